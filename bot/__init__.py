@@ -1,0 +1,1 @@
+"""Unlatch resets the passcode of a locked-out, Intune-managed phone, as the on-call lead who approved it."""
