@@ -1,0 +1,1 @@
+"""What Unlatch knows without talking to anyone: requests, people, devices, rules. Pure, no I/O."""

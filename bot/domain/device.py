@@ -1,0 +1,135 @@
+"""A device as Intune describes it, and what a reset would do on it.
+
+Source of the table: Microsoft's pages "Reset passcode" and "Remove passcode" for Intune device actions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from bot.domain.errors import CannotReset
+from bot.domain.identifiers import DeviceId
+from bot.domain.target import Target, TargetKind
+from bot.domain.why import Code, Why
+
+
+class Platform(StrEnum):
+    """The operating system, as far as a reset depends on it."""
+
+    IOS = "iOS"
+    IPADOS = "iPadOS"
+    VISIONOS = "visionOS"
+    ANDROID = "Android"
+    WINDOWS = "Windows"
+    MACOS = "macOS"
+    OTHER = "other"
+
+
+class Effect(StrEnum):
+    """What a reset does. The value is stored."""
+
+    REMOVES_PASSCODE = "removes_passcode"
+    NEW_PASSCODE = "new_passcode"
+    NEW_WORK_PROFILE_PASSCODE = "new_work_profile_passcode"
+    NEW_PASSCODE_OR_PROFILE = "new_passcode_or_profile"
+    """Microsoft's pages contradict each other for this enrolment: the phone, or only its work profile."""
+
+    @property
+    def makes_passcode(self) -> bool:
+        """Whether Intune makes a temporary passcode that somebody has to be told."""
+        return self is not Effect.REMOVES_PASSCODE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One Intune managedDevice; text as Graph gave it, empty where Graph gave none."""
+
+    id: DeviceId
+    name: str
+    platform: Platform
+    os_version: str = ""
+    manufacturer: str = ""
+    model: str = ""
+    serial: str = ""
+    imei: str = ""
+    enrollment: str = ""
+    """`deviceEnrollmentType`, any string: v1.0 also returns values that its own enum lacks."""
+    agent: str = ""
+    """`managementAgent`."""
+    management_state: str = ""
+    compliance: str = ""
+    personal: bool = False
+    owner_id: str = ""
+    owner_upn: str = ""
+    owner_email: str = ""
+    owner_name: str = ""
+    last_sync_at: datetime | None = None
+    """None where the device never checked in."""
+
+
+_ANDROID: Final = {
+    "androidenterprisededicateddevice": Effect.NEW_PASSCODE,
+    "androidaospuserowneddevice": Effect.NEW_PASSCODE,
+    "androidaospuserlessdevice": Effect.NEW_PASSCODE,
+    "androidenterprisefullymanaged": Effect.NEW_PASSCODE_OR_PROFILE,
+    "androidenterprisecorporateworkprofile": Effect.NEW_WORK_PROFILE_PASSCODE,
+}
+_LEAVING: Final = ("retire", "wipe", "delete")
+_STAYING: Final = ("canceled", "failed")
+
+
+def effect_of_reset(device: Device) -> Effect:
+    """What a reset will do on this device, or CannotReset with the reason."""
+    state = device.management_state.casefold()
+    if state.startswith(_LEAVING) and not state.endswith(_STAYING):
+        raise CannotReset(Why(Code.NOT_MANAGED, {"device": device.name, "state": device.management_state}))
+    match device.platform:
+        case Platform.IOS | Platform.IPADOS | Platform.VISIONOS:
+            return _apple(device)
+        case Platform.ANDROID:
+            return _android(device)
+        case _:
+            system = f"{device.platform} {device.os_version}".strip()
+            raise CannotReset(Why(Code.WRONG_PLATFORM, {"device": device.name, "system": system}))
+
+
+def _apple(device: Device) -> Effect:
+    if device.enrollment.casefold().startswith("appleuserenrollment"):
+        raise CannotReset(Why(Code.APPLE_USER_ENROLLMENT, {"device": device.name}))
+    return Effect.REMOVES_PASSCODE
+
+
+def _android(device: Device) -> Effect:
+    known = _ANDROID.get(device.enrollment.casefold())
+    if known is not None:
+        return known
+    if device.agent.casefold() != "googleclouddevicepolicycontroller":
+        raise CannotReset(Why(Code.DEVICE_ADMINISTRATOR, {"device": device.name}))
+    return Effect.NEW_WORK_PROFILE_PASSCODE if device.personal else Effect.NEW_PASSCODE_OR_PROFILE
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))
+
+
+_SAME: Final[dict[TargetKind, Callable[[Device, str], bool]]] = {
+    TargetKind.PERSON: lambda device, asked: (
+        asked.casefold() in {device.owner_upn.casefold(), device.owner_email.casefold()}
+    ),
+    TargetKind.SERIAL: lambda device, asked: device.serial.casefold() == asked.casefold(),
+    TargetKind.IMEI: lambda device, asked: _digits(device.imei) == asked,
+    TargetKind.NAME: lambda device, asked: device.name.casefold() == asked.casefold(),
+    TargetKind.ID: lambda device, asked: device.id.casefold() == asked.casefold(),
+    TargetKind.APP: lambda device, asked: bool(device.id and asked),
+}
+
+
+def is_what_was_asked(device: Device, target: Target) -> bool:
+    """Check one returned row against the target.
+
+    Graph ignores a `$filter` that it does not support and returns everybody's devices, so no row counts
+    unchecked. A device under an app says nothing of the app: there the address of the list is the check.
+    """
+    return target.kind in _SAME and _SAME[target.kind](device, target.value)

@@ -1,0 +1,239 @@
+"""Everything that can go wrong, as one drawn tree.
+
+UnlatchError
+├── Refusal                 somebody may not have what they asked for; becomes a private sentence
+│   ├── BadInput            what was typed cannot be used
+│   │   ├── BadTarget, NoReason, ReasonTooLong, TicketTooLong
+│   ├── NotAllowed          the person may not do this
+│   │   ├── NotAMember, NotARequester, NotAnApprover, OwnRequest, OwnAccount, NotTheRequester
+│   ├── NotNow              the request does not wait for this
+│   │   ├── UnknownRequest, AlreadyDecided, NotWaiting, TooLate
+│   ├── NoSuchDevice, DeviceChanged, CannotReset, NoPasscode
+│   ├── SignInNeeded, TicketUnusable, SignInRefused
+│   └── CouldNotVerify      a lookup failed; refuses, never falls back
+├── LostRace                the row changed since it was read
+├── StoreAway               the database did not answer
+├── GraphError              sorted by one question: may it have happened?
+│   ├── NeverLeft           nothing was sent, or nothing was done; safe to try again
+│   ├── ApproverRefused     401 or 403: this account may not
+│   ├── DeviceRefused       400 or 404: not on this device
+│   └── Unknown             no answer, or a 5xx: it may have happened
+└── SlackError              a message that could not be shown
+    ├── SlackAway           later
+    ├── MessageGone         the message is no longer there
+    └── CannotShow          not without a human
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.domain.identifiers import UserId
+    from bot.domain.request import Status
+    from bot.domain.why import Why
+
+
+class UnlatchError(Exception):
+    """The root of the tree."""
+
+
+class Refusal(UnlatchError):
+    """Somebody may not have what they asked for; the Slack face turns it into a private sentence."""
+
+
+class BadInput(Refusal):
+    """What was typed cannot be used; nothing was stored."""
+
+
+@dataclass
+class BadTarget(BadInput):
+    """The target names neither a person nor a device nor an app."""
+
+    typed: str
+
+
+class NoReason(BadInput):
+    """A request or a denial needs a reason: the other side reads it."""
+
+
+@dataclass
+class ReasonTooLong(BadInput):
+    """A reason may have `limit` characters."""
+
+    limit: int
+
+
+@dataclass
+class TicketTooLong(BadInput):
+    """A ticket reference may have `limit` characters."""
+
+    limit: int
+
+
+class NotAllowed(Refusal):
+    """The person may not do this, whatever the state of the request."""
+
+
+@dataclass
+class NotAMember(NotAllowed):
+    """No full member of this workspace; `kind` is the `Kind` of person found."""
+
+    kind: str
+
+
+class NotARequester(NotAllowed):
+    """A full member, but outside the audience that may ask."""
+
+
+class NotAnApprover(NotAllowed):
+    """A full member, but not in the approver channel or not on call now."""
+
+
+class OwnRequest(NotAllowed):
+    """Nobody decides on their own request."""
+
+
+class OwnAccount(NotAllowed):
+    """The Entra account that would act is the requester's, under another Slack user."""
+
+
+class NotTheRequester(NotAllowed):
+    """Only who asked may withdraw the request or see the new passcode."""
+
+
+class NotNow(Refusal):
+    """The request does not wait for this."""
+
+
+class UnknownRequest(NotNow):
+    """No request has this id."""
+
+
+@dataclass
+class AlreadyDecided(NotNow):
+    """Somebody was first: `by` is None where the clock or a check decided."""
+
+    status: "Status"
+    by: "UserId | None"
+    at: datetime
+
+
+@dataclass
+class NotWaiting(NotNow):
+    """The request is in `status`, which has no such move."""
+
+    status: "Status"
+
+
+class TooLate(NotNow):
+    """The request expired, or the time to look at a new passcode is over."""
+
+
+class NoSuchDevice(Refusal):
+    """Intune shows this approver no device for the target."""
+
+
+class DeviceChanged(Refusal):
+    """The device that was chosen is no longer among those that the target names."""
+
+
+@dataclass
+class CannotReset(Refusal):
+    """Intune cannot reset the passcode of this device; `why` says the reason."""
+
+    why: "Why"
+
+
+class NoPasscode(Refusal):
+    """Intune holds no new passcode for this reset (any more)."""
+
+
+@dataclass
+class SignInNeeded(Refusal):
+    """The person has no usable sign-in; `claims` is what Microsoft asks for in addition, as JSON text."""
+
+    claims: str | None = None
+
+
+class TicketUnusable(Refusal):
+    """A sign-in link or a sign-in's return is unknown, used or expired."""
+
+
+@dataclass
+class SignInRefused(Refusal):
+    """Microsoft or Unlatch refused the account that came back; `why` says the reason."""
+
+    why: "Why"
+
+
+@dataclass
+class CouldNotVerify(Refusal):
+    """A lookup failed or timed out, so nobody is let through on it."""
+
+    what: str
+
+
+class LostRace(UnlatchError):
+    """The row changed since it was read; read it again."""
+
+
+class StoreAway(UnlatchError):
+    """The database did not answer; nothing was stored."""
+
+
+@dataclass
+class GraphError(UnlatchError):
+    """Microsoft Graph did not do what it was asked; ids and sentence as Graph gave them, without URLs."""
+
+    status: int | None = None
+    code: str = ""
+    message: str = ""
+    request_id: str = ""
+    activity_id: str = ""
+
+
+@dataclass
+class NeverLeft(GraphError):
+    """The request never left, or Graph says that it did nothing (429): safe to try again."""
+
+    retry_after: timedelta | None = None
+
+
+@dataclass
+class ApproverRefused(GraphError):
+    """401 or 403: this account may not. `claims` is set where a fresh sign-in with them would help."""
+
+    claims: str | None = None
+
+
+@dataclass
+class DeviceRefused(GraphError):
+    """400, 404 and their like: Graph refuses this on this device."""
+
+
+@dataclass
+class Unknown(GraphError):
+    """No answer, a broken answer or a 5xx: it may have happened."""
+
+
+@dataclass
+class SlackError(UnlatchError):
+    """A message could not be shown; `code` is Slack's own word for it."""
+
+    code: str = ""
+
+
+@dataclass
+class SlackAway(SlackError):
+    """Slack is slow, busy or unreachable: show it later."""
+
+    retry_after: timedelta | None = field(default=None)
+
+
+class MessageGone(SlackError):
+    """The message to update is no longer there: post it anew."""
+
+
+class CannotShow(SlackError):
+    """Not without a human: the bot is not in the channel, a scope is missing, the blocks are wrong."""

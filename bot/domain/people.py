@@ -1,0 +1,85 @@
+"""Who somebody is: a person in Slack, an account in Entra, and an audience that a setting names."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from bot.domain.identifiers import ChannelId, TeamId, UserId
+
+
+class Kind(StrEnum):
+    """What Slack says of a user; only a member of this workspace may ask or decide."""
+
+    MEMBER = "member"
+    GUEST = "guest"
+    BOT = "bot"
+    DEACTIVATED = "deactivated"
+    OUTSIDER = "outsider"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A Slack user as `users.info` shows them now; `email` is None where Slack shows none or unconfirmed."""
+
+    id: UserId
+    team_id: TeamId
+    kind: Kind
+    name: str
+    email: str | None = None
+    locale: str = "en-US"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who a payload says pressed or typed: a claim, to be looked up before it counts."""
+
+    user: UserId
+    team: TeamId | None
+    """The team of the *user* in the payload; a Slack Connect outsider carries another than ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """An Entra account that signed in for a Slack user. The key is (tenant, oid); names may change."""
+
+    tenant: str
+    oid: str
+    username: str
+    """`preferred_username`, the sign-in name (UPN)."""
+    name: str
+    emails: frozenset[str] = frozenset()
+    """Every address that the id_token carries, lower-case: the sign-in name and `email`."""
+    signed_in_at: datetime
+
+
+class AudienceKind(StrEnum):
+    """Where an audience is looked up."""
+
+    CHANNEL = "channel"
+    USERGROUP = "usergroup"
+    WORKSPACE = "workspace"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """One part of `REQUESTERS` or `APPROVERS`: `channel:C…`, `usergroup:S…` or `workspace`."""
+
+    kind: AudienceKind
+    id: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one part of the setting, or raise ValueError with a sentence for the installer."""
+        kind, _, id_ = text.strip().partition(":")
+        starts = {"channel": ("C", "G"), "usergroup": ("S",)}
+        if kind == AudienceKind.WORKSPACE and not id_:
+            return cls(AudienceKind.WORKSPACE)
+        if kind in starts and id_.startswith(starts[kind]) and id_.isalnum():
+            return cls(AudienceKind(kind), id_)
+        raise ValueError(f"“{text.strip()}” is none of channel:C…, usergroup:S… or workspace")
+
+    @classmethod
+    def channel(cls, channel: ChannelId) -> Self:
+        """The members of `channel`."""
+        return cls(AudienceKind.CHANNEL, channel)

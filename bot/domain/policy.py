@@ -1,0 +1,62 @@
+"""Who may do what. Pure: the faces fetch, these functions decide; refusing is an exception, silence is yes."""
+
+from dataclasses import dataclass
+
+from bot.domain.errors import NotAMember, NotAnApprover, NotARequester, OwnAccount, OwnRequest, SignInRefused
+from bot.domain.identifiers import ChannelId, UserId
+from bot.domain.people import Account, Audience, Kind, Person
+from bot.domain.why import Code, Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The installer's choice of people. An empty audience lets nobody in."""
+
+    approver_channel: ChannelId
+    requesters: tuple[Audience, ...]
+    """Any of them; the default is the approver channel's members."""
+    approvers: tuple[Audience, ...] = ()
+    """In addition to the approver channel; empty: the channel alone."""
+
+
+def check_member(person: Person) -> None:
+    """Guests, bots, deactivated accounts and members of other organisations may do nothing here."""
+    if person.kind is not Kind.MEMBER:
+        raise NotAMember(person.kind)
+
+
+def check_requester(person: Person, *, in_audience: bool) -> None:
+    """A requester is a full member and in the audience."""
+    check_member(person)
+    if not in_audience:
+        raise NotARequester
+
+
+def check_approver(person: Person, *, asked_by: UserId, in_channel: bool, on_call: bool) -> None:
+    """An approver is a full member, in the approver channel now, on call where a rota is set, and did not ask."""
+    check_member(person)
+    if person.id == asked_by:
+        raise OwnRequest
+    if not (in_channel and on_call):
+        raise NotAnApprover
+
+
+def check_account(account: Account, *, requester: Person, requester_account: Account | None) -> None:
+    """The account that acts is not the requester's: neither the one they signed in with, nor their address."""
+    same = requester_account is not None and (account.tenant, account.oid) == (
+        requester_account.tenant,
+        requester_account.oid,
+    )
+    if same or (requester.email is not None and requester.email.casefold() in account.emails):
+        raise OwnAccount
+
+
+def check_binding(account: Account, *, person: Person, tenant: str, tied_to: UserId | None) -> None:
+    """The account that signed in belongs to this Slack person, in our tenant, and to nobody else in Slack."""
+    if account.tenant != tenant:
+        raise SignInRefused(Why(Code.WRONG_TENANT, {"account": account.username}))
+    if person.email is None or person.email.casefold() not in account.emails:
+        facts = {"account": account.username, "expected": person.email or ""}
+        raise SignInRefused(Why(Code.WRONG_ACCOUNT, facts))
+    if tied_to not in (None, person.id):
+        raise SignInRefused(Why(Code.ACCOUNT_TAKEN, {"account": account.username}))

@@ -1,0 +1,75 @@
+"""What was typed: a person, a device or an app, read strictly so that nothing else reaches a URL or a filter."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from bot.domain.errors import BadTarget
+
+LONGEST: Final = 255
+
+
+class TargetKind(StrEnum):
+    """How a device is looked for. The value is the prefix that people type, and is stored."""
+
+    PERSON = "person"
+    MENTION = "mention"
+    SERIAL = "serial"
+    IMEI = "imei"
+    NAME = "name"
+    ID = "id"
+    APP = "app"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One target. `value` is checked: an address, a Slack id, a serial, 14-16 digits, a name, a GUID, an app id."""
+
+    kind: TargetKind
+    value: str
+
+    def __str__(self) -> str:
+        """The target as a person would type it."""
+        return self.value if self.kind is TargetKind.PERSON else f"{self.kind}:{self.value}"
+
+
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9._%+'\-]+@[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+")
+_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SHAPES: Final[Mapping[TargetKind, re.Pattern[str]]] = {
+    TargetKind.PERSON: _ADDRESS,
+    TargetKind.MENTION: re.compile(r"[UW][A-Z0-9]{2,20}"),
+    TargetKind.SERIAL: re.compile(r"[A-Za-z0-9][A-Za-z0-9._/\-]{2,63}"),
+    TargetKind.IMEI: re.compile(r"[0-9]{14,16}"),
+    TargetKind.NAME: re.compile(r"[^\x00-\x1f\x7f]{1,255}"),
+    TargetKind.ID: _GUID,
+    TargetKind.APP: re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{2,127}"),
+}
+_PREFIXED: Final = re.compile(r"(serial|imei|name|id|app|person):(.*)", re.IGNORECASE | re.DOTALL)
+_MENTION: Final = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_MAIL_LINK: Final = re.compile(r"<mailto:[^|>]+\|([^>]+)>")
+
+
+def parse_target(typed: str) -> Target:
+    """Read what a person typed, or raise BadTarget with it (cut to 255 characters).
+
+    Slack sends an address as `<mailto:a@b|a@b>` and a mention as `<@U1|mei>`; both forms are read.
+    """
+    text = _MAIL_LINK.sub(r"\1", typed.strip()).strip()
+    if mention := _MENTION.fullmatch(text):
+        return Target(TargetKind.MENTION, mention.group(1))
+    if prefixed := _PREFIXED.fullmatch(text):
+        return _checked(TargetKind(prefixed.group(1).lower()), prefixed.group(2), typed)
+    return _checked(TargetKind.PERSON, text, typed)
+
+
+def _checked(kind: TargetKind, value: str, typed: str) -> Target:
+    value = value.strip().strip('"“”').strip()
+    if kind is TargetKind.IMEI:
+        value = re.sub(r"[ \-]", "", value)
+    if kind in (TargetKind.PERSON, TargetKind.ID):
+        value = value.lower()
+    if len(value) > LONGEST or not _SHAPES[kind].fullmatch(value):
+        raise BadTarget(typed.strip()[:LONGEST])
+    return Target(kind, value)

@@ -1,0 +1,189 @@
+"""What the use cases need from the world: Protocols that the far sides fulfil and tests fake."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from bot.domain.device import Device
+from bot.domain.identifiers import ChannelId, DeviceId, RequestId, UserId
+from bot.domain.people import Account, Actor, Audience, Person
+from bot.domain.record import Entry
+from bot.domain.request import ResetRequest
+from bot.domain.secret import Secret
+from bot.domain.sign_in import Ticket
+from bot.domain.target import Target
+
+
+class Clock(Protocol):
+    """The time, so that tests can hold it."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+
+
+class Lane(StrEnum):
+    """The two things that a row waits for; each has its own lease, so a slow Slack never delays a reset."""
+
+    DRIVE = "drive"
+    SHOW = "show"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRef:
+    """Where a Slack message is: a conversation and the timestamp that names it."""
+
+    channel: ChannelId
+    ts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What Slack shows of a request: where, and a digest of what was last rendered there."""
+
+    card: MessageRef | None = None
+    card_digest: str = ""
+    receipt: MessageRef | None = None
+    receipt_digest: str = ""
+    reminders: int = 0
+    failures: int = 0
+    """Deliveries in a row that failed; spaces the next try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A due row, leased to this process for one lane."""
+
+    request: ResetRequest
+    shown: Shown
+
+
+class Requests(Protocol):
+    """The rows. A move is one compare-and-set on `version`, in one transaction with its audit row.
+
+    Every method raises StoreAway where the database does not answer.
+    """
+
+    async def add(self, request: ResetRequest, entry: Entry) -> ResetRequest:
+        """Store a new request durably; where its `delivery` is known already, return that row instead."""
+
+    async def get(self, request_id: RequestId) -> ResetRequest:
+        """Return the row, or raise UnknownRequest."""
+
+    async def replace(self, old: ResetRequest, new: ResetRequest, entry: Entry | None = None) -> None:
+        """Move `old` to `new` and have it shown anew, or raise LostRace if the row is no longer at `old`."""
+
+    async def recent(self, user: UserId, *, limit: int) -> Sequence[ResetRequest]:
+        """What `user` asked for, newest first."""
+
+    async def waiting(self, *, limit: int) -> Sequence[ResetRequest]:
+        """All that wait for an approver, oldest first."""
+
+    async def claim(self, lane: Lane, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
+        """Lease up to `limit` rows that are due in `lane`, oldest first; a lease that ran out is due again."""
+
+    async def release(self, lane: Lane, request: ResetRequest, *, again_at: datetime | None) -> None:
+        """End the lease; `again_at` is when the lane is due again, and yields to a move made meanwhile."""
+
+    async def save_shown(self, request_id: RequestId, shown: Shown) -> None:
+        """Remember where and what Slack shows; no move, no version."""
+
+    async def next_due(self) -> datetime | None:
+        """When the next row is due in any lane."""
+
+
+class Record(Protocol):
+    """The audit record, for what is no move of a request."""
+
+    async def note(self, entry: Entry) -> None:
+        """Append one row."""
+
+
+class People(Protocol):
+    """Slack's directory, asked now. A lookup that fails raises CouldNotVerify."""
+
+    async def person(self, actor: Actor) -> Person:
+        """Who this is; a team in the payload that is not ours makes an outsider."""
+
+    async def is_in(self, user: UserId, audiences: Sequence[Audience]) -> bool:
+        """Whether the user is in any of the audiences; of no audience, nobody is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionSeen:
+    """One resetPasscode in a device's `deviceActionResults`. `state` is Graph's word, lower-case."""
+
+    state: str
+    started_at: datetime
+    error_code: int = 0
+
+
+class Devices(Protocol):
+    """Intune through Microsoft Graph, always as the person whose token it is; raises the GraphError tree."""
+
+    async def find(self, target: Target, token: Secret) -> Sequence[Device]:
+        """The devices that the target names, every row checked against it."""
+
+    async def reset(self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str) -> None:
+        """Reset once, on the path where the device was found. Never retried."""
+
+    async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionSeen]:
+        """The resets that the device has had, from a read of this one device."""
+
+    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
+        """The temporary passcode of the newest finished reset that started at or after `since`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What a browser brought back from Microsoft: checked by itself, not yet tied to the Slack user."""
+
+    ticket: Ticket
+    account: Account
+    cache: Secret
+    """MSAL's token cache of this account, serialized."""
+
+
+class SignIns(Protocol):
+    """Microsoft Entra for approvers: links, sign-ins and tokens, one encrypted cache a person."""
+
+    async def link(self, ticket: Ticket, secret: Secret) -> str:
+        """Store the ticket and return the URL of its page; `secret` is the ticket's own text."""
+
+    async def ticket(self, secret: Secret) -> Ticket:
+        """The ticket behind a link, unused and in time, or raise TicketUnusable."""
+
+    async def begin(self, secret: Secret, *, login_hint: str | None) -> str:
+        """Start Microsoft's flow for the ticket (once) and return the address to send the browser to."""
+
+    async def finish(self, form: Mapping[str, str]) -> Arrival:
+        """Redeem the answer of Microsoft (once per `state`), or raise TicketUnusable or SignInRefused."""
+
+    async def keep(self, user: UserId, arrival: Arrival) -> None:
+        """Tie the account to the Slack user and keep its tokens."""
+
+    async def account(self, user: UserId) -> Account | None:
+        """Whom the Slack user is signed in as."""
+
+    async def tied_to(self, account: Account) -> UserId | None:
+        """Which Slack user this account is tied to."""
+
+    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
+        """A Graph access token of the user, or raise SignInNeeded, or CouldNotVerify where Entra is away."""
+
+    async def forget(self, user: UserId) -> bool:
+        """Drop the user's tokens; False where there were none."""
+
+
+class Board(Protocol):
+    """What Slack shows of a request; raises the SlackError tree. Each call returns `shown` brought up to date."""
+
+    async def card(self, request: ResetRequest, shown: Shown) -> Shown:
+        """Post or update the card in the approver channel; nothing where it already shows the row."""
+
+    async def receipt(self, request: ResetRequest, shown: Shown) -> Shown:
+        """Post or update the requester's own message."""
+
+    async def reminder(self, request: ResetRequest, shown: Shown) -> Shown:
+        """Say under the card that it still waits."""
