@@ -81,7 +81,7 @@ class Requests(Protocol):
         """All that wait for an approver, oldest first."""
 
     async def claim(self, lane: Lane, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
-        """Lease up to `limit` rows that are due in `lane`, oldest first; a lease that ran out is due again."""
+        """Lease up to `limit` rows due in `lane`, oldest first; a lease that ran out is due again."""
 
     async def release(self, lane: Lane, request: ResetRequest, *, again_at: datetime | None) -> None:
         """End the lease; `again_at` is when the lane is due again, and yields to a move made meanwhile."""
@@ -177,7 +177,7 @@ class SignIns(Protocol):
 
 
 class Board(Protocol):
-    """What Slack shows of a request; raises the SlackError tree. Each call returns `shown` brought up to date."""
+    """What Slack shows of a request; raises the SlackError tree. Calls return `shown` brought up to date."""
 
     async def card(self, request: ResetRequest, shown: Shown) -> Shown:
         """Post or update the card in the approver channel; nothing where it already shows the row."""

@@ -8,7 +8,7 @@ UnlatchError
 │   │   ├── NotAMember, NotARequester, NotAnApprover, OwnRequest, OwnAccount, NotTheRequester
 │   ├── NotNow              the request does not wait for this
 │   │   ├── UnknownRequest, AlreadyDecided, NotWaiting, TooLate
-│   ├── NoSuchDevice, DeviceChanged, CannotReset, NoPasscode
+│   ├── NoSuchDevice, DeviceChanged, CannotReset, NoPasscode, ApproverSignedOut
 │   ├── SignInNeeded, TicketUnusable, SignInRefused
 │   └── CouldNotVerify      a lookup failed; refuses, never falls back
 ├── LostRace                the row changed since it was read
@@ -147,6 +147,13 @@ class CannotReset(Refusal):
 
 class NoPasscode(Refusal):
     """Intune holds no new passcode for this reset (any more)."""
+
+
+@dataclass
+class ApproverSignedOut(Refusal):
+    """The passcode is read with the sign-in of `approver`, and that has ended."""
+
+    approver: "UserId"
 
 
 @dataclass

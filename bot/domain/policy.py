@@ -1,4 +1,4 @@
-"""Who may do what. Pure: the faces fetch, these functions decide; refusing is an exception, silence is yes."""
+"""Who may do what. Pure: faces fetch, these functions decide; a refusal is an exception, silence is yes."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ def check_requester(person: Person, *, in_audience: bool) -> None:
 
 
 def check_approver(person: Person, *, asked_by: UserId, in_channel: bool, on_call: bool) -> None:
-    """An approver is a full member, in the approver channel now, on call where a rota is set, and did not ask."""
+    """An approver is a full member, in the channel now, on call where a rota is set, and did not ask."""
     check_member(person)
     if person.id == asked_by:
         raise OwnRequest
@@ -42,7 +42,7 @@ def check_approver(person: Person, *, asked_by: UserId, in_channel: bool, on_cal
 
 
 def check_account(account: Account, *, requester: Person, requester_account: Account | None) -> None:
-    """The account that acts is not the requester's: neither the one they signed in with, nor their address."""
+    """The account that acts is not the requester's: neither one they signed in with nor their address."""
     same = requester_account is not None and (account.tenant, account.oid) == (
         requester_account.tenant,
         requester_account.oid,

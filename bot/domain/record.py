@@ -35,7 +35,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """`actor` is None where the clock or Microsoft acted; `facts` are short and never a token or a passcode."""
+    """`actor` is None where the clock or Microsoft acted; `facts` are short, never a token or a passcode."""
 
     event: Event
     at: datetime

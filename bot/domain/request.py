@@ -105,6 +105,8 @@ class Approval:
     at: datetime
     device: Device
     effect: Effect
+    previous_reset_at: datetime | None = None
+    """Intune's own time of the newest reset that the device had before: ours is a later one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +152,13 @@ class ResetRequest:
     @property
     def has_passcode(self) -> bool:
         """Whether this reset made a temporary passcode."""
-        return self.status is Status.DONE and self.approval is not None and self.approval.effect.makes_passcode
+        effect = self.approval.effect if self.approval else None
+        return self.status is Status.DONE and effect is not None and effect.makes_passcode
+
+    @property
+    def needs_a_human(self) -> bool:
+        """Whether an attempt was looked for on the device in vain, so that only a person can go on."""
+        return self.status is Status.UNCERTAIN and self.next_at is None
 
     # What checks decide
 
@@ -170,13 +178,9 @@ class ResetRequest:
 
     # What people decide
 
-    def approve(self, approval: Approval, *, timing: Timing) -> Self:
+    def approve(self, approval: Approval) -> Self:
         """Approve, or knowingly try an uncertain one again; a refusal names who was first."""
-        self._open_to(approval.by, approval.at)
-        if self.status not in (Status.PENDING, Status.UNCERTAIN):
-            raise NotWaiting(self.status)
-        if self.status is Status.UNCERTAIN and self.settles_until(timing) > approval.at:
-            raise NotWaiting(self.status)
+        self.check_approvable(by=approval.by, now=approval.at)
         return self._to(
             Status.APPROVED,
             approval.at,
@@ -187,6 +191,12 @@ class ResetRequest:
             attempt=None,
             why=None,
         )
+
+    def check_approvable(self, *, by: UserId, now: datetime) -> None:
+        """Say why `by` may not approve this now; an uncertain request opens when looking for it is over."""
+        self._open_to(by, now)
+        if self.status is not Status.PENDING and not self.needs_a_human:
+            raise NotWaiting(self.status)
 
     def deny(self, reason: str, *, by: UserId, now: datetime) -> Self:
         """Deny with a reason that the requester reads."""
@@ -261,15 +271,29 @@ class ResetRequest:
         """Intune has queued the command (204), or the device shows that it had."""
         return self._to(Status.SENT, now, next_at=now + timing.poll_after(timedelta(0)), why=None)
 
+    def waited(self, now: datetime) -> timedelta:
+        """How long ago the attempt started."""
+        return now - (self.attempt.started_at if self.attempt else self.changed_at)
+
     def look_again(self, *, now: datetime, timing: Timing) -> Self:
         """The device has not answered: ask again later."""
-        waited = now - (self.attempt.started_at if self.attempt else now)
+        waited = self.waited(now)
         return self._changed(now, next_at=now + timing.poll_after(waited))
 
     def lost_sight(self, *, now: datetime, timing: Timing) -> Self:
         """No answer, or the process died: it may have happened, so nothing is sent again by itself."""
         next_at = now + timing.poll_after(timedelta(0))
         return self._to(Status.UNCERTAIN, now, next_at=next_at, why=Why(Code.NO_ANSWER))
+
+    def is_ours(self, started_at: datetime, *, timing: Timing) -> bool:
+        """Whether a reset that Intune says started at `started_at` is this request's attempt.
+
+        Intune's own earlier reset is the sharp bound; our clock, less the skew allowed, is the coarse one.
+        """
+        if self.attempt is None or self.approval is None:
+            return False
+        before = self.approval.previous_reset_at
+        return started_at >= self.attempt.started_at - timing.skew and (before is None or started_at > before)
 
     def give_up_looking(self, *, now: datetime) -> Self:
         """The device shows nothing: a human has to decide."""
@@ -282,10 +306,6 @@ class ResetRequest:
     def fail(self, why: Why, *, now: datetime) -> Self:
         """It did not happen, or not in time."""
         return self._to(Status.FAILED, now, why=why)
-
-    def settles_until(self, timing: Timing) -> datetime:
-        """Until when an uncertain attempt is still being looked for on the device."""
-        return (self.attempt.started_at if self.attempt else self.changed_at) + timing.settle
 
     def may_reveal(self, *, by: UserId, now: datetime, timing: Timing) -> None:
         """Only who asked, only after a reset that made a passcode, only for a while."""

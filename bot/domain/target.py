@@ -1,4 +1,4 @@
-"""What was typed: a person, a device or an app, read strictly so that nothing else reaches a URL or a filter."""
+"""What was typed: a person, a device or an app, read strictly: nothing else reaches a URL or a filter."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class TargetKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target. `value` is checked: an address, a Slack id, a serial, 14-16 digits, a name, a GUID, an app id."""
+    """One target; `value` is checked: address, Slack id, serial, 14-16 digits, name, GUID or app id."""
 
     kind: TargetKind
     value: str
