@@ -177,7 +177,10 @@ class SignIns(Protocol):
 
 
 class Board(Protocol):
-    """What Slack shows of a request; raises the SlackError tree. Calls return `shown` brought up to date."""
+    """What Slack shows of a request; raises the SlackError tree. Calls return `shown` brought up to date.
+
+    A message that is no longer there is posted anew.
+    """
 
     async def card(self, request: ResetRequest, shown: Shown) -> Shown:
         """Post or update the card in the approver channel; nothing where it already shows the row."""
@@ -187,3 +190,59 @@ class Board(Protocol):
 
     async def reminder(self, request: ResetRequest, shown: Shown) -> Shown:
         """Say under the card that it still waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInRow:
+    """One person's sign-in as stored: whom they are in Entra, and their sealed token cache."""
+
+    user: UserId
+    tenant: str
+    oid: str
+    username: str
+    name: str
+    emails: frozenset[str]
+    signed_in_at: datetime
+    key_id: str
+    """Which vault key sealed `sealed`."""
+    sealed: bytes
+    version: int = 0
+    """As read; `put` ignores it and `update_cache` compares it."""
+
+
+class TicketRows(Protocol):
+    """Sign-in links and the flows begun from them; every step succeeds once. Raises StoreAway."""
+
+    async def add(self, ticket: Ticket) -> None:
+        """Store a ticket; its digest is new."""
+
+    async def find(self, digest: str, *, now: datetime) -> Ticket | None:
+        """The ticket, while it is unused and in time."""
+
+    async def begin(self, digest: str, *, state_digest: str, flow: bytes, now: datetime) -> bool:
+        """Use the ticket: keep the sealed flow under its state for TICKET_LIFE from now. True for one caller."""
+
+    async def take(self, state_digest: str, *, now: datetime) -> tuple[Ticket, bytes] | None:
+        """Take the ticket and the sealed flow out, while in time. Exactly one caller gets them."""
+
+    async def sweep(self, *, now: datetime) -> int:
+        """Remove what is past its time; how many rows."""
+
+
+class SignInRows(Protocol):
+    """One row a Slack user, one Slack user an account. Raises StoreAway."""
+
+    async def get(self, user: UserId) -> SignInRow | None:
+        """The person's row."""
+
+    async def tied_to(self, tenant: str, oid: str) -> UserId | None:
+        """Which Slack user the account is tied to."""
+
+    async def put(self, row: SignInRow) -> None:
+        """Insert or replace the person's row, or raise LostRace where another user has the account."""
+
+    async def update_cache(self, user: UserId, *, version: int, key_id: str, sealed: bytes) -> bool:
+        """Replace the sealed cache if the row is still at `version`; False: read it again, nothing was stored."""
+
+    async def delete(self, user: UserId) -> bool:
+        """Remove the row; False where there was none."""
