@@ -20,7 +20,6 @@ UnlatchError
 │   └── Unknown             no answer, or a 5xx: it may have happened
 └── SlackError              a message that could not be shown
     ├── SlackAway           later
-    ├── MessageGone         the message is no longer there
     └── CannotShow          not without a human
 """
 
@@ -31,6 +30,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bot.domain.identifiers import UserId
     from bot.domain.request import Status
+    from bot.domain.sign_in import Ticket
     from bot.domain.why import Why
 
 
@@ -169,9 +169,10 @@ class TicketUnusable(Refusal):
 
 @dataclass
 class SignInRefused(Refusal):
-    """Microsoft or Unlatch refused the account that came back; `why` says the reason."""
+    """Microsoft or Unlatch refused the account that came back; `ticket` says who tried, where it is known."""
 
     why: "Why"
+    ticket: "Ticket | None" = None
 
 
 @dataclass
@@ -236,10 +237,6 @@ class SlackAway(SlackError):
     """Slack is slow, busy or unreachable: show it later."""
 
     retry_after: timedelta | None = field(default=None)
-
-
-class MessageGone(SlackError):
-    """The message to update is no longer there: post it anew."""
 
 
 class CannotShow(SlackError):

@@ -51,10 +51,8 @@ def check_account(account: Account, *, requester: Person, requester_account: Acc
         raise OwnAccount
 
 
-def check_binding(account: Account, *, person: Person, tenant: str, tied_to: UserId | None) -> None:
-    """The account that signed in belongs to this Slack person, in our tenant, and to nobody else in Slack."""
-    if account.tenant != tenant:
-        raise SignInRefused(Why(Code.WRONG_TENANT, {"account": account.username}))
+def check_binding(account: Account, *, person: Person, tied_to: UserId | None) -> None:
+    """The account that signed in, of our tenant, belongs to this Slack person and to nobody else in Slack."""
     if person.email is None or person.email.casefold() not in account.emails:
         facts = {"account": account.username, "expected": person.email or ""}
         raise SignInRefused(Why(Code.WRONG_ACCOUNT, facts))

@@ -307,7 +307,7 @@ class ResetRequest:
         """It did not happen, or not in time."""
         return self._to(Status.FAILED, now, why=why)
 
-    def may_reveal(self, *, by: UserId, now: datetime, timing: Timing) -> None:
+    def check_revealable(self, *, by: UserId, now: datetime, timing: Timing) -> None:
         """Only who asked, only after a reset that made a passcode, only for a while."""
         if by != self.asked_by:
             raise NotTheRequester

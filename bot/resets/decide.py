@@ -1,0 +1,104 @@
+"""Decide: approve, deny, withdraw. Of several at once one wins; the others are told who did what, when."""
+
+from bot.domain.device import Effect
+from bot.domain.errors import AlreadyDecided, CannotReset, DeviceChanged
+from bot.domain.identifiers import DeviceId, RequestId
+from bot.domain.people import Actor
+from bot.domain.record import Entry, Event
+from bot.domain.request import Approval, ResetRequest, checked_reason
+from bot.resets.desk import Desk
+from bot.resets.review import Choice, Review, as_user, look
+
+
+async def approve(desk: Desk, request_id: RequestId, by: Actor, device: DeviceId) -> ResetRequest:
+    """Approve, as `by`, the reset of `device`; the worker carries it out.
+
+    Everything that the review showed is looked up and checked again. Raises Refusal or GraphError.
+    """
+    async with desk.noting_refusals(by, request_id):
+        try:
+            approval = await _approval(desk, await look(desk, request_id, by), by, device)
+            return await desk.move(
+                request_id,
+                lambda request: request.approve(approval),
+                lambda approved: _approved(desk, approved),
+            )
+        except AlreadyDecided as decided:
+            return await _own_decision(desk, request_id, by, decided)
+
+
+async def deny(desk: Desk, request_id: RequestId, by: Actor, reason: str) -> ResetRequest:
+    """Deny with a reason that the requester reads."""
+    reason = checked_reason(reason)
+    async with desk.noting_refusals(by, request_id):
+        await desk.approver(by, await desk.requests.get(request_id))
+        now = desk.clock.now()
+        return await desk.move(
+            request_id,
+            lambda request: request.deny(reason, by=by.user, now=now),
+            lambda denied: _entry(Event.DENIED, denied, {"reason": reason}),
+        )
+
+
+async def withdraw(desk: Desk, request_id: RequestId, by: Actor) -> ResetRequest:
+    """Take the own request back."""
+    async with desk.noting_refusals(by, request_id):
+        now = desk.clock.now()
+        return await desk.move(
+            request_id,
+            lambda request: request.withdraw(by=by.user, now=now),
+            lambda withdrawn: _entry(Event.WITHDRAWN, withdrawn, {}),
+        )
+
+
+async def _approval(desk: Desk, seen: Review, by: Actor, device_id: DeviceId) -> Approval:
+    choice = _chosen(seen, device_id)
+    if not isinstance(choice.effect, Effect):
+        raise CannotReset(choice.effect)
+    earlier = await as_user(desk, by.user, lambda token: desk.devices.actions(device_id, token))
+    return Approval(
+        by=by.user,
+        oid=seen.account.oid,
+        username=seen.account.username,
+        at=desk.clock.now(),
+        device=choice.device,
+        effect=choice.effect,
+        previous_reset_at=max((action.started_at for action in earlier), default=None),
+    )
+
+
+def _chosen(seen: Review, device_id: DeviceId) -> Choice:
+    for choice in seen.choices:
+        if choice.device.id == device_id:
+            return choice
+    raise DeviceChanged
+
+
+async def _own_decision(
+    desk: Desk, request_id: RequestId, by: Actor, decided: AlreadyDecided
+) -> ResetRequest:
+    """A second press by the one who approved is no loss: the answer is that it is approved."""
+    request = await desk.requests.get(request_id)
+    if request.approval is not None and request.approval.by == by.user:
+        return request
+    raise decided
+
+
+def _approved(desk: Desk, approved: ResetRequest) -> Entry:
+    approval = approved.approval
+    facts: dict[str, str] = {"channel": desk.rules.approver_channel}
+    if approval is not None:
+        facts |= {
+            "account": approval.username,
+            "oid": approval.oid,
+            "device": approval.device.id,
+            "device_name": approval.device.name,
+            "effect": str(approval.effect),
+        }
+    return _entry(Event.APPROVED, approved, facts)
+
+
+def _entry(event: Event, request: ResetRequest, facts: dict[str, str]) -> Entry:
+    return Entry(
+        event=event, at=request.changed_at, actor=request.decided_by, request_id=request.id, facts=facts
+    )

@@ -1,0 +1,97 @@
+"""What every use case works with, and the three things that all of them do: look up, move, note a refusal."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from bot.domain.errors import LostRace, NotAllowed, NotNow
+from bot.domain.identifiers import RequestId
+from bot.domain.people import Actor, Audience, Person
+from bot.domain.policy import Rules, check_approver, check_requester
+from bot.domain.record import Entry, Event
+from bot.domain.request import ResetRequest, Timing
+from bot.ports import Clock, Devices, People, Record, Requests, SignIns
+
+Move = Callable[[ResetRequest], ResetRequest]
+MakeEntry = Callable[[ResetRequest], Entry]
+
+
+def _new_id() -> str:
+    return str(uuid4())
+
+
+def _nobody_waits() -> None:
+    """No worker runs beside this desk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """The ports, the rules and the clock."""
+
+    requests: Requests
+    record: Record
+    people: People
+    devices: Devices
+    sign_ins: SignIns
+    rules: Rules
+    timing: Timing
+    clock: Clock
+    new_id: Callable[[], str] = field(default=_new_id)
+    """Makes GUIDs."""
+    wake: Callable[[], None] = field(default=_nobody_waits)
+    """Tells the worker that a row is due."""
+
+    async def requester(self, actor: Actor) -> Person:
+        """Who asks, or why they may not."""
+        person = await self.people.person(actor)
+        in_audience = await self.people.is_in(person.id, self.rules.requesters)
+        check_requester(person, in_audience=in_audience)
+        return person
+
+    async def approver(self, actor: Actor, request: ResetRequest) -> Person:
+        """Who decides, looked up now, or why they may not."""
+        person = await self.people.person(actor)
+        on_call = not self.rules.approvers or await self.people.is_in(person.id, self.rules.approvers)
+        in_channel = await self.is_in_approver_channel(person)
+        check_approver(person, asked_by=request.asked_by, in_channel=in_channel, on_call=on_call)
+        return person
+
+    async def is_in_approver_channel(self, person: Person) -> bool:
+        """Whether the person is in the approver channel now."""
+        return await self.people.is_in(person.id, [Audience.channel(self.rules.approver_channel)])
+
+    async def move(self, request_id: RequestId, move: Move, entry: MakeEntry) -> ResetRequest:
+        """Read, move, write; after a lost race read again, so that the loser is told who won."""
+        while True:
+            old = await self.requests.get(request_id)
+            new = move(old)
+            try:
+                await self.requests.replace(old, new, entry(new))
+            except LostRace:
+                continue
+            self.wake()
+            return new
+
+    @asynccontextmanager
+    async def noting_refusals(self, actor: Actor, request_id: RequestId | None = None) -> AsyncIterator[None]:
+        """Whoever tries what they may not leaves a row in the record."""
+        try:
+            yield
+        except (NotAllowed, NotNow) as refusal:
+            facts = {"refusal": type(refusal).__name__}
+            await self.note(Event.TRY_REFUSED, actor, request_id, facts)
+            raise
+
+    async def note(
+        self,
+        event: Event,
+        actor: Actor,
+        request_id: RequestId | None = None,
+        facts: dict[str, str] | None = None,
+    ) -> None:
+        """Append one row to the record."""
+        at = self.clock.now()
+        await self.record.note(
+            Entry(event=event, at=at, actor=actor.user, request_id=request_id, facts=facts or {})
+        )

@@ -1,0 +1,116 @@
+"""Review: what an approver sees before deciding, read from Intune with the approver's own sign-in."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+from bot.domain.device import Device, Effect, effect_of_reset
+from bot.domain.errors import ApproverRefused, CannotReset, NoSuchDevice, SignInNeeded
+from bot.domain.identifiers import RequestId, UserId
+from bot.domain.people import Account, Actor, Person
+from bot.domain.policy import check_account
+from bot.domain.record import Entry, Event
+from bot.domain.request import ResetRequest, Status
+from bot.domain.secret import Secret
+from bot.domain.why import Why
+from bot.resets.desk import Desk
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A device that was found, and what a reset would do on it: an effect, or why it cannot be."""
+
+    device: Device
+    effect: Effect | Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """Everything that the approve modal shows."""
+
+    request: ResetRequest
+    requester: Person
+    account: Account
+    """Whose sign-in will carry it out."""
+    choices: Sequence[Choice]
+    """At least one can be reset."""
+
+
+async def review(desk: Desk, request_id: RequestId, by: Actor) -> Review:
+    """Check the approver, find the devices, and say what a reset would do on each.
+
+    Raises Refusal: SignInNeeded where the approver has to sign in first; CannotReset where no device that
+    was found can be reset, which ends the request so that no second approver is bothered. Raises GraphError.
+    """
+    async with desk.noting_refusals(by, request_id):
+        found = await look(desk, request_id, by)
+    resettable = [choice for choice in found.choices if isinstance(choice.effect, Effect)]
+    facts = {"devices": ", ".join(choice.device.id for choice in found.choices)}
+    await desk.note(Event.REVIEWED, by, request_id, facts)
+    if not resettable:
+        await _end_hopeless(desk, found)
+    return found
+
+
+async def look(desk: Desk, request_id: RequestId, by: Actor) -> Review:
+    """The review without its record: what approving checks again."""
+    request = await desk.requests.get(request_id)
+    request.check_approvable(by=by.user, now=desk.clock.now())
+    await desk.approver(by, request)
+    requester = await desk.people.person(Actor(user=request.asked_by, team=request.asked_by_team))
+    account = await _account(desk, request, by.user)
+    check_account(account, requester=requester, requester_account=await desk.sign_ins.account(requester.id))
+    devices = await as_user(desk, by.user, lambda token: desk.devices.find(request.target, token))
+    if not devices:
+        raise NoSuchDevice
+    choices = [Choice(device, _effect(device)) for device in devices]
+    return Review(request=request, requester=requester, account=account, choices=choices)
+
+
+async def as_user(desk: Desk, user: UserId, call: Callable[[Secret], Awaitable[Answer]]) -> Answer:
+    """Call Graph as `user`; where Microsoft asks for more, try silently with its claims, else a sign-in."""
+    try:
+        return await call(await desk.sign_ins.token(user))
+    except ApproverRefused as refused:
+        if refused.claims is None:
+            raise
+        claims = refused.claims
+    try:
+        return await call(await desk.sign_ins.token(user, claims=claims))
+    except ApproverRefused as refused:
+        raise SignInNeeded(refused.claims or claims) from refused
+
+
+async def _account(desk: Desk, request: ResetRequest, user: UserId) -> Account:
+    """The approver's sign-in, unless Microsoft asked for a fresher one when this request was tried."""
+    account = await desk.sign_ins.account(user)
+    if account is None:
+        raise SignInNeeded
+    claims = request.why.facts.get("claims") if request.why else None
+    if claims and account.signed_in_at < request.changed_at:
+        raise SignInNeeded(claims)
+    return account
+
+
+def _effect(device: Device) -> Effect | Why:
+    try:
+        return effect_of_reset(device)
+    except CannotReset as refusal:
+        return refusal.why
+
+
+async def _end_hopeless(desk: Desk, found: Review) -> NoReturn:
+    """Intune cannot reset any device that the request names: end it, and say why."""
+    why = next(choice.effect for choice in found.choices if isinstance(choice.effect, Why))
+    if found.request.status is Status.PENDING:
+        now = desk.clock.now()
+        await desk.move(
+            found.request.id,
+            lambda request: request.refuse(why, now=now),
+            lambda refused: Entry(
+                event=Event.REFUSED, at=now, request_id=refused.id, facts={"why": str(why.code), **why.facts}
+            ),
+        )
+    raise CannotReset(why)

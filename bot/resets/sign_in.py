@@ -1,0 +1,112 @@
+"""Sign in: tie a Slack user to the Entra account that will act for them, and let go of it."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.domain.errors import NotAnApprover, SignInRefused
+from bot.domain.identifiers import RequestId, TeamId
+from bot.domain.people import Account, Actor, Person
+from bot.domain.policy import check_binding, check_member
+from bot.domain.record import Event
+from bot.domain.secret import Secret
+from bot.domain.sign_in import TICKET_LIFE, Ticket
+from bot.ports import Arrival
+from bot.resets.desk import Desk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """Where the person is, so that what they were doing goes on after the sign-in."""
+
+    request_id: RequestId | None = None
+    view_id: str | None = None
+    claims: str | None = None
+
+
+async def offer(desk: Desk, actor: Actor, team: TeamId, then: Continuation) -> str:
+    """A new single-use link for this person, ten minutes long; only who may approve gets one."""
+    async with desk.noting_refusals(actor, then.request_id):
+        person = await desk.people.person(actor)
+        check_member(person)
+        if not await desk.is_in_approver_channel(person):
+            raise NotAnApprover
+    secret = Secret(secrets.token_urlsafe(32))
+    ticket = Ticket(
+        digest=digest(secret),
+        team=team,
+        user=actor.user,
+        expires_at=desk.clock.now() + TICKET_LIFE,
+        request_id=then.request_id,
+        view_id=then.view_id,
+        claims=then.claims,
+    )
+    url = await desk.sign_ins.link(ticket, secret)
+    await desk.note(Event.SIGN_IN_STARTED, actor, then.request_id)
+    return url
+
+
+def digest(secret: Secret) -> str:
+    """What is stored of a ticket: the SHA-256 of its text, hexadecimal."""
+    return hashlib.sha256(secret.reveal().encode()).hexdigest()
+
+
+async def visit(desk: Desk, secret: Secret) -> Person:
+    """Whom the link signs in; the page names them, so that a forwarded link is seen for what it is."""
+    ticket = await desk.sign_ins.ticket(secret)
+    return await desk.people.person(_actor(ticket))
+
+
+async def begin(desk: Desk, secret: Secret) -> str:
+    """Use the link up and return Microsoft's address for the browser."""
+    person = await visit(desk, secret)
+    return await desk.sign_ins.begin(secret, login_hint=person.email)
+
+
+async def finish(desk: Desk, form: Mapping[str, str]) -> tuple[Ticket, Account]:
+    """Tie the account that came back to the Slack user of the ticket, or refuse and record it.
+
+    Raises TicketUnusable, SignInRefused (with the ticket where it is known), NotAMember, CouldNotVerify.
+    """
+    try:
+        arrival = await desk.sign_ins.finish(form)
+    except SignInRefused as refused:
+        await _note_refusal(desk, refused)
+        raise
+    try:
+        await _bind(desk, arrival)
+    except SignInRefused as refused:
+        refused.ticket = arrival.ticket
+        await _note_refusal(desk, refused)
+        raise
+    return arrival.ticket, arrival.account
+
+
+async def sign_out(desk: Desk, actor: Actor) -> bool:
+    """Forget the person's tokens; False where there were none."""
+    forgotten = await desk.sign_ins.forget(actor.user)
+    if forgotten:
+        await desk.note(Event.SIGNED_OUT, actor)
+    return forgotten
+
+
+async def _bind(desk: Desk, arrival: Arrival) -> None:
+    ticket, account = arrival.ticket, arrival.account
+    async with desk.noting_refusals(_actor(ticket), ticket.request_id):
+        person = await desk.people.person(_actor(ticket))
+        check_member(person)
+    check_binding(account, person=person, tied_to=await desk.sign_ins.tied_to(account))
+    await desk.sign_ins.keep(ticket.user, arrival)
+    facts = {"account": account.username, "oid": account.oid, "tenant": account.tenant}
+    await desk.note(Event.SIGNED_IN, _actor(ticket), ticket.request_id, facts)
+
+
+async def _note_refusal(desk: Desk, refused: SignInRefused) -> None:
+    if refused.ticket is not None:
+        facts = {"why": str(refused.why.code), **refused.why.facts}
+        await desk.note(Event.SIGN_IN_REFUSED, _actor(refused.ticket), refused.ticket.request_id, facts)
+
+
+def _actor(ticket: Ticket) -> Actor:
+    return Actor(user=ticket.user, team=ticket.team)
