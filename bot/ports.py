@@ -89,8 +89,8 @@ class Requests(Protocol):
     async def save_shown(self, request_id: RequestId, shown: Shown) -> None:
         """Remember where and what Slack shows; no move, no version."""
 
-    async def next_due(self) -> datetime | None:
-        """When the next row is due in any lane."""
+    async def next_due(self, lane: Lane) -> datetime | None:
+        """When the next row that nobody holds is due in `lane`."""
 
 
 class Record(Protocol):
@@ -220,7 +220,7 @@ class TicketRows(Protocol):
         """The ticket, while it is unused and in time."""
 
     async def begin(self, digest: str, *, state_digest: str, flow: bytes, now: datetime) -> bool:
-        """Use the ticket: keep the sealed flow under its state for TICKET_LIFE from now. True for one caller."""
+        """Use the ticket, once: keep the sealed flow under its state for TICKET_LIFE from now."""
 
     async def take(self, state_digest: str, *, now: datetime) -> tuple[Ticket, bytes] | None:
         """Take the ticket and the sealed flow out, while in time. Exactly one caller gets them."""
@@ -242,7 +242,7 @@ class SignInRows(Protocol):
         """Insert or replace the person's row, or raise LostRace where another user has the account."""
 
     async def update_cache(self, user: UserId, *, version: int, key_id: str, sealed: bytes) -> bool:
-        """Replace the sealed cache if the row is still at `version`; False: read it again, nothing was stored."""
+        """Replace the sealed cache if the row is still at `version`; False: nothing was stored."""
 
     async def delete(self, user: UserId) -> bool:
         """Remove the row; False where there was none."""
