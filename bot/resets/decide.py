@@ -27,6 +27,15 @@ async def approve(desk: Desk, request_id: RequestId, by: Actor, device: DeviceId
             return await _own_decision(desk, request_id, by, decided)
 
 
+async def check_may_decide(desk: Desk, request_id: RequestId, by: Actor) -> ResetRequest:
+    """The request, if `by` may decide on it now; a reason is asked for only then."""
+    async with desk.noting_refusals(by, request_id):
+        request = await desk.requests.get(request_id)
+        request.check_approvable(by=by.user, now=desk.clock.now())
+        await desk.approver(by, request)
+        return request
+
+
 async def deny(desk: Desk, request_id: RequestId, by: Actor, reason: str) -> ResetRequest:
     """Deny with a reason that the requester reads."""
     reason = checked_reason(reason)

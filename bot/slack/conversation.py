@@ -1,0 +1,153 @@
+"""What goes on in a Slack window after the acknowledgement: a loading view, then what came of it."""
+
+import secrets
+from collections.abc import Awaitable
+
+import structlog
+
+from bot.domain.errors import SignInNeeded, SlackError, UnlatchError
+from bot.domain.identifiers import DeviceId, RequestId, TeamId
+from bot.domain.people import Account, Actor
+from bot.domain.sign_in import Ticket
+from bot.resets.decide import approve, check_may_decide, deny, withdraw
+from bot.resets.desk import Desk
+from bot.resets.reveal import reveal
+from bot.resets.review import review
+from bot.resets.sign_in import Continuation, offer
+from bot.slack import modals
+from bot.slack.afterwork import log_crash
+from bot.slack.message import View
+from bot.slack.parsing import Click, Command, Submission
+from bot.slack.views import Views
+from bot.slack.wording import Wording
+
+log = structlog.get_logger()
+
+
+class Conversation:
+    """One person in front of one window. Every press ends in a sentence or a view, whatever happens."""
+
+    def __init__(self, desk: Desk, views: Views, words: Wording) -> None:
+        self._desk = desk
+        self._views = views
+        self._words = words
+
+    async def open(self, trigger: str, view: View) -> str | None:
+        """Open a window; None where Slack refused it (a trigger lives for three seconds)."""
+        try:
+            return await self._views.open(trigger, view)
+        except SlackError as error:
+            log.warning("window_not_opened", code=error.code)
+            return None
+
+    async def review(self, click: Click) -> None:
+        """Approve was pressed: the review, or the way to it."""
+        if view_id := await self._loading(click.trigger):
+            await self._tell(view_id, self._review(view_id, click.request, click.actor, click.team))
+
+    async def resume(self, ticket: Ticket, account: Account) -> None:
+        """The browser has finished: the window that waited for the sign-in goes on by itself."""
+        if ticket.view_id is None:
+            return
+        actor = Actor(user=ticket.user, team=ticket.team)
+        if ticket.request_id is None:
+            await self._update(ticket.view_id, modals.signed_in(account, self._words))
+        else:
+            await self._tell(
+                ticket.view_id, self._review(ticket.view_id, ticket.request_id, actor, ticket.team)
+            )
+
+    async def resume_refused(self, ticket: Ticket, error: UnlatchError) -> None:
+        """The sign-in was refused: the window that waited for it says so."""
+        if ticket.view_id is not None:
+            await self._update(ticket.view_id, self._refused(error))
+
+    async def offer_sign_in(self, typed: Command) -> None:
+        """`/reset-passcode sign-in`: a private link."""
+        if view_id := await self._loading(typed.trigger):
+            then = Continuation(view_id=view_id)
+            await self._tell(view_id, self._sign_in(typed.actor, typed.team, then))
+
+    async def ask_denial(self, click: Click) -> None:
+        """Deny was pressed: ask for the reason, of who may decide."""
+        if view_id := await self._loading(click.trigger):
+            await self._tell(view_id, self._denial(click))
+
+    async def withdraw(self, click: Click) -> None:
+        """Withdraw was pressed; the receipt shows that it is done, a window says why not."""
+        try:
+            await withdraw(self._desk, click.request, click.actor)
+        except UnlatchError as error:
+            await self.open(click.trigger, self._refused(error))
+
+    async def show_passcode(self, click: Click) -> None:
+        """Show passcode was pressed."""
+        if view_id := await self._loading(click.trigger):
+            await self._tell(view_id, self._passcode(click))
+
+    async def approve(self, form: Submission, device: DeviceId) -> None:
+        """The review was submitted."""
+        await self._tell(form.view, self._approve(form, device))
+
+    async def deny(self, form: Submission, reason: str) -> None:
+        """The denial was submitted."""
+        await self._tell(form.view, self._deny(form, reason))
+
+    # What each window shows in the end
+
+    async def _review(self, view_id: str, request_id: RequestId, actor: Actor, team: TeamId) -> View:
+        try:
+            return modals.review_form(await review(self._desk, request_id, actor), self._words)
+        except SignInNeeded as need:
+            then = Continuation(request_id=request_id, view_id=view_id, claims=need.claims)
+            return await self._sign_in(actor, team, then)
+
+    async def _sign_in(self, actor: Actor, team: TeamId, then: Continuation) -> View:
+        url = await offer(self._desk, actor, team, then)
+        return modals.sign_in(url, self._words, claims=then.claims is not None)
+
+    async def _denial(self, click: Click) -> View:
+        request = await check_may_decide(self._desk, click.request, click.actor)
+        return modals.deny_form(request, self._words)
+
+    async def _passcode(self, click: Click) -> View:
+        request, passcode = await reveal(self._desk, click.request, click.actor)
+        return modals.passcode(request, passcode, self._words)
+
+    async def _approve(self, form: Submission, device: DeviceId) -> View:
+        try:
+            approved = await approve(self._desk, form.request, form.actor, device)
+        except SignInNeeded as need:
+            then = Continuation(request_id=form.request, view_id=form.view, claims=need.claims)
+            return await self._sign_in(form.actor, form.team, then)
+        return modals.approved(approved, self._words)
+
+    async def _deny(self, form: Submission, reason: str) -> View:
+        await deny(self._desk, form.request, form.actor, reason)
+        return modals.told(self._words.denied_title, self._words.denied, self._words)
+
+    # Windows
+
+    async def _loading(self, trigger: str) -> str | None:
+        return await self.open(trigger, modals.loading(self._words))
+
+    async def _tell(self, view_id: str, work: Awaitable[View]) -> None:
+        """Show what came of `work`. The one `except` of the Slack face: a refusal becomes a private sentence."""
+        try:
+            view = await work
+        except UnlatchError as error:
+            view = self._refused(error)
+        except Exception as crash:  # whatever happened, the person in front of the window is told something
+            incident = secrets.token_hex(4)
+            log_crash("window_crashed", crash, incident=incident)
+            view = modals.told(self._words.sorry_title, self._words.sorry(incident), self._words)
+        await self._update(view_id, view)
+
+    def _refused(self, error: UnlatchError) -> View:
+        return modals.told(self._words.refused_title, self._words.refusal(error), self._words)
+
+    async def _update(self, view_id: str, view: View) -> None:
+        try:
+            await self._views.update(view_id, view)
+        except SlackError as error:
+            log.info("window_not_updated", code=error.code)

@@ -1,0 +1,134 @@
+"""What Slack delivers, read into values: every field may be missing or of another shape."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import unescape
+from typing import Final, Self
+
+from bot.domain.identifiers import ChannelId, RequestId, TeamId, UserId
+from bot.domain.people import Actor
+
+_REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}")
+_QUOTED: Final = re.compile(r'\s*([a-z]+:)?["“]([^"”]*)["”]\s*(.*)', re.IGNORECASE | re.DOTALL)
+NO_REQUEST: Final = RequestId("")
+"""What a button carried that is no id; no row has it."""
+
+
+class Malformed(Exception):
+    """The delivery is not what Slack sends; nobody can be answered."""
+
+
+def dig(body: object, *path: str | int) -> object:
+    """The value at the path, or None where anything on the way is missing or of another shape."""
+    for step in path:
+        match body, step:
+            case Mapping(), str():
+                body = body.get(step)
+            case list(), int() if len(body) > step:
+                body = body[step]
+            case _:
+                return None
+    return body
+
+
+def text_at(body: object, *path: str | int) -> str:
+    """The text at the path, or the empty text."""
+    value = dig(body, *path)
+    return value if isinstance(value, str) else ""
+
+
+def request_id(text: str) -> RequestId:
+    """The id, or NO_REQUEST where the text is none."""
+    return RequestId(text) if _REQUEST_ID.fullmatch(text) else NO_REQUEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A typed slash command."""
+
+    actor: Actor
+    team: TeamId
+    trigger: str
+    text: str
+
+    @classmethod
+    def parse(cls, body: Mapping[str, object]) -> Self:
+        """Read Slack's fields; Slack escapes &, < and > in `text`, and writes mentions as `<@U…>`."""
+        user, trigger = text_at(body, "user_id"), text_at(body, "trigger_id")
+        if not user or not trigger:
+            raise Malformed
+        team = TeamId(text_at(body, "team_id"))
+        actor = Actor(user=UserId(user), team=team or None)
+        return cls(actor=actor, team=team, trigger=trigger, text=text_at(body, "text").strip())
+
+    def split(self) -> tuple[str, str]:
+        """The target and the reason: `serial:X a reason`, or with quotes `name:"Ken's iPhone" a reason`."""
+        if quoted := _QUOTED.match(self.text):
+            prefix, value, rest = quoted.groups()
+            return unescape(f"{prefix or ''}{value}"), unescape(rest.strip())
+        target, _, rest = self.text.partition(" ")
+        return target if target.startswith("<") else unescape(target), unescape(rest.strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Click:
+    """A pressed button."""
+
+    actor: Actor
+    team: TeamId
+    trigger: str
+    request: RequestId
+    channel: ChannelId | None
+
+    @classmethod
+    def parse(cls, body: Mapping[str, object]) -> Self:
+        """Read who pressed what. The user's own team is in `user`: `team` says ours even for an outsider."""
+        trigger = text_at(body, "trigger_id")
+        if not trigger:
+            raise Malformed
+        channel = text_at(body, "channel", "id") or text_at(body, "container", "channel_id")
+        return cls(
+            actor=_actor(body),
+            team=TeamId(text_at(body, "team", "id")),
+            trigger=trigger,
+            request=request_id(text_at(body, "actions", 0, "value")),
+            channel=ChannelId(channel) if channel else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A submitted form."""
+
+    actor: Actor
+    team: TeamId
+    view: str
+    request: RequestId
+    values: Mapping[str, object]
+
+    @classmethod
+    def parse(cls, body: Mapping[str, object]) -> Self:
+        """Read the view; what it is about is in `private_metadata`, as an id."""
+        view, values = text_at(body, "view", "id"), dig(body, "view", "state", "values")
+        if not view:
+            raise Malformed
+        return cls(
+            actor=_actor(body),
+            team=TeamId(text_at(body, "team", "id") or text_at(body, "view", "team_id")),
+            view=view,
+            request=request_id(text_at(body, "view", "private_metadata")),
+            values=values if isinstance(values, Mapping) else {},
+        )
+
+    def typed(self, block: str, action: str) -> str:
+        """What was typed or chosen in a field, the empty text where nothing was."""
+        field = dig(self.values, block, action)
+        return text_at(field, "value") or text_at(field, "selected_option", "value")
+
+
+def _actor(body: Mapping[str, object]) -> Actor:
+    user, team = text_at(body, "user", "id"), text_at(body, "user", "team_id")
+    if not user:
+        raise Malformed
+    return Actor(user=UserId(user), team=TeamId(team) if team else None)
