@@ -1,0 +1,20 @@
+// What people do, sent to the sandbox.
+
+/** POSTs JSON below `sandbox/`. Never throws: `{ok, data, error}`, the error a sentence to show. */
+export async function post(path, body) {
+  try {
+    const answer = await fetch(`sandbox/${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const data = await answer.json().catch(() => ({}));
+    const error = answer.ok ? null : (data.error ?? `The sandbox answered ${answer.status}.`);
+    return { ok: answer.ok, data, error };
+  } catch {
+    return { ok: false, data: {}, error: "The sandbox does not answer. Is it still running in the terminal?" };
+  }
+}
+
+/** The same, as one person. */
+export const postAs = (personId, action, body) => post(`people/${encodeURIComponent(personId)}/${action}`, body);
