@@ -40,5 +40,7 @@ class Afterwork:
 
 def log_crash(event: str, crash: Exception, **ids: str) -> None:
     """Log the kind and the place of a crash. Not its text: libraries put bodies and tokens into theirs."""
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(crash.__traceback__)]
+    frames = [
+        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(crash.__traceback__)
+    ]
     log.error(event, error=type(crash).__name__, frames=frames[-12:], **ids)

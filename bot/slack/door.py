@@ -1,4 +1,4 @@
-"""The door of HTTP mode: size, signature and shape are checked here, before any of it reaches Bolt.
+"""The door of HTTP mode: signature and shape are checked here, before any of it reaches Bolt.
 
 Bolt 1.30 parses a body before it checks the signature, answers malformed ones with 500, and loses every
 slash command whose raw body contains the word `payload`. Here a stranger gets 401, and Bolt gets a parsed
@@ -20,8 +20,6 @@ from starlette.responses import Response
 from bot.domain.secret import Secret
 from bot.ports import Clock
 
-LARGEST: Final = 512 * 1024
-"""Bytes. Slack's largest delivery is a view of 250 kB, form-encoded."""
 OLDEST: Final = 300
 """Seconds that a signature is good for, either way."""
 
@@ -38,11 +36,9 @@ def door(app: Dispatcher, signing_secret: Secret, clock: Clock) -> Callable[[Req
 
     async def slack_events(request: Request) -> Response:
         try:
-            raw = await _bounded(request)
+            raw = await request.body()
         except ClientDisconnect:
             return Response(status_code=400)
-        if raw is None:
-            return Response("Too large.", status_code=413)
         if not is_signed(raw, request.headers, signing_secret, now=clock.now().timestamp()):
             return Response("The signature is missing, wrong or too old.", status_code=401)
         body = parsed(raw, request.headers.get("content-type", ""))
@@ -87,16 +83,6 @@ def _object(text: str) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-async def _bounded(request: Request) -> bytes | None:
-    """The raw body, or None where it is larger than LARGEST."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST:
-            return None
-    return bytes(body)
 
 
 def _answer(bolt: BoltResponse) -> Response:

@@ -1,0 +1,1 @@
+"""The browser's face: the sign-in pages and the probes."""
