@@ -1,0 +1,205 @@
+"""The page's API: what people do in the browser, and everything they see, as it changes."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from bot.sandbox.slack import NotPossible, Outcome
+
+if TYPE_CHECKING:
+    from bot.sandbox.app import Sandbox
+
+DEBOUNCE_SECONDS: Final = 0.05
+PING_SECONDS: Final = 15
+
+Body = Mapping[str, Any]  # the JSON that the page sent; each handler reads what it needs
+Gesture = Callable[[str, Body], Awaitable[Response]]
+
+
+class _Malformed(Exception):
+    """The request itself is wrong: a sentence why."""
+
+
+class People:
+    """Routes below /sandbox. Refusals are `{"error": sentence}` with a 4xx status."""
+
+    def __init__(self, sandbox: "Sandbox") -> None:
+        self._sandbox = sandbox
+        self._slack = sandbox.slack
+        self._running: set[asyncio.Task[Outcome]] = set()
+        self._gestures: Mapping[str, Gesture] = {
+            "command": self._command,
+            "message": self._message,
+            "click": self._click,
+            "submit": self._submit,
+            "close": self._close,
+            "dismiss": self._dismiss,
+        }
+
+    def routes(self) -> list[BaseRoute]:
+        """The routes, with absolute paths."""
+        return [
+            Route("/sandbox/events", self._events),
+            Route("/sandbox/state", self._state),
+            Route("/sandbox/people/{user}/{gesture}", self._gesture, methods=["POST"]),
+            Route("/sandbox/phones/{id}", self._phone, methods=["POST"]),
+            Route("/sandbox/phones/{id}/unlock", self._unlock, methods=["POST"]),
+            Route("/sandbox/roles/{oid}", self._role, methods=["POST"]),
+        ]
+
+    async def aclose(self) -> None:
+        """Wait for what people began: at most the three seconds that Slack allows."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    # -- what people do ---------------------------------------------------------------------------
+
+    async def _gesture(self, request: Request) -> Response:
+        user, name = request.path_params["user"], request.path_params["gesture"]
+        gesture = self._gestures.get(name)
+        if gesture is None or user not in self._slack.workspace.people:
+            return _refused("There is no such person or gesture.", 404)
+        try:
+            return await gesture(user, await _body(request))
+        except NotPossible as impossible:
+            return _refused(f"That is not possible: {impossible}.", 409)
+        except _Malformed as malformed:
+            return _refused(str(malformed), 400)
+
+    async def _command(self, user: str, body: Body) -> Response:
+        self._begin(self._slack.prepare_command(user, _text(body, "channel"), _text(body, "text")))
+        return JSONResponse({}, 202)
+
+    async def _message(self, user: str, body: Body) -> Response:
+        self._slack.message(user, _text(body, "channel"), _text(body, "text"))
+        return JSONResponse({}, 202)
+
+    async def _click(self, user: str, body: Body) -> Response:
+        view_id = str(body.get("view_id") or "")
+        if view_id and isinstance(body.get("values"), dict):
+            self._slack.fill(user, body["values"], view_id=view_id)
+        chosen = {k: v for k, v in body.items() if k == "value" or k.startswith("selected_")}
+        self._begin(
+            self._slack.prepare_click(
+                user,
+                _text(body, "action_id"),
+                channel=str(body.get("channel") or ""),
+                ts=str(body.get("ts") or ""),
+                view_id=view_id,
+                block_id=_text(body, "block_id"),
+                value=chosen or None,
+            )
+        )
+        return JSONResponse({}, 202)
+
+    async def _submit(self, user: str, body: Body) -> Response:
+        values = body.get("values") or {}
+        if not isinstance(values, dict):
+            raise _Malformed("values must be an object.")
+        outcome = await self._slack.submit(user, values, view_id=_text(body, "view_id"))
+        if not outcome.delivered:
+            return _refused(outcome.notice, 502)
+        if outcome.errors:
+            return JSONResponse({"errors": dict(outcome.errors)})
+        return JSONResponse({"closed": True} if outcome.closed else {})
+
+    async def _close(self, user: str, body: Body) -> Response:
+        await self._slack.close(user, view_id=_text(body, "view_id"))
+        return JSONResponse({})
+
+    async def _dismiss(self, user: str, body: Body) -> Response:
+        if not self._slack.dismiss(user, _text(body, "id")):
+            return _refused("There is nothing like that to dismiss.", 404)
+        return JSONResponse({})
+
+    def _begin(self, gesture: Coroutine[Any, Any, Outcome]) -> None:
+        task = asyncio.create_task(gesture)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    # -- phones and roles -------------------------------------------------------------------------
+
+    async def _phone(self, request: Request) -> Response:
+        return await self._changed(
+            request,
+            lambda body: self._sandbox.intune.set_behaviour(
+                request.path_params["id"], _text(body, "behaviour")
+            ),
+        )
+
+    async def _unlock(self, request: Request) -> Response:
+        return await self._changed(
+            request,
+            lambda body: self._sandbox.intune.unlock(request.path_params["id"], str(body["passcode"])),
+        )
+
+    async def _role(self, request: Request) -> Response:
+        return await self._changed(
+            request,
+            lambda body: self._sandbox.intune.set_role(
+                request.path_params["oid"], reset_passcode=bool(body["reset_passcode"])
+            ),
+        )
+
+    async def _changed(self, request: Request, change: Callable[[Body], object]) -> Response:
+        try:
+            answer = change(await _body(request))
+        except LookupError:
+            return _refused("There is no such thing to change.", 404)
+        except (ValueError, _Malformed) as wrong:
+            return _refused(str(wrong), 400)
+        return JSONResponse(answer or {}, 200 if answer else 202)
+
+    # -- what people see --------------------------------------------------------------------------
+
+    async def _state(self, _request: Request) -> Response:
+        return JSONResponse(self._sandbox.snapshot(), headers={"cache-control": "no-store"})
+
+    async def _events(self, _request: Request) -> Response:
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(self._stream(), media_type="text/event-stream", headers=headers)
+
+    async def _stream(self) -> AsyncIterator[str]:
+        while not self._sandbox.closing:
+            changed = self._sandbox.next_change()
+            yield f"event: state\ndata: {json.dumps(self._sandbox.snapshot())}\n\n"
+            while not await _within(PING_SECONDS, changed):
+                yield ": ping\n\n"
+            # Changes come in flocks: a click, a call, a message.
+            await asyncio.sleep(DEBOUNCE_SECONDS)
+
+
+async def _within(seconds: float, changed: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await changed.wait()
+    except TimeoutError:
+        return False
+
+
+async def _body(request: Request) -> Body:
+    # A form on another page can send anything but this type without being asked first.
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise _Malformed("Send JSON.")
+    try:
+        body = await request.json()
+    except ValueError:
+        raise _Malformed("That is not JSON.") from None
+    if not isinstance(body, dict):
+        raise _Malformed("Send a JSON object.")
+    return body
+
+
+def _text(body: Body, name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise _Malformed(f"{name} is missing.")
+    return value
+
+
+def _refused(sentence: str, status: int) -> Response:
+    return JSONResponse({"error": sentence}, status)

@@ -1,0 +1,62 @@
+"""Everything inside the local Slack, tied together once."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from bot.sandbox.cast import APP_ID, Cast
+from bot.sandbox.clock import Clock
+from bot.sandbox.journal import Journal
+from bot.sandbox.slack.changes import Changes
+from bot.sandbox.slack.delivery import Carrier, SignedHttp
+from bot.sandbox.slack.modals import Modals
+from bot.sandbox.slack.shapes import JsonObject
+from bot.sandbox.slack.sockets import Sockets
+from bot.sandbox.slack.tickets import ResponseUrls, Triggers
+from bot.sandbox.slack.workspace import Workspace
+
+
+@dataclass(slots=True, kw_only=True)
+class Platform:
+    """The parts that methods, deliveries and gestures share."""
+
+    cast: Cast
+    clock: Clock
+    journal: Journal
+    changes: Changes
+    workspace: Workspace
+    modals: Modals
+    triggers: Triggers
+    response_urls: ResponseUrls
+    http: SignedHttp
+    sockets: Sockets
+    base_url: Callable[[], str]
+    scopes: Collection[str]
+    commands: Collection[str]
+    scopes_used: set[str] = field(default_factory=set)
+    messages_tab: bool = True
+
+    def carrier(self) -> Carrier:
+        """The way to the app: a socket if any is open, and then only a socket."""
+        return self.sockets if self.sockets.connections else self.http
+
+    def response_url(self, user: str, channel: str, message_ts: str | None = None) -> str:
+        """Return a new response URL."""
+        return f"{self.base_url()}/slack/response/{self.response_urls.issue(user, channel, message_ts)}"
+
+    def user_json(self, user: str) -> JsonObject:
+        """The person who acts, as interaction payloads name them."""
+        person = self.workspace.people[user]
+        return {"id": user, "username": person.handle, "name": person.handle, "team_id": person.team_id}
+
+    def payload_frame(self, kind: str, user: str) -> JsonObject:
+        """What every interaction payload has. `team` is ours even if the person is not."""
+        team = self.workspace.team
+        return {
+            "type": kind,
+            "team": {"id": team.id, "domain": team.domain},
+            "user": self.user_json(user),
+            "api_app_id": APP_ID,
+            "token": "deprecated",
+            "enterprise": None,
+            "is_enterprise_install": False,
+        }

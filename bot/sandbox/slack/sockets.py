@@ -1,0 +1,162 @@
+"""Socket Mode: envelopes over WebSockets (docs.slack.dev/apis/events-api/using-socket-mode)."""
+
+import asyncio
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from bot.sandbox.cast import APP_ID
+from bot.sandbox.slack.changes import Changes
+from bot.sandbox.slack.delivery import ACK_SECONDS, Ack, Envelope
+from bot.sandbox.slack.shapes import JsonObject
+
+CONNECTIONS: Final = 10
+DisconnectReason = Literal["warning", "refresh_requested", "link_disabled"]
+
+
+@dataclass(eq=False, slots=True)
+class _Connection:
+    socket: WebSocket
+    retiring: bool = False
+    waiting: set[str] = field(default_factory=set)
+
+
+class Sockets:
+    """The open connections of the app; each envelope goes to exactly one of them, in turn."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._tickets: set[str] = set()
+        self._open: list[_Connection] = []
+        self._turn = 0
+        self._acks: dict[str, asyncio.Future[Ack]] = {}
+        self._last: JsonObject | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many sockets are open."""
+        return len(self._open)
+
+    def ticket(self) -> str:
+        """Return the single-use right to open one socket."""
+        ticket = secrets.token_urlsafe(18)
+        self._tickets.add(ticket)
+        return ticket
+
+    async def accept(self, socket: WebSocket) -> None:
+        """Serve one WebSocket until it closes."""
+        ticket = socket.query_params.get("ticket", "")
+        if ticket not in self._tickets:
+            await socket.close(code=1008)
+            return
+        self._tickets.remove(ticket)
+        await socket.accept()
+        if len(self._open) >= CONNECTIONS:
+            await socket.send_json({"type": "disconnect", "reason": "too_many_websockets"})
+            await socket.close()
+            return
+        await self._serve(_Connection(socket))
+
+    async def carry(self, envelope: Envelope) -> Ack:
+        body: JsonObject = {
+            "envelope_id": f"{secrets.token_hex(4)}-{secrets.token_hex(6)}",
+            "type": envelope.kind,
+            "accepts_response_payload": envelope.takes_answer,
+            "payload": envelope.payload,
+        }
+        return await self._send(body)
+
+    async def repeat(self) -> Ack:
+        if self._last is None:
+            raise LookupError("nothing was delivered yet")
+        return await self._send(self._last)
+
+    async def disconnect(self, reason: DisconnectReason) -> None:
+        """Tell every open socket to go away, as Slack does before it closes one.
+
+        After `warning` a socket still gets envelopes; after the others it gets none.
+        """
+        for connection in list(self._open):
+            connection.retiring = reason != "warning"
+            await connection.socket.send_json(
+                {"type": "disconnect", "reason": reason, "debug_info": {"host": "sandbox"}}
+            )
+            if reason == "link_disabled":
+                await connection.socket.close()
+
+    async def close(self) -> None:
+        """Close every socket."""
+        for connection in list(self._open):
+            if connection.socket.client_state is WebSocketState.CONNECTED:
+                await connection.socket.close(code=1001)
+
+    async def _serve(self, connection: _Connection) -> None:
+        self._open.append(connection)
+        try:
+            await connection.socket.send_json(self._hello())
+            self._changes.tell()
+            while True:
+                self._acknowledged(await connection.socket.receive_text())
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # the app, or this side, closed the socket
+        finally:
+            self._open.remove(connection)
+            self._give_up(connection)
+            self._changes.tell()
+
+    def _hello(self) -> JsonObject:
+        return {
+            "type": "hello",
+            "num_connections": len(self._open),
+            "debug_info": {"host": "sandbox", "build_number": 1, "approximate_connection_time": 3600},
+            "connection_info": {"app_id": APP_ID},
+        }
+
+    def _acknowledged(self, text: str) -> None:
+        try:
+            message = json.loads(text)
+        except ValueError:
+            return
+        if not isinstance(message, dict):
+            return
+        waiting = self._acks.get(str(message.get("envelope_id")))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(Ack("ok", message.get("payload") or ""))
+
+    def _give_up(self, connection: _Connection) -> None:
+        for envelope_id in connection.waiting:
+            waiting = self._acks.get(envelope_id)
+            # Another open socket of the app may still acknowledge; without one nobody will.
+            if waiting is not None and not waiting.done() and not self._open:
+                waiting.set_result(Ack("failed"))
+
+    def _next(self) -> _Connection | None:
+        willing = [c for c in self._open if not c.retiring]
+        if not willing:
+            return None
+        self._turn += 1
+        return willing[self._turn % len(willing)]
+
+    async def _send(self, body: JsonObject) -> Ack:
+        connection = self._next()
+        if connection is None:
+            return Ack("failed")
+        self._last = body
+        envelope_id = str(body["envelope_id"])
+        waiting: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
+        self._acks[envelope_id] = waiting
+        connection.waiting.add(envelope_id)
+        try:
+            async with asyncio.timeout(ACK_SECONDS):
+                await connection.socket.send_json(body)
+                return await waiting
+        except TimeoutError:
+            return Ack("timeout")
+        except (WebSocketDisconnect, RuntimeError):
+            return Ack("failed")
+        finally:
+            connection.waiting.discard(envelope_id)
+            self._acks.pop(envelope_id, None)
