@@ -1,0 +1,238 @@
+"""The composition root: the only module that builds things and ties them together."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import aiohttp
+import structlog
+import uvicorn
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from bot.domain.clouds import ENDPOINTS
+from bot.domain.identifiers import ChannelId, TeamId
+from bot.domain.people import Audience
+from bot.domain.policy import Rules
+from bot.domain.request import Timing
+from bot.domain.secret import Secret
+from bot.entra import Authority, Credential, EntraClient, EntraSignIns, Vault
+from bot.graph.devices import GraphDevices
+from bot.graph.http import graph_client
+from bot.resets.desk import Desk
+from bot.settings import Settings
+from bot.slack.afterwork import Afterwork
+from bot.slack.app import bolt_app
+from bot.slack.board import SlackBoard
+from bot.slack.conversation import Conversation
+from bot.slack.door import door
+from bot.slack.listeners import Listeners
+from bot.slack.people import SlackPeople
+from bot.slack.socket import Sockets
+from bot.slack.views import Views
+from bot.slack.wording import ENGLISH
+from bot.store import Store, is_current, migrate, open_store
+from bot.web.limits import BodyLimit
+from bot.web.probes import probe_routes
+from bot.web.sign_in import SignInPages
+from bot.worker import Worker
+
+GRACE: Final = timedelta(seconds=20)
+"""How long shutdown waits for what is in flight."""
+SLACK_TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=3)
+
+log = structlog.get_logger()
+
+
+class CannotStart(Exception):
+    """What has to be put right before Unlatch can run, as a sentence for the installer."""
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Unlatch:
+    """One running bot."""
+
+    asgi: Starlette
+    worker: Worker
+    desk: Desk
+    afterwork: Afterwork
+    sockets: Sockets | None
+
+
+@asynccontextmanager
+async def unlatch(settings: Settings) -> AsyncIterator[Unlatch]:
+    """Build everything, run the worker, and take it all down in order: deliveries, work, connections."""
+    async with AsyncExitStack() as stack:
+        store = await _store(settings, stack)
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=SLACK_TIMEOUT))
+        slack = AsyncWebClient(
+            token=settings.slack_bot_token.get_secret_value(),
+            base_url=settings.slack_api_url,
+            session=session,
+            retry_handlers=[],  # the SDK's own would repeat a chat.postMessage that arrived
+        )
+        bot = _assembled(settings, store, slack, await _us(slack), await _devices(settings, stack))
+        running = asyncio.create_task(bot.worker.run(), name="worker")
+        try:
+            if bot.sockets is not None:
+                await bot.sockets.open()
+            yield bot
+        finally:
+            if bot.sockets is not None:
+                await bot.sockets.close()
+            await bot.afterwork.drain(grace=GRACE)
+            await bot.worker.stop(grace=GRACE)
+            await running
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; what is in flight is finished within a bounded time."""
+    async with unlatch(settings) as bot:
+        listener = socket.create_server((settings.host, settings.port))
+        host, port = listener.getsockname()[:2]
+        log.info("serving", host=host, port=port, socket_mode=bot.sockets is not None)
+        config = uvicorn.Config(
+            bot.asgi,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=int(GRACE.total_seconds()),
+        )
+        await uvicorn.Server(config).serve([listener])
+
+
+def _assembled(
+    settings: Settings, store: Store, slack: AsyncWebClient, us: AuthorizeResult, devices: GraphDevices
+) -> Unlatch:
+    clock = SystemClock()
+    worker: list[Worker] = []
+    desk = Desk(
+        requests=store.requests,
+        record=store.record,
+        people=SlackPeople(slack, team=TeamId(us.team_id or ""), enterprise=us.enterprise_id),
+        devices=devices,
+        sign_ins=_sign_ins(settings, store, clock),
+        rules=rules(settings),
+        timing=Timing(lifetime=settings.request_lifetime, reveal_for=settings.reveal_for),
+        clock=clock,
+        wake=lambda: worker[0].wake(),
+    )
+    board = SlackBoard(slack, channel=desk.rules.approver_channel, words=ENGLISH)
+    worker.append(Worker(desk, board))
+    afterwork = Afterwork()
+    conversation = Conversation(desk, Views(slack), ENGLISH)
+    app = bolt_app(slack, us, Listeners(desk, conversation, afterwork, ENGLISH))
+    sockets = _sockets(settings, app, slack)
+
+    def afterwards(work: Awaitable[None]) -> None:
+        afterwork.start(_awaited(work), name="after_sign_in")
+
+    async def slack_reaches_us() -> bool:
+        return sockets is None or await sockets.is_open()
+
+    routes = [
+        *probe_routes({"database": store.alive, "slack": slack_reaches_us}),
+        *SignInPages(desk, conversation, ENGLISH.refusal, afterwards).routes(),
+    ]
+    if settings.slack_app_token is None and settings.slack_signing_secret is not None:
+        secret = Secret(settings.slack_signing_secret.get_secret_value())
+        routes.insert(0, Route("/slack/events", door(app, secret, clock), methods=["POST"]))
+    asgi = Starlette(routes=routes, middleware=[Middleware(BodyLimit)])
+    return Unlatch(asgi=asgi, worker=worker[0], desk=desk, afterwork=afterwork, sockets=sockets)
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
+
+
+def rules(settings: Settings) -> Rules:
+    """Who may do what, as the settings say; unset, the approver channel's members may ask."""
+    channel = ChannelId(settings.approver_channel)
+    return Rules(
+        approver_channel=channel,
+        requesters=settings.requesters or (Audience.channel(channel),),
+        approvers=settings.approvers,
+    )
+
+
+async def _store(settings: Settings, stack: AsyncExitStack) -> Store:
+    if settings.database_url.startswith("sqlite"):
+        await asyncio.to_thread(migrate, settings.database_url)
+    store = open_store(settings.database_url)
+    stack.push_async_callback(store.close)
+    if not await is_current(store.engine):
+        raise CannotStart("The database is not up to date. Run `unlatch migrate` first.")
+    return store
+
+
+async def _us(slack: AsyncWebClient) -> AuthorizeResult:
+    """Who the bot is, asked once, before anybody waits for an answer."""
+    try:
+        answer = await slack.auth_test()
+    except SlackApiError as error:
+        code = error.response.get("error", "")
+        raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({code}). Copy it anew from the app's page.") from None
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise CannotStart(f"Slack does not answer at SLACK_API_URL ({type(error).__name__}).") from None
+    return AuthorizeResult.from_auth_test_response(auth_test_response=answer, bot_token=slack.token)
+
+
+async def _devices(settings: Settings, stack: AsyncExitStack) -> GraphDevices:
+    http = await stack.enter_async_context(graph_client())
+    return GraphDevices(http, settings.graph_url or ENDPOINTS[settings.cloud].graph_url, SystemClock())
+
+
+def _sign_ins(settings: Settings, store: Store, clock: SystemClock) -> EntraSignIns:
+    cloud = ENDPOINTS[settings.cloud]
+    try:
+        client = EntraClient(
+            Authority.parse(settings.entra_authority or cloud.authority(settings.entra_tenant_id)),
+            tenant=settings.entra_tenant_id,
+            client_id=settings.entra_client_id,
+            credential=_credential(settings),
+            scopes=cloud.scopes,
+        )
+        vault = Vault(settings.vault_keys.get_secret_value().split(","))
+    except (ValueError, OSError) as error:
+        raise CannotStart(f"Unlatch cannot start: {error}.") from None
+    return EntraSignIns(
+        client,
+        vault,
+        store.tickets,
+        store.sign_ins,
+        clock,
+        public_url=settings.public_url,
+        max_age=settings.sign_in_max_age,
+    )
+
+
+def _credential(settings: Settings) -> Credential:
+    if settings.entra_client_certificate is not None:
+        return Credential.certificate(settings.entra_client_certificate.read_text())
+    secret = settings.entra_client_secret
+    return Credential.secret(secret.get_secret_value() if secret else "")
+
+
+def _sockets(settings: Settings, app: AsyncApp, slack: AsyncWebClient) -> Sockets | None:
+    if settings.slack_app_token is None:
+        return None
+    return Sockets(app, Secret(settings.slack_app_token.get_secret_value()), slack)
