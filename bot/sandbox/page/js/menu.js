@@ -20,7 +20,19 @@ export function menu(label, options, data) {
 function show(toggle, list, wanted) {
   list.hidden = !wanted;
   toggle.setAttribute("aria-expanded", String(wanted));
-  if (wanted) list.firstElementChild?.focus();
+  if (!wanted) return;
+  place(list);
+  list.firstElementChild?.focus();
+}
+
+/** To the left or upwards where it would leave the scrolling part that it stands in. */
+function place(list) {
+  list.classList.remove("menu-left", "menu-up");
+  const frame = list.closest(".log, .modal-body")?.getBoundingClientRect();
+  if (!frame) return;
+  const box = list.getBoundingClientRect();
+  list.classList.toggle("menu-left", box.right > frame.right);
+  list.classList.toggle("menu-up", box.bottom > frame.bottom);
 }
 
 function item(option, close) {

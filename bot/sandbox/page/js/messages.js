@@ -15,6 +15,7 @@ export class MessageLog {
   #channelId = null;
   #children = null;
   #atEnd = true;
+  #top = 0;
 
   constructor(env) {
     this.#env = env;
@@ -56,7 +57,12 @@ export class MessageLog {
 
   #scrolled() {
     if (this.list.clientHeight === 0) return; // hidden: there is no place to keep
-    this.#atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < NEAR_END_PX;
+    const { scrollTop, scrollHeight, clientHeight } = this.list;
+    const near = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    // Only scrolling up leaves the end: a log that became shorter is brought back there.
+    if (near) this.#atEnd = true;
+    else if (scrollTop < this.#top) this.#atEnd = false;
+    this.#top = scrollTop;
     if (this.#atEnd) this.jump.hidden = true;
   }
 }

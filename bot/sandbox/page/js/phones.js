@@ -81,7 +81,7 @@ class PhoneCard {
     const lock = lockState(phone);
     this.drawing.dataset.lock = lock;
     this.node.dataset.lock = lock;
-    setText(this.pill, { locked: "Locked", open: "Open, no passcode", temporary: "Temporary passcode" }[lock]);
+    setText(this.pill, { locked: "Locked", open: "Open, no passcode", temporary: "New passcode" }[lock]);
     this.unlock.hidden = lock !== "temporary";
     if (lock !== "temporary") setText(this.result, "");
     this.behaviour.set(phone.behaviour);
