@@ -1,0 +1,9 @@
+"""Approvers' sign-ins at Microsoft Entra, over MSAL, kept in an encrypted vault."""
+
+from bot.entra.authority import Authority
+from bot.entra.client import EntraClient
+from bot.entra.credential import Credential
+from bot.entra.sign_ins import EntraSignIns
+from bot.entra.vault import Vault, new_key
+
+__all__ = ["Authority", "Credential", "EntraClient", "EntraSignIns", "Vault", "new_key"]

@@ -1,0 +1,69 @@
+"""Entra's errors, as MSAL hands them on, into ours; of their texts only the AADSTS number is kept."""
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from bot.domain.errors import CouldNotVerify, SignInNeeded, SignInRefused
+from bot.domain.why import Code, Why
+
+ENTRA: Final = "Microsoft Entra"
+_NUMBER: Final = re.compile(r"AADSTS\d{3,9}")
+_WORD: Final = re.compile(r"[a-z_]{1,40}")
+_CONSENT_NUMBERS: Final = frozenset({"AADSTS65001", "AADSTS65004", "AADSTS90094"})
+_CONSENT_WORDS: Final = frozenset({"access_denied", "consent_required"})
+_ASK_THE_PERSON: Final = frozenset(
+    {"invalid_grant", "interaction_required", "login_required", "consent_required", "access_denied"}
+)
+
+Result = Mapping[str, object]
+
+_log: Final = logging.getLogger(__name__)
+
+
+def refused(result: Result) -> SignInRefused:
+    """Why a sign-in came back with an error."""
+    word, code = _word(result), error_code(result)
+    _log.warning("entra.sign_in_refused", extra={"code": code})
+    if code in _CONSENT_NUMBERS or (code == word and word in _CONSENT_WORDS):
+        return SignInRefused(Why(Code.CONSENT_DENIED, {"code": code}))
+    return SignInRefused(Why(Code.ENTRA_ERROR, {"code": code}))
+
+
+def not_silent(result: Result | None, claims: str | None) -> SignInNeeded | CouldNotVerify:
+    """Why there is no token without the person: they have to sign in, or Entra cannot answer now.
+
+    `claims` is what Graph asked for; what Entra asks for goes before.
+    """
+    if result is None:
+        return SignInNeeded(claims)
+    asked = json_object(result.get("claims"))
+    _log.warning("entra.no_token", extra={"code": error_code(result)})
+    if _word(result) in _ASK_THE_PERSON or asked:
+        return SignInNeeded(asked or claims)
+    return CouldNotVerify(ENTRA)
+
+
+def error_code(result: Result) -> str:
+    """The AADSTS number, or where there is none the OAuth word."""
+    found = _NUMBER.search(str(result.get("error_description", "")))
+    return found.group(0) if found else _word(result)
+
+
+def json_object(text: object) -> str | None:
+    """The text, where it is a JSON object of objects: MSAL breaks on claims of any other shape."""
+    if not isinstance(text, str):
+        return None
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return None
+    right = isinstance(content, dict) and all(isinstance(part, dict) for part in content.values())
+    return text if right else None
+
+
+def _word(result: Result) -> str:
+    word = result.get("error")
+    return word if isinstance(word, str) and _WORD.fullmatch(word) else "unknown"

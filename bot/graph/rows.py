@@ -1,0 +1,113 @@
+"""Graph's JSON into devices and action results, leniently: v1.0 also returns values that its schema lacks."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from bot.domain.device import Device, Platform
+from bot.domain.identifiers import DeviceId
+from bot.domain.secret import Secret
+from bot.ports import ActionSeen
+
+Row = Mapping[str, object]
+
+_PLATFORMS: Final = (
+    ("ipados", Platform.IPADOS),
+    ("ios", Platform.IOS),
+    ("visionos", Platform.VISIONOS),
+    ("android", Platform.ANDROID),
+    ("windows", Platform.WINDOWS),
+    ("macos", Platform.MACOS),
+    ("mac os", Platform.MACOS),
+)
+"""By how `operatingSystem` begins; its exact texts for Android enrolments are nowhere documented."""
+_RESET: Final = "resetpasscode"
+_DONE: Final = "done"
+
+
+def device(row: Row) -> Device:
+    """One managedDevice."""
+    return Device(
+        id=DeviceId(_text(row, "id")),
+        name=_text(row, "deviceName"),
+        platform=_platform(_text(row, "operatingSystem")),
+        os_version=_text(row, "osVersion"),
+        manufacturer=_text(row, "manufacturer"),
+        model=_text(row, "model"),
+        serial=_text(row, "serialNumber"),
+        imei=_text(row, "imei"),
+        enrollment=_text(row, "deviceEnrollmentType"),
+        agent=_text(row, "managementAgent"),
+        management_state=_text(row, "managementState"),
+        compliance=_text(row, "complianceState"),
+        personal=_text(row, "managedDeviceOwnerType").casefold() == "personal",
+        owner_id=_text(row, "userId"),
+        owner_upn=_text(row, "userPrincipalName"),
+        owner_email=_text(row, "emailAddress"),
+        owner_name=_text(row, "userDisplayName"),
+        last_sync_at=moment(row.get("lastSyncDateTime")),
+    )
+
+
+def resets(row: Row) -> list[ActionSeen]:
+    """The resetPasscode results of one managedDevice; one without a readable start is left out."""
+    return [
+        ActionSeen(
+            state=_text(result, "actionState").casefold(),
+            started_at=started_at,
+            error_code=_number(result, "errorCode"),
+        )
+        for result, started_at in _resets(row)
+    ]
+
+
+def passcode(row: Row, *, since: datetime) -> Secret | None:
+    """The temporary passcode of the newest finished reset that started at or after `since`."""
+    done = [
+        (started_at, result)
+        for result, started_at in _resets(row)
+        if started_at >= since and _text(result, "actionState").casefold() == _DONE
+    ]
+    if not done:
+        return None
+    _, newest = max(done, key=lambda pair: pair[0])
+    text = _text(newest, "passcode")
+    return Secret(text) if text else None
+
+
+def moment(value: object) -> datetime | None:
+    """A DateTimeOffset as aware UTC, cut to microseconds; None where unset (0001-01-01) or unreadable."""
+    if not isinstance(value, str):
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if at.year <= 1:
+        return None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _resets(row: Row) -> Iterator[tuple[Row, datetime]]:
+    """By action name: the derived @odata.type is not documented for every platform."""
+    results = row.get("deviceActionResults")
+    for result in results if isinstance(results, list) else []:
+        if not isinstance(result, dict) or _text(result, "actionName").casefold() != _RESET:
+            continue
+        if (started_at := moment(result.get("startDateTime"))) is not None:
+            yield result, started_at
+
+
+def _platform(system: str) -> Platform:
+    name = system.strip().casefold()
+    return next((platform for start, platform in _PLATFORMS if name.startswith(start)), Platform.OTHER)
+
+
+def _text(row: Row, key: str) -> str:
+    value = row.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _number(row: Row, key: str) -> int:
+    value = row.get(key)
+    return value if isinstance(value, int) else 0
