@@ -82,12 +82,7 @@ async def unlatch(settings: Settings) -> AsyncIterator[Unlatch]:
     async with AsyncExitStack() as stack:
         store = await _store(settings, stack)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=SLACK_TIMEOUT))
-        slack = AsyncWebClient(
-            token=settings.slack_bot_token.get_secret_value(),
-            base_url=settings.slack_api_url,
-            session=session,
-            retry_handlers=[],  # the SDK's own would repeat a chat.postMessage that arrived
-        )
+        slack = slack_client(settings, session)
         bot = _assembled(settings, store, slack, await _us(slack), await _devices(settings, stack))
         running = asyncio.create_task(bot.worker.run(), name="worker")
         try:
@@ -164,6 +159,21 @@ async def _awaited(work: Awaitable[None]) -> None:
     await work
 
 
+def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWebClient:
+    """A client on one shared session; without it every call would open a connection of its own."""
+    return AsyncWebClient(
+        token=settings.slack_bot_token.get_secret_value(),
+        base_url=settings.slack_api_url,
+        session=session,
+        retry_handlers=[],  # the SDK's own would repeat a chat.postMessage that arrived
+    )
+
+
+async def warm_entra(settings: Settings) -> None:
+    """Fetch Entra's configuration; raises CannotStart or CouldNotVerify."""
+    await asyncio.to_thread(_entra_client(settings).warm)
+
+
 def rules(settings: Settings) -> Rules:
     """Who may do what, as the settings say; unset, the approver channel's members may ask."""
     channel = ChannelId(settings.approver_channel)
@@ -190,7 +200,9 @@ async def _us(slack: AsyncWebClient) -> AuthorizeResult:
         answer = await slack.auth_test()
     except SlackApiError as error:
         code = error.response.get("error", "")
-        raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({code}). Copy it anew from the app's page.") from None
+        raise CannotStart(
+            f"Slack refuses SLACK_BOT_TOKEN ({code}). Copy it anew from the app's page."
+        ) from None
     except (aiohttp.ClientError, TimeoutError) as error:
         raise CannotStart(f"Slack does not answer at SLACK_API_URL ({type(error).__name__}).") from None
     return AuthorizeResult.from_auth_test_response(auth_test_response=answer, bot_token=slack.token)
@@ -202,20 +214,12 @@ async def _devices(settings: Settings, stack: AsyncExitStack) -> GraphDevices:
 
 
 def _sign_ins(settings: Settings, store: Store, clock: SystemClock) -> EntraSignIns:
-    cloud = ENDPOINTS[settings.cloud]
     try:
-        client = EntraClient(
-            Authority.parse(settings.entra_authority or cloud.authority(settings.entra_tenant_id)),
-            tenant=settings.entra_tenant_id,
-            client_id=settings.entra_client_id,
-            credential=_credential(settings),
-            scopes=cloud.scopes,
-        )
         vault = Vault(settings.vault_keys.get_secret_value().split(","))
-    except (ValueError, OSError) as error:
-        raise CannotStart(f"Unlatch cannot start: {error}.") from None
+    except ValueError as error:
+        raise CannotStart(f"VAULT_KEYS cannot be used: {error}.") from None
     return EntraSignIns(
-        client,
+        _entra_client(settings),
         vault,
         store.tickets,
         store.sign_ins,
@@ -223,6 +227,20 @@ def _sign_ins(settings: Settings, store: Store, clock: SystemClock) -> EntraSign
         public_url=settings.public_url,
         max_age=settings.sign_in_max_age,
     )
+
+
+def _entra_client(settings: Settings) -> EntraClient:
+    cloud = ENDPOINTS[settings.cloud]
+    try:
+        return EntraClient(
+            Authority.parse(settings.entra_authority or cloud.authority(settings.entra_tenant_id)),
+            tenant=settings.entra_tenant_id,
+            client_id=settings.entra_client_id,
+            credential=_credential(settings),
+            scopes=cloud.scopes,
+        )
+    except (ValueError, OSError) as error:
+        raise CannotStart(f"Microsoft Entra cannot be used as it is set up: {error}.") from None
 
 
 def _credential(settings: Settings) -> Credential:

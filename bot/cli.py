@@ -1,0 +1,98 @@
+"""The terminal: `unlatch serve`, `demo`, `doctor`, `migrate`, `vault new-key`."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from bot.settings import SettingsError, read_settings
+
+DEMO_PORT: Final = 8080
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 done, 1 it failed, 2 it was called or configured wrongly."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return int(chosen.run(chosen))
+    except SettingsError as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="unlatch", description="Reset the passcode of a locked-out phone.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    serve = commands.add_parser("serve", help="run the bot")
+    serve.set_defaults(run=_serve)
+    demo = commands.add_parser("demo", help="try it on this machine, with a local Slack, Entra and Intune")
+    demo.add_argument("--port", type=int, default=DEMO_PORT, help=f"port of the page (default {DEMO_PORT})")
+    demo.add_argument("--no-browser", action="store_true", help="print the page's address, open nothing")
+    demo.add_argument("--socket-mode", action="store_true", help="let the bot use Socket Mode")
+    demo.set_defaults(run=_demo)
+    doctor = commands.add_parser("doctor", help="say what is missing before the bot can work")
+    doctor.set_defaults(run=_doctor)
+    migrate = commands.add_parser("migrate", help="bring the database up to date")
+    migrate.set_defaults(run=_migrate)
+    vault = commands.add_parser("vault", help="keys of the sign-in vault").add_subparsers(
+        required=True, metavar="command"
+    )
+    vault.add_parser("new-key", help="print a new key for VAULT_KEYS").set_defaults(run=_new_key)
+    return parser
+
+
+def _serve(_chosen: argparse.Namespace) -> int:
+    from bot import logs, wiring  # noqa: PLC0415  the other commands start without all of these
+
+    settings = read_settings()
+    logs.set_up_logs(settings.log_level)
+    try:
+        asyncio.run(wiring.serve(settings))
+    except wiring.CannotStart as reason:
+        print(reason, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"Cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from bot import demo  # noqa: PLC0415  the sandbox is for trying only
+
+    return asyncio.run(
+        demo.run(port=chosen.port, open_browser=not chosen.no_browser, socket_mode=chosen.socket_mode)
+    )
+
+
+def _doctor(_chosen: argparse.Namespace) -> int:
+    from bot import doctor  # noqa: PLC0415  as above
+
+    return asyncio.run(doctor.run(read_settings()))
+
+
+def _migrate(_chosen: argparse.Namespace) -> int:
+    from bot.domain.errors import StoreAway  # noqa: PLC0415  as above
+    from bot.store import migrate  # noqa: PLC0415  as above
+
+    try:
+        migrate(read_settings().database_url)
+    except StoreAway:
+        print("The database does not answer. Check DATABASE_URL, then try again.", file=sys.stderr)
+        return 1
+    print("The database is up to date.")
+    return 0
+
+
+def _new_key(_chosen: argparse.Namespace) -> int:
+    from bot.entra import new_key  # noqa: PLC0415  as above
+
+    print(new_key())
+    return 0
