@@ -14,14 +14,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from msal import ConfidentialClientApplication
-from starlette.applications import Starlette
-
 from bot.sandbox.cast import CLIENT_ID, CLIENT_SECRET, DEFAULT_CAST, TENANT_ID
-from bot.sandbox.clock import HandClock
+from bot.sandbox.clock import Clock, HandClock
 from bot.sandbox.entra import Entra
 from bot.sandbox.intune import Intune
 from bot.sandbox.journal import Journal
+from msal import ConfidentialClientApplication
+from starlette.applications import Starlette
 
 BASE = "http://127.0.0.1:8080"
 REDIRECT = "http://127.0.0.1:3000/sign-in/callback"
@@ -54,8 +53,9 @@ OPENAPI: dict[str, Any] = json.loads(
 class Desk:
     """Everything a test touches. `browser` is synchronous, `graph` is not."""
 
-    def __init__(self, *, token_of: str | None = KEN, start: datetime = START) -> None:
-        self.clock = HandClock(start)
+    def __init__(self, *, token_of: str | None = KEN, clock: Clock | None = None) -> None:
+        self.hands = HandClock(START)
+        self.clock = clock or self.hands
         self.journal = Journal(self.clock)
         self.entra = Entra(DEFAULT_CAST, self.clock, self.journal, BASE, redirect_uris=[REDIRECT])
         self.intune = Intune(DEFAULT_CAST, self.clock, self.journal, BASE, self.entra, ACTION_TIME)
@@ -104,7 +104,7 @@ class Desk:
         )
         return result
 
-    def redeem(self, code: str, verifier: str, **changes: str) -> httpx.Response:
+    def redeem(self, code: str, verifier: str, /, **changes: str) -> httpx.Response:
         """Redeem a code by hand; a change to "" leaves the field out."""
         form = {
             "grant_type": "authorization_code",

@@ -60,7 +60,10 @@ class Entra(Authority):
 
     async def _keys(self, request: Request) -> Response:
         started = time.perf_counter()
-        return self._recorded(request, JSONResponse({"keys": [self.key.jwk()]}), started)
+        tenant = request.path_params["tenant"]
+        known = self.knows_tenant(tenant)
+        response = JSONResponse({"keys": [self.key.jwk()]}) if known else self._no_tenant(tenant)
+        return self._recorded(request, response, started)
 
     async def _ask(self, request: Request) -> Response:
         started = time.perf_counter()
