@@ -1,0 +1,119 @@
+"""The windows. Pure: values in, a view out."""
+
+import unicodedata
+
+from bot.domain.people import Account
+from bot.domain.request import REASON_LIMIT, TICKET_LIMIT, ResetRequest
+from bot.domain.secret import Secret
+from bot.domain.target import LONGEST
+from bot.slack import ids, parts
+from bot.slack.message import Block, View
+from bot.slack.reviewing import review_form
+from bot.slack.text import at, inline, mention
+from bot.slack.windows import form, input_block, line, lines, window
+from bot.slack.wording import Wording
+
+__all__ = [
+    "approved",
+    "ask_form",
+    "deny_form",
+    "loading",
+    "passcode",
+    "review_form",
+    "sign_in",
+    "signed_in",
+    "told",
+]
+
+
+def ask_form(
+    words: Wording, *, target: str = "", reason: str = "", ticket: str = "", notice: str | None = None
+) -> View:
+    """The form to ask with; `notice` says what was wrong with what is filled in already."""
+    whose = line(LONGEST, target, words.target_placeholder)
+    blocks = [
+        *([parts.said(notice)] if notice else []),
+        input_block(ids.TARGET, words.target_label, whose, hint=words.target_hint),
+        input_block(ids.REASON, words.reason_label, lines(REASON_LIMIT, reason), hint=words.reason_hint),
+        input_block(ids.TICKET, words.ticket_label, line(TICKET_LIMIT, ticket), optional=True),
+    ]
+    return form(words.ask_title, blocks, words, callback=ids.ASK_FORM, submit=words.ask_submit)
+
+
+def deny_form(request: ResetRequest, words: Wording) -> View:
+    """Why it is denied, which the requester reads."""
+    asked = words.fill(words.asks, by=mention(request.asked_by), asked=at(request.asked_at))
+    blocks = [
+        parts.said(asked),
+        *parts.asked_for(request, words),
+        input_block(ids.DENIAL, words.denial_label, lines(REASON_LIMIT), hint=words.denial_hint),
+    ]
+    return form(
+        words.deny_title,
+        blocks,
+        words,
+        callback=ids.DENY_FORM,
+        submit=words.deny_submit,
+        about=request.id,
+    )
+
+
+def loading(words: Wording) -> View:
+    """Opened at once, filled in a moment: Slack's trigger lives for three seconds."""
+    return window(words.loading_title, [parts.said(words.loading)], words)
+
+
+def told(title: str, sentence: str, words: Wording) -> View:
+    """One sentence, and nothing to do but close."""
+    return window(title, [parts.said(sentence)], words)
+
+
+def sign_in(url: str, words: Wording, claims: bool) -> View:
+    """The way to Microsoft; this window goes on by itself when the browser has finished."""
+    button = parts.button(
+        words.sign_in_button, action=ids.SIGN_IN, reads=words.sign_in_label, style="primary", url=url
+    )
+    blocks = [
+        parts.said(words.signing_in(claims=claims)),
+        parts.actions(button),
+        parts.small(words.sign_in_link_life),
+    ]
+    return window(words.sign_in_title, blocks, words)
+
+
+def signed_in(account: Account, words: Wording) -> View:
+    """The sign-in is done."""
+    return told(words.signed_in_title, words.fill(words.signed_in, account=inline(account.username)), words)
+
+
+def approved(request: ResetRequest, words: Wording) -> View:
+    """The approval is stored; the rest is shown on the card."""
+    blocks = [parts.said(words.approved)]
+    if request.approval is not None:
+        blocks += parts.carried_out(request.approval, words)
+    return window(words.approved_title, blocks, words)
+
+
+def passcode(request: ResetRequest, code: Secret, words: Wording) -> View:
+    """The new passcode. Nothing in here can be pressed or sent: Slack would send the content along."""
+    text = code.reveal()
+    shown: Block = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text}]}
+    blocks: list[Block] = [
+        {"type": "rich_text", "elements": [shown]},
+        parts.typed(words.passcode_spelled, _spelled(text, words)),
+        parts.said(words.passcode_use(request)),
+        parts.small(words.passcode_recorded),
+    ]
+    return window(words.passcode_title, blocks, words)
+
+
+def _spelled(code: str, words: Wording) -> str:
+    """A passcode for the phone: 4 · 7 · capital B · small k · number sign."""
+    return " · ".join(_spoken(character, words) for character in code)
+
+
+def _spoken(character: str, words: Wording) -> str:
+    if character.isalpha():
+        sentence = words.capital if character.isupper() else words.small
+        return words.fill(sentence, letter=character)
+    return character if character.isdigit() else unicodedata.name(character, character).lower()
