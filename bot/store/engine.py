@@ -1,0 +1,101 @@
+"""The engine and what hangs on it. SQLite: one connection, WAL, full sync, writers queue fairly."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bot.domain.errors import StoreAway
+from bot.store.schema import HEAD
+
+BUSY_MS: Final = 5000
+"""How long SQLite waits for another process's lock, in milliseconds."""
+PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA busy_timeout = {BUSY_MS}",
+)
+_DRIVERS: Final = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+}
+
+
+def database_url(text_: str) -> URL:
+    """Read `DATABASE_URL` with this project's drivers, or raise ValueError with a sentence."""
+    try:
+        url = make_url(text_)
+    except SQLAlchemyError:
+        raise ValueError("DATABASE_URL is no database address such as sqlite:///unlatch.sqlite3") from None
+    name = url.drivername.partition("+")[0]
+    if name not in _DRIVERS:
+        raise ValueError(f"DATABASE_URL names {name}; Unlatch keeps its rows in sqlite or postgresql")
+    return url.set(drivername=_DRIVERS[name])
+
+
+def is_sqlite(url: URL) -> bool:
+    """Whether this is the embedded database."""
+    return url.drivername.startswith("sqlite")
+
+
+def make_engine(url: URL) -> AsyncEngine:
+    """An engine whose transactions begin as writers, so that two never wait for each other in a circle."""
+    if is_sqlite(url):
+        engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=BUSY_MS / 1000)
+        event.listen(engine.sync_engine, "connect", prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", begin_immediate)
+        return engine
+    return create_async_engine(url, pool_pre_ping=True)
+
+
+def prepare_sqlite(connection: Any, _record: object) -> None:
+    """Set a new connection up: durable commits, one writer at a time."""
+    connection.isolation_level = None  # BEGIN is ours: the driver's own begins as a reader
+    cursor = connection.cursor()
+    for pragma in PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def begin_immediate(connection: Any) -> None:
+    """Begin as a writer."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Whatever the database says when it is away, full or locked, becomes StoreAway."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError) as error:
+        raise StoreAway from error
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One transaction, committed at the end of the block."""
+    with store_errors():
+        async with engine.begin() as connection:
+            yield connection
+
+
+async def is_current(engine: AsyncEngine) -> bool:
+    """Whether the newest migration has run; raises StoreAway."""
+    with store_errors():
+        try:
+            async with engine.connect() as connection:
+                found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+        except DBAPIError as error:
+            if "alembic_version" in str(error.orig):  # no such table: nothing has run
+                return False
+            raise
+    return bool(found == HEAD)

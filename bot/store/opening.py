@@ -1,0 +1,40 @@
+"""Open the store: every kind of row on one engine."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bot.domain.errors import StoreAway
+from bot.store.engine import database_url, is_current, make_engine
+from bot.store.record import SqlRecord
+from bot.store.requests import SqlRequests
+from bot.store.sign_ins import SqlSignIns
+from bot.store.tickets import SqlTickets
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Everything that is kept, on one engine."""
+
+    engine: AsyncEngine
+    requests: SqlRequests
+    record: SqlRecord
+    tickets: SqlTickets
+    sign_ins: SqlSignIns
+
+    async def alive(self) -> bool:
+        """Whether the database answers and is up to date."""
+        try:
+            return await is_current(self.engine)
+        except StoreAway:
+            return False
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+def open_store(url: str) -> Store:
+    """Open the store of `DATABASE_URL`; connects at the first use. Raises ValueError."""
+    engine = make_engine(database_url(url))
+    return Store(engine, SqlRequests(engine), SqlRecord(engine), SqlTickets(engine), SqlSignIns(engine))

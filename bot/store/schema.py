@@ -1,0 +1,131 @@
+"""The tables. Times are text in UTC with microseconds, `2026-01-31T08:00:00.000000Z`: they sort as they are."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+HEAD: Final = "0001"
+"""The newest migration; a test holds it against Alembic's own head."""
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime; comes back in UTC, to the microsecond, on every database."""
+
+    impl = String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Write."""
+        if value is None:
+            return None
+        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+        """Read."""
+        return None if value is None else datetime.fromisoformat(value)
+
+
+metadata: Final = MetaData()
+
+requests: Final = Table(
+    "requests",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("delivery", String(255), nullable=False, unique=True),
+    Column("team", String(32), nullable=False),
+    Column("asked_by", String(32), nullable=False),
+    Column("asked_by_team", String(32)),
+    Column("asked_at", Moment, nullable=False),
+    Column("target_kind", String(16), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ticket", Text),
+    Column("status", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("reminders", Integer, nullable=False),
+    Column("decided_by", String(32)),
+    Column("decided_at", Moment),
+    Column("denial", Text),
+    Column("approval", Text),  # JSON
+    Column("attempt_number", Integer),
+    Column("attempt_started_at", Moment),
+    Column("client_request_id", String(36)),
+    Column("attempts", Integer, nullable=False),
+    Column("why", Text),  # JSON
+    # the lanes: when each is due, and until when somebody is at it
+    Column("next_at", Moment),
+    Column("drive_leased_until", Moment),
+    Column("show_at", Moment),
+    Column("show_leased_until", Moment),
+    # what Slack shows
+    Column("card_channel", String(32)),
+    Column("card_ts", String(32)),
+    Column("card_digest", String(64), nullable=False),
+    Column("receipt_channel", String(32)),
+    Column("receipt_ts", String(32)),
+    Column("receipt_digest", String(64), nullable=False),
+    Column("shown_reminders", Integer, nullable=False),
+    Column("show_failures", Integer, nullable=False),
+    Index("requests_by_next_at", "next_at"),
+    Index("requests_by_show_at", "show_at"),
+    Index("requests_by_person", "asked_by", "asked_at"),
+    Index("requests_by_status", "status", "asked_at"),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("actor", String(32)),
+    Column("request_id", String(32)),  # no foreign key: a forged id is on the record too
+    Column("facts", Text, nullable=False),  # JSON
+    Index("audit_by_request", "request_id"),
+    sqlite_autoincrement=True,
+)
+
+tickets: Final = Table(
+    "tickets",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("team", String(32), nullable=False),
+    Column("user", String(32), nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("request_id", String(32)),
+    Column("view_id", String(64)),
+    Column("claims", Text),
+    Column("state_digest", String(64), unique=True),
+    Column("flow", LargeBinary),
+    Column("used_at", Moment),
+)
+
+sign_ins: Final = Table(
+    "sign_ins",
+    metadata,
+    Column("user", String(32), primary_key=True),
+    Column("tenant", String(36), nullable=False),
+    Column("oid", String(36), nullable=False),
+    Column("username", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("emails", Text, nullable=False),  # JSON
+    Column("signed_in_at", Moment, nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("sign_ins_by_account", "tenant", "oid", unique=True),
+)
