@@ -163,6 +163,8 @@ class EntraClient:
                 **self._authority.for_msal,
             )
         except (*AWAY, *BROKEN) as error:
+            # A broken discovery that came with a 200 would be believed for a day.
+            self._http_cache.clear()
             raise CouldNotVerify(ENTRA) from error
 
 
