@@ -22,7 +22,7 @@ def page(desk: Desk, **changes: str) -> httpx.Response:
 def test_the_page_says_that_it_is_a_sandbox_and_offers_everybody_and_nobody(desk: Desk) -> None:
     text = page(desk).text
 
-    assert "No real Microsoft account" in text
+    assert "<strong>Sandbox sign-in:</strong> no real Microsoft account" in text
     for upn in ("mei@contoso.com", "ken@contoso.com", "aiko@contoso.com", "ken@fabrikam.com"):
         assert upn in text
     assert "Use nobody: cancel" in text

@@ -2,11 +2,15 @@
 
 import asyncio
 import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from bot.sandbox.clock import SystemClock
 from microsoft_desk import (
     ACTION_TIME,
@@ -45,6 +49,20 @@ async def results(desk: Desk, device: str = PIXEL) -> list[dict[str, Any]]:
 def phone(desk: Desk, device: str = PIXEL) -> dict[str, Any]:
     [found] = [phone for phone in desk.intune.snapshot() if phone["id"] == device]
     return found
+
+
+@asynccontextmanager
+async def served(desk: Desk) -> AsyncIterator[str]:
+    """The desk on a port of its own; its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(desk.app, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server.serve([listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
 
 
 @pytest.mark.parametrize(
@@ -251,6 +269,17 @@ async def test_a_connection_can_break_before_or_after_the_effect(desk: Desk, whe
 
     assert len(desk.intune.resets) == resets
     assert desk.journal.calls[-1].note == f"connection broken {when} the effect"
+
+
+async def test_over_a_real_connection_a_break_is_seen_as_one(desk: Desk) -> None:
+    desk.intune.fail_next(None, when="after")
+    token = desk.graph.headers["Authorization"]
+
+    async with served(desk) as url, httpx.AsyncClient(headers={"Authorization": token}) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post(f"{url}/graph/v1.0/{DEVICES}/{PIXEL}/resetPasscode")
+
+    assert len(desk.intune.resets) == 1
 
 
 async def test_a_refused_reset_does_not_use_up_an_ordered_failure(desk: Desk) -> None:

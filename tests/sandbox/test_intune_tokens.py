@@ -148,6 +148,13 @@ async def test_an_application_alone_resets_and_reads_nothing(desk: Desk) -> None
     assert desk.journal.calls[-1].bearer.who == "the application alone"
 
 
+async def test_an_application_alone_gains_nothing_by_a_scope_in_its_token(desk: Desk) -> None:
+    desk.carry(changed(desk, idtyp="app"))
+
+    assert (await refusal(desk, RESET_IPHONE, "POST"))[:2] == (403, "Forbidden")
+    assert desk.intune.resets == []
+
+
 async def test_demanded_claims_are_base64_in_the_challenge_and_concern_one_account(desk: Desk) -> None:
     desk.intune.demand_claims(KEN, STEP_UP)
 

@@ -3,7 +3,6 @@
 import json
 import re
 from collections import Counter
-from datetime import timedelta
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import uuid4
@@ -15,10 +14,9 @@ from starlette.responses import RedirectResponse, Response
 from bot.sandbox.entra import pages, refusals
 from bot.sandbox.entra.authority import Authority
 from bot.sandbox.entra.claims import parse_claims
-from bot.sandbox.entra.grants import Question, ResponseMode
+from bot.sandbox.entra.grants import PAGE_LIFETIME, Question, ResponseMode
 from bot.sandbox.entra.refusals import Refusal
 
-PAGE_LIFETIME: Final = timedelta(minutes=30)
 NOBODY: Final = "nobody"
 _PROMPTS: Final = {"", "none", "login", "consent", "select_account", "create"}
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9\-_]{43}")

@@ -16,6 +16,7 @@ from bot.sandbox.entra.scopes import Scopes
 
 ResponseMode = Literal["form_post", "query"]
 
+PAGE_LIFETIME: Final = timedelta(minutes=30)
 CODE_LIFETIME: Final = timedelta(minutes=10)
 REFRESH_LIFETIME: Final = timedelta(days=90)
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
@@ -87,7 +88,9 @@ class Grants:
     issued: dict[str, Issued] = field(default_factory=dict)
 
     def ask(self, question: Question) -> str:
-        """Keep a question and return its key."""
+        """Keep a question and return its key; those whose page is too old by now are forgotten."""
+        oldest = question.asked_at - PAGE_LIFETIME
+        self.questions = {key: kept for key, kept in self.questions.items() if kept.asked_at > oldest}
         key = secrets.token_urlsafe(24)
         self.questions[key] = question
         return key

@@ -28,7 +28,7 @@ _PAGE: Final = """<!doctype html>
 {head}</head>
 <body>
 <main class="card">
-<p class="sandbox" role="note"><strong>Sandbox sign-in</strong> No real Microsoft account, no password.</p>
+<p class="sandbox" role="note"><strong>Sandbox sign-in:</strong> no real Microsoft account, no password.</p>
 {content}
 </main>
 </body>
