@@ -40,6 +40,7 @@ class Sandbox:
         bot_url: where the bot's HTTP server is. Its sign-in callback becomes a redirect URI in Entra.
         action_seconds: how long a phone takes to carry out a reset.
         transport: how the bot is reached if it runs in this process (httpx.ASGITransport).
+        signing_clock: the clock of Slack's request signatures; the real one unless told otherwise.
     """
 
     def __init__(
@@ -52,11 +53,18 @@ class Sandbox:
         action_seconds: float = 6,
         scopes: Collection[str] = SCOPES,
         transport: httpx.AsyncBaseTransport | None = None,
+        signing_clock: Clock | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self.journal = Journal(self.clock)
         self.slack = Slack(
-            cast, self.clock, self.journal, base_url=base_url, scopes=scopes, transport=transport
+            cast,
+            self.clock,
+            self.journal,
+            base_url=base_url,
+            scopes=scopes,
+            transport=transport,
+            signing_clock=signing_clock,
         )
         self.entra = Entra(cast, self.clock, self.journal, base_url)
         self.intune = Intune(

@@ -38,6 +38,7 @@ class People:
             "click": self._click,
             "submit": self._submit,
             "close": self._close,
+            "suggest": self._suggest,
             "dismiss": self._dismiss,
         }
 
@@ -49,7 +50,7 @@ class People:
             Route("/sandbox/people/{user}/{gesture}", self._gesture, methods=["POST"]),
             Route("/sandbox/phones/{id}", self._phone, methods=["POST"]),
             Route("/sandbox/phones/{id}/unlock", self._unlock, methods=["POST"]),
-            Route("/sandbox/roles/{oid}", self._role, methods=["POST"]),
+            Route("/sandbox/roles/{id}", self._role, methods=["POST"]),
         ]
 
     async def aclose(self) -> None:
@@ -111,6 +112,17 @@ class People:
         await self._slack.close(user, view_id=_text(body, "view_id"))
         return JSONResponse({})
 
+    async def _suggest(self, user: str, body: Body) -> Response:
+        seen = self._slack.workspace.message(str(body.get("channel")), str(body.get("ts")), seen_by=user)
+        options = await self._slack.suggest(
+            user,
+            _text(body, "action_id"),
+            _text(body, "value"),
+            view_id=str(body.get("view_id") or ""),
+            seen=seen,
+        )
+        return JSONResponse({"options": options})
+
     async def _dismiss(self, user: str, body: Body) -> Response:
         if not self._slack.dismiss(user, _text(body, "id")):
             return _refused("There is nothing like that to dismiss.", 404)
@@ -124,35 +136,34 @@ class People:
     # -- phones and roles -------------------------------------------------------------------------
 
     async def _phone(self, request: Request) -> Response:
-        return await self._changed(
-            request,
-            lambda body: self._sandbox.intune.set_behaviour(
-                request.path_params["id"], _text(body, "behaviour")
-            ),
-        )
+        def change(phone: str, body: Body) -> None:
+            self._sandbox.intune.set_behaviour(phone, _text(body, "behaviour"))
+
+        return await self._changed(request, change)
 
     async def _unlock(self, request: Request) -> Response:
-        return await self._changed(
-            request,
-            lambda body: self._sandbox.intune.unlock(request.path_params["id"], str(body["passcode"])),
-        )
+        def change(phone: str, body: Body) -> Mapping[str, bool]:
+            return {"open": self._sandbox.intune.unlock(phone, _text(body, "passcode"))}
+
+        return await self._changed(request, change)
 
     async def _role(self, request: Request) -> Response:
-        return await self._changed(
-            request,
-            lambda body: self._sandbox.intune.set_role(
-                request.path_params["oid"], reset_passcode=bool(body["reset_passcode"])
-            ),
-        )
+        def change(oid: str, body: Body) -> None:
+            wanted = body.get("reset_passcode")
+            if not isinstance(wanted, bool):
+                raise _Malformed("reset_passcode is missing.")
+            self._sandbox.intune.set_role(oid, wanted)
 
-    async def _changed(self, request: Request, change: Callable[[Body], object]) -> Response:
+        return await self._changed(request, change)
+
+    async def _changed(self, request: Request, change: Callable[[str, Body], object]) -> Response:
         try:
-            answer = change(await _body(request))
+            answer = change(request.path_params["id"], await _body(request))
         except LookupError:
             return _refused("There is no such thing to change.", 404)
         except (ValueError, _Malformed) as wrong:
             return _refused(str(wrong), 400)
-        return JSONResponse(answer or {}, 200 if answer else 202)
+        return JSONResponse({}, 202) if answer is None else JSONResponse(answer)
 
     # -- what people see --------------------------------------------------------------------------
 

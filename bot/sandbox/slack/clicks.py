@@ -111,7 +111,7 @@ class Clicks:
 
     async def _deliver(self, user: str, payload: JsonObject) -> Outcome:
         envelope = Envelope(kind="interactive", payload=payload, takes_answer=False)
-        ack = await self._platform.carrier().carry(envelope)
+        ack = await self._platform.deliver(envelope)
         if ack.outcome == "ok" and not ack.body:
             return Outcome()
         self._workspace.tell(user, TROUBLE)

@@ -60,7 +60,7 @@ class Commands:
         self._platform.scopes_used.add("commands")
         payload = self._payload(user, here, name, typed)
         envelope = Envelope(kind="slash_commands", payload=payload, takes_answer=True)
-        ack = await self._platform.carrier().carry(envelope)
+        ack = await self._platform.deliver(envelope)
         if ack.outcome != "ok":
             return await self._told(user, f'{name} failed with the error "{_ERRORS[ack.outcome]}"')
         return await self._answered(user, here, f"{name} {typed}".strip(), ack)

@@ -58,7 +58,6 @@ class SignedHttp:
         self, bot_url: str | None, *, secret: str, clock: Clock, transport: httpx.AsyncBaseTransport | None
     ) -> None:
         self.bot_url = bot_url
-        self.answered: bool | None = None
         self._secret = secret
         self._clock = clock
         self._transport = transport
@@ -101,9 +100,7 @@ class SignedHttp:
         except TimeoutError:
             return Ack("timeout")
         except httpx.HTTPError:
-            self.answered = False
             return Ack("failed")
-        self.answered = True
         return _acknowledgement(response)
 
     def _http(self) -> httpx.AsyncClient:

@@ -69,6 +69,9 @@ def _checked(element: JsonObject, name: str, given: object) -> JsonObject:
 
 def _option(element: JsonObject, given: object) -> JsonObject:
     value = given.get("value") if isinstance(given, Mapping) else None
+    # What an external select offers is known to the app only; the person picked it from there.
+    if element["type"] == "external_select" and isinstance(given, Mapping) and "text" in given:
+        return dict(given)
     for option in options(element):
         if option["value"] == value:
             return option

@@ -1,30 +1,31 @@
 """The local Slack as one object: what people do, what they see, and what changes around them."""
 
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Coroutine, Mapping
 from typing import Any, Final, Literal, TypeVar
 
 import httpx
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from bot.sandbox.cast import SIGNING_SECRET, Cast, PersonKind
+from bot.sandbox.cast import APP_ID, SIGNING_SECRET, Cast
 from bot.sandbox.clock import Clock, SystemClock
 from bot.sandbox.journal import Journal
 from bot.sandbox.slack.answers import Answers
 from bot.sandbox.slack.changes import Changes
 from bot.sandbox.slack.clicks import Clicks
 from bot.sandbox.slack.commands import Commands
-from bot.sandbox.slack.delivery import Ack, SignedHttp
+from bot.sandbox.slack.delivery import Ack, Envelope, SignedHttp
 from bot.sandbox.slack.elements import Entry
 from bot.sandbox.slack.modals import Modals, View
 from bot.sandbox.slack.outcome import Outcome
 from bot.sandbox.slack.platform import Platform
-from bot.sandbox.slack.refusals import NotPossible, Refused
+from bot.sandbox.slack.refusals import NotPossible
+from bot.sandbox.slack.shapes import JsonObject
 from bot.sandbox.slack.sockets import Sockets
 from bot.sandbox.slack.submissions import Submissions
+from bot.sandbox.slack.suggestions import Suggestions
+from bot.sandbox.slack.surroundings import Surroundings
 from bot.sandbox.slack.tickets import ResponseUrls, Triggers
-from bot.sandbox.slack.web_api import Fault, WebApi
-from bot.sandbox.slack.workspace import Message, Notice, Workspace
+from bot.sandbox.slack.workspace import Message, Workspace
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ SCOPES: Final = (
 COMMANDS: Final = ("/reset-passcode",)
 
 
-class Slack:
+class Slack(Surroundings):
     """A strict local Slack.
 
     People are named by their Slack ids. What a person does either raises NotPossible at once (Slack's
@@ -71,31 +72,32 @@ class Slack:
         signing_clock: Clock | None = None,
     ) -> None:
         self.base_url = base_url
-        self.changed = Changes()
-        self.platform = Platform(
+        changes = Changes()
+        http = SignedHttp(
+            bot_url, secret=SIGNING_SECRET, clock=signing_clock or SystemClock(), transport=transport
+        )
+        platform = Platform(
             cast=cast,
             clock=clock,
             journal=journal,
-            changes=self.changed,
-            workspace=Workspace(cast, clock, self.changed),
-            modals=Modals(cast.team.id, self.changed),
+            changes=changes,
+            workspace=Workspace(cast, clock, changes),
+            modals=Modals(cast.team.id, changes),
             triggers=Triggers(clock),
             response_urls=ResponseUrls(clock),
-            http=SignedHttp(
-                bot_url, secret=SIGNING_SECRET, clock=signing_clock or SystemClock(), transport=transport
-            ),
-            sockets=Sockets(self.changed),
+            http=http,
+            sockets=Sockets(changes),
             base_url=lambda: self.base_url,
             scopes=tuple(scopes),
             commands=tuple(commands),
         )
-        self.workspace = self.platform.workspace
-        self.sockets = self.platform.sockets
-        self._web_api = WebApi(self.platform)
-        self._answers = Answers(self.platform)
-        self._commands = Commands(self.platform)
-        self._clicks = Clicks(self.platform)
-        self._submissions = Submissions(self.platform)
+        super().__init__(platform)
+        self.sockets = platform.sockets
+        self._answers = Answers(platform)
+        self._commands = Commands(platform)
+        self._clicks = Clicks(platform)
+        self._submissions = Submissions(platform)
+        self._suggestions = Suggestions(platform)
 
     def routes(self) -> list[BaseRoute]:
         """The HTTP and WebSocket routes, with absolute paths."""
@@ -193,6 +195,18 @@ class Slack:
         view = self.view(user, view_id)
         return await self._submissions.close(user, view, all_of_them=all_of_them)
 
+    async def suggest(
+        self, user: str, action_id: str, typed: str, *, view_id: str = "", seen: Message | None = None
+    ) -> list[JsonObject]:
+        """Type into an external select; returns the options that the app offers."""
+        place = seen or self.view(user, view_id)
+        return await self._suggestions.suggest(user, place, action_id, typed)
+
+    async def event(self, event: JsonObject) -> Ack:
+        """Tell the app of an event (`{"type": "app_home_opened", …}`), once: nothing is delivered again."""
+        envelope = Envelope(kind="events_api", payload=self._event(event), takes_answer=False)
+        return await self.platform.deliver(envelope)
+
     def dismiss(self, user: str, notice_or_ts: str) -> bool:
         """Take away a notice (by id) or an ephemeral message (by ts); False if it is not there."""
         return self.workspace.dismiss(user, notice_or_ts)
@@ -201,49 +215,19 @@ class Slack:
         """Deliver the last command, click or form again, byte for byte; nobody sees the answer."""
         return await self.platform.carrier().repeat()
 
-    # -- what people see --------------------------------------------------------------------------
-
-    def messages(self, channel: str) -> list[Message]:
-        """What stands in a channel, oldest first."""
-        return list(self.workspace.conversations[channel].messages.values())
-
-    def direct(self, user: str) -> list[Message]:
-        """What stands in the direct messages of a person and the bot, oldest first."""
-        return self.messages(self.workspace.people[user].direct)
-
-    def ephemerals(self, user: str) -> list[Message]:
-        """The messages that only this person sees, oldest first."""
-        return list(self.workspace.ephemerals.get(user, []))
-
-    def notices(self, user: str) -> list[Notice]:
-        """What Slack itself told this person, oldest first."""
-        return list(self.workspace.notices.get(user, []))
-
-    def modal(self, user: str) -> View | None:
-        """The modal in front of this person, or None."""
-        return self.platform.modals.top(user)
-
-    def home(self, user: str) -> View | None:
-        """The App Home that this person sees, or None."""
-        return self.platform.modals.homes.get(user)
-
-    def view(self, user: str, view_id: str = "") -> View:
-        """The open modal of this id, or the top one; NotPossible if there is none."""
-        try:
-            view = self.platform.modals.find(view_id=view_id) if view_id else self.modal(user)
-        except Refused:
-            view = None
-        if view is None:
-            raise NotPossible("that modal is not open")
-        return view
-
-    async def until(
-        self,
-        predicate: Callable[[], T],
-        timeout: float = 5.0,  # noqa: ASYNC109 - see Changes.until
-    ) -> T:
-        """Wait for the first true value of `predicate`; TimeoutError after `timeout` real seconds."""
-        return await self.changed.until(predicate, timeout)
+    def _event(self, event: JsonObject) -> JsonObject:
+        team, stamp = self.workspace.team.id, self.workspace.timestamps.next()
+        return {
+            "token": "deprecated",
+            "team_id": team,
+            "api_app_id": APP_ID,
+            "event": {"event_ts": stamp, **event},
+            "type": "event_callback",
+            "event_id": f"Ev{stamp.replace('.', '')}",
+            "event_time": int(float(stamp)),
+            "authorizations": [{"team_id": team, "user_id": self.workspace.bot.id, "is_bot": True}],
+            "is_ext_shared_channel": False,
+        }
 
     def _clicked(self, user: str, channel: str, ts: str, action_id: str, block_id: str | None) -> Message:
         if not ts:
@@ -252,77 +236,6 @@ class Slack:
         if message is None:
             raise NotPossible("there is no such message")
         return message
-
-    # -- what changes around them -----------------------------------------------------------------
-
-    def join(self, channel: str, user: str) -> None:
-        """Add a person (or the bot) to a channel."""
-        members = self.workspace.conversations[channel].members
-        if user not in members:
-            members.append(user)
-        self.changed.tell()
-
-    def leave(self, channel: str, user: str) -> None:
-        """Take a person (or the bot) out of a channel."""
-        self.workspace.conversations[channel].members.remove(user)
-        self.changed.tell()
-
-    def share(self, channel: str, *, shared: bool = True, pending: bool = False) -> None:
-        """Share a channel with another organisation, or begin to (`pending`)."""
-        conversation = self.workspace.conversations[channel]
-        conversation.shared, conversation.pending_share = shared and not pending, pending
-        self.changed.tell()
-
-    def archive(self, channel: str) -> None:
-        """Archive a channel."""
-        self.workspace.conversations[channel].archived = True
-        self.changed.tell()
-
-    def set_usergroup(self, group: str, users: Collection[str]) -> None:
-        """Set who is in a user group."""
-        self.workspace.groups[group].users = list(users)
-        self.changed.tell()
-
-    def deactivate(self, user: str) -> None:
-        """Deactivate an account: it leaves every channel and group."""
-        self.change_person(user, kind="deactivated")
-        for conversation in self.workspace.conversations.values():
-            if conversation.direct_with is None and user in conversation.members:
-                conversation.members.remove(user)
-        for group in self.workspace.groups.values():
-            group.users = [other for other in group.users if other != user]
-        self.changed.tell()
-
-    def change_person(
-        self,
-        user: str,
-        *,
-        kind: PersonKind | None = None,
-        email: str | None = None,
-        email_confirmed: bool | None = None,
-    ) -> None:
-        """Change what kind of member somebody is, or their e-mail address."""
-        person = self.workspace.people[user]
-        self.workspace.people[user] = replace(person, kind=kind or person.kind, email=email or person.email)
-        if email_confirmed is False:
-            self.workspace.unconfirmed_emails.add(user)
-        elif email_confirmed:
-            self.workspace.unconfirmed_emails.discard(user)
-        self.changed.tell()
-
-    def fail_next(
-        self, method: str, error: str = "internal_error", *, after: bool = False, times: int = 1
-    ) -> None:
-        """Answer the next calls of a method with `error`; `after`: although it was carried out."""
-        self._web_api.faults.setdefault(method, []).extend([Fault(error=error, before=not after)] * times)
-
-    def break_next(self, method: str, status: int = 503, *, after: bool = False, times: int = 1) -> None:
-        """Answer the next calls of a method with this HTTP status and no body."""
-        self._web_api.faults.setdefault(method, []).extend([Fault(status=status, before=not after)] * times)
-
-    def limit_next(self, method: str, seconds: int = 1, *, times: int = 1) -> None:
-        """Answer the next calls of a method with HTTP 429 and this `Retry-After`."""
-        self._web_api.faults.setdefault(method, []).extend([Fault(retry_after=seconds)] * times)
 
     # -- the app ----------------------------------------------------------------------------------
 

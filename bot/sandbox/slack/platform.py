@@ -7,7 +7,7 @@ from bot.sandbox.cast import APP_ID, Cast
 from bot.sandbox.clock import Clock
 from bot.sandbox.journal import Journal
 from bot.sandbox.slack.changes import Changes
-from bot.sandbox.slack.delivery import Carrier, SignedHttp
+from bot.sandbox.slack.delivery import Ack, Carrier, Envelope, SignedHttp
 from bot.sandbox.slack.modals import Modals
 from bot.sandbox.slack.shapes import JsonObject
 from bot.sandbox.slack.sockets import Sockets
@@ -38,6 +38,12 @@ class Platform:
     def carrier(self) -> Carrier:
         """The way to the app: a socket if any is open, and then only a socket."""
         return self.sockets if self.sockets.connections else self.http
+
+    async def deliver(self, envelope: Envelope) -> Ack:
+        """Bring one envelope to the app, once."""
+        ack = await self.carrier().carry(envelope)
+        self.changes.tell()
+        return ack
 
     def response_url(self, user: str, channel: str, message_ts: str | None = None) -> str:
         """Return a new response URL."""

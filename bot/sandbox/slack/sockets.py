@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -21,7 +21,6 @@ DisconnectReason = Literal["warning", "refresh_requested", "link_disabled"]
 class _Connection:
     socket: WebSocket
     retiring: bool = False
-    waiting: set[str] = field(default_factory=set)
 
 
 class Sockets:
@@ -39,6 +38,11 @@ class Sockets:
     def connections(self) -> int:
         """How many sockets are open."""
         return len(self._open)
+
+    @property
+    def willing(self) -> int:
+        """How many of them still get envelopes."""
+        return sum(not connection.retiring for connection in self._open)
 
     def ticket(self) -> str:
         """Return the single-use right to open one socket."""
@@ -104,7 +108,6 @@ class Sockets:
             pass  # the app, or this side, closed the socket
         finally:
             self._open.remove(connection)
-            self._give_up(connection)
             self._changes.tell()
 
     def _hello(self) -> JsonObject:
@@ -122,16 +125,10 @@ class Sockets:
             return
         if not isinstance(message, dict):
             return
+        # Any socket of the app may acknowledge: the one that was asked may have been replaced since.
         waiting = self._acks.get(str(message.get("envelope_id")))
         if waiting is not None and not waiting.done():
             waiting.set_result(Ack("ok", message.get("payload") or ""))
-
-    def _give_up(self, connection: _Connection) -> None:
-        for envelope_id in connection.waiting:
-            waiting = self._acks.get(envelope_id)
-            # Another open socket of the app may still acknowledge; without one nobody will.
-            if waiting is not None and not waiting.done() and not self._open:
-                waiting.set_result(Ack("failed"))
 
     def _next(self) -> _Connection | None:
         willing = [c for c in self._open if not c.retiring]
@@ -148,7 +145,6 @@ class Sockets:
         envelope_id = str(body["envelope_id"])
         waiting: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
         self._acks[envelope_id] = waiting
-        connection.waiting.add(envelope_id)
         try:
             async with asyncio.timeout(ACK_SECONDS):
                 await connection.socket.send_json(body)
@@ -158,5 +154,4 @@ class Sockets:
         except (WebSocketDisconnect, RuntimeError):
             return Ack("failed")
         finally:
-            connection.waiting.discard(envelope_id)
             self._acks.pop(envelope_id, None)

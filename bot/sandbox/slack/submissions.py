@@ -30,7 +30,7 @@ class Submissions:
             for block_id, action_id, given in _addressed(view, name, entry):
                 element = _element(view, block_id, action_id)
                 state[block_id][action_id] = entered(element, given)
-        filled = replace(view, state=state)
+        filled = replace(view, state=state, errors={})
         self._modals.put(filled)
         return filled
 
@@ -58,7 +58,7 @@ class Submissions:
         if mistakes:
             return self._objected(view, mistakes)
         envelope = Envelope(kind="interactive", payload=self._payload(view), takes_answer=True)
-        return self._after(view, await self._platform.carrier().carry(envelope))
+        return self._after(view, await self._platform.deliver(envelope))
 
     def _payload(self, view: View) -> JsonObject:
         return self._platform.payload_frame("view_submission", view.user) | {
@@ -116,7 +116,7 @@ class Submissions:
             "is_cleared": cleared,
         }
         envelope = Envelope(kind="interactive", payload=payload, takes_answer=False)
-        ack = await self._platform.carrier().carry(envelope)
+        ack = await self._platform.deliver(envelope)
         return Outcome(closed=True, delivered=ack.outcome == "ok")
 
 

@@ -23,7 +23,7 @@ def _info(call: ApiCall) -> JsonObject:
 
 
 def _lookup_by_email(call: ApiCall) -> JsonObject:
-    call.need("users:read.email")
+    call.need("users:read", "users:read.email")
     email = call.arguments.required("email").lower()
     for person in call.platform.workspace.people.values():
         # Only active people of this workspace are found by address.

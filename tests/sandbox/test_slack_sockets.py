@@ -1,0 +1,228 @@
+"""Socket Mode with Slack's own clients, on a real port."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from bot.sandbox.app import Sandbox, serve
+from bot.sandbox.cast import APP_TOKEN, BOT_TOKEN
+from bot.sandbox.slack import Outcome
+from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_office import MEI, SUPPORT, modal
+from slack_sdk.web.async_client import AsyncWebClient
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with serve(Sandbox()) as served:
+        yield served
+
+
+class Socket:
+    """A bare WebSocket client."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+
+    async def next(self) -> dict[str, Any]:
+        message: dict[str, Any] = await self._socket.receive_json(timeout=5)
+        return message
+
+    async def ack(self, envelope: dict[str, Any], payload: Any = None) -> None:
+        body = {"envelope_id": envelope["envelope_id"]}
+        await self._socket.send_json(body | ({"payload": payload} if payload is not None else {}))
+
+    async def closed(self) -> bool:
+        return (await self._socket.receive(timeout=5)).type in (
+            aiohttp.WSMsgType.CLOSE,
+            aiohttp.WSMsgType.CLOSED,
+        )
+
+
+@asynccontextmanager
+async def sockets(sandbox: Sandbox, count: int) -> AsyncIterator[list[Socket]]:
+    async with aiohttp.ClientSession() as session:
+        opened = [await _open(sandbox, session) for _ in range(count)]
+        try:
+            yield [Socket(socket) for socket in opened]
+        finally:
+            for socket in opened:
+                await socket.close()
+
+
+async def _open(sandbox: Sandbox, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+    url = f"{sandbox.base_url}/slack/api/apps.connections.open"
+    async with session.post(url, headers={"Authorization": f"Bearer {APP_TOKEN}"}) as response:
+        ticket = (await response.json())["url"]
+    return await session.ws_connect(ticket)
+
+
+def _asking(sandbox: Sandbox) -> asyncio.Task[Outcome]:
+    return asyncio.create_task(sandbox.slack.command(MEI, SUPPORT, "/reset-passcode help"))
+
+
+async def test_hello_counts_the_connections(sandbox: Sandbox):
+    async with sockets(sandbox, 2) as (first, second):
+        assert (await first.next())["num_connections"] == 1
+        hello = await second.next()
+
+    assert (hello["type"], hello["num_connections"]) == ("hello", 2)
+    assert hello["debug_info"]["approximate_connection_time"] == 3600
+
+
+async def test_each_envelope_goes_to_exactly_one_connection(sandbox: Sandbox):
+    async with sockets(sandbox, 2) as both:
+        for socket in both:
+            await socket.next()
+
+        for _ in range(4):
+            asking = _asking(sandbox)
+            waiting = [asyncio.create_task(socket.next()) for socket in both]
+            done, rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            [received] = done
+            await both[waiting.index(received)].ack(received.result())
+            assert (await asking).delivered
+            for task in rest:
+                task.cancel()
+            await asyncio.wait(rest)
+
+
+async def test_a_command_may_be_answered_in_the_acknowledgement(sandbox: Sandbox):
+    async with sockets(sandbox, 1) as [socket]:
+        await socket.next()
+        asking = _asking(sandbox)
+        envelope = await socket.next()
+
+        assert (envelope["type"], envelope["accepts_response_payload"]) == ("slash_commands", True)
+        assert envelope["payload"]["text"] == "help"
+        await socket.ack(envelope, {"text": "Here is how."})
+        answer = (await asking).answer
+
+    assert answer is not None
+    assert answer.text == "Here is how."
+
+
+async def test_an_open_socket_is_the_only_way(sandbox: Sandbox):
+    sandbox.bot_url = "http://127.0.0.1:9"
+    assert sandbox.slack.mode == "http"
+    assert "dispatch_failed" in (await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode")).notice
+
+    async with sockets(sandbox, 1) as [socket]:
+        await socket.next()
+        assert sandbox.slack.mode == "socket"
+        asking = _asking(sandbox)
+        await socket.ack(await socket.next())
+        assert (await asking).delivered
+
+
+async def test_the_eleventh_connection_is_too_many(sandbox: Sandbox):
+    async with sockets(sandbox, 11) as opened:
+        last = await opened[-1].next()
+        assert last == {"type": "disconnect", "reason": "too_many_websockets"}
+        assert await opened[-1].closed()
+        assert sandbox.slack.sockets.connections == 10
+
+
+async def test_a_ticket_opens_one_socket(sandbox: Sandbox):
+    async with aiohttp.ClientSession() as session:
+        url = f"{sandbox.base_url}/slack/socket?ticket={sandbox.slack.sockets.ticket()}"
+        first = await session.ws_connect(url)
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await session.ws_connect(url)
+        await first.close()
+
+
+async def test_the_same_envelope_can_come_twice(sandbox: Sandbox):
+    async with sockets(sandbox, 1) as [socket]:
+        await socket.next()
+        asking = _asking(sandbox)
+        first = await socket.next()
+        await socket.ack(first)
+        await asking
+        again = asyncio.create_task(sandbox.slack.redeliver_last())
+        second = await socket.next()
+        await socket.ack(second)
+
+        assert json.dumps(first) == json.dumps(second)
+        assert (await again).outcome == "ok"
+
+
+async def test_what_nobody_acknowledges_times_out(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bot.sandbox.slack.sockets.ACK_SECONDS", 0.05)
+    async with sockets(sandbox, 1) as [socket]:
+        await socket.next()
+
+        outcome = await _asking(sandbox)
+
+    assert outcome.notice == '/reset-passcode failed with the error "operation_timeout"'
+
+
+async def test_a_warned_socket_still_works_and_a_retired_one_gets_nothing(sandbox: Sandbox):
+    async with sockets(sandbox, 1) as [socket]:
+        await socket.next()
+        await sandbox.slack.sockets.disconnect("warning")
+        assert (await socket.next())["reason"] == "warning"
+        asking = _asking(sandbox)
+        await socket.ack(await socket.next())
+        assert (await asking).delivered
+
+        await sandbox.slack.sockets.disconnect("refresh_requested")
+        assert (await socket.next())["reason"] == "refresh_requested"
+        assert "dispatch_failed" in (await _asking(sandbox)).notice
+
+
+async def test_a_disabled_link_is_closed(sandbox: Sandbox):
+    async with sockets(sandbox, 1) as [socket]:
+        await socket.next()
+        await sandbox.slack.sockets.disconnect("link_disabled")
+
+        assert (await socket.next())["reason"] == "link_disabled"
+        assert await socket.closed()
+        await sandbox.slack.until(lambda: sandbox.slack.mode == "http")
+
+
+async def test_a_bolt_app_lives_through_a_refresh(sandbox: Sandbox):
+    async with bolt(sandbox) as handler:
+        assert (await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode one")).answer
+        await sandbox.slack.until(lambda: sandbox.slack.modal(MEI))
+        before = handler.client.wss_uri
+
+        await sandbox.slack.sockets.disconnect("refresh_requested")
+        await sandbox.slack.until(lambda: handler.client.wss_uri != before and _willing(sandbox))
+
+        answer = (await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode two")).answer
+        assert answer is not None
+        assert answer.text == "Heard two"
+        assert (await sandbox.slack.submit(MEI, {"reason": "locked out"})).closed
+
+
+def _willing(sandbox: Sandbox) -> bool:
+    return sandbox.slack.sockets.willing == 1
+
+
+@asynccontextmanager
+async def bolt(sandbox: Sandbox) -> AsyncIterator[AsyncSocketModeHandler]:
+    client = AsyncWebClient(token=BOT_TOKEN, base_url=f"{sandbox.base_url}/slack/api/")
+    app = AsyncApp(client=client, process_before_response=True)
+
+    @app.command("/reset-passcode")
+    async def asked(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack(f"Heard {body['text']}")
+        await client.views_open(trigger_id=body["trigger_id"], view=modal(callback_id="ask"))
+
+    @app.view("ask")
+    async def filed(ack: AsyncAck) -> None:
+        await ack()
+
+    handler = AsyncSocketModeHandler(app, APP_TOKEN)
+    await handler.connect_async()
+    await sandbox.slack.until(lambda: sandbox.slack.mode == "socket")
+    try:
+        yield handler
+    finally:
+        await handler.close_async()
