@@ -4,6 +4,7 @@ import asyncio
 import traceback
 from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -16,7 +17,7 @@ class Afterwork:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Coroutine[None, None, None], *, name: str) -> None:
+    def start(self, work: Coroutine[Any, Any, object], *, name: str) -> None:
         """Run `work` now; a crash in it is logged, never raised into a listener that has acknowledged."""
         task = asyncio.create_task(self._guarded(work, name), name=name)
         self._tasks.add(task)
@@ -31,7 +32,7 @@ class Afterwork:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
-    async def _guarded(self, work: Coroutine[None, None, None], name: str) -> None:
+    async def _guarded(self, work: Coroutine[Any, Any, object], name: str) -> None:
         try:
             await work
         except Exception as crash:  # the last floor: nothing may leave a task that nobody awaits

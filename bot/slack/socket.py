@@ -30,7 +30,7 @@ class Sockets:
     async def open(self) -> None:
         """Connect all; raises TimeoutError where Slack lets none in, since the SDK would try for ever."""
         async with asyncio.timeout(CONNECT.total_seconds()):
-            await asyncio.gather(*(handler.connect_async() for handler in self._handlers))
+            await asyncio.gather(*(handler.client.connect() for handler in self._handlers))  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
 
     async def is_open(self) -> bool:
         """Whether Slack can reach us on at least one socket."""
@@ -38,4 +38,4 @@ class Sockets:
 
     async def close(self) -> None:
         """Take no more deliveries. What was delivered goes on in its own tasks."""
-        await asyncio.gather(*(handler.close_async() for handler in self._handlers))
+        await asyncio.gather(*(handler.client.close() for handler in self._handlers))  # type: ignore[no-untyped-call]  # as above
