@@ -19,8 +19,7 @@ def aloud(request: ResetRequest, words: Wording, *more: str) -> str:
 def _story(request: ResetRequest, words: Wording) -> Iterator[str]:
     yield words.fill(words.asks, by=mention(request.asked_by), asked=at(request.asked_at))
     yield words.status(request)
-    if request.why is not None:
-        yield words.why(request.why)
+    yield words.because(request)
     if request.denial:
         yield _named(words.denial, request.denial, _LONG)
     if request.approval is not None:

@@ -38,19 +38,18 @@ async def answer(call: Awaitable[AsyncSlackResponse], *, within: timedelta) -> M
         raise SlackAway("timeout") from error
     except (aiohttp.ClientError, SlackClientError, OSError, ValueError) as error:
         raise SlackAway(type(error).__name__) from error
+    except AttributeError as error:  # the SDK stumbles over a body that is no JSON object
+        raise SlackAway("no_object") from error
     data = response.data
     return data if isinstance(data, dict) else {}
 
 
 def _meaning(error: SlackApiError) -> SlackError:
-    """A SlackApiError holds Slack's answer, or aiohttp's where the body was not JSON."""
-    response = error.response
-    status = _status(response)
-    code = _code(response) or f"http_{status}"
-    if status == 429 or status >= 500 or code in _LATER:
-        return SlackAway(code, _retry_after(response))
-    # A body that is not JSON did not come from the Web API but from something on the way.
-    return CannotShow(code) if isinstance(response, AsyncSlackResponse) else SlackAway(code)
+    """What has no error code of Slack's did not come from the Web API but from something on the way."""
+    status, code = _status(error.response), _code(error.response)
+    if status == 429 or status >= 500 or not code or code in _LATER:
+        return SlackAway(code or f"http_{status}", _retry_after(error.response))
+    return CannotShow(code)
 
 
 def _status(response: object) -> int:

@@ -38,10 +38,9 @@ def reminder(request: ResetRequest, words: Wording, on_call: Sequence[str] = ())
 
 
 def _why(request: ResetRequest, words: Wording) -> list[Block]:
-    if request.why is None:
-        return []
+    because = words.because(request)
     goes_on = f" {words.anybody_can_go_on}" if request.status is Status.PENDING else ""
-    return [parts.said(words.why(request.why) + goes_on)]
+    return [parts.said(because + goes_on)] if because else []
 
 
 def _denial(request: ResetRequest, words: Wording) -> list[Block]:

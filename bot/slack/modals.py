@@ -3,7 +3,7 @@
 import unicodedata
 
 from bot.domain.people import Account
-from bot.domain.request import REASON_LIMIT, TICKET_LIMIT, ResetRequest
+from bot.domain.request import REASON_LIMIT, TICKET_LIMIT, ResetRequest, Status
 from bot.domain.secret import Secret
 from bot.domain.target import LONGEST
 from bot.slack import ids, parts
@@ -87,8 +87,9 @@ def signed_in(account: Account, words: Wording) -> View:
 
 
 def approved(request: ResetRequest, words: Wording) -> View:
-    """The approval is stored; the rest is shown on the card."""
-    blocks = [parts.said(words.approved)]
+    """The approval is stored; where it went on meanwhile, how. The rest is shown on the card."""
+    stored = request.status is Status.APPROVED
+    blocks = [parts.said(words.approved if stored else words.status(request))]
     if request.approval is not None:
         blocks += parts.carried_out(request.approval, words)
     return window(words.approved_title, blocks, words)

@@ -28,9 +28,9 @@ def typed(label: str, text: str) -> Block:
     return {"type": "section", "text": labelled(label, text)}
 
 
-def labelled(label: str, text: str) -> Block:
+def labelled(label: str, text: str, limit: int = FIELD_LIMIT) -> Block:
     """A plain text object: label, line, value. The value is one line, so it cannot add a line of its own."""
-    return plain(f"{label}\n{escaped(text) or NOTHING}", FIELD_LIMIT)
+    return plain(f"{label}\n{escaped(text) or NOTHING}", limit)
 
 
 def fields(*pairs: tuple[str, str]) -> Block:

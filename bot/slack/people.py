@@ -92,7 +92,7 @@ class SlackPeople:
         raise CouldNotVerify(MEMBERS)
 
     async def _in_usergroup(self, user: UserId, usergroup: str) -> bool:
-        """A disabled group has no members, so nobody is on call by it."""
+        """Slack knows no disabled group (`no_such_subteam`), so nobody is let in by one."""
         call = self._client.usergroups_users_list(usergroup=usergroup, include_disabled=False)
         data = await self._looked_up(call, GROUP)
         return user in _texts(data.get("users"), GROUP)

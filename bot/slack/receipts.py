@@ -9,10 +9,11 @@ from bot.slack.wording import Wording
 
 def receipt(request: ResetRequest, words: Wording) -> Message:
     """What the requester sees: the state, the answer, the next step. A pure function of the row."""
+    because = words.because(request)
     blocks: list[Block] = [
         parts.header(f"{words.product}: {words.state(request)}"),
         parts.said(words.status(request)),
-        *([parts.said(words.why(request.why))] if request.why else []),
+        *([parts.said(because)] if because else []),
         *([parts.typed(words.denial, request.denial)] if request.denial else []),
         *_device(request, words),
         *_next(request, words),

@@ -18,6 +18,8 @@ QUIET: Final = timedelta(hours=8)
 _MOST_RADIOS: Final = 10
 _MOST_OPTIONS: Final = 100
 _MOST_DETAILED: Final = 20
+_FACT_LIMIT: Final = 300
+"""Of what Intune says of a device: with 20 devices a window stays far below Slack's 250 kB."""
 
 
 def review_form(review: Review, words: Wording) -> View:
@@ -63,11 +65,13 @@ def _device(choice: Choice, now: datetime, words: Wording) -> Block:
     """What will happen in bold, then the device."""
     effect = words.fill(words.what_happens, effect=words.outcome(choice.effect))
     seen = mrkdwn(f"{words.last_seen}\n{_last_seen(choice.device, now, words)}", FIELD_LIMIT)
-    pairs = _facts(choice.device, words)
+    first, *rest = [
+        parts.labelled(label, value, _FACT_LIMIT) for label, value in _facts(choice.device, words)
+    ]
     return {
         "type": "section",
         "text": mrkdwn(effect),
-        "fields": [seen, *(parts.labelled(label, value) for label, value in pairs)],
+        "fields": [first, seen, *rest],
     }
 
 

@@ -114,13 +114,14 @@ REASONS: Final[Mapping[Code, str]] = {
     "accept what Unlatch asks for. If Microsoft asks for an admin, pass it on to your Entra admin.",
     Code.ENTRA_ERROR: "Microsoft refused the sign-in ({code}). Start again, and give your Entra admin this "
     "code if it happens twice.",
-    Code.WRONG_TENANT: "{account} belongs to another organisation. Start again with your work account.",
+    Code.WRONG_TENANT: "The account {account} belongs to another organisation. Start again with your work "
+    "account.",
     Code.WRONG_ACCOUNT: "You signed in as {account}, but your Slack profile belongs to {expected}. Start "
     "again and choose that account.",
-    Code.GUEST_ACCOUNT: "{account} is only a guest in this organisation. Start again with your own work "
-    "account.",
-    Code.ACCOUNT_TAKEN: "{account} is already tied to another Slack user. Start again with your own "
-    "account, or ask your Slack admin.",
+    Code.GUEST_ACCOUNT: "The account {account} is only a guest in this organisation. Start again with your "
+    "own work account.",
+    Code.ACCOUNT_TAKEN: "The account {account} is already tied to another Slack user. Start again with your "
+    "own account, or ask your Slack admin.",
     Code.BAD_TOKEN: "Microsoft’s answer could not be verified, so you are not signed in. Start again, and "
     "tell your Entra admin if it happens twice.",
 }
@@ -160,7 +161,7 @@ STATES: Final[Mapping[Status, str]] = {
 STATUSES: Final[Mapping[Status, str]] = {
     Status.RECEIVED: "It is being checked who asked. This takes a few seconds.",
     Status.REFUSED: "It was not accepted. Nothing was reset.",
-    Status.PENDING: "It waits for an approver in {channel}, until {expires}.",
+    Status.PENDING: "It waits for an approver until {expires}.",
     Status.APPROVED: "{by} approved it {decided}. The reset is on its way to Microsoft.",
     Status.DENIED: "{by} denied it {decided}. Nothing was reset.",
     Status.WITHDRAWN: "{by} took it back {decided}. Nothing was reset.",
@@ -194,7 +195,7 @@ DECISIONS: Final[Mapping[Status, str]] = {
 NEXT: Final[Mapping[Status, str]] = {
     Status.RECEIVED: "This message changes as things happen.",
     Status.REFUSED: "If something was mistyped, ask again with /reset-passcode.",
-    Status.PENDING: "This message changes as soon as somebody decides.",
+    Status.PENDING: "The approvers in {channel} have been told. This message changes as soon as one decides.",
     Status.APPROVED: "Ask the owner to keep the device switched on and online.",
     Status.DENIED: "You can ask again with /reset-passcode when that is sorted out.",
     Status.WITHDRAWN: "Ask again with /reset-passcode whenever you need to.",

@@ -17,13 +17,14 @@ UPDATE_WITHIN: Final = timedelta(seconds=10)
 class Views:
     """Slack's views.*; raises the SlackError tree. Views are never logged: one shows a passcode."""
 
-    def __init__(self, client: AsyncWebClient) -> None:
+    def __init__(self, client: AsyncWebClient, *, open_within: timedelta = OPEN_WITHIN) -> None:
         self._client = client
+        self._open_within = open_within
 
     async def open(self, trigger_id: str, view: View) -> str:
         """Open a window for who pressed; returns its id. `expired_trigger_id` where that was too long ago."""
         call = self._client.views_open(trigger_id=trigger_id, view=view)
-        match await answer(call, within=OPEN_WITHIN):
+        match await answer(call, within=self._open_within):
             case {"view": {"id": str(view_id)}}:
                 return view_id
         raise CannotShow("unexpected_answer")

@@ -63,6 +63,10 @@ class Wording(Labels):
         "Your Slack profile shows no confirmed e-mail address, so your Microsoft account cannot be matched "
         "to it. Ask your Slack admin to confirm it."
     )
+    could_not_look: str = (
+        "The device could not be asked for too long, so it is not known whether it carried the reset out. "
+        "Look it up in the Intune portal, and ask the owner whether the old passcode still works."
+    )
     needs_a_human_state: str = "needs a decision"
     needs_a_human: str = sentences.NEEDS_A_HUMAN
     said: str = " (Microsoft says: “{message}”)"
@@ -163,6 +167,8 @@ class Wording(Labels):
                 facts[person] = mention(why.facts[person])
         facts["kind"] = self._kind(why.facts.get("kind", ""))
         facts["said"] = self._said(why.facts.get("message", ""), why.facts.get("code", ""))
+        if why.code is Code.SILENT and "could_not_look" in why.facts:
+            return self.could_not_look
         nothing_to_match = why.code is Code.WRONG_ACCOUNT and not why.facts.get("expected")
         return self.no_slack_email if nothing_to_match else self.fill(self.reasons[why.code], **facts)
 
@@ -173,6 +179,12 @@ class Wording(Labels):
     def outcome(self, effect: Effect | Why) -> str:
         """What a reset will do on a device, or why it cannot be done there."""
         return self.why(effect) if isinstance(effect, Why) else self.effect(effect)
+
+    def because(self, request: ResetRequest) -> str:
+        """Why it ended or waits again; empty where there is no reason, or the status says it."""
+        if request.why is None or request.status is Status.UNCERTAIN:
+            return ""
+        return self.why(request.why)
 
     def state(self, request: ResetRequest) -> str:
         """Where the request stands, in a few words."""
@@ -217,7 +229,7 @@ class Wording(Labels):
         """What the requester can do now."""
         if request.status is Status.DONE and request.approval is not None:
             return self.after[request.approval.effect]
-        step = self.next[request.status]
+        step = self.fill(self.next[request.status], channel=self.channel())
         if request.status is Status.FAILED and request.approval is not None:
             return f"{step} {self._what_is_left(request.approval.device)}"
         return step

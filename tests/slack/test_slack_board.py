@@ -1,0 +1,297 @@
+"""The board and the windows against the local Slack: one message each, brought up to date, never twice."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from aiohttp import web
+from bot.domain.errors import CannotShow, SlackAway, SlackError
+from bot.domain.identifiers import ChannelId
+from bot.ports import MessageRef, Shown
+from bot.sandbox.clock import HandClock
+from bot.sandbox.slack.local_slack import Slack
+from bot.slack import modals
+from bot.slack.board import SlackBoard
+from bot.slack.views import Views
+from bot.slack.wording import ENGLISH
+from slack_rows import KEN, MEI, NOW, REQUEST_ID, TIMING, approved, pending, received
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_stub import SlackStub
+
+CHANNEL = ChannelId("C0ONCALL")
+SHORT = timedelta(milliseconds=50)
+
+
+@pytest.fixture
+def board(client: AsyncWebClient) -> SlackBoard:
+    return SlackBoard(client, channel=CHANNEL, words=ENGLISH, on_call=["S0ONCALL"])
+
+
+def _stubbed(stub: SlackStub) -> SlackBoard:
+    return SlackBoard(stub.client, channel=CHANNEL, words=ENGLISH, within=SHORT)
+
+
+def _calls(slack: Slack, method: str) -> int:
+    return sum(call.method == method for call in slack.platform.journal.calls)
+
+
+async def test_a_card_is_posted_once_and_then_updated_in_place(board: SlackBoard, slack: Slack) -> None:
+    shown = await board.card(pending(), Shown())
+    again = await board.card(approved(), shown)
+
+    [message] = slack.messages(CHANNEL)
+    assert shown.card == again.card == MessageRef(CHANNEL, message.ts)
+    assert message.text.startswith("Passcode reset: approved, being sent.")
+    assert message.metadata == {
+        "event_type": "unlatch_request",
+        "event_payload": {"request_id": REQUEST_ID},
+    }
+
+
+async def test_what_slack_shows_already_is_not_sent_again(board: SlackBoard, slack: Slack) -> None:
+    shown = await board.receipt(pending(), await board.card(pending(), Shown()))
+
+    assert await board.receipt(pending(), await board.card(pending(), shown)) == shown
+    assert _calls(slack, "chat.postMessage") == 2
+    assert _calls(slack, "chat.update") == 0
+
+
+async def test_a_receipt_goes_to_the_requester_alone(board: SlackBoard, slack: Slack) -> None:
+    shown = await board.receipt(received(), Shown())
+    await board.receipt(pending(), shown)
+
+    [message] = slack.direct(MEI)
+    assert shown.receipt == MessageRef(ChannelId("D0MEI"), message.ts)
+    assert message.text.startswith("Passcode reset: waiting for an approver.")
+    assert not slack.messages(CHANNEL)
+
+
+@pytest.mark.parametrize("error", ["message_not_found", "cant_update_message", "edit_window_closed"])
+async def test_a_message_that_cannot_be_changed_any_more_is_posted_anew(
+    board: SlackBoard, slack: Slack, error: str
+) -> None:
+    shown = await board.card(pending(), Shown())
+    slack.fail_next("chat.update", error)
+
+    anew = await board.card(approved(), shown)
+
+    first, second = slack.messages(CHANNEL)
+    assert anew.card == MessageRef(CHANNEL, second.ts)
+    assert second.text.startswith("Passcode reset: approved")
+    assert first.ts != second.ts
+
+
+async def test_a_deleted_receipt_comes_back(board: SlackBoard, slack: Slack) -> None:
+    shown = await board.receipt(received(), Shown())
+    slack.workspace.remove(slack.direct(MEI)[0])
+
+    await board.receipt(pending(), shown)
+
+    assert len(slack.direct(MEI)) == 1
+
+
+async def test_a_reminder_is_said_once_under_the_card_and_calls_who_is_on_call(
+    board: SlackBoard, slack: Slack
+) -> None:
+    shown = await board.card(pending(), Shown())
+    reminded = pending().remind(now=NOW, timing=TIMING)
+
+    shown = await board.reminder(reminded, shown)
+    shown = await board.reminder(reminded, shown)
+
+    card, reminder = slack.messages(CHANNEL)
+    assert reminder.thread_ts == card.ts
+    assert "<!subteam^S0ONCALL>" in reminder.text
+    assert shown.reminders == 1
+
+
+async def test_nothing_is_reminded_of_before_its_time(board: SlackBoard, slack: Slack) -> None:
+    shown = await board.card(pending(), Shown())
+
+    assert await board.reminder(pending(), shown) == shown
+    assert len(slack.messages(CHANNEL)) == 1
+
+
+async def test_a_card_that_is_gone_comes_back_as_its_own_reminder(board: SlackBoard, slack: Slack) -> None:
+    shown = await board.card(pending(), Shown())
+    slack.workspace.remove(slack.messages(CHANNEL)[0])
+
+    shown = await board.reminder(pending().remind(now=NOW, timing=TIMING), shown)
+
+    [card] = slack.messages(CHANNEL)
+    assert shown.card == MessageRef(CHANNEL, card.ts)
+    assert shown.reminders == 1
+
+
+async def test_a_reminder_is_seen_in_the_channel_not_only_in_the_thread(stub: SlackStub) -> None:
+    stub.answers["chat.postMessage"] = [{"ok": True, "channel": CHANNEL, "ts": "2.0"}]
+    shown = Shown(card=MessageRef(CHANNEL, "1.0"))
+
+    await _stubbed(stub).reminder(pending().remind(now=NOW, timing=TIMING), shown)
+
+    [(_, sent)] = stub.asked
+    assert (sent["thread_ts"], sent["reply_broadcast"]) == ("1.0", True)
+
+
+async def test_slack_parses_and_unfurls_nothing_of_a_message(stub: SlackStub) -> None:
+    stub.answers["chat.postMessage"] = [{"ok": True, "channel": CHANNEL, "ts": "1.0"}]
+    board = _stubbed(stub)
+
+    await board.card(approved(), await board.card(pending(), Shown()))
+
+    [(_, posted), (_, updated)] = stub.asked
+    assert (posted["parse"], posted["link_names"]) == ("none", False)
+    assert (posted["unfurl_links"], posted["unfurl_media"]) == (False, False)
+    assert (updated["parse"], updated["link_names"]) == ("none", False)
+    assert updated["blocks"]
+
+
+# What Slack refuses
+
+
+async def test_a_busy_slack_says_how_long_to_wait_and_nothing_is_tried_again(
+    board: SlackBoard, slack: Slack
+) -> None:
+    slack.limit_next("chat.postMessage", 7)
+
+    with pytest.raises(SlackAway) as away:
+        await board.card(pending(), Shown())
+
+    assert away.value.retry_after == timedelta(seconds=7)
+    assert _calls(slack, "chat.postMessage") == 1
+
+
+async def test_a_broken_slack_is_away_even_where_it_may_have_posted(board: SlackBoard, slack: Slack) -> None:
+    slack.break_next("chat.postMessage", 503, after=True)
+
+    with pytest.raises(SlackAway):
+        await board.card(pending(), Shown())
+
+    assert _calls(slack, "chat.postMessage") == 1
+
+
+@pytest.mark.parametrize("error", ["fatal_error", "internal_error", "ratelimited", "service_unavailable"])
+async def test_what_passes_by_itself_is_shown_later(board: SlackBoard, slack: Slack, error: str) -> None:
+    slack.fail_next("chat.postMessage", error)
+
+    with pytest.raises(SlackAway):
+        await board.card(pending(), Shown())
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["channel_not_found", "not_in_channel", "is_archived", "missing_scope", "invalid_blocks", "invalid_auth"],
+)
+async def test_what_needs_a_human_says_so(board: SlackBoard, slack: Slack, error: str) -> None:
+    slack.fail_next("chat.postMessage", error)
+
+    with pytest.raises(CannotShow) as refused:
+        await board.card(pending(), Shown())
+
+    assert refused.value.code == error
+
+
+async def test_a_refused_update_keeps_the_message_where_it_is(board: SlackBoard, slack: Slack) -> None:
+    shown = await board.card(pending(), Shown())
+    slack.fail_next("chat.update", "is_archived")
+
+    with pytest.raises(CannotShow):
+        await board.card(approved(), shown)
+    assert len(slack.messages(CHANNEL)) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        web.Response(status=502, text="<html>", content_type="text/html"),
+        web.Response(status=200, text="{", content_type="application/json"),
+        web.Response(status=200, text="<html>captive portal</html>", content_type="text/html"),
+        web.Response(status=500, text="[]", content_type="application/json"),
+        web.Response(status=200, text='["ok"]', content_type="application/json"),
+        web.Response(status=200, text="ok", content_type="text/plain"),
+    ],
+    ids=lambda answer: f"{answer.status} {answer.text}",
+)
+async def test_an_answer_that_is_not_slacks_is_no_answer(stub: SlackStub, answer: web.Response) -> None:
+    stub.answers["chat.postMessage"] = [answer]
+
+    with pytest.raises(SlackAway):
+        await _stubbed(stub).card(pending(), Shown())
+    assert len(stub.asked) == 1
+
+
+async def test_a_message_whose_place_is_not_told_needs_a_human(stub: SlackStub) -> None:
+    stub.answers["chat.postMessage"] = [{"ok": True}]
+
+    with pytest.raises(CannotShow):
+        await _stubbed(stub).card(pending(), Shown())
+
+
+async def test_a_slow_slack_is_away(stub: SlackStub) -> None:
+    stub.hang = True
+
+    with pytest.raises(SlackAway):
+        await _stubbed(stub).card(pending(), Shown())
+
+
+async def test_a_slack_that_is_gone_is_away(stub: SlackStub) -> None:
+    await stub.stop()
+
+    with pytest.raises(SlackAway):
+        await _stubbed(stub).receipt(pending(), Shown())
+
+
+# Windows
+
+
+async def test_a_window_is_opened_and_then_shows_something_else(client: AsyncWebClient, slack: Slack) -> None:
+    views = Views(client)
+
+    view_id = await views.open(slack.platform.triggers.issue(KEN), modals.loading(ENGLISH))
+    await views.update(view_id, modals.deny_form(pending(), ENGLISH))
+
+    window = slack.modal(KEN)
+    assert window is not None
+    assert window.id == view_id
+    assert window.content["callback_id"] == "deny_form"
+
+
+async def test_a_trigger_works_once_and_for_three_seconds(client: AsyncWebClient, slack: Slack) -> None:
+    views, triggers, clock = Views(client), slack.platform.triggers, slack.platform.clock
+    assert isinstance(clock, HandClock)
+    used, late = triggers.issue(KEN), triggers.issue(KEN)
+    await views.open(used, modals.loading(ENGLISH))
+    clock.advance(timedelta(seconds=3))
+
+    for trigger, code in ((used, "exchanged_trigger_id"), (late, "expired_trigger_id")):
+        with pytest.raises(CannotShow) as refused:
+            await views.open(trigger, modals.loading(ENGLISH))
+        assert refused.value.code == code
+
+
+async def test_a_window_that_was_closed_cannot_be_updated(client: AsyncWebClient) -> None:
+    with pytest.raises(CannotShow):
+        await Views(client).update("V0CLOSED", modals.loading(ENGLISH))
+
+
+async def test_a_trigger_is_not_waited_for_longer_than_it_lives(stub: SlackStub) -> None:
+    stub.hang = True
+
+    with pytest.raises(SlackAway):
+        await Views(stub.client, open_within=SHORT).open("trigger", modals.loading(ENGLISH))
+
+
+@pytest.mark.parametrize("answer", [{"ok": True}, {"ok": True, "view": []}, {"ok": True, "view": {"id": 1}}])
+async def test_a_window_without_an_id_was_not_opened(stub: SlackStub, answer: dict[str, object]) -> None:
+    stub.answers["views.open"] = [answer]
+
+    with pytest.raises(SlackError):
+        await Views(stub.client).open("trigger", modals.loading(ENGLISH))
+
+
+async def test_two_rows_of_the_same_look_are_one_message(board: SlackBoard, slack: Slack) -> None:
+    shown = await board.card(pending(), Shown())
+
+    await board.card(replace(pending(), version=9, next_at=NOW), shown)
+
+    assert _calls(slack, "chat.update") == 0
