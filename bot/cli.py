@@ -13,7 +13,7 @@ DEMO_PORT: Final = 8080
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 1 it failed, 2 it was called or configured wrongly."""
+    """Run one command; the exit status is 0 done, 1 it failed, 2 it was called or configured wrongly."""
     chosen = _parser().parse_args(arguments)
     try:
         return int(chosen.run(chosen))
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(_chosen: argparse.Namespace) -> int:
-    from bot import logs, wiring  # noqa: PLC0415  the other commands start without all of these
+    from bot import logs, wiring  # here, since the other commands start faster without
 
     settings = read_settings()
     logs.set_up_logs(settings.log_level)
@@ -65,7 +65,7 @@ def _serve(_chosen: argparse.Namespace) -> int:
 
 
 def _demo(chosen: argparse.Namespace) -> int:
-    from bot import demo  # noqa: PLC0415  the sandbox is for trying only
+    from bot import demo  # here, since the sandbox is for trying only
 
     return asyncio.run(
         demo.run(port=chosen.port, open_browser=not chosen.no_browser, socket_mode=chosen.socket_mode)
@@ -73,14 +73,14 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _doctor(_chosen: argparse.Namespace) -> int:
-    from bot import doctor  # noqa: PLC0415  as above
+    from bot import doctor  # as above
 
     return asyncio.run(doctor.run(read_settings()))
 
 
 def _migrate(_chosen: argparse.Namespace) -> int:
-    from bot.domain.errors import StoreAway  # noqa: PLC0415  as above
-    from bot.store import migrate  # noqa: PLC0415  as above
+    from bot.domain.errors import StoreAway  # as above
+    from bot.store import migrate  # as above
 
     try:
         migrate(read_settings().database_url)
@@ -92,7 +92,7 @@ def _migrate(_chosen: argparse.Namespace) -> int:
 
 
 def _new_key(_chosen: argparse.Namespace) -> int:
-    from bot.entra import new_key  # noqa: PLC0415  as above
+    from bot.entra import new_key  # as above
 
     print(new_key())
     return 0

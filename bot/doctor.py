@@ -1,4 +1,4 @@
-"""`unlatch doctor`: ask Slack, Entra, Graph and the database what is missing, before a colleague finds out."""
+"""`unlatch doctor`: ask Slack, Entra, Graph and the database what is missing, before a colleague does."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -60,12 +60,13 @@ class Settings(BaseSettings):
     )
     approvers: Audiences = Field(
         default=(),
-        description="Who of the approver channel may decide: `usergroup:S…` (the group that a rota tool keeps "
-        "in step) or `channel:C…`. Default: everybody in the approver channel.",
+        description="Who of the approver channel may decide: `usergroup:S…` (the group that a rota tool "
+        "keeps in step) or `channel:C…`. Default: everybody in the approver channel.",
     )
     entra_tenant_id: str = Field(
         pattern=r"^[0-9a-fA-F-]{36}$",
-        description="Directory (tenant) id, a GUID. Entra admin centre → App registrations → your app → Overview.",
+        description="Directory (tenant) id, a GUID. "
+        "Entra admin centre → App registrations → your app → Overview.",
     )
     entra_client_id: str = Field(
         pattern=r"^[0-9a-fA-F-]{36}$",
@@ -73,7 +74,7 @@ class Settings(BaseSettings):
     )
     entra_client_certificate: Path | None = Field(
         default=None,
-        description="Path of a PEM file with the private key and the certificate, instead of a client secret.",
+        description="Path of a PEM file with private key and certificate, instead of a client secret.",
     )
     entra_client_secret: SecretStr | None = Field(
         default=None,
@@ -98,12 +99,13 @@ class Settings(BaseSettings):
     )
     sign_in_max_age: Annotated[timedelta, Field(ge=timedelta(minutes=10), le=timedelta(days=1))] = Field(
         default=timedelta(hours=8),
-        description="How long a sign-in lasts, as ISO 8601 (`PT8H`) or seconds; then the approver signs in again.",
+        description="How long a sign-in lasts, as ISO 8601 (`PT8H`) or seconds; "
+        "then the approver signs in again.",
     )
     public_url: str = Field(
         pattern=r"^https?://[^/\s]+$",
         description="Where an approver's browser reaches Unlatch, without a slash at the end, such as "
-        "`https://unlatch.example.com`. `<PUBLIC_URL>/sign-in/callback` is the app registration's redirect URI.",
+        "`https://unlatch.example.com`. The app registration's redirect URI is this and `/sign-in/callback`.",
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(default=3000, description="Port to listen on.")
     host: str = Field(default="127.0.0.1", description="Address to listen on; the Procfile sets 0.0.0.0.")
@@ -155,7 +157,7 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment before `.env` before the TOML file."""
         toml = os.environ.get(CONFIG_VARIABLE)

@@ -132,7 +132,7 @@ class Conversation:
         return await self.open(trigger, modals.loading(self._words))
 
     async def _tell(self, view_id: str, work: Awaitable[View]) -> None:
-        """Show what came of `work`. The one `except` of the Slack face: a refusal becomes a private sentence."""
+        """Show what came of `work`. The one `except` of this face: a refusal becomes a private sentence."""
         try:
             view = await work
         except UnlatchError as error:

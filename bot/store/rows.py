@@ -1,4 +1,4 @@
-"""Requests as rows and back. JSON is read leniently: an unknown key is dropped, a missing one has its default."""
+"""Requests as rows and back. JSON is read leniently: unknown keys are dropped, missing ones have defaults."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The tables. Times are text in UTC with microseconds, `2026-01-31T08:00:00.000000Z`: they sort as they are."""
+"""The tables. Times are text in UTC to the microsecond, `2026-01-31T08:00:00.000000Z`: they sort as text."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -26,13 +26,13 @@ class Moment(TypeDecorator[datetime]):
     impl = String(27)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002  sqlalchemy's
         """Write."""
         if value is None:
             return None
         return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  as above
         """Read."""
         return None if value is None else datetime.fromisoformat(value)
 

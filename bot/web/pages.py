@@ -8,7 +8,8 @@ from typing import Final
 from starlette.responses import HTMLResponse
 
 _STYLE: Final = """
-:root { color-scheme: light dark; --ink: #1d2733; --paper: #f4f6f8; --card: #fff; --line: #d5dbe1; --go: #14532d; }
+:root { color-scheme: light dark;
+  --ink: #1d2733; --paper: #f4f6f8; --card: #fff; --line: #d5dbe1; --go: #14532d; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6ebf0; --paper: #12171c; --card: #1b2229; --line: #35404a; --go: #22763f; } }
 * { box-sizing: border-box; }
@@ -60,7 +61,7 @@ def done_page(person: str, account: str) -> HTMLResponse:
         "Signed in",
         f"""<h1>You are signed in</h1>
 <p class="who">{escape(person)} in Slack acts as {escape(account)}</p>
-<p>Go back to Slack. The window that you left open there has gone on by itself. You can close this page.</p>""",
+<p>Go back to Slack: the window that you left open has gone on by itself. You can close this page.</p>""",
     )
 
 
