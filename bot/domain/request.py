@@ -271,6 +271,12 @@ class ResetRequest:
         """Intune has queued the command (204), or the device shows that it had."""
         return self._to(Status.SENT, now, next_at=now + timing.poll_after(timedelta(0)), why=None)
 
+    def arrived(self, *, now: datetime, timing: Timing) -> Self:
+        """An attempt that was looked for in vain shows on the device after all."""
+        if not self.needs_a_human:
+            raise NotWaiting(self.status)
+        return self.sent(now=now, timing=timing)
+
     def waited(self, now: datetime) -> timedelta:
         """How long ago the attempt started."""
         return now - (self.attempt.started_at if self.attempt else self.changed_at)
@@ -290,10 +296,16 @@ class ResetRequest:
 
         Intune's own earlier reset is the sharp bound; our clock, less the skew allowed, is the coarse one.
         """
+        since = self.ours_since(timing=timing)
+        return since is not None and started_at >= since
+
+    def ours_since(self, *, timing: Timing) -> datetime | None:
+        """The earliest start that Intune can show for this request's attempt; None where none was made."""
         if self.attempt is None or self.approval is None:
-            return False
+            return None
+        earliest = self.attempt.started_at - timing.skew
         before = self.approval.previous_reset_at
-        return started_at >= self.attempt.started_at - timing.skew and (before is None or started_at > before)
+        return earliest if before is None else max(earliest, before + timedelta.resolution)
 
     def give_up_looking(self, *, now: datetime) -> Self:
         """The device shows nothing: a human has to decide."""

@@ -58,10 +58,15 @@ def parse_target(typed: str) -> Target:
     """
     text = _MAIL_LINK.sub(r"\1", typed.strip()).strip()
     if mention := _MENTION.fullmatch(text):
-        return Target(TargetKind.MENTION, mention.group(1))
+        return _checked(TargetKind.MENTION, mention.group(1), typed)
     if prefixed := _PREFIXED.fullmatch(text):
         return _checked(TargetKind(prefixed.group(1).lower()), prefixed.group(2), typed)
     return _checked(TargetKind.PERSON, text, typed)
+
+
+def person_at(address: str) -> Target:
+    """The person with this e-mail address, read as strictly as a typed one, or BadTarget."""
+    return _checked(TargetKind.PERSON, address, address)
 
 
 def _checked(kind: TargetKind, value: str, typed: str) -> Target:

@@ -16,7 +16,7 @@ from bot.domain.errors import (
     SignInNeeded,
 )
 from bot.domain.record import Entry, Event
-from bot.domain.request import Approval, ResetRequest
+from bot.domain.request import Approval, ResetRequest, Status
 from bot.domain.secret import Secret
 from bot.domain.why import Code, Why
 from bot.resets.desk import Desk
@@ -31,11 +31,11 @@ async def carry_out(desk: Desk, approved: ResetRequest, approval: Approval) -> N
         await _write(desk, approved, approved.wait_again(Why(Code.NEVER_LEFT), now=now, timing=desk.timing))
         return
     try:
-        token = await _token(desk, approval)
+        token = await desk.token_of(approval)
     except SignInNeeded as need:
         await _write(desk, approved, _sign_in_again(desk, approved, approval, need.claims))
     except CouldNotVerify:
-        await _write(desk, approved, approved.never_left(now=now, pause=PAUSE, timing=desk.timing))
+        await _send_later(desk, approved, now)
     else:
         await _attempt(desk, approved, approval, token)
 
@@ -46,12 +46,13 @@ async def lose_sight(desk: Desk, approved: ResetRequest) -> None:
     await _write(desk, approved, lost, {"answer": "lost"})
 
 
-async def _token(desk: Desk, approval: Approval) -> Secret:
-    """The approver's token, if they are still signed in as the account that approved."""
-    account = await desk.sign_ins.account(approval.by)
-    if account is None or account.oid != approval.oid:
-        raise SignInNeeded
-    return await desk.sign_ins.token(approval.by)
+async def _send_later(desk: Desk, approved: ResetRequest, now: datetime) -> None:
+    """Entra is away: try again shortly. That is no arrow, so it leaves no row in the record."""
+    later = approved.never_left(now=now, pause=PAUSE, timing=desk.timing)
+    if later.status is Status.APPROVED:
+        await desk.requests.replace(approved, later)
+    else:
+        await _write(desk, approved, later)
 
 
 async def _attempt(desk: Desk, approved: ResetRequest, approval: Approval, token: Secret) -> None:
@@ -88,8 +89,11 @@ def _after(
 
 
 def _sign_in_again(desk: Desk, request: ResetRequest, approval: Approval, claims: str | None) -> ResetRequest:
-    facts = {"account": approval.username, "approver": approval.by} | ({"claims": claims} if claims else {})
-    return request.wait_again(Why(Code.SIGN_IN_ENDED, facts), now=desk.clock.now(), timing=desk.timing)
+    """Wait again; `claims` and `since` tell the review which sign-in of this approver is good enough."""
+    now = desk.clock.now()
+    facts = {"account": approval.username, "approver": str(approval.by)}
+    asked = {"claims": claims, "since": now.isoformat()} if claims else {}
+    return request.wait_again(Why(Code.SIGN_IN_ENDED, facts | asked), now=now, timing=desk.timing)
 
 
 def _said(error: GraphError) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.errors import CouldNotVerify, NotAMember, NotARequester
+from bot.domain.errors import BadTarget, CouldNotVerify, NotAMember, NotARequester
 from bot.domain.identifiers import UserId
 from bot.domain.people import Actor
 from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest
-from bot.domain.target import Target, TargetKind
+from bot.domain.target import Target, TargetKind, person_at
 from bot.domain.why import Code, Why
 from bot.resets.desk import Desk
 
@@ -57,11 +57,14 @@ async def _look_again(desk: Desk, received: ResetRequest, failure: CouldNotVerif
 
 
 async def _resolved(desk: Desk, target: Target) -> Target | None:
-    """The target with a mention replaced by that person's address; None where Slack shows no address."""
+    """The target with a mention replaced by that person's address; None where Slack shows none of use."""
     if target.kind is not TargetKind.MENTION:
         return target
     owner = await desk.people.person(Actor(user=UserId(target.value), team=None))
-    return Target(TargetKind.PERSON, owner.email.lower()) if owner.email else None
+    try:
+        return person_at(owner.email or "")
+    except BadTarget:
+        return None
 
 
 def _entry(event: Event, request: ResetRequest, facts: dict[str, str]) -> Entry:

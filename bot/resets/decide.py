@@ -1,11 +1,14 @@
 """Decide: approve, deny, withdraw. Of several at once one wins; the others are told who did what, when."""
 
+from collections.abc import Sequence
+
 from bot.domain.device import Effect
 from bot.domain.errors import AlreadyDecided, CannotReset, DeviceChanged
 from bot.domain.identifiers import DeviceId, RequestId
 from bot.domain.people import Actor
 from bot.domain.record import Entry, Event
 from bot.domain.request import Approval, ResetRequest, checked_reason
+from bot.ports import ActionSeen
 from bot.resets.desk import Desk
 from bot.resets.review import Choice, Review, as_user, look
 
@@ -17,11 +20,16 @@ async def approve(desk: Desk, request_id: RequestId, by: Actor, device: DeviceId
     """
     async with desk.noting_refusals(by, request_id):
         try:
-            approval = await _approval(desk, await look(desk, request_id, by), by, device)
+            seen = await look(desk, request_id, by)
+            choice = _chosen(seen, device)
+            earlier = await as_user(desk, by.user, lambda token: desk.devices.actions(device, token))
+            if _arrived(desk, seen.request, device, earlier):
+                return await _arrived_after_all(desk, request_id, by)
+            approval = _approval(desk, seen, choice, by, earlier)
             return await desk.move(
                 request_id,
                 lambda request: request.approve(approval),
-                lambda approved: _approved(desk, approved),
+                lambda approved: _approved(desk, approved, approval),
             )
         except AlreadyDecided as decided:
             return await _own_decision(desk, request_id, by, decided)
@@ -60,11 +68,28 @@ async def withdraw(desk: Desk, request_id: RequestId, by: Actor) -> ResetRequest
         )
 
 
-async def _approval(desk: Desk, seen: Review, by: Actor, device_id: DeviceId) -> Approval:
-    choice = _chosen(seen, device_id)
+def _arrived(desk: Desk, request: ResetRequest, device: DeviceId, shown: Sequence[ActionSeen]) -> bool:
+    """Whether the device shows by now the attempt that an uncertain request had already made."""
+    tried = request.approval is not None and request.approval.device.id == device
+    return tried and any(request.is_ours(action.started_at, timing=desk.timing) for action in shown)
+
+
+async def _arrived_after_all(desk: Desk, request_id: RequestId, by: Actor) -> ResetRequest:
+    """A second reset would only do harm: go on with the first."""
+    now = desk.clock.now()
+    facts = {"answer": "found on the device"}
+    return await desk.move(
+        request_id,
+        lambda request: request.arrived(now=now, timing=desk.timing),
+        lambda sent: Entry(
+            event=Event.ATTEMPT_ANSWERED, at=now, actor=by.user, request_id=sent.id, facts=facts
+        ),
+    )
+
+
+def _approval(desk: Desk, seen: Review, choice: Choice, by: Actor, earlier: Sequence[ActionSeen]) -> Approval:
     if not isinstance(choice.effect, Effect):
         raise CannotReset(choice.effect)
-    earlier = await as_user(desk, by.user, lambda token: desk.devices.actions(device_id, token))
     return Approval(
         by=by.user,
         oid=seen.account.oid,
@@ -93,17 +118,15 @@ async def _own_decision(
     raise decided
 
 
-def _approved(desk: Desk, approved: ResetRequest) -> Entry:
-    approval = approved.approval
-    facts: dict[str, str] = {"channel": desk.rules.approver_channel}
-    if approval is not None:
-        facts |= {
-            "account": approval.username,
-            "oid": approval.oid,
-            "device": approval.device.id,
-            "device_name": approval.device.name,
-            "effect": str(approval.effect),
-        }
+def _approved(desk: Desk, approved: ResetRequest, approval: Approval) -> Entry:
+    facts = {
+        "channel": desk.rules.approver_channel,
+        "account": approval.username,
+        "oid": approval.oid,
+        "device": approval.device.id,
+        "device_name": approval.device.name,
+        "effect": str(approval.effect),
+    }
     return _entry(Event.APPROVED, approved, facts)
 
 

@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from bot.domain.errors import LostRace, NotAllowed, NotNow
+from bot.domain.errors import LostRace, NotAllowed, NotNow, SignInNeeded
 from bot.domain.identifiers import RequestId
 from bot.domain.people import Actor, Audience, Person
 from bot.domain.policy import Rules, check_approver, check_requester
 from bot.domain.record import Entry, Event
-from bot.domain.request import ResetRequest, Timing
+from bot.domain.request import Approval, ResetRequest, Timing
+from bot.domain.secret import Secret
 from bot.ports import Clock, Devices, People, Record, Requests, SignIns
 
 Move = Callable[[ResetRequest], ResetRequest]
@@ -60,6 +61,13 @@ class Desk:
     async def is_in_approver_channel(self, person: Person) -> bool:
         """Whether the person is in the approver channel now."""
         return await self.people.is_in(person.id, [Audience.channel(self.rules.approver_channel)])
+
+    async def token_of(self, approval: Approval) -> Secret:
+        """The approver's token, while they are signed in as the account that approved; else SignInNeeded."""
+        account = await self.sign_ins.account(approval.by)
+        if account is None or account.oid != approval.oid:
+            raise SignInNeeded
+        return await self.sign_ins.token(approval.by)
 
     async def move(self, request_id: RequestId, move: Move, entry: MakeEntry) -> ResetRequest:
         """Read, move, write; after a lost race read again, so that the loser is told who won."""

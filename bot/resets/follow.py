@@ -1,5 +1,7 @@
 """Follow: ask the device until it is done; look for an attempt whose answer was lost. Sends nothing."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.domain.errors import CouldNotVerify, GraphError, SignInNeeded
@@ -12,17 +14,27 @@ from bot.resets.desk import Desk
 _ENDS = {"failed": Code.DEVICE_FAILED, "notsupported": Code.NOT_SUPPORTED, "canceled": Code.CANCELED}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """One look. `state` is empty where the device shows no reset of ours."""
+
+    state: str = ""
+    error_code: int = 0
+    blind: Mapping[str, str] = field(default_factory=dict)
+    """Why nobody could look, where that is so: silence of the device is another thing."""
+
+
 async def follow(desk: Desk, sent: ResetRequest, approval: Approval) -> None:
     """Move a sent request on when the device says done or failed, or has said nothing for too long."""
     now = desk.clock.now()
-    ours = await _ours(desk, sent, approval)
-    if ours is not None and ours.state == "done":
+    seen = await _look(desk, sent, approval)
+    if seen.state == "done":
         await _write(desk, sent, sent.done(now=now), Event.DONE)
-    elif ours is not None and ours.state in _ENDS:
-        why = Why(_ENDS[ours.state], {"error_code": str(ours.error_code)})
+    elif seen.state in _ENDS:
+        why = Why(_ENDS[seen.state], {"error_code": str(seen.error_code)})
         await _write(desk, sent, sent.fail(why, now=now), Event.FAILED)
     elif sent.waited(now) >= desk.timing.silent_after:
-        await _write(desk, sent, sent.fail(Why(Code.SILENT), now=now), Event.FAILED)
+        await _write(desk, sent, sent.fail(Why(Code.SILENT, seen.blind), now=now), Event.FAILED)
     else:
         await desk.requests.replace(sent, sent.look_again(now=now, timing=desk.timing))
 
@@ -30,26 +42,28 @@ async def follow(desk: Desk, sent: ResetRequest, approval: Approval) -> None:
 async def reconcile(desk: Desk, uncertain: ResetRequest, approval: Approval) -> None:
     """Decide from what the device says whether an attempt arrived; where it says nothing, a human decides."""
     now = desk.clock.now()
-    if await _ours(desk, uncertain, approval) is not None:
+    seen = await _look(desk, uncertain, approval)
+    if seen.state:
         sent = uncertain.sent(now=now, timing=desk.timing)
         await _write(desk, uncertain, sent, Event.ATTEMPT_ANSWERED, {"answer": "found on the device"})
     elif uncertain.waited(now) >= desk.timing.settle:
         given_up = uncertain.give_up_looking(now=now)
-        facts = {"answer": "not found on the device"}
-        await _write(desk, uncertain, given_up, Event.ATTEMPT_ANSWERED, facts)
+        facts = {"answer": "could not look"} if seen.blind else {"answer": "not found on the device"}
+        await _write(desk, uncertain, given_up, Event.ATTEMPT_ANSWERED, {**facts, **seen.blind})
     else:
         await desk.requests.replace(uncertain, uncertain.look_again(now=now, timing=desk.timing))
 
 
-async def _ours(desk: Desk, request: ResetRequest, approval: Approval) -> ActionSeen | None:
-    """The newest reset on the device that is this request's attempt; None too where nobody can look now."""
+async def _look(desk: Desk, request: ResetRequest, approval: Approval) -> _Seen:
+    """What the newest reset on the device that is this request's attempt says."""
     try:
-        token = await desk.sign_ins.token(approval.by)
+        token = await desk.token_of(approval)
         actions = await desk.devices.actions(approval.device.id, token)
-    except (SignInNeeded, CouldNotVerify, GraphError):
-        return None
+    except (SignInNeeded, CouldNotVerify, GraphError) as failure:
+        return _Seen(blind={"could_not_look": type(failure).__name__})
     ours = [action for action in actions if request.is_ours(action.started_at, timing=desk.timing)]
-    return max(ours, key=_started_at, default=None)
+    newest = max(ours, key=_started_at, default=None)
+    return _Seen() if newest is None else _Seen(state=newest.state, error_code=newest.error_code)
 
 
 def _started_at(action: ActionSeen) -> datetime:
@@ -57,9 +71,9 @@ def _started_at(action: ActionSeen) -> datetime:
 
 
 async def _write(
-    desk: Desk, old: ResetRequest, new: ResetRequest, event: Event, facts: dict[str, str] | None = None
+    desk: Desk, old: ResetRequest, new: ResetRequest, event: Event, facts: Mapping[str, str] | None = None
 ) -> None:
     why = {"why": str(new.why.code), **new.why.facts} if new.why else {}
-    entry = Entry(event=event, at=new.changed_at, request_id=new.id, facts=why | (facts or {}))
+    entry = Entry(event=event, at=new.changed_at, request_id=new.id, facts=why | dict(facts or {}))
     await desk.requests.replace(old, new, entry)
     desk.wake()

@@ -1,11 +1,13 @@
 """Reveal: the new passcode, read live with the approver's sign-in, to the one person who asked."""
 
+from datetime import datetime
+
 from bot.domain.errors import ApproverSignedOut, NoPasscode, SignInNeeded
 from bot.domain.identifiers import RequestId
 from bot.domain.people import Actor
 from bot.domain.policy import check_member
 from bot.domain.record import Event
-from bot.domain.request import Approval, Attempt, ResetRequest
+from bot.domain.request import Approval, ResetRequest
 from bot.domain.secret import Secret
 from bot.resets.desk import Desk
 
@@ -19,22 +21,20 @@ async def reveal(desk: Desk, request_id: RequestId, by: Actor) -> tuple[ResetReq
         request = await desk.requests.get(request_id)
         request.check_revealable(by=by.user, now=desk.clock.now(), timing=desk.timing)
         check_member(await desk.people.person(by))
-    match request:
-        case ResetRequest(approval=Approval() as approval, attempt=Attempt() as attempt):
-            passcode = await _read(desk, approval, attempt)
-        case _:
-            raise NoPasscode
+    approval, since = request.approval, request.ours_since(timing=desk.timing)
+    if approval is None or since is None:
+        raise NoPasscode
+    passcode = await _read(desk, approval, since)
     facts = {"device": approval.device.id, "read_as": approval.username}
     await desk.note(Event.PASSCODE_SEEN, by, request_id, facts)
     return request, passcode
 
 
-async def _read(desk: Desk, approval: Approval, attempt: Attempt) -> Secret:
+async def _read(desk: Desk, approval: Approval, since: datetime) -> Secret:
     try:
-        token = await desk.sign_ins.token(approval.by)
+        token = await desk.token_of(approval)
     except SignInNeeded as need:
         raise ApproverSignedOut(approval.by) from need
-    since = approval.previous_reset_at or attempt.started_at - desk.timing.skew
     passcode = await desk.devices.passcode(approval.device.id, token, since=since)
     if passcode is None:
         raise NoPasscode

@@ -1,16 +1,18 @@
 """Review: what an approver sees before deciding, read from Intune with the approver's own sign-in."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NoReturn, TypeVar
 
 from bot.domain.device import Device, Effect, effect_of_reset
-from bot.domain.errors import ApproverRefused, CannotReset, NoSuchDevice, SignInNeeded
+from bot.domain.errors import ApproverRefused, CannotReset, NoSuchDevice, NotNow, SignInNeeded
 from bot.domain.identifiers import RequestId, UserId
 from bot.domain.people import Account, Actor, Person
 from bot.domain.policy import check_account
 from bot.domain.record import Entry, Event
-from bot.domain.request import ResetRequest, Status
+from bot.domain.request import ResetRequest
 from bot.domain.secret import Secret
 from bot.domain.why import Why
 from bot.resets.desk import Desk
@@ -84,13 +86,14 @@ async def as_user(desk: Desk, user: UserId, call: Callable[[Secret], Awaitable[A
 
 
 async def _account(desk: Desk, request: ResetRequest, user: UserId) -> Account:
-    """The approver's sign-in, unless Microsoft asked for a fresher one when this request was tried."""
+    """The approver's sign-in, unless Microsoft asked them for a fresher one when this request was tried."""
     account = await desk.sign_ins.account(user)
     if account is None:
         raise SignInNeeded
-    claims = request.why.facts.get("claims") if request.why else None
-    if claims and account.signed_in_at < request.changed_at:
-        raise SignInNeeded(claims)
+    match request.why:
+        case Why(facts={"approver": asked, "claims": claims, "since": since}) if asked == user:
+            if account.signed_in_at < datetime.fromisoformat(since):
+                raise SignInNeeded(claims)
     return account
 
 
@@ -102,10 +105,10 @@ def _effect(device: Device) -> Effect | Why:
 
 
 async def _end_hopeless(desk: Desk, found: Review) -> NoReturn:
-    """Intune cannot reset any device that the request names: end it, and say why."""
+    """Intune cannot reset any device that the request names: end it if it still waits, and say why."""
     why = next(choice.effect for choice in found.choices if isinstance(choice.effect, Why))
-    if found.request.status is Status.PENDING:
-        now = desk.clock.now()
+    now = desk.clock.now()
+    with suppress(NotNow):
         await desk.move(
             found.request.id,
             lambda request: request.refuse(why, now=now),
