@@ -1,0 +1,114 @@
+"""An Entra that a test holds in its hand: who is signed in as whom, and what comes back from a browser."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bot.domain.errors import CouldNotVerify, SignInNeeded, TicketUnusable
+from bot.domain.identifiers import UserId
+from bot.domain.people import Account, Person
+from bot.domain.secret import Secret
+from bot.domain.sign_in import Ticket
+from bot.ports import Arrival
+from tests.fakes.clock import NOON, HandClock
+from tests.fakes.people import AIKO, KEN
+
+TENANT = "contoso-tenant"
+
+
+def account_of(person: Person, *, at: datetime = NOON, **changes: object) -> Account:
+    """The person's own account in Entra."""
+    email = person.email or ""
+    values: dict[str, object] = {
+        "tenant": TENANT,
+        "oid": f"oid-{person.name}",
+        "username": email,
+        "name": person.name,
+        "emails": frozenset({email}),
+        "signed_in_at": at,
+    }
+    return Account(**(values | changes))  # type: ignore[arg-type]  # a test names the fields it changes
+
+
+def token_text(user: UserId) -> str:
+    """What a token of this user looks like."""
+    return f"token of {user}"
+
+
+def _approvers() -> dict[UserId, Account]:
+    return {person.id: account_of(person) for person in (KEN, AIKO)}
+
+
+@dataclass
+class FakeSignIns:
+    """`answers` holds what Microsoft sends back for a `state`: an account, or a refusal to raise."""
+
+    clock: HandClock
+    accounts: dict[UserId, Account] = field(default_factory=_approvers)
+    ended: set[UserId] = field(default_factory=set)
+    """Whose tokens no longer renew themselves."""
+    away: bool = False
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    begun: dict[str, Ticket] = field(default_factory=dict)
+    hints: list[str | None] = field(default_factory=list)
+    answers: dict[str, Account | Exception] = field(default_factory=dict)
+
+    async def link(self, ticket: Ticket, secret: Secret) -> str:
+        await asyncio.sleep(0)
+        self.tickets[ticket.digest] = ticket
+        return f"https://unlatch.contoso.com/sign-in/{secret.reveal()}"
+
+    async def ticket(self, secret: Secret) -> Ticket:
+        await asyncio.sleep(0)
+        ticket = self.tickets.get(hashlib.sha256(secret.reveal().encode()).hexdigest())
+        if ticket is None or self.clock.now() >= ticket.expires_at:
+            raise TicketUnusable
+        return ticket
+
+    async def begin(self, secret: Secret, *, login_hint: str | None) -> str:
+        ticket = await self.ticket(secret)
+        if self.tickets.pop(ticket.digest, None) is None:
+            raise TicketUnusable
+        self.hints.append(login_hint)
+        state = f"state-{len(self.begun)}"
+        self.begun[state] = ticket
+        return state
+
+    async def finish(self, form: Mapping[str, str]) -> Arrival:
+        await asyncio.sleep(0)
+        ticket = self.begun.pop(form["state"], None)
+        if ticket is None:
+            raise TicketUnusable
+        answer = self.answers[form["state"]]
+        if isinstance(answer, Exception):
+            raise answer
+        return Arrival(ticket=ticket, account=answer, cache=Secret("cache"))
+
+    async def keep(self, user: UserId, arrival: Arrival) -> None:
+        await asyncio.sleep(0)
+        self.accounts[user] = arrival.account
+        self.ended.discard(user)
+
+    async def account(self, user: UserId) -> Account | None:
+        await asyncio.sleep(0)
+        return self.accounts.get(user)
+
+    async def tied_to(self, account: Account) -> UserId | None:
+        await asyncio.sleep(0)
+        key = (account.tenant, account.oid)
+        holders = [user for user, held in self.accounts.items() if (held.tenant, held.oid) == key]
+        return holders[0] if holders else None
+
+    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
+        await asyncio.sleep(0)
+        if self.away:
+            raise CouldNotVerify("entra")
+        if user not in self.accounts or user in self.ended:
+            raise SignInNeeded(claims)
+        return Secret(token_text(user) + (f" with {claims}" if claims else ""))
+
+    async def forget(self, user: UserId) -> bool:
+        await asyncio.sleep(0)
+        return self.accounts.pop(user, None) is not None
