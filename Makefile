@@ -8,10 +8,12 @@ PYTHON ?= python3
 UV ?= $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
 BIN := .venv/bin
 
-.PHONY: help demo test check screenshots lock clean
+.PHONY: help install demo test check screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: .venv/.runtime ## Install Unlatch into .venv
 
 demo: .venv/.runtime ## Try Unlatch here, with a local Slack, Entra and Intune
 	$(BIN)/unlatch demo $(DEMO)

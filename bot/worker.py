@@ -94,7 +94,7 @@ class LaneLoop:
         self.wake()
 
     async def _work(self, row: Claimed) -> None:
-        """Attend to one row and end its lease; where that fails the lease runs out and the row is due again."""
+        """Attend to one row and end its lease; if that fails the lease runs out and the row is due again."""
         try:
             async with asyncio.timeout(BOUND.total_seconds()):
                 again_at = await self.attend(row)

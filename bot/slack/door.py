@@ -64,7 +64,7 @@ def is_signed(raw: bytes, headers: Mapping[str, str], secret: Secret, *, now: fl
 
 
 def parsed(raw: bytes, content_type: str) -> dict[str, object] | None:
-    """The body as a socket would deliver it: a form's fields, or the JSON in its `payload`; None if neither."""
+    """The body as a socket would deliver it: a form's fields or the JSON in `payload`; None if neither."""
     try:
         text = raw.decode()
         if content_type.startswith("application/json"):
