@@ -63,10 +63,10 @@ export class Calls {
     return h("details", { class: reset ? "call call-reset" : "call", data },
       h("summary", {},
         h("span", { class: "call-line" },
-          h("span", { class: `to to-${call.to}` }, PLACES[call.to]), h("span", { class: "path", title: `${call.method} ${call.path}` }, h("b", {}, call.method), ` ${short(call)}`),
+          h("span", { class: `to to-${call.to}` }, PLACES[call.to]), h("span", { class: "path", title: call.path }, verb(call), short(call)),
           h("span", { class: `status ${refused(call) ? "status-bad" : ""}` }, String(call.status))),
         h("span", { class: "call-line" }, this.#badge(call.bearer), h("span", { class: "note" }, call.note), h("time", { datetime: call.at }, hourMinuteSecond(call.at)))),
-      h("p", { class: "call-more" }, explain(call)), h("p", { class: "call-path" }, `${call.method} ${call.path}`, h("span", {}, ` · ${Math.round(call.duration_ms)} ms`)));
+      h("p", { class: "call-more" }, explain(call)), h("p", { class: "call-path" }, verb(call), call.path, h("span", {}, ` · ${Math.round(call.duration_ms)} ms`)));
   }
 
   #badge(bearer) {
@@ -87,10 +87,13 @@ const isReset = (call) => call.to === "graph" && call.method === "POST" && /\/re
 // Slack says no with status 200 and a note.
 const refused = (call) => call.status >= 400 || /ok:\s*false/.test(call.note ?? "");
 
+// A Slack method is named by its path already.
+const verb = ({ method }) => /^[A-Z]+$/.test(method) && h("b", {}, `${method} `);
+
 const GUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
 
 function short({ path, to }) {
-  const bare = path.replace(/^\/(slack\/api|graph|entra)\//, "").replace(/^v1\.0/, "");
+  const bare = path.replace(/^\/(?:slack\/api\/|entra\/|graph(?=\/))/, "").replace(/^\/v1\.0/, "");
   const cut = to === "entra" ? bare.replace(/^[^/]+\//, "") : bare;
   return cut.replace(GUID, (guid) => `${guid.slice(0, 4)}…`);
 }

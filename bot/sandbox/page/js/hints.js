@@ -14,7 +14,7 @@ export class Hints {
     this.#root = root;
     this.command = h("code", {});
     this.#rows = [
-      h("li", {}, h("span", {}, "As Mei, type ", this.command), h("button", { type: "button", class: "btn btn-small btn-tint", data: { hint: "fill" }, on: { click: () => fillIn(this.command.textContent) } }, "Fill it in for me")),
+      h("li", {}, h("span", {}, "As Mei: ", this.command), h("button", { type: "button", class: "btn btn-small btn-tint", data: { hint: "fill" }, on: { click: () => fillIn(this.command.textContent) } }, "Fill it in")),
       h("li", {}, h("span", {}, "As Ken, press ", h("b", {}, "Approve"))),
       h("li", {}, h("span", {}, "Sign in as Ken")),
       h("li", {}, h("span", {}, "See the phone reset, ", h("b", {}, "as Ken"))),

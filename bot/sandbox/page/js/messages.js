@@ -88,9 +88,13 @@ function draw(message, env) {
   const kind = message.only_for ? " message-private" : "";
   return h("article", { class: `message${kind}`, tabindex: "-1", data: { ts: message.ts, from: from.id, onlyFor: message.only_for } },
     message.only_for && privately(message, env),
+    inThread(message) && h("p", { class: "privately" }, "Reply in a thread"),
     from.app ? appAvatar() : avatar(person ?? from),
     h("div", { class: "message-main" }, byline(message, person), body(message, env)));
 }
+
+// The page draws no threads: a reply stands in its place in time and says what it is.
+const inThread = ({ ts, thread_ts }) => Boolean(thread_ts) && thread_ts !== ts;
 
 function privately(message, env) {
   const dismiss = () => postAs(env.personId, "dismiss", { id: message.id ?? message.ts }).then(({ error }) => env.say(error));

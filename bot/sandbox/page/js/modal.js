@@ -44,7 +44,7 @@ export class ModalStack {
   }
 
   #make(view, env) {
-    const modal = new Modal(view, env, () => this.#views[0]?.id ?? view.id);
+    const modal = new Modal(view, env);
     this.#open.set(view.id, modal);
     return modal.node;
   }
@@ -53,13 +53,11 @@ export class ModalStack {
 class Modal {
   #env;
   #view;
-  #rootId;
   #drawn = "";
   #fields = new Map();
 
-  constructor(view, env, rootId) {
+  constructor(view, env) {
     this.#view = view;
-    this.#rootId = rootId;
     this.#env = { ...env, act: (choice) => this.#act(choice), place: { view_id: view.id } };
     this.node = this.#frame();
     this.#draw(view);
@@ -68,28 +66,36 @@ class Modal {
   /** Slack keeps what was typed where a new view has the same block and action. */
   update(view) {
     const typed = this.#state();
+    const within = this.node.contains(document.activeElement);
     const held = this.#heldFocus();
     const redrawn = this.#draw(view, typed);
     if (redrawn && held) this.#refocus(held);
+    else if (within && !this.node.contains(document.activeElement)) this.focus(); // the pressed button is gone
     return this.node;
   }
 
   focus() {
     const [first] = reachable(this.body);
-    (first ?? this.node.querySelector("[data-close-all]")).focus();
+    const stop = first ?? this.node.querySelector("[data-close-all]");
+    // What stands above the first field is there to be read first.
+    (first && !this.#inSight(first) ? this.body : stop).focus({ preventScroll: true });
+  }
+
+  #inSight(node) {
+    return node.getBoundingClientRect().bottom <= this.body.getBoundingClientRect().bottom;
   }
 
   #frame() {
     const titleId = freshId("modal-title");
     this.title = h("h2", { id: titleId });
     this.banner = h("p", { class: "banner", role: "alert", hidden: true });
-    this.body = h("div", { class: "modal-body" });
+    this.body = h("div", { class: "modal-body", tabindex: "-1" });
     this.foot = h("div", { class: "modal-foot" });
-    const shut = h("button", { type: "button", class: "btn-bare", "aria-label": "Close", data: { closeAll: "" }, on: { click: () => this.#close(this.#rootId()) } }, icon("close"));
+    const shut = h("button", { type: "button", class: "btn-bare", "aria-label": "Close", data: { closeAll: "" }, on: { click: () => this.#close(true) } }, icon("close"));
     const form = h("form", { class: "modal", role: "dialog", "aria-modal": "true", "aria-labelledby": titleId, novalidate: true, on: { submit: (event) => this.#submit(event) } },
       h("div", { class: "modal-head" }, this.title, shut), this.banner, this.body, this.foot);
     const shade = h("div", { class: "shade", data: { view: this.#view.id, callback: this.#view.callback_id } }, form);
-    trap(shade, () => this.#close(this.#view.id));
+    trap(shade, () => this.#close(false));
     return shade;
   }
 
@@ -121,7 +127,7 @@ class Modal {
     if (this.foot.dataset.print === print) return;
     this.foot.dataset.print = print;
     this.sender = view.submit && h("button", { type: "submit", class: "btn btn-primary", data: { submit: "" } }, plain(view.submit));
-    const closer = h("button", { type: "button", class: "btn", data: { close: "" }, on: { click: () => this.#close(this.#view.id) } },
+    const closer = h("button", { type: "button", class: "btn", data: { close: "" }, on: { click: () => this.#close(false) } },
       plain(view.close) || (view.submit ? "Cancel" : "Close"));
     this.foot.replaceChildren(...[closer, this.sender].filter(Boolean));
   }
@@ -156,8 +162,9 @@ class Modal {
     this.#say(answer.error);
   }
 
-  async #close(viewId) {
-    const answer = await postAs(this.#env.personId, "close", { view_id: viewId });
+  /** The cross closes the whole stack; Cancel and Escape only what is on top. */
+  async #close(all) {
+    const answer = await postAs(this.#env.personId, "close", { view_id: this.#view.id, all_of_them: all });
     this.#say(answer.error);
   }
 

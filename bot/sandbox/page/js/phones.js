@@ -70,10 +70,12 @@ class PhoneCard {
         h("div", { class: "phone-line" },
           h("button", { type: "button", class: "btn-link owner", title: `Ask for ${phone.owner.upn}`, on: { click: ask(phone.owner.upn) } }, phone.owner.name), this.pill),
         h("div", { class: "phone-line" },
-          h("span", { class: "model" }, `${phone.model} · ${phone.platform} ${phone.os_version}`),
+          h("span", { class: "model", title: phone.model }, phone.model),
           h("button", { type: "button", class: "serial", title: "Ask for this serial number", on: { click: ask(`serial:${phone.serial}`) } }, phone.serial, icon("copy"))),
         this.progress, this.unlock, this.result,
-        h("details", { class: "phone-more" }, h("summary", {}, "On a reset it ", h("b", {}, "")), this.behaviour.node, this.facts)));
+        h("div", { class: "phone-tail" },
+          h("details", { class: "phone-more" }, h("summary", {}, "On reset: ", h("b", {}, "")), this.behaviour.node, this.facts),
+          h("span", { class: "system" }, `${phone.platform} ${phone.os_version}`))));
   }
 
   update(phone) {
@@ -81,7 +83,7 @@ class PhoneCard {
     const lock = lockState(phone);
     this.drawing.dataset.lock = lock;
     this.node.dataset.lock = lock;
-    setText(this.pill, { locked: "Locked", open: "Open, no passcode", temporary: "New passcode" }[lock]);
+    setText(this.pill, { locked: "Locked", open: "No passcode", temporary: "New passcode" }[lock]);
     this.unlock.hidden = lock !== "temporary";
     if (lock !== "temporary") setText(this.result, "");
     this.behaviour.set(phone.behaviour);
