@@ -23,6 +23,7 @@ async def refusal(desk: EntraDesk, form: Mapping[str, str]) -> tuple[Code, Mappi
         await desk.sign_ins.finish(form)
     assert caught.value.ticket is not None
     assert caught.value.ticket.user == KEN
+    assert caught.value.__context__ is None, "MSAL puts claims of the token into its messages"
     assert desk.rows.rows == {}
     return caught.value.why.code, caught.value.why.facts
 
@@ -330,6 +331,12 @@ async def test_discovery_is_asked_for_once_by_msal_and_once_by_us(desk: EntraDes
     asked = [request.url.path for request in desk.line.sent if request.method == "GET"]
     assert len([path for path in asked if path.endswith("openid-configuration")]) == 2
     assert len([path for path in asked if path.endswith("/keys")]) == 1
+
+
+async def test_this_machine_is_reached_over_plain_http_though_msal_knows_https_only(desk: EntraDesk) -> None:
+    await desk.sign_in()
+
+    assert {str(request.url.copy_with(path="/", query=None)) for request in desk.line.sent} == {f"{BASE}/"}
 
 
 async def test_a_certificates_assertion_arrives_whole() -> None:

@@ -217,37 +217,30 @@ async def test_two_people_do_not_wait_for_each_other(desk: EntraDesk) -> None:
 async def test_of_two_replicas_that_refresh_at_once_the_newer_cache_stays(desk: EntraDesk) -> None:
     await desk.sign_in()
     expire(desk)
-    one, other = desk.sign_ins, desk.replica()
-    newer: list[bytes] = []
+    before = desk.rows.rows[KEN]
+    winners = await desk.replica().token(KEN)
+    after = desk.rows.rows[KEN]
+    desk.rows.rows[KEN] = before
 
-    async def overtaken() -> Secret:
-        taken = asyncio.Event()
+    def overtaken(request: httpx.Request) -> None:
+        if request.url.path.endswith("/token"):
+            desk.rows.rows[KEN] = after
 
-        def overtake() -> None:
-            desk.rows.before_update = lambda: None
-            row = desk.rows.rows[KEN]
-            desk.rows.rows[KEN] = replace(row, version=row.version + 1, sealed=newer[0])
-            taken.set()
+    desk.line.instead = overtaken
+    token = await desk.sign_ins.token(KEN)
 
-        snapshot = desk.rows.rows[KEN]
-        await other.token(KEN)
-        newer.append(desk.rows.rows[KEN].sealed)
-        desk.rows.rows[KEN] = snapshot
-        desk.rows.before_update = overtake
-        token = await one.token(KEN)
-        assert taken.is_set()
-        return token
-
-    token = await overtaken()
-
-    assert desk.rows.rows[KEN].sealed == newer[0]
-    assert token == await other.token(KEN), "the loser uses what the winner stored"
+    assert desk.rows.rows[KEN] is after
+    assert token == winners, "the loser uses what the winner stored"
 
 
 async def test_a_sign_out_during_a_refresh_is_not_undone(desk: EntraDesk) -> None:
     await desk.sign_in()
     expire(desk)
-    desk.rows.before_update = desk.rows.rows.clear
+
+    def signed_out(_request: httpx.Request) -> None:
+        desk.rows.rows.clear()
+
+    desk.line.instead = signed_out
 
     with pytest.raises(SignInNeeded):
         await desk.sign_ins.token(KEN)
@@ -309,6 +302,28 @@ async def test_a_cache_of_another_authority_means_signed_out(desk: EntraDesk) ->
 
     with pytest.raises(SignInNeeded):
         await moved.token(KEN)
+
+
+async def test_microsofts_own_authority_needs_no_instance_discovery(desk: EntraDesk) -> None:
+    """MSAL's default asks a central host after every refused refresh, and fails where that is not reached."""
+    home = f"https://login.microsoftonline.com/{TENANT_ID}"
+    document = await desk.browser.get(f"/entra/{TENANT_ID}/v2.0/.well-known/openid-configuration")
+
+    def discovery(request: httpx.Request) -> httpx.Response | None:
+        found = request.url == f"{home}/v2.0/.well-known/openid-configuration"
+        return httpx.Response(200, json=document.json()) if found else None
+
+    desk.line.instead = discovery
+    desk.sign_ins = desk.replica(authority=home)
+    await desk.sign_in()
+    desk.entra.revoke(KEN_OID)
+    expire(desk)
+
+    with pytest.raises(SignInNeeded):
+        await desk.sign_ins.token(KEN)
+
+    assert [request for request in desk.line.sent if "/discovery/instance" in request.url.path] == []
+    assert len(desk.line.forms("refresh_token")) == 1
 
 
 async def test_locks_go_when_nobody_waits(desk: EntraDesk) -> None:

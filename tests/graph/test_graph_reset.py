@@ -212,6 +212,16 @@ async def test_intunes_wrapping_is_taken_off(message: str) -> None:
     assert "manage.microsoft" not in repr(error)
 
 
+async def test_wrapping_without_end_is_left_at_some_point() -> None:
+    message = "the sentence"
+    for _ in range(9):
+        message = json.dumps({"Message": message})
+
+    error = await failed(httpx.Response(400, json=envelope("BadRequest", message)))
+
+    assert error.message.startswith('{"Message"')
+
+
 async def test_the_request_id_of_the_header_comes_first() -> None:
     error = await failed(httpx.Response(400, json=envelope("BadRequest"), headers={"request-id": "outer"}))
 
