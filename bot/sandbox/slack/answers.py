@@ -77,11 +77,10 @@ class Answers:
             self._add(url, said)
 
     def _original(self, url: ResponseUrl) -> Message | None:
-        """The app's own message that was clicked; a slash command leaves none behind."""
+        """The message that was clicked (only an app's can be); a slash command leaves none behind."""
         if url.message_ts is None:
             return None
-        message = self._workspace.message(url.channel, url.message_ts, seen_by=url.user)
-        return message if message is not None and message.by_app else None
+        return self._workspace.message(url.channel, url.message_ts, seen_by=url.user)
 
     def _replaces(self, said: _Said, original: Message) -> bool:
         if said.flag("delete_original"):
