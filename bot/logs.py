@@ -19,6 +19,7 @@ _QUIET: Final = {
     "sqlalchemy": logging.WARNING,
     "alembic": logging.WARNING,
     "uvicorn.access": logging.CRITICAL,
+    "uvicorn.error": logging.WARNING,
     "websockets": logging.WARNING,
 }
 

@@ -1,9 +1,10 @@
 """The composition root: the only module that builds things and ties them together."""
 
 import asyncio
+import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -102,7 +103,6 @@ async def serve(settings: Settings) -> None:
     async with unlatch(settings) as bot:
         listener = socket.create_server((settings.host, settings.port))
         host, port = listener.getsockname()[:2]
-        log.info("serving", host=host, port=port, socket_mode=bot.sockets is not None)
         config = uvicorn.Config(
             bot.asgi,
             log_config=None,
@@ -112,7 +112,24 @@ async def serve(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=int(GRACE.total_seconds()),
         )
-        await uvicorn.Server(config).serve([listener])
+        server = _Server(config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, server.stop)
+        log.info("serving", host=host, port=port, socket_mode=bot.sockets is not None)
+        await server.serve([listener])
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's own signal handling raises the signal again when it has stopped, before our work is done."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `serve`."""
+        yield
+
+    def stop(self) -> None:
+        """Take no more requests, finish those that are here."""
+        self.should_exit = True
 
 
 def _assembled(
