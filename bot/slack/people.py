@@ -141,13 +141,14 @@ def _flag(user: User, name: str) -> bool:
 
 
 def _name(user: User) -> str:
+    """The full name: a display name is a nickname that its owner chooses, and often says less."""
     profile = user.get("profile")
-    nicknames = (
-        [_text(profile, name) for name in ("display_name", "real_name")]
+    names = (
+        [_text(profile, name) for name in ("real_name", "display_name")]
         if isinstance(profile, Mapping)
         else []
     )
-    return next(filter(None, [*nicknames, _text(user, "real_name"), _text(user, "name")]), _text(user, "id"))
+    return next(filter(None, [*names, _text(user, "real_name"), _text(user, "name")]), _text(user, "id"))
 
 
 def _email(user: User) -> str | None:

@@ -40,7 +40,7 @@ def _user(**fields: object) -> dict[str, object]:
 async def test_a_member_is_known_by_name_and_address(people: SlackPeople) -> None:
     person = await people.person(_actor())
 
-    assert (person.kind, person.name, person.email) == (Kind.MEMBER, "mei", "mei@contoso.com")
+    assert (person.kind, person.name, person.email) == (Kind.MEMBER, "Mei Tanaka", "mei@contoso.com")
     assert (person.team_id, person.locale) == (TEAM, "en-US")
 
 
