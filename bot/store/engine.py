@@ -2,12 +2,14 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.domain.errors import StoreAway
@@ -37,7 +39,18 @@ def database_url(text_: str) -> URL:
     name = url.drivername.partition("+")[0]
     if name not in _DRIVERS:
         raise ValueError(f"DATABASE_URL names {name}; Unlatch keeps its rows in sqlite or postgresql")
+    if name == "sqlite" and (not url.database or ":memory:" in url.database):
+        raise ValueError("DATABASE_URL must name a file, as in sqlite:///unlatch.sqlite3: memory forgets")
+    if name != "sqlite" and not _has_psycopg():
+        raise ValueError("DATABASE_URL names PostgreSQL, but its driver is not installed: install psycopg")
     return url.set(drivername=_DRIVERS[name])
+
+
+def _has_psycopg() -> bool:
+    try:
+        return find_spec("psycopg") is not None
+    except ValueError:  # it is in sys.modules without a spec: not importable
+        return False
 
 
 def is_sqlite(url: URL) -> bool:
@@ -46,21 +59,37 @@ def is_sqlite(url: URL) -> bool:
 
 
 def make_engine(url: URL) -> AsyncEngine:
-    """An engine whose transactions begin as writers, so that two never wait for each other in a circle."""
+    """An engine whose transactions begin as writers, so that two never wait for each other in a circle.
+
+    Its errors carry no values of a statement, which may be reasons or sealed tokens.
+    """
     if is_sqlite(url):
-        engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=BUSY_MS / 1000)
+        keep_private(url)
+        engine = create_async_engine(
+            url, pool_size=1, max_overflow=0, pool_timeout=BUSY_MS / 1000, hide_parameters=True
+        )
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
         event.listen(engine.sync_engine, "begin", begin_immediate)
         return engine
-    return create_async_engine(url, pool_pre_ping=True)
+    return create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
+
+
+def keep_private(url: URL) -> None:
+    """Make SQLite's file before SQLite does, for its owner alone; the files beside it follow its mode."""
+    with suppress(OSError):  # opening it fails too, and says why
+        Path(url.database or "").touch(mode=0o600)
 
 
 def prepare_sqlite(connection: Any, _record: object) -> None:
     """Set a new connection up: durable commits, one writer at a time."""
     connection.isolation_level = None  # BEGIN is ours: the driver's own begins as a reader
     cursor = connection.cursor()
-    for pragma in PRAGMAS:
-        cursor.execute(pragma)
+    try:
+        for pragma in PRAGMAS:
+            cursor.execute(pragma)
+    except sqlite3.Error:
+        connection.close()  # the pool forgets what could not be set up, and its thread would stay
+        raise
     cursor.close()
 
 
@@ -71,11 +100,15 @@ def begin_immediate(connection: Any) -> None:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Whatever the database says when it is away, full or locked, becomes StoreAway."""
+    """Whatever the database says when it is away, full or locked, becomes StoreAway; our mistakes do not."""
     try:
         yield
     except IntegrityError:
         raise
+    except StatementError as error:
+        if not isinstance(error, DBAPIError):  # a value that cannot be bound: the database was never asked
+            raise
+        raise StoreAway from error
     except (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError) as error:
         raise StoreAway from error
 

@@ -1,10 +1,11 @@
 """Requests: moves are one compare-and-set on `version`, with the audit row in the same transaction."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, RowMapping, and_, case, func, insert, null, or_, select, update
+import structlog
+from sqlalchemy import ColumnElement, RowMapping, and_, case, func, insert, literal, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -18,15 +19,23 @@ from bot.store.record import append
 from bot.store.rows import read_request, read_shown, request_values, shown_values
 from bot.store.schema import requests
 
+log = structlog.get_logger()
+
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _DUE = {Lane.DRIVE: requests.c.next_at, Lane.SHOW: requests.c.show_at}
 _LEASE = {Lane.DRIVE: requests.c.drive_leased_until, Lane.SHOW: requests.c.show_leased_until}
 
 
 class SqlRequests:
-    """Fulfils the port `Requests`."""
+    """Fulfils the port `Requests`.
+
+    A lease ends at a time that no other lease of its row and lane ends at, so that time says whose it is.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._held: dict[tuple[Lane, str], datetime] = {}
+        """The ends of the leases that were given out here and not released yet."""
 
     async def add(self, request: ResetRequest, entry: Entry) -> ResetRequest:
         """Insert, or return the row that a first delivery made."""
@@ -65,29 +74,45 @@ class SqlRequests:
         return await self._many(pending.order_by(requests.c.asked_at).limit(limit))
 
     async def claim(self, lane: Lane, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
-        """Lease what is due; on PostgreSQL rows that another replica is claiming are passed over."""
-        due, leased = _DUE[lane], _LEASE[lane]
+        """Lease what is due; on PostgreSQL rows that another replica is claiming are passed over.
+
+        A row that this version cannot read is leased all the same, so that it stands in nobody's way.
+        """
+        due, leased, until = _DUE[lane], _LEASE[lane], now + lease
         free = or_(leased.is_(None), leased <= now)
-        chosen = select(requests.c.id).where(due <= now, free).order_by(due).limit(limit)
+        first = select(requests.c.id).where(due <= now, free).order_by(due, requests.c.id).limit(limit)
+        # A CTE, because PostgreSQL may run a subquery more than once and then lease more than `limit`.
+        chosen = first.with_for_update(skip_locked=True).cte("chosen")
         taken = (
             update(requests)
-            .where(requests.c.id.in_(chosen.with_for_update(skip_locked=True)))
-            .values({leased: now + lease})
+            .where(requests.c.id.in_(select(chosen.c.id)))
+            .values({leased: until})
             .returning(requests)
         )
         async with transaction(self._engine) as connection:
             rows = (await connection.execute(taken)).mappings().all()
-        rows = sorted(rows, key=lambda row: row[due.name])
-        return [Claimed(read_request(row), read_shown(row)) for row in rows]
+        rows = sorted(rows, key=lambda row: (row[due.name], row["id"]))
+        claimed = [Claimed(request, read_shown(row)) for row, request in _readable(rows)]
+        self._held.update({(lane, row.request.id): until for row in claimed})
+        return claimed
 
     async def release(self, lane: Lane, request: ResetRequest, *, again_at: datetime | None) -> None:
-        """End the lease. The lane's next time is kept where a move has set a newer one meanwhile."""
-        due = _DUE[lane]
+        """End the lease, unless it ran out and somebody took the row over.
+
+        The lane's next time is kept where a move has set a newer one meanwhile.
+        """
+        due, until = _DUE[lane], self._held.get((lane, request.id))
+        if until is None:
+            return
         values: dict[ColumnElement[Any], Any] = {_LEASE[lane]: null()}
         if lane is Lane.SHOW or again_at is not None:
-            values[due] = case((requests.c.version == request.version, again_at), else_=due)
+            # With its type: a time that `case` binds by itself is written in another form and sorts wrongly.
+            again = literal(again_at, due.type)
+            values[due] = case((requests.c.version == request.version, again), else_=due)
+        ours = and_(requests.c.id == request.id, _LEASE[lane] == until)
         async with transaction(self._engine) as connection:
-            await connection.execute(update(requests).where(requests.c.id == request.id).values(values))
+            await connection.execute(update(requests).where(ours).values(values))
+        self._held.pop((lane, request.id), None)
 
     async def save_shown(self, request_id: RequestId, shown: Shown) -> None:
         """Remember what Slack shows."""
@@ -96,11 +121,13 @@ class SqlRequests:
             await connection.execute(update(requests).where(requests.c.id == request_id).values(values))
 
     async def next_due(self, lane: Lane) -> datetime | None:
-        """The earliest time at which a row is both due and free."""
+        """The earliest time at which a row is both due and free. Reads no row that waits for nothing."""
         due, leased = _DUE[lane], _LEASE[lane]
         free_at = case((and_(leased.is_not(None), leased > due), leased), else_=due)
+        # An index finds what is greater than something, but not what IS NOT NULL.
+        query = select(func.min(free_at, type_=due.type)).where(due > _LONG_AGO)
         async with transaction(self._engine) as connection:
-            earliest: datetime | None = await connection.scalar(select(func.min(free_at, type_=due.type)))
+            earliest: datetime | None = await connection.scalar(query)
         return earliest
 
     async def _one(self, where: ColumnElement[bool]) -> RowMapping:
@@ -113,4 +140,15 @@ class SqlRequests:
     async def _many(self, query: Any) -> Sequence[ResetRequest]:
         async with transaction(self._engine) as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [read_request(row) for row in rows]
+        return [request for _, request in _readable(rows)]
+
+
+def _readable(rows: Sequence[RowMapping]) -> Iterator[tuple[RowMapping, ResetRequest]]:
+    """The rows that this version can read: one that it cannot must not hide the others."""
+    for row in rows:
+        try:
+            request = read_request(row)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("row_unreadable", request=row["id"], error=type(error).__name__)
+        else:
+            yield row, request

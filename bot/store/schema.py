@@ -27,9 +27,11 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002  sqlalchemy's
-        """Write."""
+        """Write; a time without a zone is refused: it would be taken for this machine's own."""
         if value is None:
             return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
         return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  as above

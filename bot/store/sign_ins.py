@@ -1,6 +1,7 @@
 """Sealed sign-ins: one row a Slack user, one Slack user an account."""
 
 import json
+from secrets import randbits
 
 from sqlalchemy import RowMapping, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -35,13 +36,17 @@ class SqlSignIns:
         return found
 
     async def put(self, row: SignInRow) -> None:
-        """Replace the person's row; the version goes on from the old one, so that no stale refresh fits."""
+        """Replace the person's row; the version goes on from the old one, so that no stale refresh fits.
+
+        Without an old one it starts at random: what a row had before a sign-out does not come back.
+        """
         mine = sign_ins.c.user == row.user
         try:
             async with transaction(self._engine) as connection:
                 old: int | None = await connection.scalar(select(sign_ins.c.version).where(mine))
                 await connection.execute(delete(sign_ins).where(mine))
-                await connection.execute(insert(sign_ins).values(_values(row, version=(old or 0) + 1)))
+                version = (randbits(30) if old is None else old) + 1
+                await connection.execute(insert(sign_ins).values(_values(row, version=version)))
         except IntegrityError as error:
             raise LostRace from error
 

@@ -7,7 +7,14 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event
 
-from bot.store.engine import begin_immediate, database_url, is_sqlite, prepare_sqlite, store_errors
+from bot.store.engine import (
+    begin_immediate,
+    database_url,
+    is_sqlite,
+    keep_private,
+    prepare_sqlite,
+    store_errors,
+)
 
 HERE: Final = Path(__file__).parent
 
@@ -24,8 +31,9 @@ def upgrade(url: str) -> None:
     """Run every migration that has not run; raises ValueError for a bad address, StoreAway."""
     parsed = database_url(url)
     driver = "sqlite" if is_sqlite(parsed) else parsed.drivername
-    engine = create_engine(parsed.set(drivername=driver))
+    engine = create_engine(parsed.set(drivername=driver), hide_parameters=True)
     if is_sqlite(parsed):
+        keep_private(parsed)
         event.listen(engine, "connect", prepare_sqlite)
         event.listen(engine, "begin", begin_immediate)
     try:
