@@ -27,7 +27,7 @@ def review_form(review: Review, words: Wording) -> View:
     possible = [choice for choice in review.choices if isinstance(choice.effect, Effect)]
     impossible = [choice for choice in review.choices if isinstance(choice.effect, Why)]
     asked = words.fill(words.asks, by=mention(review.requester.id), asked=at(review.request.asked_at))
-    top: list[Block] = [parts.said(asked), *parts.asked_for(review.request, words), {"type": "divider"}]
+    top = [parts.said(asked), *parts.asked_for(review.request, words)]
     if not 0 < len(possible) <= _MOST_OPTIONS:
         return window(words.review_title, [*top, _too_many(len(review.choices), words)], words)
     blocks: list[Block] = [
@@ -55,7 +55,9 @@ def _too_many(count: int, words: Wording) -> Block:
 def _details(possible: Sequence[Choice], review: Review, words: Wording) -> list[Block]:
     # The row changes with every reminder, so its own time is close enough to now to tell a silent device.
     now = review.request.changed_at
-    shown = [_device(choice, now, words) for choice in possible[:_MOST_DETAILED]]
+    shown: list[Block] = []
+    for choice in possible[:_MOST_DETAILED]:
+        shown += [{"type": "divider"}, _device(choice, now, words)]
     if len(possible) > _MOST_DETAILED:
         shown.append(parts.small(words.fill(words.details_left_out, count=str(_MOST_DETAILED))))
     return shown
