@@ -71,11 +71,11 @@ class PhoneCard {
           h("button", { type: "button", class: "btn-link owner", title: `Ask for ${phone.owner.upn}`, on: { click: ask(phone.owner.upn) } }, phone.owner.name), this.pill),
         h("div", { class: "phone-line" },
           h("span", { class: "model", title: phone.model }, phone.model),
-          h("button", { type: "button", class: "serial", title: "Ask for this serial number", on: { click: ask(`serial:${phone.serial}`) } }, phone.serial, icon("copy"))),
+          serialButton(phone, ask)),
         this.progress, this.unlock, this.result,
         h("div", { class: "phone-tail" },
           h("details", { class: "phone-more" }, h("summary", {}, "On reset: ", h("b", {}, "")), this.behaviour.node, this.facts),
-          h("span", { class: "system" }, `${phone.platform} ${phone.os_version}`))));
+          h("span", { class: "system" }, `${phone.platform} ${shortVersion(phone.os_version)}`))));
   }
 
   update(phone) {
@@ -107,7 +107,7 @@ class PhoneCard {
 
   #tellFacts(phone) {
     const facts = {
-      "Device name": phone.name, IMEI: phone.imei, Maker: phone.manufacturer, Enrolled: phone.enrollment,
+      "Device name": phone.name, System: `${phone.platform} ${phone.os_version}`, IMEI: phone.imei, Maker: phone.manufacturer, Enrolled: phone.enrollment,
       State: phone.management_state, "Last sync": phone.last_sync_at && hourMinuteSecond(phone.last_sync_at), Resets: String(phone.resets ?? 0),
     };
     const rows = Object.entries(facts).filter(([, value]) => value);
@@ -125,6 +125,15 @@ class PhoneCard {
     this.result.dataset.open = String(Boolean(data.open));
   }
 }
+
+// Some devices tell Intune no serial number; Intune's own id always names them.
+function serialButton({ id, serial }, ask) {
+  const [target, shown] = serial ? [`serial:${serial}`, serial] : [`id:${id}`, "no serial"];
+  const title = serial ? "Ask for this serial number" : "Ask for this device by its id";
+  return h("button", { type: "button", class: "serial", title, on: { click: ask(target) } }, shown, icon("copy"));
+}
+
+const shortVersion = (version) => version.split(".").slice(0, 2).join(".");
 
 function behaviourMenu(phone, change) {
   const select = h("select", { "aria-label": `What ${phone.owner.name}'s ${phone.model} does on a reset` },
