@@ -5,8 +5,9 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Final
 
 import aiohttp
@@ -22,7 +23,7 @@ from starlette.routing import Route
 
 from bot.domain.clouds import ENDPOINTS
 from bot.domain.identifiers import ChannelId, TeamId
-from bot.domain.people import Audience
+from bot.domain.people import Audience, AudienceKind
 from bot.domain.policy import Rules
 from bot.domain.request import Timing
 from bot.domain.secret import Secret
@@ -148,11 +149,12 @@ def _assembled(
         clock=clock,
         wake=lambda: worker[0].wake(),
     )
-    board = SlackBoard(slack, channel=desk.rules.approver_channel, words=ENGLISH)
+    words = replace(ENGLISH, approver_channel=desk.rules.approver_channel)
+    board = SlackBoard(slack, channel=desk.rules.approver_channel, words=words, on_call=_on_call(desk.rules))
     worker.append(Worker(desk, board))
     afterwork = Afterwork()
-    conversation = Conversation(desk, Views(slack), ENGLISH)
-    app = bolt_app(slack, us, Listeners(desk, conversation, afterwork, ENGLISH))
+    conversation = Conversation(desk, Views(slack), words)
+    app = bolt_app(slack, us, Listeners(desk, conversation, afterwork, words))
     sockets = _sockets(settings, app, slack)
 
     def afterwards(work: Awaitable[None]) -> None:
@@ -163,13 +165,18 @@ def _assembled(
 
     routes = [
         *probe_routes({"database": store.alive, "slack": slack_reaches_us}),
-        *SignInPages(desk, conversation, ENGLISH.refusal, afterwards).routes(),
+        *SignInPages(desk, conversation, lambda error: unescape(words.refusal(error)), afterwards).routes(),
     ]
     if settings.slack_app_token is None and settings.slack_signing_secret is not None:
         secret = Secret(settings.slack_signing_secret.get_secret_value())
         routes.insert(0, Route("/slack/events", door(app, secret, clock), methods=["POST"]))
     asgi = Starlette(routes=routes, middleware=[Middleware(BodyLimit)])
     return Unlatch(asgi=asgi, worker=worker[0], desk=desk, afterwork=afterwork, sockets=sockets)
+
+
+def _on_call(rules: Rules) -> list[str]:
+    """The user groups that a card and a reminder call by name."""
+    return [part.id for part in rules.approvers if part.kind is AudienceKind.USERGROUP]
 
 
 async def _awaited(work: Awaitable[None]) -> None:

@@ -150,6 +150,8 @@ class Worker:
 
     async def _drive(self, row: Claimed) -> None:
         await drive(self._desk, row.request)
+        self.wake()  # what moved is to be shown now, not at the next look
+        self.wake()  # what it moved is shown now, not at the next look
 
     async def _show(self, row: Claimed) -> datetime | None:
         return await show(self._desk, self._board, row, stuck=_log_stuck)

@@ -11,6 +11,7 @@ from bot.ports import Board, Claimed, Shown
 from bot.resets.desk import Desk
 
 LONGEST_PAUSE: Final = timedelta(minutes=10)
+FORGET_AFTER: Final = timedelta(days=1)
 
 Part = Callable[[ResetRequest, Shown], Awaitable[Shown]]
 Stuck = Callable[[ResetRequest, SlackError], None]
@@ -34,7 +35,14 @@ async def show(desk: Desk, board: Board, claimed: Claimed, *, stuck: Stuck) -> d
             shown = await _remember(desk, request, shown, now_shown)
     failed_in_a_row = shown.failures + 1 if failures else 0
     await _remember(desk, request, shown, replace(shown, failures=failed_in_a_row))
-    return desk.clock.now() + pause_after(failures, failed_in_a_row) if failures else None
+    if not failures or _is_history(desk, request):
+        return None
+    return desk.clock.now() + pause_after(failures, failed_in_a_row)
+
+
+def _is_history(desk: Desk, request: ResetRequest) -> bool:
+    """Nobody waits to see how this ended: what could not be shown by now is not shown."""
+    return request.is_over and desk.clock.now() - request.changed_at >= FORGET_AFTER
 
 
 def pause_after(failures: list[SlackError], in_a_row: int) -> timedelta:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import unescape
 from typing import Final, Self
 
 from bot.domain.identifiers import ChannelId, RequestId, TeamId, UserId
@@ -66,9 +65,9 @@ class Command:
         """The target and the reason: `serial:X a reason`, or with quotes `name:"Ken's iPhone" a reason`."""
         if quoted := _QUOTED.match(self.text):
             prefix, value, rest = quoted.groups()
-            return unescape(f"{prefix or ''}{value}"), unescape(rest.strip())
+            return _unescaped(f"{prefix or ''}{value}"), _unescaped(rest.strip())
         target, _, rest = self.text.partition(" ")
-        return target if target.startswith("<") else unescape(target), unescape(rest.strip())
+        return target if target.startswith("<") else _unescaped(target), _unescaped(rest.strip())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +124,11 @@ class Submission:
         """What was typed or chosen in a field, the empty text where nothing was."""
         field = dig(self.values, block, action)
         return text_at(field, "value") or text_at(field, "selected_option", "value")
+
+
+def _unescaped(text: str) -> str:
+    """What was typed: Slack escapes these three characters and no others."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _actor(body: Mapping[str, object]) -> Actor:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bot.domain.request import Approval, ResetRequest
 from bot.slack.message import Block
-from bot.slack.text import FIELD_LIMIT, HEADER_LIMIT, LABEL_LIMIT, NOTHING, cut, escaped, mrkdwn, plain
+from bot.slack.text import FIELD_LIMIT, HEADER_LIMIT, LABEL_LIMIT, cut, inline, mrkdwn, plain
 from bot.slack.wording import Wording
 
 
@@ -24,13 +24,13 @@ def small(*sentences: str) -> Block:
 
 
 def typed(label: str, text: str) -> Block:
-    """What somebody typed, under its label: plain text, so that no mark in it formats anything."""
+    """What somebody typed, under its label."""
     return {"type": "section", "text": labelled(label, text)}
 
 
 def labelled(label: str, text: str, limit: int = FIELD_LIMIT) -> Block:
-    """A plain text object: label, line, value. The value is one line, so it cannot add a line of its own."""
-    return plain(f"{label}\n{escaped(text) or NOTHING}", limit)
+    """Label, line, value. The value is one line without marks, so it adds no line and formats nothing."""
+    return mrkdwn(f"*{label}*\n{inline(text, limit - len(label) - 3)}", limit)
 
 
 def fields(*pairs: tuple[str, str]) -> Block:

@@ -194,7 +194,7 @@ def test_the_approver_is_warned_of_a_device_that_never_checked_in() -> None:
 def test_a_phone_of_somebody_else_shows_its_owner() -> None:
     device = rows.iphone(owner_name="", owner_upn="", owner_email="")
 
-    assert "Owner\nnot known" in slack.everything(
+    assert "*Owner*\nnot known" in slack.everything(
         modals.review_form(rows.review_of(_choice(device)), ENGLISH)
     )
 
