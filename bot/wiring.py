@@ -22,6 +22,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from bot.domain.clouds import ENDPOINTS
+from bot.domain.errors import CouldNotVerify
 from bot.domain.identifiers import ChannelId, TeamId
 from bot.domain.people import Audience, AudienceKind
 from bot.domain.policy import Rules
@@ -78,6 +79,17 @@ class Unlatch:
     sockets: Sockets | None
 
 
+@dataclass(frozen=True, slots=True)
+class Far:
+    """The far sides, connected."""
+
+    store: Store
+    slack: AsyncWebClient
+    us: AuthorizeResult
+    devices: GraphDevices
+    sign_ins: EntraSignIns
+
+
 @asynccontextmanager
 async def unlatch(settings: Settings) -> AsyncIterator[Unlatch]:
     """Build everything, run the worker, and take it all down in order: deliveries, work, connections."""
@@ -85,7 +97,8 @@ async def unlatch(settings: Settings) -> AsyncIterator[Unlatch]:
         store = await _store(settings, stack)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=SLACK_TIMEOUT))
         slack = slack_client(settings, session)
-        bot = _assembled(settings, store, slack, await _us(slack), await _devices(settings, stack))
+        us, devices, entra = await _us(slack), await _devices(settings, stack), _entra(settings, stack)
+        bot = _assembled(settings, store, slack, us, devices, entra)
         running = asyncio.create_task(bot.worker.run(), name="worker")
         try:
             if bot.sockets is not None:
@@ -134,7 +147,12 @@ class _Server(uvicorn.Server):
 
 
 def _assembled(
-    settings: Settings, store: Store, slack: AsyncWebClient, us: AuthorizeResult, devices: GraphDevices
+    settings: Settings,
+    store: Store,
+    slack: AsyncWebClient,
+    us: AuthorizeResult,
+    devices: GraphDevices,
+    entra: EntraClient,
 ) -> Unlatch:
     clock = SystemClock()
     worker: list[Worker] = []
@@ -143,7 +161,7 @@ def _assembled(
         record=store.record,
         people=SlackPeople(slack, team=TeamId(us.team_id or ""), enterprise=us.enterprise_id),
         devices=devices,
-        sign_ins=_sign_ins(settings, store, clock),
+        sign_ins=_sign_ins(settings, store, clock, entra),
         rules=rules(settings),
         timing=Timing(lifetime=settings.request_lifetime, reveal_for=settings.reveal_for),
         clock=clock,
@@ -154,7 +172,7 @@ def _assembled(
     worker.append(Worker(desk, board))
     afterwork = Afterwork()
     conversation = Conversation(desk, Views(slack), words)
-    app = bolt_app(slack, us, Listeners(desk, conversation, afterwork, words))
+    app = bolt_app(slack, far.us, Listeners(desk, conversation, afterwork, words))
     sockets = _sockets(settings, app, slack)
 
     def afterwards(work: Awaitable[None]) -> None:
@@ -164,7 +182,7 @@ def _assembled(
         return sockets is None or await sockets.is_open()
 
     routes = [
-        *probe_routes({"database": store.alive, "slack": slack_reaches_us}),
+        *probe_routes({"database": far.store.alive, "slack": slack_reaches_us}),
         *SignInPages(desk, conversation, lambda error: unescape(words.refusal(error)), afterwards).routes(),
     ]
     if settings.slack_app_token is None and settings.slack_signing_secret is not None:
@@ -237,13 +255,13 @@ async def _devices(settings: Settings, stack: AsyncExitStack) -> GraphDevices:
     return GraphDevices(http, settings.graph_url or ENDPOINTS[settings.cloud].graph_url, SystemClock())
 
 
-def _sign_ins(settings: Settings, store: Store, clock: SystemClock) -> EntraSignIns:
+def _sign_ins(settings: Settings, store: Store, clock: SystemClock, entra: EntraClient) -> EntraSignIns:
     try:
         vault = Vault(settings.vault_keys.get_secret_value().split(","))
     except ValueError as error:
         raise CannotStart(f"VAULT_KEYS cannot be used: {error}.") from None
     return EntraSignIns(
-        _entra_client(settings),
+        entra,
         vault,
         store.tickets,
         store.sign_ins,
@@ -251,6 +269,12 @@ def _sign_ins(settings: Settings, store: Store, clock: SystemClock) -> EntraSign
         public_url=settings.public_url,
         max_age=settings.sign_in_max_age,
     )
+
+
+def _entra(settings: Settings, stack: AsyncExitStack) -> EntraClient:
+    client = _entra_client(settings)
+    stack.callback(client.close)
+    return client
 
 
 def _entra_client(settings: Settings) -> EntraClient:

@@ -1,0 +1,45 @@
+"""An approver's browser: opens the private link, presses its button, picks an account, comes back."""
+
+import re
+from html import unescape
+from urllib.parse import urljoin
+
+import httpx
+from bot.sandbox.cast import DEFAULT_CAST
+
+MEI_ACCOUNT, KEN_ACCOUNT, AIKO_ACCOUNT, OLGA_ACCOUNT, KEN_AT_FABRIKAM = (
+    account.oid for account in DEFAULT_CAST.accounts
+)
+NOBODY = "nobody"
+
+
+class Browser:
+    """One browser, without scripts."""
+
+    def __init__(self) -> None:
+        self.http = httpx.AsyncClient(timeout=10)
+
+    async def sign_in(self, link: str, account: str) -> httpx.Response:
+        """The whole way, from the link to the page at its end."""
+        return await self.come_back(*await self.answer_of_microsoft(link, account))
+
+    async def answer_of_microsoft(self, link: str, account: str) -> tuple[str, dict[str, str]]:
+        """As far as Microsoft's page that sends the browser back: where to, and with what."""
+        page = await self.http.post(link)
+        assert page.status_code == 303, page.text
+        return await self.pick(page.headers["location"], account)
+
+    async def pick(self, url: str, account: str) -> tuple[str, dict[str, str]]:
+        """Pick an account on Microsoft's page."""
+        picker = await self.http.get(url)
+        [flow] = re.findall(r'name="flow" value="([^"]+)"', picker.text)
+        [action] = re.findall(r'<form method="post" action="([^"]+)"', picker.text)
+        form = {"flow": unescape(flow), "account": account}
+        answer = await self.http.post(urljoin(url, unescape(action)), data=form)
+        [back] = re.findall(r'action="([^"]+)"', answer.text)
+        fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', answer.text)
+        return unescape(back), {name: unescape(value) for name, value in fields}
+
+    async def come_back(self, callback: str, fields: dict[str, str]) -> httpx.Response:
+        """Carry Microsoft's answer to the bot."""
+        return await self.http.post(callback, data=fields)
