@@ -46,7 +46,7 @@ class BadInput(Refusal):
     """What was typed cannot be used; nothing was stored."""
 
 
-@dataclass
+@dataclass(eq=False)
 class BadTarget(BadInput):
     """The target names neither a person nor a device nor an app."""
 
@@ -57,14 +57,14 @@ class NoReason(BadInput):
     """A request or a denial needs a reason: the other side reads it."""
 
 
-@dataclass
+@dataclass(eq=False)
 class ReasonTooLong(BadInput):
     """A reason may have `limit` characters."""
 
     limit: int
 
 
-@dataclass
+@dataclass(eq=False)
 class TicketTooLong(BadInput):
     """A ticket reference may have `limit` characters."""
 
@@ -75,7 +75,7 @@ class NotAllowed(Refusal):
     """The person may not do this, whatever the state of the request."""
 
 
-@dataclass
+@dataclass(eq=False)
 class NotAMember(NotAllowed):
     """No full member of this workspace; `kind` is the `Kind` of person found."""
 
@@ -110,7 +110,7 @@ class UnknownRequest(NotNow):
     """No request has this id."""
 
 
-@dataclass
+@dataclass(eq=False)
 class AlreadyDecided(NotNow):
     """Somebody was first: `by` is None where the clock or a check decided."""
 
@@ -119,7 +119,7 @@ class AlreadyDecided(NotNow):
     at: datetime
 
 
-@dataclass
+@dataclass(eq=False)
 class NotWaiting(NotNow):
     """The request is in `status`, which has no such move."""
 
@@ -138,7 +138,7 @@ class DeviceChanged(Refusal):
     """The device that was chosen is no longer among those that the target names."""
 
 
-@dataclass
+@dataclass(eq=False)
 class CannotReset(Refusal):
     """Intune cannot reset the passcode of this device; `why` says the reason."""
 
@@ -149,14 +149,14 @@ class NoPasscode(Refusal):
     """Intune holds no new passcode for this reset (any more)."""
 
 
-@dataclass
+@dataclass(eq=False)
 class ApproverSignedOut(Refusal):
     """The passcode is read with the sign-in of `approver`, and that has ended."""
 
     approver: "UserId"
 
 
-@dataclass
+@dataclass(eq=False)
 class SignInNeeded(Refusal):
     """The person has no usable sign-in; `claims` is what Microsoft asks for in addition, as JSON text."""
 
@@ -167,7 +167,7 @@ class TicketUnusable(Refusal):
     """A sign-in link or a sign-in's return is unknown, used or expired."""
 
 
-@dataclass
+@dataclass(eq=False)
 class SignInRefused(Refusal):
     """Microsoft or Unlatch refused the account that came back; `ticket` says who tried, where it is known."""
 
@@ -175,7 +175,7 @@ class SignInRefused(Refusal):
     ticket: "Ticket | None" = None
 
 
-@dataclass
+@dataclass(eq=False)
 class CouldNotVerify(Refusal):
     """A lookup failed or timed out, so nobody is let through on it."""
 
@@ -190,7 +190,7 @@ class StoreAway(UnlatchError):
     """The database did not answer; nothing was stored."""
 
 
-@dataclass
+@dataclass(eq=False)
 class GraphError(UnlatchError):
     """Microsoft Graph did not do what it was asked; ids and sentence as Graph gave them, without URLs."""
 
@@ -201,38 +201,38 @@ class GraphError(UnlatchError):
     activity_id: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class NeverLeft(GraphError):
     """The request never left, or Graph says that it did nothing (429): safe to try again."""
 
     retry_after: timedelta | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class ApproverRefused(GraphError):
     """401 or 403: this account may not. `claims` is set where a fresh sign-in with them would help."""
 
     claims: str | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class DeviceRefused(GraphError):
     """400, 404 and their like: Graph refuses this on this device."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Unknown(GraphError):
     """No answer, a broken answer or a 5xx: it may have happened."""
 
 
-@dataclass
+@dataclass(eq=False)
 class SlackError(UnlatchError):
     """A message could not be shown; `code` is Slack's own word for it."""
 
     code: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class SlackAway(SlackError):
     """Slack is slow, busy or unreachable: show it later."""
 

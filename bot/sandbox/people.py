@@ -109,7 +109,9 @@ class People:
         return JSONResponse({"closed": True} if outcome.closed else {})
 
     async def _close(self, user: str, body: Body) -> Response:
-        await self._slack.close(user, view_id=_text(body, "view_id"))
+        await self._slack.close(
+            user, view_id=_text(body, "view_id"), all_of_them=body.get("all_of_them") is True
+        )
         return JSONResponse({})
 
     async def _suggest(self, user: str, body: Body) -> Response:
