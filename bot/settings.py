@@ -1,6 +1,8 @@
 """Every setting, described: environment variables, `.env`, or the TOML file that `UNLATCH_CONFIG` names."""
 
 import os
+import re
+import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +23,9 @@ from bot.domain.people import Audience, AudienceKind
 CONFIG_VARIABLE: Final = "UNLATCH_CONFIG"
 
 Audiences = Annotated[tuple[Audience, ...], NoDecode]
+
+
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=?")
 
 
 class SettingsError(Exception):
@@ -110,7 +115,9 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(default=3000, description="Port to listen on.")
     host: str = Field(default="127.0.0.1", description="Address to listen on; the Procfile sets 0.0.0.0.")
     database_url: str = Field(
-        default="sqlite:///unlatch.sqlite3", description="Where requests are kept: an SQLite file."
+        pattern=r"^(sqlite|postgres(ql)?)(\+[a-z0-9]+)?://",
+        default="sqlite:///unlatch.sqlite3",
+        description="Where requests are kept: an SQLite file.",
     )
     vault_keys: SecretStr = Field(
         description="Keys of the sign-in vault, comma-separated, newest first. Make one with "
@@ -130,15 +137,20 @@ class Settings(BaseSettings):
     @field_validator("requesters", "approvers", mode="before")
     @classmethod
     def _audiences(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(Audience.parse(part) for part in value.split(",") if part.strip())
-        return value
+        return _audiences(value) if isinstance(value, str) else value
 
     @field_validator("approvers")
     @classmethod
     def _no_workspace(cls, value: tuple[Audience, ...]) -> tuple[Audience, ...]:
         if any(part.kind is AudienceKind.WORKSPACE for part in value):
             raise ValueError("`workspace` is for REQUESTERS only; name a channel or a user group")
+        return value
+
+    @field_validator("vault_keys")
+    @classmethod
+    def _keys(cls, value: SecretStr) -> SecretStr:
+        if not all(_KEY.fullmatch(key) for key in value.get_secret_value().split(",")):
+            raise ValueError("a key is not 32 bytes in base64url")
         return value
 
     @field_validator("slack_signing_secret", "entra_client_secret")
@@ -174,6 +186,29 @@ def read_settings() -> Settings:
         return Settings()  # type: ignore[call-arg]  # the values come from the environment
     except ValidationError as errors:
         raise SettingsError(_told(errors)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        # The text of such an error can hold a line of the file, and with it a secret.
+        raise SettingsError(
+            f".env or the file of {CONFIG_VARIABLE} cannot be read: {_place(error)}."
+        ) from None
+
+
+def _place(error: Exception) -> str:
+    """What kind of error, and where in a TOML file, without any of the file."""
+    place = re.search(r"\(at line \d+, column \d+\)", str(error))
+    return f"{type(error).__name__} {place.group() if place else ''}".strip()
+
+
+def _audiences(text: str) -> tuple[Audience, ...]:
+    """Read a list, or say which part is wrong without repeating it: it may be a secret, set by mistake."""
+    parts = [part for part in text.split(",") if part.strip()]
+    found: list[Audience] = []
+    for number, part in enumerate(parts, start=1):
+        try:
+            found.append(Audience.parse(part))
+        except ValueError:
+            raise ValueError(f"part {number} is none of channel:C…, usergroup:S… or workspace") from None
+    return tuple(found)
 
 
 def _told(errors: ValidationError) -> str:

@@ -17,12 +17,13 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from bot.domain.clouds import ENDPOINTS
-from bot.domain.errors import CouldNotVerify
+from bot.domain.errors import StoreAway
 from bot.domain.identifiers import ChannelId, TeamId
 from bot.domain.people import Audience, AudienceKind
 from bot.domain.policy import Rules
@@ -79,17 +80,6 @@ class Unlatch:
     sockets: Sockets | None
 
 
-@dataclass(frozen=True, slots=True)
-class Far:
-    """The far sides, connected."""
-
-    store: Store
-    slack: AsyncWebClient
-    us: AuthorizeResult
-    devices: GraphDevices
-    sign_ins: EntraSignIns
-
-
 @asynccontextmanager
 async def unlatch(settings: Settings) -> AsyncIterator[Unlatch]:
     """Build everything, run the worker, and take it all down in order: deliveries, work, connections."""
@@ -102,7 +92,7 @@ async def unlatch(settings: Settings) -> AsyncIterator[Unlatch]:
         running = asyncio.create_task(bot.worker.run(), name="worker")
         try:
             if bot.sockets is not None:
-                await bot.sockets.open()
+                await _open(bot.sockets)
             yield bot
         finally:
             if bot.sockets is not None:
@@ -172,7 +162,7 @@ def _assembled(
     worker.append(Worker(desk, board))
     afterwork = Afterwork()
     conversation = Conversation(desk, Views(slack), words)
-    app = bolt_app(slack, far.us, Listeners(desk, conversation, afterwork, words))
+    app = bolt_app(slack, us, Listeners(desk, conversation, afterwork, words))
     sockets = _sockets(settings, app, slack)
 
     def afterwards(work: Awaitable[None]) -> None:
@@ -182,7 +172,7 @@ def _assembled(
         return sockets is None or await sockets.is_open()
 
     routes = [
-        *probe_routes({"database": far.store.alive, "slack": slack_reaches_us}),
+        *probe_routes({"database": store.alive, "slack": slack_reaches_us}),
         *SignInPages(desk, conversation, lambda error: unescape(words.refusal(error)), afterwards).routes(),
     ]
     if settings.slack_app_token is None and settings.slack_signing_secret is not None:
@@ -227,13 +217,26 @@ def rules(settings: Settings) -> Rules:
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> Store:
-    if settings.database_url.startswith("sqlite"):
-        await asyncio.to_thread(migrate, settings.database_url)
-    store = open_store(settings.database_url)
-    stack.push_async_callback(store.close)
-    if not await is_current(store.engine):
-        raise CannotStart("The database is not up to date. Run `unlatch migrate` first.")
+    try:
+        if settings.database_url.startswith("sqlite"):
+            await asyncio.to_thread(migrate, settings.database_url)
+        store = open_store(settings.database_url)
+        stack.push_async_callback(store.close)
+        if not await is_current(store.engine):
+            raise CannotStart("The database is not up to date. Run `unlatch migrate` first.")
+    except (StoreAway, ImportError, ValueError):
+        raise CannotStart("The database does not answer. Check DATABASE_URL, then try again.") from None
     return store
+
+
+async def _open(sockets: Sockets) -> None:
+    try:
+        await sockets.open()
+    except TimeoutError:
+        raise CannotStart(
+            "Slack opens no socket. Check SLACK_APP_TOKEN, its scope connections:write, and that Socket Mode "
+            "is switched on for the app."
+        ) from None
 
 
 async def _us(slack: AsyncWebClient) -> AuthorizeResult:
@@ -241,6 +244,8 @@ async def _us(slack: AsyncWebClient) -> AuthorizeResult:
     try:
         answer = await slack.auth_test()
     except SlackApiError as error:
+        if not isinstance(error.response, AsyncSlackResponse):  # not Slack's JSON, but something on the way
+            raise CannotStart("What answers at SLACK_API_URL is not Slack.") from None
         code = error.response.get("error", "")
         raise CannotStart(
             f"Slack refuses SLACK_BOT_TOKEN ({code}). Copy it anew from the app's page."

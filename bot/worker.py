@@ -24,6 +24,8 @@ LEASE: Final = timedelta(seconds=90)
 BOUND: Final = timedelta(seconds=75)
 LONGEST_SLEEP: Final = timedelta(seconds=5)
 """Another replica's new rows are seen after this long at the latest."""
+AGAIN: Final = timedelta(seconds=5)
+"""When a row is looked at again that the database did not let us finish."""
 
 log = structlog.get_logger()
 
@@ -42,6 +44,7 @@ class LaneLoop:
     stopping: bool = False
     last_pass_at: datetime | None = None
     _due: asyncio.Event = field(default_factory=asyncio.Event)
+    _passing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def wake(self) -> None:
         """A row is due: look at once."""
@@ -51,11 +54,8 @@ class LaneLoop:
         """Loop until `stop`."""
         while not self.stopping:
             self._due.clear()
-            try:
-                pause = await self._pass()
-            except StoreAway:
-                log.warning("store_away", lane=self.lane)
-                pause = LONGEST_SLEEP
+            async with self._passing:
+                pause = await self._guarded_pass()
             await self._sleep(pause)
 
     async def stop(self, *, grace: timedelta) -> None:
@@ -65,11 +65,22 @@ class LaneLoop:
         """
         self.stopping = True
         self.wake()
-        if self.at_work:
-            _, late = await asyncio.wait(self.at_work, timeout=grace.total_seconds())
+        async with self._passing:  # a claim that is under way may still start rows
+            started = set(self.at_work)
+        if started:
+            _, late = await asyncio.wait(started, timeout=grace.total_seconds())
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    async def _guarded_pass(self) -> timedelta:
+        try:
+            return await self._pass()
+        except StoreAway:
+            log.warning("store_away", lane=self.lane)
+        except Exception as crash:  # a lane that ends would leave every row where it is
+            log.error("pass_crashed", lane=self.lane, error=type(crash).__name__)
+        return LONGEST_SLEEP
 
     async def _pass(self) -> timedelta:
         """Claim and start what is due; returns how long nothing will be due."""
@@ -107,7 +118,8 @@ class LaneLoop:
 
     async def _let_go(self, row: Claimed) -> None:
         try:
-            await self.requests.release(self.lane, row.request, again_at=None)
+            again_at = self.clock.now() + AGAIN  # yields to a move; without it a message would never be shown
+            await self.requests.release(self.lane, row.request, again_at=again_at)
         except StoreAway:
             log.info("lease_left_to_run_out", lane=self.lane, request=row.request.id)
 

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Awaitable
+from typing import TypeVar
 
 import structlog
 
@@ -20,6 +21,8 @@ from bot.slack.message import View
 from bot.slack.parsing import Click, Command, Submission
 from bot.slack.views import Views
 from bot.slack.wording import Wording
+
+Shown = TypeVar("Shown", bound=View | None)
 
 log = structlog.get_logger()
 
@@ -75,10 +78,9 @@ class Conversation:
 
     async def withdraw(self, click: Click) -> None:
         """Withdraw was pressed; the receipt shows that it is done, a window says why not."""
-        try:
-            await withdraw(self._desk, click.request, click.actor)
-        except UnlatchError as error:
-            await self.open(click.trigger, self._refused(error))
+        view = await self._outcome(self._withdraw(click))
+        if view is not None:
+            await self.open(click.trigger, view)
 
     async def show_passcode(self, click: Click) -> None:
         """Show passcode was pressed."""
@@ -126,22 +128,29 @@ class Conversation:
         await deny(self._desk, form.request, form.actor, reason)
         return modals.told(self._words.denied_title, self._words.denied, self._words)
 
+    async def _withdraw(self, click: Click) -> View | None:
+        await withdraw(self._desk, click.request, click.actor)
+        return None  # the receipt says it
+
     # Windows
 
     async def _loading(self, trigger: str) -> str | None:
         return await self.open(trigger, modals.loading(self._words))
 
     async def _tell(self, view_id: str, work: Awaitable[View]) -> None:
-        """Show what came of `work`. The one `except` of this face: a refusal becomes a private sentence."""
+        """Show what came of `work`."""
+        await self._update(view_id, await self._outcome(work))
+
+    async def _outcome(self, work: Awaitable[Shown]) -> Shown | View:
+        """The one `except` of the Slack face: a refusal becomes a private sentence."""
         try:
-            view = await work
+            return await work
         except UnlatchError as error:
-            view = self._refused(error)
-        except Exception as crash:  # whatever happened, the person in front of the window is told something
+            return self._refused(error)
+        except Exception as crash:  # whatever happened, the person who pressed is told something
             incident = secrets.token_hex(4)
             log_crash("window_crashed", crash, incident=incident)
-            view = modals.told(self._words.sorry_title, self._words.sorry(incident), self._words)
-        await self._update(view_id, view)
+            return modals.told(self._words.sorry_title, self._words.sorry(incident), self._words)
 
     def _refused(self, error: UnlatchError) -> View:
         return modals.told(self._words.refused_title, self._words.refusal(error), self._words)

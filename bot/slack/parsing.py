@@ -10,6 +10,7 @@ from bot.domain.people import Actor
 
 _REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}")
 _QUOTED: Final = re.compile(r'\s*([a-z]+:)?["“]([^"”]*)["”]\s*(.*)', re.IGNORECASE | re.DOTALL)
+_UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
 NO_REQUEST: Final = RequestId("")
 """What a button carried that is no id; no row has it."""
 
@@ -32,9 +33,9 @@ def dig(body: object, *path: str | int) -> object:
 
 
 def text_at(body: object, *path: str | int) -> str:
-    """The text at the path, or the empty text."""
+    """The text at the path, or the empty text; without what no database stores (NUL, half a surrogate)."""
     value = dig(body, *path)
-    return value if isinstance(value, str) else ""
+    return _UNSTORABLE.sub("", value) if isinstance(value, str) else ""
 
 
 def request_id(text: str) -> RequestId:

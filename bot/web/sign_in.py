@@ -20,6 +20,7 @@ UNUSABLE: Final = (
     "This sign-in link was used already or is older than ten minutes. "
     "Go back to Slack and press Approve again, or type /reset-passcode sign-in, to get a new one."
 )
+MOST_FIELDS: Final = 50
 AWAY: Final = "Something that is needed for signing in does not answer now. Wait a minute, then try again."
 
 
@@ -74,9 +75,8 @@ class SignInPages:
 
     async def callback(self, request: Request) -> Response:
         """Microsoft's answer, posted by the browser (`response_mode=form_post`)."""
-        form = dict(parse_qsl((await request.body()).decode(errors="replace"), max_num_fields=50))
         try:
-            ticket, account = await finish(self._desk, form)
+            ticket, account = await finish(self._desk, _form(await request.body()))
         except SignInRefused as refused:
             if refused.ticket is not None:
                 self._afterwards(self._conversation.resume_refused(refused.ticket, refused))
@@ -94,6 +94,14 @@ class SignInPages:
                 return pages.told_page("Not now", AWAY, status=503)
             case _:
                 return pages.told_page("You are not signed in", self._sentence(error), status=403)
+
+
+def _form(raw: bytes) -> dict[str, str]:
+    """The fields of a form; none of one with more fields than Microsoft would send."""
+    try:
+        return dict(parse_qsl(raw.decode(errors="replace"), max_num_fields=MOST_FIELDS))
+    except ValueError:
+        return {}
 
 
 def _ticket(request: Request) -> Secret:
