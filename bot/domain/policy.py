@@ -41,6 +41,13 @@ def check_approver(person: Person, *, asked_by: UserId, in_channel: bool, on_cal
         raise NotAnApprover
 
 
+def check_signer(person: Person, *, in_channel: bool) -> None:
+    """A sign-in is for approvers: full members in the channel; on call or not is asked at each decision."""
+    check_member(person)
+    if not in_channel:
+        raise NotAnApprover
+
+
 def check_account(account: Account, *, requester: Person, requester_account: Account | None) -> None:
     """The account that acts is not the requester's: neither one they signed in with nor their address."""
     same = requester_account is not None and (account.tenant, account.oid) == (

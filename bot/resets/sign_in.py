@@ -5,10 +5,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.domain.errors import NotAnApprover, SignInRefused
+from bot.domain.errors import SignInRefused
 from bot.domain.identifiers import RequestId, TeamId
 from bot.domain.people import Account, Actor, Person
-from bot.domain.policy import check_binding, check_member
+from bot.domain.policy import check_binding, check_member, check_signer
 from bot.domain.record import Event
 from bot.domain.secret import Secret
 from bot.domain.sign_in import TICKET_LIFE, Ticket
@@ -29,9 +29,7 @@ async def offer(desk: Desk, actor: Actor, team: TeamId, then: Continuation) -> s
     """A new single-use link for this person, ten minutes long; only who may approve gets one."""
     async with desk.noting_refusals(actor, then.request_id):
         person = await desk.people.person(actor)
-        check_member(person)
-        if not await desk.is_in_approver_channel(person):
-            raise NotAnApprover
+        check_signer(person, in_channel=await desk.is_in_approver_channel(person))
     secret = Secret(secrets.token_urlsafe(32))
     ticket = Ticket(
         digest=digest(secret),
