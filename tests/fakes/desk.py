@@ -19,8 +19,8 @@ from bot.resets.drive import drive
 from tests.fakes.clock import HandClock
 from tests.fakes.devices import LEOS_PHONE, Answer, FakeDevices
 from tests.fakes.people import APPROVER_CHANNEL, CHANNEL, KEN, MEI, TEAM, FakePeople, actor
-from tests.fakes.rows import FakeRecord, FakeRequests
 from tests.fakes.sign_ins import FakeSignIns
+from tests.fakes.store import FakeRecord, FakeRequests
 
 LOST = Answer(error=Unknown(code="ReadTimeout"))
 """Nobody answers, and the reset did not take effect."""
@@ -142,7 +142,7 @@ class StaffedDesk:
     # What can be seen afterwards
 
     def row(self, request_id: RequestId) -> ResetRequest:
-        return self.requests.rows[request_id]
+        return self.requests.rows[request_id].request
 
     def events(self) -> list[Event]:
         return [entry.event for entry in self.record.entries]

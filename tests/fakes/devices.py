@@ -1,7 +1,7 @@
 """An Intune that a test holds in its hand: phones, what was posted, what arrived, what the phones say."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -69,14 +69,18 @@ class FakeDevices:
     resets: list[Post] = field(default_factory=list)
     shown: dict[DeviceId, list[ActionSeen]] = field(default_factory=dict)
     passcodes: dict[datetime, str] = field(default_factory=dict)
+    looked_for: list[Target] = field(default_factory=list)
     read_with: list[str] = field(default_factory=list)
     reading_fails: GraphError | None = None
     refuses_stale_tokens: str | None = None
     """Claims that every read asks for until a token carries them."""
+    after_read: Callable[[], object] = lambda: None
+    """What happens in the world while a read is on its way."""
     posted: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def find(self, target: Target, token: Secret) -> Sequence[Device]:
         await self._read(token)
+        self.looked_for.append(target)
         return list(self.found)
 
     async def reset(self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str) -> None:
@@ -125,6 +129,7 @@ class FakeDevices:
     async def _read(self, token: Secret) -> None:
         await asyncio.sleep(0)
         self.read_with.append(token.reveal())
+        self.after_read()
         if self.reading_fails is not None:
             raise self.reading_fails
         if self.refuses_stale_tokens and self.refuses_stale_tokens not in token.reveal():
