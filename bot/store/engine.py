@@ -84,12 +84,8 @@ def prepare_sqlite(connection: Any, _record: object) -> None:
     """Set a new connection up: durable commits, one writer at a time."""
     connection.isolation_level = None  # BEGIN is ours: the driver's own begins as a reader
     cursor = connection.cursor()
-    try:
-        for pragma in PRAGMAS:
-            cursor.execute(pragma)
-    except sqlite3.Error:
-        connection.close()  # the pool forgets what could not be set up, and its thread would stay
-        raise
+    for pragma in PRAGMAS:
+        cursor.execute(pragma)
     cursor.close()
 
 

@@ -44,8 +44,11 @@ class SqlRequests:
             async with transaction(self._engine) as connection:
                 await connection.execute(insert(requests).values(values))
                 await append(connection, entry)
-        except IntegrityError:
-            return read_request(await self._one(requests.c.delivery == request.delivery))
+        except IntegrityError as conflict:
+            try:
+                return read_request(await self._one(requests.c.delivery == request.delivery))
+            except UnknownRequest:
+                raise conflict from None  # it was not about the delivery
         return request
 
     async def get(self, request_id: RequestId) -> ResetRequest:
