@@ -22,7 +22,6 @@ from bot.settings import Settings
 from bot.store.schema import audit
 from bot.wiring import Unlatch, unlatch
 from sqlalchemy import select
-
 from tests.whole.browser import KEN_ACCOUNT, Browser
 from tests.whole.gate import Gate
 

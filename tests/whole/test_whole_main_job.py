@@ -2,7 +2,6 @@
 
 from bot.domain.record import Event
 from bot.domain.request import Status
-
 from tests.whole.browser import KEN_ACCOUNT
 from tests.whole.installed import KEN, MEI, PIXEL, Installed
 
