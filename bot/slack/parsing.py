@@ -10,6 +10,7 @@ from bot.domain.people import Actor
 
 _REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}")
 _QUOTED: Final = re.compile(r'\s*([a-z]+:)?["“]([^"”]*)["”]\s*(.*)', re.IGNORECASE | re.DOTALL)
+_LINKED: Final = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
 NO_REQUEST: Final = RequestId("")
 """What a button carried that is no id; no row has it."""
@@ -66,9 +67,9 @@ class Command:
         """The target and the reason: `serial:X a reason`, or with quotes `name:"Ken's iPhone" a reason`."""
         if quoted := _QUOTED.match(self.text):
             prefix, value, rest = quoted.groups()
-            return _unescaped(f"{prefix or ''}{value}"), _unescaped(rest.strip())
-        target, _, rest = self.text.partition(" ")
-        return target if target.startswith("<") else _unescaped(target), _unescaped(rest.strip())
+            return _as_typed(f"{prefix or ''}{value}"), _as_typed(rest.strip())
+        target, rest = (*self.text.split(maxsplit=1), "", "")[:2]
+        return target if target.startswith("<") else _as_typed(target), _as_typed(rest.strip())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +128,16 @@ class Submission:
         return text_at(field, "value") or text_at(field, "selected_option", "value")
 
 
-def _unescaped(text: str) -> str:
-    """What was typed: Slack escapes these three characters and no others."""
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+def _as_typed(text: str) -> str:
+    """What was typed: Slack links people, channels and addresses in it, and escapes three characters."""
+    unlinked = _LINKED.sub(_label, text)
+    return unlinked.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def _label(link: re.Match[str]) -> str:
+    sign, value, label = link.groups()
+    said = str(label or value.removeprefix("mailto:"))
+    return said if said.startswith(("@", "#")) else sign.replace("!", "@") + said
 
 
 def _actor(body: Mapping[str, object]) -> Actor:
