@@ -170,12 +170,13 @@ class Modal {
 
   async #submit(event) {
     event.preventDefault();
-    if (!this.sender || this.sender.getAttribute("aria-busy") === "true") return;
+    const { sender } = this; // the answer may come after a view without one
+    if (!sender || sender.getAttribute("aria-busy") === "true") return;
     this.#say(null);
     if (!this.#complete()) return;
-    this.sender.setAttribute("aria-busy", "true");
+    sender.setAttribute("aria-busy", "true");
     const answer = await postAs(this.#env.personId, "submit", { view_id: this.#view.id, values: this.#state() });
-    this.sender.removeAttribute("aria-busy");
+    sender.removeAttribute("aria-busy");
     this.#say(answer.error);
     if (answer.data.errors) this.#showErrors(answer.data.errors);
   }
