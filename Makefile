@@ -18,8 +18,13 @@ install: .venv/.runtime ## Install Unlatch into .venv
 demo: .venv/.runtime ## Try Unlatch here, with a local Slack, Entra and Intune
 	$(BIN)/unlatch demo $(DEMO)
 
-test: check .venv/.browser ## Check the code, then run every test
+test: check .venv/.browser .venv/.postgres ## Check the code, then run every test
 	$(BIN)/python -m pytest
+
+.venv/.postgres: requirements-postgres.txt .venv/.dev
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+	  || $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-postgres.txt
+	@touch $@
 
 check: .venv/.dev ## Style, types, floors
 	$(BIN)/ruff check .
@@ -33,6 +38,7 @@ screenshots: .venv/.browser ## Draw the pictures of the README anew
 lock: .venv/.runtime ## Lock the dependencies anew, with hashes and without addresses
 	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --extra build --output-file requirements.txt
 	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --quiet --extra build --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --quiet --extra build --extra dev --extra postgres --constraint requirements-dev.txt --output-file requirements-postgres.txt
 
 clean: ## Remove what was fetched and made
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -351,9 +351,14 @@ def checked_ticket(text: str | None) -> str | None:
 
 
 def _checked(text: str, limit: int, empty: BadInput, too_long: BadInput) -> str:
-    text = text.strip()
+    text = _storable(text).strip()
     if not text:
         raise empty
     if len(text) > limit:
         raise too_long
     return text
+
+
+def _storable(text: str) -> str:
+    """Without what a database refuses: NUL, and halves of a surrogate pair."""
+    return text.replace("\x00", "").encode(errors="ignore").decode()

@@ -1,12 +1,13 @@
 """Databases for the store's tests: migrated once, copied for each test."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from bot.store import Store, migrate
+from bot.store import Store, migrate, open_store
 from kept import Kept, in_memory, in_sql, opened
+from tests.postgres.cluster import Cluster, running
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +32,41 @@ async def sql(path: Path) -> AsyncIterator[Store]:
     await store.close()
 
 
-@pytest.fixture(params=["sqlite", "fake"])
-async def kept(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Kept]:
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server of the tests' own."""
+    with running() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def template(cluster: Cluster) -> str:
+    """A database with every table, to copy."""
+    name = cluster.create()
+    migrate(cluster.url(name))
+    return name
+
+
+@pytest.fixture
+def postgresql(cluster: Cluster, template: str) -> Iterator[str]:
+    """The address of a database of one's own."""
+    name = cluster.create(template=template)
+    yield cluster.url(name)
+    cluster.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "fake"])
+async def kept(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     """Every place that keeps the promises of the ports."""
     if request.param == "fake":
         yield in_memory()
         return
-    here, elsewhere = opened(path), opened(path)
+    if request.param == "sqlite":
+        path = request.getfixturevalue("path")
+        here, elsewhere = opened(path), opened(path)
+    else:
+        url = request.getfixturevalue("postgresql")
+        here, elsewhere = open_store(url), open_store(url)
     yield in_sql(here, elsewhere)
     await here.close()
     await elsewhere.close()
