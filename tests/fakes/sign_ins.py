@@ -78,7 +78,7 @@ class FakeSignIns:
 
     async def finish(self, form: Mapping[str, str]) -> Arrival:
         await asyncio.sleep(0)
-        ticket = self.begun.pop(form["state"], None)
+        ticket = self.begun.pop(form.get("state", ""), None)
         if ticket is None:
             raise TicketUnusable
         answer = self.answers[form["state"]]
