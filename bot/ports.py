@@ -47,6 +47,8 @@ class Shown:
     receipt: MessageRef | None = None
     receipt_digest: str = ""
     reminders: int = 0
+    posting: bool = False
+    """A new message was begun and may have arrived, though no `MessageRef` says so: look before posting."""
     failures: int = 0
     """Deliveries in a row that failed; spaces the next try."""
 
@@ -179,8 +181,11 @@ class SignIns(Protocol):
 class Board(Protocol):
     """What Slack shows of a request; raises the SlackError tree. Calls return `shown` brought up to date.
 
-    A message that is no longer there is posted anew.
+    A message that is no longer there comes back as None; the next call posts it anew.
     """
+
+    async def find(self, request: ResetRequest, shown: Shown) -> Shown:
+        """Find messages that were posted though nobody remembers where."""
 
     async def card(self, request: ResetRequest, shown: Shown) -> Shown:
         """Post or update the card in the approver channel; nothing where it already shows the row."""

@@ -20,24 +20,45 @@ Stuck = Callable[[ResetRequest, SlackError], None]
 async def show(desk: Desk, board: Board, claimed: Claimed, *, stuck: Stuck) -> datetime | None:
     """Bring Slack up to date; returns when to try again, or None when everything shows the row.
 
-    What was posted is remembered after each message, so that a later failure posts nothing twice. One
-    message that cannot be shown does not keep the others back; `stuck` is told of each.
+    That a message is about to be posted is committed before it is, and where it is, after: whoever finds
+    the first without the second looks in Slack before posting again. One message that cannot be shown does
+    not keep the others back; `stuck` is told of each.
     """
     request, shown = claimed.request, claimed.shown
     failures: list[SlackError] = []
+    if shown.posting:
+        try:
+            shown = await _remember(desk, request, shown, await board.find(request, shown))
+        except SlackAway as error:
+            stuck(request, error)
+            return await _later(desk, request, shown, [error])
+        except SlackError as error:  # we may not look: two messages are better than none
+            stuck(request, error)
+    if _will_post(request, shown):
+        shown = await _remember(desk, request, shown, replace(shown, posting=True))
     for part in _parts(board, request, shown):
         try:
-            now_shown = await part(request, shown)
+            shown = await _remember(desk, request, shown, await part(request, shown))
         except SlackError as error:
             failures.append(error)
             stuck(request, error)
-        else:
-            shown = await _remember(desk, request, shown, now_shown)
-    failed_in_a_row = shown.failures + 1 if failures else 0
-    await _remember(desk, request, shown, replace(shown, failures=failed_in_a_row))
-    if not failures or _is_history(desk, request):
-        return None
-    return desk.clock.now() + pause_after(failures, failed_in_a_row)
+    if failures:
+        return await _later(desk, request, shown, failures)
+    await _remember(desk, request, shown, replace(shown, posting=False, failures=0))
+    return desk.clock.now() if _will_post(request, shown) else None
+
+
+def _will_post(request: ResetRequest, shown: Shown) -> bool:
+    """Whether a message is missing: never posted, or deleted by somebody."""
+    return shown.receipt is None or (shown.card is None and _has_card(request))
+
+
+async def _later(
+    desk: Desk, request: ResetRequest, shown: Shown, failures: list[SlackError]
+) -> datetime | None:
+    in_a_row = shown.failures + 1
+    await _remember(desk, request, shown, replace(shown, failures=in_a_row))
+    return None if _is_history(desk, request) else desk.clock.now() + pause_after(failures, in_a_row)
 
 
 def _is_history(desk: Desk, request: ResetRequest) -> bool:
@@ -52,10 +73,13 @@ def pause_after(failures: list[SlackError], in_a_row: int) -> timedelta:
     return max([own, *asked])
 
 
-def _parts(board: Board, request: ResetRequest, shown: Shown) -> list[Part]:
+def _has_card(request: ResetRequest) -> bool:
     """Approvers are bothered only with what passed the checks."""
-    passed = request.status not in (Status.RECEIVED, Status.REFUSED)
-    card = [board.card] if passed or shown.card is not None else []
+    return request.status not in (Status.RECEIVED, Status.REFUSED)
+
+
+def _parts(board: Board, request: ResetRequest, shown: Shown) -> list[Part]:
+    card = [board.card] if _has_card(request) or shown.card is not None else []
     reminder = [board.reminder] if request.status is Status.PENDING else []
     return [*card, board.receipt, *reminder]
 

@@ -18,6 +18,7 @@ from bot.slack.calling import answer
 from bot.slack.cards import card, reminder
 from bot.slack.message import Message
 from bot.slack.receipts import receipt
+from bot.slack.search import direct_channel, find_message
 from bot.slack.wording import Wording
 
 WITHIN: Final = timedelta(seconds=10)
@@ -54,8 +55,8 @@ class SlackBoard:
         digest = _digest(message)
         if shown.card is not None and digest == shown.card_digest:
             return shown
-        ref = await self._put(request, message, shown.card, self._channel)
-        return replace(shown, card=ref, card_digest=digest)
+        ref = await self._put(request, message, shown.card, self._channel, ids.CARD)
+        return replace(shown, card=ref, card_digest=digest if ref else "")
 
     async def receipt(self, request: ResetRequest, shown: Shown) -> Shown:
         """Post or update the requester's direct message; a user id opens the conversation."""
@@ -63,8 +64,8 @@ class SlackBoard:
         digest = _digest(message)
         if shown.receipt is not None and digest == shown.receipt_digest:
             return shown
-        ref = await self._put(request, message, shown.receipt, ChannelId(request.asked_by))
-        return replace(shown, receipt=ref, receipt_digest=digest)
+        ref = await self._put(request, message, shown.receipt, ChannelId(request.asked_by), ids.RECEIPT)
+        return replace(shown, receipt=ref, receipt_digest=digest if ref else "")
 
     async def reminder(self, request: ResetRequest, shown: Shown) -> Shown:
         """Say under the card, and in the channel, that it still waits; a lost card comes back instead."""
@@ -77,23 +78,39 @@ class SlackBoard:
         except CannotShow as error:
             if error.code not in _GONE:
                 raise
-            return await self.card(request, replace(said, card=None, card_digest=""))
+            return replace(said, card=None, card_digest="")
         return said
 
-    async def _put(
-        self, request: ResetRequest, message: Message, ref: MessageRef | None, channel: ChannelId
-    ) -> MessageRef:
-        if ref is not None:
-            try:
-                await self._update(request, message, ref)
-            except CannotShow as error:
-                if error.code not in _GONE:
-                    raise
-            else:
-                return ref
-        return await self._post(message, channel, about=request)
+    async def find(self, request: ResetRequest, shown: Shown) -> Shown:
+        """Look for messages about the request in the conversations where they would be."""
+        if shown.card is None:
+            shown = replace(shown, card=await self._find(self._channel, request, ids.CARD))
+        if shown.receipt is None:
+            direct = await direct_channel(self._client, request.asked_by, within=self._within)
+            shown = replace(shown, receipt=await self._find(direct, request, ids.RECEIPT))
+        return shown
 
-    async def _update(self, request: ResetRequest, message: Message, ref: MessageRef) -> None:
+    async def _find(self, channel: ChannelId, request: ResetRequest, part: str) -> MessageRef | None:
+        about = _about(request, part)
+        return await find_message(
+            self._client, channel, since=request.asked_at, about=about, within=self._within
+        )
+
+    async def _put(
+        self, request: ResetRequest, message: Message, ref: MessageRef | None, channel: ChannelId, part: str
+    ) -> MessageRef | None:
+        about = _about(request, part)
+        if ref is None:
+            return await self._post(message, channel, about=about)
+        try:
+            await self._update(message, ref, about)
+        except CannotShow as error:
+            if error.code not in _GONE:
+                raise
+            return None
+        return ref
+
+    async def _update(self, message: Message, ref: MessageRef, about: dict[str, object]) -> None:
         call = self._client.chat_update(
             channel=ref.channel,
             ts=ref.ts,
@@ -101,7 +118,7 @@ class SlackBoard:
             blocks=list(message.blocks),
             parse="none",
             link_names=False,
-            metadata=_metadata(request),
+            metadata=about,
         )
         await answer(call, within=self._within)
 
@@ -110,7 +127,7 @@ class SlackBoard:
         message: Message,
         channel: ChannelId,
         *,
-        about: ResetRequest | None = None,
+        about: dict[str, object] | None = None,
         thread: str | None = None,
     ) -> MessageRef:
         call = self._client.chat_postMessage(
@@ -121,7 +138,7 @@ class SlackBoard:
             link_names=False,
             unfurl_links=False,
             unfurl_media=False,
-            metadata=_metadata(about) if about else None,
+            metadata=about,
             thread_ts=thread,
             reply_broadcast=True if thread else None,
         )
@@ -131,9 +148,9 @@ class SlackBoard:
         raise CannotShow("unexpected_answer")
 
 
-def _metadata(request: ResetRequest) -> dict[str, object]:
-    """Any app of the workspace can read it: an id, never an authority."""
-    return {"event_type": ids.EVENT_TYPE, "event_payload": {"request_id": request.id}}
+def _about(request: ResetRequest, part: str) -> dict[str, object]:
+    """The message's metadata. Any app of the workspace can read it: an id, never an authority."""
+    return {"event_type": ids.EVENT_TYPE, "event_payload": {"request_id": request.id, "part": part}}
 
 
 def _digest(message: Message) -> str:

@@ -22,4 +22,6 @@ VALUE: Final = "value"
 """The action id inside each of these blocks."""
 
 EVENT_TYPE: Final = "unlatch_request"
-"""`event_type` of the metadata on every card and receipt; its payload is the request's id alone."""
+"""`event_type` of the metadata on every card and receipt; its payload is the request's id and the part."""
+CARD: Final = "card"
+RECEIPT: Final = "receipt"

@@ -91,6 +91,7 @@ def shown_values(shown: Shown) -> Values:
         "receipt_ts": shown.receipt.ts if shown.receipt else None,
         "receipt_digest": shown.receipt_digest,
         "shown_reminders": shown.reminders,
+        "posting": shown.posting,
         "show_failures": shown.failures,
     }
 
@@ -103,6 +104,7 @@ def read_shown(row: RowMapping) -> Shown:
         receipt=_ref(row["receipt_channel"], row["receipt_ts"]),
         receipt_digest=row["receipt_digest"],
         reminders=row["shown_reminders"],
+        posting=row["posting"],
         failures=row["show_failures"],
     )
 

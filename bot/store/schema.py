@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Dialect,
     Index,
@@ -81,6 +82,7 @@ requests: Final = Table(
     Column("receipt_ts", String(32)),
     Column("receipt_digest", String(64), nullable=False),
     Column("shown_reminders", Integer, nullable=False),
+    Column("posting", Boolean, nullable=False),
     Column("show_failures", Integer, nullable=False),
     Index("requests_by_next_at", "next_at"),
     Index("requests_by_show_at", "show_at"),

@@ -15,7 +15,15 @@ class FakeBoard:
 
     posted: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
+    kept: dict[str, MessageRef] = field(default_factory=dict)
+    """What Slack really holds, whatever anybody remembers."""
     troubles: dict[str, SlackError] = field(default_factory=dict)
+
+    async def find(self, _request: ResetRequest, shown: Shown) -> Shown:
+        await self._breathe("find")
+        return replace(
+            shown, card=shown.card or self.kept.get("card"), receipt=shown.receipt or self.kept.get("receipt")
+        )
 
     async def card(self, request: ResetRequest, shown: Shown) -> Shown:
         ref = await self._show("card", request, shown.card, shown.card_digest)
@@ -37,7 +45,8 @@ class FakeBoard:
         await self._breathe(part)
         if ref is None:
             self.posted.append(part)
-            return MessageRef(CHANNEL, f"{len(self.posted)}.0")
+            self.kept[part] = MessageRef(CHANNEL, f"{len(self.posted)}.0")
+            return self.kept[part]
         if digest != _digest(request):
             self.updated.append(part)
         return ref

@@ -1,5 +1,6 @@
 """Showing: Slack follows the row; nothing is posted twice, and one broken part keeps no other back."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,10 @@ from tests.fakes.devices import LEOS_LAPTOP
 from tests.fakes.people import GUS
 
 Stuck = list[SlackError]
+
+
+class Killed(BaseException):
+    """The process dies here."""
 
 
 async def shown_after(
@@ -148,6 +153,66 @@ async def test_a_database_that_is_away_stops_the_showing():
     with pytest.raises(StoreAway):
         await shown_after(desk, board, request_id)
 
+    assert board.posted == []
+
+
+async def test_what_may_have_been_posted_is_looked_for_before_it_is_posted():
+    desk = a_desk()
+    request_id = await desk.pending()
+
+    class Dying(FakeBoard):
+        async def receipt(self, request, shown):
+            await super().receipt(request, shown)
+            raise Killed
+
+    dying = Dying()
+    with pytest.raises(Killed):
+        await shown_after(desk, dying, request_id)
+    board = FakeBoard(kept=dying.kept)
+    await shown_after(desk, board, request_id)
+
+    shown = desk.requests.rows[request_id].shown
+    assert (dying.posted, board.posted) == (["card", "receipt"], [])
+    assert (shown.card, shown.receipt, shown.posting) == (*dying.kept.values(), False)
+
+
+async def test_while_slack_cannot_be_searched_nothing_that_may_be_there_is_posted():
+    desk, board = a_desk(), FakeBoard(troubles={"find": SlackAway(), "receipt": SlackAway()})
+    request_id = await desk.pending()
+
+    pauses = [await shown_after(desk, board, request_id) for _ in range(3)]
+
+    assert board.posted == ["card"]
+    assert None not in pauses
+
+
+async def test_where_searching_is_forbidden_two_messages_are_better_than_none():
+    desk, board = a_desk(), FakeBoard(troubles={"find": CannotShow("missing_scope"), "receipt": SlackAway()})
+    request_id = await desk.pending()
+    await shown_after(desk, board, request_id)
+    del board.troubles["receipt"]
+
+    told: Stuck = []
+    await shown_after(desk, board, request_id, told)
+
+    assert board.posted == ["card", "receipt"]
+    assert [error.code for error in told] == ["missing_scope"]
+
+
+async def test_a_message_that_somebody_deleted_is_posted_anew_at_once():
+    desk = a_desk()
+    request_id = await desk.pending()
+
+    class Deleted(FakeBoard):
+        async def card(self, _request, shown):
+            return replace(shown, card=None)
+
+    await shown_after(desk, FakeBoard(), request_id)
+    await desk.deny(request_id)
+
+    assert await shown_after(desk, Deleted(), request_id) == timedelta(0)
+    board = FakeBoard()
+    assert await shown_after(desk, board, request_id) is None
     assert board.posted == ["card"]
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from aiohttp import web
 from bot.domain.errors import CannotShow, SlackAway, SlackError
-from bot.domain.identifiers import ChannelId
+from bot.domain.identifiers import ChannelId, RequestId
 from bot.ports import MessageRef, Shown
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack.local_slack import Slack
@@ -44,7 +44,7 @@ async def test_a_card_is_posted_once_and_then_updated_in_place(board: SlackBoard
     assert message.text.startswith("Passcode reset: approved, being sent.")
     assert message.metadata == {
         "event_type": "unlatch_request",
-        "event_payload": {"request_id": REQUEST_ID},
+        "event_payload": {"request_id": REQUEST_ID, "part": "card"},
     }
 
 
@@ -73,8 +73,10 @@ async def test_a_message_that_cannot_be_changed_any_more_is_posted_anew(
     shown = await board.card(pending(), Shown())
     slack.fail_next("chat.update", error)
 
-    anew = await board.card(approved(), shown)
+    lost = await board.card(approved(), shown)
+    anew = await board.card(approved(), lost)
 
+    assert lost.card is None
     first, second = slack.messages(CHANNEL)
     assert anew.card == MessageRef(CHANNEL, second.ts)
     assert second.text.startswith("Passcode reset: approved")
@@ -85,9 +87,44 @@ async def test_a_deleted_receipt_comes_back(board: SlackBoard, slack: Slack) -> 
     shown = await board.receipt(received(), Shown())
     slack.workspace.remove(slack.direct(MEI)[0])
 
+    shown = await board.receipt(pending(), shown)
+    assert shown.receipt is None
     await board.receipt(pending(), shown)
 
     assert len(slack.direct(MEI)) == 1
+
+
+async def test_messages_that_were_posted_but_not_remembered_are_found(board: SlackBoard) -> None:
+    other = replace(pending(), id=RequestId("0" * 32))
+    await board.receipt(other, await board.card(other, Shown()))
+    posted = await board.receipt(pending(), await board.card(pending(), Shown()))
+
+    found = await board.find(pending(), Shown(posting=True))
+
+    assert (found.card, found.receipt) == (posted.card, posted.receipt)
+
+
+async def test_what_was_never_posted_is_not_found(board: SlackBoard, slack: Slack) -> None:
+    other = replace(pending(), id=RequestId("0" * 32))
+    await board.receipt(other, await board.card(other, Shown()))
+
+    found = await board.find(pending(), Shown(posting=True))
+
+    assert (found.card, found.receipt) == (None, None)
+    assert len(slack.messages(CHANNEL)) == 1
+
+
+async def test_a_busy_channel_is_searched_page_by_page(stub: SlackStub) -> None:
+    about = {"event_type": "unlatch_request", "event_payload": {"request_id": REQUEST_ID, "part": "card"}}
+    stub.answers["conversations.history"] = [
+        {"ok": True, "messages": [{"ts": "9.0"}], "response_metadata": {"next_cursor": "more"}},
+        {"ok": True, "messages": [{"ts": "8.0", "metadata": about}]},
+    ]
+
+    found = await _stubbed(stub).find(pending(), Shown(receipt=MessageRef(CHANNEL, "1.0")))
+
+    assert found.card == MessageRef(CHANNEL, "8.0")
+    assert [sent.get("cursor") for _, sent in stub.asked] == [None, "more"]
 
 
 async def test_a_reminder_is_said_once_under_the_card_and_calls_who_is_on_call(
@@ -112,11 +149,15 @@ async def test_nothing_is_reminded_of_before_its_time(board: SlackBoard, slack: 
     assert len(slack.messages(CHANNEL)) == 1
 
 
-async def test_a_card_that_is_gone_comes_back_as_its_own_reminder(board: SlackBoard, slack: Slack) -> None:
+async def test_a_card_that_is_gone_is_posted_anew_in_the_place_of_its_reminder(
+    board: SlackBoard, slack: Slack
+) -> None:
     shown = await board.card(pending(), Shown())
     slack.workspace.remove(slack.messages(CHANNEL)[0])
 
-    shown = await board.reminder(pending().remind(now=NOW, timing=TIMING), shown)
+    reminded = pending().remind(now=NOW, timing=TIMING)
+    shown = await board.reminder(reminded, shown)
+    shown = await board.card(reminded, shown)
 
     [card] = slack.messages(CHANNEL)
     assert shown.card == MessageRef(CHANNEL, card.ts)

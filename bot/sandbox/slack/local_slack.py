@@ -36,6 +36,10 @@ SCOPES: Final = (
     "users:read.email",
     "groups:read",
     "channels:read",
+    "im:write",
+    "groups:history",
+    "channels:history",
+    "im:history",
     "usergroups:read",
 )
 COMMANDS: Final = ("/reset-passcode",)

@@ -58,6 +58,7 @@ def _create_tables() -> None:
         sa.Column("receipt_ts", sa.String(length=32), nullable=True),
         sa.Column("receipt_digest", sa.String(length=64), nullable=False),
         sa.Column("shown_reminders", sa.Integer(), nullable=False),
+        sa.Column("posting", sa.Boolean(), nullable=False),
         sa.Column("show_failures", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("delivery"),
