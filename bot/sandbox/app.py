@@ -17,11 +17,15 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from bot.sandbox.arrivals import Arrivals
 from bot.sandbox.cast import DEFAULT_CAST, Cast
 from bot.sandbox.clock import Clock, SystemClock
 from bot.sandbox.entra import Entra
+from bot.sandbox.faults import FaultInjection, Faults
+from bot.sandbox.faults.connections import BreakableHttp
+from bot.sandbox.faults.routes import FaultRoutes
 from bot.sandbox.intune import Intune
-from bot.sandbox.journal import Journal
+from bot.sandbox.journal import NOBODY, Bearer, Journal, Vendor
 from bot.sandbox.people import People
 from bot.sandbox.reachability import Reachability
 from bot.sandbox.same_origin import SameOrigin
@@ -34,6 +38,8 @@ PAGE: Final = Path(__file__).with_name("page")
 
 class Sandbox:
     """A local Slack, Entra and Intune that share one cast, one clock and one journal.
+
+    `faults` is what goes wrong between them and the bot: nothing, until a rule is added.
 
     Args:
         base_url: where the sandbox is served; may be set until it serves (`serve` sets it).
@@ -70,6 +76,7 @@ class Sandbox:
         self.intune = Intune(
             cast, self.clock, self.journal, base_url, self.entra, timedelta(seconds=action_seconds)
         )
+        self.faults = Faults(self.clock)
         self.closing = False
         self._reachability = Reachability(lambda: self.slack.bot_url, self.slack.changed.tell)
         self._in_process = transport is not None
@@ -77,12 +84,10 @@ class Sandbox:
         self._change = asyncio.Event()
         self._people = People(self)
         self.bot_url = bot_url
-        for changes in (self.journal.on_change, self.entra.on_change, self.intune.on_change):
-            changes.append(self._changed)
+        for part in (self.journal, self.entra, self.intune, self.faults):
+            part.on_change.append(self._changed)
         self.slack.changed.listeners.append(self._changed)
-        self.asgi = Starlette(
-            routes=self._routes(), middleware=[Middleware(SameOrigin, base_url=lambda: self.base_url)]
-        )
+        self.asgi = Starlette(routes=self._routes(), middleware=self._middleware())
 
     @property
     def base_url(self) -> str:
@@ -114,6 +119,7 @@ class Sandbox:
         """End every stream and every connection to the bot."""
         self.closing = True
         self._changed()
+        self.faults.close()
         await self._reachability.stop()
         await self.intune.close()
         await self._people.aclose()
@@ -126,6 +132,7 @@ class Sandbox:
             **slack_snapshot(self.slack),
             "phones": self.intune.snapshot(),
             "roles": self.intune.roles_snapshot(),
+            "faults": self.faults.snapshot(),
             "calls": calls_snapshot(self.journal.calls),
         }
 
@@ -144,11 +151,30 @@ class Sandbox:
     def _reachable(self) -> bool:
         return self._in_process or self.slack.mode == "socket" or self._reachability.reachable
 
+    def _whose_token(self, to: Vendor, authorization: str) -> Bearer:
+        match to:
+            case "slack":
+                return self.slack.bearer_of(authorization)
+            case "graph":
+                return self.intune.bearer_of(authorization)
+            case "entra":
+                return NOBODY  # it gives tokens, and takes none
+
+    def _middleware(self) -> list[Middleware]:
+        return [
+            Middleware(SameOrigin, base_url=lambda: self.base_url),
+            Middleware(
+                FaultInjection, faults=self.faults, journal=self.journal, whose_token=self._whose_token
+            ),
+        ]
+
     def _routes(self) -> list[BaseRoute]:
         return [
             Route("/", _page),
             Mount("/page", StaticFiles(directory=PAGE)),
             *self._people.routes(),
+            *FaultRoutes(self.faults).routes(),
+            *Arrivals(self.slack, self.intune).routes(),
             *self.slack.routes(),
             *self.entra.routes(),
             *self.intune.routes(),
@@ -190,6 +216,7 @@ async def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Asy
         log_config=None,
         access_log=False,
         lifespan="off",
+        http=BreakableHttp,
         ws="websockets-sansio",
         timeout_graceful_shutdown=2,
     )

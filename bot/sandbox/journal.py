@@ -1,7 +1,9 @@
 """Who called what: every request that the local vendors answered, without bodies, tokens or passcodes."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -12,6 +14,8 @@ BearerKind = Literal["bot", "app-level", "user", "none", "unknown"]
 Vendor = Literal["slack", "entra", "graph"]
 
 KEPT_CALLS: Final = 2000
+
+_NOTED: Final[ContextVar[str]] = ContextVar("noted", default="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +31,10 @@ NOBODY: Final = Bearer(kind="none", who="nobody")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One answered call. `status` is the HTTP status, `note` the object or the error ("C0ONCALL")."""
+    """One call. `note` is the object or the error ("C0ONCALL").
+
+    `status` is the HTTP status; 0 where an ordered fault left the call without any answer.
+    """
 
     id: int
     at: datetime
@@ -48,6 +55,15 @@ class Journal:
         self.on_change: list[Callable[[], None]] = []
         self._clock = clock
         self._last_id = 0
+
+    @contextmanager
+    def noting(self, note: str) -> Iterator[None]:
+        """Begin the note of every call that is recorded in this block, by this task, with `note`."""
+        before = _NOTED.set(note)
+        try:
+            yield
+        finally:
+            _NOTED.reset(before)
 
     def record(
         self,
@@ -70,7 +86,7 @@ class Journal:
             path=path,
             status=status,
             bearer=bearer,
-            note=note,
+            note="; ".join(filter(None, (_NOTED.get(), note))),
             duration_ms=round(duration_ms, 1),
         )
         self.calls.append(call)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from bot.sandbox.json_bodies import Body, Malformed, json_body, refused, text
 from bot.sandbox.slack import NotPossible, Outcome
 
 if TYPE_CHECKING:
@@ -17,12 +18,7 @@ if TYPE_CHECKING:
 DEBOUNCE_SECONDS: Final = 0.05
 PING_SECONDS: Final = 15
 
-Body = Mapping[str, Any]  # the JSON that the page sent; each handler reads what it needs
 Gesture = Callable[[str, Body], Awaitable[Response]]
-
-
-class _Malformed(Exception):
-    """The request itself is wrong: a sentence why."""
 
 
 class People:
@@ -63,20 +59,20 @@ class People:
         user, name = request.path_params["user"], request.path_params["gesture"]
         gesture = self._gestures.get(name)
         if gesture is None or user not in self._slack.workspace.people:
-            return _refused("There is no such person or gesture.", 404)
+            return refused("There is no such person or gesture.", 404)
         try:
-            return await gesture(user, await _body(request))
+            return await gesture(user, await json_body(request))
         except NotPossible as impossible:
-            return _refused(f"That is not possible: {impossible}.", 409)
-        except _Malformed as malformed:
-            return _refused(str(malformed), 400)
+            return refused(f"That is not possible: {impossible}.", 409)
+        except Malformed as malformed:
+            return refused(str(malformed), 400)
 
     async def _command(self, user: str, body: Body) -> Response:
-        self._begin(self._slack.prepare_command(user, _text(body, "channel"), _text(body, "text")))
+        self._begin(self._slack.prepare_command(user, text(body, "channel"), text(body, "text")))
         return JSONResponse({}, 202)
 
     async def _message(self, user: str, body: Body) -> Response:
-        self._slack.message(user, _text(body, "channel"), _text(body, "text"))
+        self._slack.message(user, text(body, "channel"), text(body, "text"))
         return JSONResponse({}, 202)
 
     async def _click(self, user: str, body: Body) -> Response:
@@ -87,11 +83,11 @@ class People:
         self._begin(
             self._slack.prepare_click(
                 user,
-                _text(body, "action_id"),
+                text(body, "action_id"),
                 channel=str(body.get("channel") or ""),
                 ts=str(body.get("ts") or ""),
                 view_id=view_id,
-                block_id=_text(body, "block_id"),
+                block_id=text(body, "block_id"),
                 value=chosen or None,
             )
         )
@@ -100,17 +96,17 @@ class People:
     async def _submit(self, user: str, body: Body) -> Response:
         values = body.get("values") or {}
         if not isinstance(values, dict):
-            raise _Malformed("values must be an object.")
-        outcome = await self._slack.submit(user, values, view_id=_text(body, "view_id"))
+            raise Malformed("values must be an object.")
+        outcome = await self._slack.submit(user, values, view_id=text(body, "view_id"))
         if not outcome.delivered:
-            return _refused(outcome.notice, 502)
+            return refused(outcome.notice, 502)
         if outcome.errors:
             return JSONResponse({"errors": dict(outcome.errors)})
         return JSONResponse({"closed": True} if outcome.closed else {})
 
     async def _close(self, user: str, body: Body) -> Response:
         await self._slack.close(
-            user, view_id=_text(body, "view_id"), all_of_them=body.get("all_of_them") is True
+            user, view_id=text(body, "view_id"), all_of_them=body.get("all_of_them") is True
         )
         return JSONResponse({})
 
@@ -118,16 +114,16 @@ class People:
         seen = self._slack.workspace.message(str(body.get("channel")), str(body.get("ts")), seen_by=user)
         options = await self._slack.suggest(
             user,
-            _text(body, "action_id"),
-            _text(body, "value"),
+            text(body, "action_id"),
+            text(body, "value"),
             view_id=str(body.get("view_id") or ""),
             seen=seen,
         )
         return JSONResponse({"options": options})
 
     async def _dismiss(self, user: str, body: Body) -> Response:
-        if not self._slack.dismiss(user, _text(body, "id")):
-            return _refused("There is nothing like that to dismiss.", 404)
+        if not self._slack.dismiss(user, text(body, "id")):
+            return refused("There is nothing like that to dismiss.", 404)
         return JSONResponse({})
 
     def _begin(self, gesture: Coroutine[Any, Any, Outcome]) -> None:
@@ -139,13 +135,13 @@ class People:
 
     async def _phone(self, request: Request) -> Response:
         def change(phone: str, body: Body) -> None:
-            self._sandbox.intune.set_behaviour(phone, _text(body, "behaviour"))
+            self._sandbox.intune.set_behaviour(phone, text(body, "behaviour"))
 
         return await self._changed(request, change)
 
     async def _unlock(self, request: Request) -> Response:
         def change(phone: str, body: Body) -> Mapping[str, bool]:
-            return {"open": self._sandbox.intune.unlock(phone, _text(body, "passcode"))}
+            return {"open": self._sandbox.intune.unlock(phone, text(body, "passcode"))}
 
         return await self._changed(request, change)
 
@@ -153,18 +149,18 @@ class People:
         def change(oid: str, body: Body) -> None:
             wanted = body.get("reset_passcode")
             if not isinstance(wanted, bool):
-                raise _Malformed("reset_passcode is missing.")
+                raise Malformed("reset_passcode is missing.")
             self._sandbox.intune.set_role(oid, wanted)
 
         return await self._changed(request, change)
 
     async def _changed(self, request: Request, change: Callable[[str, Body], object]) -> Response:
         try:
-            answer = change(request.path_params["id"], await _body(request))
+            answer = change(request.path_params["id"], await json_body(request))
         except LookupError:
-            return _refused("There is no such thing to change.", 404)
-        except (ValueError, _Malformed) as wrong:
-            return _refused(str(wrong), 400)
+            return refused("There is no such thing to change.", 404)
+        except (ValueError, Malformed) as wrong:
+            return refused(str(wrong), 400)
         return JSONResponse({}, 202) if answer is None else JSONResponse(answer)
 
     # -- what people see --------------------------------------------------------------------------
@@ -192,27 +188,3 @@ async def _within(seconds: float, changed: asyncio.Event) -> bool:
             return await changed.wait()
     except TimeoutError:
         return False
-
-
-async def _body(request: Request) -> Body:
-    # A form on another page can send anything but this type without being asked first.
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise _Malformed("Send JSON.")
-    try:
-        body = await request.json()
-    except ValueError:
-        raise _Malformed("That is not JSON.") from None
-    if not isinstance(body, dict):
-        raise _Malformed("Send a JSON object.")
-    return body
-
-
-def _text(body: Body, name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value:
-        raise _Malformed(f"{name} is missing.")
-    return value
-
-
-def _refused(sentence: str, status: int) -> Response:
-    return JSONResponse({"error": sentence}, status)

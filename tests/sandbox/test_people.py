@@ -172,7 +172,7 @@ async def test_the_picture_is_whole(stage: Stage):
 
     assert set(state) == {
         *("seq", "bot", "team", "people", "channels", "messages", "modals", "notices", "usergroups"),
-        *("phones", "roles", "calls"),
+        *("phones", "roles", "faults", "calls"),
     }
     olga = next(person for person in state["people"] if person["id"] == OLGA)
     assert (olga["initials"], olga["team"]["name"], olga["direct"]) == ("ON", "Fabrikam", "D0OLGA")

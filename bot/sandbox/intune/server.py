@@ -13,7 +13,7 @@ from bot.sandbox.cast import Cast
 from bot.sandbox.clock import Clock
 from bot.sandbox.entra import Entra
 from bot.sandbox.intune import refusals
-from bot.sandbox.intune.bearer import Caller, Gate
+from bot.sandbox.intune.bearer import UNKNOWN, Caller, Gate
 from bot.sandbox.intune.calls import GraphCall
 from bot.sandbox.intune.faults import Fault, When
 from bot.sandbox.intune.fleet import Fleet
@@ -23,7 +23,7 @@ from bot.sandbox.intune.refusals import GraphError
 from bot.sandbox.intune.resetting import AcceptedReset, Resetting
 from bot.sandbox.intune.snapshot import phone_snapshot
 from bot.sandbox.intune.watch import Watch
-from bot.sandbox.journal import Journal
+from bot.sandbox.journal import NOBODY, Bearer, Journal
 
 Handler = Callable[[Request, Caller], Awaitable[Answered]]
 
@@ -102,6 +102,13 @@ class Intune:
         opened = self._fleet.phones[device_id].unlock(passcode)
         self._changed()
         return opened
+
+    def bearer_of(self, authorization: str) -> Bearer:
+        """Whom this Authorization header speaks for."""
+        try:
+            return self._gate.caller(authorization).bearer
+        except GraphError:
+            return UNKNOWN if authorization else NOBODY
 
     def fail_next(self, status: int | None, *, when: When = "before", retry_after: int | None = None) -> None:
         """Answer the next reset that would be accepted with this status (None: break the connection)."""

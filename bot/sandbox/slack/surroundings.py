@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from bot.sandbox.cast import PersonKind
+from bot.sandbox.journal import Bearer
 from bot.sandbox.slack.platform import Platform
 from bot.sandbox.slack.sights import Sights
 from bot.sandbox.slack.web_api import Fault, WebApi
@@ -70,6 +71,10 @@ class Surroundings(Sights):
         elif email_confirmed:
             self.workspace.unconfirmed_emails.discard(user)
         self.changed.tell()
+
+    def bearer_of(self, authorization: str) -> Bearer:
+        """Whom this Authorization header speaks for."""
+        return self._web_api.bearer(authorization.removeprefix("Bearer ").strip())
 
     def fail_next(
         self, method: str, error: str = "internal_error", *, after: bool = False, times: int = 1

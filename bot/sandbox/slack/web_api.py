@@ -51,7 +51,7 @@ class WebApi:
         bearer, subject = NOBODY, ""
         try:
             arguments, token = await read_arguments(request)
-            bearer = self._bearer(token)
+            bearer = self.bearer(token)
             method = METHODS.get(name)
             subject = arguments.text(method.subject) if method else ""
             body = self._answered(name, arguments, bearer)
@@ -92,7 +92,8 @@ class WebApi:
         queued = self.faults.get(name)
         return queued.pop(0) if queued else None
 
-    def _bearer(self, token: str) -> Bearer:
+    def bearer(self, token: str) -> Bearer:
+        """Whose token this is; "" is nobody's."""
         bot = self._platform.workspace.bot.name
         match token:
             case "":
