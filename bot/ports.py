@@ -177,6 +177,9 @@ class SignIns(Protocol):
     async def forget(self, user: UserId) -> bool:
         """Drop the user's tokens; False where there were none."""
 
+    async def sweep(self) -> int:
+        """Remove links and flows that are past their time; how many."""
+
 
 class Board(Protocol):
     """What Slack shows of a request; raises the SlackError tree. Calls return `shown` brought up to date.

@@ -52,6 +52,7 @@ from bot.worker import Worker
 
 GRACE: Final = timedelta(seconds=20)
 """How long shutdown waits for what is in flight."""
+STORE_PAUSE: Final = timedelta(seconds=2)
 SLACK_TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=3)
 
 log = structlog.get_logger()
@@ -172,7 +173,7 @@ def _assembled(
         return sockets is None or await sockets.is_open()
 
     routes = [
-        *probe_routes({"database": store.alive, "slack": slack_reaches_us}),
+        *probe_routes({"database": store.alive, "worker": worker[0].is_turning, "slack": slack_reaches_us}),
         *SignInPages(desk, conversation, lambda error: unescape(words.refusal(error)), afterwards).routes(),
     ]
     if settings.slack_app_token is None and settings.slack_signing_secret is not None:
@@ -217,16 +218,31 @@ def rules(settings: Settings) -> Rules:
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> Store:
+    """The store, up to date. A server that is away is waited for; a file that cannot be used is not."""
+    embedded = settings.database_url.startswith("sqlite")
     try:
-        if settings.database_url.startswith("sqlite"):
+        if embedded:
             await asyncio.to_thread(migrate, settings.database_url)
         store = open_store(settings.database_url)
         stack.push_async_callback(store.close)
-        if not await is_current(store.engine):
+        if not await _is_current(store, wait=not embedded):
             raise CannotStart("The database is not up to date. Run `unlatch migrate` first.")
-    except (StoreAway, ImportError, ValueError):
+    except (StoreAway, ImportError):
         raise CannotStart("The database does not answer. Check DATABASE_URL, then try again.") from None
+    except ValueError as wrong:
+        raise CannotStart(f"{wrong}.") from None
     return store
+
+
+async def _is_current(store: Store, *, wait: bool) -> bool:
+    while True:
+        try:
+            return await is_current(store.engine)
+        except StoreAway:
+            if not wait:
+                raise
+        log.warning("store_away_at_start", again_in=STORE_PAUSE.total_seconds())
+        await asyncio.sleep(STORE_PAUSE.total_seconds())
 
 
 async def _open(sockets: Sockets) -> None:

@@ -5,6 +5,7 @@ Waiting costs a row, never a task: only rows that are due have one, and not more
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,6 +23,9 @@ AT_ONCE: Final = 16
 LEASE: Final = timedelta(seconds=90)
 """Longer than a row may be worked on (`BOUND`), so that no other replica takes it from a living holder."""
 BOUND: Final = timedelta(seconds=75)
+SWEEP_EVERY: Final = timedelta(minutes=1)
+STALE: Final = timedelta(seconds=30)
+"""A lane that has not passed for so long is stuck."""
 LONGEST_SLEEP: Final = timedelta(seconds=5)
 """Another replica's new rows are seen after this long at the latest."""
 AGAIN: Final = timedelta(seconds=5)
@@ -140,6 +144,7 @@ class Worker:
     def __init__(self, desk: Desk, board: Board) -> None:
         self._desk = desk
         self._board = board
+        self._stopped = asyncio.Event()
         self.lanes = (
             LaneLoop(Lane.DRIVE, desk.requests, desk.clock, self._drive),
             LaneLoop(Lane.SHOW, desk.requests, desk.clock, self._show),
@@ -155,14 +160,31 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             for lane in self.lanes:
                 group.create_task(lane.run())
+            group.create_task(self._sweep())
+
+    async def is_turning(self) -> bool:
+        """Whether both lanes have looked for work lately."""
+        oldest = self._desk.clock.now() - STALE
+        return all(lane.last_pass_at is not None and lane.last_pass_at > oldest for lane in self.lanes)
 
     async def stop(self, *, grace: timedelta = timedelta(seconds=20)) -> None:
         """Stop taking work and let what is in flight finish."""
+        self._stopped.set()
         await asyncio.gather(*(lane.stop(grace=grace) for lane in self.lanes))
+
+    async def _sweep(self) -> None:
+        """Remove sign-in links that are past their time, once a minute."""
+        while not self._stopped.is_set():
+            try:
+                await self._desk.sign_ins.sweep()
+            except StoreAway:
+                log.info("not_swept")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_EVERY.total_seconds()):
+                    await self._stopped.wait()
 
     async def _drive(self, row: Claimed) -> None:
         await drive(self._desk, row.request)
-        self.wake()  # what moved is to be shown now, not at the next look
         self.wake()  # what it moved is shown now, not at the next look
 
     async def _show(self, row: Claimed) -> datetime | None:

@@ -148,6 +148,10 @@ class EntraSignIns:
         async with self._lock(user):
             return await self._rows.delete(user)
 
+    async def sweep(self) -> int:
+        """Remove links and flows that are past their time."""
+        return await self._tickets.sweep(now=self._clock.now())
+
     async def _current(self, user: UserId) -> SignInRow | None:
         """The user's row; one that is too old is forgotten."""
         row = await self._rows.get(user)

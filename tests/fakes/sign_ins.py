@@ -109,6 +109,10 @@ class FakeSignIns:
             raise SignInNeeded(claims)
         return Secret(token_text(user) + (f" with {claims}" if claims else ""))
 
+    async def sweep(self) -> int:
+        await asyncio.sleep(0)
+        return 0
+
     async def forget(self, user: UserId) -> bool:
         await asyncio.sleep(0)
         return self.accounts.pop(user, None) is not None
