@@ -30,15 +30,19 @@ class Browser:
         return await self.pick(page.headers["location"], account)
 
     async def pick(self, url: str, account: str) -> tuple[str, dict[str, str]]:
-        """Pick an account on Microsoft's page."""
+        """Pick an account on Microsoft's page: where it sends the browser, and with what."""
+        answer = await self.picked(url, account)
+        [back] = re.findall(r'action="([^"]+)"', answer.text)
+        fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', answer.text)
+        return unescape(back), {name: unescape(value) for name, value in fields}
+
+    async def picked(self, url: str, account: str) -> httpx.Response:
+        """Microsoft's answer to the picked account."""
         picker = await self.http.get(url)
         [flow] = re.findall(r'name="flow" value="([^"]+)"', picker.text)
         [action] = re.findall(r'<form method="post" action="([^"]+)"', picker.text)
         form = {"flow": unescape(flow), "account": account}
-        answer = await self.http.post(urljoin(url, unescape(action)), data=form)
-        [back] = re.findall(r'action="([^"]+)"', answer.text)
-        fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', answer.text)
-        return unescape(back), {name: unescape(value) for name, value in fields}
+        return await self.http.post(urljoin(url, unescape(action)), data=form)
 
     async def come_back(self, callback: str, fields: dict[str, str]) -> httpx.Response:
         """Carry Microsoft's answer to the bot."""

@@ -86,6 +86,8 @@ class Installed:
 
     async def pressed(self, user: str, action: str, **where: Any) -> str:
         """Press a button in the approver channel, and wait for the window to say something."""
+        if self.slack.modal(user):
+            await self.slack.close(user)
         outcome = await self.slack.click(user, action, **({"channel": ON_CALL} | where))
         assert outcome.delivered, outcome
         await self.until(lambda: self.title(user) not in ("", "One moment"))
