@@ -53,6 +53,7 @@ from bot.worker import Worker
 GRACE: Final = timedelta(seconds=20)
 """How long shutdown waits for what is in flight."""
 STORE_PAUSE: Final = timedelta(seconds=2)
+SLACK_IDLE: Final = timedelta(seconds=15)
 SLACK_TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=3)
 
 log = structlog.get_logger()
@@ -86,7 +87,7 @@ async def unlatch(settings: Settings) -> AsyncIterator[Unlatch]:
     """Build everything, run the worker, and take it all down in order: deliveries, work, connections."""
     async with AsyncExitStack() as stack:
         store = await _store(settings, stack)
-        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=SLACK_TIMEOUT))
+        session = await stack.enter_async_context(_slack_session())
         slack = slack_client(settings, session)
         us, devices, entra = await _us(slack), await _devices(settings, stack), _entra(settings, stack)
         bot = _assembled(settings, store, slack, us, devices, entra)
@@ -190,6 +191,12 @@ def _on_call(rules: Rules) -> list[str]:
 
 async def _awaited(work: Awaitable[None]) -> None:
     await work
+
+
+def _slack_session() -> aiohttp.ClientSession:
+    """One session for every call; it gives up an idle connection before Slack cuts it under a call."""
+    connector = aiohttp.TCPConnector(keepalive_timeout=SLACK_IDLE.total_seconds())
+    return aiohttp.ClientSession(timeout=SLACK_TIMEOUT, connector=connector)
 
 
 def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWebClient:

@@ -219,6 +219,7 @@ async def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Asy
         http=BreakableHttp,
         ws="websockets-sansio",
         timeout_graceful_shutdown=2,
+        timeout_keep_alive=75,  # as long as the real ones; a client's idle connection is not cut under it
     )
     server = _QuietServer(config)
     serving = asyncio.create_task(server.serve([listener]))

@@ -336,3 +336,23 @@ async def test_two_rows_of_the_same_look_are_one_message(board: SlackBoard, slac
     await board.card(replace(pending(), version=9, next_at=NOW), shown)
 
     assert _calls(slack, "chat.update") == 0
+
+
+async def test_a_window_is_not_left_loading_by_a_bad_moment_of_slack(
+    client: AsyncWebClient, slack: Slack
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    trigger = slack.platform.triggers.issue(KEN)
+    views = Views(client, sleep=sleep)
+    view_id = await views.open(trigger, modals.loading(ENGLISH))
+    slack.break_next("views.update", 503)
+    slack.limit_next("views.update", 7)
+
+    await views.update(view_id, modals.told("Title", "Sentence.", ENGLISH))
+
+    assert slack.view(KEN).title == "Title"
+    assert 7 in slept
