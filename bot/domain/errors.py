@@ -25,13 +25,11 @@ UnlatchError
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bot.domain.identifiers import UserId
-    from bot.domain.request import Status
-    from bot.domain.sign_in import Ticket
-    from bot.domain.why import Why
+from bot.domain.identifiers import UserId
+from bot.domain.sign_in import Ticket
+from bot.domain.status import Status
+from bot.domain.why import Why
 
 
 class UnlatchError(Exception):
@@ -114,8 +112,8 @@ class UnknownRequest(NotNow):
 class AlreadyDecided(NotNow):
     """Somebody was first: `by` is None where the clock or a check decided."""
 
-    status: "Status"
-    by: "UserId | None"
+    status: Status
+    by: UserId | None
     at: datetime
 
 
@@ -123,7 +121,7 @@ class AlreadyDecided(NotNow):
 class NotWaiting(NotNow):
     """The request is in `status`, which has no such move."""
 
-    status: "Status"
+    status: Status
 
 
 class TooLate(NotNow):
@@ -142,7 +140,7 @@ class DeviceChanged(Refusal):
 class CannotReset(Refusal):
     """Intune cannot reset the passcode of this device; `why` says the reason."""
 
-    why: "Why"
+    why: Why
 
 
 class NoPasscode(Refusal):
@@ -153,7 +151,7 @@ class NoPasscode(Refusal):
 class ApproverSignedOut(Refusal):
     """The passcode is read with the sign-in of `approver`, and that has ended."""
 
-    approver: "UserId"
+    approver: UserId
 
 
 @dataclass(eq=False)
@@ -171,8 +169,8 @@ class TicketUnusable(Refusal):
 class SignInRefused(Refusal):
     """Microsoft or Unlatch refused the account that came back; `ticket` says who tried, where it is known."""
 
-    why: "Why"
-    ticket: "Ticket | None" = None
+    why: Why
+    ticket: Ticket | None = None
 
 
 @dataclass(eq=False)

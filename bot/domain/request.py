@@ -1,10 +1,7 @@
 """The life of a request: a frozen value and a table of moves. A move returns a new value or says why not."""
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final, Self
 
 from bot.domain.device import Device, Effect
@@ -20,42 +17,13 @@ from bot.domain.errors import (
     TooLate,
 )
 from bot.domain.identifiers import RequestId, TeamId, UserId
+from bot.domain.status import MOVES as MOVES
+from bot.domain.status import Status as Status
 from bot.domain.target import Target
 from bot.domain.why import Code, Why
 
 REASON_LIMIT: Final = 1000
 TICKET_LIMIT: Final = 100
-
-
-class Status(StrEnum):
-    """Where a request stands. The value is stored."""
-
-    RECEIVED = "received"
-    REFUSED = "refused"
-    PENDING = "pending"
-    APPROVED = "approved"
-    DENIED = "denied"
-    WITHDRAWN = "withdrawn"
-    EXPIRED = "expired"
-    SENT = "sent"
-    DONE = "done"
-    FAILED = "failed"
-    UNCERTAIN = "uncertain"
-
-
-MOVES: Final[Mapping[Status, AbstractSet[Status]]] = {
-    Status.RECEIVED: {Status.PENDING, Status.REFUSED},
-    Status.PENDING: {Status.APPROVED, Status.DENIED, Status.WITHDRAWN, Status.EXPIRED, Status.REFUSED},
-    Status.APPROVED: {Status.SENT, Status.PENDING, Status.FAILED, Status.UNCERTAIN},
-    Status.SENT: {Status.DONE, Status.FAILED},
-    Status.UNCERTAIN: {Status.SENT, Status.FAILED, Status.APPROVED},
-    Status.REFUSED: set(),
-    Status.DENIED: set(),
-    Status.WITHDRAWN: set(),
-    Status.EXPIRED: set(),
-    Status.DONE: set(),
-    Status.FAILED: set(),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
