@@ -120,7 +120,7 @@ class StaffedDesk:
         assert (await self.drive(request_id)).status is Status.SENT
         return request_id
 
-    async def done(self, *, passcode: str = "4711") -> RequestId:
+    async def done(self, *, passcode: str = "the new passcode") -> RequestId:
         request_id = await self.sent()
         self.graph.finish(passcode=passcode)
         assert (await self.drive(request_id)).status is Status.DONE

@@ -115,7 +115,7 @@ class FakeDevices:
         action = ActionSeen(state=state, started_at=self.clock.now() - ago)
         self.shown.setdefault(device, []).append(action)
 
-    def finish(self, state: str = "done", *, passcode: str = "4711", error_code: int = 0) -> None:
+    def finish(self, state: str = "done", *, passcode: str = "the new passcode", error_code: int = 0) -> None:
         """Every pending reset ends like this."""
         for device, actions in self.shown.items():
             self.shown[device] = [self._ended(action, state, passcode, error_code) for action in actions]

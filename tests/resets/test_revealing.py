@@ -73,7 +73,7 @@ async def test_the_passcode_is_shown_only_for_a_while():
     desk = a_desk()
     request_id = await desk.done()
     desk.clock.pass_(desk.desk.timing.reveal_for - timedelta(seconds=1))
-    assert (await desk.reveal(request_id)).reveal() == "4711"
+    assert (await desk.reveal(request_id)).reveal() == "the new passcode"
 
     desk.later(seconds=1)
     with pytest.raises(TooLate):
