@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -17,7 +17,6 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
-from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
@@ -160,7 +159,9 @@ def _assembled(
         wake=lambda: worker[0].wake(),
     )
     words = replace(ENGLISH, approver_channel=desk.rules.approver_channel)
-    board = SlackBoard(slack, channel=desk.rules.approver_channel, words=words, on_call=_on_call(desk.rules))
+    board = SlackBoard(
+        slack, channel=desk.rules.approver_channel, words=ENGLISH, on_call=_on_call(desk.rules)
+    )
     worker.append(Worker(desk, board))
     afterwork = Afterwork()
     conversation = Conversation(desk, Views(slack), words)
@@ -211,7 +212,9 @@ def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWeb
 
 async def warm_entra(settings: Settings) -> None:
     """Fetch Entra's configuration; raises CannotStart or CouldNotVerify."""
-    await asyncio.to_thread(_entra_client(settings).warm)
+    client = _entra_client(settings)
+    with closing(client):
+        await asyncio.to_thread(client.warm)
 
 
 def rules(settings: Settings) -> Rules:
@@ -267,15 +270,21 @@ async def _us(slack: AsyncWebClient) -> AuthorizeResult:
     try:
         answer = await slack.auth_test()
     except SlackApiError as error:
-        if not isinstance(error.response, AsyncSlackResponse):  # not Slack's JSON, but something on the way
+        code = slacks_word(error)
+        if not code:
             raise CannotStart("What answers at SLACK_API_URL is not Slack.") from None
-        code = error.response.get("error", "")
         raise CannotStart(
             f"Slack refuses SLACK_BOT_TOKEN ({code}). Copy it anew from the app's page."
         ) from None
     except (aiohttp.ClientError, TimeoutError) as error:
         raise CannotStart(f"Slack does not answer at SLACK_API_URL ({type(error).__name__}).") from None
     return AuthorizeResult.from_auth_test_response(auth_test_response=answer, bot_token=slack.token)
+
+
+def slacks_word(error: SlackApiError) -> str:
+    """Slack's own word for what is wrong; empty where the answer is no JSON, and so not Slack's."""
+    data = getattr(error.response, "data", None)
+    return str(data.get("error", "")) if isinstance(data, dict) else ""
 
 
 async def _devices(settings: Settings, stack: AsyncExitStack) -> GraphDevices:
