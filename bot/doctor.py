@@ -58,7 +58,7 @@ async def _token(slack: AsyncWebClient) -> str:
     try:
         answer = await slack.auth_test()
     except SlackApiError as error:
-        raise Missing(f"Slack says {error.response.get('error')}. Copy SLACK_BOT_TOKEN anew.") from None
+        raise _slack_says(error, "Copy SLACK_BOT_TOKEN anew.") from None
     except (aiohttp.ClientError, TimeoutError):
         raise Missing("SLACK_API_URL does not answer.") from None
     granted = set(str(answer.headers.get("x-oauth-scopes", "")).replace(" ", "").split(","))
@@ -67,12 +67,16 @@ async def _token(slack: AsyncWebClient) -> str:
     return f"{answer.get('user')} in {answer.get('team')}"
 
 
+def _slack_says(error: SlackApiError, then: str) -> Missing:
+    word = wiring.slacks_word(error)
+    return Missing(f"Slack says {word}. {then}" if word else "what answers at SLACK_API_URL is not Slack.")
+
+
 async def _channel(slack: AsyncWebClient, channel: str) -> str:
     try:
         found = (await slack.conversations_info(channel=channel)).get("channel") or {}
     except SlackApiError as error:
-        code = error.response.get("error")
-        raise Missing(f"Slack says {code}. Check APPROVER_CHANNEL and invite the bot to it.") from None
+        raise _slack_says(error, "Check APPROVER_CHANNEL and invite the bot to it.") from None
     except (aiohttp.ClientError, TimeoutError):
         raise Missing("SLACK_API_URL does not answer.") from None
     if not found.get("is_member"):
