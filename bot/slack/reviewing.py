@@ -66,7 +66,7 @@ def _details(possible: Sequence[Choice], review: Review, words: Wording) -> list
 def _device(choice: Choice, now: datetime, words: Wording) -> Block:
     """What will happen in bold, then the device."""
     effect = words.fill(words.what_happens, effect=words.outcome(choice.effect))
-    seen = mrkdwn(f"{words.last_seen}\n{_last_seen(choice.device, now, words)}", FIELD_LIMIT)
+    seen = mrkdwn(f"*{words.last_seen}*\n{_last_seen(choice.device, now, words)}", FIELD_LIMIT)
     first, *rest = [
         parts.labelled(label, value, _FACT_LIMIT) for label, value in _facts(choice.device, words)
     ]
