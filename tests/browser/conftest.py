@@ -58,10 +58,12 @@ async def seated(context: BrowserContext, demo: Demo) -> AsyncIterator[Seats]:
     page = await context.new_page()
     page.on("console", lambda message: broken.append(message.text) if _is_bad(message) else None)
     seats = Seats(page)
-    await seats.take(demo.sandbox.base_url)
-    yield seats
-    await context.close()
-    tell_for_failures(demo)
+    try:
+        await seats.take(demo.sandbox.base_url)
+        yield seats
+    finally:
+        await context.close()
+        tell_for_failures(demo)
     assert broken == []
 
 

@@ -12,7 +12,6 @@ from playwright.async_api import Browser, Page, expect
 from tests.browser.chromium import a_chromium
 from tests.browser.seats import Seats
 
-PORT: Final = 0
 REASON: Final = "Locked out at a customer"
 WORK_PHONE: Final = "R5CX70ABCDE"
 
@@ -32,13 +31,12 @@ class Album:
 async def main(folder: Path) -> None:
     album = Album(folder)
     async with a_chromium() as browser:
-        async with sandbox_and_bot(port=PORT, action_seconds=1) as (sandbox, _), _seats(browser) as seats:
+        async with sandbox_and_bot(action_seconds=1) as (sandbox, _), _seats(browser) as seats:
             await seats.take(f"{sandbox.base_url}/")
             await _main_job(album, seats)
-        async with sandbox_and_bot(port=PORT, action_seconds=1) as (sandbox, _):
+        async with sandbox_and_bot(action_seconds=1) as (sandbox, _):
             async with _seats(browser, width=390, height=844) as seats:
-                await seats.page.goto(f"{sandbox.base_url}/")
-                await seats.mei.slack.wait_for()
+                await seats.take(f"{sandbox.base_url}/")
                 await seats.mei.ask("ada@contoso.com", REASON)
                 await seats.mei.message("waiting for an approver").wait_for()
                 await album.take(seats.page, "8-phone-width")
@@ -53,6 +51,7 @@ async def _main_job(album: Album, seats: Seats) -> None:
     mei, ken = seats.mei, seats.ken
     await mei.ask("priya@contoso.com", REASON)
     await ken.message(REASON).wait_for()
+    await expect(mei.message(REASON)).to_contain_text("waiting for an approver")
     await album.take(seats.page, "1-asked")
     await ken.press("approve", REASON)
     await ken.sign_in_link.wait_for()
@@ -93,7 +92,10 @@ async def _seats(
     browser: Browser, *, width: int = 1280, height: int = 800, dark: bool = False
 ) -> AsyncIterator[Seats]:
     context = await browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", locale="en-GB"
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+        locale="en-GB",
+        timezone_id="Asia/Tokyo",
     )
     try:
         yield Seats(await context.new_page())
