@@ -1,8 +1,10 @@
 """What goes on in a Slack window after the acknowledgement: a loading view, then what came of it."""
 
+import asyncio
 import secrets
 from collections.abc import Awaitable
-from typing import TypeVar
+from datetime import timedelta
+from typing import Final, TypeVar
 
 import structlog
 
@@ -23,6 +25,10 @@ from bot.slack.views import Views
 from bot.slack.wording import Wording
 
 Shown = TypeVar("Shown", bound=View | None)
+
+DRAWN_AFTER: Final = timedelta(seconds=0.5)
+"""By then Slack has drawn what our acknowledgement of a form said. That travels on a way of its own: drawn
+later than the outcome, it would cover it with “One moment” for ever."""
 
 log = structlog.get_logger()
 
@@ -89,11 +95,11 @@ class Conversation:
 
     async def approve(self, form: Submission, device: DeviceId) -> None:
         """The review was submitted."""
-        await self._tell(form.view, self._approve(form, device))
+        await self._answer(form.view, self._approve(form, device))
 
     async def deny(self, form: Submission, reason: str) -> None:
         """The denial was submitted."""
-        await self._tell(form.view, self._deny(form, reason))
+        await self._answer(form.view, self._deny(form, reason))
 
     # What each window shows in the end
 
@@ -140,6 +146,11 @@ class Conversation:
     async def _tell(self, view_id: str, work: Awaitable[View]) -> None:
         """Show what came of `work`."""
         await self._update(view_id, await self._outcome(work))
+
+    async def _answer(self, view_id: str, work: Awaitable[View]) -> None:
+        """Show what came of a submitted form, when Slack has drawn the acknowledgement."""
+        view, _ = await asyncio.gather(self._outcome(work), asyncio.sleep(DRAWN_AFTER.total_seconds()))
+        await self._update(view_id, view)
 
     async def _outcome(self, work: Awaitable[Shown]) -> Shown | View:
         """The one `except` of the Slack face: a refusal becomes a private sentence."""
