@@ -134,7 +134,7 @@ class Devices(Protocol):
         """The resets that the device has had, from a read of this one device."""
 
     async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
-        """The temporary passcode of the newest finished reset that started at or after `since`."""
+        """The temporary passcode of the first reset that started at or after `since`, if that one is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,7 +82,7 @@ class GraphDevices:
         return rows.resets(await self._results(device, token))
 
     async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
-        """The temporary passcode of the newest finished reset that started at or after `since`."""
+        """The temporary passcode of the first reset that started at or after `since`, if that one is done."""
         return rows.passcode(await self._results(device, token), since=since)
 
     async def _results(self, device: DeviceId, token: Secret) -> rows.Row:

@@ -62,16 +62,15 @@ def resets(row: Row) -> list[ActionSeen]:
 
 
 def passcode(row: Row, *, since: datetime) -> Secret | None:
-    """The temporary passcode of the newest finished reset that started at or after `since`."""
-    done = [
-        (started_at, result)
-        for result, started_at in _resets(row)
-        if started_at >= since and _text(result, "actionState").casefold() == _DONE
-    ]
-    if not done:
+    """The temporary passcode of the first reset that started at or after `since`, if that one is done.
+
+    Not of the newest one: that may be somebody else's, made later on the same device.
+    """
+    later = [(started_at, result) for result, started_at in _resets(row) if started_at >= since]
+    if not later:
         return None
-    _, newest = max(done, key=lambda pair: pair[0])
-    text = _text(newest, "passcode")
+    _, first = min(later, key=lambda pair: pair[0])
+    text = _text(first, "passcode") if _text(first, "actionState").casefold() == _DONE else ""
     return Secret(text) if text else None
 
 

@@ -55,15 +55,15 @@ async def reconcile(desk: Desk, uncertain: ResetRequest, approval: Approval) -> 
 
 
 async def _look(desk: Desk, request: ResetRequest, approval: Approval) -> _Seen:
-    """What the newest reset on the device that is this request's attempt says."""
+    """What the first reset on the device that can be this request's attempt says; a later one is another's."""
     try:
         token = await desk.token_of(approval)
         actions = await desk.devices.actions(approval.device.id, token)
     except (SignInNeeded, CouldNotVerify, GraphError) as failure:
         return _Seen(blind={"could_not_look": type(failure).__name__})
     ours = [action for action in actions if request.is_ours(action.started_at, timing=desk.timing)]
-    newest = max(ours, key=_started_at, default=None)
-    return _Seen() if newest is None else _Seen(state=newest.state, error_code=newest.error_code)
+    first = min(ours, key=_started_at, default=None)
+    return _Seen() if first is None else _Seen(state=first.state, error_code=first.error_code)
 
 
 def _started_at(action: ActionSeen) -> datetime:

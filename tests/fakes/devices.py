@@ -103,12 +103,10 @@ class FakeDevices:
 
     async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
         await self._read(token)
-        finished = [
-            action.started_at
-            for action in self.shown.get(device, [])
-            if action.state == "done" and action.started_at >= since
-        ]
-        return Secret(self.passcodes[max(finished)]) if finished else None
+        later = [action for action in self.shown.get(device, []) if action.started_at >= since]
+        first = min(later, key=lambda action: action.started_at, default=None)
+        done = first is not None and first.state == "done"
+        return Secret(self.passcodes[first.started_at]) if first and done else None
 
     def shows(self, device: DeviceId, state: str, *, ago: timedelta = timedelta(0)) -> None:
         """The device has one more reset, in this state."""

@@ -59,7 +59,7 @@ async def test_no_results_are_no_resets(body: dict[str, object]) -> None:
     assert await GraphStub(ok(body)).devices.actions(PHONE, TOKEN) == []
 
 
-async def test_the_passcode_of_the_newest_finished_reset_is_returned() -> None:
+async def test_the_passcode_of_the_first_reset_is_returned_not_of_somebody_elses_later_one() -> None:
     graph = GraphStub(
         answered(
             result("done", "2026-11-23T09:45:00.0000001Z", "22222222"),
@@ -71,7 +71,18 @@ async def test_the_passcode_of_the_newest_finished_reset_is_returned() -> None:
     found = await graph.devices.passcode(PHONE, TOKEN, since=STARTED)
 
     assert found is not None
-    assert found.reveal() == "22222222"
+    assert found.reveal() == "11111111"
+
+
+async def test_while_ours_is_not_done_nobody_elses_passcode_is_shown() -> None:
+    graph = GraphStub(
+        answered(
+            result("pending", "2026-11-23T09:41:07.1234567Z", None),
+            result("done", "2026-11-23T09:45:00.0000001Z", "22222222"),
+        )
+    )
+
+    assert await graph.devices.passcode(PHONE, TOKEN, since=STARTED) is None
 
 
 async def test_the_passcode_of_an_earlier_reset_is_never_shown_for_ours() -> None:

@@ -62,14 +62,14 @@ async def test_any_other_word_of_the_device_is_waited_out(state):
     assert waiting.next_at > desk.clock.now()
 
 
-async def test_the_newest_of_our_resets_counts():
+async def test_a_later_reset_by_somebody_else_says_nothing_of_ours():
     desk = a_desk()
     request_id = await desk.sent()
     desk.graph.finish("failed")
     desk.later(seconds=10)
     desk.graph.shows(LEOS_PHONE.id, "done")
 
-    assert (await desk.drive(request_id)).status is Status.DONE
+    assert (await desk.drive(request_id)).status is Status.FAILED
 
 
 async def test_a_reset_from_before_says_nothing_of_ours():
