@@ -55,7 +55,7 @@ async def reconcile(desk: Desk, uncertain: ResetRequest, approval: Approval) -> 
 
 
 async def _look(desk: Desk, request: ResetRequest, approval: Approval) -> _Seen:
-    """What the first reset on the device that can be this request's attempt says; a later one is another's."""
+    """What the first reset that can be this request's attempt says; a later one is somebody else's."""
     try:
         token = await desk.token_of(approval)
         actions = await desk.devices.actions(approval.device.id, token)

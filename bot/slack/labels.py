@@ -18,7 +18,7 @@ class Labels:
     withdraw: str = "Withdraw"
     withdraw_label: str = "Withdraw this request"
     show_passcode: str = "Show passcode"
-    show_passcode_label: str = "Show the new passcode in a private window"
+    show_passcode_label: str = "Show passcode: opens a window that only you see"
     sign_in_button: str = "Sign in with Microsoft"
     sign_in_label: str = "Sign in with Microsoft, in your browser"
     close: str = "Close"
