@@ -110,10 +110,10 @@ def test_a_file_that_is_not_there_is_said(environment):
 
 
 def test_a_file_that_cannot_be_read_is_said_without_its_content(environment, tmp_path):
-    (tmp_path / "unlatch.toml").write_text(f"slack_bot_token = {PASTED}\n")
+    (tmp_path / "unlatch.toml").write_text(f"port = 1\n[{PASTED}]\n[{PASTED}]\n")
     environment(COMPLETE | {CONFIG_VARIABLE: str(tmp_path / "unlatch.toml")})
     message = refused()
-    assert "line 1" in message
+    assert "line 3" in message
     assert PASTED not in message
 
 

@@ -218,5 +218,5 @@ async def _serving(bot: Unlatch, listener: socket.socket) -> AsyncIterator[None]
     try:
         yield
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True
         await serving

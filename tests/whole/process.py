@@ -1,6 +1,5 @@
 """The real `python -m bot serve` beside a sandbox: ended, killed, and started again on the same database."""
 
-import asyncio
 import socket
 import sqlite3
 from collections import deque
@@ -49,15 +48,6 @@ class Served:
         """One column of every request."""
         with closing(sqlite3.connect(self.folder / "unlatch.sqlite3")) as rows:
             return [value for (value,) in rows.execute(f"SELECT {name} FROM requests")]  # noqa: S608  ours
-
-    async def listens_no_more(self) -> None:
-        """The process takes no connections any more."""
-        async with asyncio.timeout(10), httpx.AsyncClient(base_url=self.there.url) as http:
-            while True:
-                try:
-                    await http.get("/healthz")
-                except httpx.TransportError:
-                    return
 
 
 def _bot(settings: Any, folder: Path) -> Bot:
