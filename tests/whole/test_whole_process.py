@@ -23,9 +23,7 @@ async def test_sigterm_waits_for_the_reset_in_flight_and_ends_with_0(tmp_path, s
         await there.gate.arrived.wait()
         running = it.process.process
         running.terminate()
-        with pytest.raises(
-            TimeoutError
-        ):  # with nothing in flight it ends at once
+        with pytest.raises(TimeoutError):  # with nothing in flight it ends at once
             await asyncio.wait_for(running.wait(), timeout=1)
         there.gate.release()
         assert await it.process.stop() == 0
