@@ -54,7 +54,7 @@ export class Calls {
     this.pinned.replaceChildren(
       this.#face(reset.bearer) ?? "",
       h("p", {}, h("strong", {}, `resetPasscode, as ${reset.bearer.who}`),
-        h("span", {}, own ? `Their own token, not the bot's. Intune answered ${reset.status}.` : `Not a person's token. Intune answered ${reset.status}.`)));
+        h("span", {}, own ? `Their own token, not the bot's. ${intuneAnswered(reset)}` : `Not a person's token. ${intuneAnswered(reset)}`)));
   }
 
   #row(call) {
@@ -64,7 +64,7 @@ export class Calls {
       h("summary", {},
         h("span", { class: "call-line" },
           h("span", { class: `to to-${call.to}` }, PLACES[call.to]), h("span", { class: "path", title: call.path }, verb(call), short(call)),
-          h("span", { class: `status ${refused(call) ? "status-bad" : ""}` }, String(call.status))),
+          h("span", { class: `status ${refused(call) ? "status-bad" : ""}` }, call.status === NO_ANSWER ? "none" : String(call.status))),
         h("span", { class: "call-line" }, this.#badge(call.bearer), h("span", { class: "note" }, call.note), h("time", { datetime: call.at }, hourMinuteSecond(call.at)))),
       h("p", { class: "call-more" }, explain(call)), h("p", { class: "call-path" }, verb(call), call.path, h("span", {}, ` · ${Math.round(call.duration_ms)} ms`)));
   }
@@ -82,10 +82,19 @@ export class Calls {
 
 const BEARERS = { none: () => "No token", unknown: () => "Unknown token", user: (who) => `as ${who}` };
 
+const NO_ANSWER = 0;
+
 const isReset = (call) => call.to === "graph" && call.method === "POST" && /\/resetPasscode$/i.test(call.path);
 
+// The sandbox was told to break some calls: what Intune answered is not always what arrived.
+function intuneAnswered({ status, note }) {
+  if (status === NO_ANSWER) return "No answer: it never arrived at Intune.";
+  const broken = /^fault: (reset after|truncated|aborted|(hang|\d+), after)/.test(note ?? "");
+  return broken ? `Intune answered ${status}, but the answer was lost.` : `Intune answered ${status}.`;
+}
+
 // Slack says no with status 200 and a note.
-const refused = (call) => call.status >= 400 || /ok:\s*false/.test(call.note ?? "");
+const refused = (call) => call.status >= 400 || call.status === NO_ANSWER || /ok:\s*false/.test(call.note ?? "");
 
 // A Slack method is named by its path already.
 const verb = ({ method }) => /^[A-Z]+$/.test(method) && h("b", {}, `${method} `);

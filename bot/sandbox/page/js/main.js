@@ -2,6 +2,7 @@
 import { Calls } from "./calls.js";
 import { Column } from "./column.js";
 import { h, setText } from "./dom.js";
+import { Faults } from "./faults.js";
 import { Hints } from "./hints.js";
 import { Layout } from "./layout.js";
 import { follow } from "./live.js";
@@ -16,9 +17,11 @@ const columns = new Map();
 const layout = new Layout({ chips: at("chips"), switcher: at("switcher"), side: at("side") });
 const phones = new Phones(at("phones"), fillIn);
 const calls = new Calls(at("calls"), world);
+const faults = new Faults();
 const hints = new Hints(at("hints"), fillIn);
 const link = { node: at("link"), connected: false };
 
+at("calls").append(faults.node);
 follow(onState, onLink);
 
 function onState(snapshot) {
@@ -28,6 +31,7 @@ function onState(snapshot) {
   for (const column of columns.values()) column.render();
   phones.render(snapshot);
   calls.render();
+  faults.render(snapshot.faults);
   hints.render(snapshot);
   tellLink();
 }
