@@ -53,6 +53,9 @@ GRACE: Final = timedelta(seconds=20)
 """How long shutdown waits for what is in flight."""
 STORE_PAUSE: Final = timedelta(seconds=2)
 SLACK_IDLE: Final = timedelta(seconds=15)
+KEEP_ALIVE: Final = timedelta(seconds=75)
+"""Longer than a load balancer keeps an idle connection (mostly a minute), so that the balancer closes it.
+The other way round it now and then sends a delivery into a connection that we have just closed."""
 SLACK_TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=3)
 
 log = structlog.get_logger()
@@ -108,20 +111,25 @@ async def serve(settings: Settings) -> None:
     async with unlatch(settings) as bot:
         listener = socket.create_server((settings.host, settings.port))
         host, port = listener.getsockname()[:2]
-        config = uvicorn.Config(
-            bot.asgi,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            server_header=False,
-            timeout_graceful_shutdown=int(GRACE.total_seconds()),
-        )
-        server = _Server(config)
+        server = _Server(http_config(bot.asgi))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         log.info("serving", host=host, port=port, socket_mode=bot.sockets is not None)
         await server.serve([listener])
+
+
+def http_config(asgi: Starlette) -> uvicorn.Config:
+    """How the web server behaves."""
+    return uvicorn.Config(
+        asgi,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        timeout_keep_alive=int(KEEP_ALIVE.total_seconds()),
+        timeout_graceful_shutdown=int(GRACE.total_seconds()),
+    )
 
 
 class _Server(uvicorn.Server):
