@@ -15,7 +15,9 @@ from bot.domain.errors import CouldNotVerify, StoreAway
 from bot.settings import Settings
 from bot.store import is_current, open_store
 
-NEEDED_SCOPES: Final = frozenset({"commands", "chat:write", "users:read", "users:read.email"})
+NEEDED_SCOPES: Final = frozenset(
+    {"commands", "chat:write", "users:read", "users:read.email", "im:write", "im:history"}
+)
 
 
 class Missing(Exception):
