@@ -57,6 +57,8 @@ class Modals:
     def __init__(self, team_id: str, changes: Changes) -> None:
         self.stacks: dict[str, list[View]] = {}
         self.homes: dict[str, View] = {}
+        self.side_by_side = False
+        """Every first view opens in another of that person's clients (desktop, phone) and replaces none."""
         self._team_id = team_id
         self._changes = changes
         self._numbers = count(1)
@@ -68,9 +70,10 @@ class Modals:
 
     def open(self, user: str, content: JsonObject) -> View:
         """Show a first view, in place of whatever was open."""
-        self._refuse_taken_external_id(content, user)
+        kept = self.stacks.get(user, []) if self.side_by_side else []
+        self._refuse_taken_external_id(content, None if kept else user)
         view = self._new(user, content, root=None, previous=None)
-        self.stacks[user] = [view]
+        self.stacks[user] = [*kept, view]
         self._changes.tell()
         return view
 

@@ -1,0 +1,44 @@
+"""`python -m tests.race`: a thousand rounds over two processes on one PostgreSQL, or one on SQLite."""
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+from secrets import randbelow
+from tempfile import TemporaryDirectory
+
+from tests.postgres.cluster import running
+from tests.race.race import Tally, race
+
+
+def main() -> int:
+    """Play, print what went wrong and the sum; 1 if anything did."""
+    parser = argparse.ArgumentParser(prog="python -m tests.race", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=randbelow(10**6), help="draws the same rounds again")
+    parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
+    chosen = parser.parse_args()
+    print(f"{chosen.rounds} rounds on {chosen.database}, --seed {chosen.seed}", flush=True)
+    started = time.monotonic()
+    tally = _played(chosen.database, chosen.seed, chosen.rounds)
+    for name, fault in tally.faults:
+        print(f"{fault.wrong}: {name}: {fault.what}", file=sys.stderr)
+    ends = ", ".join(f"{count} {status}" for status, count in tally.winners.items())
+    print(f"{ends}; {time.monotonic() - started:.0f} s; --seed {chosen.seed}", flush=True)
+    print(tally)
+    return 1 if tally.faults else 0
+
+
+def _played(database: str, seed: int, rounds: int) -> Tally:
+    with TemporaryDirectory(prefix="unlatch-race-") as folder:
+        if database == "sqlite":
+            url = f"sqlite:///{folder}/unlatch.sqlite3"
+            return asyncio.run(race(url, Path(folder), seed=seed, rounds=rounds, replicas=1))
+        with running() as cluster:
+            url = cluster.url(cluster.create())
+            return asyncio.run(race(url, Path(folder), seed=seed, rounds=rounds, replicas=2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
