@@ -1,0 +1,148 @@
+"""One database, one sandbox, many lives of the bot: killed at named points or random moments; then judged."""
+
+import asyncio
+import random
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+
+import httpx
+from bot.domain.request import Status
+from bot.store import Store, open_store
+from tests.crash.bots import House, Nest, a_house
+from tests.crash.cases import Case, Story
+from tests.crash.crowd import Crowd
+from tests.crash.town import ACCOUNTS, AIKO, KEN, GaveUp, Town
+from tests.crash.verdict import Books, Row, Verdict, judge, read
+
+REACHED_SECONDS = 25.0
+QUIET_SECONDS = 90.0
+LATENCY = "0.02"
+KEPT = Path(gettempdir()) / "unlatch-crash-kept"
+"""Where the logs, and on SQLite the rows, of a season that went wrong are left."""
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Season:
+    """What is beside each other for a while."""
+
+    house: House
+    town: Town
+    store: Store
+    rng: random.Random
+    kills: int = 0
+    verdict: Verdict = field(default_factory=Verdict)
+
+    async def at_points(self, cases: Sequence[Case], say: Say) -> None:
+        """Die at every named point, one after the other; what one death left is taken up in the next life."""
+        for case in cases:
+            started = time.monotonic()
+            for death, story in zip(case.deaths, case.stories, strict=True):
+                if not await self._die(death, story, case.arguments):
+                    self.verdict.stuck.append(f"the point “{death}” was never reached ({case.name})")
+                    await self.house.kill()
+            say(f"{time.monotonic() - started:5.1f} s  {case.name}")
+
+    async def _die(self, death: str, story: Story, arguments: Sequence[str]) -> bool:
+        bot = await self.house.start("--die-at", death, *arguments)
+        told = asyncio.create_task(_again_and_again(story, self.town))
+        try:
+            async with asyncio.timeout(REACHED_SECONDS):
+                await bot.ended.wait()
+        except TimeoutError:
+            return False
+        finally:
+            told.cancel()
+            await asyncio.gather(told, return_exceptions=True)
+        self.kills += 1
+        return True
+
+    async def at_random(self, kills: int) -> None:
+        """Die at any moment while the crowd is busy."""
+        crowd = asyncio.create_task(Crowd(self.town, _dice(self.rng.random())).live())
+        try:
+            for _ in range(kills):
+                await self.house.start("--latency", LATENCY, wait=self.rng.random() < 0.85)
+                await asyncio.sleep(self.rng.choice((0.8, 0.8, 2.0)) * self.rng.random())
+                await self.house.kill()
+                self.kills += 1
+        finally:
+            crowd.cancel()
+            await asyncio.gather(crowd, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Let the bot live, let people decide what waits, wait for quiet, and judge."""
+        await self.house.start()
+        for oid in ACCOUNTS.values():
+            await self.town.role(oid, may_reset=True)
+        until = time.monotonic() + QUIET_SECONDS
+        books = await self._quiet(until)
+        while (waiting := _undecided(books)) and time.monotonic() < until:
+            await self._decide(waiting)
+            books = await self._quiet(until)
+        self.verdict.add(await judge(self.town, books))
+        if self.verdict.sentences:
+            shutil.copytree(self.house.folder, KEPT / self.house.folder.name)
+
+    async def _quiet(self, until: float) -> Books:
+        while True:
+            books = await read(self.store)
+            if all(row.rests for row in books.rows) or time.monotonic() > until:
+                return books
+            await asyncio.sleep(0.2)
+
+    async def _decide(self, waiting: Sequence[Row]) -> None:
+        """Both leads work through what waits for them."""
+        shares: dict[str, list[Row]] = {KEN: [], AIKO: []}
+        for row in waiting:
+            shares[self.rng.choice([who for who in shares if who != row.request.asked_by])].append(row)
+        await asyncio.gather(*(self._work_through(who, rows) for who, rows in shares.items()))
+
+    async def _work_through(self, user: str, rows: Sequence[Row]) -> None:
+        for row in rows:
+            act = self.town.approve if self.rng.random() < 0.5 else self.town.deny
+            if row.request.needs_a_human:
+                act = self.town.approve
+            try:
+                await act(user, row.request.id)
+            except (GaveUp, httpx.HTTPError):
+                continue
+
+
+def _undecided(books: Books) -> list[Row]:
+    waits = (Status.PENDING, Status.UNCERTAIN)
+    return [row for row in books.rows if row.request.status in waits]
+
+
+async def _again_and_again(story: Story, town: Town) -> None:
+    while True:
+        try:
+            await story(town)
+        except (GaveUp, httpx.HTTPError):
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def a_season(nest: Nest, database_url: Callable[[Path], str], seed: str) -> AsyncIterator[Season]:
+    """A new sandbox and an empty database."""
+    with TemporaryDirectory(prefix="unlatch-crash-") as folder:
+        url = database_url(Path(folder))
+        store = open_store(url)
+        async with a_house(nest, Path(folder), url) as house:
+            town = Town(house.sandbox_url)
+            try:
+                yield Season(house, town, store, _dice(seed))
+            finally:
+                await town.close()
+                await store.close()
+
+
+def _dice(seed: object) -> random.Random:
+    """Chance that a seed replays."""
+    return random.Random(str(seed))  # noqa: S311  it decides nothing that has to be secret
