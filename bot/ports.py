@@ -8,6 +8,7 @@ from typing import Protocol
 
 from bot.domain.device import Device
 from bot.domain.identifiers import ChannelId, DeviceId, RequestId, UserId
+from bot.domain.limits import Quota
 from bot.domain.people import Account, Actor, Audience, Person
 from bot.domain.record import Entry
 from bot.domain.request import ResetRequest
@@ -67,14 +68,20 @@ class Requests(Protocol):
     Every method raises StoreAway where the database does not answer.
     """
 
-    async def add(self, request: ResetRequest, entry: Entry) -> ResetRequest:
-        """Store a new request durably; where its `delivery` is known already, return that row instead."""
+    async def add(self, request: ResetRequest, entry: Entry, quota: Quota) -> ResetRequest:
+        """Store a new request durably; where its `delivery` is known already, return that row instead.
+
+        Raises TooOften, and stores nothing, where the quota is used up.
+        """
 
     async def get(self, request_id: RequestId) -> ResetRequest:
         """Return the row, or raise UnknownRequest."""
 
     async def replace(self, old: ResetRequest, new: ResetRequest, entry: Entry | None = None) -> None:
-        """Move `old` to `new` and have it shown anew, or raise LostRace if the row is no longer at `old`."""
+        """Move `old` to `new` and have it shown anew, or raise LostRace if the row is no longer at `old`.
+
+        Raises AlreadyAsked where another request has `new.open_target`, DeviceBusy where one has `new.holds`.
+        """
 
     async def recent(self, user: UserId, *, limit: int) -> Sequence[ResetRequest]:
         """What `user` asked for, newest first."""
@@ -120,6 +127,11 @@ class ActionSeen:
     started_at: datetime
     error_code: int = 0
 
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether the device is as it was before."""
+        return self.state in ("failed", "notsupported", "canceled")
+
 
 class Devices(Protocol):
     """Intune through Microsoft Graph, always as the person whose token it is; raises the GraphError tree."""
@@ -150,8 +162,11 @@ class Arrival:
 class SignIns(Protocol):
     """Microsoft Entra for approvers: links, sign-ins and tokens, one encrypted cache a person."""
 
-    async def link(self, ticket: Ticket, secret: Secret) -> str:
-        """Store the ticket and return the URL of its page; `secret` is the ticket's own text."""
+    async def link(self, ticket: Ticket, secret: Secret, quota: Quota) -> str:
+        """Store the ticket and return the URL of its page; `secret` is the ticket's own text.
+
+        Raises TooOften.
+        """
 
     async def ticket(self, secret: Secret) -> Ticket:
         """The ticket behind a link, unused and in time, or raise TicketUnusable."""
@@ -221,8 +236,8 @@ class SignInRow:
 class TicketRows(Protocol):
     """Sign-in links and the flows begun from them; every step succeeds once. Raises StoreAway."""
 
-    async def add(self, ticket: Ticket) -> None:
-        """Store a ticket; its digest is new."""
+    async def add(self, ticket: Ticket, quota: Quota) -> None:
+        """Store a ticket; its digest is new. Raises TooOften where the quota is used up."""
 
     async def find(self, digest: str, *, now: datetime) -> Ticket | None:
         """The ticket, while it is unused and in time."""

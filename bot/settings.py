@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         description="Who of the approver channel may decide: `usergroup:S…` (the group that a rota tool "
         "keeps in step) or `channel:C…`. Default: everybody in the approver channel.",
     )
+    allow_owner_approval: bool = Field(
+        default=False, description="Whether an approver may approve the reset of their own device."
+    )
+    asks_per_hour: Annotated[int, Field(ge=1)] = Field(
+        default=20, description="How many resets one person may ask for in an hour."
+    )
     entra_tenant_id: str = Field(
         pattern=r"^[0-9a-fA-F-]{36}$",
         description="Directory (tenant) id, a GUID. "
@@ -202,6 +208,8 @@ def _place(error: Exception) -> str:
 def _audiences(text: str) -> tuple[Audience, ...]:
     """Read a list, or say which part is wrong without repeating it: it may be a secret, set by mistake."""
     parts = [part for part in text.split(",") if part.strip()]
+    if not parts:
+        raise ValueError("it is set, but names nobody; leave it out, or name channel:C… or usergroup:S…")
     found: list[Audience] = []
     for number, part in enumerate(parts, start=1):
         try:

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from bot.domain.clouds import ENDPOINTS
 from bot.domain.errors import StoreAway
 from bot.domain.identifiers import ChannelId, TeamId
+from bot.domain.limits import Limits
 from bot.domain.people import Audience, AudienceKind
 from bot.domain.policy import Rules
 from bot.domain.request import Timing
@@ -163,6 +164,7 @@ def _assembled(
         sign_ins=_sign_ins(settings, store, clock, entra),
         rules=rules(settings),
         timing=Timing(lifetime=settings.request_lifetime, reveal_for=settings.reveal_for),
+        limits=Limits(asks=settings.asks_per_hour),
         clock=clock,
         wake=lambda: worker[0].wake(),
     )
@@ -232,6 +234,7 @@ def rules(settings: Settings) -> Rules:
         approver_channel=channel,
         requesters=settings.requesters or (Audience.channel(channel),),
         approvers=settings.approvers,
+        allow_owner_approval=settings.allow_owner_approval,
     )
 
 

@@ -5,10 +5,12 @@ UnlatchError
 │   ├── BadInput            what was typed cannot be used
 │   │   ├── BadTarget, NoReason, ReasonTooLong, TicketTooLong
 │   ├── NotAllowed          the person may not do this
-│   │   ├── NotAMember, NotARequester, NotAnApprover, OwnRequest, OwnAccount, NotTheRequester
+│   │   ├── NotAMember, NotARequester, NotAnApprover, OwnRequest, OwnAccount, OwnDevice, NotTheRequester
 │   ├── NotNow              the request does not wait for this
-│   │   ├── UnknownRequest, AlreadyDecided, NotWaiting, TooLate
+│   │   ├── UnknownRequest, AlreadyDecided, NotWaiting, TooLate, AlreadyAsked, DeviceBusy
 │   ├── NoSuchDevice, DeviceChanged, CannotReset, NoPasscode, ApproverSignedOut
+│   ├── RecentlyReset       has to be confirmed knowingly
+│   ├── TooOften            a limit on one person is reached
 │   ├── SignInNeeded, TicketUnusable, SignInRefused
 │   └── CouldNotVerify      a lookup failed; refuses, never falls back
 ├── LostRace                the row changed since it was read
@@ -96,6 +98,10 @@ class OwnAccount(NotAllowed):
     """The Entra account that would act is the requester's, under another Slack user."""
 
 
+class OwnDevice(NotAllowed):
+    """The device that would be reset belongs to who approves."""
+
+
 class NotTheRequester(NotAllowed):
     """Only who asked may withdraw the request or see the new passcode."""
 
@@ -128,6 +134,21 @@ class TooLate(NotNow):
     """The request expired, or the time to look at a new passcode is over."""
 
 
+@dataclass(eq=False)
+class AlreadyAsked(NotNow):
+    """The same target waits already, asked for by `by`; `ref` says which request that is."""
+
+    ref: str
+    by: UserId
+
+
+@dataclass(eq=False)
+class DeviceBusy(NotNow):
+    """The reset of request `ref` may still be under way on this device: a second could not be told apart."""
+
+    ref: str
+
+
 class NoSuchDevice(Refusal):
     """Intune shows this approver no device for the target."""
 
@@ -141,6 +162,23 @@ class CannotReset(Refusal):
     """Intune cannot reset the passcode of this device; `why` says the reason."""
 
     why: Why
+
+
+@dataclass(eq=False)
+class RecentlyReset(Refusal):
+    """The device was reset at `at`, by Intune's clock: a second reset has to be meant."""
+
+    at: datetime
+
+
+@dataclass(eq=False)
+class TooOften(Refusal):
+    """One person did this `limit` times within the window that ends at `until`."""
+
+    limit: int
+    until: datetime
+    first: bool
+    """Whether it is the first one too many: the record notes that one and is not flooded by the others."""
 
 
 class NoPasscode(Refusal):

@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from bot.domain.errors import NotAMember, NotAnApprover, NotARequester, OwnAccount, OwnRequest, SignInRefused
+from bot.domain.device import Device
+from bot.domain.errors import (
+    NotAMember,
+    NotAnApprover,
+    NotARequester,
+    OwnAccount,
+    OwnDevice,
+    OwnRequest,
+    SignInRefused,
+)
 from bot.domain.identifiers import ChannelId, UserId
 from bot.domain.people import Account, Audience, Kind, Person
 from bot.domain.why import Code, Why
@@ -17,6 +26,8 @@ class Rules:
     """Any of them; the default is the approver channel's members."""
     approvers: tuple[Audience, ...] = ()
     """In addition to the approver channel; empty: the channel alone."""
+    allow_owner_approval: bool = False
+    """Whether an approver may have their own device reset."""
 
 
 def check_member(person: Person) -> None:
@@ -48,14 +59,32 @@ def check_signer(person: Person, *, in_channel: bool) -> None:
         raise NotAnApprover
 
 
-def check_account(account: Account, *, requester: Person, requester_account: Account | None) -> None:
-    """The account that acts is not the requester's: neither one they signed in with nor their address."""
-    same = requester_account is not None and (account.tenant, account.oid) == (
-        requester_account.tenant,
-        requester_account.oid,
-    )
-    if same or (requester.email is not None and requester.email.casefold() in account.emails):
+def check_account(
+    account: Account, *, approver: Person, requester: Person, requester_account: Account | None
+) -> None:
+    """Who acts is not the requester under another name: no account and no address is both of theirs."""
+    if requester_account is not None and _key(account) == _key(requester_account):
         raise OwnAccount
+    if addresses(approver, account) & addresses(requester, requester_account):
+        raise OwnAccount
+
+
+def _key(account: Account) -> tuple[str, str]:
+    return account.tenant, account.oid
+
+
+def addresses(person: Person, account: Account | None) -> frozenset[str]:
+    """Every e-mail address and sign-in name of one human, lower-case: Slack's and Entra's."""
+    known = [person.email or "", *((account.username, *account.emails) if account else ())]
+    return frozenset(address.casefold() for address in known if address)
+
+
+def check_owner(device: Device, *, approver: Person, account: Account, rules: Rules) -> None:
+    """Nobody has their own device reset by their own approval, unless the installer allows it."""
+    owners = {name.casefold() for name in (device.owner_upn, device.owner_email) if name}
+    same = device.owner_id != "" and device.owner_id.casefold() == account.oid.casefold()
+    if not rules.allow_owner_approval and (same or owners & addresses(approver, account)):
+        raise OwnDevice
 
 
 def check_binding(account: Account, *, person: Person, tied_to: UserId | None) -> None:

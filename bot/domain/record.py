@@ -25,6 +25,7 @@ class Event(StrEnum):
     WAITS_AGAIN = "waits_again"
     DONE = "done"
     FAILED = "failed"
+    CLOSED = "closed"
     TRY_REFUSED = "try_refused"
     PASSCODE_SEEN = "passcode_seen"
     SIGN_IN_STARTED = "sign_in_started"

@@ -16,14 +16,17 @@ from bot.domain.errors import (
     TicketTooLong,
     TooLate,
 )
-from bot.domain.identifiers import RequestId, TeamId, UserId
+from bot.domain.identifiers import DeviceId, RequestId, TeamId, UserId
+from bot.domain.status import HOLDING, OPEN
 from bot.domain.status import MOVES as MOVES
 from bot.domain.status import Status as Status
-from bot.domain.target import Target
+from bot.domain.target import Target, TargetKind
 from bot.domain.why import Code, Why
 
 REASON_LIMIT: Final = 1000
 TICKET_LIMIT: Final = 100
+SAME_MOMENT: Final = timedelta(seconds=1)
+"""Intune may round the start of one and the same action differently from one read to the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,8 @@ class Timing:
     skew: timedelta = timedelta(minutes=2)
     """How far Intune's clock may be behind ours."""
     silent_after: timedelta = timedelta(hours=24)
+    recently: timedelta = timedelta(minutes=15)
+    """A device reset within this time is reset again only by somebody who says that they mean it."""
     reveal_for: timedelta = timedelta(hours=1)
 
     def poll_after(self, waited: timedelta) -> timedelta:
@@ -60,6 +65,8 @@ class Attempt:
     started_at: datetime
     client_request_id: str
     """The GUID sent with the call, to find it in Microsoft's logs."""
+    seen_at: datetime | None = None
+    """Intune's own time of this reset, once the device has shown it: no earlier one is taken for it then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +113,20 @@ class ResetRequest:
     attempts: int = 0
     why: Why | None = None
     """Why it ended, or why it waits again."""
+    holds: DeviceId | None = None
+    """The device on which no other request may start: its reset could be taken for this one's."""
 
     @property
     def ref(self) -> str:
         """Six characters to say aloud."""
         return self.id[:6].upper()
+
+    @property
+    def open_target(self) -> str | None:
+        """What no second request may wait for meanwhile. An app names many devices, so it holds none up."""
+        if self.status not in OPEN or self.target.kind is TargetKind.APP:
+            return None
+        return f"{self.target.kind}:{self.target.value.casefold()}"
 
     @property
     def is_over(self) -> bool:
@@ -158,6 +174,7 @@ class ResetRequest:
             next_at=approval.at,
             attempt=None,
             why=None,
+            holds=approval.device.id,
         )
 
     def check_approvable(self, *, by: UserId, now: datetime) -> None:
@@ -179,6 +196,13 @@ class ResetRequest:
             raise NotTheRequester
         self._still_open(now)
         return self._to(Status.WITHDRAWN, now, decided_by=by, decided_at=now)
+
+    def close(self, *, by: UserId, now: datetime) -> Self:
+        """Give up an uncertain one: nobody will try it again."""
+        self._open_to(by, now)
+        if not self.needs_a_human:
+            raise NotWaiting(self.status)
+        return self.fail(Why(Code.CLOSED, {"person": by}), now=now)
 
     def _open_to(self, by: UserId, now: datetime) -> None:
         if by == self.asked_by:
@@ -236,23 +260,35 @@ class ResetRequest:
         )
 
     def sent(self, *, now: datetime, timing: Timing) -> Self:
-        """Intune has queued the command (204), or the device shows that it had."""
+        """Intune has queued the command (204)."""
         return self._to(Status.SENT, now, next_at=now + timing.poll_after(timedelta(0)), why=None)
 
-    def arrived(self, *, now: datetime, timing: Timing) -> Self:
+    def found(self, seen_at: datetime, *, now: datetime, timing: Timing) -> Self:
+        """The device shows that it has the command, though the answer was lost."""
+        return self._seen(seen_at).sent(now=now, timing=timing)
+
+    def arrived(self, seen_at: datetime, *, now: datetime, timing: Timing) -> Self:
         """An attempt that was looked for in vain shows on the device after all."""
         if not self.needs_a_human:
             raise NotWaiting(self.status)
-        return self.sent(now=now, timing=timing)
+        return self.found(seen_at, now=now, timing=timing)
+
+    def _seen(self, seen_at: datetime) -> Self:
+        """It is known which of the device's resets is ours, so the device is free for another request."""
+        attempt = replace(self.attempt, seen_at=seen_at) if self.attempt else None
+        return replace(self, attempt=attempt, holds=None)
 
     def waited(self, now: datetime) -> timedelta:
         """How long ago the attempt started."""
         return now - (self.attempt.started_at if self.attempt else self.changed_at)
 
-    def look_again(self, *, now: datetime, timing: Timing) -> Self:
-        """The device has not answered: ask again later."""
+    def look_again(self, *, now: datetime, timing: Timing, seen_at: datetime | None = None) -> Self:
+        """The device is not done: ask again later. One that nobody could look at is not held for ever."""
         waited = self.waited(now)
-        return self._changed(now, next_at=now + timing.poll_after(waited))
+        looked = self if seen_at is None else self._seen(seen_at)
+        if self.status is Status.SENT and waited >= timing.settle:
+            looked = replace(looked, holds=None)
+        return looked._changed(now, next_at=now + timing.poll_after(waited))
 
     def lost_sight(self, *, now: datetime, timing: Timing) -> Self:
         """No answer, or the process died: it may have happened, so nothing is sent again by itself."""
@@ -271,7 +307,8 @@ class ResetRequest:
         """The earliest start that Intune can show for this request's attempt; None where none was made."""
         if self.attempt is None or self.approval is None:
             return None
-        earliest = self.attempt.started_at - timing.skew
+        seen_at = self.attempt.seen_at
+        earliest = self.attempt.started_at - timing.skew if seen_at is None else seen_at - SAME_MOMENT
         before = self.approval.previous_reset_at
         return earliest if before is None else max(earliest, before + timedelta.resolution)
 
@@ -279,9 +316,9 @@ class ResetRequest:
         """The device shows nothing: a human has to decide."""
         return self._changed(now, next_at=None)
 
-    def done(self, *, now: datetime) -> Self:
-        """The device did it."""
-        return self._to(Status.DONE, now, why=None)
+    def done(self, seen_at: datetime, *, now: datetime) -> Self:
+        """The device did it, in the reset that Intune says started at `seen_at`."""
+        return self._seen(seen_at)._to(Status.DONE, now, why=None)
 
     def fail(self, why: Why, *, now: datetime) -> Self:
         """It did not happen, or not in time."""
@@ -300,6 +337,7 @@ class ResetRequest:
         if status not in MOVES[self.status]:
             raise NotWaiting(self.status)
         changes.setdefault("next_at", None)
+        changes.setdefault("holds", self.holds if status in HOLDING else None)
         return self._changed(now, status=status, **changes)
 
     def _changed(self, now: datetime, **changes: object) -> Self:

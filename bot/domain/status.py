@@ -22,6 +22,11 @@ class Status(StrEnum):
     UNCERTAIN = "uncertain"
 
 
+HOLDING: Final = frozenset({Status.APPROVED, Status.SENT, Status.UNCERTAIN})
+"""A request in one of these may have a reset under way."""
+OPEN: Final = frozenset({Status.PENDING, Status.APPROVED, Status.UNCERTAIN})
+"""A request in one of these waits for somebody, or may come to wait again."""
+
 MOVES: Final[Mapping[Status, AbstractSet[Status]]] = {
     Status.RECEIVED: {Status.PENDING, Status.REFUSED},
     Status.PENDING: {Status.APPROVED, Status.DENIED, Status.WITHDRAWN, Status.EXPIRED, Status.REFUSED},

@@ -14,11 +14,13 @@ class Code(StrEnum):
     NOT_A_REQUESTER = "not_a_requester"
     COULD_NOT_VERIFY = "could_not_verify"
     NO_EMAIL = "no_email"
+    ALREADY_ASKED = "already_asked"
     # the device cannot be reset
     WRONG_PLATFORM = "wrong_platform"
     APPLE_USER_ENROLLMENT = "apple_user_enrollment"
     DEVICE_ADMINISTRATOR = "device_administrator"
     NOT_MANAGED = "not_managed"
+    OWN_DEVICE = "own_device"
     # waiting again
     SIGN_IN_ENDED = "sign_in_ended"
     MICROSOFT_REFUSED_APPROVER = "microsoft_refused_approver"
@@ -29,6 +31,7 @@ class Code(StrEnum):
     NOT_SUPPORTED = "not_supported"
     CANCELED = "canceled"
     SILENT = "silent"
+    CLOSED = "closed"
     # uncertain
     NO_ANSWER = "no_answer"
     # a sign-in was refused

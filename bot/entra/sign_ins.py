@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from bot.domain.errors import LostRace, SignInNeeded, SignInRefused, TicketUnusable
 from bot.domain.identifiers import UserId
+from bot.domain.limits import Quota
 from bot.domain.people import Account
 from bot.domain.secret import Secret
 from bot.domain.sign_in import Ticket
@@ -56,9 +57,9 @@ class EntraSignIns:
         """Fetch what the first sign-in needs, at the start; raises CouldNotVerify."""
         await asyncio.to_thread(self._client.warm)
 
-    async def link(self, ticket: Ticket, secret: Secret) -> str:
+    async def link(self, ticket: Ticket, secret: Secret, quota: Quota) -> str:
         """Store the ticket and return the URL of its page; `secret` is the ticket's own text."""
-        await self._tickets.add(ticket)
+        await self._tickets.add(ticket, quota)
         return f"{self._public_url}{PAGE}/{secret.reveal()}"
 
     async def ticket(self, secret: Secret) -> Ticket:

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 
 from bot.domain.identifiers import RequestId, TeamId
+from bot.domain.limits import asks_of
 from bot.domain.people import Actor
 from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest, checked_reason, checked_ticket
@@ -26,7 +27,7 @@ class Ask:
 async def ask(desk: Desk, asked: Ask) -> ResetRequest:
     """Store the ask and return its row; a second delivery of the same ask returns the first one's row.
 
-    Raises BadInput before anything is stored, StoreAway where nothing could be.
+    Raises BadInput before anything is stored, TooOften past the limit, StoreAway where nothing could be.
     """
     now = desk.clock.now()
     received = ResetRequest(
@@ -44,6 +45,7 @@ async def ask(desk: Desk, asked: Ask) -> ResetRequest:
     )
     facts = {"target": str(received.target), "reason": received.reason, "ticket": received.ticket or ""}
     entry = Entry(event=Event.ASKED, at=now, actor=received.asked_by, request_id=received.id, facts=facts)
-    stored = await desk.requests.add(received, entry)
+    async with desk.noting_refusals(asked.actor):
+        stored = await desk.requests.add(received, entry, asks_of(received.asked_by, desk.limits))
     desk.wake()
     return stored

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.errors import BadTarget, CouldNotVerify, NotAMember, NotARequester
+from bot.domain.errors import AlreadyAsked, BadTarget, CouldNotVerify, NotAMember, NotARequester
 from bot.domain.identifiers import UserId
 from bot.domain.people import Actor
 from bot.domain.record import Entry, Event
@@ -39,7 +39,10 @@ async def _accept(desk: Desk, received: ResetRequest, target: Target | None) -> 
     pending = received.accept(target=target, now=now, timing=desk.timing)
     rule = ", ".join(f"{part.kind}:{part.id}".rstrip(":") for part in desk.rules.requesters)
     facts = {"rule": rule, "target": str(target)}
-    await desk.requests.replace(received, pending, _entry(Event.VERIFIED, pending, facts))
+    try:
+        await desk.requests.replace(received, pending, _entry(Event.VERIFIED, pending, facts))
+    except AlreadyAsked as first:
+        await _refuse(desk, received, Why(Code.ALREADY_ASKED, {"ref": first.ref, "person": first.by}))
 
 
 async def _refuse(desk: Desk, received: ResetRequest, why: Why) -> None:

@@ -1,9 +1,10 @@
-"""Decide: approve, deny, withdraw. Of several at once one wins; the others are told who did what, when."""
+"""Decide: approve, deny, withdraw, close. Of several at once one wins; the others are told who did what."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from bot.domain.device import Effect
-from bot.domain.errors import AlreadyDecided, CannotReset, DeviceChanged
+from bot.domain.errors import AlreadyDecided, CannotReset, DeviceChanged, OwnDevice, RecentlyReset
 from bot.domain.identifiers import DeviceId, RequestId
 from bot.domain.people import Actor
 from bot.domain.record import Entry, Event
@@ -13,18 +14,23 @@ from bot.resets.desk import Desk
 from bot.resets.review import Choice, Review, as_user, look
 
 
-async def approve(desk: Desk, request_id: RequestId, by: Actor, device: DeviceId) -> ResetRequest:
+async def approve(
+    desk: Desk, request_id: RequestId, by: Actor, device: DeviceId, *, knowingly: bool = False
+) -> ResetRequest:
     """Approve, as `by`, the reset of `device`; the worker carries it out.
 
-    Everything that the review showed is looked up and checked again. Raises Refusal or GraphError.
+    Everything that the review showed is looked up and checked again. `knowingly`: although it was reset a
+    few minutes ago. Raises Refusal (RecentlyReset where that has to be asked first) or GraphError.
     """
     async with desk.noting_refusals(by, request_id):
         try:
             seen = await look(desk, request_id, by)
             choice = _chosen(seen, device)
             earlier = await as_user(desk, by.user, lambda token: desk.devices.actions(device, token))
-            if _arrived(desk, seen.request, device, earlier):
-                return await _arrived_after_all(desk, request_id, by)
+            if found_at := _arrived(desk, seen.request, device, earlier):
+                return await _arrived_after_all(desk, request_id, by, found_at)
+            if not knowingly:
+                _check_recent(desk, earlier)
             approval = _approval(desk, seen, choice, by, earlier)
             return await desk.move(
                 request_id,
@@ -33,6 +39,18 @@ async def approve(desk: Desk, request_id: RequestId, by: Actor, device: DeviceId
             )
         except AlreadyDecided as decided:
             return await _own_decision(desk, request_id, by, decided)
+
+
+async def close(desk: Desk, request_id: RequestId, by: Actor) -> ResetRequest:
+    """Give up an uncertain request that nobody is going to try again."""
+    async with desk.noting_refusals(by, request_id):
+        await desk.approver(by, await desk.requests.get(request_id))
+        now = desk.clock.now()
+        return await desk.move(
+            request_id,
+            lambda request: request.close(by=by.user, now=now),
+            lambda closed: Entry(event=Event.CLOSED, at=now, actor=by.user, request_id=closed.id),
+        )
 
 
 async def check_may_decide(desk: Desk, request_id: RequestId, by: Actor) -> ResetRequest:
@@ -68,19 +86,33 @@ async def withdraw(desk: Desk, request_id: RequestId, by: Actor) -> ResetRequest
         )
 
 
-def _arrived(desk: Desk, request: ResetRequest, device: DeviceId, shown: Sequence[ActionSeen]) -> bool:
-    """Whether the device shows by now the attempt that an uncertain request had already made."""
-    tried = request.approval is not None and request.approval.device.id == device
-    return tried and any(request.is_ours(action.started_at, timing=desk.timing) for action in shown)
+def _arrived(
+    desk: Desk, request: ResetRequest, device: DeviceId, shown: Sequence[ActionSeen]
+) -> datetime | None:
+    """When the attempt that an uncertain request had already made began, if the device shows it by now."""
+    if request.approval is None or request.approval.device.id != device:
+        return None
+    starts = [action.started_at for action in shown]
+    return min((start for start in starts if request.is_ours(start, timing=desk.timing)), default=None)
 
 
-async def _arrived_after_all(desk: Desk, request_id: RequestId, by: Actor) -> ResetRequest:
+def _check_recent(desk: Desk, earlier: Sequence[ActionSeen]) -> None:
+    """A second reset makes worthless what the first one gave, so it has to be meant."""
+    since = desk.clock.now() - desk.timing.recently
+    recent = [seen.started_at for seen in earlier if not seen.came_to_nothing and seen.started_at >= since]
+    if recent:
+        raise RecentlyReset(max(recent))
+
+
+async def _arrived_after_all(
+    desk: Desk, request_id: RequestId, by: Actor, found_at: datetime
+) -> ResetRequest:
     """A second reset would only do harm: go on with the first."""
     now = desk.clock.now()
     facts = {"answer": "found on the device"}
     return await desk.move(
         request_id,
-        lambda request: request.arrived(now=now, timing=desk.timing),
+        lambda request: request.arrived(found_at, now=now, timing=desk.timing),
         lambda sent: Entry(
             event=Event.ATTEMPT_ANSWERED, at=now, actor=by.user, request_id=sent.id, facts=facts
         ),
@@ -88,6 +120,8 @@ async def _arrived_after_all(desk: Desk, request_id: RequestId, by: Actor) -> Re
 
 
 def _approval(desk: Desk, seen: Review, choice: Choice, by: Actor, earlier: Sequence[ActionSeen]) -> Approval:
+    if choice.is_own:
+        raise OwnDevice
     if not isinstance(choice.effect, Effect):
         raise CannotReset(choice.effect)
     return Approval(

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from bot.domain.errors import LostRace, NotAllowed, NotNow, SignInNeeded
+from bot.domain.errors import LostRace, NotAllowed, NotNow, SignInNeeded, TooOften
 from bot.domain.identifiers import RequestId
+from bot.domain.limits import Limits
 from bot.domain.people import Actor, Audience, Person
 from bot.domain.policy import Rules, check_approver, check_requester
 from bot.domain.record import Entry, Event
@@ -37,6 +38,7 @@ class Desk:
     sign_ins: SignIns
     rules: Rules
     timing: Timing
+    limits: Limits = field(default_factory=Limits)
     clock: Clock
     new_id: Callable[[], str] = field(default=_new_id)
     """Makes GUIDs."""
@@ -86,9 +88,10 @@ class Desk:
         """Whoever tries what they may not leaves a row in the record."""
         try:
             yield
-        except (NotAllowed, NotNow) as refusal:
-            facts = {"refusal": type(refusal).__name__}
-            await self.note(Event.TRY_REFUSED, actor, request_id, facts)
+        except (NotAllowed, NotNow, TooOften) as refusal:
+            if not isinstance(refusal, TooOften) or refusal.first:
+                facts = {"refusal": type(refusal).__name__}
+                await self.note(Event.TRY_REFUSED, actor, request_id, facts)
             raise
 
     async def note(

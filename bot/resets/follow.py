@@ -16,10 +16,9 @@ _ENDS = {"failed": Code.DEVICE_FAILED, "notsupported": Code.NOT_SUPPORTED, "canc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """One look. `state` is empty where the device shows no reset of ours."""
+    """One look. `ours` is None where the device shows no reset of ours."""
 
-    state: str = ""
-    error_code: int = 0
+    ours: ActionSeen | None = None
     blind: Mapping[str, str] = field(default_factory=dict)
     """Why nobody could look, where that is so: silence of the device is another thing."""
 
@@ -28,23 +27,25 @@ async def follow(desk: Desk, sent: ResetRequest, approval: Approval) -> None:
     """Move a sent request on when the device says done or failed, or has said nothing for too long."""
     now = desk.clock.now()
     seen = await _look(desk, sent, approval)
-    if seen.state == "done":
-        await _write(desk, sent, sent.done(now=now), Event.DONE)
-    elif seen.state in _ENDS:
-        why = Why(_ENDS[seen.state], {"error_code": str(seen.error_code)})
-        await _write(desk, sent, sent.fail(why, now=now), Event.FAILED)
-    elif sent.waited(now) >= desk.timing.silent_after:
-        await _write(desk, sent, sent.fail(Why(Code.SILENT, seen.blind), now=now), Event.FAILED)
-    else:
-        await desk.requests.replace(sent, sent.look_again(now=now, timing=desk.timing))
+    match seen.ours:
+        case ActionSeen(state="done", started_at=seen_at):
+            await _write(desk, sent, sent.done(seen_at, now=now), Event.DONE)
+        case ActionSeen(state=state, error_code=error_code) if state in _ENDS:
+            why = Why(_ENDS[state], {"error_code": str(error_code)})
+            await _write(desk, sent, sent.fail(why, now=now), Event.FAILED)
+        case _ if sent.waited(now) >= desk.timing.silent_after:
+            await _write(desk, sent, sent.fail(Why(Code.SILENT, seen.blind), now=now), Event.FAILED)
+        case ours:
+            shown = ours.started_at if ours else None
+            await desk.requests.replace(sent, sent.look_again(now=now, timing=desk.timing, seen_at=shown))
 
 
 async def reconcile(desk: Desk, uncertain: ResetRequest, approval: Approval) -> None:
     """Decide from what the device says whether an attempt arrived; where it says nothing, a human decides."""
     now = desk.clock.now()
     seen = await _look(desk, uncertain, approval)
-    if seen.state:
-        sent = uncertain.sent(now=now, timing=desk.timing)
+    if seen.ours is not None:
+        sent = uncertain.found(seen.ours.started_at, now=now, timing=desk.timing)
         await _write(desk, uncertain, sent, Event.ATTEMPT_ANSWERED, {"answer": "found on the device"})
     elif uncertain.waited(now) >= desk.timing.settle:
         given_up = uncertain.give_up_looking(now=now)
@@ -62,8 +63,7 @@ async def _look(desk: Desk, request: ResetRequest, approval: Approval) -> _Seen:
     except (SignInNeeded, CouldNotVerify, GraphError) as failure:
         return _Seen(blind={"could_not_look": type(failure).__name__})
     ours = [action for action in actions if request.is_ours(action.started_at, timing=desk.timing)]
-    first = min(ours, key=_started_at, default=None)
-    return _Seen() if first is None else _Seen(state=first.state, error_code=first.error_code)
+    return _Seen(ours=min(ours, key=_started_at, default=None))
 
 
 def _started_at(action: ActionSeen) -> datetime:

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import NoReturn, TypeVar
 
 from bot.domain.device import Device, Effect, effect_of_reset
-from bot.domain.errors import ApproverRefused, CannotReset, NoSuchDevice, NotNow, SignInNeeded
+from bot.domain.errors import ApproverRefused, CannotReset, NoSuchDevice, NotNow, OwnDevice, SignInNeeded
 from bot.domain.identifiers import RequestId, UserId
 from bot.domain.people import Account, Actor, Person
-from bot.domain.policy import check_account
+from bot.domain.policy import check_account, check_owner
 from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest
 from bot.domain.secret import Secret
-from bot.domain.why import Why
+from bot.domain.why import Code, Why
 from bot.resets.desk import Desk
 
 Answer = TypeVar("Answer")
@@ -27,6 +27,11 @@ class Choice:
     device: Device
     effect: Effect | Why
 
+    @property
+    def is_own(self) -> bool:
+        """Whether this approver may not decide on it, though another may."""
+        return isinstance(self.effect, Why) and self.effect.code is Code.OWN_DEVICE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
@@ -37,7 +42,11 @@ class Review:
     account: Account
     """Whose sign-in will carry it out."""
     choices: Sequence[Choice]
-    """At least one can be reset."""
+
+    @property
+    def resettable(self) -> Sequence[Choice]:
+        """What this approver can have reset."""
+        return [choice for choice in self.choices if isinstance(choice.effect, Effect)]
 
 
 async def review(desk: Desk, request_id: RequestId, by: Actor) -> Review:
@@ -48,10 +57,9 @@ async def review(desk: Desk, request_id: RequestId, by: Actor) -> Review:
     """
     async with desk.noting_refusals(by, request_id):
         found = await look(desk, request_id, by)
-    resettable = [choice for choice in found.choices if isinstance(choice.effect, Effect)]
     facts = {"devices": ", ".join(choice.device.id for choice in found.choices)}
     await desk.note(Event.REVIEWED, by, request_id, facts)
-    if not resettable:
+    if not found.resettable:
         await _end_hopeless(desk, found)
     return found
 
@@ -60,15 +68,19 @@ async def look(desk: Desk, request_id: RequestId, by: Actor) -> Review:
     """The review without its record: what approving checks again."""
     request = await desk.requests.get(request_id)
     request.check_approvable(by=by.user, now=desk.clock.now())
-    await desk.approver(by, request)
+    approver = await desk.approver(by, request)
     requester = await desk.people.person(Actor(user=request.asked_by, team=request.asked_by_team))
     account = await _account(desk, request, by.user)
-    check_account(account, requester=requester, requester_account=await desk.sign_ins.account(requester.id))
+    theirs = await desk.sign_ins.account(requester.id)
+    check_account(account, approver=approver, requester=requester, requester_account=theirs)
     devices = await as_user(desk, by.user, lambda token: desk.devices.find(request.target, token))
     if not devices:
         raise NoSuchDevice
-    choices = [Choice(device, _effect(device)) for device in devices]
-    return Review(request=request, requester=requester, account=account, choices=choices)
+    choices = [Choice(device, _effect(desk, device, approver, account)) for device in devices]
+    found = Review(request=request, requester=requester, account=account, choices=choices)
+    if not found.resettable and any(choice.is_own for choice in choices):
+        raise OwnDevice
+    return found
 
 
 async def as_user(desk: Desk, user: UserId, call: Callable[[Secret], Awaitable[Answer]]) -> Answer:
@@ -97,11 +109,15 @@ async def _account(desk: Desk, request: ResetRequest, user: UserId) -> Account:
     return account
 
 
-def _effect(device: Device) -> Effect | Why:
+def _effect(desk: Desk, device: Device, approver: Person, account: Account) -> Effect | Why:
     try:
-        return effect_of_reset(device)
+        effect = effect_of_reset(device)
+        check_owner(device, approver=approver, account=account, rules=desk.rules)
     except CannotReset as refusal:
         return refusal.why
+    except OwnDevice:
+        return Why(Code.OWN_DEVICE, {"device": device.name})
+    return effect
 
 
 async def _end_hopeless(desk: Desk, found: Review) -> NoReturn:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bot.domain.errors import SignInRefused
 from bot.domain.identifiers import RequestId, TeamId
+from bot.domain.limits import links_of
 from bot.domain.people import Account, Actor, Person
 from bot.domain.policy import check_binding, check_member, check_signer
 from bot.domain.record import Event
@@ -30,6 +31,10 @@ async def offer(desk: Desk, actor: Actor, team: TeamId, then: Continuation) -> s
     async with desk.noting_refusals(actor, then.request_id):
         person = await desk.people.person(actor)
         check_signer(person, in_channel=await desk.is_in_approver_channel(person))
+        return await _link(desk, actor, team, then)
+
+
+async def _link(desk: Desk, actor: Actor, team: TeamId, then: Continuation) -> str:
     secret = Secret(secrets.token_urlsafe(32))
     ticket = Ticket(
         digest=digest(secret),
@@ -40,7 +45,7 @@ async def offer(desk: Desk, actor: Actor, team: TeamId, then: Continuation) -> s
         view_id=then.view_id,
         claims=then.claims,
     )
-    url = await desk.sign_ins.link(ticket, secret)
+    url = await desk.sign_ins.link(ticket, secret, links_of(actor.user, desk.limits))
     await desk.note(Event.SIGN_IN_STARTED, actor, then.request_id)
     return url
 

@@ -52,7 +52,8 @@ def _decide(request: ResetRequest, words: Wording) -> list[Block]:
         again = parts.button(
             words.try_again, action=ids.APPROVE, value=request.id, reads=words.try_again_label, style="danger"
         )
-        return [parts.actions(again)]
+        close = parts.button(words.give_up, action=ids.CLOSE, value=request.id, reads=words.give_up_label)
+        return [parts.actions(again, close)]
     if request.status is not Status.PENDING:
         return []
     approve = parts.button(

@@ -8,11 +8,11 @@ from typing import Final, TypeVar
 
 import structlog
 
-from bot.domain.errors import SignInNeeded, SlackError, UnlatchError
+from bot.domain.errors import RecentlyReset, SignInNeeded, SlackError, UnlatchError
 from bot.domain.identifiers import DeviceId, RequestId, TeamId
 from bot.domain.people import Account, Actor
 from bot.domain.sign_in import Ticket
-from bot.resets.decide import approve, check_may_decide, deny, withdraw
+from bot.resets.decide import approve, check_may_decide, close, deny, withdraw
 from bot.resets.desk import Desk
 from bot.resets.reveal import reveal
 from bot.resets.review import review
@@ -84,7 +84,14 @@ class Conversation:
 
     async def withdraw(self, click: Click) -> None:
         """Withdraw was pressed; the receipt shows that it is done, a window says why not."""
-        view = await self._outcome(self._withdraw(click))
+        await self._open_if_told(click, self._withdraw(click))
+
+    async def close(self, click: Click) -> None:
+        """Close was pressed; the card shows that it is done, a window says why not."""
+        await self._open_if_told(click, self._close(click))
+
+    async def _open_if_told(self, click: Click, work: Awaitable[View | None]) -> None:
+        view = await self._outcome(work)
         if view is not None:
             await self.open(click.trigger, view)
 
@@ -93,9 +100,9 @@ class Conversation:
         if view_id := await self._loading(click.trigger):
             await self._tell(view_id, self._passcode(click))
 
-    async def approve(self, form: Submission, device: DeviceId) -> None:
-        """The review was submitted."""
-        await self._answer(form.view, self._approve(form, device))
+    async def approve(self, form: Submission, device: DeviceId, *, knowingly: bool = False) -> None:
+        """The review was submitted, or that a second reset within minutes is meant."""
+        await self._answer(form.view, self._approve(form, device, knowingly))
 
     async def deny(self, form: Submission, reason: str) -> None:
         """The denial was submitted."""
@@ -122,9 +129,11 @@ class Conversation:
         request, passcode = await reveal(self._desk, click.request, click.actor)
         return modals.passcode(request, passcode, self._words)
 
-    async def _approve(self, form: Submission, device: DeviceId) -> View:
+    async def _approve(self, form: Submission, device: DeviceId, knowingly: bool) -> View:
         try:
-            approved = await approve(self._desk, form.request, form.actor, device)
+            approved = await approve(self._desk, form.request, form.actor, device, knowingly=knowingly)
+        except RecentlyReset as recent:
+            return modals.again_form(form.request, device, recent, self._words)
         except SignInNeeded as need:
             then = Continuation(request_id=form.request, view_id=form.view, claims=need.claims)
             return await self._sign_in(form.actor, form.team, then)
@@ -133,6 +142,10 @@ class Conversation:
     async def _deny(self, form: Submission, reason: str) -> View:
         await deny(self._desk, form.request, form.actor, reason)
         return modals.told(self._words.denied_title, self._words.denied, self._words)
+
+    async def _close(self, click: Click) -> View | None:
+        await close(self._desk, click.request, click.actor)
+        return None  # the card says it
 
     async def _withdraw(self, click: Click) -> View | None:
         await withdraw(self._desk, click.request, click.actor)

@@ -4,6 +4,7 @@ from typing import Final
 
 APPROVE: Final = "approve"
 DENY: Final = "deny"
+CLOSE: Final = "close"
 WITHDRAW: Final = "withdraw"
 SHOW_PASSCODE: Final = "show_passcode"
 SIGN_IN: Final = "sign_in"
@@ -11,6 +12,8 @@ SIGN_IN: Final = "sign_in"
 
 ASK_FORM: Final = "ask_form"
 APPROVE_FORM: Final = "approve_form"
+AGAIN_FORM: Final = "again_form"
+"""Approves knowingly what was reset a few minutes ago."""
 DENY_FORM: Final = "deny_form"
 
 TARGET: Final = "target"

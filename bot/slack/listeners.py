@@ -6,7 +6,15 @@ from typing import Any
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.response import BoltResponse
 
-from bot.domain.errors import BadInput, NoReason, ReasonTooLong, StoreAway, TicketTooLong, UnlatchError
+from bot.domain.errors import (
+    BadInput,
+    NoReason,
+    ReasonTooLong,
+    StoreAway,
+    TicketTooLong,
+    TooOften,
+    UnlatchError,
+)
 from bot.domain.identifiers import DeviceId
 from bot.resets.ask import Ask, ask
 from bot.resets.desk import Desk
@@ -68,6 +76,8 @@ class Listeners:
             await self._open_form(ack, typed, target=target, reason=reason, notice=notice)
         except StoreAway:
             await ack(replies.not_stored(self._words))
+        except TooOften as limit:
+            await ack(self._words.refusal(limit))
         else:
             await ack(replies.asked(request, self._words))
 
@@ -102,7 +112,7 @@ class Listeners:
         )
         try:
             await ask(self._desk, asked)
-        except (BadInput, StoreAway) as error:
+        except (BadInput, StoreAway, TooOften) as error:
             await ack(response_action="errors", errors={_field(error): self._words.refusal(error)})
         else:
             await ack()
@@ -120,6 +130,12 @@ class Listeners:
         click = Click.parse(body)
         await ack()
         self._afterwork.start(self._conversation.ask_denial(click), name="deny_form")
+
+    async def close_pressed(self, ack: AsyncAck, body: Body) -> None:
+        """Give an uncertain request up."""
+        click = Click.parse(body)
+        await ack()
+        self._afterwork.start(self._conversation.close(click), name="close")
 
     async def withdraw_pressed(self, ack: AsyncAck, body: Body) -> None:
         """Take the request back."""
@@ -142,10 +158,16 @@ class Listeners:
 
     async def approve_submitted(self, ack: AsyncAck, body: Body) -> None:
         """Approve the chosen device."""
-        form = Submission.parse(body)
+        await self._approve(ack, Submission.parse(body), knowingly=False)
+
+    async def again_submitted(self, ack: AsyncAck, body: Body) -> None:
+        """Approve although the device was reset a few minutes ago."""
+        await self._approve(ack, Submission.parse(body), knowingly=True)
+
+    async def _approve(self, ack: AsyncAck, form: Submission, *, knowingly: bool) -> None:
         await ack(response_action="update", view=modals.loading(self._words))
         device = DeviceId(form.typed(ids.DEVICE, ids.VALUE))
-        self._afterwork.start(self._conversation.approve(form, device), name="approve")
+        self._afterwork.start(self._conversation.approve(form, device, knowingly=knowingly), name="approve")
 
     async def deny_submitted(self, ack: AsyncAck, body: Body) -> None:
         """Deny with the typed reason."""

@@ -2,6 +2,8 @@
 
 import unicodedata
 
+from bot.domain.errors import RecentlyReset
+from bot.domain.identifiers import DeviceId, RequestId
 from bot.domain.people import Account
 from bot.domain.request import REASON_LIMIT, TICKET_LIMIT, ResetRequest, Status
 from bot.domain.secret import Secret
@@ -9,11 +11,12 @@ from bot.domain.target import LONGEST
 from bot.slack import ids, parts
 from bot.slack.message import Block, View
 from bot.slack.reviewing import review_form
-from bot.slack.text import at, inline, mention
+from bot.slack.text import LABEL_LIMIT, at, cut, inline, mention, plain
 from bot.slack.windows import form, input_block, line, lines, window
 from bot.slack.wording import Wording
 
 __all__ = [
+    "again_form",
     "approved",
     "ask_form",
     "deny_form",
@@ -55,6 +58,24 @@ def deny_form(request: ResetRequest, words: Wording) -> View:
         callback=ids.DENY_FORM,
         submit=words.deny_submit,
         about=request.id,
+    )
+
+
+def again_form(request: RequestId, device: DeviceId, recent: RecentlyReset, words: Wording) -> View:
+    """The device was reset a few minutes ago: say so, and go on only if that is meant."""
+    option: Block = {"text": plain(words.again_choice, LABEL_LIMIT), "value": cut(device, 150)}
+    meant: Block = {"type": "radio_buttons", "options": [option]}
+    blocks = [
+        parts.said(words.refusal(recent)),
+        input_block(ids.DEVICE, words.again_label, meant),
+    ]
+    return form(
+        words.again_title,
+        blocks,
+        words,
+        callback=ids.AGAIN_FORM,
+        submit=words.again_submit,
+        about=request,
     )
 
 

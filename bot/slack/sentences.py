@@ -37,6 +37,14 @@ REFUSALS: Final[Mapping[type[UnlatchError], str]] = {
     errors.AlreadyDecided: "{decision} There is nothing left to decide.",
     errors.NotWaiting: "This does not work now. The state of the request: {state}.",
     errors.TooLate: "The time for this is over. If it is still needed, ask again with /reset-passcode.",
+    errors.OwnDevice: "This is your own device. Somebody else in {channel} has to approve its reset.",
+    errors.AlreadyAsked: "{by} has asked for this already: request {ref}. Let that one be decided first.",
+    errors.DeviceBusy: "Request {ref} is resetting this device just now. Wait until it is done, or close it "
+    "if it is unclear; then press Approve again if a second reset is still needed.",
+    errors.RecentlyReset: "This device was reset {at}. Whoever got the passcode then cannot use it any more "
+    "after a second reset. Ask first whether the first one helped.",
+    errors.TooOften: "You have done this {limit} times within an hour, which is the limit. Go on after "
+    "{until}, or ask somebody else to do it.",
     errors.NoSuchDevice: "Intune shows you no device for this. Either it was mistyped, or your Intune role "
     "does not reach it. Deny it and say what to correct, or let another approver look.",
     errors.DeviceChanged: "The device that you chose is no longer there. Press Approve again and choose "
@@ -89,6 +97,9 @@ REASONS: Final[Mapping[Code, str]] = {
     "{what}. Please ask again in a few minutes.",
     Code.NO_EMAIL: "Slack shows no confirmed e-mail address of {person}, so their device cannot be looked "
     "up. Ask again with their address, or with the device, such as serial:F2LXK1ABCD.",
+    Code.ALREADY_ASKED: "{person} has asked for this already, in request {ref}, which is not decided yet. "
+    "This second one is not needed.",
+    Code.OWN_DEVICE: "{device} is your own device, so somebody else has to approve its reset.",
     Code.WRONG_PLATFORM: "{device} runs {system}. Intune resets the passcodes of Apple and Android phones "
     "and tablets only.",
     Code.APPLE_USER_ENROLLMENT: "{device} is a private Apple device with a managed part (User Enrollment). "
@@ -109,6 +120,7 @@ REASONS: Final[Mapping[Code, str]] = {
     Code.CANCELED: "The command was cancelled in Intune before the device carried it out.",
     Code.SILENT: "The device has not answered for too long; it is probably switched off or offline. It may "
     "still carry the reset out when it comes back.",
+    Code.CLOSED: "{person} closed it: Microsoft’s answer was lost, and the device shows no reset.",
     Code.NO_ANSWER: "Microsoft’s answer to the reset was lost, so it may or may not have been sent.",
     Code.CONSENT_DENIED: "Microsoft was not given your consent, so you are not signed in. Start again and "
     "accept what Unlatch asks for. If Microsoft asks for an admin, pass it on to your Entra admin.",

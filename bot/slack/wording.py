@@ -7,17 +7,21 @@ from typing import Final
 
 from bot.domain.device import Device, Effect, Platform
 from bot.domain.errors import (
+    AlreadyAsked,
     AlreadyDecided,
     ApproverSignedOut,
     BadTarget,
     CannotReset,
     CouldNotVerify,
+    DeviceBusy,
     GraphError,
     NotAMember,
     NotWaiting,
     ReasonTooLong,
+    RecentlyReset,
     SignInRefused,
     TicketTooLong,
+    TooOften,
     UnlatchError,
 )
 from bot.domain.identifiers import ChannelId, UserId
@@ -254,27 +258,43 @@ class Wording(Labels):
         return self.fill(self.said, message=inline(words)) if words else ""
 
     def _facts_of(self, error: UnlatchError) -> dict[str, str]:
-        facts = {"channel": self.channel()}
+        return {"channel": self.channel()} | self._of_input(error) | self._of_state(error)
+
+    def _of_input(self, error: UnlatchError) -> dict[str, str]:
+        """What was typed, who it was, what the far side said."""
         match error:
             case BadTarget():
-                facts["typed"] = inline(error.typed, 80)
+                return {"typed": inline(error.typed, 80)}
             case ReasonTooLong() | TicketTooLong():
-                facts["limit"] = str(error.limit)
+                return {"limit": str(error.limit)}
+            case TooOften():
+                return {"limit": str(error.limit), "until": at(error.until)}
             case NotAMember():
-                facts["kind"] = self._kind(error.kind)
-            case AlreadyDecided():
-                facts["decision"] = self.decision(error.status, error.by, error.at)
-            case NotWaiting():
-                facts["state"] = self.states[error.status]
-            case CannotReset() | SignInRefused():
-                facts["why"] = self.why(error.why)
-            case ApproverSignedOut():
-                facts["approver"] = mention(error.approver)
+                return {"kind": self._kind(error.kind)}
             case CouldNotVerify():
-                facts["what"] = inline(error.what)
+                return {"what": inline(error.what)}
             case GraphError():
-                facts["said"] = self._said(error.message, error.code)
-        return facts
+                return {"said": self._said(error.message, error.code)}
+        return {}
+
+    def _of_state(self, error: UnlatchError) -> dict[str, str]:
+        """Where the request, another one or the device stands."""
+        match error:
+            case AlreadyDecided():
+                return {"decision": self.decision(error.status, error.by, error.at)}
+            case NotWaiting():
+                return {"state": self.states[error.status]}
+            case AlreadyAsked():
+                return {"by": mention(error.by), "ref": inline(error.ref)}
+            case DeviceBusy():
+                return {"ref": inline(error.ref)}
+            case RecentlyReset():
+                return {"at": at(error.at)}
+            case CannotReset() | SignInRefused():
+                return {"why": self.why(error.why)}
+            case ApproverSignedOut():
+                return {"approver": mention(error.approver)}
+        return {}
 
 
 ENGLISH: Final = Wording()

@@ -9,15 +9,18 @@ from sqlalchemy import ColumnElement, RowMapping, and_, case, func, insert, lite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.domain.errors import LostRace, UnknownRequest
+from bot.domain.errors import AlreadyAsked, DeviceBusy, LostRace, TooOften, UnknownRequest
 from bot.domain.identifiers import RequestId, UserId
+from bot.domain.limits import Quota
 from bot.domain.record import Entry
 from bot.domain.request import ResetRequest, Status
+from bot.domain.status import HOLDING, OPEN
 from bot.ports import Claimed, Lane, Shown
 from bot.store.engine import transaction
+from bot.store.quotas import overspent, spend
 from bot.store.record import append
 from bot.store.rows import read_request, read_shown, request_values, shown_values
-from bot.store.schema import requests
+from bot.store.schema import ONE_DEVICE, ONE_TARGET, requests
 
 log = structlog.get_logger()
 
@@ -37,13 +40,17 @@ class SqlRequests:
         self._held: dict[tuple[Lane, str], datetime] = {}
         """The ends of the leases that were given out here and not released yet."""
 
-    async def add(self, request: ResetRequest, entry: Entry) -> ResetRequest:
-        """Insert, or return the row that a first delivery made."""
+    async def add(self, request: ResetRequest, entry: Entry, quota: Quota) -> ResetRequest:
+        """Insert, or return the row that a first delivery made, which costs nothing of the quota."""
         values = request_values(request) | shown_values(Shown()) | {"show_at": request.changed_at}
         try:
             async with transaction(self._engine) as connection:
                 await connection.execute(insert(requests).values(values))
+                await spend(connection, quota, now=request.asked_at)
                 await append(connection, entry)
+        except TooOften:
+            await overspent(self._engine, quota, now=request.asked_at)
+            raise
         except IntegrityError as conflict:
             try:
                 return read_request(await self._one(requests.c.delivery == request.delivery))
@@ -59,12 +66,18 @@ class SqlRequests:
         """Move, if the row is still at `old`. A lease stays: whoever holds it is not doubled."""
         values = request_values(new) | {"show_at": new.changed_at}
         at_old = and_(requests.c.id == old.id, requests.c.version == old.version)
-        async with transaction(self._engine) as connection:
-            moved = await connection.execute(update(requests).where(at_old).values(values))
-            if moved.rowcount != 1:
-                raise LostRace
-            if entry is not None:
-                await append(connection, entry)
+        try:
+            async with transaction(self._engine) as connection:
+                moved = await connection.execute(update(requests).where(at_old).values(values))
+                if moved.rowcount != 1:
+                    raise LostRace
+                if entry is not None:
+                    await append(connection, entry)
+        except IntegrityError as conflict:
+            if not _is_about_another(conflict):
+                raise
+            await self._say_who_is_in_the_way(new)
+            raise LostRace from None  # whoever was has ended meanwhile
 
     async def recent(self, user: UserId, *, limit: int) -> Sequence[ResetRequest]:
         """Newest first."""
@@ -133,6 +146,16 @@ class SqlRequests:
             earliest: datetime | None = await connection.scalar(query)
         return earliest
 
+    async def _say_who_is_in_the_way(self, request: ResetRequest) -> None:
+        """Raise DeviceBusy or AlreadyAsked with the other request, while there is one."""
+        others = select(requests).where(requests.c.id != request.id)
+        holder = and_(requests.c.held_device == request.holds, requests.c.status.in_(HOLDING))
+        for other in await self._many(others.where(holder)) if request.holds else ():
+            raise DeviceBusy(other.ref)
+        first = and_(requests.c.open_target == request.open_target, requests.c.status.in_(OPEN))
+        for other in await self._many(others.where(first)) if request.open_target else ():
+            raise AlreadyAsked(other.ref, other.asked_by)
+
     async def _one(self, where: ColumnElement[bool]) -> RowMapping:
         async with transaction(self._engine) as connection:
             row = (await connection.execute(select(requests).where(where))).mappings().one_or_none()
@@ -144,6 +167,12 @@ class SqlRequests:
         async with transaction(self._engine) as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [request for _, request in _readable(rows)]
+
+
+def _is_about_another(conflict: IntegrityError) -> bool:
+    """SQLite names the column, PostgreSQL the index."""
+    said = str(conflict.orig)
+    return any(name in said for name in ("open_target", "held_device", ONE_TARGET, ONE_DEVICE))
 
 
 def _readable(rows: Sequence[RowMapping]) -> Iterator[tuple[RowMapping, ResetRequest]]:

@@ -50,6 +50,9 @@ def request_values(request: ResetRequest) -> Values:
         if request.why
         else None,
         "next_at": request.next_at,
+        "open_target": request.open_target,
+        "held_device": request.holds,
+        "attempt_seen_at": attempt.seen_at if attempt else None,
     }
 
 
@@ -78,6 +81,7 @@ def read_request(row: RowMapping) -> ResetRequest:
         attempt=_attempt(row),
         attempts=row["attempts"],
         why=_why(row["why"]),
+        holds=row["held_device"],
     )
 
 
@@ -161,6 +165,7 @@ def _attempt(row: RowMapping) -> Attempt | None:
         number=row["attempt_number"],
         started_at=row["attempt_started_at"],
         client_request_id=row["client_request_id"],
+        seen_at=row["attempt_seen_at"],
     )
 
 

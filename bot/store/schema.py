@@ -15,10 +15,16 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
-HEAD: Final = "0001"
+from bot.domain.status import HOLDING, OPEN, Status
+
+HEAD: Final = "0003"
 """The newest migration; a test holds it against Alembic's own head."""
+
+ONE_TARGET: Final = "requests_one_open_target"
+ONE_DEVICE: Final = "requests_one_a_device"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -38,6 +44,16 @@ class Moment(TypeDecorator[datetime]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  as above
         """Read."""
         return None if value is None else datetime.fromisoformat(value)
+
+
+def _one_at_a_time(name: str, column: str, while_: frozenset[Status]) -> Index:
+    """A unique index over the rows in these states alone.
+
+    By state, because a replica of an older version ends a request without clearing the column.
+    """
+    states = ", ".join(f"'{state}'" for state in sorted(while_))
+    where = text(f"status IN ({states})")
+    return Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)
 
 
 metadata: Final = MetaData()
@@ -69,6 +85,10 @@ requests: Final = Table(
     Column("client_request_id", String(36)),
     Column("attempts", Integer, nullable=False),
     Column("why", Text),  # JSON
+    # what no second request may have meanwhile; the indexes below say while what
+    Column("open_target", String(300)),
+    Column("held_device", String(64)),
+    Column("attempt_seen_at", Moment),
     # the lanes: when each is due, and until when somebody is at it
     Column("next_at", Moment),
     Column("drive_leased_until", Moment),
@@ -88,6 +108,16 @@ requests: Final = Table(
     Index("requests_by_show_at", "show_at"),
     Index("requests_by_person", "asked_by", "asked_at"),
     Index("requests_by_status", "status", "asked_at"),
+    _one_at_a_time(ONE_TARGET, "open_target", OPEN),
+    _one_at_a_time(ONE_DEVICE, "held_device", HOLDING),
+)
+
+quotas: Final = Table(
+    "quotas",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("window", Moment, nullable=False),
+    Column("used", Integer, nullable=False),
 )
 
 audit: Final = Table(

@@ -6,9 +6,12 @@ from typing import Any
 from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bot.domain.errors import TooOften
 from bot.domain.identifiers import TeamId, UserId
+from bot.domain.limits import Quota
 from bot.domain.sign_in import TICKET_LIFE, Ticket
 from bot.store.engine import transaction
+from bot.store.quotas import overspent, spend
 from bot.store.schema import tickets
 
 
@@ -18,12 +21,18 @@ class SqlTickets:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def add(self, ticket: Ticket) -> None:
-        """Store a new ticket."""
+    async def add(self, ticket: Ticket, quota: Quota) -> None:
+        """Store a new ticket, within the quota."""
+        now = ticket.expires_at - TICKET_LIFE
         names = ("digest", "team", "user", "expires_at", "request_id", "view_id", "claims")
         values = {name: getattr(ticket, name) for name in names}
-        async with transaction(self._engine) as connection:
-            await connection.execute(insert(tickets).values(values))
+        try:
+            async with transaction(self._engine) as connection:
+                await spend(connection, quota, now=now)
+                await connection.execute(insert(tickets).values(values))
+        except TooOften:
+            await overspent(self._engine, quota, now=now)
+            raise
 
     async def find(self, digest: str, *, now: datetime) -> Ticket | None:
         """The ticket, while unused and in time."""

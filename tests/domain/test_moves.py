@@ -43,7 +43,7 @@ LEADS_TO: dict[str, tuple[Status, Move]] = {
     "expire": (Status.EXPIRED, lambda r: r.expire(now=LATER)),
     "sent": (Status.SENT, lambda r: r.sent(now=LATER, timing=TIMING)),
     "lose sight": (Status.UNCERTAIN, lambda r: r.lost_sight(now=LATER, timing=TIMING)),
-    "done": (Status.DONE, lambda r: r.done(now=LATER)),
+    "done": (Status.DONE, lambda r: r.done(LATER, now=LATER)),
     "fail": (Status.FAILED, lambda r: r.fail(Why(Code.SILENT), now=LATER)),
 }
 THE_LIFE = """
@@ -121,10 +121,10 @@ def test_a_value_never_changes():
 def test_only_what_waits_can_be_marked_as_arrived_after_all():
     given_up = a_request(Status.UNCERTAIN)
 
-    assert given_up.arrived(now=LATER, timing=TIMING).status is Status.SENT
+    assert given_up.arrived(NOON, now=LATER, timing=TIMING).status is Status.SENT
     for other in (a_request(Status.APPROVED), replace(given_up, next_at=LATER)):
         with pytest.raises(NotWaiting):
-            other.arrived(now=LATER, timing=TIMING)
+            other.arrived(NOON, now=LATER, timing=TIMING)
 
 
 # Deciding

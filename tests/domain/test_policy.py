@@ -9,21 +9,25 @@ from bot.domain.errors import (
     NotAnApprover,
     NotARequester,
     OwnAccount,
+    OwnDevice,
     OwnRequest,
     SignInRefused,
     UnlatchError,
 )
 from bot.domain.people import Kind
 from bot.domain.policy import (
+    Rules,
     check_account,
     check_approver,
     check_binding,
     check_member,
+    check_owner,
     check_requester,
     check_signer,
 )
 from bot.domain.why import Code
-from tests.fakes.people import AIKO, KEN, MEI
+from tests.fakes.devices import LEOS_PHONE
+from tests.fakes.people import AIKO, CHANNEL, KEN, MEI
 from tests.fakes.sign_ins import account_of
 
 
@@ -66,18 +70,45 @@ def test_who_signs_in_is_in_the_channel():
         check_signer(KEN, in_channel=False)
 
 
-def test_an_account_is_the_requesters_by_tenant_and_id_or_by_address():
+def test_who_acts_is_not_the_requester_under_another_name():
     ken = account_of(KEN)
 
-    assert check_account(ken, requester=MEI, requester_account=None) is None
-    assert check_account(ken, requester=MEI, requester_account=account_of(MEI)) is None
-    assert check_account(ken, requester=MEI, requester_account=account_of(KEN, tenant="another")) is None
-    for requester, account in (
-        (MEI, account_of(KEN, username="renamed", emails=frozenset())),
-        (replace(MEI, email="KEN@contoso.com"), None),
+    assert check_account(ken, approver=KEN, requester=MEI, requester_account=None) is None
+    assert check_account(ken, approver=KEN, requester=MEI, requester_account=account_of(MEI)) is None
+    another_tenants = account_of(MEI, tenant="another", oid=ken.oid)
+    assert check_account(ken, approver=KEN, requester=MEI, requester_account=another_tenants) is None
+    for approver, requester, account in (
+        (KEN, MEI, account_of(KEN, username="renamed", emails=frozenset())),
+        (KEN, replace(MEI, email="KEN@contoso.com"), None),
+        (KEN, MEI, account_of(MEI, emails=frozenset({"ken@contoso.com"}))),
+        (KEN, MEI, account_of(MEI, username="Ken@Contoso.com")),
+        (replace(KEN, email="mei@contoso.com"), MEI, None),
     ):
         with pytest.raises(OwnAccount):
-            check_account(ken, requester=requester, requester_account=account)
+            check_account(ken, approver=approver, requester=requester, requester_account=account)
+
+
+OWNED = {
+    "by nobody known": (LEOS_PHONE, False),
+    "by Ken's address": (replace(LEOS_PHONE, owner_email="KEN@contoso.com"), True),
+    "by Ken's sign-in name": (replace(LEOS_PHONE, owner_upn="ken@contoso.com"), True),
+    "by Ken's object id": (replace(LEOS_PHONE, owner_id="OID-Ken"), True),
+    "without an owner": (replace(LEOS_PHONE, owner_upn="", owner_email="", owner_id=""), False),
+}
+
+
+@pytest.mark.parametrize(("device", "is_kens"), OWNED.values(), ids=OWNED)
+def test_nobody_has_their_own_device_reset_unless_the_installer_allows_it(device, is_kens):
+    strict = Rules(approver_channel=CHANNEL, requesters=())
+    lenient = replace(strict, allow_owner_approval=True)
+    who = {"approver": KEN, "account": account_of(KEN)}
+
+    assert check_owner(device, rules=lenient, **who) is None
+    if is_kens:
+        with pytest.raises(OwnDevice):
+            check_owner(device, rules=strict, **who)
+    else:
+        assert check_owner(device, rules=strict, **who) is None
 
 
 def test_an_account_is_tied_to_the_slack_user_with_its_address_and_to_no_other():

@@ -15,6 +15,7 @@ import httpx
 from bot.domain.clouds import ENDPOINTS, Cloud
 from bot.domain.errors import LostRace
 from bot.domain.identifiers import TeamId, UserId
+from bot.domain.limits import Quota
 from bot.domain.people import Account
 from bot.domain.secret import Secret
 from bot.domain.sign_in import TICKET_LIFE, Ticket
@@ -39,6 +40,8 @@ STEP_UP: Final = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}
 ANOTHER_KEY: Final = SigningKey.fresh("sandbox-1")
 """Of the same name as the sandbox's, but another one."""
 KEY: Final = new_key()
+
+PLENTY = Quota(key="anybody", limit=1_000_000)
 
 
 class Line(httpx.BaseTransport):
@@ -84,7 +87,7 @@ class TicketRowsInMemory:
         self.tickets: dict[str, Ticket] = {}
         self.flows: dict[str, tuple[Ticket, bytes, datetime]] = {}
 
-    async def add(self, ticket: Ticket) -> None:
+    async def add(self, ticket: Ticket, _quota: Quota) -> None:
         await asyncio.sleep(0)
         self.tickets[ticket.digest] = ticket
 
@@ -182,7 +185,7 @@ class EntraDesk:
             expires_at=self.clock.now() + TICKET_LIFE,
             claims=claims,
         )
-        await self.sign_ins.link(ticket, secret)
+        await self.sign_ins.link(ticket, secret, PLENTY)
         return secret
 
     async def come_back(self, url: str, oid: str = KEN_OID) -> dict[str, str]:

@@ -15,7 +15,7 @@ from bot.domain.why import Code
 from bot.entra import Credential, new_key
 from bot.sandbox.cast import CLIENT_ID, KEN_AT_FABRIKAM, OTHER_TENANT_ID, TENANT_ID
 from bot.sandbox.entra import SigningKey
-from entra_desk import AIKO, AIKO_OID, ANOTHER_KEY, BASE, CALLBACK, KEN, KEN_OID, STEP_UP, EntraDesk
+from entra_desk import AIKO, AIKO_OID, ANOTHER_KEY, BASE, CALLBACK, KEN, KEN_OID, PLENTY, STEP_UP, EntraDesk
 
 
 async def refusal(desk: EntraDesk, form: Mapping[str, str]) -> tuple[Code, Mapping[str, str]]:
@@ -72,7 +72,7 @@ async def test_the_link_is_ours_and_finds_its_ticket(desk: EntraDesk) -> None:
     ticket = await desk.sign_ins.ticket(secret)
 
     assert ticket.user == KEN
-    assert await desk.sign_ins.link(ticket, secret) == "https://unlatch.contoso.com/sign-in/link-1"
+    assert await desk.sign_ins.link(ticket, secret, PLENTY) == "https://unlatch.contoso.com/sign-in/link-1"
     with pytest.raises(TicketUnusable):
         await desk.sign_ins.ticket(Secret("link-2"))
 

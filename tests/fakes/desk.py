@@ -7,6 +7,7 @@ from itertools import count
 
 from bot.domain.errors import LostRace, Unknown
 from bot.domain.identifiers import DeviceId, RequestId
+from bot.domain.limits import Limits
 from bot.domain.people import Person
 from bot.domain.policy import Rules
 from bot.domain.record import Entry, Event
@@ -67,9 +68,17 @@ class StaffedDesk:
         return await review.review(self.desk, request_id, actor(by))
 
     async def approve(
-        self, request_id: RequestId, *, by: Person = KEN, device: DeviceId = LEOS_PHONE.id
+        self,
+        request_id: RequestId,
+        *,
+        by: Person = KEN,
+        device: DeviceId = LEOS_PHONE.id,
+        knowingly: bool = False,
     ) -> ResetRequest:
-        return await decide.approve(self.desk, request_id, actor(by), device)
+        return await decide.approve(self.desk, request_id, actor(by), device, knowingly=knowingly)
+
+    async def close(self, request_id: RequestId, *, by: Person = KEN) -> ResetRequest:
+        return await decide.close(self.desk, request_id, actor(by))
 
     async def deny(
         self, request_id: RequestId, *, by: Person = KEN, reason: str = "Call him"
@@ -82,6 +91,10 @@ class StaffedDesk:
     async def reveal(self, request_id: RequestId, *, by: Person = MEI) -> Secret:
         _, passcode = await reveal.reveal(self.desk, request_id, actor(by))
         return passcode
+
+    async def expire(self, request_id: RequestId) -> ResetRequest:
+        self.clock.pass_(self.desk.timing.lifetime)
+        return await self.drive(request_id)
 
     # The worker's part
 
@@ -110,18 +123,18 @@ class StaffedDesk:
         assert (await self.drive(request.id)).status is Status.PENDING
         return request.id
 
-    async def approved(self, *, by: Person = KEN) -> RequestId:
+    async def approved(self, *, by: Person = KEN, knowingly: bool = False) -> RequestId:
         request_id = await self.pending()
-        await self.approve(request_id, by=by)
+        await self.approve(request_id, by=by, knowingly=knowingly)
         return request_id
 
-    async def sent(self, *, by: Person = KEN) -> RequestId:
-        request_id = await self.approved(by=by)
+    async def sent(self, *, by: Person = KEN, knowingly: bool = False) -> RequestId:
+        request_id = await self.approved(by=by, knowingly=knowingly)
         assert (await self.drive(request_id)).status is Status.SENT
         return request_id
 
-    async def done(self, *, passcode: str = "the new passcode") -> RequestId:
-        request_id = await self.sent()
+    async def done(self, *, passcode: str = "the new passcode", knowingly: bool = False) -> RequestId:
+        request_id = await self.sent(knowingly=knowingly)
         self.graph.finish(passcode=passcode)
         assert (await self.drive(request_id)).status is Status.DONE
         return request_id
@@ -157,7 +170,9 @@ class StaffedDesk:
         return [(entry.actor, entry.facts["refusal"]) for entry in tries]
 
 
-def a_desk(*, rules: Rules | None = None, timing: Timing | None = None) -> StaffedDesk:
+def a_desk(
+    *, rules: Rules | None = None, timing: Timing | None = None, limits: Limits | None = None
+) -> StaffedDesk:
     """Mei may ask; Ken and Aiko may approve and are signed in; Leo has one phone; it is noon."""
     clock, record, people = HandClock(), FakeRecord(), FakePeople()
     requests, graph, sign_ins = FakeRequests(record), FakeDevices(clock), FakeSignIns(clock)
@@ -171,6 +186,7 @@ def a_desk(*, rules: Rules | None = None, timing: Timing | None = None) -> Staff
         sign_ins=sign_ins,
         rules=rules or Rules(approver_channel=CHANNEL, requesters=(APPROVER_CHANNEL,)),
         timing=timing or Timing(),
+        limits=limits or Limits(),
         clock=clock,
         new_id=lambda: f"call-{next(ids)}",
         wake=lambda: woken.append(None),

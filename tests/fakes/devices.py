@@ -69,6 +69,8 @@ class FakeDevices:
     resets: list[Post] = field(default_factory=list)
     shown: dict[DeviceId, list[ActionSeen]] = field(default_factory=dict)
     passcodes: dict[datetime, str] = field(default_factory=dict)
+    started: dict[tuple[datetime, DeviceId], str] = field(default_factory=dict)
+    """Whose call began which reset of which device."""
     looked_for: list[Target] = field(default_factory=list)
     read_with: list[str] = field(default_factory=list)
     reading_fails: GraphError | None = None
@@ -91,6 +93,7 @@ class FakeDevices:
         if answer.arrives:
             self.resets.append(post)
             self.shows(device, "pending")
+            self.started[self.shown[device][-1].started_at, device] = client_request_id
         self.posted.set()
         if answer.hangs:
             await asyncio.Event().wait()

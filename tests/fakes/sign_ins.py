@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.domain.errors import CouldNotVerify, SignInNeeded, TicketUnusable
+from bot.domain.errors import CouldNotVerify, SignInNeeded, TicketUnusable, TooOften
 from bot.domain.identifiers import UserId
+from bot.domain.limits import Quota
 from bot.domain.people import Account, Person
 from bot.domain.secret import Secret
 from bot.domain.sign_in import Ticket
@@ -51,12 +52,16 @@ class FakeSignIns:
     """Whose tokens no longer renew themselves."""
     away: bool = False
     tickets: dict[str, Ticket] = field(default_factory=dict)
+    spent: dict[str, int] = field(default_factory=dict)
     begun: dict[str, Ticket] = field(default_factory=dict)
     hints: list[str | None] = field(default_factory=list)
     answers: dict[str, Account | Exception] = field(default_factory=dict)
 
-    async def link(self, ticket: Ticket, secret: Secret) -> str:
+    async def link(self, ticket: Ticket, secret: Secret, quota: Quota) -> str:
         await asyncio.sleep(0)
+        self.spent[quota.key] = self.spent.get(quota.key, 0) + 1
+        if self.spent[quota.key] > quota.limit:
+            raise TooOften(limit=quota.limit, until=quota.until(self.clock.now()), first=True)
         self.tickets[ticket.digest] = ticket
         return f"https://unlatch.contoso.com/sign-in/{secret.reveal()}"
 

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from bot.domain.errors import LostRace, StoreAway, UnknownRequest
+from bot.domain.errors import AlreadyAsked, DeviceBusy, LostRace, StoreAway, TooOften, UnknownRequest
 from bot.domain.identifiers import RequestId, UserId
+from bot.domain.limits import Quota
 from bot.domain.record import Entry
 from bot.domain.request import ResetRequest, Status
+from bot.domain.status import HOLDING
 from bot.ports import Claimed, Lane, Shown
 
 
@@ -52,13 +54,15 @@ class Row:
 class FakeRequests:
     record: FakeRecord = field(default_factory=FakeRecord)
     rows: dict[RequestId, Row] = field(default_factory=dict)
+    quotas: dict[tuple[str, datetime], int] = field(default_factory=dict)
     _held: dict[tuple[Lane, RequestId], datetime] = field(default_factory=dict)
 
-    async def add(self, request: ResetRequest, entry: Entry) -> ResetRequest:
+    async def add(self, request: ResetRequest, entry: Entry, quota: Quota) -> ResetRequest:
         await self.record.answer()
         for row in self.rows.values():
             if row.request.delivery == request.delivery:
                 return row.request
+        self._spend(quota, request.asked_at)
         self.rows[request.id] = Row(request, show_at=request.changed_at)
         self.record.entries.append(entry)
         return request
@@ -74,6 +78,7 @@ class FakeRequests:
         row = self.rows.get(old.id)
         if row is None or row.request.version != old.version:
             raise LostRace
+        self._check_free(new)
         row.request, row.show_at = new, new.changed_at
         if entry is not None:
             self.record.entries.append(entry)
@@ -120,7 +125,23 @@ class FakeRequests:
 
     def as_another_process(self) -> "FakeRequests":
         """The same rows, seen by a process that holds no lease."""
-        return FakeRequests(self.record, self.rows)
+        return FakeRequests(self.record, self.rows, self.quotas)
+
+    def _check_free(self, new: ResetRequest) -> None:
+        """What the unique indexes of the real ones refuse."""
+        others = [row.request for row in self.rows.values() if row.request.id != new.id]
+        for other in others:
+            if new.holds is not None and other.holds == new.holds and other.status in HOLDING:
+                raise DeviceBusy(other.ref)
+        for other in others:
+            if new.open_target is not None and other.open_target == new.open_target:
+                raise AlreadyAsked(other.ref, other.asked_by)
+
+    def _spend(self, quota: Quota, now: datetime) -> None:
+        window = quota.key, quota.window(now)
+        self.quotas[window] = used = self.quotas.get(window, 0) + 1
+        if used > quota.limit:
+            raise TooOften(limit=quota.limit, until=quota.until(now), first=used == quota.limit + 1)
 
     def _set_due(self, lane: Lane, row: Row, again_at: datetime | None) -> None:
         if lane is Lane.SHOW:

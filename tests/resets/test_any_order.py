@@ -12,6 +12,7 @@ from bot.domain.errors import (
     UnlatchError,
 )
 from bot.domain.identifiers import DeviceId, RequestId
+from bot.domain.limits import Limits
 from bot.domain.people import Person
 from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest, Status
@@ -40,6 +41,7 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "no such device": lambda: Answer(error=DeviceRefused(status=404)),
 }
 ANSWER = st.sampled_from(sorted(ANSWERS))
+TARGET = st.sampled_from(["leo@contoso.com", "serial:LEO1", "app:leos-app"])
 STEPS = st.sampled_from(
     [
         timedelta(seconds=1),
@@ -62,7 +64,7 @@ class AnyOrder(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.desk = a_desk()
+        self.desk = a_desk(limits=Limits(asks=10**6))
         self.desk.sign_ins.accounts |= {person.id: account_of(person) for person in CAST}
         self.desk.graph.found = [LEOS_PHONE, LEOS_TABLET]
         self.board = FakeBoard()
@@ -81,27 +83,37 @@ class AnyOrder(RuleBasedStateMachine):
 
     # What people do
 
-    @rule(target=requests, by=WHO)
-    def ask(self, by: Person) -> RequestId:
-        return self.loop.run_until_complete(self.desk.ask(by=by)).id
+    @rule(target=requests, by=WHO, target_=TARGET)
+    def ask(self, by: Person, target_: str) -> RequestId:
+        return self.loop.run_until_complete(self.desk.ask(by=by, target=target_)).id
 
-    @rule(target=requests)
-    def ask_and_be_checked(self) -> RequestId:
-        request = self.loop.run_until_complete(self.desk.ask(by=MEI))
+    @rule(target=requests, target_=TARGET)
+    def ask_and_be_checked(self, target_: str) -> RequestId:
+        request = self.loop.run_until_complete(self.desk.ask(by=MEI, target=target_))
         self.do(self.desk.drive(request.id))
         return request.id
 
     @rule(target=requests, by=WHO, answer=ANSWER, workers=st.integers(min_value=1, max_value=2))
     def ask_approve_and_send(self, by: Person, answer: str, workers: int) -> RequestId:
-        request = self.ask_and_be_checked()
-        self.approve(request, by, LEOS_PHONE.id, answer)
+        request = self.ask_and_be_checked("app:a-new-one")
+        self.approve(request, by, LEOS_PHONE.id, answer, knowingly=True)
         self.do(_together(*(self.desk.drive_due() for _ in range(workers))))
         return request
 
-    @rule(request=requests, by=WHO, device=st.sampled_from([LEOS_PHONE.id, LEOS_TABLET.id]), answer=ANSWER)
-    def approve(self, request: RequestId, by: Person, device: DeviceId, answer: str) -> None:
+    @rule(
+        request=requests,
+        by=WHO,
+        device=st.sampled_from([LEOS_PHONE.id, LEOS_TABLET.id]),
+        answer=ANSWER,
+        knowingly=st.booleans(),
+    )
+    def approve(self, request: RequestId, by: Person, device: DeviceId, answer: str, knowingly: bool) -> None:
         self.desk.graph.answers[:] = [ANSWERS[answer]()]
-        self.do(self.desk.approve(request, by=by, device=device))
+        self.do(self.desk.approve(request, by=by, device=device, knowingly=knowingly))
+
+    @rule(request=requests, by=WHO)
+    def close(self, request: RequestId, by: Person) -> None:
+        self.do(self.desk.close(request, by=by))
 
     @rule(request=requests, moment=MOMENT)
     def approve_and_die(self, request: RequestId, moment: int) -> None:
@@ -111,6 +123,11 @@ class AnyOrder(RuleBasedStateMachine):
     def two_at_once(self, request: RequestId, first: Person, second: Person, withdraws: bool) -> None:
         other = self.desk.withdraw if withdraws else self.desk.approve
         self.do(_together(self.desk.approve(request, by=first), other(request, by=second)))
+
+    @rule(one=requests, another=requests)
+    def two_requests_for_one_phone_at_once(self, one: RequestId, another: RequestId) -> None:
+        both = (self.desk.approve(each, knowingly=True) for each in (one, another))
+        self.do(_together(*both))
 
     @rule(request=requests, by=WHO)
     def deny(self, request: RequestId, by: Person) -> None:
@@ -217,6 +234,24 @@ class AnyOrder(RuleBasedStateMachine):
         resets = [calls[post.client_request_id] for post in self.desk.graph.resets]
         for request_id in self.desk.requests.rows:
             assert resets.count(request_id) <= approvals.count(request_id)
+
+    @invariant()
+    def no_request_takes_another_ones_reset_for_its_own(self) -> None:
+        for row in self.desk.requests.rows.values():
+            attempt, approval = row.request.attempt, row.request.approval
+            if attempt is not None and approval is not None and attempt.seen_at is not None:
+                key = attempt.seen_at, approval.device.id
+                assert (
+                    self.desk.graph.started.get(key, attempt.client_request_id) == attempt.client_request_id
+                )
+
+    @invariant()
+    def nothing_waits_twice_and_no_device_is_held_twice(self) -> None:
+        rows = [row.request for row in self.desk.requests.rows.values()]
+        targets = [row.open_target for row in rows if row.open_target]
+        held = [row.holds for row in rows if row.holds]
+        assert len(set(targets)) == len(targets)
+        assert len(set(held)) == len(held)
 
     @invariant()
     def every_reset_is_made_as_whoever_approved_it(self) -> None:

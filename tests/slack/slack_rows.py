@@ -90,7 +90,7 @@ def attempted(
 
 def done(effect: Effect = Effect.REMOVES_PASSCODE, device: Device | None = None) -> ResetRequest:
     """The device has done it."""
-    return attempted(effect, device).sent(now=NOW, timing=TIMING).done(now=NOW)
+    return attempted(effect, device).sent(now=NOW, timing=TIMING).done(NOW, now=NOW)
 
 
 def needs_a_human() -> ResetRequest:
@@ -114,6 +114,7 @@ def whys() -> Iterator[Why]:
         "message": "You cannot perform the requested operation.",
         "error_code": "-2016341107",
         "part": "signature",
+        "ref": "A1B2C3",
     }
     return (Why(code, facts) for code in Code)
 

@@ -51,7 +51,7 @@ def test_slack_accepts_every_card_and_receipt(row: rows.ResetRequest) -> None:
 def test_an_approver_can_press_only_while_somebody_has_to_decide(row: rows.ResetRequest) -> None:
     expected = {Status.PENDING: [ids.APPROVE, ids.DENY]}.get(row.status, [])
 
-    assert _buttons(card(row, ENGLISH)) == ([ids.APPROVE] if row.needs_a_human else expected)
+    assert _buttons(card(row, ENGLISH)) == ([ids.APPROVE, ids.CLOSE] if row.needs_a_human else expected)
 
 
 @pytest.mark.parametrize("row", EVERY, ids=lambda row: row.status)

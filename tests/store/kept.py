@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from bot.domain.identifiers import RequestId, TeamId, UserId
+from bot.domain.limits import Quota
 from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest
 from bot.domain.target import Target, TargetKind
@@ -18,6 +19,7 @@ from tests.fakes.store import FakeRequests
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=90)
 KEN, AIKO = UserId("U0KEN"), UserId("U0AIKO")
+PLENTY = Quota(key="anybody", limit=1_000_000)
 _numbers = count(1)
 
 

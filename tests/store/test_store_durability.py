@@ -22,13 +22,13 @@ from bot.domain.request import ResetRequest
 from bot.ports import Lane, Shown
 from bot.store import Store, is_current, migrate, open_store
 from bot.store import engine as engine_module
-from kept import NOON, a_request, an_entry, moved, opened
+from kept import NOON, PLENTY, a_request, an_entry, moved, opened
 from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 
 ASKED = a_request()
 EVERY_CALL: dict[str, Callable[[Store], Awaitable[object]]] = {
-    "add": lambda store: store.requests.add(a_request(), an_entry()),
+    "add": lambda store: store.requests.add(a_request(), an_entry(), PLENTY),
     "get": lambda store: store.requests.get(ASKED.id),
     "replace": lambda store: store.requests.replace(ASKED, moved(ASKED), an_entry()),
     "recent": lambda store: store.requests.recent(UserId("U1"), limit=1),
@@ -55,13 +55,13 @@ WRITER = """
 import asyncio, sys
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from kept import a_request, an_entry, opened
+from kept import PLENTY, a_request, an_entry, opened
 
 async def main():
     store = opened(Path(sys.argv[1]))
     while True:
         asked = a_request()
-        await store.requests.add(asked, an_entry(asked))
+        await store.requests.add(asked, an_entry(asked), PLENTY)
         print(asked.id, flush=True)
 
 asyncio.run(main())
@@ -98,7 +98,7 @@ async def test_every_commit_is_on_the_disk_and_writers_queue(sql: Store) -> None
 
 async def test_a_move_and_its_record_are_stored_together_or_not_at_all(sql: Store) -> None:
     asked = a_request()
-    await sql.requests.add(asked, an_entry(asked))
+    await sql.requests.add(asked, an_entry(asked), PLENTY)
     async with sql.engine.begin() as connection:
         await connection.execute(
             text("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END")
@@ -107,7 +107,7 @@ async def test_a_move_and_its_record_are_stored_together_or_not_at_all(sql: Stor
     with pytest.raises(IntegrityError):
         await sql.requests.replace(asked, moved(asked), an_entry(asked))
     with pytest.raises(IntegrityError):
-        await sql.requests.add(new := a_request(), an_entry())
+        await sql.requests.add(new := a_request(), an_entry(), PLENTY)
 
     assert await sql.requests.get(asked.id) == asked
     with pytest.raises(UnknownRequest):
@@ -160,10 +160,10 @@ async def test_a_database_that_another_process_keeps_locked_is_away_and_comes_ba
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreAway):
-            await store.requests.add(asked, an_entry(asked))
+            await store.requests.add(asked, an_entry(asked), PLENTY)
         other.execute("ROLLBACK")
 
-    assert await store.requests.add(asked, an_entry(asked)) == asked
+    assert await store.requests.add(asked, an_entry(asked), PLENTY) == asked
     await store.close()
 
 
@@ -174,14 +174,14 @@ async def test_a_full_disk_is_away_and_nothing_is_half_stored(sql: Store) -> Non
     with pytest.raises(StoreAway):  # noqa: PT012  the page that fills up is not ours to choose
         while len(asked) < 1000:
             asked.append(a_request())
-            await sql.requests.add(asked[-1], an_entry(asked[-1]))
+            await sql.requests.add(asked[-1], an_entry(asked[-1]), PLENTY)
     async with sql.engine.begin() as connection:
         await connection.execute(text("PRAGMA max_page_count = 100000"))
         rows = await connection.scalar(text("SELECT count(*) FROM requests"))
         notes = await connection.scalar(text("SELECT count(*) FROM audit"))
 
     assert rows == notes == len(asked) - 1
-    assert await sql.requests.add(asked[-1], an_entry(asked[-1])) == asked[-1]
+    assert await sql.requests.add(asked[-1], an_entry(asked[-1]), PLENTY) == asked[-1]
 
 
 async def test_a_pool_that_gives_no_connection_in_time_is_away(
@@ -199,7 +199,7 @@ async def test_calls_that_are_cancelled_leave_the_one_connection_usable(sql: Sto
     """A caller gives up at every point where a call waits; the store goes on after each."""
     for waits in range(60):
         asked = a_request()
-        task = asyncio.create_task(sql.requests.add(asked, an_entry(asked)))
+        task = asyncio.create_task(sql.requests.add(asked, an_entry(asked), PLENTY))
         for _ in range(waits):
             await asyncio.sleep(0)
         task.cancel()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from bot.domain.request import ResetRequest
 from bot.ports import Lane, Requests
-from kept import LEASE, NOON, Kept, a_request, an_entry, moved
+from kept import LEASE, NOON, PLENTY, Kept, a_request, an_entry, moved
 
 SECOND = timedelta(seconds=1)
 BOTH = pytest.mark.parametrize("lane", list(Lane))
@@ -15,7 +15,7 @@ BOTH = pytest.mark.parametrize("lane", list(Lane))
 
 async def added(kept: Kept, *, after: timedelta = timedelta(0)) -> ResetRequest:
     asked = a_request(after=after)
-    return await kept.requests.add(asked, an_entry(asked))
+    return await kept.requests.add(asked, an_entry(asked), PLENTY)
 
 
 async def claimed(requests: Requests, lane: Lane, now: datetime, *, limit: int = 9) -> Sequence[ResetRequest]:

@@ -17,7 +17,7 @@ from bot.ports import Lane
 from bot.store import Store
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kept import NOON, a_request, an_entry, opened
+from kept import NOON, PLENTY, a_request, an_entry, opened
 from sqlalchemy import text
 from sqlalchemy.exc import StatementError
 
@@ -44,7 +44,7 @@ APPROVAL = {
     "previous_reset_at": MAYBE_TIME,
 }
 APPROVALS = st.builds(Approval, **APPROVAL)
-ATTEMPTS = st.builds(Attempt, number=SMALL, started_at=TIMES, client_request_id=WORDS)
+ATTEMPTS = st.builds(Attempt, number=SMALL, started_at=TIMES, client_request_id=WORDS, seen_at=MAYBE_TIME)
 WHYS = st.builds(Why, st.sampled_from(Code), st.dictionaries(WORDS, WORDS).map(MappingProxyType))
 FIELDS = {
     "id": st.uuids().map(lambda guid: guid.hex),
@@ -69,6 +69,7 @@ FIELDS = {
     "attempt": st.none() | ATTEMPTS,
     "attempts": SMALL,
     "why": st.none() | WHYS,
+    "holds": MAYBE_WORDS,
 }
 
 
@@ -82,14 +83,24 @@ async def _round_trip(migrated: Path, requests: list[ResetRequest]) -> list[Rese
         store = opened(Path(shutil.copy(migrated, place)))
         try:
             for request in requests:
-                await store.requests.add(request, an_entry())
+                await store.requests.add(request, an_entry(), PLENTY)
             return [await store.requests.get(request.id) for request in requests]
         finally:
             await store.close()
 
 
 @settings(max_examples=40, deadline=None)
-@given(requests=st.lists(st.builds(ResetRequest, **FIELDS), min_size=5, max_size=10))
+@given(
+    requests=st.lists(
+        st.builds(ResetRequest, **FIELDS),
+        min_size=5,
+        max_size=10,
+        unique_by=(
+            lambda each: each.open_target or each.id,
+            lambda each: each.id if each.holds is None else each.holds,
+        ),
+    )
+)
 def test_any_request_comes_back_as_it_was(migrated: Path, requests: list[ResetRequest]) -> None:
     assert asyncio.run(_round_trip(migrated, requests)) == requests
 
@@ -98,7 +109,7 @@ def test_any_request_comes_back_as_it_was(migrated: Path, requests: list[ResetRe
 async def test_times_come_back_aware_in_utc_to_the_microsecond(sql: Store, microsecond: int) -> None:
     at = NOON.replace(microsecond=microsecond)
     asked = a_request(after=at - NOON)
-    await sql.requests.add(asked, an_entry(asked))
+    await sql.requests.add(asked, an_entry(asked), PLENTY)
 
     found = await sql.requests.get(asked.id)
 
@@ -109,7 +120,7 @@ async def test_times_come_back_aware_in_utc_to_the_microsecond(sql: Store, micro
 
 async def test_times_of_other_zones_sort_with_the_rest(sql: Store) -> None:
     asked = a_request()
-    await sql.requests.add(asked, an_entry(asked))
+    await sql.requests.add(asked, an_entry(asked), PLENTY)
 
     early = (NOON - timedelta(seconds=1)).astimezone(timezone(timedelta(hours=9)))
     late = NOON.astimezone(timezone(timedelta(hours=-9)))
@@ -136,7 +147,7 @@ APPROVED = {
 
 async def test_a_row_of_another_version_is_read_with_what_is_known(sql: Store) -> None:
     asked = a_request()
-    await sql.requests.add(asked, an_entry(asked))
+    await sql.requests.add(asked, an_entry(asked), PLENTY)
     await _set(
         sql, asked, approval=json.dumps(APPROVED), why='{"code":"silent","facts":{"days":"1"},"more":[]}'
     )
@@ -156,7 +167,7 @@ async def test_a_row_of_another_version_is_read_with_what_is_known(sql: Store) -
 async def test_a_row_that_cannot_be_read_stands_in_nobodys_way(sql: Store, change: dict[str, str]) -> None:
     strange, plain = a_request(), a_request()
     for asked in (strange, plain):
-        await sql.requests.add(asked, an_entry(asked))
+        await sql.requests.add(asked, an_entry(asked), PLENTY)
     await _set(sql, strange, **change)
 
     claimed = await sql.requests.claim(Lane.DRIVE, now=NOON, lease=timedelta(1), limit=1)

@@ -12,7 +12,7 @@ from bot.domain.identifiers import RequestId, TeamId
 from bot.domain.sign_in import TICKET_LIFE, Ticket
 from bot.ports import SignInRow
 from bot.store import Store
-from kept import AIKO, KEN, NOON, opened
+from kept import AIKO, KEN, NOON, PLENTY, opened
 
 INSTANT = timedelta(microseconds=1)
 TICKET = Ticket(
@@ -50,7 +50,7 @@ async def begun(store: Store, state: str = "s1", *, at: timedelta = timedelta(0)
 
 
 async def test_a_ticket_is_found_until_its_time_is_over(sql: Store) -> None:
-    await sql.tickets.add(TICKET)
+    await sql.tickets.add(TICKET, PLENTY)
 
     assert await sql.tickets.find("d1", now=TICKET.expires_at - INSTANT) == TICKET
     assert await sql.tickets.find("d1", now=TICKET.expires_at) is None
@@ -58,7 +58,7 @@ async def test_a_ticket_is_found_until_its_time_is_over(sql: Store) -> None:
 
 
 async def test_a_ticket_begins_one_flow_however_many_press(sql: Store, elsewhere: Store) -> None:
-    await sql.tickets.add(TICKET)
+    await sql.tickets.add(TICKET, PLENTY)
 
     presses = await asyncio.gather(*(begun(store, f"s{n}") for n, store in enumerate([sql, elsewhere] * 3)))
 
@@ -70,7 +70,7 @@ async def test_a_ticket_begins_one_flow_however_many_press(sql: Store, elsewhere
 
 
 async def test_a_used_ticket_is_neither_found_nor_begun_again(sql: Store) -> None:
-    await sql.tickets.add(TICKET)
+    await sql.tickets.add(TICKET, PLENTY)
     assert await begun(sql)
 
     assert await sql.tickets.find("d1", now=NOON) is None
@@ -78,14 +78,14 @@ async def test_a_used_ticket_is_neither_found_nor_begun_again(sql: Store) -> Non
 
 
 async def test_a_ticket_past_its_time_begins_nothing(sql: Store) -> None:
-    await sql.tickets.add(TICKET)
+    await sql.tickets.add(TICKET, PLENTY)
 
     assert not await begun(sql, at=TICKET_LIFE)
     assert await begun(sql, at=TICKET_LIFE - INSTANT)
 
 
 async def test_a_flow_is_taken_by_exactly_one_caller(sql: Store, elsewhere: Store) -> None:
-    await sql.tickets.add(TICKET)
+    await sql.tickets.add(TICKET, PLENTY)
     await begun(sql)
 
     taken = await asyncio.gather(*(store.tickets.take("s1", now=NOON) for store in [sql, elsewhere] * 3))
@@ -96,7 +96,7 @@ async def test_a_flow_is_taken_by_exactly_one_caller(sql: Store, elsewhere: Stor
 
 
 async def test_a_flow_has_a_life_of_its_own(sql: Store) -> None:
-    await sql.tickets.add(TICKET)
+    await sql.tickets.add(TICKET, PLENTY)
     late = TICKET_LIFE - INSTANT
     await begun(sql, at=late)
 
@@ -105,8 +105,8 @@ async def test_a_flow_has_a_life_of_its_own(sql: Store) -> None:
 
 
 async def test_the_sweep_removes_what_is_past_its_time_only(sql: Store) -> None:
-    await sql.tickets.add(TICKET)
-    await sql.tickets.add(replace(TICKET, digest="d2"))
+    await sql.tickets.add(TICKET, PLENTY)
+    await sql.tickets.add(replace(TICKET, digest="d2"), PLENTY)
     await begun(sql, at=timedelta(minutes=5))
 
     assert await sql.tickets.sweep(now=TICKET.expires_at - INSTANT) == 0

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from bot import worker
 from bot.domain.errors import LostRace, SlackAway, StoreAway
+from bot.domain.limits import Limits
 from bot.domain.request import Status
 from bot.ports import Claimed, Lane
 from bot.worker import AT_ONCE, BOUND, LEASE, LONGEST_SLEEP, LaneLoop, Worker
@@ -45,7 +46,7 @@ async def running(lane: LaneLoop):
 
 @pytest.fixture
 def staffed() -> StaffedDesk:
-    return a_desk()
+    return a_desk(limits=Limits(asks=1000))
 
 
 @pytest.fixture
