@@ -21,7 +21,7 @@ from sqlalchemy import (
 from bot.domain.status import HOLDING, OPEN, Status
 
 HEAD: Final = "0003"
-"""The newest migration; a test holds it against Alembic's own head."""
+"""The newest migration; a test holds it against Alembic's own head. Numbers: a later one sorts later."""
 
 ONE_TARGET: Final = "requests_one_open_target"
 ONE_DEVICE: Final = "requests_one_a_device"

@@ -43,13 +43,6 @@ async def test_a_database_is_current_once_it_is_migrated(tmp_path: Path) -> None
     await store.close()
 
 
-async def test_a_database_of_another_version_is_not_current(sql: Store) -> None:
-    async with sql.engine.begin() as connection:
-        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-
-    assert not await is_current(sql.engine)
-
-
 async def test_migrating_again_changes_nothing(sql: Store, path: Path) -> None:
     await sql.record.note(an_entry())
 
