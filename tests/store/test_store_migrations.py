@@ -52,16 +52,6 @@ async def test_migrating_again_changes_nothing(sql: Store, path: Path) -> None:
         assert await connection.scalar(text("SELECT count(*) FROM audit")) == 1
 
 
-async def test_two_that_migrate_at_once_both_succeed(tmp_path: Path) -> None:
-    path = tmp_path / "unlatch.sqlite3"
-    command = [sys.executable, "-c", f"from bot.store import migrate; migrate('sqlite:///{path}')"]
-
-    started = [await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE) for _ in range(3)]
-    errors = [(await process.communicate())[1] for process in started]
-
-    assert [process.returncode for process in started] == [0, 0, 0], errors
-
-
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "unlatch.sqlite3"
     with closing(sqlite3.connect(path)) as connection:

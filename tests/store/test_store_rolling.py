@@ -1,12 +1,13 @@
 """Migrating while replicas serve: those of the previous release work on, before, during and after."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import previous_release
 import pytest
@@ -20,8 +21,8 @@ from kept import NOON, a_request, an_entry, moved
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.postgres.cluster import Cluster
+from tests.store.to_come import NEXT, migrate_to_the_next, next_release
 
-NEXT = "9999"
 BOTH = ("sqlite", "postgresql")
 
 
@@ -59,28 +60,6 @@ async def store(empty: str) -> AsyncIterator[Store]:
     opened = open_store(empty)
     yield opened
     await opened.close()
-
-
-@contextmanager
-def next_release() -> Iterator[None]:
-    """Inside the block `migrate` is that of a release to come."""
-    ours = migrations.config
-
-    def theirs() -> Config:
-        made = ours()
-        places = f"{migrations.HERE / 'versions'}:{Path(__file__).parent / 'next_release'}"
-        made.set_main_option("version_locations", places)
-        return made
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migrations, "config", theirs)
-        patch.setattr(migrations, "HEAD", NEXT)
-        yield
-
-
-async def migrate_to_the_next(url: str, **given: Any) -> None:
-    with next_release():
-        await asyncio.to_thread(migrations.upgrade, url, **given)
 
 
 def configured(connection: Connection) -> Config:
@@ -166,14 +145,28 @@ async def test_an_older_database_is_not_current(store):
 
 
 async def test_several_that_migrate_an_empty_database_at_once_all_succeed(empty):
-    await asyncio.gather(*(asyncio.to_thread(migrate, empty) for _ in range(3)))
+    await migrate_in_processes(empty)
     assert revision(empty) == HEAD
 
 
 async def test_several_that_migrate_the_previous_releases_database_at_once_all_succeed(url, engine):
     await previous_release.live(engine)
-    await asyncio.gather(*(asyncio.to_thread(migrate, url) for _ in range(3)))
+    await migrate_in_processes(url)
     await previous_release.live(engine)
+    assert revision(url) == HEAD
+
+
+async def migrate_in_processes(url: str) -> None:
+    """All are ready before the first one begins."""
+    program = f"from bot.store import migrations; print(flush=True); input(); migrations.upgrade({url!r})"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = (sys.executable, "-c", program)
+    started = [await asyncio.create_subprocess_exec(*command, **pipes) for _ in range(4)]
+    for process in started:
+        assert process.stdout is not None
+        await process.stdout.readline()
+    ended = await asyncio.gather(*(process.communicate(b"\n") for process in started))
+    assert [process.returncode for process in started] == [0] * 4, [errors for _, errors in ended]
 
 
 # On PostgreSQL a table that somebody reads cannot be altered, and everybody queues behind who waits for it

@@ -13,7 +13,7 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from bot.store.engine import (
@@ -29,10 +29,9 @@ from bot.store.schema import HEAD
 HERE: Final = Path(__file__).parent
 LOCK: Final = 0x756E6C61
 """"unla": whoever migrates PostgreSQL waits for others who do."""
-TABLES: Final = ("requests", "audit")
-"""In the order in which our own transactions take them: taken otherwise, two would wait for each other."""
-STEP_ASIDE_AFTER: Final = timedelta(seconds=1)
-"""Everybody else waits behind a migration that waits, and Slack waits for three seconds only."""
+STEP_ASIDE_AFTER: Final = timedelta(milliseconds=500)
+"""Everybody else waits behind a migration that waits for a table, and Slack waits for three seconds only.
+Shorter than PostgreSQL's own deadlock_timeout (1 s), so that the migration gives way, never a move."""
 TRIES: Final = 60
 PAUSE: Final = timedelta(seconds=1)
 """Between two tries."""
@@ -84,13 +83,12 @@ def _is_in_the_way(error: OperationalError) -> bool:
 
 
 def _upgrade(connection: Connection) -> None:
-    on_postgresql = connection.dialect.name == "postgresql"
-    if on_postgresql:
+    if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        wait = STEP_ASIDE_AFTER // timedelta(milliseconds=1)
+        connection.execute(text(f"SET LOCAL lock_timeout = {wait}"))
     if _has_run(connection):
         return
-    if on_postgresql:
-        _take_tables(connection)
     made = config()
     made.attributes["connection"] = connection
     command.upgrade(made, "head")
@@ -100,11 +98,3 @@ def _has_run(connection: Connection) -> bool:
     """Whether this release has nothing to add; a later one may have gone further."""
     found = MigrationContext.configure(connection).get_current_revision()
     return found is not None and found >= HEAD
-
-
-def _take_tables(connection: Connection) -> None:
-    there = set(inspect(connection).get_table_names())
-    connection.execute(text(f"SET LOCAL lock_timeout = '{STEP_ASIDE_AFTER.total_seconds():.0f}s'"))
-    for table in TABLES:
-        if table in there:
-            connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
