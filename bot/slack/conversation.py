@@ -41,17 +41,18 @@ class Conversation:
         self._views = views
         self._words = words
 
-    async def open(self, trigger: str, view: View) -> str | None:
-        """Open a window; None where Slack refused it (a trigger lives for three seconds)."""
+    async def open(self, pressed: Click | Command, view: View) -> str | None:
+        """Open a window; where Slack opens none (a trigger lives for three seconds), say so. None then."""
         try:
-            return await self._views.open(trigger, view)
+            return await self._views.open(pressed.trigger, view)
         except SlackError as error:
             log.warning("window_not_opened", code=error.code)
-            return None
+        await self._say(pressed, self._words.no_window)
+        return None
 
     async def review(self, click: Click) -> None:
         """Approve was pressed: the review, or the way to it."""
-        if view_id := await self._loading(click.trigger):
+        if view_id := await self._loading(click):
             await self._tell(view_id, self._review(view_id, click.request, click.actor, click.team))
 
     async def resume(self, ticket: Ticket, account: Account) -> None:
@@ -73,13 +74,13 @@ class Conversation:
 
     async def offer_sign_in(self, typed: Command) -> None:
         """`/reset-passcode sign-in`: a private link."""
-        if view_id := await self._loading(typed.trigger):
+        if view_id := await self._loading(typed):
             then = Continuation(view_id=view_id)
             await self._tell(view_id, self._sign_in(typed.actor, typed.team, then))
 
     async def ask_denial(self, click: Click) -> None:
         """Deny was pressed: ask for the reason, of who may decide."""
-        if view_id := await self._loading(click.trigger):
+        if view_id := await self._loading(click):
             await self._tell(view_id, self._denial(click))
 
     async def withdraw(self, click: Click) -> None:
@@ -93,11 +94,11 @@ class Conversation:
     async def _open_if_told(self, click: Click, work: Awaitable[View | None]) -> None:
         view = await self._outcome(work)
         if view is not None:
-            await self.open(click.trigger, view)
+            await self.open(click, view)
 
     async def show_passcode(self, click: Click) -> None:
         """Show passcode was pressed."""
-        if view_id := await self._loading(click.trigger):
+        if view_id := await self._loading(click):
             await self._tell(view_id, self._passcode(click))
 
     async def approve(self, form: Submission, device: DeviceId, *, knowingly: bool = False) -> None:
@@ -153,8 +154,8 @@ class Conversation:
 
     # Windows
 
-    async def _loading(self, trigger: str) -> str | None:
-        return await self.open(trigger, modals.loading(self._words))
+    async def _loading(self, pressed: Click | Command) -> str | None:
+        return await self.open(pressed, modals.loading(self._words))
 
     async def _tell(self, view_id: str, work: Awaitable[View]) -> None:
         """Show what came of `work`."""
@@ -184,3 +185,11 @@ class Conversation:
             await self._views.update(view_id, view)
         except SlackError as error:
             log.info("window_not_updated", code=error.code)
+
+    async def _say(self, pressed: Click | Command, sentence: str) -> None:
+        if pressed.aside is None:
+            return
+        try:
+            await self._views.say(pressed.aside, sentence)
+        except SlackError as error:
+            log.warning("nothing_said", code=error.code)

@@ -63,7 +63,7 @@ class Listeners:
     ) -> None:
         await ack()
         form = modals.ask_form(self._words, target=target, reason=reason, notice=notice)
-        self._afterwork.start(self._conversation.open(typed.trigger, form), name="ask_form")
+        self._afterwork.start(self._conversation.open(typed, form), name="ask_form")
 
     async def _ask(self, ack: AsyncAck, typed: Command) -> None:
         """File at once. What cannot be used comes back in the form, so that nothing typed is lost."""

@@ -7,6 +7,7 @@ from typing import Final, Self
 
 from bot.domain.identifiers import ChannelId, RequestId, TeamId, UserId
 from bot.domain.people import Actor
+from bot.domain.secret import Secret
 
 _REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}")
 _QUOTED: Final = re.compile(r'\s*([a-z]+:)?["“]([^"”]*)["”]\s*(.*)', re.IGNORECASE | re.DOTALL)
@@ -52,6 +53,8 @@ class Command:
     team: TeamId
     trigger: str
     text: str
+    aside: Secret | None = None
+    """Where a sentence for this person alone can be posted."""
 
     @classmethod
     def parse(cls, body: Mapping[str, object]) -> Self:
@@ -61,7 +64,8 @@ class Command:
             raise Malformed
         team = TeamId(text_at(body, "team_id"))
         actor = Actor(user=UserId(user), team=team or None)
-        return cls(actor=actor, team=team, trigger=trigger, text=text_at(body, "text").strip())
+        text = text_at(body, "text").strip()
+        return cls(actor=actor, team=team, trigger=trigger, text=text, aside=_aside(body))
 
     def split(self) -> tuple[str, str]:
         """The target and the reason: `serial:X a reason`, or with quotes `name:"Ken's iPhone" a reason`."""
@@ -81,6 +85,8 @@ class Click:
     trigger: str
     request: RequestId
     channel: ChannelId | None
+    aside: Secret | None = None
+    """As with a command."""
 
     @classmethod
     def parse(cls, body: Mapping[str, object]) -> Self:
@@ -95,6 +101,7 @@ class Click:
             trigger=trigger,
             request=request_id(text_at(body, "actions", 0, "value")),
             channel=ChannelId(channel) if channel else None,
+            aside=_aside(body),
         )
 
 
@@ -138,6 +145,11 @@ def _label(link: re.Match[str]) -> str:
     sign, value, label = link.groups()
     said = str(label or value.removeprefix("mailto:"))
     return said if said.startswith(("@", "#")) else sign.replace("!", "@") + said
+
+
+def _aside(body: Mapping[str, object]) -> Secret | None:
+    address = text_at(body, "response_url")
+    return Secret(address) if address else None
 
 
 def _actor(body: Mapping[str, object]) -> Actor:

@@ -1,4 +1,4 @@
-"""Opens and updates windows."""
+"""Opens and updates windows; where none opens, a sentence has to do."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,6 +8,8 @@ from typing import Final
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import CannotShow, SlackAway
+from bot.domain.secret import Secret
+from bot.slack import aside
 from bot.slack.calling import answer
 from bot.slack.message import View
 
@@ -19,7 +21,7 @@ UPDATE_WITHIN: Final = timedelta(seconds=10)
 
 
 PAUSES: Final = (timedelta(0), timedelta(seconds=1), timedelta(seconds=3))
-"""Before each try of an update. To show a view twice does no harm; a window left loading does."""
+"""Before each try. To show a view or a sentence twice does no harm; a window left loading does."""
 LONGEST_PAUSE: Final = timedelta(seconds=30)
 
 
@@ -48,10 +50,22 @@ class Views:
 
     async def update(self, view_id: str, view: View) -> None:
         """Show another view in an open window; `not_found` where it was closed."""
+        await self._patiently(
+            lambda: answer(self._client.views_update(view_id=view_id, view=view), within=UPDATE_WITHIN)
+        )
+
+    async def say(self, address: Secret, text: str) -> None:
+        """Say a sentence to who pressed, at the address that came with the press."""
+        session = self._client.session
+        if session is None:
+            raise CannotShow("no_session")
+        await self._patiently(lambda: aside.say(session, address, text, within=UPDATE_WITHIN))
+
+    async def _patiently(self, call: Callable[[], Awaitable[object]]) -> None:
         for pause in PAUSES:
             await self._sleep(pause.total_seconds())
             try:
-                await answer(self._client.views_update(view_id=view_id, view=view), within=UPDATE_WITHIN)
+                await call()
             except SlackAway as away:
                 last = away
                 await self._sleep(min(away.retry_after or timedelta(0), LONGEST_PAUSE).total_seconds())

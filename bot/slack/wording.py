@@ -139,6 +139,10 @@ class Wording(Labels):
         "• /reset-passcode sign-in and sign-out are for approvers: their Microsoft account carries the "
         "reset out"
     )
+    no_window: str = (
+        "Slack opened no window in time. Please try again; the card and your messages from this app say "
+        "where a request stands."
+    )
     apology: str = (
         "Something broke on our side. Look at the request to see where it stands before you try again. If "
         "it happens twice, give your Slack admin this code: {incident}"

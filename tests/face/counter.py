@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bot.domain.errors import SlackError
+from bot.domain.secret import Secret
 from bot.slack.afterwork import Afterwork
 from bot.slack.app import bolt_app
 from bot.slack.conversation import Conversation
@@ -27,8 +28,12 @@ class FakeViews:
 
     opened: list[tuple[str, View]] = field(default_factory=list)
     updated: list[View] = field(default_factory=list)
+    said: list[tuple[str, str]] = field(default_factory=list)
+    """Where, and what, beside the windows."""
     trouble: SlackError | None = None
     slow: asyncio.Event | None = None
+    deaf: SlackError | None = None
+    """Slack takes no sentence beside the windows."""
 
     async def open(self, trigger_id: str, view: View) -> str:
         await self._answer()
@@ -38,6 +43,12 @@ class FakeViews:
     async def update(self, _view_id: str, view: View) -> None:
         await self._answer()
         self.updated.append(view)
+
+    async def say(self, address: Secret, text: str) -> None:
+        await asyncio.sleep(0)
+        if self.deaf is not None:
+            raise self.deaf
+        self.said.append((address.reveal(), text))
 
     async def _answer(self) -> None:
         await asyncio.sleep(0)

@@ -21,6 +21,7 @@ from tests.face.post import COMMAND, command, interaction
 from tests.fakes.people import KEN, MEI
 
 NOTHING = b""
+ASIDE = "https://hooks.slack.com/actions/T0/1/secret"
 
 
 @pytest.fixture
@@ -39,6 +40,7 @@ def press(action: str, value: str, *, user: str = KEN.id, team: str = "T0CONTOSO
             "team": {"id": "T0CONTOSO"},
             "user": {"id": user, "team_id": team},
             "trigger_id": "9.9.nine",
+            "response_url": ASIDE,
             "channel": {"id": "C0ONCALL"},
             "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value}],
         }
@@ -306,6 +308,31 @@ async def test_a_window_that_slack_refuses_loses_nothing(counter, trouble):
         assert (await counter.mailbox.post(press(action, request_id))).status_code == 200
         await counter.settle()
     assert counter.staffed.row(request_id).status is Status.PENDING
+    assert counter.views.said == [(ASIDE, ENGLISH.no_window)] * 3
+
+
+@pytest.mark.parametrize("text", ["", "sign-in", "ada@contoso.com"])
+async def test_a_command_whose_window_slack_refuses_is_answered_all_the_same(counter, text):
+    counter.views.trouble = CannotShow("expired_trigger_id")
+    await counter.mailbox.post(command(text=text, response_url=ASIDE))
+    await counter.settle()
+    assert counter.views.said == [(ASIDE, ENGLISH.no_window)]
+
+
+async def test_a_window_that_opens_leaves_nothing_to_say_beside_it(counter):
+    await counter.mailbox.post(command(text="", response_url=ASIDE))
+    await counter.settle()
+    assert counter.views.said == []
+
+
+async def test_where_slack_takes_no_sentence_either_it_is_in_the_log(counter):
+    counter.views.trouble = counter.views.deaf = CannotShow("used_url")
+    with capture_logs() as logs:
+        await counter.mailbox.post(command(text="", response_url=ASIDE))
+        await counter.mailbox.post(command(text=""))
+        await counter.settle()
+    assert [line["event"] for line in logs] == ["window_not_opened", "window_not_opened", "nothing_said"]
+    assert ASIDE not in words(logs)
 
 
 async def test_a_decision_is_made_although_the_window_was_closed(counter):

@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from traceback import format_exception
 
 import pytest
 from aiohttp import web
 from bot.domain.errors import CannotShow, SlackAway, SlackError
 from bot.domain.identifiers import ChannelId, RequestId
+from bot.domain.secret import Secret
 from bot.ports import MessageRef, Shown
+from bot.sandbox.app import Sandbox
 from bot.sandbox.clock import HandClock
+from bot.sandbox.faults import Rule
 from bot.sandbox.slack.local_slack import Slack
 from bot.slack import modals
 from bot.slack.board import SlackBoard
@@ -29,6 +33,10 @@ def board(client: AsyncWebClient) -> SlackBoard:
 
 def _stubbed(stub: SlackStub) -> SlackBoard:
     return SlackBoard(stub.client, channel=CHANNEL, words=ENGLISH, within=SHORT)
+
+
+async def no_time(_seconds: float) -> None:
+    """A pause that is over at once."""
 
 
 def _calls(slack: Slack, method: str) -> int:
@@ -336,6 +344,30 @@ async def test_two_rows_of_the_same_look_are_one_message(board: SlackBoard, slac
     await board.card(replace(pending(), version=9, next_at=NOW), shown)
 
     assert _calls(slack, "chat.update") == 0
+
+
+# Beside the windows
+
+
+async def test_a_sentence_is_said_to_who_pressed_alone_and_again_after_a_bad_moment(
+    client: AsyncWebClient, slack: Slack, sandbox: Sandbox
+) -> None:
+    address = Secret(slack.platform.response_url(KEN, CHANNEL))
+    sandbox.faults.add(Rule(to="slack", kind="5xx", match="response_url"))
+    sandbox.faults.add(Rule(to="slack", kind="reset before", match="response_url"))
+
+    await Views(client, sleep=no_time).say(address, "Please try again.")
+
+    assert [message.text for message in slack.ephemerals(KEN)] == ["Please try again."]
+
+
+async def test_no_error_carries_the_address_of_a_sentence(client: AsyncWebClient, slack: Slack) -> None:
+    lost = f"{slack.platform.base_url()}/slack/response/secret-but-gone"
+
+    for address in (lost, "http://127.0.0.1:9/secret", "no address, but secret", ""):
+        with pytest.raises(SlackError) as told:
+            await Views(client, sleep=no_time).say(Secret(address), "Please try again.")
+        assert "secret" not in "".join(format_exception(told.value))
 
 
 async def test_a_window_is_not_left_loading_by_a_bad_moment_of_slack(

@@ -135,3 +135,20 @@ async def _used_scopes(folder: Path, **settings: str) -> set[str]:
         await there.slack.submit(KEN)
         await there.until(lambda: "sent" in there.receipt())
         return there.slack.scopes_used
+
+
+async def test_a_window_that_slack_opens_too_late_is_said_to_who_pressed_and_the_next_press_works(both):
+    there: Installed = both
+    request_id = await there.pending()
+    for action in ("approve", "deny"):
+        there.slack.fail_next("views.open", "expired_trigger_id")
+        before = len(there.slack.ephemerals(KEN))
+        assert (await there.slack.click(KEN, action, channel=ON_CALL)).delivered
+        await there.until(lambda before=before: len(there.slack.ephemerals(KEN)) > before)
+        assert "opened no window in time" in there.slack.ephemerals(KEN)[-1].text
+    there.slack.fail_next("views.open", "expired_trigger_id")
+    await there.ask("/reset-passcode")
+    await there.until(lambda: there.slack.ephemerals(MEI))
+    assert len(there.slack.messages(ON_CALL)) == 1
+    assert (await there.row(request_id)).status is Status.PENDING
+    assert await there.pressed(KEN, "deny") == "Deny the request"
