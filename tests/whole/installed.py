@@ -1,6 +1,7 @@
 """An installed bot in this process, beside a served sandbox, over loopback; and the hands of its people."""
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -152,6 +153,14 @@ class Installed:
         async with engine.connect() as connection:
             rows = (await connection.execute(select(audit).order_by(audit.c.id))).mappings().all()
         return [(row["actor"], row["event"], row["facts"]) for row in rows]
+
+    async def life(self, request_id: RequestId) -> list[tuple[str, dict[str, str]]]:
+        """What the record says of one request, oldest first: events and facts."""
+        engine = self.bot.desk.requests._engine  # type: ignore[attr-defined]
+        about = select(audit).where(audit.c.request_id == request_id).order_by(audit.c.id)
+        async with engine.connect() as connection:
+            rows = (await connection.execute(about)).mappings().all()
+        return [(row["event"], json.loads(row["facts"])) for row in rows]
 
     async def tries_refused(self) -> list[tuple[str | None, str]]:
         return [(who, facts) for who, what, facts in await self.record() if what == Event.TRY_REFUSED]

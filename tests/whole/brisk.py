@@ -1,0 +1,59 @@
+"""Shorter pauses for a bot in this process, so that a bad moment is over soon."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+from bot import wiring
+from bot.domain.request import Timing
+from bot.entra import wire
+from bot.graph import devices, http
+from bot.resets import carry_out, check, show
+from bot.slack import conversation, views
+
+SOON = timedelta(milliseconds=80)
+
+
+class BriskTiming(Timing):
+    """The same life; the device is asked again soon, and not looked for in vain for long."""
+
+    def __init__(self, **given: timedelta) -> None:
+        super().__init__(**(given | {"settle": timedelta(seconds=1.5)}))
+
+    def poll_after(self, waited: timedelta) -> timedelta:
+        """Soon."""
+        return min(SOON, super().poll_after(waited))
+
+
+@contextmanager
+def briskly() -> Iterator[None]:
+    """For bots that are built, and work, inside the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name, value in _PAUSES:
+            patch.setattr(owner, name, value)
+        yield
+
+
+@contextmanager
+def waiting_at_most(seconds: float) -> Iterator[None]:
+    """For bots that are built inside the block: no vendor is waited for longer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wiring, "SLACK_TIMEOUT", aiohttp.ClientTimeout(total=seconds))
+        patch.setattr(http, "TIMEOUT", httpx.Timeout(seconds))
+        patch.setattr(wire, "TIMEOUT", httpx.Timeout(seconds))
+        yield
+
+
+_PAUSES: tuple[tuple[Any, str, Any], ...] = (
+    (wiring, "Timing", BriskTiming),
+    (check, "PAUSE", SOON),
+    (carry_out, "PAUSE", SOON),
+    (show, "LONGEST_PAUSE", SOON),
+    (devices, "FIRST_PAUSE", SOON),
+    (views, "PAUSES", (timedelta(0), SOON, SOON)),
+    (conversation, "DRAWN_AFTER", SOON),
+)
