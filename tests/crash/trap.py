@@ -29,6 +29,10 @@ from bot.store.sign_ins import SqlSignIns
 from bot.store.tickets import SqlTickets
 from slack_sdk.web.async_client import AsyncWebClient
 
+A_BREATH = 0.1
+"""Seconds before a death before something: whatever does not wait for it gets out first, such as an
+acknowledgement that should."""
+
 Naming = Callable[..., str]
 Method = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -53,6 +57,8 @@ class Trap:
     async def around(self, what: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Do `work` between its two points."""
         await self._linger()
+        if self.die_at == f"before {what}":
+            await asyncio.sleep(A_BREATH)
         self.reached(f"before {what}")
         try:
             answer = await work()
