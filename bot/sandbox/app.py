@@ -31,6 +31,7 @@ from bot.sandbox.reachability import Reachability
 from bot.sandbox.same_origin import SameOrigin
 from bot.sandbox.slack import Slack
 from bot.sandbox.slack.local_slack import SCOPES
+from bot.sandbox.slack.socket_routes import SocketRoutes
 from bot.sandbox.snapshot import Json, calls_snapshot, slack_snapshot
 
 PAGE: Final = Path(__file__).with_name("page")
@@ -174,6 +175,7 @@ class Sandbox:
             Mount("/page", StaticFiles(directory=PAGE)),
             *self._people.routes(),
             *FaultRoutes(self.faults).routes(),
+            *SocketRoutes(self.slack.sockets).routes(),
             *Arrivals(self.slack, self.intune).routes(),
             *self.slack.routes(),
             *self.entra.routes(),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bot.store import migrate
 from tests.crash.bots import ROOT, a_nest
-from tests.crash.cases import cases
+from tests.crash.cases import Case, cases, cases_over_sockets
 from tests.crash.season import Season, a_season
 from tests.crash.verdict import Verdict
 from tests.postgres.cluster import running
@@ -77,16 +77,24 @@ async def _one(chosen: argparse.Namespace) -> list[int]:
     started, kills, verdict = time.monotonic(), 0, Verdict()
     with _database(chosen.database) as database_url:
         async with a_nest() as nest:
-            wanted = [case for case in cases() if not chosen.only or chosen.only in case.name]
-            async with a_season(nest, database_url, f"{chosen.seed}:points") as season:
-                await season.at_points(wanted, _say)
-                kills += await _ended(season, verdict, started)
+            for socket_mode, found in ((False, cases()), (True, cases_over_sockets())):
+                name = f"{chosen.seed}:points:{socket_mode}"
+                async with a_season(nest, database_url, name, socket_mode=socket_mode) as season:
+                    await season.at_points(_wanted(found, chosen), _say)
+                    kills += await _ended(season, verdict, started)
             rounds = 0 if chosen.points_only else -(-chosen.kills // A_SEASON)
             for number in range(rounds):
-                async with a_season(nest, database_url, f"{chosen.seed}:{number}") as season:
+                over = number % 3 == 2
+                async with a_season(
+                    nest, database_url, f"{chosen.seed}:{number}", socket_mode=over
+                ) as season:
                     await season.at_random(min(A_SEASON, chosen.kills - number * A_SEASON))
                     kills += await _ended(season, verdict, started)
     return [kills, len(verdict.lost), len(verdict.doubled), len(verdict.stuck)]
+
+
+def _wanted(found: Sequence[Case], chosen: argparse.Namespace) -> list[Case]:
+    return [case for case in found if not chosen.only or chosen.only in case.name]
 
 
 async def _ended(season: Season, verdict: Verdict, started: float) -> int:
@@ -94,7 +102,8 @@ async def _ended(season: Season, verdict: Verdict, started: float) -> int:
     for sentence in season.verdict.sentences:
         _say(sentence)
     seen = ", ".join(f"{count} {what}" for what, count in sorted(season.verdict.seen.items()))
-    _say(f"{season.kills} kills after {time.monotonic() - started:.0f} s: {seen}")
+    over = "sockets" if season.socket_mode else "HTTP"
+    _say(f"{season.kills} kills over {over} after {time.monotonic() - started:.0f} s: {seen}")
     verdict.add(season.verdict)
     return season.kills
 

@@ -160,13 +160,13 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(nest: Nest, folder: Path, database_url: str) -> AsyncIterator[House]:
+async def a_house(nest: Nest, folder: Path, database_url: str, *, socket_mode: bool) -> AsyncIterator[House]:
     """A sandbox in its own process, with a bot that is not started yet."""
     bot_port, port = free_port(), free_port()
     base = f"http://{HOST}:{port}"
     sandbox = await _sandbox(port, bot_port, folder)
     try:
-        environment = settings(Sandbox(base_url=base), bot_port, folder, socket_mode=False)
+        environment = settings(Sandbox(base_url=base), bot_port, folder, socket_mode=socket_mode)
         kept = {"PYTHONUNBUFFERED": "1", "PATH": os.environ.get("PATH", ""), "LOG_LEVEL": "info"}
         house = House(nest, base, environment | kept | {"DATABASE_URL": database_url}, folder)
         try:

@@ -11,6 +11,8 @@ IPHONE = "5a000000-0000-4000-8000-0000000000a1"
 PIXEL = "5a000000-0000-4000-8000-0000000000b2"
 ADA, TOMAS, WINDOWS = "ada@contoso.com", "serial:59040DLJH001", "serial:7XK2P34"
 
+SIDES = ("before", "after")
+
 Story = Callable[[Town], Awaitable[None]]
 
 
@@ -144,6 +146,12 @@ async def reveal(town: Town) -> None:
     await town.reveal(MEI, request)
 
 
+async def replaced(town: Town) -> None:
+    """Slack sends a socket away while people are busy."""
+    await town.sockets("refresh_requested", most=1)
+    await reset(town)
+
+
 COMMITS: Sequence[tuple[str, Story]] = (
     ("add", reset),
     ("add", ask_by_form),
@@ -176,6 +184,29 @@ COMMITS: Sequence[tuple[str, Story]] = (
     ("sign-in put", sign_in),
     ("sign-in delete", sign_in),
 )
+BUSY = (
+    "add",
+    "move received to pending",
+    "move pending to approved",
+    "move approved to attempting",
+    "move attempting to sent",
+    "move sent to done",
+    "claim drive",
+    "claim show",
+    "release drive",
+    "release show",
+    "save_shown",
+    "slack chat.postMessage card",
+    "slack chat.postMessage receipt",
+    "slack chat.update card",
+    "slack chat.update receipt",
+    "slack views.open",
+    "slack views.update",
+    "graph actions",
+    "graph reset",
+    "graph reset",
+)
+"""What goes on all the time under load: a random death is often near one of these."""
 CALLS: Sequence[tuple[str, Story]] = (
     ("slack auth.test", reset),
     ("slack users.info", reset),
@@ -193,6 +224,23 @@ CALLS: Sequence[tuple[str, Story]] = (
     ("graph reset", reset),
     ("graph passcode", reveal),
 )
+LAST_SHOWN: Sequence[tuple[str, Story, Sequence[str]]] = (
+    # Nothing comes after these that would show the row by the way.
+    ("slack chat.update card", deny, ()),
+    ("slack chat.update receipt", deny, ("--nth", "2")),
+    ("slack chat.update receipt", withdraw, ("--nth", "2")),
+    ("save_shown", deny, ("--nth", "7")),
+)
+OVER_SOCKETS: Sequence[tuple[str, Story, Sequence[str]]] = (
+    ("add", reset, ()),
+    ("add", ask_by_form, ()),
+    ("move pending to approved", reset, ()),
+    ("move pending to denied", deny, ()),
+    ("slack views.open", reset, ()),
+    ("slack apps.connections.open", reset, ()),
+    ("slack apps.connections.open", replaced, ("--nth", "3")),
+)
+"""Where an acknowledgement, or a new socket, travels another way than over HTTP."""
 BY_THE_CLOCK: Sequence[tuple[str, Story, Sequence[str]]] = (
     ("move pending to expired", expire, ("--lifetime", "1.5")),
     ("move pending to pending", expire, ("--remind", "0.4", "--lifetime", "1.5")),
@@ -206,21 +254,29 @@ AFTER_A_LOST_ATTEMPT: Sequence[tuple[str, str]] = (
 )
 
 
+def cases_over_sockets() -> list[Case]:
+    """What differs in Socket Mode."""
+    return _with_arguments(OVER_SOCKETS)
+
+
+def _with_arguments(points: Sequence[tuple[str, Story, Sequence[str]]]) -> list[Case]:
+    return [Case([f"{side} {what}"], [story], args) for (what, story, args), side in product(points, SIDES)]
+
+
 def cases() -> list[Case]:
     """Every named point, in the order of a request's life."""
-    sides = ("before", "after")
-    once = [Case([f"{side} {what}"], [story]) for (what, story), side in product((*COMMITS, *CALLS), sides)]
-    late = [Case([f"{side} {w}"], [story], args) for (w, story, args), side in product(BY_THE_CLOCK, sides)]
+    once = [Case([f"{side} {what}"], [story]) for (what, story), side in product((*COMMITS, *CALLS), SIDES)]
+    late = _with_arguments((*LAST_SHOWN, *BY_THE_CLOCK))
     twice = [
         Case([first, f"{side} {then}"], [lose, wait])
-        for (first, then), side in product(AFTER_A_LOST_ATTEMPT, sides)
+        for (first, then), side in product(AFTER_A_LOST_ATTEMPT, SIDES)
     ]
     again = [
         Case(["before graph reset", f"{side} move needs a human to approved"], [lose, try_again])
-        for side in sides
+        for side in SIDES
     ]
     found = [
         Case([f"after slack chat.postMessage {kind}", f"{side} slack conversations.history"], [reset, wait])
-        for kind, side in product(("card", "receipt"), sides)
+        for kind, side in product(("card", "receipt"), SIDES)
     ]
     return [*once, *late, *twice, *again, *found]

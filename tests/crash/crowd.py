@@ -20,6 +20,7 @@ TARGETS = (
     "nobody@contoso.com",
 )
 BEHAVIOURS = ("completes", "completes", "completes", "fails", "stays silent")
+REASONS = ("warning", "refresh_requested", "refresh_requested", "link_disabled")
 ENOUGH = 12
 """Requests that wait at once; more would only be more of the same."""
 
@@ -30,11 +31,14 @@ class Crowd:
 
     town: Town
     rng: random.Random
+    over_sockets: bool = False
     _hands: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def live(self) -> None:
         """Until cancelled."""
         lives = [self._forever(self._ask), self._forever(self._change_of_mind), self._forever(self._weather)]
+        if self.over_sockets:
+            lives.append(self._forever(self._slack_moves))
         leads = [self._forever(lambda who=who: self._decide(who)) for who in (KEN, AIKO)]
         await asyncio.gather(*lives, *leads, self._forever(self._duel))
 
@@ -73,6 +77,11 @@ class Crowd:
         await self.town.phone(self.rng.choice((IPHONE, PIXEL)), self.rng.choice(BEHAVIOURS))
         oid = self.rng.choice(list(ACCOUNTS.values()))
         await self.town.role(oid, may_reset=self.rng.random() < 0.85)
+
+    async def _slack_moves(self) -> None:
+        """Slack sends sockets away, with a warning, without one, or cuts them in the middle of everything."""
+        await asyncio.sleep(self.rng.uniform(0, 0.7))
+        await self.town.sockets(self.rng.choice(REASONS), most=self.rng.choice((1, 1, 2)))
 
     async def _decide(self, user: str) -> None:
         async with self._of(user):

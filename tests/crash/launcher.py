@@ -18,7 +18,7 @@ def launch(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
     lifetime, remind = (timedelta(seconds=at) if at else None for at in (chosen.lifetime, chosen.remind))
     hurry(lifetime=lifetime, remind_every=remind)
-    plant(Trap(chosen.die_at, chosen.nth, chosen.latency))
+    plant(Trap(chosen.die_at, chosen.nth, chosen.late, chosen.latency))
     return unlatch(["serve"])
 
 
@@ -26,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.crash.launcher")
     parser.add_argument("--die-at", metavar="POINT", help="such as: before move pending to approved")
     parser.add_argument("--nth", type=int, default=1, help="the how many-th time (default 1)")
+    parser.add_argument("--late", type=float, default=0, help="most seconds between the point and the death")
     parser.add_argument("--latency", type=float, default=0, help="most seconds added to each side of a call")
     parser.add_argument("--lifetime", type=float, help="seconds until a request expires")
     parser.add_argument("--remind", type=float, help="seconds between reminders")

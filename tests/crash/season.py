@@ -5,7 +5,7 @@ import random
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -14,7 +14,7 @@ import httpx
 from bot.domain.request import Status
 from bot.store import Store, open_store
 from tests.crash.bots import House, Nest, a_house
-from tests.crash.cases import Case, Story
+from tests.crash.cases import BUSY, Case, Story
 from tests.crash.crowd import Crowd
 from tests.crash.town import ACCOUNTS, AIKO, KEN, GaveUp, Town
 from tests.crash.verdict import Books, Row, Verdict, judge, read
@@ -22,6 +22,10 @@ from tests.crash.verdict import Books, Row, Verdict, judge, read
 REACHED_SECONDS = 25.0
 QUIET_SECONDS = 90.0
 LATENCY = "0.02"
+NEAR_A_POINT = 0.6
+"""How many of the random deaths are a moment after something that matters; the others are at any time."""
+A_MOMENT = "0.03"
+LONGEST_LIFE = 2.5
 KEPT = Path(gettempdir()) / "unlatch-crash-kept"
 """Where the logs, and on SQLite the rows, of a season that went wrong are left."""
 
@@ -36,6 +40,7 @@ class Season:
     town: Town
     store: Store
     rng: random.Random
+    socket_mode: bool
     kills: int = 0
     verdict: Verdict = field(default_factory=Verdict)
 
@@ -65,16 +70,31 @@ class Season:
 
     async def at_random(self, kills: int) -> None:
         """Die at any moment while the crowd is busy."""
-        crowd = asyncio.create_task(Crowd(self.town, _dice(self.rng.random())).live())
+        crowd = asyncio.create_task(Crowd(self.town, _dice(self.rng.random()), self.socket_mode).live())
         try:
             for _ in range(kills):
-                await self.house.start("--latency", LATENCY, wait=self.rng.random() < 0.85)
-                await asyncio.sleep(self.rng.choice((0.8, 0.8, 2.0)) * self.rng.random())
-                await self.house.kill()
+                if self.rng.random() < NEAR_A_POINT:
+                    await self._live_to_a_point()
+                else:
+                    await self._live_a_while()
                 self.kills += 1
         finally:
             crowd.cancel()
             await asyncio.gather(crowd, return_exceptions=True)
+
+    async def _live_a_while(self) -> None:
+        await self.house.start("--latency", LATENCY, wait=self.rng.random() < 0.85)
+        await asyncio.sleep(self.rng.choice((0.8, 0.8, 2.0)) * self.rng.random())
+        await self.house.kill()
+
+    async def _live_to_a_point(self) -> None:
+        point = f"{self.rng.choice(('before', 'after'))} {self.rng.choice(BUSY)}"
+        death = ("--die-at", point, "--nth", str(self.rng.randint(1, 3)), "--late", A_MOMENT)
+        bot = await self.house.start("--latency", LATENCY, *death)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_LIFE):
+                await bot.ended.wait()
+        await self.house.kill()
 
     async def settle(self) -> None:
         """Let the bot live, let people decide what waits, wait for quiet, and judge."""
@@ -129,15 +149,17 @@ async def _again_and_again(story: Story, town: Town) -> None:
 
 
 @asynccontextmanager
-async def a_season(nest: Nest, database_url: Callable[[Path], str], seed: str) -> AsyncIterator[Season]:
+async def a_season(
+    nest: Nest, database_url: Callable[[Path], str], seed: str, *, socket_mode: bool = False
+) -> AsyncIterator[Season]:
     """A new sandbox and an empty database."""
     with TemporaryDirectory(prefix="unlatch-crash-") as folder:
         url = database_url(Path(folder))
         store = open_store(url)
-        async with a_house(nest, Path(folder), url) as house:
+        async with a_house(nest, Path(folder), url, socket_mode=socket_mode) as house:
             town = Town(house.sandbox_url)
             try:
-                yield Season(house, town, store, _dice(seed))
+                yield Season(house, town, store, _dice(seed), socket_mode)
             finally:
                 await town.close()
                 await store.close()

@@ -205,6 +205,11 @@ class Town:
         rule = {"to": vendor, "kind": kind, "match": match, **more}
         (await self._http.post(f"{self.url}/sandbox/faults", json=rule)).raise_for_status()
 
+    async def sockets(self, reason: str, *, most: int | None = None) -> None:
+        """Slack sends the app's sockets away."""
+        order = {"reason": reason} | ({"most": most} if most else {})
+        (await self._http.post(f"{self.url}/sandbox/sockets", json=order)).raise_for_status()
+
 
 def direct(user: str) -> str:
     """The conversation of a person with the bot."""

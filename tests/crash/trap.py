@@ -12,6 +12,7 @@ import asyncio
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Trap:
 
     die_at: str | None = None
     nth: int = 1
+    late: float = 0
+    """It dies up to so many seconds after the point."""
     latency: float = 0
     """Every call takes up to this many seconds more on each side, so that random kills land inside."""
 
@@ -51,7 +54,14 @@ class Trap:
         if point != self.die_at:
             return
         self.nth -= 1
-        if self.nth <= 0:
+        if self.nth == 0:
+            self._die()
+
+    def _die(self) -> None:
+        if self.late:
+            wait = random.random() * self.late  # noqa: S311  a delay, no secret
+            threading.Timer(wait, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        else:
             os.kill(os.getpid(), signal.SIGKILL)
 
     async def around(self, what: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

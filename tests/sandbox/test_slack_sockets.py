@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import httpx
 import pytest
 from bot.sandbox.app import Sandbox, serve
 from bot.sandbox.cast import APP_TOKEN, BOT_TOKEN
@@ -226,3 +227,21 @@ async def bolt(sandbox: Sandbox) -> AsyncIterator[AsyncSocketModeHandler]:
         yield handler
     finally:
         await handler.close_async()
+
+
+async def test_over_http_slack_can_be_told_to_send_one_socket_away(sandbox: Sandbox):
+    async with sockets(sandbox, 2) as (oldest, other), httpx.AsyncClient(base_url=sandbox.base_url) as http:
+        for socket in (oldest, other):
+            assert (await socket.next())["type"] == "hello"
+        answer = await http.post("/sandbox/sockets", json={"reason": "refresh_requested", "most": 1})
+        assert (answer.status_code, answer.json()) == (200, {"open": 2})
+        assert (await oldest.next())["reason"] == "refresh_requested"
+        assert sandbox.slack.sockets.willing == 1
+
+
+@pytest.mark.parametrize("order", [{}, {"reason": "boredom"}, {"reason": "warning", "most": 0}, ["warning"]])
+async def test_an_order_about_sockets_that_makes_no_sense_is_refused(sandbox: Sandbox, order: Any):
+    async with httpx.AsyncClient(base_url=sandbox.base_url) as http:
+        answer = await http.post("/sandbox/sockets", json=order)
+    assert answer.status_code == 400
+    assert answer.json()["error"]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -78,18 +79,20 @@ class Sockets:
             raise LookupError("nothing was delivered yet")
         return await self._send(self._last)
 
-    async def disconnect(self, reason: DisconnectReason) -> None:
-        """Tell every open socket to go away, as Slack does before it closes one.
+    async def disconnect(self, reason: DisconnectReason, *, most: int | None = None) -> None:
+        """Tell open sockets, the `most` oldest or all, to go away, as Slack does before it closes one.
 
-        After `warning` a socket still gets envelopes; after the others it gets none.
+        After `warning` a socket still gets envelopes; after the others it gets none. `link_disabled` closes
+        at once, in the middle of whatever is on its way.
         """
-        for connection in list(self._open):
+        for connection in self._open[:most]:
             connection.retiring = reason != "warning"
-            await connection.socket.send_json(
-                {"type": "disconnect", "reason": reason, "debug_info": {"host": "sandbox"}}
-            )
-            if reason == "link_disabled":
-                await connection.socket.close()
+            with suppress(WebSocketDisconnect, RuntimeError):  # it is going already
+                await connection.socket.send_json(
+                    {"type": "disconnect", "reason": reason, "debug_info": {"host": "sandbox"}}
+                )
+                if reason == "link_disabled":
+                    await connection.socket.close()
 
     async def close(self) -> None:
         """Close every socket."""
