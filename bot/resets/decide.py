@@ -29,8 +29,9 @@ async def approve(
             earlier = await as_user(desk, by.user, lambda token: desk.devices.actions(device, token))
             if found_at := _arrived(desk, seen.request, device, earlier):
                 return await _arrived_after_all(desk, request_id, by, found_at)
-            if not knowingly:
-                _check_recent(desk, earlier)
+            if not knowingly and (recent := _recent(desk, earlier)):
+                await _check_still_open(desk, request_id, by)
+                raise RecentlyReset(recent)
             approval = _approval(desk, seen, choice, by, earlier)
             return await desk.move(
                 request_id,
@@ -96,12 +97,17 @@ def _arrived(
     return min((start for start in starts if request.is_ours(start, timing=desk.timing)), default=None)
 
 
-def _check_recent(desk: Desk, earlier: Sequence[ActionSeen]) -> None:
-    """A second reset makes worthless what the first one gave, so it has to be meant."""
+def _recent(desk: Desk, earlier: Sequence[ActionSeen]) -> datetime | None:
+    """When it was last reset, if lately: a second reset makes worthless what the first one gave."""
     since = desk.clock.now() - desk.timing.recently
-    recent = [seen.started_at for seen in earlier if not seen.came_to_nothing and seen.started_at >= since]
-    if recent:
-        raise RecentlyReset(max(recent))
+    starts = [seen.started_at for seen in earlier if not seen.came_to_nothing]
+    return max((start for start in starts if start >= since), default=None)
+
+
+async def _check_still_open(desk: Desk, request_id: RequestId, by: Actor) -> None:
+    """The recent reset may be this very request's, approved by somebody else meanwhile."""
+    request = await desk.requests.get(request_id)
+    request.check_approvable(by=by.user, now=desk.clock.now())
 
 
 async def _arrived_after_all(

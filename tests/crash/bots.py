@@ -168,6 +168,7 @@ async def a_house(nest: Nest, folder: Path, database_url: str, *, socket_mode: b
     try:
         environment = settings(Sandbox(base_url=base), bot_port, folder, socket_mode=socket_mode)
         kept = {"PYTHONUNBUFFERED": "1", "PATH": os.environ.get("PATH", ""), "LOG_LEVEL": "info"}
+        kept |= {"ASKS_PER_HOUR": "100000"}
         house = House(nest, base, environment | kept | {"DATABASE_URL": database_url}, folder)
         try:
             yield house

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from bot.slack import ids
-from tests.crash.town import AIKO, GUS, KEN, KEN_ACCOUNT, MEI, ON_CALL, Json, Town, direct, offered
+from tests.crash.town import AIKO, GUS, KEN, KEN_ACCOUNT, MEI, ON_CALL, Json, Town, about, direct, offered
 
 IPHONE = "5a000000-0000-4000-8000-0000000000a1"
 PIXEL = "5a000000-0000-4000-8000-0000000000b2"
@@ -31,7 +31,12 @@ class Case:
 
 
 async def asked(town: Town, target: str = TOMAS) -> str:
-    """A new request that waits for an approver."""
+    """A request that waits for an approver: one that does already, or else a new one."""
+    state = await town.see()
+    for unclear in about(state, ON_CALL, ids.CLOSE, target):
+        await town.give_up(KEN, unclear)
+    if waiting := about(state, ON_CALL, ids.DENY, target):
+        return waiting[0]
     before = set(offered(await town.see(), ON_CALL, ids.APPROVE))
     await town.ask(MEI, f"{target} locked out in the field")
     new: set[str] = await town.until(lambda state: set(offered(state, ON_CALL, ids.APPROVE)) - before)
@@ -52,6 +57,12 @@ async def try_again(town: Town) -> None:
     """An attempt that never arrived is tried again by somebody else."""
     lost = await town.until(_needs_a_human)
     await _through(town, AIKO, lost[-1])
+
+
+async def give_up(town: Town) -> None:
+    """An attempt that never arrived is closed."""
+    lost = await town.until(_needs_a_human)
+    await town.give_up(AIKO, lost[-1])
 
 
 async def wait(town: Town) -> None:
@@ -92,6 +103,14 @@ async def refuse(town: Town) -> None:
     """A guest asks."""
     await town.ask(GUS, f"{ADA} let me in")
     await town.until(lambda state: state["messages"][direct(GUS)])
+
+
+async def ask_twice(town: Town) -> None:
+    """Mei asks again for what waits already."""
+    await asked(town)
+    before = len((await town.see())["messages"][direct(MEI)])
+    await town.ask(MEI, f"{TOMAS} still locked out")
+    await town.until(lambda state: len(state["messages"][direct(MEI)]) > before)
 
 
 async def hopeless(town: Town) -> None:
@@ -166,6 +185,7 @@ COMMITS: Sequence[tuple[str, Story]] = (
     ("move attempting to pending", forbidden),
     ("move attempting to approved", throttled),
     ("move pending to denied", deny),
+    ("move received to refused", ask_twice),
     ("move pending to withdrawn", withdraw),
     ("move pending to refused", hopeless),
     ("claim drive", reset),
@@ -272,8 +292,8 @@ def cases() -> list[Case]:
         for (first, then), side in product(AFTER_A_LOST_ATTEMPT, SIDES)
     ]
     again = [
-        Case(["before graph reset", f"{side} move needs a human to approved"], [lose, try_again])
-        for side in SIDES
+        Case(["before graph reset", f"{side} move needs a human to {then}"], [lose, story])
+        for (then, story), side in product((("approved", try_again), ("failed", give_up)), SIDES)
     ]
     found = [
         Case([f"after slack chat.postMessage {kind}", f"{side} slack conversations.history"], [reset, wait])

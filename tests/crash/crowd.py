@@ -87,7 +87,11 @@ class Crowd:
         async with self._of(user):
             if self.rng.random() < 0.04:
                 await self.town.ask(user, "sign-out")
-            request = self._one_of(await self.town.see())
+            state = await self.town.see()
+            if (unclear := offered(state, ON_CALL, ids.CLOSE)) and self.rng.random() < 0.5:
+                await self.town.give_up(user, self.rng.choice(unclear))
+                return
+            request = self._one_of(state)
             act = self.town.deny if self.rng.random() < 0.25 else self.town.approve
             await act(user, request)
 

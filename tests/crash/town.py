@@ -120,9 +120,19 @@ class Town:
         """Choose the last device, which is the one that the request names if it names several, and submit."""
         [choice] = [block for block in window["blocks"] if block.get("block_id") == ids.DEVICE]
         chosen = {"type": choice["element"]["type"], "selected_option": choice["element"]["options"][-1]}
-        await self.do(user, "submit", view_id=window["id"], values={ids.DEVICE: {ids.VALUE: chosen}})
-        if _title(await self.window(user)) == ENGLISH.approved_title:
+        values = {ids.DEVICE: {ids.VALUE: chosen}}
+        await self.do(user, "submit", view_id=window["id"], values=values)
+        shown = await self.window(user)
+        if _title(shown) == ENGLISH.again_title:
+            await self.do(user, "submit", view_id=shown["id"], values=values)
+            shown = await self.window(user)
+        if _title(shown) == ENGLISH.approved_title:
             self.told.append((user, "approved", request))
+
+    async def give_up(self, user: str, request: str) -> None:
+        """Give an uncertain request up, and see the card change."""
+        await self.press(user, ON_CALL, request, ids.CLOSE)
+        await self.until(lambda state: request not in offered(state, ON_CALL, ids.CLOSE))
 
     async def deny(self, user: str, request: str) -> None:
         """Press Deny, and give a reason."""
@@ -223,6 +233,16 @@ def offered(state: Json, channel: str, action: str) -> list[str]:
         for message in state["messages"][channel]
         for _, element in _buttons(message)
         if element.get("action_id") == action
+    ]
+
+
+def about(state: Json, channel: str, action: str, target: str) -> list[str]:
+    """Of the requests that `offered` finds, those for a target."""
+    return [
+        str(element["value"])
+        for message in state["messages"][channel]
+        for _, element in _buttons(message)
+        if element.get("action_id") == action and target in message["text"]
     ]
 
 

@@ -34,7 +34,8 @@ NEXT: Mapping[str, frozenset[str]] = {
     Event.ATTEMPT_STARTED: frozenset({Event.ATTEMPT_ANSWERED}),
     # By the answer: sent on, tried again, waiting again, looked for, or left to a human.
     Event.ATTEMPT_ANSWERED: _DECIDED
-    | {Event.ATTEMPT_STARTED, Event.WAITS_AGAIN, Event.ATTEMPT_ANSWERED, Event.DONE, Event.FAILED},
+    | {Event.ATTEMPT_STARTED, Event.WAITS_AGAIN, Event.ATTEMPT_ANSWERED}
+    | {Event.DONE, Event.FAILED, Event.CLOSED},
 }
 """What may come next on the record of one request; after anything else nothing comes."""
 _BESIDE = frozenset(

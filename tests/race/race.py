@@ -43,7 +43,7 @@ class Tally:
 
 async def race(database_url: str, folder: Path, *, seed: int, rounds: int, replicas: int) -> Tally:
     """Play `rounds` rounds over `replicas` processes on one database."""
-    async with staged(database_url, folder, replicas=replicas, requesters=AT_ONCE) as stage:
+    async with staged(database_url, folder, replicas=replicas, requesters=AT_ONCE, rounds=rounds) as stage:
         played = await _all_played(stage, seed, rounds, replicas)
         await _quiet(stage.store)
         faults = [*await _verdict(stage, played), *_logged(stage)]

@@ -15,8 +15,9 @@ from bot.sandbox.cast import DEFAULT_CAST, MEI, SUPPORT, Cast, Person
 from bot.sandbox.slack import delivery, tickets
 from bot.sandbox.slack.local_slack import Slack
 from bot.store import Store, migrate, open_store
+from tests.crash.cases import PIXEL
 from tests.race.balancer import Balancer, Trip, going
-from tests.race.plan import AIKO, KEN, Stop
+from tests.race.plan import AIKO, KEN, Stop, serial
 from tests.whole.browser import AIKO_ACCOUNT, KEN_ACCOUNT, Browser
 
 
@@ -36,13 +37,16 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(database_url: str, folder: Path, *, replicas: int, requesters: int) -> AsyncIterator[Stage]:
+async def staged(
+    database_url: str, folder: Path, *, replicas: int, requesters: int, rounds: int
+) -> AsyncIterator[Stage]:
     """A stage on which Ken and Aiko are signed in; every replica has ended by SIGTERM after the block."""
     urls = [f"http://127.0.0.1:{_free_port()}" for _ in range(replicas)]
     cast = with_requesters(requesters)
     balancer = Balancer(urls)
     sandbox = Sandbox(cast=cast, bot_url=urls[0], transport=balancer, action_seconds=0.03)
     sandbox.slack.platform.modals.side_by_side = True
+    _hand_out_phones(sandbox, rounds)
     migrate(database_url)
     async with AsyncExitStack() as stack:
         stack.enter_context(_patient_slack())
@@ -58,6 +62,16 @@ async def staged(database_url: str, folder: Path, *, replicas: int, requesters: 
         for user, account in ((KEN, KEN_ACCOUNT), (AIKO, AIKO_ACCOUNT)):
             await sign_in(stage, user, account)
         yield stage
+
+
+def _hand_out_phones(sandbox: Sandbox, rounds: int) -> None:
+    """A phone for every round, all of the kind that Tomás has."""
+    phones = sandbox.intune._fleet.phones
+    [pattern] = [phone for phone in phones.values() if phone.id == PIXEL]
+    for number in range(1, rounds + 1):
+        named = {"id": f"5b000000-0000-4000-8000-{number:012}", "serialNumber": serial(number)}
+        phone = replace(pattern, properties=dict(pattern.properties) | named, actions=[])
+        phones[phone.id] = phone
 
 
 @contextmanager
@@ -118,7 +132,7 @@ def _colleague(number: int) -> Person:
 def _bots(sandbox: Sandbox, database_url: str, folder: Path, urls: Sequence[str]) -> list[Bot]:
     """Replicas of one installation: one set of keys, one public address."""
     common = demo_settings(sandbox, int(urls[0].rpartition(":")[2]), folder, socket_mode=False)
-    common["DATABASE_URL"] = database_url
+    common |= {"DATABASE_URL": database_url, "ASKS_PER_HOUR": "100000"}
     return [Bot(common | {"PORT": url.rpartition(":")[2]}, folder, deque()) for url in urls]
 
 
