@@ -49,9 +49,9 @@ def _serve(_chosen: argparse.Namespace) -> int:
     from bot import logs, wiring  # here, since the other commands start faster without
 
     settings = read_settings()
-    logs.set_up_logs(settings.log_level)
+    events = logs.set_up_logs(settings.log_level)
     try:
-        asyncio.run(wiring.serve(settings))
+        asyncio.run(wiring.serve(settings, events))
     except wiring.CannotStart as reason:
         print(reason, file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections import Counter
 from typing import Final
 
 import structlog
@@ -31,11 +32,17 @@ _SHARED: Final[list[structlog.typing.Processor]] = [
 ]
 
 
-def set_up_logs(level: str) -> None:
-    """Send every logger to standard error as JSON, at `level` or above."""
+Counts = Counter[tuple[str, str]]
+"""How often something was logged, by level and event; of a library, by its logger's name."""
+
+
+def set_up_logs(level: str) -> Counts:
+    """Send every logger to standard error as JSON, at `level` or above; returns the counts, which go on."""
+    counts: Counts = Counter()
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[
+            _counting(counts),
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _type_of_exception,
             structlog.processors.JSONRenderer(),
@@ -52,6 +59,19 @@ def set_up_logs(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    return counts
+
+
+def _counting(counts: Counts) -> structlog.typing.Processor:
+    """What a library logs is any text, so it counts under its logger's name."""
+
+    def count(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        ours = event.get("_from_structlog")
+        name = str(event.get("event")) if ours else event["_record"].name
+        counts[str(event.get("level")), name] += 1
+        return event
+
+    return count
 
 
 def _type_of_exception(

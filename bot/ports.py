@@ -14,6 +14,7 @@ from bot.domain.record import Entry
 from bot.domain.request import ResetRequest
 from bot.domain.secret import Secret
 from bot.domain.sign_in import Ticket
+from bot.domain.status import Status
 from bot.domain.target import Target
 
 
@@ -100,6 +101,18 @@ class Requests(Protocol):
 
     async def next_due(self, lane: Lane) -> datetime | None:
         """When the next row that nobody holds is due in `lane`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits, for operators."""
+
+    open_requests: Mapping[Status, int]
+    overdue: Mapping[Lane, timedelta]
+    """How long the oldest due row has waited for a worker; zero where none does."""
+    not_shown: int
+    """Requests whose last delivery to Slack failed."""
+    sign_ins: int
 
 
 class Record(Protocol):

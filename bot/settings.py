@@ -120,10 +120,18 @@ class Settings(BaseSettings):
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(default=3000, description="Port to listen on.")
     host: str = Field(default="127.0.0.1", description="Address to listen on; the Procfile sets 0.0.0.0.")
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None,
+        description="Port of `GET /metrics` for Prometheus; unset: none. The number of PORT puts it on the "
+        "listener that everybody reaches.",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address that the port of METRICS_PORT listens on."
+    )
     database_url: str = Field(
         pattern=r"^(sqlite|postgres(ql)?)(\+[a-z0-9]+)?://",
         default="sqlite:///unlatch.sqlite3",
-        description="Where requests are kept: an SQLite file.",
+        description="Where requests are kept: an SQLite file, or `postgresql://…` for several replicas.",
     )
     vault_keys: SecretStr = Field(
         description="Keys of the sign-in vault, comma-separated, newest first. Make one with "

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmana
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from types import MappingProxyType
 from typing import Final
 
 import aiohttp
@@ -46,6 +47,7 @@ from bot.slack.views import Views
 from bot.slack.wording import ENGLISH
 from bot.store import Store, is_current, migrate, open_store
 from bot.web.limits import BodyLimit
+from bot.web.metrics import Events, Metrics
 from bot.web.probes import probe_routes
 from bot.web.sign_in import SignInPages
 from bot.worker import Worker
@@ -57,6 +59,7 @@ SLACK_IDLE: Final = timedelta(seconds=15)
 KEEP_ALIVE: Final = timedelta(seconds=75)
 """Longer than a load balancer keeps an idle connection (mostly a minute), so that the balancer closes it.
 The other way round it now and then sends a delivery into a connection that we have just closed."""
+NO_EVENTS: Final[Events] = MappingProxyType({})
 SLACK_TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=3)
 
 log = structlog.get_logger()
@@ -79,6 +82,8 @@ class Unlatch:
     """One running bot."""
 
     asgi: Starlette
+    metrics: Starlette | None
+    """What METRICS_PORT shows, where it has a listener of its own."""
     worker: Worker
     desk: Desk
     afterwork: Afterwork
@@ -86,14 +91,14 @@ class Unlatch:
 
 
 @asynccontextmanager
-async def unlatch(settings: Settings) -> AsyncIterator[Unlatch]:
+async def unlatch(settings: Settings, events: Events = NO_EVENTS) -> AsyncIterator[Unlatch]:
     """Build everything, run the worker, and take it all down in order: deliveries, work, connections."""
     async with AsyncExitStack() as stack:
         store = await _store(settings, stack)
         session = await stack.enter_async_context(_slack_session())
         slack = slack_client(settings, session)
         us, devices, entra = await _us(slack), await _devices(settings, stack), _entra(settings, stack)
-        bot = _assembled(settings, store, slack, us, devices, entra)
+        bot = _assembled(settings, store, slack, us, devices, entra, events)
         running = asyncio.create_task(bot.worker.run(), name="worker")
         try:
             if bot.sockets is not None:
@@ -107,16 +112,35 @@ async def unlatch(settings: Settings) -> AsyncIterator[Unlatch]:
             await running
 
 
-async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; what is in flight is finished within a bounded time."""
-    async with unlatch(settings) as bot:
+async def serve(settings: Settings, events: Events) -> None:
+    """Run until SIGTERM or SIGINT; what is in flight is finished within a bounded time.
+
+    `events`: how often what was logged, for /metrics.
+    """
+    async with unlatch(settings, events) as bot, AsyncExitStack() as beside:
         listener = socket.create_server((settings.host, settings.port))
+        if bot.metrics is not None:
+            scraped = socket.create_server((settings.metrics_host, settings.metrics_port or 0))
+            await beside.enter_async_context(_served_beside(bot.metrics, scraped))
         host, port = listener.getsockname()[:2]
         server = _Server(http_config(bot.asgi))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         log.info("serving", host=host, port=port, socket_mode=bot.sockets is not None)
         await server.serve([listener])
+
+
+@asynccontextmanager
+async def _served_beside(asgi: Starlette, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve on a listener of its own during the block."""
+    server = _Server(http_config(asgi))
+    serving = asyncio.create_task(server.serve([listener]), name="metrics")
+    log.info("serving_metrics", port=listener.getsockname()[1])
+    try:
+        yield
+    finally:
+        server.stop()
+        await serving
 
 
 def http_config(asgi: Starlette) -> uvicorn.Config:
@@ -153,6 +177,7 @@ def _assembled(
     us: AuthorizeResult,
     devices: GraphDevices,
     entra: EntraClient,
+    events: Events,
 ) -> Unlatch:
     clock = SystemClock()
     worker: list[Worker] = []
@@ -175,7 +200,8 @@ def _assembled(
     worker.append(Worker(desk, board))
     afterwork = Afterwork()
     conversation = Conversation(desk, Views(slack), words)
-    app = bolt_app(slack, us, Listeners(desk, conversation, afterwork, words))
+    listeners = Listeners(desk, conversation, afterwork, words)
+    app = bolt_app(slack, us, listeners, lambda seconds: metrics.answered(seconds))
     sockets = _sockets(settings, app, slack)
 
     def afterwards(work: Awaitable[None]) -> None:
@@ -184,15 +210,24 @@ def _assembled(
     async def slack_reaches_us() -> bool:
         return sockets is None or await sockets.is_open()
 
+    checks = {"database": store.alive, "worker": worker[0].is_turning, "slack": slack_reaches_us}
+    metrics = Metrics(events, checks, lambda: store.backlog(now=clock.now()))
     routes = [
-        *probe_routes({"database": store.alive, "worker": worker[0].is_turning, "slack": slack_reaches_us}),
+        *probe_routes(checks),
         *SignInPages(desk, conversation, lambda error: unescape(words.refusal(error)), afterwards).routes(),
     ]
     if settings.slack_app_token is None and settings.slack_signing_secret is not None:
         secret = Secret(settings.slack_signing_secret.get_secret_value())
         routes.insert(0, Route("/slack/events", door(app, secret, clock), methods=["POST"]))
+    scraped = None
+    if settings.metrics_port == settings.port:
+        routes.append(metrics.route())
+    elif settings.metrics_port is not None:
+        scraped = Starlette(routes=[metrics.route()])
     asgi = Starlette(routes=routes, middleware=[Middleware(BodyLimit)])
-    return Unlatch(asgi=asgi, worker=worker[0], desk=desk, afterwork=afterwork, sockets=sockets)
+    return Unlatch(
+        asgi=asgi, metrics=scraped, worker=worker[0], desk=desk, afterwork=afterwork, sockets=sockets
+    )
 
 
 def _on_call(rules: Rules) -> list[str]:

@@ -1,10 +1,13 @@
 """Open the store: every kind of row on one engine."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.domain.errors import StoreAway
+from bot.ports import Backlog
+from bot.store.backlog import backlog
 from bot.store.engine import database_url, is_current, make_engine
 from bot.store.record import SqlRecord
 from bot.store.requests import SqlRequests
@@ -28,6 +31,10 @@ class Store:
             return await is_current(self.engine)
         except StoreAway:
             return False
+
+    async def backlog(self, *, now: datetime) -> Backlog:
+        """What waits; raises StoreAway."""
+        return await backlog(self.engine, now=now)
 
     async def close(self) -> None:
         """Close every connection."""
