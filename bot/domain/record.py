@@ -32,6 +32,7 @@ class Event(StrEnum):
     SIGNED_IN = "signed_in"
     SIGN_IN_REFUSED = "sign_in_refused"
     SIGNED_OUT = "signed_out"
+    STARTED = "started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

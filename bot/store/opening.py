@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bot.domain.errors import StoreAway
 from bot.ports import Backlog
 from bot.store.backlog import backlog
+from bot.store.chain import SqlChain
 from bot.store.engine import database_url, is_current, make_engine
 from bot.store.record import SqlRecord
 from bot.store.requests import SqlRequests
@@ -22,6 +23,7 @@ class Store:
     engine: AsyncEngine
     requests: SqlRequests
     record: SqlRecord
+    chain: SqlChain
     tickets: SqlTickets
     sign_ins: SqlSignIns
 
@@ -44,4 +46,11 @@ class Store:
 def open_store(url: str) -> Store:
     """Open the store of `DATABASE_URL`; connects at the first use. Raises ValueError."""
     engine = make_engine(database_url(url))
-    return Store(engine, SqlRequests(engine), SqlRecord(engine), SqlTickets(engine), SqlSignIns(engine))
+    return Store(
+        engine=engine,
+        requests=SqlRequests(engine),
+        record=SqlRecord(engine),
+        chain=SqlChain(engine),
+        tickets=SqlTickets(engine),
+        sign_ins=SqlSignIns(engine),
+    )

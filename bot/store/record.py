@@ -1,9 +1,14 @@
 """The audit record: rows are added, never changed; triggers refuse anything else."""
 
-from sqlalchemy import insert
+import json
+from collections.abc import Mapping
+
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bot.domain.record import Entry
+from bot.domain.chain import stored
+from bot.domain.record import Entry, Event
+from bot.store.chain import locked_tip, put_links
 from bot.store.engine import transaction
 from bot.store.rows import entry_values
 from bot.store.schema import audit
@@ -20,7 +25,16 @@ class SqlRecord:
         async with transaction(self._engine) as connection:
             await append(connection, entry)
 
+    async def newest(self, event: Event) -> Mapping[str, str] | None:
+        """The facts of the newest row of this event. Reads back from the end until there is one."""
+        query = select(audit.c.facts).where(audit.c.event == event).order_by(audit.c.id.desc()).limit(1)
+        async with transaction(self._engine) as connection:
+            facts: str | None = await connection.scalar(query)
+        return None if facts is None else json.loads(facts)
+
 
 async def append(connection: AsyncConnection, entry: Entry) -> None:
-    """Append a row within somebody's transaction."""
-    await connection.execute(insert(audit).values(entry_values(entry)))
+    """Append a row and its link, the last thing in somebody's transaction: from here on others wait."""
+    inserted = await connection.execute(insert(audit).values(entry_values(entry)))
+    row = stored(inserted.inserted_primary_key[0], entry)
+    await put_links(connection, await locked_tip(connection), [row])

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from bot.domain.chain import facts_text
 from bot.domain.device import Device, Effect, Platform
 from bot.domain.identifiers import ChannelId, DeviceId, RequestId, TeamId, UserId
 from bot.domain.record import Entry
@@ -120,7 +121,7 @@ def entry_values(entry: Entry) -> Values:
         "event": entry.event,
         "actor": entry.actor,
         "request_id": entry.request_id,
-        "facts": json.dumps(dict(entry.facts), ensure_ascii=False, sort_keys=True),
+        "facts": facts_text(dict(entry.facts)),
     }
 
 

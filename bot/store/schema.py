@@ -1,10 +1,11 @@
 """The tables. Times are text in UTC to the microsecond, `2026-01-31T08:00:00.000000Z`: they sort as text."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import (
     Boolean,
+    CheckConstraint,
     Column,
     Dialect,
     Index,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     text,
 )
 
+from bot.domain.chain import written
 from bot.domain.status import HOLDING, OPEN, Status
 
 HEAD: Final = "0003"
@@ -39,7 +41,7 @@ class Moment(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a time without a zone cannot be stored")
-        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+        return written(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  as above
         """Read."""
@@ -131,6 +133,33 @@ audit: Final = Table(
     Column("facts", Text, nullable=False),  # JSON
     Index("audit_by_request", "request_id"),
     sqlite_autoincrement=True,
+)
+
+audit_chain: Final = Table(
+    "audit_chain",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("audit_id", Integer, nullable=False, unique=True),
+    Column("hash", String(64), nullable=False),
+)
+
+audit_tip: Final = Table(  # one row, locked by whoever adds a link
+    "audit_tip",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Integer, nullable=False),
+    Column("hash", String(64), nullable=False),
+    CheckConstraint("id = 1", name="audit_tip_is_one_row"),
+)
+
+audit_heads: Final = Table(
+    "audit_heads",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),
+    Column("at", String(27), nullable=False),  # text, for it is signed as it is written
+    Column("key", String(16), nullable=False),
+    Column("signature", String(88), nullable=False),
 )
 
 tickets: Final = Table(

@@ -5,7 +5,7 @@ from alembic import op
 from bot.store.schema import Moment
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 OPEN = sa.text("status IN ('approved', 'pending', 'uncertain')")
 HOLDING = sa.text("status IN ('approved', 'sent', 'uncertain')")
