@@ -1,4 +1,4 @@
-"""The terminal: `unlatch serve`, `demo`, `doctor`, `migrate`, `vault new-key`."""
+"""The terminal: `unlatch serve`, `demo`, `doctor`, `migrate`, `vault …`, `audit …`."""
 
 import argparse
 import asyncio
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from bot.audit import commands as audit_commands
 from bot.settings import SettingsError, read_settings
 
 DEMO_PORT: Final = 8080
@@ -42,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="command"
     )
     vault.add_parser("new-key", help="print a new key for VAULT_KEYS").set_defaults(run=_new_key)
+    audit = commands.add_parser("audit", help="check and export the record, for auditors")
+    audit_commands.add_to(audit)
     return parser
 
 

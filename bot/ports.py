@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from bot.domain.chain import Head, Tip
 from bot.domain.device import Device
 from bot.domain.identifiers import ChannelId, DeviceId, RequestId, UserId
 from bot.domain.limits import Quota
 from bot.domain.people import Account, Actor, Audience, Person
-from bot.domain.record import Entry
+from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest
 from bot.domain.secret import Secret
 from bot.domain.sign_in import Ticket
@@ -120,6 +121,32 @@ class Record(Protocol):
 
     async def note(self, entry: Entry) -> None:
         """Append one row."""
+
+    async def newest(self, event: Event) -> Mapping[str, str] | None:
+        """The facts of the newest row of this event."""
+
+
+class Chain(Protocol):
+    """The hash chain over the record, for whoever signs its end. Raises StoreAway."""
+
+    async def adopt(self) -> int:
+        """Link the rows that a replica of an older version left without a link; how many."""
+
+    async def tip(self) -> Tip:
+        """Where the chain ends."""
+
+    async def signed_to(self) -> int:
+        """The newest link that a head signs; 0 where there is no head."""
+
+    async def keep(self, head: Head) -> bool:
+        """Store a head; False where another replica has signed this link already."""
+
+
+class Notary(Protocol):
+    """Whoever can sign a head."""
+
+    def sign(self, tip: Tip, at: datetime) -> Head:
+        """The head of this tip."""
 
 
 class People(Protocol):

@@ -26,6 +26,8 @@ Audiences = Annotated[tuple[Audience, ...], NoDecode]
 
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=?")
+_LOGIN: Final = re.compile(r"://.*@", re.DOTALL)
+"""Where an address carries who logs in, and with what password."""
 
 
 class SettingsError(Exception):
@@ -137,6 +139,11 @@ class Settings(BaseSettings):
         description="Keys of the sign-in vault, comma-separated, newest first. Make one with "
         "`unlatch vault new-key`.",
     )
+    audit_heads: Path | None = Field(
+        default=None,
+        description="A file to which each signed head of the record is added, about one a minute; best on a "
+        "disk that the database's owner cannot write to.",
+    )
     request_lifetime: Annotated[timedelta, Field(ge=timedelta(minutes=1), le=timedelta(days=7))] = Field(
         default=timedelta(hours=1), description="How long a request waits for an approver before it expires."
     )
@@ -205,6 +212,24 @@ def read_settings() -> Settings:
         raise SettingsError(
             f".env or the file of {CONFIG_VARIABLE} cannot be read: {_place(error)}."
         ) from None
+
+
+def without_secrets(settings: Settings) -> dict[str, str]:
+    """Every setting as text, for the record: of a secret whether it is set, of an address not who logs in."""
+    return {name.upper(): _open_text(getattr(settings, name)) for name in Settings.model_fields}
+
+
+def _open_text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case SecretStr():
+            return "set"
+        case tuple():
+            return ",".join(map(str, value))
+        case _:
+            address, _, _ = str(value).partition("?")
+            return _LOGIN.sub("://", address)
 
 
 def _place(error: Exception) -> str:

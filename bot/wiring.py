@@ -4,10 +4,12 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from html import unescape
+from importlib.metadata import version
 from types import MappingProxyType
 from typing import Final
 
@@ -33,8 +35,12 @@ from bot.domain.secret import Secret
 from bot.entra import Authority, Credential, EntraClient, EntraSignIns, Vault
 from bot.graph.devices import GraphDevices
 from bot.graph.http import graph_client
+from bot.notary import Notary
 from bot.resets.desk import Desk
-from bot.settings import Settings
+from bot.resets.seal import Sealing, seal
+from bot.resets.start import start
+from bot.settings import Settings, without_secrets
+from bot.shipping import Shipping, append
 from bot.slack.afterwork import Afterwork
 from bot.slack.app import bolt_app
 from bot.slack.board import SlackBoard
@@ -88,6 +94,7 @@ class Unlatch:
     desk: Desk
     afterwork: Afterwork
     sockets: Sockets | None
+    sealing: Sealing
 
 
 @asynccontextmanager
@@ -99,6 +106,7 @@ async def unlatch(settings: Settings, events: Events = NO_EVENTS) -> AsyncIterat
         slack = slack_client(settings, session)
         us, devices, entra = await _us(slack), await _devices(settings, stack), _entra(settings, stack)
         bot = _assembled(settings, store, slack, us, devices, entra, events)
+        await _start(bot.desk, settings)
         running = asyncio.create_task(bot.worker.run(), name="worker")
         try:
             if bot.sockets is not None:
@@ -110,6 +118,8 @@ async def unlatch(settings: Settings, events: Events = NO_EVENTS) -> AsyncIterat
             await bot.afterwork.drain(grace=GRACE)
             await bot.worker.stop(grace=GRACE)
             await running
+            with suppress(StoreAway):  # the first head after the next start vouches for what is left
+                await seal(bot.sealing)
 
 
 async def serve(settings: Settings, events: Events) -> None:
@@ -180,6 +190,7 @@ def _assembled(
     events: Events,
 ) -> Unlatch:
     clock = SystemClock()
+    sealing = _sealing(settings, store, clock)
     worker: list[Worker] = []
     desk = Desk(
         requests=store.requests,
@@ -197,7 +208,7 @@ def _assembled(
     board = SlackBoard(
         slack, channel=desk.rules.approver_channel, words=ENGLISH, on_call=_on_call(desk.rules)
     )
-    worker.append(Worker(desk, board))
+    worker.append(Worker(desk, board, chores={"seal": partial(seal, sealing)}))
     afterwork = Afterwork()
     conversation = Conversation(desk, Views(slack), words)
     listeners = Listeners(desk, conversation, afterwork, words)
@@ -226,7 +237,13 @@ def _assembled(
         scraped = Starlette(routes=[metrics.route()])
     asgi = Starlette(routes=routes, middleware=[Middleware(BodyLimit)])
     return Unlatch(
-        asgi=asgi, metrics=scraped, worker=worker[0], desk=desk, afterwork=afterwork, sockets=sockets
+        asgi=asgi,
+        metrics=scraped,
+        worker=worker[0],
+        desk=desk,
+        afterwork=afterwork,
+        sockets=sockets,
+        sealing=sealing,
     )
 
 
@@ -352,6 +369,26 @@ def _sign_ins(settings: Settings, store: Store, clock: SystemClock, entra: Entra
         public_url=settings.public_url,
         max_age=settings.sign_in_max_age,
     )
+
+
+def _sealing(settings: Settings, store: Store, clock: SystemClock) -> Sealing:
+    path = settings.audit_heads
+    try:
+        notary = Notary(settings.vault_keys.get_secret_value().split(","))
+        if path is not None:
+            append(path, "")
+    except ValueError as error:
+        raise CannotStart(f"VAULT_KEYS cannot be used: {error}.") from None
+    except OSError as error:
+        raise CannotStart(f"AUDIT_HEADS names a file that cannot be written ({error.strerror}).") from None
+    return Sealing(chain=store.chain, notary=notary, ship=Shipping(path).ship, clock=clock)
+
+
+async def _start(desk: Desk, settings: Settings) -> None:
+    try:
+        await start(desk.record, desk.clock, version=version("unlatch"), settings=without_secrets(settings))
+    except StoreAway:
+        raise CannotStart("The database does not answer. Check DATABASE_URL, then try again.") from None
 
 
 def _entra(settings: Settings, stack: AsyncExitStack) -> EntraClient:

@@ -4,7 +4,7 @@ Waiting costs a row, never a task: only rows that are due have one, and not more
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -34,6 +34,7 @@ AGAIN: Final = timedelta(seconds=5)
 log = structlog.get_logger()
 
 Attend = Callable[[Claimed], Awaitable[datetime | None]]
+Chore = Callable[[], Awaitable[object]]
 
 
 @dataclass
@@ -139,10 +140,12 @@ class LaneLoop:
 
 
 class Worker:
-    """The two lanes of one process."""
+    """The two lanes of one process, and what it does once a minute."""
 
-    def __init__(self, desk: Desk, board: Board) -> None:
+    def __init__(self, desk: Desk, board: Board, *, chores: Mapping[str, Chore] | None = None) -> None:
+        """Take `chores` by name, done at the start and once a minute beside the sweep of sign-in links."""
         self._desk = desk
+        self._chores = {"sweep": desk.sign_ins.sweep} | dict(chores or {})
         self._board = board
         self._stopped = asyncio.Event()
         self.lanes = (
@@ -160,7 +163,8 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             for lane in self.lanes:
                 group.create_task(lane.run())
-            group.create_task(self._sweep())
+            for name, chore in self._chores.items():
+                group.create_task(self._every_minute(name, chore))
 
     async def is_turning(self) -> bool:
         """Whether both lanes have looked for work lately."""
@@ -172,13 +176,14 @@ class Worker:
         self._stopped.set()
         await asyncio.gather(*(lane.stop(grace=grace) for lane in self.lanes))
 
-    async def _sweep(self) -> None:
-        """Remove sign-in links that are past their time, once a minute."""
+    async def _every_minute(self, name: str, chore: Chore) -> None:
         while not self._stopped.is_set():
             try:
-                await self._desk.sign_ins.sweep()
+                await chore()
             except StoreAway:
-                log.info("not_swept")
+                log.info("chore_left", chore=name)
+            except Exception as crash:  # the lanes go on without it
+                log.error("chore_crashed", chore=name, error=type(crash).__name__)
             with suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_EVERY.total_seconds()):
                     await self._stopped.wait()

@@ -82,7 +82,7 @@ def stored(id_: int, entry: Entry) -> StoredRow:
 
 
 def facts_text(facts: object) -> str:
-    """Facts as they are stored. Half of a surrogate pair, which Microsoft may send, becomes a question mark."""
+    """Facts as they are stored. Half a surrogate pair, which no database takes, becomes a question mark."""
     text = json.dumps(facts, ensure_ascii=False, sort_keys=True)
     return text.encode(errors="replace").decode()
 

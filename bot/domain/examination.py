@@ -91,6 +91,8 @@ class Examination:
         if self._beyond is not None and self._beyond.seq > self.last.seq:
             missing = f"a head of {self._beyond.at} signs {self._beyond.seq}"
             yield f"the record ends at {self.last.seq}, but {missing}"
+        if self.signed is None and self.unknown_keys:
+            yield "no head is signed with a key that is known here"
         if (tip.seq, tip.hash) != (self.last.seq, self.last.hash):
             yield f"the chain ends at {self.last.seq}, but the database says that it ends at {tip.seq}"
         if self._is_long_unsigned():

@@ -68,6 +68,10 @@ class Audience:
     kind: AudienceKind
     id: str = ""
 
+    def __str__(self) -> str:
+        """As the setting has it."""
+        return f"{self.kind}:{self.id}" if self.id else str(self.kind)
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read one part of the setting, or raise ValueError with a sentence for the installer."""

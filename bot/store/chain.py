@@ -47,7 +47,7 @@ class SqlChain:
         """Up to this id all rows have been looked at."""
 
     async def adopt(self) -> int:
-        """Link the rows that have no link. The first call looks at the whole record, later ones at its end."""
+        """Link the rows without a link. The first call looks at the whole record, later ones at its end."""
         adopted = 0
         newest = await self._newest()
         while ids := await self._unlinked():
@@ -72,9 +72,7 @@ class SqlChain:
         values = {"seq": head.seq, "hash": head.hash, "at": head.at, "key": head.key}
         try:
             async with transaction(self._engine) as connection:
-                await connection.execute(
-                    insert(audit_heads).values(values | {"signature": head.signature})
-                )
+                await connection.execute(insert(audit_heads).values(values | {"signature": head.signature}))
         except IntegrityError:
             return False
         return True

@@ -35,6 +35,6 @@ class SqlRecord:
 
 async def append(connection: AsyncConnection, entry: Entry) -> None:
     """Append a row and its link, the last thing in somebody's transaction: from here on others wait."""
-    inserted = await connection.execute(insert(audit).values(entry_values(entry)))
-    row = stored(inserted.inserted_primary_key[0], entry)
+    new_id = insert(audit).values(entry_values(entry)).returning(audit.c.id)
+    row = stored((await connection.execute(new_id)).scalar_one(), entry)
     await put_links(connection, await locked_tip(connection), [row])

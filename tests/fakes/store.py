@@ -1,14 +1,15 @@
-"""Requests and record in memory, with the leases of the real ones; they pass the store's own tests."""
+"""Requests, record and chain in memory, as the real ones keep them; they pass the store's own tests."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from bot.domain.chain import Head, Tip, linked, stored
 from bot.domain.errors import AlreadyAsked, DeviceBusy, LostRace, StoreAway, TooOften, UnknownRequest
 from bot.domain.identifiers import RequestId, UserId
 from bot.domain.limits import Quota
-from bot.domain.record import Entry
+from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest, Status
 from bot.domain.status import HOLDING
 from bot.ports import Claimed, Lane, Shown
@@ -25,11 +26,42 @@ class FakeRecord:
         await self.answer()
         self.entries.append(entry)
 
+    async def newest(self, event: Event) -> Mapping[str, str] | None:
+        await self.answer()
+        return next((entry.facts for entry in reversed(self.entries) if entry.event is event), None)
+
     async def answer(self) -> None:
         """Yield once, so that races show; then answer, or not."""
         await asyncio.sleep(0)
         if self.away:
             raise StoreAway
+
+
+@dataclass
+class FakeChain:
+    """The chain over a fake record, in which every row is linked as it is noted."""
+
+    record: FakeRecord
+    heads: dict[int, Head] = field(default_factory=dict)
+
+    async def adopt(self) -> int:
+        await self.record.answer()
+        return 0
+
+    async def tip(self) -> Tip:
+        await self.record.answer()
+        tip = Tip()
+        for link in linked(tip, (stored(id_, each) for id_, each in enumerate(self.record.entries, start=1))):
+            tip = Tip(link.seq, link.hash)
+        return tip
+
+    async def signed_to(self) -> int:
+        await self.record.answer()
+        return max(self.heads, default=0)
+
+    async def keep(self, head: Head) -> bool:
+        await self.record.answer()
+        return self.heads.setdefault(head.seq, head) is head
 
 
 @dataclass

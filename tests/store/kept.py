@@ -11,10 +11,10 @@ from bot.domain.limits import Quota
 from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest
 from bot.domain.target import Target, TargetKind
-from bot.ports import Record, Requests
+from bot.ports import Chain, Record, Requests
 from bot.store import Store, open_store
 from sqlalchemy import text
-from tests.fakes.store import FakeRequests
+from tests.fakes.store import FakeChain, FakeRequests
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=90)
@@ -59,6 +59,8 @@ class Kept:
     """The same rows, as another process sees them."""
     record: Record
     events: Callable[[], Awaitable[Sequence[str]]]
+    chain: Chain
+    chain_elsewhere: Chain
 
 
 def in_memory() -> Kept:
@@ -68,7 +70,8 @@ def in_memory() -> Kept:
     async def events() -> Sequence[str]:
         return [entry.event.value for entry in requests.record.entries]
 
-    return Kept(requests, requests.as_another_process(), requests.record, events)
+    chain = FakeChain(requests.record)
+    return Kept(requests, requests.as_another_process(), requests.record, events, chain, chain)
 
 
 def in_sql(here: Store, elsewhere: Store) -> Kept:
@@ -78,7 +81,7 @@ def in_sql(here: Store, elsewhere: Store) -> Kept:
         async with here.engine.begin() as connection:
             return (await connection.scalars(text("SELECT event FROM audit ORDER BY id"))).all()
 
-    return Kept(here.requests, elsewhere.requests, here.record, events)
+    return Kept(here.requests, elsewhere.requests, here.record, events, here.chain, elsewhere.chain)
 
 
 def opened(path: Path) -> Store:

@@ -43,21 +43,29 @@ def _create_tables() -> None:
     )
 
 
-REFUSES = "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END"
 SQLITE_TRIGGERS = (
-    f"CREATE TRIGGER audit_chain_no_update BEFORE UPDATE ON audit_chain {REFUSES}",
-    f"CREATE TRIGGER audit_chain_no_delete BEFORE DELETE ON audit_chain {REFUSES}",
+    "CREATE TRIGGER audit_chain_no_update BEFORE UPDATE ON audit_chain "
+    "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
+    "CREATE TRIGGER audit_chain_no_delete BEFORE DELETE ON audit_chain "
+    "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
     # INSERT OR REPLACE deletes without firing the trigger above
-    "CREATE TRIGGER audit_chain_no_replace BEFORE INSERT ON audit_chain WHEN EXISTS "
-    f"(SELECT 1 FROM audit_chain WHERE seq = NEW.seq OR audit_id = NEW.audit_id) {REFUSES}",
-    f"CREATE TRIGGER audit_heads_no_update BEFORE UPDATE ON audit_heads {REFUSES}",
-    f"CREATE TRIGGER audit_heads_no_delete BEFORE DELETE ON audit_heads {REFUSES}",
-    "CREATE TRIGGER audit_heads_no_replace BEFORE INSERT ON audit_heads WHEN EXISTS "
-    f"(SELECT 1 FROM audit_heads WHERE seq = NEW.seq) {REFUSES}",
-    f"CREATE TRIGGER audit_tip_forward BEFORE UPDATE ON audit_tip WHEN NEW.seq <= OLD.seq {REFUSES}",
-    f"CREATE TRIGGER audit_tip_no_delete BEFORE DELETE ON audit_tip {REFUSES}",
-    "CREATE TRIGGER audit_tip_no_replace BEFORE INSERT ON audit_tip WHEN EXISTS "
-    f"(SELECT 1 FROM audit_tip) {REFUSES}",
+    "CREATE TRIGGER audit_chain_no_replace BEFORE INSERT ON audit_chain "
+    "WHEN EXISTS (SELECT 1 FROM audit_chain WHERE seq = NEW.seq OR audit_id = NEW.audit_id) "
+    "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
+    "CREATE TRIGGER audit_heads_no_update BEFORE UPDATE ON audit_heads "
+    "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
+    "CREATE TRIGGER audit_heads_no_delete BEFORE DELETE ON audit_heads "
+    "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
+    "CREATE TRIGGER audit_heads_no_replace BEFORE INSERT ON audit_heads "
+    "WHEN EXISTS (SELECT 1 FROM audit_heads WHERE seq = NEW.seq) "
+    "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
+    "CREATE TRIGGER audit_tip_forward BEFORE UPDATE ON audit_tip WHEN NEW.seq <= OLD.seq "
+    "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
+    "CREATE TRIGGER audit_tip_no_delete BEFORE DELETE ON audit_tip "
+    "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
+    "CREATE TRIGGER audit_tip_no_replace BEFORE INSERT ON audit_tip "
+    "WHEN EXISTS (SELECT 1 FROM audit_tip) "
+    "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
 )
 POSTGRESQL_TRIGGERS = (
     "CREATE TRIGGER audit_chain_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_chain "
