@@ -8,6 +8,7 @@ import pytest
 from bot.store import Store, migrate, open_store
 from kept import Kept, in_memory, in_sql, opened
 from tests.postgres.cluster import Cluster, running
+from written import Ask, asking
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +71,9 @@ async def kept(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     yield in_sql(here, elsewhere)
     await here.close()
     await elsewhere.close()
+
+
+@pytest.fixture
+def verdict(capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Ask `unlatch audit verify` about a record."""
+    return asking(capsys)
