@@ -173,14 +173,22 @@ class ActionSeen:
         return self.state in ("failed", "notsupported", "canceled")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The devices that a target names, and Graph's ids of the answers in which they came."""
+
+    devices: Sequence[Device] = ()
+    request_ids: Sequence[str] = ()
+
+
 class Devices(Protocol):
     """Intune through Microsoft Graph, always as the person whose token it is; raises the GraphError tree."""
 
-    async def find(self, target: Target, token: Secret) -> Sequence[Device]:
+    async def find(self, target: Target, token: Secret) -> Found:
         """The devices that the target names, every row checked against it."""
 
-    async def reset(self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str) -> None:
-        """Reset once, on the path where the device was found. Never retried."""
+    async def reset(self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str) -> str:
+        """Reset once, on the path where the device was found. Never retried. Returns Graph's request-id."""
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionSeen]:
         """The resets that the device has had, from a read of this one device."""

@@ -4,20 +4,21 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
 import httpx
 
-from bot.domain.device import Device, is_what_was_asked
+from bot.domain.device import is_what_was_asked
 from bot.domain.errors import DeviceRefused, GraphError, NeverLeft, Unknown
 from bot.domain.identifiers import DeviceId
 from bot.domain.secret import Secret
 from bot.domain.target import Target, TargetKind
 from bot.graph import meanings, paths, rows
 from bot.graph.http import RESET_MAY_TAKE
-from bot.ports import ActionSeen, Clock
+from bot.ports import ActionSeen, Clock, Found
 
 MOST_ROWS: Final = 1000
 MOST_PAGES: Final = 20
@@ -28,6 +29,14 @@ LONGEST_PAUSE: Final = timedelta(seconds=8)
 _GONE: Final = "ResourceNotFound"
 
 _log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Rows of one answer, and Graph's id of it."""
+
+    rows: list[rows.Row]
+    request_id: str
 
 
 class GraphDevices:
@@ -51,23 +60,25 @@ class GraphDevices:
         self._sleep = sleep
         self._jitter = jitter
 
-    async def find(self, target: Target, token: Secret) -> Sequence[Device]:
+    async def find(self, target: Target, token: Secret) -> Found:
         """The devices that the target names, every row checked against it; none where Graph knows no such.
 
         Raises the GraphError tree.
         """
         try:
-            found = await self._listed(paths.listing(target), token, single=target.kind is TargetKind.ID)
+            pages = await self._listed(paths.listing(target), token, single=target.kind is TargetKind.ID)
         except DeviceRefused as refused:
             if refused.status == 404 or refused.code == _GONE:
-                return []
+                return Found(request_ids=[refused.request_id])
             raise
-        return [device for device in map(rows.device, found) if is_what_was_asked(device, target)]
+        found = [row for page in pages for row in page.rows][:MOST_ROWS]
+        devices = [device for device in map(rows.device, found) if is_what_was_asked(device, target)]
+        return Found(devices=devices, request_ids=[page.request_id for page in pages])
 
-    async def reset(self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str) -> None:
-        """Reset once. Never retried: a second call is a second reset.
+    async def reset(self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str) -> str:
+        """Reset once. Never retried: a second call is a second reset. Returns Graph's request-id.
 
-        Returns where Graph has queued the command: 204, and any other success, because the server took the
+        It returns where Graph has queued the command: 204, and any other success, because the server took the
         command and to doubt that would invite a second one. What became of it, the device tells (`actions`).
         """
         url = self._url(paths.reset(target, device))
@@ -76,6 +87,7 @@ class GraphDevices:
             raise answer
         if not answer.is_success:
             raise meanings.of_response(answer, now=self._clock.now())
+        return _request_id(answer)
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionSeen]:
         """The resets that the device has had, from a read of this one device; raises the GraphError tree."""
@@ -90,16 +102,17 @@ class GraphDevices:
         answer = await self._read(self._url(paths.results(device)), token, with_body=False)
         return _object(answer)
 
-    async def _listed(self, path: str, token: Secret, *, single: bool) -> list[rows.Row]:
-        found: list[rows.Row] = []
+    async def _listed(self, path: str, token: Secret, *, single: bool) -> list[_Page]:
+        pages: list[_Page] = []
         url: httpx.URL | None = self._url(path)
         for _ in range(MOST_PAGES):
-            if url is None or len(found) >= MOST_ROWS:
+            if url is None or sum(len(page.rows) for page in pages) >= MOST_ROWS:
                 break
-            page = await self._read(url, token)
-            found += [_object(page)] if single else _values(page)
-            url = None if single else self._next(page)
-        return found[:MOST_ROWS]
+            answer = await self._read(url, token)
+            found = [_object(answer)] if single else _values(answer)
+            pages.append(_Page(found, _request_id(answer)))
+            url = None if single else self._next(answer)
+        return pages
 
     def _next(self, page: httpx.Response) -> httpx.URL | None:
         """The next page, as Graph wrote it; the token goes to Graph's own origin only."""
@@ -179,10 +192,14 @@ def _note(answer: httpx.Response, client_request_id: str) -> None:
     ids = {
         "status": answer.status_code,
         "client_request_id": client_request_id,
-        "request_id": answer.headers.get("request-id", ""),
+        "request_id": _request_id(answer),
         "diagnostic": answer.headers.get("x-ms-ags-diagnostic", ""),
     }
     _log.info("graph.answered", extra=ids)
+
+
+def _request_id(answer: httpx.Response) -> str:
+    return str(answer.headers.get("request-id", ""))
 
 
 def _object(answer: httpx.Response) -> rows.Row:

@@ -43,7 +43,12 @@ async def ask(desk: Desk, asked: Ask) -> ResetRequest:
         reason=checked_reason(asked.reason),
         ticket=checked_ticket(asked.ticket),
     )
-    facts = {"target": str(received.target), "reason": received.reason, "ticket": received.ticket or ""}
+    facts = {
+        "target": str(received.target),
+        "reason": received.reason,
+        "ticket": received.ticket or "",
+        "team": received.asked_by_team or "",
+    }
     entry = Entry(event=Event.ASKED, at=now, actor=received.asked_by, request_id=received.id, facts=facts)
     async with desk.noting_refusals(asked.actor):
         stored = await desk.requests.add(received, entry, asks_of(received.asked_by, desk.limits))

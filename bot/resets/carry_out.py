@@ -20,6 +20,7 @@ from bot.domain.request import Approval, ResetRequest, Status
 from bot.domain.secret import Secret
 from bot.domain.why import Code, Why
 from bot.resets.desk import Desk
+from bot.resets.evidence import microsofts_ids, microsofts_words, of_approval
 
 PAUSE: Final = timedelta(seconds=5)
 
@@ -58,16 +59,19 @@ async def _send_later(desk: Desk, approved: ResetRequest, now: datetime) -> None
 async def _attempt(desk: Desk, approved: ResetRequest, approval: Approval, token: Secret) -> None:
     call_id = desk.new_id()
     attempt = approved.attempt_starts(client_request_id=call_id, now=desk.clock.now(), timing=desk.timing)
-    facts = {"client_request_id": call_id, "account": approval.username, "device": approval.device.id}
+    facts = {"client_request_id": call_id, "attempt": str(attempt.attempts)} | of_approval(approval)
     await desk.requests.replace(approved, attempt, _entry(Event.ATTEMPT_STARTED, attempt, facts))
     try:
-        await desk.devices.reset(approved.target, approval.device.id, token, client_request_id=call_id)
+        request_id = await desk.devices.reset(
+            approved.target, approval.device.id, token, client_request_id=call_id
+        )
     except GraphError as error:
         answered = _after(desk, attempt, approval, error, desk.clock.now())
         await _write(desk, attempt, answered, _facts(error, call_id))
     else:
         sent = attempt.sent(now=desk.clock.now(), timing=desk.timing)
-        await _write(desk, attempt, sent, {"answer": "accepted", "client_request_id": call_id})
+        ids = {"request_id": request_id, "client_request_id": call_id}
+        await _write(desk, attempt, sent, {"answer": "accepted"} | ids)
 
 
 def _after(
@@ -80,10 +84,11 @@ def _after(
         case ApproverRefused(claims=str() as claims):
             return _sign_in_again(desk, attempt, approval, claims)
         case ApproverRefused():
-            why = Why(Code.MICROSOFT_REFUSED_APPROVER, _said(error) | {"account": approval.username})
+            facts = microsofts_words(error) | {"account": approval.username}
+            why = Why(Code.MICROSOFT_REFUSED_APPROVER, facts)
             return attempt.wait_again(why, now=now, timing=desk.timing)
         case DeviceRefused():
-            return attempt.fail(Why(Code.MICROSOFT_REFUSED_DEVICE, _said(error)), now=now)
+            return attempt.fail(Why(Code.MICROSOFT_REFUSED_DEVICE, microsofts_words(error)), now=now)
         case _:
             return attempt.lost_sight(now=now, timing=desk.timing)
 
@@ -96,17 +101,10 @@ def _sign_in_again(desk: Desk, request: ResetRequest, approval: Approval, claims
     return request.wait_again(Why(Code.SIGN_IN_ENDED, facts | asked), now=now, timing=desk.timing)
 
 
-def _said(error: GraphError) -> dict[str, str]:
-    """Microsoft's own words, for people."""
-    said = {"status": str(error.status or ""), "code": error.code, "message": error.message}
-    return {name: text for name, text in said.items() if text}
-
-
 def _facts(error: GraphError, call_id: str) -> dict[str, str]:
-    """Microsoft's ids, for the record."""
-    ids = {"request_id": error.request_id, "activity_id": error.activity_id, "client_request_id": call_id}
-    answer = {"answer": type(error).__name__} | _said(error) | ids
-    return {name: text for name, text in answer.items() if text}
+    """What Microsoft answered, and by which ids."""
+    ids = microsofts_ids(error) | {"client_request_id": call_id}
+    return {"answer": type(error).__name__} | microsofts_words(error) | ids
 
 
 async def _write(
@@ -114,7 +112,8 @@ async def _write(
 ) -> None:
     event = Event.WAITS_AGAIN if facts is None else Event.ATTEMPT_ANSWERED
     why = {"why": str(new.why.code)} if new.why else {}
-    await desk.requests.replace(old, new, _entry(event, new, why | (facts or {})))
+    known = of_approval(old.approval) | why | (facts or {})
+    await desk.requests.replace(old, new, _entry(event, new, known))
     desk.wake()
 
 

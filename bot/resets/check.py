@@ -10,7 +10,8 @@ from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest
 from bot.domain.target import Target, TargetKind, person_at
 from bot.domain.why import Code, Why
-from bot.resets.desk import Desk
+from bot.resets.desk import Admitted, Desk
+from bot.resets.evidence import of_why
 
 PAUSE: Final = timedelta(seconds=10)
 
@@ -19,7 +20,7 @@ async def check(desk: Desk, received: ResetRequest) -> None:
     """Let the ask wait for an approver, or refuse it; look again later where Slack cannot be asked."""
     asker = Actor(user=received.asked_by, team=received.asked_by_team)
     try:
-        await desk.requester(asker)
+        admitted = await desk.requester(asker)
         target = await _resolved(desk, received.target)
     except NotAMember as refusal:
         await _refuse(desk, received, Why(Code.NOT_A_MEMBER, {"kind": refusal.kind}))
@@ -28,17 +29,16 @@ async def check(desk: Desk, received: ResetRequest) -> None:
     except CouldNotVerify as failure:
         await _look_again(desk, received, failure)
     else:
-        await _accept(desk, received, target)
+        await _accept(desk, received, target, admitted)
 
 
-async def _accept(desk: Desk, received: ResetRequest, target: Target | None) -> None:
+async def _accept(desk: Desk, received: ResetRequest, target: Target | None, admitted: Admitted) -> None:
     if target is None:
         await _refuse(desk, received, Why(Code.NO_EMAIL, {"person": received.target.value}))
         return
     now = desk.clock.now()
     pending = received.accept(target=target, now=now, timing=desk.timing)
-    rule = ", ".join(f"{part.kind}:{part.id}".rstrip(":") for part in desk.rules.requesters)
-    facts = {"rule": rule, "target": str(target)}
+    facts = {"rule": admitted.rule, "target": str(target)}
     try:
         await desk.requests.replace(received, pending, _entry(Event.VERIFIED, pending, facts))
     except AlreadyAsked as first:
@@ -47,8 +47,7 @@ async def _accept(desk: Desk, received: ResetRequest, target: Target | None) -> 
 
 async def _refuse(desk: Desk, received: ResetRequest, why: Why) -> None:
     refused = received.refuse(why, now=desk.clock.now())
-    facts = {"why": str(why.code), **why.facts}
-    await desk.requests.replace(received, refused, _entry(Event.REFUSED, refused, facts))
+    await desk.requests.replace(received, refused, _entry(Event.REFUSED, refused, of_why(why)))
 
 
 async def _look_again(desk: Desk, received: ResetRequest, failure: CouldNotVerify) -> None:
@@ -71,4 +70,5 @@ async def _resolved(desk: Desk, target: Target) -> Target | None:
 
 
 def _entry(event: Event, request: ResetRequest, facts: dict[str, str]) -> Entry:
+    facts = {"requester": request.asked_by} | facts
     return Entry(event=event, at=request.changed_at, request_id=request.id, facts=facts)

@@ -11,6 +11,7 @@ from bot.domain.record import Entry, Event
 from bot.domain.request import Approval, ResetRequest, checked_reason
 from bot.ports import ActionSeen
 from bot.resets.desk import Desk
+from bot.resets.evidence import of_account, of_approval
 from bot.resets.review import Choice, Review, as_user, look
 
 
@@ -36,7 +37,7 @@ async def approve(
             return await desk.move(
                 request_id,
                 lambda request: request.approve(approval),
-                lambda approved: _approved(desk, approved, approval),
+                lambda approved: _approved(approved, approval, seen),
             )
         except AlreadyDecided as decided:
             return await _own_decision(desk, request_id, by, decided)
@@ -67,12 +68,13 @@ async def deny(desk: Desk, request_id: RequestId, by: Actor, reason: str) -> Res
     """Deny with a reason that the requester reads."""
     reason = checked_reason(reason)
     async with desk.noting_refusals(by, request_id):
-        await desk.approver(by, await desk.requests.get(request_id))
+        admitted = await desk.approver(by, await desk.requests.get(request_id))
+        facts = {"reason": reason, "rule": admitted.rule} | await desk.signed_in_as(by.user)
         now = desk.clock.now()
         return await desk.move(
             request_id,
             lambda request: request.deny(reason, by=by.user, now=now),
-            lambda denied: _entry(Event.DENIED, denied, {"reason": reason}),
+            lambda denied: _entry(Event.DENIED, denied, facts),
         )
 
 
@@ -83,7 +85,7 @@ async def withdraw(desk: Desk, request_id: RequestId, by: Actor) -> ResetRequest
         return await desk.move(
             request_id,
             lambda request: request.withdraw(by=by.user, now=now),
-            lambda withdrawn: _entry(Event.WITHDRAWN, withdrawn, {}),
+            lambda withdrawn: _entry(Event.WITHDRAWN, withdrawn, {"rule": "requester"}),
         )
 
 
@@ -115,12 +117,16 @@ async def _arrived_after_all(
 ) -> ResetRequest:
     """A second reset would only do harm: go on with the first."""
     now = desk.clock.now()
-    facts = {"answer": "found on the device"}
+    answer = {"answer": "found on the device"}
     return await desk.move(
         request_id,
         lambda request: request.arrived(found_at, now=now, timing=desk.timing),
         lambda sent: Entry(
-            event=Event.ATTEMPT_ANSWERED, at=now, actor=by.user, request_id=sent.id, facts=facts
+            event=Event.ATTEMPT_ANSWERED,
+            at=now,
+            actor=by.user,
+            request_id=sent.id,
+            facts=of_approval(sent.approval) | answer,
         ),
     )
 
@@ -158,16 +164,14 @@ async def _own_decision(
     raise decided
 
 
-def _approved(desk: Desk, approved: ResetRequest, approval: Approval) -> Entry:
+def _approved(approved: ResetRequest, approval: Approval, seen: Review) -> Entry:
     facts = {
-        "channel": desk.rules.approver_channel,
-        "account": approval.username,
-        "oid": approval.oid,
+        "rule": seen.rule,
         "device": approval.device.id,
         "device_name": approval.device.name,
         "effect": str(approval.effect),
     }
-    return _entry(Event.APPROVED, approved, facts)
+    return _entry(Event.APPROVED, approved, of_account(seen.account) | facts)
 
 
 def _entry(event: Event, request: ResetRequest, facts: dict[str, str]) -> Entry:

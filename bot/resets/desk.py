@@ -1,12 +1,12 @@
 """What every use case works with, and the three things that all of them do: look up, move, note a refusal."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from bot.domain.errors import LostRace, NotAllowed, NotNow, SignInNeeded, TooOften
-from bot.domain.identifiers import RequestId
+from bot.domain.errors import BadInput, GraphError, LostRace, Refusal, SignInNeeded, TooOften
+from bot.domain.identifiers import RequestId, UserId
 from bot.domain.limits import Limits
 from bot.domain.people import Actor, Audience, Person
 from bot.domain.policy import Rules, check_approver, check_requester
@@ -14,6 +14,7 @@ from bot.domain.record import Entry, Event
 from bot.domain.request import Approval, ResetRequest, Timing
 from bot.domain.secret import Secret
 from bot.ports import Clock, Devices, People, Record, Requests, SignIns
+from bot.resets.evidence import of_account, of_refusal
 
 Move = Callable[[ResetRequest], ResetRequest]
 MakeEntry = Callable[[ResetRequest], Entry]
@@ -25,6 +26,19 @@ def _new_id() -> str:
 
 def _nobody_waits() -> None:
     """No worker runs beside this desk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """Somebody who may, and the audiences by which: what the record says for it."""
+
+    person: Person
+    by: Sequence[Audience]
+
+    @property
+    def rule(self) -> str:
+        """As the settings have it, such as `channel:C…, usergroup:S…`."""
+        return ", ".join(map(str, self.by))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,20 +59,28 @@ class Desk:
     wake: Callable[[], None] = field(default=_nobody_waits)
     """Tells the worker that a row is due."""
 
-    async def requester(self, actor: Actor) -> Person:
+    async def requester(self, actor: Actor) -> Admitted:
         """Who asks, or why they may not."""
         person = await self.people.person(actor)
-        in_audience = await self.people.is_in(person.id, self.rules.requesters)
-        check_requester(person, in_audience=in_audience)
-        return person
+        admitted = Admitted(person=person, by=await self._first_of(person, self.rules.requesters))
+        check_requester(person, in_audience=bool(admitted.by))
+        return admitted
 
-    async def approver(self, actor: Actor, request: ResetRequest) -> Person:
+    async def approver(self, actor: Actor, request: ResetRequest) -> Admitted:
         """Who decides, looked up now, or why they may not."""
         person = await self.people.person(actor)
-        on_call = not self.rules.approvers or await self.people.is_in(person.id, self.rules.approvers)
-        in_channel = await self.is_in_approver_channel(person)
-        check_approver(person, asked_by=request.asked_by, in_channel=in_channel, on_call=on_call)
-        return person
+        rota = await self._first_of(person, self.rules.approvers)
+        channel = await self._first_of(person, [Audience.channel(self.rules.approver_channel)])
+        on_call = bool(rota) or not self.rules.approvers
+        check_approver(person, asked_by=request.asked_by, in_channel=bool(channel), on_call=on_call)
+        return Admitted(person=person, by=[*channel, *rota])
+
+    async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Sequence[Audience]:
+        """The first audience that the person is in now; of none, none."""
+        for audience in audiences:
+            if await self.people.is_in(person.id, [audience]):
+                return [audience]
+        return []
 
     async def is_in_approver_channel(self, person: Person) -> bool:
         """Whether the person is in the approver channel now."""
@@ -83,14 +105,21 @@ class Desk:
             self.wake()
             return new
 
+    async def signed_in_as(self, user: UserId) -> dict[str, str]:
+        """Who the Slack user is at Microsoft, for the record; nothing where they are not signed in."""
+        account = await self.sign_ins.account(user)
+        return {} if account is None else of_account(account)
+
     @asynccontextmanager
     async def noting_refusals(self, actor: Actor, request_id: RequestId | None = None) -> AsyncIterator[None]:
-        """Whoever tries what they may not leaves a row in the record."""
+        """Whoever tries what they may not, or what could not be, leaves a row in the record."""
         try:
             yield
-        except (NotAllowed, NotNow, TooOften) as refusal:
+        except (BadInput, SignInNeeded):  # it is typed again, or Microsoft is asked first: nobody was refused
+            raise
+        except (Refusal, GraphError) as refusal:
             if not isinstance(refusal, TooOften) or refusal.first:
-                facts = {"refusal": type(refusal).__name__}
+                facts = of_refusal(refusal) | await self.signed_in_as(actor.user)
                 await self.note(Event.TRY_REFUSED, actor, request_id, facts)
             raise
 

@@ -1,5 +1,6 @@
 """Drive: what a due row needs next, read from its state. Safe to do twice, late, or on another replica."""
 
+from bot.domain.chain import written
 from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest, Status
 from bot.resets.carry_out import carry_out, lose_sight
@@ -32,5 +33,6 @@ async def _wait(desk: Desk, pending: ResetRequest) -> None:
         await desk.requests.replace(pending, pending.remind(now=now, timing=desk.timing))
         return
     expired = pending.expire(now=now)
-    entry = Entry(event=Event.EXPIRED, at=now, request_id=expired.id)
+    facts = {"requester": expired.asked_by, "expires_at": written(pending.expires_at or now)}
+    entry = Entry(event=Event.EXPIRED, at=now, request_id=expired.id, facts=facts)
     await desk.requests.replace(pending, expired, entry)

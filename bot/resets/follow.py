@@ -10,6 +10,7 @@ from bot.domain.request import Approval, ResetRequest
 from bot.domain.why import Code, Why
 from bot.ports import ActionSeen
 from bot.resets.desk import Desk
+from bot.resets.evidence import of_approval, of_why
 
 _ENDS = {"failed": Code.DEVICE_FAILED, "notsupported": Code.NOT_SUPPORTED, "canceled": Code.CANCELED}
 
@@ -73,7 +74,8 @@ def _started_at(action: ActionSeen) -> datetime:
 async def _write(
     desk: Desk, old: ResetRequest, new: ResetRequest, event: Event, facts: Mapping[str, str] | None = None
 ) -> None:
-    why = {"why": str(new.why.code), **new.why.facts} if new.why else {}
-    entry = Entry(event=event, at=new.changed_at, request_id=new.id, facts=why | dict(facts or {}))
+    why = of_why(new.why) if new.why else {}
+    known = of_approval(new.approval) | why | dict(facts or {})
+    entry = Entry(event=event, at=new.changed_at, request_id=new.id, facts=known)
     await desk.requests.replace(old, new, entry)
     desk.wake()

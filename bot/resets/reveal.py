@@ -10,6 +10,7 @@ from bot.domain.record import Event
 from bot.domain.request import Approval, ResetRequest
 from bot.domain.secret import Secret
 from bot.resets.desk import Desk
+from bot.resets.evidence import of_approval
 
 
 async def reveal(desk: Desk, request_id: RequestId, by: Actor) -> tuple[ResetRequest, Secret]:
@@ -21,11 +22,11 @@ async def reveal(desk: Desk, request_id: RequestId, by: Actor) -> tuple[ResetReq
         request = await desk.requests.get(request_id)
         request.check_revealable(by=by.user, now=desk.clock.now(), timing=desk.timing)
         check_member(await desk.people.person(by))
-    approval, since = request.approval, request.ours_since(timing=desk.timing)
-    if approval is None or since is None:
-        raise NoPasscode
-    passcode = await _read(desk, approval, since)
-    facts = {"device": approval.device.id, "read_as": approval.username}
+        approval, since = request.approval, request.ours_since(timing=desk.timing)
+        if approval is None or since is None:
+            raise NoPasscode
+        passcode = await _read(desk, approval, since)
+    facts = {"rule": "requester"} | of_approval(approval)
     await desk.note(Event.PASSCODE_SEEN, by, request_id, facts)
     return request, passcode
 

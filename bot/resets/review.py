@@ -16,6 +16,7 @@ from bot.domain.request import ResetRequest
 from bot.domain.secret import Secret
 from bot.domain.why import Code, Why
 from bot.resets.desk import Desk
+from bot.resets.evidence import of_account, of_why
 
 Answer = TypeVar("Answer")
 
@@ -42,6 +43,10 @@ class Review:
     account: Account
     """Whose sign-in will carry it out."""
     choices: Sequence[Choice]
+    rule: str = ""
+    """By what the approver may decide."""
+    request_ids: Sequence[str] = ()
+    """Graph's ids of the answers in which the devices came."""
 
     @property
     def resettable(self) -> Sequence[Choice]:
@@ -57,10 +62,9 @@ async def review(desk: Desk, request_id: RequestId, by: Actor) -> Review:
     """
     async with desk.noting_refusals(by, request_id):
         found = await look(desk, request_id, by)
-    facts = {"devices": ", ".join(choice.device.id for choice in found.choices)}
-    await desk.note(Event.REVIEWED, by, request_id, facts)
+    await desk.note(Event.REVIEWED, by, request_id, _viewed(found))
     if not found.resettable:
-        await _end_hopeless(desk, found)
+        await _end_hopeless(desk, found, by)
     return found
 
 
@@ -68,17 +72,24 @@ async def look(desk: Desk, request_id: RequestId, by: Actor) -> Review:
     """The review without its record: what approving checks again."""
     request = await desk.requests.get(request_id)
     request.check_approvable(by=by.user, now=desk.clock.now())
-    approver = await desk.approver(by, request)
+    admitted = await desk.approver(by, request)
+    approver = admitted.person
     requester = await desk.people.person(Actor(user=request.asked_by, team=request.asked_by_team))
     account = await _account(desk, request, by.user)
     theirs = await desk.sign_ins.account(requester.id)
     check_account(account, approver=approver, requester=requester, requester_account=theirs)
-    devices = await as_user(desk, by.user, lambda token: desk.devices.find(request.target, token))
-    if not devices:
+    answer = await as_user(desk, by.user, lambda token: desk.devices.find(request.target, token))
+    if not answer.devices:
         raise NoSuchDevice
-    choices = [Choice(device, _effect(desk, device, approver, account)) for device in devices]
-    found = Review(request=request, requester=requester, account=account, choices=choices)
-    if not found.resettable and any(choice.is_own for choice in choices):
+    found = Review(
+        request=request,
+        requester=requester,
+        account=account,
+        choices=[Choice(device, _effect(desk, device, approver, account)) for device in answer.devices],
+        rule=admitted.rule,
+        request_ids=answer.request_ids,
+    )
+    if not found.resettable and any(choice.is_own for choice in found.choices):
         raise OwnDevice
     return found
 
@@ -120,16 +131,25 @@ def _effect(desk: Desk, device: Device, approver: Person, account: Account) -> E
     return effect
 
 
-async def _end_hopeless(desk: Desk, found: Review) -> NoReturn:
+def _viewed(found: Review) -> dict[str, str]:
+    """What was seen, as whom, and by which rule."""
+    seen = {
+        "rule": found.rule,
+        "devices": ", ".join(choice.device.id for choice in found.choices),
+        "request_id": ", ".join(filter(None, found.request_ids)),
+    }
+    return of_account(found.account) | seen
+
+
+async def _end_hopeless(desk: Desk, found: Review, by: Actor) -> NoReturn:
     """Intune cannot reset any device that the request names: end it if it still waits, and say why."""
     why = next(choice.effect for choice in found.choices if isinstance(choice.effect, Why))
     now = desk.clock.now()
+    facts = of_why(why) | of_account(found.account) | {"reviewed_by": by.user}
     with suppress(NotNow):
         await desk.move(
             found.request.id,
             lambda request: request.refuse(why, now=now),
-            lambda refused: Entry(
-                event=Event.REFUSED, at=now, request_id=refused.id, facts={"why": str(why.code), **why.facts}
-            ),
+            lambda refused: Entry(event=Event.REFUSED, at=now, request_id=refused.id, facts=facts),
         )
     raise CannotReset(why)

@@ -5,16 +5,18 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bot.domain.chain import written
 from bot.domain.errors import SignInRefused
 from bot.domain.identifiers import RequestId, TeamId
 from bot.domain.limits import links_of
-from bot.domain.people import Account, Actor, Person
+from bot.domain.people import Account, Actor, Audience, Person
 from bot.domain.policy import check_binding, check_member, check_signer
 from bot.domain.record import Event
 from bot.domain.secret import Secret
 from bot.domain.sign_in import TICKET_LIFE, Ticket
 from bot.ports import Arrival
 from bot.resets.desk import Desk
+from bot.resets.evidence import Facts, of_account, of_why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,9 @@ async def _link(desk: Desk, actor: Actor, team: TeamId, then: Continuation) -> s
         claims=then.claims,
     )
     url = await desk.sign_ins.link(ticket, secret, links_of(actor.user, desk.limits))
-    await desk.note(Event.SIGN_IN_STARTED, actor, then.request_id)
+    rule = str(Audience.channel(desk.rules.approver_channel))
+    facts = {"rule": rule, "team": team, "expires_at": written(ticket.expires_at)}
+    await desk.note(Event.SIGN_IN_STARTED, actor, then.request_id, facts)
     return url
 
 
@@ -81,16 +85,17 @@ async def finish(desk: Desk, form: Mapping[str, str]) -> tuple[Ticket, Account]:
         await _bind(desk, arrival)
     except SignInRefused as refused:
         refused.ticket = arrival.ticket
-        await _note_refusal(desk, refused)
+        await _note_refusal(desk, refused, of_account(arrival.account))
         raise
     return arrival.ticket, arrival.account
 
 
 async def sign_out(desk: Desk, actor: Actor) -> bool:
     """Forget the person's tokens; False where there were none."""
+    facts = await desk.signed_in_as(actor.user)
     forgotten = await desk.sign_ins.forget(actor.user)
     if forgotten:
-        await desk.note(Event.SIGNED_OUT, actor)
+        await desk.note(Event.SIGNED_OUT, actor, facts=facts)
     return forgotten
 
 
@@ -101,13 +106,14 @@ async def _bind(desk: Desk, arrival: Arrival) -> None:
         check_member(person)
     check_binding(account, person=person, tied_to=await desk.sign_ins.tied_to(account))
     await desk.sign_ins.keep(ticket.user, arrival)
-    facts = {"account": account.username, "oid": account.oid, "tenant": account.tenant}
+    facts = of_account(account) | {"email": person.email or ""}
     await desk.note(Event.SIGNED_IN, _actor(ticket), ticket.request_id, facts)
 
 
-async def _note_refusal(desk: Desk, refused: SignInRefused) -> None:
+async def _note_refusal(desk: Desk, refused: SignInRefused, account: Facts | None = None) -> None:
+    """On whose link it was; which account came back, where Microsoft named one."""
     if refused.ticket is not None:
-        facts = {"why": str(refused.why.code), **refused.why.facts}
+        facts = (account or {}) | of_why(refused.why)
         await desk.note(Event.SIGN_IN_REFUSED, _actor(refused.ticket), refused.ticket.request_id, facts)
 
 

@@ -23,6 +23,13 @@ from tests.fakes.people import APPROVER_CHANNEL, CHANNEL, KEN, MEI, TEAM, FakePe
 from tests.fakes.sign_ins import FakeSignIns
 from tests.fakes.store import FakeRecord, FakeRequests
 
+AS_KEN = {
+    "approver": KEN.id,
+    "account": "ken@contoso.com",
+    "oid": "oid-Ken",
+    "device": LEOS_PHONE.id,
+}
+"""What the record says of everything that Ken's approval leads to."""
 LOST = Answer(error=Unknown(code="ReadTimeout"))
 """Nobody answers, and the reset did not take effect."""
 LOST_BUT_ARRIVED = Answer(error=Unknown(status=502), arrives=True)

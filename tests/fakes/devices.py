@@ -10,7 +10,7 @@ from bot.domain.errors import ApproverRefused, DeviceRefused, GraphError
 from bot.domain.identifiers import DeviceId
 from bot.domain.secret import Secret
 from bot.domain.target import Target
-from bot.ports import ActionSeen
+from bot.ports import ActionSeen, Found
 from tests.fakes.clock import HandClock
 
 LEOS_PHONE = Device(
@@ -80,12 +80,12 @@ class FakeDevices:
     """What happens in the world while a read is on its way."""
     posted: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def find(self, target: Target, token: Secret) -> Sequence[Device]:
+    async def find(self, target: Target, token: Secret) -> Found:
         await self._read(token)
         self.looked_for.append(target)
-        return list(self.found)
+        return Found(devices=list(self.found), request_ids=["graph-listing"])
 
-    async def reset(self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str) -> None:
+    async def reset(self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str) -> str:
         post = Post(device, token.reveal(), client_request_id, target)
         self.posts.append(post)
         answer = self.answers.pop(0) if self.answers else ACCEPTED
@@ -99,6 +99,7 @@ class FakeDevices:
             await asyncio.Event().wait()
         if answer.error is not None:
             raise answer.error
+        return "graph-reset"
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionSeen]:
         await self._read(token)

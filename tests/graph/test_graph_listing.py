@@ -96,7 +96,7 @@ async def test_only_what_a_device_is_made_of_is_asked_for() -> None:
 async def test_a_filter_that_graph_ignored_lets_no_strangers_device_through() -> None:
     graph = GraphStub(page(ANDROID, IPHONE, WINDOWS))
 
-    found = await graph.devices.find(parse_target("serial:F2LX1234ABCD"), TOKEN)
+    found = (await graph.devices.find(parse_target("serial:F2LX1234ABCD"), TOKEN)).devices
 
     assert [device.serial for device in found] == ["F2LX1234ABCD"]
 
@@ -104,7 +104,7 @@ async def test_a_filter_that_graph_ignored_lets_no_strangers_device_through() ->
 async def test_an_iphones_imei_with_blanks_is_found_by_its_digits() -> None:
     graph = GraphStub(page(IPHONE))
 
-    found = await graph.devices.find(parse_target("imei:352987101234567"), TOKEN)
+    found = (await graph.devices.find(parse_target("imei:352987101234567"), TOKEN)).devices
 
     assert [device.name for device in found] == ["Grace's iPhone"]
 
@@ -113,7 +113,7 @@ async def test_every_page_is_read() -> None:
     second = f"{BASE}/users/x/managedDevices?$skiptoken=2"
     graph = GraphStub(page({**IPHONE, "id": "1"}, next_link=second), page({**IPHONE, "id": "2"}))
 
-    found = await graph.devices.find(GRACE, TOKEN)
+    found = (await graph.devices.find(GRACE, TOKEN)).devices
 
     assert [device.id for device in found] == ["1", "2"]
     assert graph.asked[1].url == second
@@ -144,7 +144,7 @@ async def test_the_token_never_follows_a_next_link_to_another_origin(link: str) 
 async def test_a_list_without_end_is_cut() -> None:
     graph = GraphStub(page(*[IPHONE] * 100, next_link=f"{BASE}/again"))
 
-    found = await graph.devices.find(GRACE, TOKEN)
+    found = (await graph.devices.find(GRACE, TOKEN)).devices
 
     assert len(found) == 1000
     assert len(graph.asked) == 10
@@ -153,7 +153,7 @@ async def test_a_list_without_end_is_cut() -> None:
 async def test_empty_pages_without_end_are_cut() -> None:
     graph = GraphStub(page(next_link=f"{BASE}/again"))
 
-    assert await graph.devices.find(GRACE, TOKEN) == []
+    assert list((await graph.devices.find(GRACE, TOKEN)).devices) == []
     assert len(graph.asked) == 20
 
 
@@ -165,7 +165,7 @@ async def test_empty_pages_without_end_are_cut() -> None:
     ],
 )
 async def test_what_graph_does_not_know_is_no_device(answer: httpx.Response) -> None:
-    assert await GraphStub(answer).devices.find(GRACE, TOKEN) == []
+    assert (await GraphStub(answer).devices.find(GRACE, TOKEN)).devices == ()
 
 
 async def test_another_400_is_no_empty_list() -> None:
@@ -190,7 +190,7 @@ async def test_a_read_is_tried_again_after_what_graph_asks() -> None:
     busy = httpx.Response(429, headers={"Retry-After": "2"})
     graph = GraphStub(busy, httpx.ConnectError("no route"), page(IPHONE))
 
-    assert len(await graph.devices.find(GRACE, TOKEN)) == 1
+    assert len((await graph.devices.find(GRACE, TOKEN)).devices) == 1
     assert graph.slept == [pytest.approx(2.2), pytest.approx(1.2)]
 
 

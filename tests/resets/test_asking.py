@@ -69,7 +69,11 @@ async def test_an_ask_that_passes_the_checks_waits_for_an_approver():
 
     assert (request.status, request.ticket) == (Status.PENDING, "INC-7")
     assert request.expires_at == desk.clock.now() + desk.desk.timing.lifetime
-    assert desk.last(Event.VERIFIED).facts == {"rule": f"channel:{CHANNEL}", "target": "leo@contoso.com"}
+    assert desk.last(Event.VERIFIED).facts == {
+        "requester": MEI.id,
+        "rule": f"channel:{CHANNEL}",
+        "target": "leo@contoso.com",
+    }
 
 
 @pytest.mark.parametrize("person", [GUS, OLGA, ROBO, DORA], ids=lambda person: person.name)
@@ -81,7 +85,11 @@ async def test_only_a_full_member_may_ask_even_from_inside_the_channel(person):
     assert request.status is Status.REFUSED
     assert request.why is not None
     assert (request.why.code, request.why.facts["kind"]) == (Code.NOT_A_MEMBER, person.kind)
-    assert desk.last(Event.REFUSED).facts == {"why": "not_a_member", "kind": person.kind}
+    assert desk.last(Event.REFUSED).facts == {
+        "requester": person.id,
+        "why": "not_a_member",
+        "kind": person.kind,
+    }
 
 
 async def test_a_member_outside_the_audience_may_not_ask():

@@ -22,7 +22,7 @@ from bot.domain.target import Target, TargetKind
 from bot.domain.why import Code
 from bot.resets.carry_out import carry_out
 from bot.resets.drive import drive
-from tests.fakes.desk import HANGS, LOST, LOST_BUT_ARRIVED, StaffedDesk, a_desk
+from tests.fakes.desk import AS_KEN, HANGS, LOST, LOST_BUT_ARRIVED, StaffedDesk, a_desk
 from tests.fakes.devices import LEOS_PHONE, LEOS_TABLET, NO_SUCH_DEVICE, Answer, Post
 from tests.fakes.people import AIKO, KEN, MEI
 from tests.fakes.sign_ins import account_of, token_text
@@ -52,11 +52,7 @@ async def test_the_attempt_is_on_the_record_before_the_call_leaves():
     started = desk.last(Event.ATTEMPT_STARTED)
     attempt = desk.row(request_id).attempt
     assert attempt is not None
-    assert started.facts == {
-        "client_request_id": attempt.client_request_id,
-        "account": "ken@contoso.com",
-        "device": LEOS_PHONE.id,
-    }
+    assert started.facts == AS_KEN | {"client_request_id": attempt.client_request_id, "attempt": "1"}
     await _killed(working)
 
 
@@ -97,7 +93,7 @@ async def test_an_answer_is_on_the_record_with_microsofts_ids():
 
     await desk.drive(request_id)
 
-    assert desk.last(Event.ATTEMPT_ANSWERED).facts == {
+    assert desk.last(Event.ATTEMPT_ANSWERED).facts == AS_KEN | {
         "why": "microsoft_refused_device",
         "answer": "DeviceRefused",
         "status": "400",
@@ -242,7 +238,7 @@ async def test_an_approver_who_signed_out_meanwhile_sends_nothing():
     assert waiting.why is not None
     assert waiting.why.code is Code.SIGN_IN_ENDED
     assert waiting.why.facts == {"account": "ken@contoso.com", "approver": KEN.id}
-    assert desk.last(Event.WAITS_AGAIN).facts == {"why": "sign_in_ended"}
+    assert desk.last(Event.WAITS_AGAIN).facts == AS_KEN | {"why": "sign_in_ended"}
     assert desk.graph.posts == []
 
 
@@ -355,7 +351,7 @@ async def test_after_a_death_in_mid_post_the_device_is_asked_and_nothing_is_sent
     desk.later(minutes=1)
     await desk.drive_due()
     assert desk.row(request_id).status is Status.UNCERTAIN
-    assert desk.last(Event.ATTEMPT_ANSWERED).facts == {"why": "no_answer", "answer": "lost"}
+    assert desk.last(Event.ATTEMPT_ANSWERED).facts == AS_KEN | {"why": "no_answer", "answer": "lost"}
 
     desk.later(seconds=5)
     await desk.drive_due()
@@ -391,7 +387,7 @@ async def test_a_lost_attempt_that_the_device_shows_is_taken_up():
     found = await desk.drive(request_id)
 
     assert (found.status, found.why) == (Status.SENT, None)
-    assert desk.last(Event.ATTEMPT_ANSWERED).facts == {"answer": "found on the device"}
+    assert desk.last(Event.ATTEMPT_ANSWERED).facts == AS_KEN | {"answer": "found on the device"}
 
 
 async def test_a_lost_attempt_that_the_device_does_not_show_ends_in_front_of_a_human():
@@ -404,7 +400,7 @@ async def test_a_lost_attempt_that_the_device_does_not_show_ends_in_front_of_a_h
     given_up = await desk.drive(request_id)
 
     assert (given_up.status, given_up.needs_a_human) == (Status.UNCERTAIN, True)
-    assert desk.last(Event.ATTEMPT_ANSWERED).facts == {
+    assert desk.last(Event.ATTEMPT_ANSWERED).facts == AS_KEN | {
         "why": "no_answer",
         "answer": "not found on the device",
     }
@@ -419,7 +415,7 @@ async def test_where_nobody_could_look_the_record_does_not_say_that_the_device_s
     given_up = await desk.drive(request_id)
 
     assert given_up.needs_a_human
-    assert desk.last(Event.ATTEMPT_ANSWERED).facts == {
+    assert desk.last(Event.ATTEMPT_ANSWERED).facts == AS_KEN | {
         "why": "no_answer",
         "answer": "could not look",
         "could_not_look": "SignInNeeded",
@@ -491,7 +487,7 @@ async def test_a_human_who_tries_again_sends_nothing_where_the_first_attempt_sho
     assert desk.row(request_id).status is Status.DONE
     assert len(desk.graph.posts) == 1
     answered = desk.last(Event.ATTEMPT_ANSWERED)
-    assert (answered.actor, answered.facts) == (AIKO.id, {"answer": "found on the device"})
+    assert (answered.actor, answered.facts) == (AIKO.id, AS_KEN | {"answer": "found on the device"})
 
 
 async def test_two_humans_who_try_again_as_the_attempt_shows_up_do_not_undo_each_other():

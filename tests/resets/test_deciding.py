@@ -25,8 +25,8 @@ from bot.domain.request import ResetRequest, Status
 from bot.resets import decide
 from tests.fakes.desk import a_desk, outcome
 from tests.fakes.devices import LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET
-from tests.fakes.people import AIKO, APPROVER_CHANNEL, GUS, KEN, LEO, MEI, OLGA, actor
-from tests.fakes.sign_ins import account_of, token_text
+from tests.fakes.people import AIKO, APPROVER_CHANNEL, CHANNEL, GUS, KEN, LEO, MEI, OLGA, actor
+from tests.fakes.sign_ins import TENANT, account_of, token_text
 
 
 async def test_an_approval_says_who_as_whom_and_what():
@@ -283,7 +283,13 @@ async def test_a_denial_carries_its_reason_to_the_requester():
 
     assert (denied.status, denied.denial, denied.next_at) == (Status.DENIED, "He sits next to me.", None)
     assert desk.last(Event.DENIED).actor == KEN.id
-    assert desk.last(Event.DENIED).facts == {"reason": "He sits next to me."}
+    assert desk.last(Event.DENIED).facts == {
+        "reason": "He sits next to me.",
+        "rule": f"channel:{CHANNEL}",
+        "account": "ken@contoso.com",
+        "oid": "oid-Ken",
+        "tenant": TENANT,
+    }
 
 
 @pytest.mark.parametrize(("reason", "refusal"), [(" ", NoReason), ("x" * 1001, ReasonTooLong)])

@@ -10,7 +10,7 @@ from bot.domain.record import Event
 from bot.domain.request import Status
 from bot.domain.why import Code
 from bot.resets.drive import drive
-from tests.fakes.desk import a_desk
+from tests.fakes.desk import AS_KEN, a_desk
 from tests.fakes.devices import LEOS_PHONE
 from tests.fakes.people import KEN
 from tests.fakes.sign_ins import account_of, token_text
@@ -24,7 +24,7 @@ async def test_a_reset_is_done_when_the_device_says_so():
     done = await desk.drive(request_id)
 
     assert (done.status, done.is_over, done.next_at) == (Status.DONE, True, None)
-    assert desk.last(Event.DONE).facts == {}
+    assert desk.last(Event.DONE).facts == AS_KEN
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ async def test_a_reset_fails_when_the_device_says_so(state, code):
     assert failed.status is Status.FAILED
     assert failed.why is not None
     assert (failed.why.code, failed.why.facts) == (code, {"error_code": "-2016281112"})
-    assert desk.last(Event.FAILED).facts == {"why": str(code), "error_code": "-2016281112"}
+    assert desk.last(Event.FAILED).facts == AS_KEN | {"why": str(code), "error_code": "-2016281112"}
 
 
 @pytest.mark.parametrize("state", ["pending", "active", "none", "a word of next year"])

@@ -19,7 +19,7 @@ from bot.domain.identifiers import RequestId
 from bot.domain.people import Kind
 from bot.domain.record import Event
 from bot.domain.request import Status
-from tests.fakes.desk import a_desk
+from tests.fakes.desk import AS_KEN, a_desk
 from tests.fakes.devices import LEOS_PHONE, LEOS_TABLET
 from tests.fakes.people import AIKO, GUS, KEN, LEO, MEI, OLGA
 from tests.fakes.sign_ins import account_of, token_text
@@ -34,7 +34,7 @@ async def test_who_asked_sees_the_new_passcode_and_the_record_says_so():
     seen = desk.last(Event.PASSCODE_SEEN)
     assert passcode.reveal() == "80 51 33"
     assert (seen.actor, seen.request_id) == (MEI.id, request_id)
-    assert seen.facts == {"device": LEOS_PHONE.id, "read_as": "ken@contoso.com"}
+    assert seen.facts == AS_KEN | {"rule": "requester"}
 
 
 async def test_the_passcode_is_read_with_the_approvers_sign_in():

@@ -55,7 +55,12 @@ async def test_an_approvers_own_account_is_tied_to_them():
     assert desk.sign_ins.accounts == {KEN.id: account}
     signed_in = desk.last(Event.SIGNED_IN)
     assert (signed_in.actor, signed_in.request_id) == (KEN.id, R1)
-    assert signed_in.facts == {"account": "ken@contoso.com", "oid": "oid-Ken", "tenant": "contoso-tenant"}
+    assert signed_in.facts == {
+        "account": "ken@contoso.com",
+        "oid": "oid-Ken",
+        "tenant": "contoso-tenant",
+        "email": "ken@contoso.com",
+    }
 
 
 async def test_what_the_person_was_doing_goes_with_the_ticket():
