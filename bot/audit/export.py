@@ -39,7 +39,7 @@ def _facts(text: str) -> object:
 
 
 def _csv(out: TextIO, rows: Iterable[Row]) -> None:
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)  # with CRLF: it quotes a cell for the line ends that it writes, and no others
     writer.writerow(COLUMNS)
     for row in rows:
         writer.writerow([_cell(row[name]) for name in COLUMNS])
