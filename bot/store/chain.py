@@ -7,7 +7,7 @@ after the other, on any number of replicas.
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import String, func, insert, select, type_coerce, update
+from sqlalchemy import String, cast, func, insert, select, type_coerce
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,6 +19,12 @@ AT_ONCE: Final = 500
 """How many rows are adopted in one transaction; others wait for it."""
 LATE: Final = 10_000
 """How many younger rows may be there before an older one is committed. PostgreSQL gives ids out early."""
+
+TIP: Final = (
+    select(cast(audit_tip.c.seq, String) + ":" + audit_tip.c.hash).with_for_update().scalar_subquery()
+)
+"""Where the chain ends, held until the transaction does; one column, to come with the row that is put in.
+SQLite has one writer, and so needs no lock."""
 
 AS_STORED: Final = (
     audit.c.id,
@@ -91,7 +97,7 @@ class SqlChain:
     async def _adopt(self, ids: Sequence[int]) -> int:
         """Link those of the rows that nobody has linked meanwhile."""
         async with transaction(self._engine) as connection:
-            tip = await locked_tip(connection)
+            tip = read_tip(str(await connection.scalar(select(TIP))))
             found = (await connection.execute(UNLINKED.where(audit.c.id.in_(ids)))).all()
             rows = [StoredRow(**row._mapping) for row in found]
             if rows:
@@ -99,16 +105,13 @@ class SqlChain:
         return len(rows)
 
 
-async def locked_tip(connection: AsyncConnection) -> Tip:
-    """Where the chain ends, held until the transaction does. SQLite has one writer, and so needs no lock."""
-    tip = select(audit_tip.c.seq, audit_tip.c.hash).with_for_update()
-    seq, hash_ = (await connection.execute(tip)).one()
-    return Tip(seq, hash_)
+def read_tip(text: str) -> Tip:
+    """What TIP says."""
+    seq, _, hash_ = text.partition(":")
+    return Tip(int(seq), hash_)
 
 
 async def put_links(connection: AsyncConnection, tip: Tip, rows: Sequence[StoredRow]) -> None:
-    """Go on from the tip, which is locked."""
-    links = list(linked(tip, rows))
-    values = [{"seq": link.seq, "audit_id": link.row, "hash": link.hash} for link in links]
+    """Go on from the tip, which is locked; a trigger moves it to the last of the links."""
+    values = [{"seq": link.seq, "audit_id": link.row, "hash": link.hash} for link in linked(tip, rows)]
     await connection.execute(insert(audit_chain), values)
-    await connection.execute(update(audit_tip).values(seq=links[-1].seq, hash=links[-1].hash))

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.domain.chain import stored
 from bot.domain.record import Entry, Event
-from bot.store.chain import locked_tip, put_links
+from bot.store.chain import TIP, put_links, read_tip
 from bot.store.engine import transaction
 from bot.store.rows import entry_values
 from bot.store.schema import audit
@@ -35,6 +35,6 @@ class SqlRecord:
 
 async def append(connection: AsyncConnection, entry: Entry) -> None:
     """Append a row and its link, the last thing in somebody's transaction: from here on others wait."""
-    new_id = insert(audit).values(entry_values(entry)).returning(audit.c.id)
-    row = stored((await connection.execute(new_id)).scalar_one(), entry)
-    await put_links(connection, await locked_tip(connection), [row])
+    put = insert(audit).values(entry_values(entry)).returning(audit.c.id, TIP)
+    id_, tip = (await connection.execute(put)).one()
+    await put_links(connection, read_tip(tip), [stored(id_, entry)])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from bot.cli import main
+from bot.entra import new_key
+from bot.notary import Notary
 from tests.settings.complete import COMPLETE
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +34,7 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     told = capsys.readouterr().out
     assert ended.value.code == 0
-    for command in ("serve", "demo", "doctor", "migrate", "vault"):
+    for command in ("serve", "demo", "doctor", "migrate", "vault", "audit"):
         assert re.search(rf"^ +{command} +\w", told, re.MULTILINE), told
 
 
@@ -82,6 +84,30 @@ def test_a_new_key_can_be_used(capsys):
     key = capsys.readouterr().out.strip()
     sealed = Vault([key]).seal(b"tokens", bound_to=("a",))
     assert Vault([key]).open(sealed, bound_to=("a",)) == b"tokens"
+
+
+def test_the_public_keys_of_every_vault_key_are_printed_and_nothing_secret(tmp_path):
+    keys = [new_key(), new_key()]
+    ended = run("audit", "key", folder=tmp_path, **COMPLETE | {"VAULT_KEYS": ",".join(keys)})
+    assert ended.stdout.splitlines() == list(Notary(keys).public_keys)
+    assert not any(key in ended.stdout + ended.stderr for key in keys)
+
+
+@pytest.mark.parametrize("arguments", [["verify"], ["export", "--since", "2026-01-01"]])
+def test_a_record_that_was_not_migrated_is_a_sentence(arguments, tmp_path):
+    (tmp_path / "unlatch.sqlite3").touch()
+    ended = run("audit", *arguments, folder=tmp_path, **COMPLETE)
+    assert ended.returncode == (2 if arguments == ["verify"] else 1)
+    assert "The record cannot be read" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["verify", "--public-key", "x"], ["export", "--since", "2026-01-01"]])
+def test_what_cannot_be_used_is_a_sentence_and_ends_with_2(arguments, tmp_path):
+    ended = run("audit", *arguments, "--database", "mysql://db/rows", folder=tmp_path)
+    assert ended.returncode == 2
+    assert "public key" in ended.stderr or "sqlite or postgresql" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_procfile_starts_the_web_and_migrates_before():

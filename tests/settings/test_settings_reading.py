@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from bot.domain.people import Audience
-from bot.settings import CONFIG_VARIABLE, Settings, SettingsError, read_settings
+from bot.settings import CONFIG_VARIABLE, Settings, SettingsError, read_settings, without_secrets
 from tests.settings.complete import COMPLETE
 
 README = Path(__file__).parents[2] / "README.md"
@@ -128,6 +128,23 @@ def test_no_secret_shows_when_settings_are_printed(environment):
     shown = repr(read_settings()) + str(read_settings().model_dump())
     for name in ("SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "ENTRA_CLIENT_SECRET", "VAULT_KEYS"):
         assert COMPLETE[name] not in shown
+
+
+def test_what_the_record_is_told_of_the_settings_holds_every_one_and_no_secret(environment):
+    secrets = {
+        "SLACK_APP_TOKEN": "xapp-secret",
+        "DATABASE_URL": "postgresql://me:hunt/er@2@db:5/u?password=x",
+    }
+    environment(COMPLETE | secrets | {"REQUESTERS": "channel:C0SUPPORT,workspace"})
+    told = without_secrets(read_settings())
+    assert set(told) == {name.upper() for name in Settings.model_fields}
+    assert told["REQUESTERS"] == "channel:C0SUPPORT,workspace"
+    assert told["DATABASE_URL"] == "postgresql://db:5/u"
+    assert told["APPROVER_CHANNEL"] == COMPLETE["APPROVER_CHANNEL"]
+    assert (told["SLACK_APP_TOKEN"], told["AUDIT_HEADS"]) == ("set", "")
+    for name in ("SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "ENTRA_CLIENT_SECRET", "VAULT_KEYS"):
+        assert told[name] == "set"
+        assert COMPLETE[name] not in str(told)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

@@ -16,8 +16,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from bot.domain.chain import Head
 from bot.domain.errors import StoreAway, UnknownRequest
 from bot.domain.identifiers import UserId
+from bot.domain.record import Event
 from bot.domain.request import ResetRequest
 from bot.ports import Lane, Shown
 from bot.store import Store, is_current, migrate, open_store
@@ -37,6 +39,11 @@ EVERY_CALL: dict[str, Callable[[Store], Awaitable[object]]] = {
     "save_shown": lambda store: store.requests.save_shown(ASKED.id, Shown()),
     "next_due": lambda store: store.requests.next_due(Lane.DRIVE),
     "note": lambda store: store.record.note(an_entry()),
+    "newest": lambda store: store.record.newest(Event.STARTED),
+    "adopt": lambda store: store.chain.adopt(),
+    "tip": lambda store: store.chain.tip(),
+    "signed_to": lambda store: store.chain.signed_to(),
+    "keep": lambda store: store.chain.keep(Head(seq=1, hash="", at="", key="", signature="")),
     "find": lambda store: store.tickets.find("digest", now=NOON),
     "begin": lambda store: store.tickets.begin("digest", state_digest="state", flow=b"", now=NOON),
     "take": lambda store: store.tickets.take("state", now=NOON),

@@ -195,7 +195,7 @@ def _fill(url: str, rows: int) -> None:
     if is_sqlite(parsed):
         parsed = parsed.set(drivername="sqlite")
         counted = f"SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {rows}"  # noqa: S608  a number
-        many = f"(WITH RECURSIVE n(x) AS ({counted}) SELECT x FROM n)"
+        many = f"(WITH RECURSIVE n(x) AS ({counted}) SELECT x FROM n)"  # noqa: S608  as above
     engine = create_engine(parsed)
     with engine.begin() as connection:
         insert = "INSERT INTO audit (at, event, actor, facts) SELECT"

@@ -134,5 +134,9 @@ async def test_a_database_that_cannot_be_opened_stops_the_start_with_a_sentence(
     assert "DATABASE_URL" in told
 
 
+async def test_a_file_for_heads_that_cannot_be_written_stops_the_start_with_a_sentence(ward):
+    assert "AUDIT_HEADS" in await ward.start(audit_heads="/no/such/folder/heads.jsonl")
+
+
 async def test_a_certificate_that_is_not_there_stops_the_start_with_a_sentence(ward):
     assert "Entra" in await ward.start(entra_client_certificate="no-such.pem")

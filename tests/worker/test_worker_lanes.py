@@ -315,5 +315,26 @@ async def test_a_slow_slack_delays_no_reset():
     await task
 
 
+# What is done once a minute
+
+
+async def test_a_chore_is_done_at_the_start_and_outlives_every_failure(monkeypatch):
+    monkeypatch.setattr(worker, "SWEEP_EVERY", SOON)
+    failures: list[Exception] = [StoreAway(), RuntimeError()]
+    done = asyncio.Event()
+
+    async def chore() -> None:
+        if failures:
+            raise failures.pop(0)
+        done.set()
+
+    both = Worker(a_desk().desk, FakeBoard(), chores={"seal": chore})
+    task = asyncio.create_task(both.run())
+    async with asyncio.timeout(2):
+        await done.wait()
+    await both.stop(grace=GRACE)
+    await task
+
+
 async def _nothing(_row: Claimed) -> None:
     return None

@@ -59,6 +59,8 @@ SQLITE_TRIGGERS = (
     "CREATE TRIGGER audit_heads_no_replace BEFORE INSERT ON audit_heads "
     "WHEN EXISTS (SELECT 1 FROM audit_heads WHERE seq = NEW.seq) "
     "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
+    "CREATE TRIGGER audit_tip_follows AFTER INSERT ON audit_chain "
+    "BEGIN UPDATE audit_tip SET seq = NEW.seq, hash = NEW.hash; END",
     "CREATE TRIGGER audit_tip_forward BEFORE UPDATE ON audit_tip WHEN NEW.seq <= OLD.seq "
     "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END",
     "CREATE TRIGGER audit_tip_no_delete BEFORE DELETE ON audit_tip "
@@ -72,6 +74,10 @@ POSTGRESQL_TRIGGERS = (
     "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuses()",
     "CREATE TRIGGER audit_heads_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_heads "
     "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuses()",
+    "CREATE FUNCTION audit_tip_follows() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN UPDATE audit_tip SET seq = NEW.seq, hash = NEW.hash; RETURN NULL; END $$",
+    "CREATE TRIGGER audit_tip_follows AFTER INSERT ON audit_chain "
+    "FOR EACH ROW EXECUTE FUNCTION audit_tip_follows()",
     "CREATE TRIGGER audit_tip_stays BEFORE DELETE OR TRUNCATE ON audit_tip "
     "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuses()",
     "CREATE TRIGGER audit_tip_forward BEFORE UPDATE ON audit_tip FOR EACH ROW "
