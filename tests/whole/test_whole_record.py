@@ -71,3 +71,16 @@ async def test_every_start_is_on_the_record_with_what_it_runs_under(tmp_path):
     assert starts[0]["settings"].count("set") >= 3
     assert "xoxb-" not in str(starts)
     assert starts[0]["digest"] != starts[2]["digest"]
+
+
+async def test_a_record_whose_writer_was_killed_is_fine(tmp_path):
+    async with served(tmp_path) as it:
+        await it.there.pending()
+        await it.there.signed_in()
+        await it.there.approved()
+        await it.kill()
+        killed = await _verdict(it)
+        await it.start_after_all_leases_ran_out()
+        assert await it.process.stop() == 0
+
+        assert (killed[0], (await _verdict(it))[0]) == (FINE, FINE)
