@@ -11,7 +11,7 @@ from bot.domain.record import Entry, Event
 from bot.domain.request import Approval, ResetRequest, checked_reason
 from bot.ports import ActionSeen
 from bot.resets.desk import Desk
-from bot.resets.evidence import of_account, of_approval
+from bot.resets.evidence import Facts, of_account, of_approval
 from bot.resets.review import Choice, Review, as_user, look
 
 
@@ -34,10 +34,11 @@ async def approve(
                 await _check_still_open(desk, request_id, by)
                 raise RecentlyReset(recent)
             approval = _approval(desk, seen, choice, by, earlier)
+            how = {"knowingly": "yes"} if knowingly else {}
             return await desk.move(
                 request_id,
                 lambda request: request.approve(approval),
-                lambda approved: _approved(approved, approval, seen),
+                lambda approved: _approved(approved, approval, seen, how),
             )
         except AlreadyDecided as decided:
             return await _own_decision(desk, request_id, by, decided)
@@ -46,12 +47,15 @@ async def approve(
 async def close(desk: Desk, request_id: RequestId, by: Actor) -> ResetRequest:
     """Give up an uncertain request that nobody is going to try again."""
     async with desk.noting_refusals(by, request_id):
-        await desk.approver(by, await desk.requests.get(request_id))
+        admitted = await desk.approver(by, await desk.requests.get(request_id))
+        facts = {"rule": admitted.rule} | await desk.signed_in_as(by.user)
         now = desk.clock.now()
         return await desk.move(
             request_id,
             lambda request: request.close(by=by.user, now=now),
-            lambda closed: Entry(event=Event.CLOSED, at=now, actor=by.user, request_id=closed.id),
+            lambda closed: Entry(
+                event=Event.CLOSED, at=now, actor=by.user, request_id=closed.id, facts=facts
+            ),
         )
 
 
@@ -164,14 +168,14 @@ async def _own_decision(
     raise decided
 
 
-def _approved(approved: ResetRequest, approval: Approval, seen: Review) -> Entry:
+def _approved(approved: ResetRequest, approval: Approval, seen: Review, knowing: Facts) -> Entry:
     facts = {
         "rule": seen.rule,
         "device": approval.device.id,
         "device_name": approval.device.name,
         "effect": str(approval.effect),
     }
-    return _entry(Event.APPROVED, approved, of_account(seen.account) | facts)
+    return _entry(Event.APPROVED, approved, of_account(seen.account) | facts | knowing)
 
 
 def _entry(event: Event, request: ResetRequest, facts: dict[str, str]) -> Entry:

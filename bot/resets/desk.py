@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from bot.domain.errors import BadInput, GraphError, LostRace, Refusal, SignInNeeded, TooOften
+from bot.domain.errors import BadInput, GraphError, LostRace, RecentlyReset, Refusal, SignInNeeded, TooOften
 from bot.domain.identifiers import RequestId, UserId
 from bot.domain.limits import Limits
 from bot.domain.people import Actor, Audience, Person
@@ -115,8 +115,8 @@ class Desk:
         """Whoever tries what they may not, or what could not be, leaves a row in the record."""
         try:
             yield
-        except (BadInput, SignInNeeded):  # it is typed again, or Microsoft is asked first: nobody was refused
-            raise
+        except (BadInput, SignInNeeded, RecentlyReset):
+            raise  # it is typed again, Microsoft or the person is asked first: nobody was refused
         except (Refusal, GraphError) as refusal:
             if not isinstance(refusal, TooOften) or refusal.first:
                 facts = of_refusal(refusal) | await self.signed_in_as(actor.user)

@@ -1,14 +1,18 @@
 """Evidence: what the record says of an account, of an approval, and of why something was refused."""
 
+from bot.domain.chain import written
 from bot.domain.errors import (
+    AlreadyAsked,
     AlreadyDecided,
     ApproverSignedOut,
     CannotReset,
     CouldNotVerify,
+    DeviceBusy,
     GraphError,
     NotAMember,
     NotWaiting,
     Refusal,
+    TooOften,
 )
 from bot.domain.people import Account
 from bot.domain.request import Approval
@@ -48,18 +52,31 @@ def _grounds(refusal: Refusal | GraphError) -> Facts:
     match refusal:
         case NotAMember(kind):
             return {"kind": kind}
-        case AlreadyDecided(status, by):
-            return {"status": status, "decided_by": by or ""}
-        case NotWaiting(status):
-            return {"status": status}
         case CannotReset(why):
             return of_why(why)
         case CouldNotVerify(what):
             return {"what": what}
         case ApproverSignedOut(approver):
             return {"approver": approver}
+        case TooOften(limit, until):
+            return {"limit": str(limit), "until": written(until)}
         case GraphError():
             return microsofts_words(refusal) | microsofts_ids(refusal)
+        case _:
+            return _what_stands(refusal)
+
+
+def _what_stands(refusal: Refusal) -> Facts:
+    """Which request it was that stood in the way, and how."""
+    match refusal:
+        case AlreadyDecided(status, by):
+            return {"status": status, "decided_by": by or ""}
+        case NotWaiting(status):
+            return {"status": status}
+        case AlreadyAsked(ref, by):
+            return {"ref": ref, "asked_by": by}
+        case DeviceBusy(ref):
+            return {"ref": ref}
         case _:
             return {}
 

@@ -2,26 +2,38 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from bot.domain.errors import (
+    AlreadyAsked,
     ApproverSignedOut,
     CannotReset,
+    DeviceBusy,
     DeviceChanged,
     DeviceRefused,
     NoPasscode,
     NoSuchDevice,
+    NotAMember,
+    NotWaiting,
+    RecentlyReset,
+    Refusal,
     SignInNeeded,
+    TooLate,
+    TooOften,
 )
 from bot.domain.identifiers import UserId
 from bot.domain.policy import Rules
 from bot.domain.record import Event
+from bot.domain.request import Status
 from bot.domain.secret import Secret
-from bot.resets import sign_in
+from bot.resets import decide, sign_in
+from bot.resets.evidence import of_refusal
 from bot.resets.sign_in import Continuation
 from bot.resets.start import start
+from tests.fakes.clock import NOON
 from tests.fakes.desk import AS_KEN, StaffedDesk, a_desk, outcome
-from tests.fakes.devices import LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET, Answer
+from tests.fakes.devices import LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET
 from tests.fakes.people import APPROVER_CHANNEL, CHANNEL, KEN, LEO, MEI, ON_CALL, TEAM, actor
 from tests.fakes.sign_ins import TENANT, account_of
 
@@ -76,6 +88,10 @@ async def _failed(desk: StaffedDesk) -> None:
     request_id = await desk.sent()
     desk.graph.finish("failed", error_code=-1)
     await desk.drive(request_id)
+
+
+async def _closed(desk: StaffedDesk) -> None:
+    await desk.close(await desk.needs_a_human())
 
 
 async def _mei_approves_her_own(desk: StaffedDesk) -> None:
@@ -151,6 +167,7 @@ CASES: dict[Event, Case] = {
     Event.WAITS_AGAIN: Case(_signed_out_meanwhile, None, AS_KEN | {"why": "sign_in_ended"}),
     Event.DONE: Case(lambda desk: desk.done(passcode=PASSCODE), None, AS_KEN),
     Event.FAILED: Case(_failed, None, AS_KEN | {"why": "device_failed", "error_code": "-1"}),
+    Event.CLOSED: Case(_closed, KEN.id, KENS | {"rule": BOTH}),
     Event.TRY_REFUSED: Case(
         _mei_approves_her_own,
         MEI.id,
@@ -201,7 +218,6 @@ async def test_every_event_says_who_as_whom_by_which_rule_and_when(event: Event)
 @pytest.mark.parametrize("event", Event)
 async def test_no_secret_is_on_the_record(event: Event) -> None:
     desk = a_desk(rules=ROTA)
-    desk.graph.answers.append(Answer(arrives=True))
 
     link = await _link(desk)
     await CASES[event].act(desk)
@@ -281,6 +297,33 @@ async def test_a_look_at_a_passcode_that_could_not_be_is_on_the_record() -> None
 
     assert desk.refusals() == [(MEI.id, "NoPasscode"), (MEI.id, "ApproverSignedOut")]
     assert desk.last(Event.TRY_REFUSED).facts["approver"] == KEN.id
+
+
+@pytest.mark.parametrize(
+    ("refusal", "grounds"),
+    [
+        (AlreadyAsked("1A2B3C", MEI.id), {"ref": "1A2B3C", "asked_by": MEI.id}),
+        (DeviceBusy("1A2B3C"), {"ref": "1A2B3C"}),
+        (NotWaiting(Status.SENT), {"status": "sent"}),
+        (NotAMember("guest"), {"kind": "guest"}),
+        (TooOften(5, NOON, first=True), {"limit": "5", "until": "2026-03-02T12:00:00.000000Z"}),
+        (TooLate(), {}),
+    ],
+)
+def test_a_refusal_names_what_it_rests_on(refusal: Refusal, grounds: dict[str, str]) -> None:
+    assert of_refusal(refusal) == {"refusal": type(refusal).__name__} | grounds
+
+
+async def test_to_reset_again_knowingly_is_on_the_record_and_to_be_asked_for_it_is_no_refusal() -> None:
+    desk = a_desk()
+    request_id = await desk.pending()
+    desk.graph.shows(LEOS_PHONE.id, "done", ago=timedelta(minutes=1))
+    assert type(await outcome(desk.approve(request_id))) is RecentlyReset
+    assert desk.refusals() == []
+
+    await decide.approve(desk.desk, request_id, actor(KEN), LEOS_PHONE.id, knowingly=True)
+
+    assert desk.last(Event.APPROVED).facts["knowingly"] == "yes"
 
 
 async def test_to_be_sent_to_microsoft_first_is_no_refusal() -> None:

@@ -5,6 +5,8 @@ from bot.domain.request import Status
 from tests.whole.browser import KEN_ACCOUNT
 from tests.whole.installed import KEN, MEI, PIXEL, Installed
 
+BESIDE = (Event.STARTED, Event.SIGN_IN_STARTED, Event.SIGNED_IN)
+
 
 async def test_a_locked_out_phone_is_reset_once_as_the_approver_and_the_requester_reads_the_passcode(both):
     there: Installed = both
@@ -24,7 +26,7 @@ async def test_a_locked_out_phone_is_reset_once_as_the_approver_and_the_requeste
     passcode = there.sandbox.intune._fleet.phones[PIXEL].actions[-1].passcode
     assert passcode in there.words(MEI)
     events = [event for _, event, _ in await there.record()]
-    assert [event for event in events if event not in (Event.SIGN_IN_STARTED, Event.SIGNED_IN)] == [
+    assert [event for event in events if event not in BESIDE] == [
         Event.ASKED,
         Event.VERIFIED,
         Event.REVIEWED,
