@@ -1,0 +1,7 @@
+"""What holds for all tests."""
+
+from hypothesis import settings
+
+# A busy machine is no finding: what has to be fast is timed where a test says so.
+settings.register_profile("unlatch", deadline=None)
+settings.load_profile("unlatch")
