@@ -25,7 +25,7 @@ LATENCY = "0.02"
 NEAR_A_POINT = 0.6
 """How many of the random deaths are a moment after something that matters; the others are at any time."""
 A_MOMENT = "0.03"
-LONGEST_LIFE = 2.5
+LONGEST_LIFE = 4.0
 KEPT = Path(gettempdir()) / "unlatch-crash-kept"
 """Where the logs, and on SQLite the rows, of a season that went wrong are left."""
 
@@ -89,7 +89,7 @@ class Season:
 
     async def _live_to_a_point(self) -> None:
         point = f"{self.rng.choice(('before', 'after'))} {self.rng.choice(BUSY)}"
-        death = ("--die-at", point, "--nth", str(self.rng.randint(1, 3)), "--late", A_MOMENT)
+        death = ("--die-at", point, "--nth", str(self.rng.choice((1, 1, 2))), "--late", A_MOMENT)
         bot = await self.house.start("--latency", LATENCY, *death)
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_LIFE):

@@ -1,12 +1,15 @@
-"""The way from Slack to the replicas: every delivery goes to the replica that its round has chosen."""
+"""The ways from Slack to the replicas: a round chooses how often and when, and over HTTP also where to."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
+from bot.sandbox.slack.delivery import Ack, Envelope
+from bot.sandbox.slack.sockets import Sockets
 from tests.race.plan import Stop
 
 
@@ -15,8 +18,9 @@ class Trip:
     """One gesture on its way, delivered once for each stop; the first stop's answer is the one Slack sees."""
 
     stops: Sequence[Stop]
-    answers: list[httpx.Response] = field(default_factory=list)
-    """Of every stop, in the order of their arrival."""
+    answers: list[str] = field(default_factory=list)
+    """The texts of every stop's answer, in the order of their arrival."""
+    envelope: Envelope | None = None
     headers: httpx.Headers = field(default_factory=httpx.Headers)
     body: bytes = b""
 
@@ -34,24 +38,16 @@ def going(trip: Trip) -> Iterator[Trip]:
         _TRIP.reset(token)
 
 
-class Balancer(httpx.AsyncBaseTransport):
-    """Takes what Slack signed, as it is, to `urls[stop.replica]`."""
+class Road:
+    """What is on its way."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
-        self._urls = urls
-        self._http = httpx.AsyncClient(timeout=10, trust_env=False)
-        self._on_the_way: set[asyncio.Task[httpx.Response]] = set()
+    def __init__(self) -> None:
+        self._on_the_way: set[asyncio.Task[object]] = set()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Deliver once for each stop; return when the first has answered."""
-        trip = _TRIP.get()
-        trip.headers, trip.body = request.headers, await request.aread()
-        first, *_ = [self._carry(trip, stop) for stop in trip.stops]
-        return await first
-
-    async def again(self, trip: Trip, stop: Stop) -> httpx.Response:
-        """Deliver what went this way once more, byte for byte."""
-        return await self._carry(trip, stop)
+    async def again(self, trip: Trip, stop: Stop) -> str:
+        """Deliver what went this way once more, as it was; returns the text of the answer."""
+        await self._carry(trip, stop)
+        return trip.answers[-1]
 
     async def arrived(self) -> None:
         """Wait until nothing is on the way."""
@@ -60,15 +56,39 @@ class Balancer(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the connections."""
         await self.arrived()
-        await self._http.aclose()
 
-    def _carry(self, trip: Trip, stop: Stop) -> asyncio.Task[httpx.Response]:
-        task = asyncio.create_task(self._post(trip, stop))
+    def _carry(self, trip: Trip, stop: Stop) -> asyncio.Task[Any]:
+        task = asyncio.create_task(self._deliver(trip, stop))
         self._on_the_way.add(task)
         task.add_done_callback(self._on_the_way.discard)
         return task
 
-    async def _post(self, trip: Trip, stop: Stop) -> httpx.Response:
+    async def _deliver(self, trip: Trip, stop: Stop) -> object:
+        raise NotImplementedError
+
+
+class Balancer(Road, httpx.AsyncBaseTransport):
+    """Takes what Slack signed, as it is, to `urls[stop.replica]`."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        super().__init__()
+        self._urls = urls
+        self._http = httpx.AsyncClient(timeout=10, trust_env=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Deliver once for each stop; return when the first has answered."""
+        trip = _TRIP.get()
+        trip.headers, trip.body = request.headers, await request.aread()
+        first, *_ = [self._carry(trip, stop) for stop in trip.stops]
+        answer: httpx.Response = await first
+        return answer
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await super().aclose()
+        await self._http.aclose()
+
+    async def _deliver(self, trip: Trip, stop: Stop) -> httpx.Response:
         await asyncio.sleep(stop.after)
         headers = {
             name: trip.headers[name] for name in trip.headers if name.startswith(("content-t", "x-slack"))
@@ -76,5 +96,29 @@ class Balancer(httpx.AsyncBaseTransport):
         url = f"{self._urls[stop.replica]}/slack/events"
         answer = await self._http.post(url, content=trip.body, headers=headers)
         kept = {"content-type": answer.headers.get("content-type", "")}
-        trip.answers.append(answer)
+        trip.answers.append(answer.text)
         return httpx.Response(answer.status_code, headers=kept, content=answer.content)
+
+
+class Switchboard(Road):
+    """Socket Mode: Slack chooses one of all sockets of all replicas, as it likes."""
+
+    def __init__(self, sockets: Sockets) -> None:
+        super().__init__()
+        self._send = sockets.carry
+        sockets.carry = self.carry  # type: ignore[method-assign]
+
+    async def carry(self, envelope: Envelope) -> Ack:
+        """Deliver once for each stop; return when the first is acknowledged."""
+        trip = _TRIP.get()
+        trip.envelope = envelope
+        first, *_ = [self._carry(trip, stop) for stop in trip.stops]
+        ack: Ack = await first
+        return ack
+
+    async def _deliver(self, trip: Trip, stop: Stop) -> Ack:
+        assert trip.envelope is not None
+        await asyncio.sleep(stop.after)
+        ack = await self._send(trip.envelope)
+        trip.answers.append(str(ack.body.get("text", "")) if isinstance(ack.body, dict) else ack.body)
+        return ack

@@ -153,8 +153,7 @@ class _Game:
         self._noted(str(Kind.WITHDRAWN), outcome)
 
     async def _ask_again(self, stop: Stop) -> None:
-        answer = await self._stage.balancer.again(self._command, stop)
-        self.played.asked_again.append(answer.text)
+        self.played.asked_again.append(await self._stage.road.again(self._command, stop))
 
     def _noted(self, what: str, outcome: Outcome) -> None:
         if not outcome.delivered:

@@ -36,14 +36,24 @@ class Tally:
     faults: Sequence[tuple[str, Fault]]
     winners: Mapping[str, int]
 
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.rounds + other.rounds,
+            [*self.faults, *other.faults],
+            Counter(self.winners) + Counter(other.winners),
+        )
+
     def __str__(self) -> str:
         found = Counter(fault.wrong for _, fault in self.faults)
         return f"{self.rounds} rounds, " + ", ".join(f"{found[wrong]} {wrong}" for wrong in Wrong)
 
 
-async def race(database_url: str, folder: Path, *, seed: int, rounds: int, replicas: int) -> Tally:
+async def race(
+    database_url: str, folder: Path, *, seed: int, rounds: int, replicas: int, socket_mode: bool = False
+) -> Tally:
     """Play `rounds` rounds over `replicas` processes on one database."""
-    async with staged(database_url, folder, replicas=replicas, requesters=AT_ONCE, rounds=rounds) as stage:
+    game = {"replicas": replicas, "rounds": rounds, "socket_mode": socket_mode}
+    async with staged(database_url, folder, requesters=AT_ONCE, **game) as stage:
         played = await _all_played(stage, seed, rounds, replicas)
         await _quiet(stage.store)
         faults = [*await _verdict(stage, played), *_logged(stage)]
@@ -67,7 +77,7 @@ async def _all_played(stage: Stage, seed: int, rounds: int, replicas: int) -> li
             played.append(await play(stage, drawn, stage.requesters[requester]))
 
     await asyncio.gather(*(turns(requester) for requester in range(len(stage.requesters))))
-    await stage.balancer.arrived()
+    await stage.road.arrived()
     return played
 
 

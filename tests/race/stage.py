@@ -2,22 +2,21 @@
 
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 
 from bot.demo import Bot
 from bot.demo import settings as demo_settings
 from bot.sandbox.app import Sandbox, serve
 from bot.sandbox.cast import DEFAULT_CAST, MEI, SUPPORT, Cast, Person
-from bot.sandbox.slack import delivery, tickets
 from bot.sandbox.slack.local_slack import Slack
 from bot.store import Store, migrate, open_store
 from tests.crash.cases import PIXEL
-from tests.race.balancer import Balancer, Trip, going
+from tests.race.balancer import Balancer, Road, Switchboard, Trip, going
 from tests.race.plan import AIKO, KEN, Stop, serial
+from tests.whole.brisk import patient_slack
 from tests.whole.browser import AIKO_ACCOUNT, KEN_ACCOUNT, Browser
 
 
@@ -26,7 +25,7 @@ class Stage:
     """Everything that a round touches."""
 
     sandbox: Sandbox
-    balancer: Balancer
+    road: Road
     store: Store
     bots: Sequence[Bot]
     requesters: Sequence[Person]
@@ -38,27 +37,29 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    database_url: str, folder: Path, *, replicas: int, requesters: int, rounds: int
+    database_url: str, folder: Path, *, replicas: int, requesters: int, rounds: int, socket_mode: bool
 ) -> AsyncIterator[Stage]:
     """A stage on which Ken and Aiko are signed in; every replica has ended by SIGTERM after the block."""
     urls = [f"http://127.0.0.1:{_free_port()}" for _ in range(replicas)]
     cast = with_requesters(requesters)
     balancer = Balancer(urls)
     sandbox = Sandbox(cast=cast, bot_url=urls[0], transport=balancer, action_seconds=0.03)
+    road = Switchboard(sandbox.slack.sockets) if socket_mode else balancer
     sandbox.slack.platform.modals.side_by_side = True
     _hand_out_phones(sandbox, rounds)
     migrate(database_url)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_patient_slack())
+        stack.enter_context(patient_slack())
         store = open_store(database_url)
         stack.push_async_callback(store.close)
         await stack.enter_async_context(serve(sandbox))
-        bots = _bots(sandbox, database_url, folder, urls)
+        bots = _bots(sandbox, database_url, folder, urls, socket_mode=socket_mode)
         for bot in bots:
             stack.push_async_callback(bot.stop)
             await bot.start()
         stack.push_async_callback(balancer.aclose)
-        stage = Stage(sandbox, balancer, store, bots, _requesters(cast))
+        stack.push_async_callback(road.arrived)
+        stage = Stage(sandbox, road, store, bots, _requesters(cast))
         for user, account in ((KEN, KEN_ACCOUNT), (AIKO, AIKO_ACCOUNT)):
             await sign_in(stage, user, account)
         yield stage
@@ -72,17 +73,6 @@ def _hand_out_phones(sandbox: Sandbox, rounds: int) -> None:
         named = {"id": f"5b000000-0000-4000-8000-{number:012}", "serialNumber": serial(number)}
         phone = replace(pattern, properties=dict(pattern.properties) | named, actions=[])
         phones[phone.id] = phone
-
-
-@contextmanager
-def _patient_slack() -> Iterator[None]:
-    """Who wins a race is no question of speed: a busy machine must not look like a press that was lost."""
-    before = delivery.ACK_SECONDS, tickets.TRIGGER_LIFE
-    delivery.ACK_SECONDS, tickets.TRIGGER_LIFE = 30.0, timedelta(seconds=30)  # type: ignore[misc]
-    try:
-        yield
-    finally:
-        delivery.ACK_SECONDS, tickets.TRIGGER_LIFE = before  # type: ignore[misc]
 
 
 def with_requesters(count: int) -> Cast:
@@ -129,9 +119,11 @@ def _colleague(number: int) -> Person:
     )
 
 
-def _bots(sandbox: Sandbox, database_url: str, folder: Path, urls: Sequence[str]) -> list[Bot]:
+def _bots(
+    sandbox: Sandbox, database_url: str, folder: Path, urls: Sequence[str], *, socket_mode: bool
+) -> list[Bot]:
     """Replicas of one installation: one set of keys, one public address."""
-    common = demo_settings(sandbox, int(urls[0].rpartition(":")[2]), folder, socket_mode=False)
+    common = demo_settings(sandbox, int(urls[0].rpartition(":")[2]), folder, socket_mode=socket_mode)
     common |= {"DATABASE_URL": database_url, "ASKS_PER_HOUR": "100000"}
     return [Bot(common | {"PORT": url.rpartition(":")[2]}, folder, deque()) for url in urls]
 

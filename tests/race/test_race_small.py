@@ -18,6 +18,15 @@ async def test_two_replicas_on_one_postgresql_bring_every_request_to_exactly_one
     assert set(tally.winners) == {"done", "denied", "withdrawn", "expired"}, "a mix that decides nothing"
 
 
+async def test_two_replicas_with_two_sockets_each_bring_every_request_to_exactly_one_outcome(tmp_path: Path):
+    with running() as cluster:
+        url = cluster.url(cluster.create())
+        tally = await race(url, tmp_path, seed=SEED, rounds=40, replicas=2, socket_mode=True)
+    assert tally.faults == []
+    assert str(tally) == "40 rounds, 0 lost, 0 doubled, 0 stuck"
+    assert set(tally.winners) == {"done", "denied", "withdrawn", "expired"}, "a mix that decides nothing"
+
+
 async def test_one_process_on_sqlite_brings_every_request_to_exactly_one_outcome(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/unlatch.sqlite3"
     tally = await race(url, tmp_path, seed=SEED, rounds=40, replicas=1)

@@ -1,4 +1,4 @@
-"""Shorter pauses for a bot in this process, so that a bad moment is over soon."""
+"""Shorter pauses of a bot in this process, so that a bad moment is over soon; and a more patient Slack."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,16 +13,18 @@ from bot.domain.request import Timing
 from bot.entra import wire
 from bot.graph import devices, http
 from bot.resets import carry_out, check, show
+from bot.sandbox.slack import delivery, sockets, tickets
 from bot.slack import conversation, views
 
 SOON = timedelta(milliseconds=80)
+PATIENT = timedelta(seconds=30)
 
 
 class BriskTiming(Timing):
     """The same life; the device is asked again soon, and not looked for in vain for long."""
 
     def __init__(self, **given: timedelta) -> None:
-        super().__init__(**(given | {"settle": timedelta(seconds=1.5)}))
+        super().__init__(**(given | {"settle": timedelta(seconds=6)}))
 
     def poll_after(self, waited: timedelta) -> timedelta:
         """Soon."""
@@ -45,6 +47,16 @@ def waiting_at_most(seconds: float) -> Iterator[None]:
         patch.setattr(wiring, "SLACK_TIMEOUT", aiohttp.ClientTimeout(total=seconds))
         patch.setattr(http, "TIMEOUT", httpx.Timeout(seconds))
         patch.setattr(wire, "TIMEOUT", httpx.Timeout(seconds))
+        yield
+
+
+@contextmanager
+def patient_slack() -> Iterator[None]:
+    """Where something else than speed is judged: a busy machine must not look like a press that was lost."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place in (delivery, sockets):
+            patch.setattr(place, "ACK_SECONDS", PATIENT.total_seconds())
+        patch.setattr(tickets, "TRIGGER_LIFE", PATIENT)
         yield
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from tests.whole.brisk import briskly, waiting_at_most
+from tests.whole.brisk import briskly, patient_slack, waiting_at_most
 from tests.whole.installed import installed
 from tests.whole.moments import Call, Fault, Lane, Lived
 
-WE_WAIT = 1.0
+WE_WAIT = 2.5
 """Seconds for an answer."""
-TOO_LATE = Fault("latency", seconds=1.5)
+TOO_LATE = Fault("latency", seconds=3.5)
 BUSY, BUSY_FOR_A_WHILE = Fault("429"), Fault("429", retry_after=1)
 DOWN = Fault("5xx")
 CUT_BEFORE, CUT_AFTER = Fault("reset before"), Fault("reset after")
@@ -96,6 +96,7 @@ async def _all() -> Mapping[Cell, Lived | Exception]:
     found: dict[Cell, Lived | Exception] = {}
     async with AsyncExitStack() as stack:
         stack.enter_context(briskly())
+        stack.enter_context(patient_slack())
         lanes = [(await _lane(stack, late=late, entra=entra), cells) for late, entra, cells in _shares()]
         await asyncio.gather(*(_live(lane, cells, found) for lane, cells in lanes))
     return found
