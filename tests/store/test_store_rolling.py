@@ -17,7 +17,7 @@ from bot.ports import Lane
 from bot.store import Store, is_current, migrate, migrations, open_store
 from bot.store.engine import database_url, is_sqlite, make_engine
 from bot.store.schema import HEAD
-from kept import NOON, a_request, an_entry, moved
+from kept import NOON, PLENTY, a_request, an_entry, moved
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.postgres.cluster import Cluster
@@ -194,7 +194,7 @@ async def test_a_migration_steps_aside_for_a_long_reader_and_nobody_waits_for_it
 async def test_a_move_and_a_migration_never_wait_for_each_other_in_a_circle(empty, store):
     """A move takes the request first, then the record."""
     asked = a_request()
-    await store.requests.add(asked, an_entry(asked))
+    await store.requests.add(asked, an_entry(asked), PLENTY)
     async with store.engine.begin() as move:
         await move.execute(text("UPDATE requests SET version = 2"))
         migrating = asyncio.create_task(migrate_to_the_next(empty))
@@ -244,7 +244,7 @@ async def until(seen: Callable[[], bool], living: asyncio.Task[None]) -> None:
 async def live(store: Store) -> None:
     """What a request of this release does to the database."""
     asked = a_request()
-    await store.requests.add(asked, an_entry(asked))
+    await store.requests.add(asked, an_entry(asked), PLENTY)
     [*_, claimed] = await store.requests.claim(Lane.DRIVE, now=NOON, lease=timedelta(seconds=1), limit=99)
     went_on = moved(claimed.request)
     await store.requests.replace(claimed.request, went_on, an_entry(went_on))

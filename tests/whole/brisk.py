@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import aiohttp
 import httpx
 import pytest
 from bot import wiring
+from bot.domain.limits import Limits
 from bot.domain.request import Timing
 from bot.entra import wire
 from bot.graph import devices, http
@@ -21,10 +23,10 @@ PATIENT = timedelta(seconds=30)
 
 
 class BriskTiming(Timing):
-    """The same life; the device is asked again soon, and not looked for in vain for long."""
+    """The same life; the device is asked again soon, not looked for in vain for long, and often reset."""
 
     def __init__(self, **given: timedelta) -> None:
-        super().__init__(**(given | {"settle": timedelta(seconds=6)}))
+        super().__init__(**(given | {"settle": timedelta(seconds=6), "recently": timedelta(0)}))
 
     def poll_after(self, waited: timedelta) -> timedelta:
         """Soon."""
@@ -62,6 +64,7 @@ def patient_slack() -> Iterator[None]:
 
 _PAUSES: tuple[tuple[Any, str, Any], ...] = (
     (wiring, "Timing", BriskTiming),
+    (wiring, "Limits", partial(Limits, links=1000)),
     (check, "PAUSE", SOON),
     (carry_out, "PAUSE", SOON),
     (show, "LONGEST_PAUSE", SOON),

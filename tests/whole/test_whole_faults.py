@@ -113,7 +113,7 @@ async def _lane(stack: AsyncExitStack, *, late: bool, entra: bool) -> Lane:
     """A bot of its own; `late`: it does not wait long, `entra`: every token has to be refreshed."""
     folder = Path(stack.enter_context(TemporaryDirectory()))
     with waiting_at_most(WE_WAIT) if late else nullcontext():
-        there = await stack.enter_async_context(installed(folder))
+        there = await stack.enter_async_context(installed(folder, asks_per_hour=1000))
     there.sandbox.entra.token_lifetime = timedelta(minutes=2) if entra else None
     lane = Lane(there)
     await lane.ready()
