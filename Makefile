@@ -8,7 +8,7 @@ PYTHON ?= python3
 UV ?= $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
 BIN := .venv/bin
 
-.PHONY: help install demo test crash race check screenshots lock clean
+.PHONY: help install demo test crash race fuzz check screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ crash: .venv/.dev .venv/.postgres ## Kill the bot at every point and at random, 
 
 race: .venv/.dev .venv/.postgres ## Let people decide at the same moment on two replicas, and count
 	$(BIN)/python -m tests.race $(RACE)
+
+fuzz: .venv/.dev ## Send 200,000 inputs that nobody would send to every opening, and count what broke
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 check: .venv/.dev ## Style, types, floors
 	$(BIN)/ruff check .

@@ -20,9 +20,8 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from bot.domain.clouds import ENDPOINTS
 from bot.domain.errors import StoreAway
@@ -52,10 +51,11 @@ from bot.slack.socket import Sockets
 from bot.slack.views import Views
 from bot.slack.wording import ENGLISH
 from bot.store import Store, is_current, migrate, open_store
-from bot.web.limits import BodyLimit
+from bot.web.connections import Connection
 from bot.web.metrics import Events, Metrics
 from bot.web.probes import probe_routes
 from bot.web.sign_in import SignInPages
+from bot.web.site import site
 from bot.worker import Worker
 
 GRACE: Final = timedelta(seconds=20)
@@ -87,8 +87,8 @@ class SystemClock:
 class Unlatch:
     """One running bot."""
 
-    asgi: Starlette
-    metrics: Starlette | None
+    asgi: ASGIApp
+    metrics: ASGIApp | None
     """What METRICS_PORT shows, where it has a listener of its own."""
     worker: Worker
     desk: Desk
@@ -141,7 +141,7 @@ async def serve(settings: Settings, events: Events) -> None:
 
 
 @asynccontextmanager
-async def _served_beside(asgi: Starlette, listener: socket.socket) -> AsyncIterator[None]:
+async def _served_beside(asgi: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
     """Serve on a listener of its own during the block."""
     server = _Server(http_config(asgi))
     serving = asyncio.create_task(server.serve([listener]), name="metrics")
@@ -153,10 +153,11 @@ async def _served_beside(asgi: Starlette, listener: socket.socket) -> AsyncItera
         await serving
 
 
-def http_config(asgi: Starlette) -> uvicorn.Config:
+def http_config(asgi: ASGIApp) -> uvicorn.Config:
     """How the web server behaves."""
     return uvicorn.Config(
         asgi,
+        http=Connection,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -234,8 +235,8 @@ def _assembled(
     if settings.metrics_port == settings.port:
         routes.append(metrics.route())
     elif settings.metrics_port is not None:
-        scraped = Starlette(routes=[metrics.route()])
-    asgi = Starlette(routes=routes, middleware=[Middleware(BodyLimit)])
+        scraped = site([metrics.route()], https=False)
+    asgi = site(routes, https=settings.public_url.startswith("https://"))
     return Unlatch(
         asgi=asgi,
         metrics=scraped,

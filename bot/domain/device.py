@@ -122,7 +122,7 @@ _SAME: Final[dict[TargetKind, Callable[[Device, str], bool]]] = {
     TargetKind.IMEI: lambda device, asked: _digits(device.imei) == asked,
     TargetKind.NAME: lambda device, asked: device.name.casefold() == asked.casefold(),
     TargetKind.ID: lambda device, asked: device.id.casefold() == asked.casefold(),
-    TargetKind.APP: lambda device, asked: bool(device.id and asked),
+    TargetKind.APP: lambda _device, asked: bool(asked),
 }
 
 
@@ -130,6 +130,8 @@ def is_what_was_asked(device: Device, target: Target) -> bool:
     """Check one returned row against the target.
 
     Graph ignores a `$filter` that it does not support and returns everybody's devices, so no row counts
-    unchecked. A device under an app says nothing of the app: there the address of the list is the check.
+    unchecked, nor does one without an id. A device under an app says nothing of the app: there the address of
+    the list is the check.
     """
-    return target.kind in _SAME and _SAME[target.kind](device, target.value)
+    named = bool(device.id) and target.kind in _SAME
+    return named and _SAME[target.kind](device, target.value)

@@ -20,6 +20,7 @@ from bot.domain.identifiers import DeviceId, RequestId, TeamId, UserId
 from bot.domain.status import HOLDING, OPEN
 from bot.domain.status import MOVES as MOVES
 from bot.domain.status import Status as Status
+from bot.domain.storable import storable
 from bot.domain.target import Target, TargetKind
 from bot.domain.why import Code, Why
 
@@ -357,14 +358,9 @@ def checked_ticket(text: str | None) -> str | None:
 
 
 def _checked(text: str, limit: int, empty: BadInput, too_long: BadInput) -> str:
-    text = _storable(text).strip()
+    text = storable(text).strip()
     if not text:
         raise empty
     if len(text) > limit:
         raise too_long
     return text
-
-
-def _storable(text: str) -> str:
-    """Without what a database refuses: NUL, and halves of a surrogate pair."""
-    return text.replace("\x00", "").encode(errors="ignore").decode()

@@ -9,6 +9,8 @@ from typing import Final
 from bot.domain.errors import BadTarget
 
 LONGEST: Final = 255
+LONGEST_TYPED: Final = 1000
+"""With Slack's link around it, which holds the address twice."""
 
 
 class TargetKind(StrEnum):
@@ -56,6 +58,8 @@ def parse_target(typed: str) -> Target:
 
     Slack sends an address as `<mailto:a@b|a@b>` and a mention as `<@U1|mei>`; both forms are read.
     """
+    if len(typed) > LONGEST_TYPED:
+        raise BadTarget(typed.strip()[:LONGEST])
     text = _MAIL_LINK.sub(r"\1", typed.strip()).strip()
     if mention := _MENTION.fullmatch(text):
         return _checked(TargetKind.MENTION, mention.group(1), typed)

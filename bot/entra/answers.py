@@ -1,12 +1,12 @@
 """Entra's errors, as MSAL hands them on, into ours; of their texts only the AADSTS number is kept."""
 
-import json
 import logging
 import re
 from collections.abc import Mapping
 from typing import Final
 
 from bot.domain.errors import CouldNotVerify, SignInNeeded, SignInRefused
+from bot.domain.json_objects import read_object
 from bot.domain.why import Code, Why
 
 ENTRA: Final = "Microsoft Entra"
@@ -56,11 +56,8 @@ def json_object(text: object) -> str | None:
     """The text, where it is a JSON object of objects: MSAL breaks on claims of any other shape."""
     if not isinstance(text, str):
         return None
-    try:
-        content = json.loads(text)
-    except ValueError:
-        return None
-    right = isinstance(content, dict) and all(isinstance(part, dict) for part in content.values())
+    content = read_object(text)
+    right = content is not None and all(isinstance(part, dict) for part in content.values())
     return text if right else None
 
 

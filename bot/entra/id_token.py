@@ -3,7 +3,6 @@
 Source: Microsoft's pages "ID tokens" and "ID token claims reference"; OpenID Connect Core, section 3.1.3.7.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +11,9 @@ from typing import Final
 import jwt
 
 from bot.domain.errors import SignInRefused
+from bot.domain.json_objects import read_object
 from bot.domain.people import Account
+from bot.domain.storable import storable
 from bot.domain.why import Code, Why
 from bot.entra.authority import Authority
 from bot.entra.wire import EntraAway, Wire
@@ -112,11 +113,8 @@ class IdTokens:
 
     def _json(self, url: str) -> Mapping[str, object]:
         answer = self._wire.get(url)
-        try:
-            body: object = json.loads(answer.text) if answer.status_code == _OK else None
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
+        body = read_object(answer.text) if answer.status_code == _OK else None
+        if body is None:
             raise EntraAway("the OpenID configuration cannot be read")
         return body
 
@@ -179,7 +177,7 @@ def _same(claim: object, tenant: str) -> bool:
 
 def _text(claims: Claims, name: str) -> str:
     value = claims.get(name)
-    return value if isinstance(value, str) else ""
+    return storable(value) if isinstance(value, str) else ""
 
 
 def _bad(part: str) -> SignInRefused:

@@ -1,6 +1,5 @@
 """The HTTP client that MSAL talks through: httpx, in the shape that MSAL expects of `requests`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -9,6 +8,7 @@ from typing import Final
 import httpx
 import requests.exceptions
 
+from bot.domain.json_objects import read_object
 from bot.entra.authority import Authority
 
 TIMEOUT: Final = httpx.Timeout(connect=5.0, write=5.0, pool=5.0, read=15.0)
@@ -66,7 +66,7 @@ class Wire:
     ) -> Answer:
         """POST to the token endpoint."""
         answer = self._send("POST", url, params, headers, data)
-        if answer.status_code < _SERVER_ERROR and not _is_json(answer.text):
+        if answer.status_code < _SERVER_ERROR and read_object(answer.text) is None:
             # MSAL would log the whole body, which may hold tokens.
             raise EntraAway("the answer of the token endpoint is not JSON")
         return Answer(answer.status_code, answer.text, answer.headers)
@@ -99,10 +99,3 @@ class Wire:
 
 def _field(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False

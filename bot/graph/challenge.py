@@ -5,13 +5,13 @@ claims in base64; the sign-in wants the JSON text.
 """
 
 import base64
-import binascii
-import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-_PARAMETER: Final = re.compile(r'([A-Za-z][\w\-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+from bot.domain.json_objects import read_object
+
+_PARAMETER: Final = re.compile(r'(?<![\w\-])([A-Za-z][\w\-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
@@ -36,13 +36,6 @@ def _decoded(value: str) -> str | None:
     padded += "=" * (-len(padded) % 4)
     try:
         text = base64.b64decode(padded, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, no ASCII, or no UTF-8 in it
         text = value
-    return text if _is_object(text) else None
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False
+    return text if read_object(text) is not None else None

@@ -14,6 +14,7 @@ import httpx
 from bot.domain.device import is_what_was_asked
 from bot.domain.errors import DeviceRefused, GraphError, NeverLeft, Unknown
 from bot.domain.identifiers import DeviceId
+from bot.domain.json_objects import read_object
 from bot.domain.secret import Secret
 from bot.domain.target import Target, TargetKind
 from bot.graph import meanings, paths, rows
@@ -123,7 +124,8 @@ class GraphDevices:
             url = httpx.URL(link)
         except httpx.InvalidURL:
             url = httpx.URL("")
-        if (url.scheme, url.host, url.port) != (self._base.scheme, self._base.host, self._base.port):
+        same = (url.scheme, url.host, url.port) == (self._base.scheme, self._base.host, self._base.port)
+        if not same or url.userinfo:  # httpx would send a name and password in the token's place
             raise Unknown(code="ForeignNextLink")
         return url
 
@@ -204,13 +206,10 @@ def _request_id(answer: httpx.Response) -> str:
 
 def _object(answer: httpx.Response) -> rows.Row:
     """The body as a JSON object; where it is none, the error says so and keeps nothing of it."""
-    try:
-        body: object = answer.json()
-    except ValueError:
-        body = None
-    if isinstance(body, dict):
-        return body
-    raise meanings.unreadable(answer)
+    body = read_object(answer.content)
+    if body is None:
+        raise meanings.unreadable(answer)
+    return body
 
 
 def _values(page: httpx.Response) -> list[rows.Row]:

@@ -48,6 +48,7 @@ MEANINGS: Final[Mapping[type[Exception], type[GraphError]]] = {
 }
 """Every exception that a call may end in, by its exact class; a test fails when httpx has one more."""
 
+LONGEST_WAIT: Final = timedelta(days=1)
 _LOST_ON_THE_WAY: Final = 408
 """A gateway gave up waiting; the request may have gone on."""
 
@@ -63,7 +64,7 @@ def of_exception(error: Exception) -> GraphError:
 
 def of_response(response: httpx.Response, *, now: datetime, with_body: bool = True) -> GraphError:
     """What an answer that is no success means; without `with_body` nothing of its body is looked at."""
-    said = read(response.text) if with_body else Said()
+    said = read(response.content) if with_body else Said()
     error = _sorted(response, said, now)
     error.status = response.status_code
     error.code = said.code
@@ -94,10 +95,10 @@ def unreadable(response: httpx.Response) -> Unknown:
 
 def retry_after(response: httpx.Response, said: Said, *, now: datetime) -> timedelta | None:
     """How long Graph asks to wait: seconds or an HTTP date, in the header or in Intune's message."""
-    value = response.headers.get("retry-after", "") or said.retry_after
-    if value.strip().isdigit():
-        return timedelta(seconds=min(int(value), 24 * 3600))
+    value = (response.headers.get("retry-after", "") or said.retry_after).strip()
+    if value.isdecimal():
+        return min(timedelta(seconds=int(value[:9])), LONGEST_WAIT)
     try:
-        return max(parsedate_to_datetime(value) - now, timedelta(0))
-    except (ValueError, TypeError):
+        return min(max(parsedate_to_datetime(value) - now, timedelta(0)), LONGEST_WAIT)
+    except (ValueError, TypeError, OverflowError):
         return None

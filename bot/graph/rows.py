@@ -7,6 +7,7 @@ from typing import Final
 from bot.domain.device import Device, Platform
 from bot.domain.identifiers import DeviceId
 from bot.domain.secret import Secret
+from bot.domain.storable import storable
 from bot.ports import ActionSeen
 
 Row = Mapping[str, object]
@@ -23,6 +24,8 @@ _PLATFORMS: Final = (
 """By how `operatingSystem` begins; its exact texts for Android enrolments are nowhere documented."""
 _RESET: Final = "resetpasscode"
 _DONE: Final = "done"
+LONGEST: Final = 1000
+"""Of any text. Intune's own are shorter; no row shall grow by what a device calls itself."""
 
 
 def device(row: Row) -> Device:
@@ -80,11 +83,10 @@ def moment(value: object) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(value)
-    except ValueError:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):  # an offset may lead out of the calendar
         return None
-    if at.year <= 1:
-        return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return at if at.year > 1 else None
 
 
 def _resets(row: Row) -> Iterator[tuple[Row, datetime]]:
@@ -104,7 +106,7 @@ def _platform(system: str) -> Platform:
 
 def _text(row: Row, key: str) -> str:
     value = row.get(key)
-    return value if isinstance(value, str) else ""
+    return storable(value[:LONGEST]) if isinstance(value, str) else ""
 
 
 def _number(row: Row, key: str) -> int:

@@ -36,7 +36,7 @@ async def answer(call: Awaitable[AsyncSlackResponse], *, within: timedelta) -> M
         raise _meaning(error) from error
     except TimeoutError as error:
         raise SlackAway("timeout") from error
-    except (aiohttp.ClientError, SlackClientError, OSError, ValueError) as error:
+    except (aiohttp.ClientError, SlackClientError, OSError, ValueError, RecursionError) as error:
         raise SlackAway(type(error).__name__) from error
     except AttributeError as error:  # the SDK stumbles over a body that is no JSON object
         raise SlackAway("no_object") from error

@@ -7,7 +7,6 @@ body, the same as from a socket.
 
 import hashlib
 import hmac
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
@@ -17,8 +16,10 @@ from slack_bolt.response import BoltResponse
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from bot.domain.json_objects import read_object
 from bot.domain.secret import Secret
 from bot.ports import Clock
+from bot.slack.sieve import sifted
 
 OLDEST: Final = 300
 """Seconds that a signature is good for, either way."""
@@ -44,7 +45,7 @@ def door(app: Dispatcher, signing_secret: Secret, clock: Clock) -> Callable[[Req
         body = parsed(raw, request.headers.get("content-type", ""))
         if body is None:
             return Response("This is no delivery of Slack's.", status_code=400)
-        return _answer(await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=body)))
+        return _answer(await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=sifted(body))))
 
     return slack_events
 
@@ -68,21 +69,13 @@ def parsed(raw: bytes, content_type: str) -> dict[str, object] | None:
     try:
         text = raw.decode()
         if content_type.startswith("application/json"):
-            return _object(text)
+            return read_object(text)
         fields = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=100))
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     if "payload" in fields and "command" not in fields:
-        return _object(fields["payload"])
+        return read_object(fields["payload"])
     return {**fields} or None
-
-
-def _object(text: str) -> dict[str, object] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _answer(bolt: BoltResponse) -> Response:

@@ -8,11 +8,13 @@ from typing import Final, Self
 from bot.domain.identifiers import ChannelId, RequestId, TeamId, UserId
 from bot.domain.people import Actor
 from bot.domain.secret import Secret
+from bot.domain.storable import storable
 
 _REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}")
 _QUOTED: Final = re.compile(r'\s*([a-z]+:)?["“]([^"”]*)["”]\s*(.*)', re.IGNORECASE | re.DOTALL)
 _LINKED: Final = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
-_UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+LONGEST_ID: Final = 32
+LONGEST_TRIGGER: Final = 255
 NO_REQUEST: Final = RequestId("")
 """What a button carried that is no id; no row has it."""
 
@@ -37,7 +39,15 @@ def dig(body: object, *path: str | int) -> object:
 def text_at(body: object, *path: str | int) -> str:
     """The text at the path, or the empty text; without what no database stores (NUL, half a surrogate)."""
     value = dig(body, *path)
-    return _UNSTORABLE.sub("", value) if isinstance(value, str) else ""
+    return storable(value) if isinstance(value, str) else ""
+
+
+def id_at(body: object, *path: str | int, longest: int = LONGEST_ID) -> str:
+    """An id of Slack's, or the empty text; Malformed where it is longer than any, and than its column."""
+    found = text_at(body, *path)
+    if len(found) > longest:
+        raise Malformed
+    return found
 
 
 def request_id(text: str) -> RequestId:
@@ -59,10 +69,10 @@ class Command:
     @classmethod
     def parse(cls, body: Mapping[str, object]) -> Self:
         """Read Slack's fields; Slack escapes &, < and > in `text`, and writes mentions as `<@U…>`."""
-        user, trigger = text_at(body, "user_id"), text_at(body, "trigger_id")
+        user, trigger = id_at(body, "user_id"), id_at(body, "trigger_id", longest=LONGEST_TRIGGER)
         if not user or not trigger:
             raise Malformed
-        team = TeamId(text_at(body, "team_id"))
+        team = TeamId(id_at(body, "team_id"))
         actor = Actor(user=UserId(user), team=team or None)
         text = text_at(body, "text").strip()
         return cls(actor=actor, team=team, trigger=trigger, text=text, aside=_aside(body))
@@ -91,13 +101,13 @@ class Click:
     @classmethod
     def parse(cls, body: Mapping[str, object]) -> Self:
         """Read who pressed what. The user's own team is in `user`: `team` says ours even for an outsider."""
-        trigger = text_at(body, "trigger_id")
+        trigger = id_at(body, "trigger_id", longest=LONGEST_TRIGGER)
         if not trigger:
             raise Malformed
-        channel = text_at(body, "channel", "id") or text_at(body, "container", "channel_id")
+        channel = id_at(body, "channel", "id") or id_at(body, "container", "channel_id")
         return cls(
             actor=_actor(body),
-            team=TeamId(text_at(body, "team", "id")),
+            team=TeamId(id_at(body, "team", "id")),
             trigger=trigger,
             request=request_id(text_at(body, "actions", 0, "value")),
             channel=ChannelId(channel) if channel else None,
@@ -118,12 +128,15 @@ class Submission:
     @classmethod
     def parse(cls, body: Mapping[str, object]) -> Self:
         """Read the view; what it is about is in `private_metadata`, as an id."""
-        view, values = text_at(body, "view", "id"), dig(body, "view", "state", "values")
+        view, values = (
+            id_at(body, "view", "id", longest=LONGEST_TRIGGER),
+            dig(body, "view", "state", "values"),
+        )
         if not view:
             raise Malformed
         return cls(
             actor=_actor(body),
-            team=TeamId(text_at(body, "team", "id") or text_at(body, "view", "team_id")),
+            team=TeamId(id_at(body, "team", "id") or id_at(body, "view", "team_id")),
             view=view,
             request=request_id(text_at(body, "view", "private_metadata")),
             values=values if isinstance(values, Mapping) else {},
@@ -153,7 +166,7 @@ def _aside(body: Mapping[str, object]) -> Secret | None:
 
 
 def _actor(body: Mapping[str, object]) -> Actor:
-    user, team = text_at(body, "user", "id"), text_at(body, "user", "team_id")
+    user, team = id_at(body, "user", "id"), id_at(body, "user", "team_id")
     if not user:
         raise Malformed
     return Actor(user=UserId(user), team=TeamId(team) if team else None)

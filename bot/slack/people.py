@@ -10,6 +10,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot.domain.errors import CouldNotVerify, SlackError
 from bot.domain.identifiers import TeamId, UserId
 from bot.domain.people import Actor, Audience, AudienceKind, Kind, Person
+from bot.domain.storable import storable
 from bot.slack.calling import answer
 
 WITHIN: Final = timedelta(seconds=10)
@@ -129,7 +130,7 @@ class SlackPeople:
 
 def _text(user: User, name: str) -> str:
     value = user.get(name)
-    return value if isinstance(value, str) else ""
+    return storable(value) if isinstance(value, str) else ""
 
 
 def _flag(user: User, name: str) -> bool:

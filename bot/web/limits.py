@@ -3,6 +3,7 @@
 import json
 from typing import Final
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST: Final = 512 * 1024
@@ -41,6 +42,8 @@ class BodyLimit:
 
         try:
             await self._app(scope, bounded, sending)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except TooLarge:
             if started:
                 raise

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -63,7 +63,7 @@ class SignInPages:
             person = await visit(self._desk, _ticket(request))
         except UnlatchError as error:
             return self._told(error)
-        return pages.start_page(person.name, request.url.path)
+        return pages.start_page(person.name, f"/sign-in/{quote(request.path_params['ticket'], safe='')}")
 
     async def go(self, request: Request) -> Response:
         """Use the link up and go to Microsoft."""

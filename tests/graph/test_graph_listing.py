@@ -175,7 +175,10 @@ async def test_another_400_is_no_empty_list() -> None:
         await graph.devices.find(GRACE, TOKEN)
 
 
-@pytest.mark.parametrize("body", ["<html>", "[]", '{"value": 1}', ""])
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]", '{"value": 1}', "", '{"value": ' + DEEP + "}"])
 async def test_a_success_that_is_no_list_is_an_error_and_keeps_nothing_of_it(body: str) -> None:
     graph = GraphStub(httpx.Response(200, text=body, headers={"request-id": "r1"}))
 
@@ -254,6 +257,18 @@ def test_a_real_iphone_is_read_whole() -> None:
     assert effect_of_reset(phone) is Effect.REMOVES_PASSCODE
 
 
+def test_what_no_database_stores_is_left_out_of_a_device() -> None:
+    phone = device({"id": "1", "deviceName": "Ada\ud800's\x00 phone", "serialNumber": "\udfff"})
+
+    assert (phone.name, phone.serial) == ("Ada's phone", "")
+
+
+@pytest.mark.parametrize("nameless", [{**IPHONE, "id": ""}, {**IPHONE, "id": None}, {**IPHONE, "id": 7}])
+@pytest.mark.parametrize("target", [GRACE, APP], ids=["person", "app"])
+async def test_a_row_without_an_id_is_no_device(nameless: dict[str, object], target: Target) -> None:
+    assert await GraphStub(page(nameless)).devices.find(target, TOKEN) == []
+
+
 def test_an_enrolment_that_v1_does_not_list_is_kept() -> None:
     assert effect_of_reset(device(ANDROID)) is Effect.NEW_WORK_PROFILE_PASSCODE
 
@@ -301,6 +316,9 @@ def test_operating_systems(text: str, platform: Platform) -> None:
         ("2026-11-23T10:41:07+01:00", datetime(2026, 11, 23, 9, 41, 7, tzinfo=UTC)),
         ("2026-11-23T09:41:07", datetime(2026, 11, 23, 9, 41, 7, tzinfo=UTC)),
         ("0001-01-01T00:00:00Z", None),
+        ("9999-12-31T23:59:59-14:00", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("0001-01-01T00:00:00-14:00", None),
         ("soon", None),
         (None, None),
     ],
