@@ -1,7 +1,7 @@
 """The sieve: of a delivery, Bolt gets the texts in the places where Slack has them, and nothing else.
 
-Bolt 1.30 takes many shapes for granted, some of which no listener of ours needs: a `team` that is a number, an
-`authorizations` of texts, an empty `actions` each end in an exception before any listener is looked for.
+Bolt 1.30 takes many shapes for granted, some of which no listener of ours needs: a `team` that is a number,
+an `authorizations` of texts, an empty `actions` each end in an exception before a listener is looked for.
 """
 
 from collections.abc import Mapping

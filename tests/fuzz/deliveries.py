@@ -1,4 +1,4 @@
-"""Slack's side: raw bodies, commands, presses and forms, signed well or badly, at the door of a whole house."""
+"""Slack's side: raw bodies, commands, presses and forms, signed or not, at the door of a whole house."""
 
 import hashlib
 import hmac

@@ -33,7 +33,7 @@ TOKEN: Final = {
 }
 ERROR: Final = {
     "error": "invalid_grant",
-    "error_description": "AADSTS50076: Due to a configuration change, you must use multi-factor authentication.",
+    "error_description": "AADSTS50076: You must use multi-factor authentication.",
     "error_codes": [50076],
     "suberror": "basic_action",
     "claims": '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}',
