@@ -1,8 +1,16 @@
-"""Logs: one JSON object a line, an event's name and ids. Libraries that print bodies are kept quiet here."""
+"""Logs: one JSON object a line, an event's name and ids. Libraries that print bodies are kept quiet here.
+
+Whatever else Python writes to standard error by itself (a crash, one in a thread, one in a destructor, one in
+the log) would hold the text of an exception, and with it a token or a body; it goes through here as well.
+"""
 
 import logging
+import re
 import sys
+import threading
+import traceback
 from collections import Counter
+from types import TracebackType
 from typing import Final
 
 import structlog
@@ -24,6 +32,11 @@ _QUIET: Final = {
     "websockets": logging.WARNING,
 }
 
+_DETAILS: Final = re.compile(r"[:(<{\[\"'=\n]")
+"""Where a library's message goes on with what it was about: texts of exceptions, addresses, arguments."""
+_OF_A_LIBRARY: Final = ("level", "timestamp", "exc_info", "_record", "_from_structlog")
+_LAST_FRAMES: Final = 12
+
 _SHARED: Final[list[structlog.typing.Processor]] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -42,6 +55,7 @@ def set_up_logs(level: str) -> Counts:
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[
+            _first_words_of_a_library,
             _counting(counts),
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _type_of_exception,
@@ -51,8 +65,11 @@ def set_up_logs(level: str) -> Counts:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.raiseExceptions = False
+    logging.captureWarnings(capture=True)
     for name, floor in _QUIET.items():
         logging.getLogger(name).setLevel(floor)
+    _take_over_from_python()
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -83,3 +100,40 @@ def _type_of_exception(
     if isinstance(error, BaseException):
         event["error"] = type(error).__name__
     return event
+
+
+def _first_words_of_a_library(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Of a message that we did not write, what it is and not what it is about; and who wrote it."""
+    record = event.get("_record")
+    if event.get("_from_structlog") or not isinstance(record, logging.LogRecord):
+        return event
+    if record.name.partition(".")[0] == "bot":
+        return event
+    kept = {name: event[name] for name in _OF_A_LIBRARY if name in event}
+    words = _DETAILS.split(str(event["event"]), maxsplit=1)[0].strip()
+    return {**kept, "event": words, "logger": record.name}
+
+
+def _take_over_from_python() -> None:
+    """Log the kind and the place of what nobody caught."""
+    log = structlog.get_logger()
+
+    def crashed(kind: type[BaseException], _error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return
+        log.critical("process_crashed", error=kind.__name__, frames=_frames(trace))
+
+    def thread_crashed(crash: threading.ExceptHookArgs) -> None:
+        log.error("thread_crashed", error=crash.exc_type.__name__, frames=_frames(crash.exc_traceback))
+
+    def not_raised(crash: "sys.UnraisableHookArgs") -> None:
+        log.error("not_raised", error=crash.exc_type.__name__, frames=_frames(crash.exc_traceback))
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = crashed, thread_crashed, not_raised
+
+
+def _frames(trace: TracebackType | None) -> list[str]:
+    frames = traceback.extract_tb(trace)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames][-_LAST_FRAMES:]
