@@ -2,8 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -14,10 +14,12 @@ from typing import Any, Final
 import httpx
 from bot import wiring
 from bot.domain.clouds import ENDPOINTS, Cloud
-from bot.domain.identifiers import RequestId, TeamId, UserId
+from bot.domain.identifiers import DeviceId, RequestId, TeamId, UserId
+from bot.domain.limits import Limits, asks_of
 from bot.domain.people import Actor
 from bot.domain.record import Entry, Event
-from bot.domain.request import ResetRequest, Status
+from bot.domain.request import Approval, ResetRequest, Status
+from bot.domain.target import Target, TargetKind
 from bot.entra import Authority, Credential, EntraClient, new_key
 from bot.graph.devices import GraphDevices
 from bot.graph.http import graph_client
@@ -77,8 +79,8 @@ class House:
 @asynccontextmanager
 async def house() -> AsyncIterator[House]:
     """A house with one request in every state; nobody in it is signed in."""
-    conversation.DRAWN_AFTER = timedelta(0)  # type: ignore[misc]  # nothing is drawn here
     async with AsyncExitStack() as stack:
+        stack.enter_context(_without_waits_and_limits())
         folder = stack.enter_context(TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None))
         shutil.copy(_template(), f"{folder}/fuzz.sqlite3")
         settings = _settings(f"sqlite:///{folder}/fuzz.sqlite3")
@@ -93,6 +95,18 @@ async def house() -> AsyncIterator[House]:
         made = House(bot, store, slack, microsoft)
         await _furnish(made)
         yield made
+
+
+@contextmanager
+def _without_waits_and_limits() -> Iterator[None]:
+    """Nothing is drawn here, and one person sends everything."""
+    drawn_after, limits = conversation.DRAWN_AFTER, wiring.Limits
+    conversation.DRAWN_AFTER = timedelta(0)  # type: ignore[misc]  # put back below
+    wiring.Limits = lambda **_: Limits(asks=10**9, links=10**9)  # type: ignore[misc, assignment]  # as above
+    try:
+        yield
+    finally:
+        conversation.DRAWN_AFTER, wiring.Limits = drawn_after, limits  # type: ignore[misc]  # as above
 
 
 def entra_client(transport: httpx.BaseTransport) -> EntraClient:
@@ -133,6 +147,13 @@ def _settings(database_url: str) -> Settings:
     return Settings(_env_file=None, **values)  # type: ignore[call-arg]  # pydantic's own argument
 
 
+def _of_its_own(row: ResetRequest, number: int) -> Approval | None:
+    """A device of its own for every row: one attempt holds a device."""
+    if row.approval is None:
+        return None
+    return replace(row.approval, device=replace(row.approval.device, id=DeviceId(f"device-{number}")))
+
+
 async def _furnish(made: House) -> None:
     now = datetime.now(UTC)
     for number, row in enumerate(in_every_status()):
@@ -140,13 +161,16 @@ async def _furnish(made: House) -> None:
         kept = replace(
             row,
             id=request_id,
+            target=Target(TargetKind.PERSON, f"ada{number}@contoso.com"),
+            approval=_of_its_own(row, number),
+            holds=None if row.holds is None else DeviceId(f"device-{number}"),
             delivery=f"furniture-{number}",
             changed_at=now,
             expires_at=now + timedelta(hours=1),
             next_at=None,
         )
         entry = Entry(event=Event.ASKED, at=now, actor=row.asked_by, request_id=request_id)
-        await made.store.requests.add(kept, entry)
+        await made.store.requests.add(kept, entry, asks_of(row.asked_by, Limits(asks=10**9)))
         made.words.setdefault(f"${row.status.upper()}", request_id)
     made.words["$REQUEST"] = made.words["$PENDING"]
     for lane in made.bot.worker.lanes:
