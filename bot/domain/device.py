@@ -132,8 +132,8 @@ def is_what_was_asked(device: Device, target: Target) -> bool:
     """Check one returned row against the target.
 
     Graph ignores a `$filter` that it does not support and returns everybody's devices, so no row counts
-    unchecked, nor does one whose id is none. A device under an app says nothing of the app: there the address of
-    the list is the check.
+    unchecked, nor does one whose id is none. A device under an app says nothing of the app: there the
+    address of the list is the check.
     """
     named = 0 < len(device.id) <= LONGEST_ID and target.kind in _SAME
     return named and _SAME[target.kind](device, target.value)

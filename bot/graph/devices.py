@@ -122,7 +122,7 @@ class GraphDevices:
             return None
         try:
             url = httpx.URL(link)
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, ValueError):  # the latter for half a surrogate pair
             url = httpx.URL("")
         same = (url.scheme, url.host, url.port) == (self._base.scheme, self._base.host, self._base.port)
         if not same or url.userinfo:  # httpx would send a name and password in the token's place

@@ -4,12 +4,10 @@ Sources: Slack's pages “Formatting message text” (what to escape) and “Tex
 """
 
 import re
-import unicodedata
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Final
 
+from bot.domain.visible import visible
 from bot.slack.message import Block
 
 TEXT_LIMIT: Final = 3000
@@ -22,12 +20,6 @@ MESSAGE_LIMIT: Final = 3900
 """chat.update refuses a text longer than 4000 characters."""
 
 NOTHING: Final = "–"
-_LONGEST_TYPED: Final = 20_000
-_BLANK: Final = re.compile(r"\s+")
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_UNSEEN_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0\u034f\u17b4\u17b5")
-_ACCENTS: Final = frozenset({"Mn", "Me"})
-_MOST_ACCENTS: Final = 4
 _TORN: Final = re.compile(r"(&[a-z]{0,3}|<[^<>]*)$")
 _USER: Final = re.compile(r"[UW][A-Z0-9]+")
 # Bold, strike, code and emoji marks have no escape: their look-alikes show the same and mark nothing.
@@ -38,20 +30,7 @@ _EMOJI: Final = re.compile(r":(?=[a-z0-9_+\-']+:)", re.IGNORECASE)
 
 def escaped(text: str) -> str:
     """Text as one line that Slack shows as typed: no mention, no link, nothing unseen."""
-    line = _BLANK.sub(" ", "".join(islice(_seen(text), _LONGEST_TYPED))).strip()
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _seen(text: str) -> Iterator[str]:
-    """What can be seen, with few enough accents on a letter that they cover no line above or below."""
-    accents = 0
-    for character in text:
-        category = unicodedata.category(character)
-        accents = accents + 1 if category in _ACCENTS else 0
-        if character.isspace():
-            yield " "
-        elif category not in _UNSEEN and character not in _UNSEEN_LETTERS and accents <= _MOST_ACCENTS:
-            yield character
+    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def cut(text: str, limit: int) -> str:

@@ -2,10 +2,12 @@
 
 import base64
 import hashlib
-from html import escape
+import html
 from typing import Final
 
 from starlette.responses import HTMLResponse
+
+from bot.domain.visible import visible
 
 _STYLE: Final = """
 :root { color-scheme: light dark;
@@ -70,8 +72,13 @@ def told_page(title: str, sentence: str, *, status: int) -> HTMLResponse:
     return _page(title, f"<h1>{escape(title)}</h1>\n<p>{escape(sentence)}</p>", status=status)
 
 
+def escape(text: str) -> str:
+    """Text as it looks: names are chosen by their owners, who may turn the words around them."""
+    return html.escape(visible(text))
+
+
 def _page(title: str, body: str, *, status: int = 200) -> HTMLResponse:
-    html = f"""<!doctype html>
+    whole = f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title><style>{_STYLE}</style></head>
@@ -79,4 +86,4 @@ def _page(title: str, body: str, *, status: int = 200) -> HTMLResponse:
 {body}
 </main></body>
 </html>"""
-    return HTMLResponse(html, status_code=status, headers=HEADERS)
+    return HTMLResponse(whole, status_code=status, headers=HEADERS)

@@ -82,13 +82,38 @@ DATES: Final = (
     "Mon, 0 X 0",
     "-0000",
 )
+TIMES: Final = (
+    *(
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00Z",
+        "2026-02-30T00:00:00Z",
+    ),
+    *(
+        "2026-03-02T12:00:00.9999999Z",
+        "2999-01-01T00:00:00Z",
+        "0002-01-01T00:00:00+23:59",
+        "2026-03-02",
+        "",
+        "x",
+    ),
+    *(
+        "2026-W10-1T12:00:00Z",
+        "20260302T120001Z",
+        "2026-03-02T24:00:00Z",
+        "2026-03-02T12:00:01",
+        "٢٠٢٦-03-02",
+    ),
+)
 STATES: Final = ("pending", "active", "done", "failed", "notSupported", "canceled", "none", "", "<!channel>")
 
 
 def draw(dice: Random) -> Case:
     """Where it goes wrong, and with which answer."""
     stage = dice.choice(STAGES)
-    status = 204 if stage == "reset" and dice.random() < 0.2 else dice.choice(STATUSES)
+    status = dice.choice(STATUSES)
+    if dice.random() < 0.4:
+        status = 204 if stage == "reset" else 200
     return {
         "target": dice.choice(TARGETS),
         "stage": stage,
@@ -111,7 +136,18 @@ def _body(dice: Random, stage: str, status: int) -> str:
             error["error"]["message"] = inner
         return mutation.dumped(mutation.value(dice, error))
     good = _list(dice) if stage == "list" else _device(dice.choice(STATES))
+    if dice.random() < 0.3:
+        return mutation.dumped(_at_another_time(dice, good))
     return mutation.dumped(mutation.value(dice, good))
+
+
+def _at_another_time(dice: Random, good: dict[str, Any]) -> dict[str, Any]:
+    """Only a date is changed, so that it gets as far as it can."""
+    for row in good.get("value", [good]):
+        row["lastSyncDateTime"] = dice.choice(TIMES)
+        for result in row["deviceActionResults"]:
+            result["startDateTime"] = dice.choice(TIMES)
+    return good
 
 
 def _list(dice: Random) -> dict[str, Any]:

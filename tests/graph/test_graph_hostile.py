@@ -141,14 +141,15 @@ def test_what_people_type_is_read_more_strictly_still(typed: str) -> None:
         "ftp://graph.example/v1.0/more",
         "https:graph.example/v1.0/more",
         "javascript:alert(1)",
+        "https://graph.example/\ud800",
+        "https://\udfff",
         "",
         "\x00",
     ],
 )
 async def test_a_next_link_with_a_trick_in_it_is_not_followed(link: str) -> None:
-    graph = GraphStub(page(IPHONE) if not link else page(IPHONE, next_link=link), page(IPHONE))
-    if not link:
-        graph = GraphStub(httpx.Response(200, json={"value": [], "@odata.nextLink": link}), page(IPHONE))
+    first = json.dumps({"value": [], "@odata.nextLink": link}).encode()
+    graph = GraphStub(httpx.Response(200, content=first), page(IPHONE))
 
     with pytest.raises(Unknown) as caught:
         await graph.devices.find(ADA, TOKEN)

@@ -263,7 +263,10 @@ def test_what_no_database_stores_is_left_out_of_a_device() -> None:
     assert (phone.name, phone.serial) == ("Ada's phone", "")
 
 
-@pytest.mark.parametrize("nameless", [{**IPHONE, "id": ""}, {**IPHONE, "id": None}, {**IPHONE, "id": 7}, {**IPHONE, "id": "1" * 65}])
+@pytest.mark.parametrize(
+    "nameless",
+    [{**IPHONE, "id": ""}, {**IPHONE, "id": None}, {**IPHONE, "id": 7}, {**IPHONE, "id": "1" * 65}],
+)
 @pytest.mark.parametrize("target", [GRACE, APP], ids=["person", "app"])
 async def test_a_row_without_an_id_is_no_device(nameless: dict[str, object], target: Target) -> None:
     assert await GraphStub(page(nameless)).devices.find(target, TOKEN) == []

@@ -14,7 +14,7 @@ from bot.slack import ids
 from bot.slack.cards import card, reminder
 from bot.slack.receipts import receipt
 from bot.slack.wording import ENGLISH
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 EVERY = list(rows.in_every_status())
@@ -165,6 +165,7 @@ def test_a_typed_line_break_cannot_add_a_line_of_its_own() -> None:
         assert text.count("\n") <= 1
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(reason=nasty, ticket=nasty, name=nasty, denial=nasty)
 def test_nothing_that_was_typed_calls_links_or_breaks(
     reason: str, ticket: str, name: str, denial: str
@@ -176,6 +177,7 @@ def test_nothing_that_was_typed_calls_links_or_breaks(
         _harmless(row)
 
 
+@settings(deadline=None)  # as above
 @given(name=nasty, account=nasty, said=nasty)
 def test_nothing_that_microsoft_says_calls_links_or_breaks(name: str, account: str, said: str) -> None:
     sent = rows.attempted(device=rows.iphone(name=name, model=name)).sent(now=rows.NOW, timing=rows.TIMING)

@@ -79,3 +79,34 @@ def test_a_time_names_its_instant_and_its_zone_for_those_who_cannot_see_it_in_th
 def test_only_a_user_id_becomes_a_mention() -> None:
     assert mention("U0MEI") == "<@U0MEI>"
     assert mention("U0MEI> <!channel") == "U0MEI&gt; &lt;!channel"
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("a" + "\u0301" * 500, "a" + "\u0301" * 4),
+        ("a" + "\u0301\u200b" * 500 + "b", "a" + "\u0301" * 4 + "b"),
+        ("\u20dd" * 9 + "x", "\u20dd" * 4 + "x"),
+        ("Việt Nam, ไม่ใช่, שָׁלוֹם, नमस्ते", "Việt Nam, ไม่ใช่, שָׁלוֹם, नमस्ते"),
+    ],
+    ids=["a pile", "a pile in pieces", "rings", "languages"],
+)
+def test_accents_cover_no_other_line_and_no_language_loses_any(typed: str, shown: str) -> None:
+    assert escaped(typed) == shown
+
+
+CALLS = ("<!channel>", "<!here>", "<!everyone>", "<!subteam^S0ONCALL>", "<@U0KEN>", "<#C0ONCALL>")
+LINKS = (
+    "<https://evil.example|https://login.microsoftonline.com>",
+    "<mailto:x@evil.example|ada@contoso.com>",
+)
+APART = ("", "\u200b", "\u202e", "\x00", "\u2060", "\ud800", "&lt;", "\u0301")
+
+
+@pytest.mark.parametrize("call", [*CALLS, *LINKS])
+@pytest.mark.parametrize("between", APART, ids=repr)
+def test_no_call_and_no_link_is_put_together_by_what_is_left_out(call: str, between: str) -> None:
+    for typed in (call, between.join(call), call.replace("<", f"<{between}"), f"{between}{call}" * 1000):
+        for shown in (escaped(typed), inline(typed), cut(escaped(typed), 50)):
+            assert "<" not in shown
+            assert ">" not in shown

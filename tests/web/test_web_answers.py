@@ -1,6 +1,7 @@
 """Every answer, whoever made it, is kept and framed by nobody, and leads nowhere that a stranger named."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -146,3 +147,14 @@ async def test_the_same_header_twice_signs_nobody_in_twice(front):
     assert answer.status == 410
     assert "set-cookie" not in answer.headers
     assert front.staffed.sign_ins.accounts.keys() == {UserId("U0KEN"), UserId("U0AIKO")}
+
+
+@pytest.mark.parametrize(
+    "name", ["nek\u202e", "K\u200ben", "Ken\u2066\u2069", "Ken\n\nMei", "K" + "\u0301" * 300 + "en"]
+)
+async def test_no_name_turns_covers_or_breaks_the_words_around_it(front, name):
+    front.staffed.people.change(replace(KEN, name=name))
+    page = (await front.http.get(f"/sign-in/{await front.link()}")).text
+    assert not set(page) & set("\u202e\u200b\u2066\u2069")
+    assert page.count("\u0301") <= 4
+    assert "Ken\n" not in page
