@@ -223,7 +223,8 @@ async def watched(
     sandbox.asgi = tap  # type: ignore[assignment]  # as the gate in tests/whole
     url = f"http://127.0.0.1:{port}"
     async with serve(sandbox), httpx.AsyncClient(base_url=url) as http:
-        settings: dict[str, Any] = demo_settings(sandbox, port, folder, socket_mode=socket_mode) | changes
+        settings: dict[str, Any] = demo_settings(sandbox, port, folder, socket_mode=socket_mode)
+        settings |= {"METRICS_PORT": str(port)} | changes
         bot = Planted(settings, folder, lines=deque(maxlen=None))
         bot.arguments = arguments
         there = Installed(sandbox, None, gate, url, http)  # type: ignore[arg-type]  # the bot is a process

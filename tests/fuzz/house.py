@@ -91,7 +91,7 @@ async def house() -> AsyncIterator[House]:
         devices = GraphDevices(http, "https://graph.example/v1.0", wiring.SystemClock())
         entra = entra_client(microsoft)
         stack.callback(entra.close)
-        bot = wiring._assembled(settings, store, slack.client, US, devices, entra)
+        bot = wiring._assembled(settings, store, slack.client, US, devices, entra, {})
         made = House(bot, store, slack, microsoft)
         await _furnish(made)
         yield made

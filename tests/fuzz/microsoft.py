@@ -105,6 +105,15 @@ TIMES: Final = (
         "٢٠٢٦-03-02",
     ),
 )
+LINKS: Final = (
+    *("https://graph.example/v1.0/more", "https://evil.example/v1.0/more", "http://graph.example/v1.0/more"),
+    *(
+        "https://graph.example:8443/x",
+        "https://ken@graph.example/x",
+        "//evil.example/x",
+        "https://graph.example@evil.example",
+    ),
+)
 STATES: Final = ("pending", "active", "done", "failed", "notSupported", "canceled", "none", "", "<!channel>")
 
 
@@ -156,7 +165,7 @@ def _list(dice: Random) -> dict[str, Any]:
     ]
     page: dict[str, Any] = {"value": [{**row, "deviceActionResults": []} for row in rows]}
     if dice.random() < 0.2:
-        page["@odata.nextLink"] = mutation.text(dice, "https://graph.example/v1.0/more")
+        page["@odata.nextLink"] = mutation.text(dice, LINKS[0]) if dice.random() < 0.5 else dice.choice(LINKS)
     return page
 
 

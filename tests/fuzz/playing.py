@@ -34,11 +34,11 @@ class Street:
     def grounds(self) -> Sequence[Ground]:
         """All that is fuzzed, with their shares of a hundred inputs."""
         return (
-            Ground("raw", 43, deliveries.raw, self._at(deliveries.play)),
-            Ground("command", 8, deliveries.command, self._at(deliveries.play)),
-            Ground("payload", 10, deliveries.payload, self._at(deliveries.play)),
+            Ground("raw", 49, deliveries.raw, self._at(deliveries.play)),
+            Ground("command", 6, deliveries.command, self._at(deliveries.play)),
+            Ground("payload", 7, deliveries.payload, self._at(deliveries.play)),
             Ground("pages", 18, pages.draw, self._at(pages.play)),
-            Ground("graph", 6, microsoft.draw, microsoft.play),
+            Ground("graph", 5, microsoft.draw, microsoft.play),
             Ground("slack", 11, slack_answers.draw, slack_answers.play),
             Ground("entra", 4, entra_answers.draw, entra_answers.play),
         )
