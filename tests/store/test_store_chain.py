@@ -19,7 +19,7 @@ from bot.store import Store, migrate, open_store
 from bot.store import chain as chain_module
 from bot.store.migrations import config
 from bot.store.reading import reading
-from kept import NOON, Kept, a_request, an_entry, moved, opened
+from kept import NOON, PLENTY, Kept, a_request, an_entry, moved, opened
 from sqlalchemy import create_engine, text
 
 HEAD = Head(seq=1, hash="a" * 64, at="2026-03-02T12:00:00.000000Z", key="k" * 16, signature="s")
@@ -29,7 +29,7 @@ async def test_every_row_moves_the_tip_on_by_one(kept: Kept) -> None:
     asked = a_request()
     tips = [await kept.chain.tip()]
 
-    await kept.requests.add(asked, an_entry(asked))
+    await kept.requests.add(asked, an_entry(asked), PLENTY)
     tips.append(await kept.chain.tip())
     await kept.requests.replace(asked, moved(asked), an_entry(asked, Event.VERIFIED))
     tips.append(await kept.chain.tip())
@@ -43,10 +43,10 @@ async def test_every_row_moves_the_tip_on_by_one(kept: Kept) -> None:
 
 async def test_what_leaves_no_row_leaves_the_tip(kept: Kept) -> None:
     asked = a_request()
-    await kept.requests.add(asked, an_entry(asked))
+    await kept.requests.add(asked, an_entry(asked), PLENTY)
     before = await kept.chain.tip()
 
-    await kept.requests.add(replace(a_request(), delivery=asked.delivery), an_entry())
+    await kept.requests.add(replace(a_request(), delivery=asked.delivery), an_entry(), PLENTY)
     await kept.requests.replace(asked, moved(asked))
     with pytest.raises(LostRace):
         await kept.requests.replace(asked, moved(asked), an_entry(asked))
@@ -58,7 +58,7 @@ async def test_rows_that_come_at_once_are_linked_one_after_the_other(kept: Kept)
     asked = [a_request() for _ in range(12)]
     places = [kept.requests, kept.elsewhere] * 6
 
-    await asyncio.gather(*(p.add(a, an_entry(a)) for p, a in zip(places, asked, strict=True)))
+    await asyncio.gather(*(p.add(a, an_entry(a), PLENTY) for p, a in zip(places, asked, strict=True)))
 
     assert (await kept.chain.tip()).seq == 12
     assert await kept.chain.adopt() == 0
