@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from bot.sandbox.cast import CLIENT_ID, CLIENT_SECRET, TENANT_ID, Account, Cast
@@ -22,7 +23,9 @@ class Authority:
 
     Everything public may be set while it runs: `redirect_uris` (exact strings), `consented` (short names of
     Graph permissions), `multitenant`, `token_lifetime` (None: 60 to 90 minutes at random), `client_secrets`,
-    and `tamper`: claims that replace those of the next id_tokens (None leaves a claim out).
+    `public_client_flows` (“Allow public client flows” of the app registration), `device_codes_blocked` (the
+    Conditional Access policy “Block device code flow”), and `tamper`: claims that replace those of the next
+    id_tokens (None leaves a claim out).
     """
 
     def __init__(self, cast: Cast, clock: Clock, *, redirect_uris: Iterable[str] = ()) -> None:
@@ -35,6 +38,8 @@ class Authority:
         self.consented = set(CONSENTED)
         self.multitenant = False
         self.token_lifetime: timedelta | None = None
+        self.public_client_flows = True
+        self.device_codes_blocked = False
         self.tamper: dict[str, object] = {}
         self.app_only_attempts = 0
         self.on_change: list[Callable[[], None]] = []
@@ -43,12 +48,15 @@ class Authority:
         self.grants = Grants()
         self._generations: Counter[str] = Counter()
         self._step_ups: dict[str, str] = {}
+        self._proved_at: dict[str, datetime] = {}
+        """By account: when somebody last proved who they are in the one browser that there is."""
 
     # What tests and the page may do to an account.
 
     def revoke(self, oid: str) -> None:
         """End every session of this account: its codes and refresh tokens answer AADSTS50173 from now on."""
         self._generations[oid] += 1
+        self._proved_at.pop(oid, None)
 
     def require_step_up(self, oid: str, claims: str) -> None:
         """Refuse this account's refresh tokens until it signs in with this claims request (JSON)."""
@@ -92,22 +100,42 @@ class Authority:
         return Scopes.parse(text, app=self.app_name, consented=self.consented)
 
     def session(self, account: Account, met: Demands) -> Session:
-        """Begin a session of this account now."""
+        """Begin a session of this account now, in a browser that is signed in if it was before."""
+        now = self.clock.now()
         return Session(
             account=account,
-            signed_in_at=self.clock.now(),
+            signed_in_at=now,
             generation=self._generations[account.oid],
             met=met,
+            proved_at=self._proved_at.setdefault(account.oid, now),
         )
+
+    def _prove(self, question: Question, oid: str) -> None:
+        """Ask for the password where the app wants that, or the last time is too long ago for it."""
+        now, proved_at = self.clock.now(), self._proved_at.get(oid)
+        old = proved_at is not None and question.max_age is not None and now - proved_at > question.max_age
+        if old or question.prompt == "login":
+            self._proved_at[oid] = now
 
     def sign_in(self, question: Question, oid: str) -> str:
         """Answer a question with an account and return the code; refuse an account of another tenant."""
         account = self.accounts[oid]
         if account.tenant_id != question.tenant and not self.multitenant:
             raise refusals.other_tenant(account.upn, question.tenant, self.app_name)
+        self._prove(question, oid)
         session = self.session(account, question.claims)
+        session = replace(session, says_when=question.max_age is not None)
         self._changed()
         return self.grants.code_for(Code(session=session, question=question, issued_at=self.clock.now()))
+
+    def device_session(self, tenant: str, oid: str, claims: Demands) -> Session:
+        """Sign in with a device code, unless the tenant blocks that or the account is another tenant's."""
+        account = self.accounts[oid]
+        if account.tenant_id != tenant and not self.multitenant:
+            raise refusals.other_tenant(account.upn, tenant, self.app_name)
+        if self.device_codes_blocked:
+            raise refusals.blocked_by_policy()
+        return self.session(account, claims)
 
     def is_current(self, session: Session) -> bool:
         """Whether the session's account was not revoked since."""
@@ -126,7 +154,7 @@ class Authority:
         return self.grants.issued.get(uti)
 
     def token_response(
-        self, session: Session, scopes: Scopes, asked: Demands, *, nonce: str = ""
+        self, session: Session, scopes: Scopes, asked: Demands, *, nonce: str = "", public: bool = False
     ) -> dict[str, object]:
         """The whole answer of the token endpoint."""
         demands = {**session.met, **asked}
@@ -143,7 +171,7 @@ class Authority:
             "client_info": tokens.client_info(session.account),
         }
         if scopes.offline:
-            body["refresh_token"] = self._refresh_token(session, scopes)
+            body["refresh_token"] = self._refresh_token(session, scopes, public=public)
         if scopes.identity:
             body["id_token"] = self._id_token(session, nonce)
         self._changed()
@@ -168,9 +196,13 @@ class Authority:
         tampered = {**claims, **self.tamper}
         return self.key.sign({name: value for name, value in tampered.items() if value is not None})
 
-    def _refresh_token(self, session: Session, scopes: Scopes) -> str:
+    def _refresh_token(self, session: Session, scopes: Scopes, *, public: bool) -> str:
         refresh = Refresh(
-            session=session, client_id=self.client_id, scopes=scopes, issued_at=self.clock.now()
+            session=session,
+            client_id=self.client_id,
+            scopes=scopes,
+            issued_at=self.clock.now(),
+            public=public,
         )
         return self.grants.refresh_for(refresh)
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from datetime import timedelta
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import uuid4
@@ -111,6 +112,8 @@ class Authorize:
             challenge=query["code_challenge"],
             claims=claims,
             login_hint=query.get("login_hint", ""),
+            prompt=query.get("prompt", ""),
+            max_age=timedelta(seconds=int(query["max_age"])) if "max_age" in query else None,
             asked_at=self._authority.clock.now(),
         )
 
@@ -187,6 +190,7 @@ def discovery(tenant: str, base_url: str) -> bytes:
         "issuer": f"https://login.microsoftonline.com/{tenant}/v2.0",
         "authorization_endpoint": f"{base_url}/entra/{tenant}/oauth2/v2.0/authorize",
         "token_endpoint": f"{secure}/entra/{tenant}/oauth2/v2.0/token",
+        "device_authorization_endpoint": f"{secure}/entra/{tenant}/oauth2/v2.0/devicecode",
         "jwks_uri": f"{secure}/entra/{tenant}/discovery/v2.0/keys",
         "response_modes_supported": ["query", "form_post"],
         "response_types_supported": ["code"],

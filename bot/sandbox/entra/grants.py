@@ -36,6 +36,8 @@ class Question:
     challenge: str
     claims: Demands
     login_hint: str
+    prompt: str
+    max_age: timedelta | None
     asked_at: datetime
 
 
@@ -48,6 +50,10 @@ class Session:
     generation: int
     met: Demands
     """The claims that were demanded, and met, when the person signed in."""
+    proved_at: datetime
+    """When the person last proved who they are; a browser that is signed in asks for no password."""
+    says_when: bool = False
+    """Whether the app asked how long ago that was (`max_age`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,8 @@ class Refresh:
     client_id: str
     scopes: Scopes
     issued_at: datetime
+    public: bool = False
+    """Given to a public client: redeemed without a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

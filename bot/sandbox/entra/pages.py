@@ -12,6 +12,7 @@ from bot.sandbox.cast import Account
 from bot.sandbox.entra.grants import Question
 from bot.sandbox.entra.refusals import Refusal
 
+DEVICE_PATH: Final = "/entra/devicelogin"
 STYLE_PATH: Final = "/entra/sign-in.css"
 SUBMIT_PATH: Final = "/entra/submit.js"
 _HERE: Final = Path(__file__).parent
@@ -54,9 +55,13 @@ def picker(question: Question, key: str, accounts: Iterable[Account], app_name: 
     hint = question.login_hint.casefold()
     ordered = sorted(accounts, key=lambda account: (account.upn.casefold() != hint, account.upn))
     ordered.sort(key=lambda account: account.upn.casefold() != hint and account.tenant_id != question.tenant)
-    rows = "\n".join(_row(account, question) for account in ordered)
+    rows = "\n".join(_row(account, question.tenant, question.login_hint) for account in ordered)
+    anew = (
+        '<p class="lead">You are asked to prove who you are anew.</p>' if question.prompt == "login" else ""
+    )
     content = f"""<h1>Pick an account</h1>
 <p class="lead">to continue to <strong>{escape(app_name)}</strong></p>
+{anew}
 <form method="post" action="/entra/{quote(question.tenant)}/oauth2/v2.0/authorize/account">
 <input type="hidden" name="flow" value="{escape(key)}">
 <ul>
@@ -86,6 +91,46 @@ def expired() -> Response:
     return _page("This page is too old", content, status=400)
 
 
+def type_code(*, wrong: bool = False) -> Response:
+    """Where a device code is typed."""
+    told = (
+        '<p class="error" role="alert">That code did not work. Check it, and try again.</p>' if wrong else ""
+    )
+    content = f"""<h1>Enter code</h1>
+<p class="lead">Enter the code that your app shows. Do not enter codes from sources you do not trust.</p>
+{told}
+<form method="post" action="{DEVICE_PATH}">
+<label>Code <input name="code" autocomplete="off" autocapitalize="characters" required autofocus></label>
+<button class="primary">Next</button>
+</form>"""
+    return _page("Enter code", content, status=400 if wrong else 200, form_action="'self'")
+
+
+def device_picker(code: str, tenant: str, accounts: Iterable[Account], app_name: str) -> Response:
+    """Who uses this code?"""
+    ordered = sorted(accounts, key=lambda account: (account.tenant_id != tenant, account.upn))
+    rows = "\n".join(_row(account, tenant, "") for account in ordered)
+    content = f"""<h1>Are you trying to sign in to {escape(app_name)}?</h1>
+<p class="lead">Only continue if you asked for this code yourself.</p>
+<form method="post" action="{DEVICE_PATH}/account">
+<input type="hidden" name="code" value="{escape(code)}">
+<ul>
+{rows}
+</ul>
+<button class="cancel" name="account" value="nobody">Use nobody: cancel</button>
+</form>"""
+    return _page("Pick an account", content, form_action="'self'")
+
+
+def device_done(app_name: str, *, declined: bool = False) -> Response:
+    """The page has nothing more to ask."""
+    if declined:
+        return _page("Cancelled", "<h1>You have cancelled</h1>\n<p>You may close this page.</p>")
+    content = f"""<h1>You have signed in to {escape(app_name)} on your device</h1>
+<p>You may now close this page.</p>"""
+    return _page("Signed in", content)
+
+
 def form_post(redirect_uri: str, fields: Mapping[str, str]) -> Response:
     """The form that carries the answer to the app: sends itself, or waits for the button without scripts."""
     inputs = "\n".join(
@@ -102,10 +147,10 @@ def form_post(redirect_uri: str, fields: Mapping[str, str]) -> Response:
     return _page("Working…", content, form_action=_origin(redirect_uri), head=head, script="'self'")
 
 
-def _row(account: Account, question: Question) -> str:
-    hinted = account.upn.casefold() == question.login_hint.casefold()
+def _row(account: Account, tenant: str, hint: str) -> str:
+    hinted = account.upn.casefold() == hint.casefold()
     marks = '<span class="mark">suggested</span>' if hinted else ""
-    if account.tenant_id != question.tenant:
+    if account.tenant_id != tenant:
         marks += '<span class="mark other">another organisation</span>'
     return f"""<li><button name="account" value="{escape(account.oid)}"{" autofocus" if hinted else ""}>
 <span class="face" aria-hidden="true">{escape(_initials(account.name))}</span>

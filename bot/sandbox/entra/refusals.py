@@ -215,6 +215,39 @@ def step_up(claims: str) -> Refusal:
     )
 
 
+def authorization_pending() -> Refusal:
+    return Refusal(
+        70016,
+        "authorization_pending",
+        "OAuth 2.0 device flow error. Authorization is pending. Continue polling.",
+    )
+
+
+def slow_down() -> Refusal:
+    return Refusal(70016, "slow_down", "OAuth 2.0 device flow error. Poll less often.")
+
+
+def expired_device_code() -> Refusal:
+    return Refusal(
+        70020,
+        "expired_token",
+        "The provided value for the input parameter 'device_code' is not valid. This code has expired.",
+    )
+
+
+def declined_device_code() -> Refusal:
+    return Refusal(65004, "authorization_declined", "User declined to consent to access the app.")
+
+
+def blocked_by_policy() -> Refusal:
+    return Refusal(
+        53003,
+        "access_denied",
+        "Access has been blocked by Conditional Access policies. The access policy does not allow token "
+        "issuance.",
+    )
+
+
 def app_only() -> Refusal:
     return Refusal(70001, "unauthorized_client", LOCAL_ONLY)
 

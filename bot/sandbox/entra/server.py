@@ -12,6 +12,7 @@ from bot.sandbox.clock import Clock
 from bot.sandbox.entra import pages, refusals
 from bot.sandbox.entra.authority import Authority
 from bot.sandbox.entra.authorize import Authorize, discovery
+from bot.sandbox.entra.device_codes import DeviceCodes
 from bot.sandbox.entra.refusals import token_error
 from bot.sandbox.entra.token import TokenEndpoint
 from bot.sandbox.journal import NOBODY, Bearer, Journal
@@ -27,7 +28,8 @@ class Entra(Authority):
         self.base_url = base_url.rstrip("/")
         self._journal = journal
         self._authorize = Authorize(self)
-        self._tokens = TokenEndpoint(self)
+        self.device_codes = DeviceCodes(self)
+        self._tokens = TokenEndpoint(self, self.device_codes)
 
     def routes(self) -> list[BaseRoute]:
         """Everything below /entra, with absolute paths."""
@@ -42,6 +44,10 @@ class Entra(Authority):
             Route(account, self._answer, methods=["POST"]),
             Route(account, self._again, methods=["GET"]),
             Route(f"{tenant}/oauth2/v2.0/token", self._token, methods=["POST"]),
+            Route(f"{tenant}/oauth2/v2.0/devicecode", self._device_code, methods=["POST"]),
+            Route(pages.DEVICE_PATH, self._type_code, methods=["GET"]),
+            Route(pages.DEVICE_PATH, self._typed, methods=["POST"]),
+            Route(f"{pages.DEVICE_PATH}/account", self._picked, methods=["POST"]),
         ]
 
     async def _discovery(self, request: Request) -> Response:
@@ -85,6 +91,24 @@ class Entra(Authority):
         endpoint = f"{self.base_url}{request.url.path}"
         response, outcome = await self._tokens.answer(request, endpoint)
         return self._recorded(request, response, started, note=outcome.note, bearer=outcome.bearer)
+
+    async def _device_code(self, request: Request) -> Response:
+        started = time.perf_counter()
+        page = f"{self.base_url}{pages.DEVICE_PATH}"
+        return self._recorded(request, await self._tokens.issue(request, page), started)
+
+    async def _type_code(self, request: Request) -> Response:
+        return self.device_codes.ask(request)
+
+    async def _typed(self, request: Request) -> Response:
+        started = time.perf_counter()
+        response, note = await self.device_codes.typed(request)
+        return self._recorded(request, response, started, note=note)
+
+    async def _picked(self, request: Request) -> Response:
+        started = time.perf_counter()
+        response, note = await self.device_codes.picked(request)
+        return self._recorded(request, response, started, note=note)
 
     def _recorded(
         self,

@@ -1,4 +1,4 @@
-"""The token endpoint: a code or a refresh token in, tokens out; nothing for an application alone."""
+"""The token endpoint: a code, a device code or a refresh token in, tokens out; nothing for an application."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,10 +11,12 @@ from bot.sandbox.entra import refusals
 from bot.sandbox.entra.authority import Authority
 from bot.sandbox.entra.claims import parse_claims, unmet
 from bot.sandbox.entra.credentials import basic, check_credential
+from bot.sandbox.entra.device_codes import DeviceCodes
 from bot.sandbox.entra.grants import check_verifier
 from bot.sandbox.entra.refusals import Refusal, token_error
 from bot.sandbox.journal import NOBODY, Bearer
 
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 APPLICATION = Bearer(kind="unknown", who="the application alone")
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
@@ -34,8 +36,22 @@ class Outcome:
 class TokenEndpoint:
     """What happens at /oauth2/v2.0/token."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, devices: DeviceCodes) -> None:
         self._authority = authority
+        self._devices = devices
+
+    async def issue(self, request: Request, page: str) -> Response:
+        """Answer one devicecode request; `page` is where the code is typed."""
+        try:
+            form, tenant = await _form(request), request.path_params["tenant"]
+            self._authority.check_client(tenant, _required(form, "client_id"))
+            scopes = self._authority.scopes(_required(form, "scope"))
+            issued = self._devices.issue(tenant, scopes, form.get("claims", ""))
+        except Refusal as refusal:
+            return self._refused(request, refusal)
+        message = f"To sign in, open the page {page} and enter the code {issued['user_code']}."
+        body = {**issued, "verification_uri": page, "message": message}
+        return JSONResponse(body, headers=_NO_STORE)
 
     async def answer(self, request: Request, endpoint: str) -> tuple[Response, Outcome]:
         """Answer one token request; `endpoint` is this endpoint's own address."""
@@ -58,14 +74,34 @@ class TokenEndpoint:
             raise refusals.app_only()
         client_id = _required(form, "client_id")
         self._authority.check_client(tenant, client_id)
-        self._check_credential(form, client_id, endpoint)
+        if not self._is_public(grant, form):
+            self._check_credential(form, client_id, endpoint)
         match grant:
             case "authorization_code":
                 return self._code(tenant, form, outcome)
             case "refresh_token":
                 return self._refresh(form, outcome)
+            case _ if grant == DEVICE_CODE:
+                return self._device_code(form, outcome)
             case _:
                 raise refusals.other_grant(grant)
+
+    def _is_public(self, grant: str, form: Mapping[str, str]) -> bool:
+        """Whether this may be asked without the app's secret."""
+        if not self._authority.public_client_flows:
+            return False
+        refresh = self._authority.grants.refreshes.get(form.get("refresh_token", ""))
+        return grant == DEVICE_CODE or (grant == "refresh_token" and refresh is not None and refresh.public)
+
+    def _device_code(self, form: Mapping[str, str], outcome: Outcome) -> dict[str, object]:
+        asked = parse_claims(form.get("claims", ""))
+        code = self._devices.redeem(_required(form, "device_code"))
+        if code.session is None or not self._authority.is_current(code.session):
+            raise refusals.revoked_grant(code.issued_at)
+        outcome.of(code.session.account.name, "device code")
+        if unmet(asked, code.session.met):
+            raise refusals.step_up(form["claims"])
+        return self._authority.token_response(code.session, code.scopes, asked, public=True)
 
     def _check_credential(self, form: Mapping[str, str], client_id: str, endpoint: str) -> None:
         secure = endpoint.replace("http:", "https:", 1)
@@ -105,7 +141,7 @@ class TokenEndpoint:
         if unmet(asked, refresh.session.met):
             raise refusals.step_up(claims)
         scopes = self._authority.scopes(form["scope"]) if form.get("scope") else refresh.scopes
-        return self._authority.token_response(refresh.session, scopes, asked)
+        return self._authority.token_response(refresh.session, scopes, asked, public=refresh.public)
 
     def _refused(self, request: Request, refusal: Refusal) -> Response:
         trace = str(uuid4())

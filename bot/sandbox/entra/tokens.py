@@ -45,10 +45,10 @@ def id_claims(session: Session, *, client_id: str, nonce: str, now: datetime) ->
         "name": account.name,
         "preferred_username": account.upn,
         "email": account.upn,
-        "auth_time": _seconds(session.signed_in_at),
         "uti": secrets.token_urlsafe(16),
     }
-    return claims | _times(now, ID_TOKEN_LIFETIME) | ({"nonce": nonce} if nonce else {})
+    when = {"auth_time": _seconds(session.proved_at)} if session.says_when else {}
+    return claims | when | _times(now, ID_TOKEN_LIFETIME) | ({"nonce": nonce} if nonce else {})
 
 
 def access_claims(
