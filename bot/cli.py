@@ -43,6 +43,11 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="command"
     )
     vault.add_parser("new-key", help="print a new key for VAULT_KEYS").set_defaults(run=_new_key)
+    rotate = vault.add_parser("rotate", help="seal every sign-in anew, with the newest key of VAULT_KEYS")
+    rotate.add_argument(
+        "--forget-unreadable", action="store_true", help="remove sign-ins that no key of VAULT_KEYS opens"
+    )
+    rotate.set_defaults(run=_rotate)
     audit = commands.add_parser("audit", help="check and export the record, for auditors")
     audit_commands.add_to(audit)
     return parser
@@ -99,3 +104,15 @@ def _new_key(_chosen: argparse.Namespace) -> int:
 
     print(new_key())
     return 0
+
+
+def _rotate(chosen: argparse.Namespace) -> int:
+    from bot import rotating  # as above
+    from bot.domain.errors import StoreAway  # as above
+
+    settings = read_settings()
+    try:
+        return asyncio.run(rotating.run(settings, forget_unreadable=chosen.forget_unreadable))
+    except StoreAway:
+        print("The database does not answer. Check DATABASE_URL, then try again.", file=sys.stderr)
+        return 1

@@ -8,13 +8,14 @@ from typing import Protocol
 
 from bot.domain.chain import Head, Tip
 from bot.domain.device import Device
+from bot.domain.errors import Refusal
 from bot.domain.identifiers import ChannelId, DeviceId, RequestId, UserId
 from bot.domain.limits import Quota
 from bot.domain.people import Account, Actor, Audience, Person
 from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest
 from bot.domain.secret import Secret
-from bot.domain.sign_in import Ticket
+from bot.domain.sign_in import Ended, Ticket
 from bot.domain.status import Status
 from bot.domain.target import Target
 
@@ -207,23 +208,69 @@ class Arrival:
     """MSAL's token cache of this account, serialized."""
 
 
-class SignIns(Protocol):
-    """Microsoft Entra for approvers: links, sign-ins and tokens, one encrypted cache a person."""
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What a person is given to sign in with: where to go, and the code to type there where it takes one."""
 
-    async def link(self, ticket: Ticket, secret: Secret, quota: Quota) -> str:
-        """Store the ticket and return the URL of its page; `secret` is the ticket's own text.
+    url: str
+    code: Secret | None = None
 
-        Raises TooOften.
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Two secrets that only the browser which came back from Microsoft has; it takes both to go on."""
+
+    page: Secret
+    """In the form that asks whether to go on."""
+    cookie: Secret
+
+
+class Invitations(Protocol):
+    """How people are asked to sign in."""
+
+    async def invite(self, ticket: Ticket, secret: Secret, quota: Quota) -> Invitation:
+        """Store the ticket and say where its owner signs in; `secret` is the ticket's own text.
+
+        Raises TooOften; CouldNotVerify where Entra is away, SignInRefused where it offers no such sign-in.
         """
 
+
+class SignInLinks(Invitations, Protocol):
+    """Links for a browser: to Microsoft, back, and on only when the person has seen who is tied to whom."""
+
     async def ticket(self, secret: Secret) -> Ticket:
-        """The ticket behind a link, unused and in time, or raise TicketUnusable."""
+        """The ticket behind a link that may be opened, or raise TicketUnusable."""
 
     async def begin(self, secret: Secret, *, login_hint: str | None) -> str:
-        """Start Microsoft's flow for the ticket (once) and return the address to send the browser to."""
+        """Microsoft's address for the link's browser; the same one however often the link is opened."""
 
     async def finish(self, form: Mapping[str, str]) -> Arrival:
         """Redeem the answer of Microsoft (once per `state`), or raise TicketUnusable or SignInRefused."""
+
+    async def hold(self, arrival: Arrival) -> Confirmation:
+        """Keep the arrival, sealed, for who holds both secrets."""
+
+    async def take(self, confirmation: Confirmation) -> Arrival:
+        """Take the arrival out, once, or raise TicketUnusable."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeUsed:
+    """What came of a device code: an arrival, or why there is none."""
+
+    ticket: Ticket
+    arrival: Arrival | Refusal
+
+
+class DeviceCodes(Invitations, Protocol):
+    """Codes that people type at Microsoft, on whichever device. Waiting for one costs a row."""
+
+    async def poll(self) -> Sequence[CodeUsed]:
+        """Ask Microsoft about the codes that are due; those that it is done with, each exactly once."""
+
+
+class SignIns(Protocol):
+    """Approvers' sign-ins at Microsoft Entra: one account and one encrypted token cache a person."""
 
     async def keep(self, user: UserId, arrival: Arrival) -> None:
         """Tie the account to the Slack user and keep its tokens."""
@@ -237,11 +284,14 @@ class SignIns(Protocol):
     async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
         """A Graph access token of the user, or raise SignInNeeded, or CouldNotVerify where Entra is away."""
 
-    async def forget(self, user: UserId) -> bool:
-        """Drop the user's tokens; False where there were none."""
+    async def forget(self, user: UserId, why: Ended, facts: Mapping[str, str] | None = None) -> bool:
+        """Drop the user's tokens and leave a row in the record, in one; False where there were none."""
+
+    async def unseen(self, *, since: datetime, limit: int) -> Sequence[UserId]:
+        """Signed-in users whom nobody has looked up in Slack since then; they count as seen from now on."""
 
     async def sweep(self) -> int:
-        """Remove links and flows that are past their time; how many."""
+        """Remove links, flows and sign-ins that are past their time; how many."""
 
 
 class Board(Protocol):
@@ -274,6 +324,7 @@ class SignInRow:
     name: str
     emails: frozenset[str]
     signed_in_at: datetime
+    authenticated_at: datetime | None = None
     key_id: str
     """Which vault key sealed `sealed`."""
     sealed: bytes
@@ -281,23 +332,60 @@ class SignInRow:
     """As read; `put` ignores it and `update_cache` compares it."""
 
 
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A sign-in link as stored, and the sealed flow that was begun from it, if one was."""
+
+    ticket: Ticket
+    state_digest: str = ""
+    flow: bytes = b""
+
+
 class TicketRows(Protocol):
-    """Sign-in links and the flows begun from them; every step succeeds once. Raises StoreAway."""
+    """Sign-in links, the flows begun from them, and arrivals that wait for a yes. Raises StoreAway."""
 
     async def add(self, ticket: Ticket, quota: Quota) -> None:
         """Store a ticket; its digest is new. Raises TooOften where the quota is used up."""
 
-    async def find(self, digest: str, *, now: datetime) -> Ticket | None:
-        """The ticket, while it is unused and in time."""
+    async def find(self, digest: str, *, now: datetime) -> LinkRow | None:
+        """The link, while in time and not yet back from Microsoft."""
 
     async def begin(self, digest: str, *, state_digest: str, flow: bytes, now: datetime) -> bool:
-        """Use the ticket, once: keep the sealed flow under its state for TICKET_LIFE from now."""
+        """Begin the one flow of the link: keep it, sealed, under its state for TICKET_LIFE from now."""
+
+    async def hold(self, ticket: Ticket, *, key: str, arrival: bytes, now: datetime) -> None:
+        """Keep a sealed arrival under the digest of its secrets, for TICKET_LIFE from now."""
 
     async def take(self, state_digest: str, *, now: datetime) -> tuple[Ticket, bytes] | None:
-        """Take the ticket and the sealed flow out, while in time. Exactly one caller gets them."""
+        """Take a flow or an arrival out, while in time. Exactly one caller gets it."""
+
+    async def sealed(self) -> Sequence[bytes]:
+        """All that is sealed here."""
 
     async def sweep(self, *, now: datetime) -> int:
         """Remove what is past its time; how many rows."""
+
+
+class CodeRows(Protocol):
+    """Device codes that wait for their owner, each due at a time. Raises StoreAway."""
+
+    async def spend(self, quota: Quota, *, now: datetime) -> None:
+        """Count one more code before Microsoft is asked for it; raises TooOften."""
+
+    async def add_code(self, ticket: Ticket, *, flow: bytes, poll_at: datetime) -> None:
+        """Store a sealed device code that lives until the ticket's `expires_at`."""
+
+    async def due_codes(self, *, now: datetime, lease: timedelta, limit: int) -> Sequence[LinkRow]:
+        """Lease those that are due, also those that have just expired; a lease that ran out is due again."""
+
+    async def poll_again(self, digest: str, *, poll_at: datetime, flow: bytes) -> None:
+        """End the lease."""
+
+    async def end_code(self, digest: str) -> bool:
+        """Remove the code; True for exactly one caller."""
+
+    async def next_code(self) -> datetime | None:
+        """When the next one is due."""
 
 
 class SignInRows(Protocol):
@@ -305,6 +393,15 @@ class SignInRows(Protocol):
 
     async def get(self, user: UserId) -> SignInRow | None:
         """The person's row."""
+
+    async def after(self, user: UserId | None, *, limit: int) -> Sequence[SignInRow]:
+        """Rows in the order of their users, from the one after `user`."""
+
+    async def older(self, than: datetime, *, limit: int) -> Sequence[SignInRow]:
+        """Rows signed in at or before then."""
+
+    async def unseen(self, *, since: datetime, now: datetime, limit: int) -> Sequence[UserId]:
+        """Users not seen since then; they are seen `now`, and no other caller gets them."""
 
     async def tied_to(self, tenant: str, oid: str) -> UserId | None:
         """Which Slack user the account is tied to."""
@@ -315,5 +412,5 @@ class SignInRows(Protocol):
     async def update_cache(self, user: UserId, *, version: int, key_id: str, sealed: bytes) -> bool:
         """Replace the sealed cache if the row is still at `version`; False: nothing was stored."""
 
-    async def delete(self, user: UserId) -> bool:
-        """Remove the row; False where there was none."""
+    async def delete(self, user: UserId, entry: Entry, *, version: int | None = None) -> bool:
+        """Remove the row (if it is still at `version`) and record `entry`, in one; False: there was none."""

@@ -85,6 +85,11 @@ class Settings(BaseSettings):
         pattern=r"^[0-9a-fA-F-]{36}$",
         description="Application (client) id, a GUID. The same Overview page.",
     )
+    sign_in: Literal["browser", "device-code"] = Field(
+        default="browser",
+        description="How approvers sign in: `browser` (authorization code with PKCE), or `device-code` where "
+        "no browser can reach Unlatch; read first why that is not the default.",
+    )
     entra_client_certificate: Path | None = Field(
         default=None,
         description="Path of a PEM file with private key and certificate, instead of a client secret.",
@@ -92,7 +97,7 @@ class Settings(BaseSettings):
     entra_client_secret: SecretStr | None = Field(
         default=None,
         validate_default=True,
-        description="Client secret's value; or set ENTRA_CLIENT_CERTIFICATE. "
+        description="Client secret's value; or set ENTRA_CLIENT_CERTIFICATE. Not used with device codes. "
         "The app registration → Certificates & secrets.",
     )
     entra_authority: str | None = Field(
@@ -106,19 +111,24 @@ class Settings(BaseSettings):
     cloud: Cloud = Field(
         default=Cloud.GLOBAL, description="Microsoft's cloud: `global`, `usgov`, `usgov-dod` or `china`."
     )
-    sign_in: Literal["browser"] = Field(
-        default="browser",
-        description="How approvers sign in: `browser` (authorization code with PKCE).",
-    )
     sign_in_max_age: Annotated[timedelta, Field(ge=timedelta(minutes=10), le=timedelta(days=1))] = Field(
         default=timedelta(hours=8),
         description="How long a sign-in lasts, as ISO 8601 (`PT8H`) or seconds; "
         "then the approver signs in again.",
     )
-    public_url: str = Field(
+    fresh_sign_in: bool = Field(
+        default=False,
+        validate_default=True,
+        description="`true`: each approval asks for an interactive sign-in that is at most ten minutes old. "
+        "Only with SIGN_IN=browser.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        validate_default=True,
         pattern=r"^https?://[^/\s]+$",
         description="Where an approver's browser reaches Unlatch, without a slash at the end, such as "
-        "`https://unlatch.example.com`. The app registration's redirect URI is this and `/sign-in/callback`.",
+        "`https://unlatch.example.com`. The app registration's redirect URI is this and `/sign-in/callback`. "
+        "Not needed with SIGN_IN=device-code.",
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(default=3000, description="Port to listen on.")
     host: str = Field(default="127.0.0.1", description="Address to listen on; the Procfile sets 0.0.0.0.")
@@ -179,8 +189,25 @@ class Settings(BaseSettings):
     def _or_the_other(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         """Each may be left out where the setting before it stands in."""
         other = {"slack_signing_secret": "slack_app_token", "entra_client_secret": "entra_client_certificate"}
-        if value is None and info.data.get(other[str(info.field_name)]) is None:
+        name = str(info.field_name)
+        unused = name == "entra_client_secret" and info.data.get("sign_in") == "device-code"
+        if value is None and not unused and info.data.get(other[name]) is None:
             raise ValueError("missing")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _for_browsers(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("sign_in") != "device-code":
+            raise ValueError("missing")
+        return value
+
+    @field_validator("fresh_sign_in")
+    @classmethod
+    def _by_links_alone(cls, value: bool, info: ValidationInfo) -> bool:
+        """Microsoft takes no `max_age` with a device code: no approver could ever meet it."""
+        if value and info.data.get("sign_in") == "device-code":
+            raise ValueError("a device code cannot ask for a fresh sign-in; use SIGN_IN=browser")
         return value
 
     @classmethod

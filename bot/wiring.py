@@ -24,19 +24,24 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bot.domain.clouds import ENDPOINTS
-from bot.domain.errors import StoreAway
+from bot.domain.errors import StoreAway, UnlatchError
 from bot.domain.identifiers import ChannelId, TeamId
 from bot.domain.limits import Limits
-from bot.domain.people import Audience, AudienceKind
+from bot.domain.people import Account, Audience, AudienceKind
 from bot.domain.policy import Rules
 from bot.domain.request import Timing
 from bot.domain.secret import Secret
-from bot.entra import Authority, Credential, EntraClient, EntraSignIns, Vault
+from bot.domain.sign_in import FRESH_FOR, Ticket
+from bot.entra import EntraClient, EntraCodes, EntraLinks
+from bot.entrance import CannotStart as CannotStart
+from bot.entrance import entra_client, entrance
 from bot.graph.devices import GraphDevices
 from bot.graph.http import graph_client
 from bot.notary import Notary
 from bot.resets.desk import Desk
+from bot.resets.leavers import look_for_leavers
 from bot.resets.seal import Sealing, seal
+from bot.resets.sign_in import poll
 from bot.resets.start import start
 from bot.settings import Settings, without_secrets
 from bot.shipping import Shipping, append
@@ -44,19 +49,20 @@ from bot.slack.afterwork import Afterwork
 from bot.slack.app import bolt_app
 from bot.slack.board import SlackBoard
 from bot.slack.conversation import Conversation
+from bot.slack.direct import Direct
 from bot.slack.door import door
 from bot.slack.listeners import Listeners
 from bot.slack.people import SlackPeople
 from bot.slack.socket import Sockets
 from bot.slack.views import Views
-from bot.slack.wording import ENGLISH
+from bot.slack.wording import ENGLISH, Wording
 from bot.store import Store, is_current, migrate, open_store
 from bot.web.connections import Connection
 from bot.web.metrics import Events, Metrics
 from bot.web.probes import probe_routes
 from bot.web.sign_in import SignInPages
 from bot.web.site import site
-from bot.worker import Worker
+from bot.worker import Chore, Worker
 
 GRACE: Final = timedelta(seconds=20)
 """How long shutdown waits for what is in flight."""
@@ -69,10 +75,6 @@ NO_EVENTS: Final[Events] = MappingProxyType({})
 SLACK_TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=3)
 
 log = structlog.get_logger()
-
-
-class CannotStart(Exception):
-    """What has to be put right before Unlatch can run, as a sentence for the installer."""
 
 
 class SystemClock:
@@ -192,13 +194,15 @@ def _assembled(
 ) -> Unlatch:
     clock = SystemClock()
     sealing = _sealing(settings, store, clock)
+    way_in = entrance(settings, store, clock, entra)
     worker: list[Worker] = []
     desk = Desk(
         requests=store.requests,
         record=store.record,
         people=SlackPeople(slack, team=TeamId(us.team_id or ""), enterprise=us.enterprise_id),
         devices=devices,
-        sign_ins=_sign_ins(settings, store, clock, entra),
+        sign_ins=way_in.sign_ins,
+        invitations=way_in.way,
         rules=rules(settings),
         timing=Timing(lifetime=settings.request_lifetime, reveal_for=settings.reveal_for),
         limits=Limits(asks=settings.asks_per_hour),
@@ -209,9 +213,13 @@ def _assembled(
     board = SlackBoard(
         slack, channel=desk.rules.approver_channel, words=ENGLISH, on_call=_on_call(desk.rules)
     )
-    worker.append(Worker(desk, board, chores={"seal": partial(seal, sealing)}))
+    conversation = Conversation(desk, Views(slack), Direct(slack), words)
+    errands: dict[str, Chore] = {}
+    if isinstance(way_in.way, EntraCodes):
+        errands["codes"] = partial(_poll, desk, way_in.way, conversation)
+    chores: dict[str, Chore] = {"seal": partial(seal, sealing), "leavers": partial(look_for_leavers, desk)}
+    worker.append(Worker(desk, board, chores=chores, errands=errands))
     afterwork = Afterwork()
-    conversation = Conversation(desk, Views(slack), words)
     listeners = Listeners(desk, conversation, afterwork, words)
     app = bolt_app(slack, us, listeners, lambda seconds: metrics.answered(seconds))
     sockets = _sockets(settings, app, slack)
@@ -224,10 +232,12 @@ def _assembled(
 
     checks = {"database": store.alive, "worker": worker[0].is_turning, "slack": slack_reaches_us}
     metrics = Metrics(events, checks, lambda: store.backlog(now=clock.now()))
-    routes = [
-        *probe_routes(checks),
-        *SignInPages(desk, conversation, lambda error: unescape(words.refusal(error)), afterwards).routes(),
-    ]
+    routes = probe_routes(checks)
+    if isinstance(way_in.way, EntraLinks):
+        sentence = partial(_in_a_browser, words)
+        secure = _by_https(settings)
+        pages = SignInPages(desk, way_in.way, conversation, sentence, afterwards, secure=secure)
+        routes += pages.routes()
     if settings.slack_app_token is None and settings.slack_signing_secret is not None:
         secret = Secret(settings.slack_signing_secret.get_secret_value())
         routes.insert(0, Route("/slack/events", door(app, secret, clock), methods=["POST"]))
@@ -236,7 +246,7 @@ def _assembled(
         routes.append(metrics.route())
     elif settings.metrics_port is not None:
         scraped = site([metrics.route()], https=False)
-    asgi = site(routes, https=settings.public_url.startswith("https://"))
+    asgi = site(routes, https=_by_https(settings))
     return Unlatch(
         asgi=asgi,
         metrics=scraped,
@@ -246,6 +256,29 @@ def _assembled(
         sockets=sockets,
         sealing=sealing,
     )
+
+
+def _by_https(settings: Settings) -> bool:
+    """Whether browsers reach us by https; with device codes none does."""
+    return (settings.public_url or "").startswith("https://")
+
+
+def _in_a_browser(words: Wording, error: UnlatchError) -> str:
+    """A sentence of Slack's on a page."""
+    return unescape(words.refusal(error))
+
+
+async def _poll(desk: Desk, codes: EntraCodes, conversation: Conversation) -> None:
+    """Tie whoever has used a device code, and tell them."""
+    for ticket, outcome in await poll(desk, codes):
+        await _tell(conversation, ticket, outcome)
+
+
+async def _tell(conversation: Conversation, ticket: Ticket, outcome: Account | UnlatchError) -> None:
+    if isinstance(outcome, UnlatchError):
+        await conversation.resume_refused(ticket, outcome)
+    else:
+        await conversation.resume(ticket, outcome)
 
 
 def _on_call(rules: Rules) -> list[str]:
@@ -275,7 +308,7 @@ def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWeb
 
 async def warm_entra(settings: Settings) -> None:
     """Fetch Entra's configuration; raises CannotStart or CouldNotVerify."""
-    client = _entra_client(settings)
+    client = entra_client(settings)
     with closing(client):
         await asyncio.to_thread(client.warm)
 
@@ -288,6 +321,7 @@ def rules(settings: Settings) -> Rules:
         requesters=settings.requesters or (Audience.channel(channel),),
         approvers=settings.approvers,
         allow_owner_approval=settings.allow_owner_approval,
+        fresh_within=FRESH_FOR if settings.fresh_sign_in else None,
     )
 
 
@@ -356,22 +390,6 @@ async def _devices(settings: Settings, stack: AsyncExitStack) -> GraphDevices:
     return GraphDevices(http, settings.graph_url or ENDPOINTS[settings.cloud].graph_url, SystemClock())
 
 
-def _sign_ins(settings: Settings, store: Store, clock: SystemClock, entra: EntraClient) -> EntraSignIns:
-    try:
-        vault = Vault(settings.vault_keys.get_secret_value().split(","))
-    except ValueError as error:
-        raise CannotStart(f"VAULT_KEYS cannot be used: {error}.") from None
-    return EntraSignIns(
-        entra,
-        vault,
-        store.tickets,
-        store.sign_ins,
-        clock,
-        public_url=settings.public_url,
-        max_age=settings.sign_in_max_age,
-    )
-
-
 def _sealing(settings: Settings, store: Store, clock: SystemClock) -> Sealing:
     path = settings.audit_heads
     try:
@@ -393,30 +411,9 @@ async def _start(desk: Desk, settings: Settings) -> None:
 
 
 def _entra(settings: Settings, stack: AsyncExitStack) -> EntraClient:
-    client = _entra_client(settings)
+    client = entra_client(settings)
     stack.callback(client.close)
     return client
-
-
-def _entra_client(settings: Settings) -> EntraClient:
-    cloud = ENDPOINTS[settings.cloud]
-    try:
-        return EntraClient(
-            Authority.parse(settings.entra_authority or cloud.authority(settings.entra_tenant_id)),
-            tenant=settings.entra_tenant_id,
-            client_id=settings.entra_client_id,
-            credential=_credential(settings),
-            scopes=cloud.scopes,
-        )
-    except (ValueError, OSError) as error:
-        raise CannotStart(f"Microsoft Entra cannot be used as it is set up: {error}.") from None
-
-
-def _credential(settings: Settings) -> Credential:
-    if settings.entra_client_certificate is not None:
-        return Credential.certificate(settings.entra_client_certificate.read_text())
-    secret = settings.entra_client_secret
-    return Credential.secret(secret.get_secret_value() if secret else "")
 
 
 def _sockets(settings: Settings, app: AsyncApp, slack: AsyncWebClient) -> Sockets | None:

@@ -24,6 +24,8 @@ LEASE: Final = timedelta(seconds=90)
 """Longer than a row may be worked on (`BOUND`), so that no other replica takes it from a living holder."""
 BOUND: Final = timedelta(seconds=75)
 SWEEP_EVERY: Final = timedelta(minutes=1)
+LOOK_EVERY: Final = timedelta(seconds=2)
+"""How often a process looks whether an errand is due, such as a device code; each has a pace of its own."""
 STALE: Final = timedelta(seconds=30)
 """A lane that has not passed for so long is stuck."""
 LONGEST_SLEEP: Final = timedelta(seconds=5)
@@ -140,12 +142,23 @@ class LaneLoop:
 
 
 class Worker:
-    """The two lanes of one process, and what it does once a minute."""
+    """The two lanes of one process, and what it does once a minute or every few seconds."""
 
-    def __init__(self, desk: Desk, board: Board, *, chores: Mapping[str, Chore] | None = None) -> None:
-        """Take `chores` by name, done at the start and once a minute beside the sweep of sign-in links."""
+    def __init__(
+        self,
+        desk: Desk,
+        board: Board,
+        *,
+        chores: Mapping[str, Chore] | None = None,
+        errands: Mapping[str, Chore] | None = None,
+    ) -> None:
+        """Take `chores` by name, done at the start and once a minute beside the sweep of sign-ins.
+
+        `errands` are done every few seconds.
+        """
         self._desk = desk
         self._chores = {"sweep": desk.sign_ins.sweep} | dict(chores or {})
+        self._errands = dict(errands or {})
         self._board = board
         self._stopped = asyncio.Event()
         self.lanes = (
@@ -164,7 +177,9 @@ class Worker:
             for lane in self.lanes:
                 group.create_task(lane.run())
             for name, chore in self._chores.items():
-                group.create_task(self._every_minute(name, chore))
+                group.create_task(self._every(SWEEP_EVERY, name, chore))
+            for name, chore in self._errands.items():
+                group.create_task(self._every(LOOK_EVERY, name, chore))
 
     async def is_turning(self) -> bool:
         """Whether both lanes have looked for work lately."""
@@ -176,7 +191,7 @@ class Worker:
         self._stopped.set()
         await asyncio.gather(*(lane.stop(grace=grace) for lane in self.lanes))
 
-    async def _every_minute(self, name: str, chore: Chore) -> None:
+    async def _every(self, pause: timedelta, name: str, chore: Chore) -> None:
         while not self._stopped.is_set():
             try:
                 await chore()
@@ -185,7 +200,7 @@ class Worker:
             except Exception as crash:  # the lanes go on without it
                 log.error("chore_crashed", chore=name, error=type(crash).__name__)
             with suppress(TimeoutError):
-                async with asyncio.timeout(SWEEP_EVERY.total_seconds()):
+                async with asyncio.timeout(pause.total_seconds()):
                     await self._stopped.wait()
 
     async def _drive(self, row: Claimed) -> None:

@@ -194,9 +194,14 @@ class ApproverSignedOut(Refusal):
 
 @dataclass(eq=False)
 class SignInNeeded(Refusal):
-    """The person has no usable sign-in; `claims` is what Microsoft asks for in addition, as JSON text."""
+    """The person has no usable sign-in.
+
+    `claims` is what Microsoft asks for in addition, as JSON text. `stale`: there is one, but every approval
+    asks for a fresh one.
+    """
 
     claims: str | None = None
+    stale: bool = False
 
 
 class TicketUnusable(Refusal):

@@ -51,6 +51,8 @@ class Account:
     emails: frozenset[str] = frozenset()
     """Every address that the id_token carries, lower-case: the sign-in name and `email`."""
     signed_in_at: datetime
+    authenticated_at: datetime | None = None
+    """When the person last proved to Microsoft who they are (`auth_time`); None where it did not say."""
 
 
 class AudienceKind(StrEnum):

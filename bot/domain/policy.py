@@ -1,6 +1,7 @@
 """Who may do what. Pure: faces fetch, these functions decide; a refusal is an exception, silence is yes."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from bot.domain.device import Device
 from bot.domain.errors import (
@@ -10,6 +11,7 @@ from bot.domain.errors import (
     OwnAccount,
     OwnDevice,
     OwnRequest,
+    SignInNeeded,
     SignInRefused,
 )
 from bot.domain.identifiers import ChannelId, UserId
@@ -28,6 +30,8 @@ class Rules:
     """In addition to the approver channel; empty: the channel alone."""
     allow_owner_approval: bool = False
     """Whether an approver may have their own device reset."""
+    fresh_within: timedelta | None = None
+    """How long ago an approver may have signed in interactively; None: as long as the sign-in lasts."""
 
 
 def check_member(person: Person) -> None:
@@ -85,6 +89,13 @@ def check_owner(device: Device, *, approver: Person, account: Account, rules: Ru
     same = device.owner_id != "" and device.owner_id.casefold() == account.oid.casefold()
     if not rules.allow_owner_approval and (same or owners & addresses(approver, account)):
         raise OwnDevice
+
+
+def check_fresh(account: Account, *, now: datetime, within: timedelta | None) -> None:
+    """Where approvals ask for it, the person proved to Microsoft who they are a short time ago."""
+    proved_at = account.authenticated_at
+    if within is not None and (proved_at is None or now - proved_at > within):
+        raise SignInNeeded(stale=True)
 
 
 def check_binding(account: Account, *, person: Person, tied_to: UserId | None) -> None:

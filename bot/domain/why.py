@@ -41,6 +41,9 @@ class Code(StrEnum):
     WRONG_ACCOUNT = "wrong_account"
     GUEST_ACCOUNT = "guest_account"
     ACCOUNT_TAKEN = "account_taken"
+    DECLINED = "declined"
+    NO_SIGN_IN_TIME = "no_sign_in_time"
+    STALE_SIGN_IN = "stale_sign_in"
     BAD_TOKEN = "bad_token"  # noqa: S105  a reason's code, no secret
 
 

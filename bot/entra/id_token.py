@@ -5,7 +5,7 @@ Source: Microsoft's pages "ID tokens" and "ID token claims reference"; OpenID Co
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import jwt
@@ -48,8 +48,11 @@ class IdTokens:
         """Fetch the configuration and the keys; raises EntraAway."""
         self._provider = self._fetched()
 
-    def account(self, token: str, *, now: datetime) -> Account:
-        """Whose token this is; raises SignInRefused, or EntraAway where the keys cannot be had."""
+    def account(self, token: str, *, now: datetime, max_age: timedelta | None = None) -> Account:
+        """Whose token this is; raises SignInRefused, or EntraAway where the keys cannot be had.
+
+        With `max_age` the person must have proved who they are within it, and the token must say when.
+        """
         provider, key = self._key(_key_id(token))
         claims = self._signed(token, key)
         if not _same(claims.get("tid"), self._tenant):
@@ -57,6 +60,7 @@ class IdTokens:
         _check_issuer(claims, provider.issuer.replace("{tenantid}", self._tenant))
         _check_time(claims, now)
         _check_home(claims, self._tenant)
+        _check_fresh(claims, now, max_age)
         return self._account(claims, now)
 
     def _key(self, key_id: str) -> tuple[Provider, jwt.PyJWK]:
@@ -102,6 +106,7 @@ class IdTokens:
             name=_text(claims, "name"),
             emails=_emails(claims),
             signed_in_at=now,
+            authenticated_at=_authenticated_at(claims),
         )
 
     def _fetched(self) -> Provider:
@@ -155,6 +160,28 @@ def _check_time(claims: Claims, now: datetime) -> None:
         raise _bad("exp")
     if not isinstance(begins, int | float) or now.timestamp() < begins - LEEWAY.total_seconds():
         raise _bad("nbf")
+
+
+def _check_fresh(claims: Claims, now: datetime, max_age: timedelta | None) -> None:
+    """Microsoft answers `max_age` with `auth_time`; without it nobody knows how old the sign-in is."""
+    if max_age is None:
+        return
+    proved_at = _authenticated_at(claims)
+    if proved_at is None:
+        raise SignInRefused(Why(Code.NO_SIGN_IN_TIME))
+    if not proved_at - LEEWAY <= now <= proved_at + max_age + LEEWAY:
+        raise SignInRefused(Why(Code.STALE_SIGN_IN, {"account": _text(claims, "preferred_username")}))
+
+
+def _authenticated_at(claims: Claims) -> datetime | None:
+    """When the person last proved who they are, in whole seconds."""
+    seconds = claims.get("auth_time")
+    if not isinstance(seconds, int) or isinstance(seconds, bool):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _check_home(claims: Claims, tenant: str) -> None:

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -79,6 +79,11 @@ class Vault:
         """The key that seals now."""
         return self._newest.id
 
+    @property
+    def key_ids(self) -> Sequence[str]:
+        """The names of all keys, newest first."""
+        return list(self._keys)
+
     def seal(self, content: bytes, *, bound_to: tuple[str, ...]) -> bytes:
         """Encrypt for exactly this purpose and person."""
         header = _FORMAT + bytes.fromhex(self._newest.id) + secrets.token_bytes(_NONCE_BYTES)
@@ -88,7 +93,7 @@ class Vault:
     def open(self, sealed: bytes, *, bound_to: tuple[str, ...]) -> bytes:
         """Decrypt, or raise CannotOpen."""
         header = sealed[:_HEADER_BYTES]
-        key = self._keys.get(header[len(_FORMAT) : -_NONCE_BYTES].hex())
+        key = self._keys.get(key_of(sealed))
         if len(header) != _HEADER_BYTES or not header.startswith(_FORMAT) or key is None:
             raise CannotOpen("sealed with a key that is not in VAULT_KEYS")
         try:
@@ -97,6 +102,11 @@ class Vault:
             )
         except InvalidTag:
             raise CannotOpen("sealed for something else, or changed") from None
+
+
+def key_of(sealed: bytes) -> str:
+    """The name of the key that something says it was sealed with."""
+    return sealed[len(_FORMAT) : len(_FORMAT) + _ID_BYTES].hex()
 
 
 def _associated(header: bytes, bound_to: tuple[str, ...]) -> bytes:

@@ -10,6 +10,7 @@ drive     which of these a due row needs
 show      bring Slack up to date with the row
 reveal    the new passcode, to the one person who may see it
 sign_in   tie a Slack user to an Entra account
+leavers   sign out whoever has left
 start     what runs, and under which settings
 seal      sign where the record ends
 

@@ -8,12 +8,13 @@ from uuid import uuid4
 from bot.domain.errors import BadInput, GraphError, LostRace, RecentlyReset, Refusal, SignInNeeded, TooOften
 from bot.domain.identifiers import RequestId, UserId
 from bot.domain.limits import Limits
-from bot.domain.people import Actor, Audience, Person
+from bot.domain.people import Actor, Audience, Kind, Person
 from bot.domain.policy import Rules, check_approver, check_requester
 from bot.domain.record import Entry, Event
 from bot.domain.request import Approval, ResetRequest, Timing
 from bot.domain.secret import Secret
-from bot.ports import Clock, Devices, People, Record, Requests, SignIns
+from bot.domain.sign_in import Ended
+from bot.ports import Clock, Devices, Invitations, People, Record, Requests, SignIns
 from bot.resets.evidence import of_account, of_refusal
 
 Move = Callable[[ResetRequest], ResetRequest]
@@ -50,6 +51,7 @@ class Desk:
     people: People
     devices: Devices
     sign_ins: SignIns
+    invitations: Invitations
     rules: Rules
     timing: Timing
     limits: Limits = field(default_factory=Limits)
@@ -58,6 +60,13 @@ class Desk:
     """Makes GUIDs."""
     wake: Callable[[], None] = field(default=_nobody_waits)
     """Tells the worker that a row is due."""
+
+    async def member(self, actor: Actor) -> Person:
+        """Who this is now; whoever is found to be no full member any more is signed out at that moment."""
+        person = await self.people.person(actor)
+        if person.kind is not Kind.MEMBER:
+            await self.sign_ins.forget(person.id, Ended.NOT_A_MEMBER, {"kind": str(person.kind)})
+        return person
 
     async def requester(self, actor: Actor) -> Admitted:
         """Who asks, or why they may not."""
@@ -68,7 +77,7 @@ class Desk:
 
     async def approver(self, actor: Actor, request: ResetRequest) -> Admitted:
         """Who decides, looked up now, or why they may not."""
-        person = await self.people.person(actor)
+        person = await self.member(actor)
         rota = await self._first_of(person, self.rules.approvers)
         channel = await self._first_of(person, [Audience.channel(self.rules.approver_channel)])
         on_call = bool(rota) or not self.rules.approvers

@@ -21,7 +21,7 @@ async def reveal(desk: Desk, request_id: RequestId, by: Actor) -> tuple[ResetReq
     async with desk.noting_refusals(by, request_id):
         request = await desk.requests.get(request_id)
         request.check_revealable(by=by.user, now=desk.clock.now(), timing=desk.timing)
-        check_member(await desk.people.person(by))
+        check_member(await desk.member(by))
         approval, since = request.approval, request.ours_since(timing=desk.timing)
         if approval is None or since is None:
             raise NoPasscode
@@ -32,6 +32,7 @@ async def reveal(desk: Desk, request_id: RequestId, by: Actor) -> tuple[ResetReq
 
 
 async def _read(desk: Desk, approval: Approval, since: datetime) -> Secret:
+    await desk.member(Actor(user=approval.by, team=None))  # the token of somebody who left is read no more
     try:
         token = await desk.token_of(approval)
     except SignInNeeded as need:

@@ -10,7 +10,7 @@ from bot.domain.device import Device, Effect, effect_of_reset
 from bot.domain.errors import ApproverRefused, CannotReset, NoSuchDevice, NotNow, OwnDevice, SignInNeeded
 from bot.domain.identifiers import RequestId, UserId
 from bot.domain.people import Account, Actor, Person
-from bot.domain.policy import check_account, check_owner
+from bot.domain.policy import check_account, check_fresh, check_owner
 from bot.domain.record import Entry, Event
 from bot.domain.request import ResetRequest
 from bot.domain.secret import Secret
@@ -109,7 +109,7 @@ async def as_user(desk: Desk, user: UserId, call: Callable[[Secret], Awaitable[A
 
 
 async def _account(desk: Desk, request: ResetRequest, user: UserId) -> Account:
-    """The approver's sign-in, unless Microsoft asked them for a fresher one when this request was tried."""
+    """The approver's sign-in, unless Microsoft or the installer asks for a fresher one."""
     account = await desk.sign_ins.account(user)
     if account is None:
         raise SignInNeeded
@@ -117,6 +117,7 @@ async def _account(desk: Desk, request: ResetRequest, user: UserId) -> Account:
         case Why(facts={"approver": asked, "claims": claims, "since": since}) if asked == user:
             if account.signed_in_at < datetime.fromisoformat(since):
                 raise SignInNeeded(claims)
+    check_fresh(account, now=desk.clock.now(), within=desk.rules.fresh_within)
     return account
 
 

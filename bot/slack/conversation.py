@@ -19,6 +19,7 @@ from bot.resets.review import review
 from bot.resets.sign_in import Continuation, offer
 from bot.slack import modals
 from bot.slack.afterwork import log_crash
+from bot.slack.direct import Direct
 from bot.slack.message import View
 from bot.slack.parsing import Click, Command, Submission
 from bot.slack.views import Views
@@ -36,9 +37,10 @@ log = structlog.get_logger()
 class Conversation:
     """One person in front of one window. Every press ends in a sentence or a view, whatever happens."""
 
-    def __init__(self, desk: Desk, views: Views, words: Wording) -> None:
+    def __init__(self, desk: Desk, views: Views, direct: Direct, words: Wording) -> None:
         self._desk = desk
         self._views = views
+        self._direct = direct
         self._words = words
 
     async def open(self, pressed: Click | Command, view: View) -> str | None:
@@ -56,21 +58,14 @@ class Conversation:
             await self._tell(view_id, self._review(view_id, click.request, click.actor, click.team))
 
     async def resume(self, ticket: Ticket, account: Account) -> None:
-        """The browser has finished: the window that waited for the sign-in goes on by itself."""
-        if ticket.view_id is None:
-            return
-        actor = Actor(user=ticket.user, team=ticket.team)
-        if ticket.request_id is None:
-            await self._update(ticket.view_id, modals.signed_in(account, self._words))
-        else:
-            await self._tell(
-                ticket.view_id, self._review(ticket.view_id, ticket.request_id, actor, ticket.team)
-            )
+        """Signed in: the window that waited goes on by itself; where none is open, a message says so."""
+        if not await self._goes_on(ticket, account):
+            await self._write(ticket, self._words.signed_in_as(account))
 
     async def resume_refused(self, ticket: Ticket, error: UnlatchError) -> None:
-        """The sign-in was refused: the window that waited for it says so."""
-        if ticket.view_id is not None:
-            await self._update(ticket.view_id, self._refused(error))
+        """The sign-in was refused: the window that waited for it says so, or a message does."""
+        if ticket.view_id is None or not await self._update(ticket.view_id, self._refused(error)):
+            await self._write(ticket, self._words.refusal(error))
 
     async def offer_sign_in(self, typed: Command) -> None:
         """`/reset-passcode sign-in`: a private link."""
@@ -116,11 +111,28 @@ class Conversation:
             return modals.review_form(await review(self._desk, request_id, actor), self._words)
         except SignInNeeded as need:
             then = Continuation(request_id=request_id, view_id=view_id, claims=need.claims)
-            return await self._sign_in(actor, team, then)
+            return await self._sign_in(actor, team, then, stale=need.stale)
 
-    async def _sign_in(self, actor: Actor, team: TeamId, then: Continuation) -> View:
-        url = await offer(self._desk, actor, team, then)
-        return modals.sign_in(url, self._words, claims=then.claims is not None)
+    async def _sign_in(self, actor: Actor, team: TeamId, then: Continuation, *, stale: bool = False) -> View:
+        invitation = await offer(self._desk, actor, team, then)
+        why = self._words.signing_in(claims=then.claims is not None, stale=stale)
+        return modals.sign_in(invitation, actor.user, why, self._words)
+
+    async def _goes_on(self, ticket: Ticket, account: Account) -> bool:
+        """Whether a window was there to go on in."""
+        view_id, request_id = ticket.view_id, ticket.request_id
+        if view_id is None:
+            return False
+        if request_id is None:
+            return await self._update(view_id, modals.signed_in(account, self._words))
+        actor = Actor(user=ticket.user, team=ticket.team)
+        return await self._tell(view_id, self._review(view_id, request_id, actor, ticket.team))
+
+    async def _write(self, ticket: Ticket, sentence: str) -> None:
+        try:
+            await self._direct.say(ticket.user, sentence)
+        except SlackError as error:
+            log.warning("not_told", user=ticket.user, code=error.code)
 
     async def _denial(self, click: Click) -> View:
         request = await check_may_decide(self._desk, click.request, click.actor)
@@ -137,7 +149,7 @@ class Conversation:
             return modals.again_form(form.request, device, recent, self._words)
         except SignInNeeded as need:
             then = Continuation(request_id=form.request, view_id=form.view, claims=need.claims)
-            return await self._sign_in(form.actor, form.team, then)
+            return await self._sign_in(form.actor, form.team, then, stale=need.stale)
         return modals.approved(approved, self._words)
 
     async def _deny(self, form: Submission, reason: str) -> View:
@@ -157,9 +169,9 @@ class Conversation:
     async def _loading(self, pressed: Click | Command) -> str | None:
         return await self.open(pressed, modals.loading(self._words))
 
-    async def _tell(self, view_id: str, work: Awaitable[View]) -> None:
-        """Show what came of `work`."""
-        await self._update(view_id, await self._outcome(work))
+    async def _tell(self, view_id: str, work: Awaitable[View]) -> bool:
+        """Show what came of `work`; False where the window is gone."""
+        return await self._update(view_id, await self._outcome(work))
 
     async def _answer(self, view_id: str, work: Awaitable[View]) -> None:
         """Show what came of a submitted form, when Slack has drawn the acknowledgement."""
@@ -180,11 +192,13 @@ class Conversation:
     def _refused(self, error: UnlatchError) -> View:
         return modals.told(self._words.refused_title, self._words.refusal(error), self._words)
 
-    async def _update(self, view_id: str, view: View) -> None:
+    async def _update(self, view_id: str, view: View) -> bool:
         try:
             await self._views.update(view_id, view)
         except SlackError as error:
             log.info("window_not_updated", code=error.code)
+            return False
+        return True
 
     async def _say(self, pressed: Click | Command, sentence: str) -> None:
         if pressed.aside is None:

@@ -3,11 +3,12 @@
 import unicodedata
 
 from bot.domain.errors import RecentlyReset
-from bot.domain.identifiers import DeviceId, RequestId
+from bot.domain.identifiers import DeviceId, RequestId, UserId
 from bot.domain.people import Account
 from bot.domain.request import REASON_LIMIT, TICKET_LIMIT, ResetRequest, Status
 from bot.domain.secret import Secret
 from bot.domain.target import LONGEST
+from bot.ports import Invitation
 from bot.slack import ids, parts
 from bot.slack.message import Block, View
 from bot.slack.reviewing import review_form
@@ -89,17 +90,26 @@ def told(title: str, sentence: str, words: Wording) -> View:
     return window(title, [parts.said(sentence)], words)
 
 
-def sign_in(url: str, words: Wording, claims: bool) -> View:
-    """The way to Microsoft; this window goes on by itself when the browser has finished."""
+def sign_in(invitation: Invitation, user: UserId, why: str, words: Wording) -> View:
+    """The way to Microsoft; this window goes on by itself when the person has signed in."""
     button = parts.button(
-        words.sign_in_button, action=ids.SIGN_IN, reads=words.sign_in_label, style="primary", url=url
+        words.sign_in_button,
+        action=ids.SIGN_IN,
+        reads=words.sign_in_label,
+        style="primary",
+        url=invitation.url,
     )
-    blocks = [
-        parts.said(words.signing_in(claims=claims)),
-        parts.actions(button),
-        parts.small(words.sign_in_link_life),
-    ]
+    code = invitation.code
+    typed = [] if code is None else _code(code, user, words)
+    warning = words.sign_in_link_life if code is None else words.sign_in_code_warning
+    blocks = [parts.said(why), *typed, parts.actions(button), parts.small(warning)]
     return window(words.sign_in_title, blocks, words)
+
+
+def _code(code: Secret, user: UserId, words: Wording) -> list[Block]:
+    """The code to type at Microsoft, and whom it signs in."""
+    sentence = words.fill(words.sign_in_code, person=mention(user))
+    return [parts.said(sentence), _verbatim(code)]
 
 
 def signed_in(account: Account, words: Wording) -> View:
@@ -118,15 +128,19 @@ def approved(request: ResetRequest, words: Wording) -> View:
 
 def passcode(request: ResetRequest, code: Secret, words: Wording) -> View:
     """The new passcode. Nothing in here can be pressed or sent: Slack would send the content along."""
-    text = code.reveal()
-    shown: Block = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text}]}
     blocks: list[Block] = [
-        {"type": "rich_text", "elements": [shown]},
-        parts.typed(words.passcode_spelled, _spelled(text, words)),
+        _verbatim(code),
+        parts.typed(words.passcode_spelled, _spelled(code.reveal(), words)),
         parts.said(words.passcode_use(request)),
         parts.small(words.passcode_recorded),
     ]
     return window(words.passcode_title, blocks, words)
+
+
+def _verbatim(code: Secret) -> Block:
+    """A secret as it is, in a box of its own."""
+    text: Block = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": code.reveal()}]}
+    return {"type": "rich_text", "elements": [text]}
 
 
 def _spelled(code: str, words: Wording) -> str:

@@ -134,6 +134,12 @@ REASONS: Final[Mapping[Code, str]] = {
     "own work account.",
     Code.ACCOUNT_TAKEN: "The account {account} is already tied to another Slack user. Start again with your "
     "own account, or ask your Slack admin.",
+    Code.DECLINED: "In the browser, somebody who had signed in as {account} said that this link was not "
+    "theirs. Nothing was tied to you. A sign-in link is for you only: do not send it to anybody.",
+    Code.NO_SIGN_IN_TIME: "Microsoft did not say when you signed in, so it cannot be told whether that is "
+    "fresh enough. Start again, and tell your Entra admin if it happens twice.",
+    Code.STALE_SIGN_IN: "You were signed in as {account} for too long already. Start again, and prove to "
+    "Microsoft anew who you are.",
     Code.BAD_TOKEN: "Microsoft’s answer could not be verified, so you are not signed in. Start again, and "
     "tell your Entra admin if it happens twice.",
 }

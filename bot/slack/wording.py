@@ -25,7 +25,7 @@ from bot.domain.errors import (
     UnlatchError,
 )
 from bot.domain.identifiers import ChannelId, UserId
-from bot.domain.people import Kind
+from bot.domain.people import Account, Kind
 from bot.domain.request import ResetRequest, Status
 from bot.domain.why import Code, Why
 from bot.slack import sentences
@@ -108,6 +108,22 @@ class Wording(Labels):
     sign_in_claims: str = (
         "Microsoft asks you to confirm who you are once more before this. Sign in in the browser; this "
         "window goes on by itself afterwards."
+    )
+    sign_in_stale: str = (
+        "Every approval here asks for a fresh sign-in, at most ten minutes old. Sign in in the browser; this "
+        "window goes on by itself afterwards."
+    )
+    sign_in_code: str = (
+        "Open Microsoft’s page, type this code and sign in with your own work account. It will be tied to "
+        "{person}, and this window goes on by itself."
+    )
+    sign_in_code_warning: str = (
+        "The code is for you only and works for fifteen minutes. Never type a code that somebody sends you: "
+        "it would let them act as you."
+    )
+    signed_in_direct: str = (
+        "You are signed in as {account}: what you approve is done with this Microsoft account. If that was "
+        "not you, type /reset-passcode sign-out now and tell your security team."
     )
     sign_in_link_life: str = "The link is for you only. It works once, for ten minutes."
     signed_in: str = "You are signed in as {account}. You can close this window and approve requests now."
@@ -247,9 +263,15 @@ class Wording(Labels):
         who = mention(by) if by else self.unknown
         return self.fill(self.decisions[status], by=who, decided=at(decided_at))
 
-    def signing_in(self, *, claims: bool) -> str:
-        """Why to sign in; `claims`: Microsoft asks for more than the sign-in that there was."""
-        return self.sign_in_claims if claims else self.sign_in
+    def signing_in(self, *, claims: bool = False, stale: bool = False) -> str:
+        """Why to sign in: Microsoft asks for more than the sign-in that there is, or it is too old."""
+        if claims:
+            return self.sign_in_claims
+        return self.sign_in_stale if stale else self.sign_in
+
+    def signed_in_as(self, account: Account) -> str:
+        """Told to who signed in, where no window is open to show it."""
+        return self.fill(self.signed_in_direct, account=inline(account.username))
 
     def _what_is_left(self, device: Device) -> str:
         return self.left_apple if device.platform in _APPLE else self.left_android

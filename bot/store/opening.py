@@ -9,6 +9,7 @@ from bot.domain.errors import StoreAway
 from bot.ports import Backlog
 from bot.store.backlog import backlog
 from bot.store.chain import SqlChain
+from bot.store.codes import SqlCodes
 from bot.store.engine import database_url, is_current, make_engine
 from bot.store.record import SqlRecord
 from bot.store.requests import SqlRequests
@@ -25,6 +26,7 @@ class Store:
     record: SqlRecord
     chain: SqlChain
     tickets: SqlTickets
+    codes: SqlCodes
     sign_ins: SqlSignIns
 
     async def alive(self) -> bool:
@@ -52,5 +54,6 @@ def open_store(url: str) -> Store:
         record=SqlRecord(engine),
         chain=SqlChain(engine),
         tickets=SqlTickets(engine),
+        codes=SqlCodes(engine),
         sign_ins=SqlSignIns(engine),
     )

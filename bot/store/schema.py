@@ -22,7 +22,7 @@ from sqlalchemy import (
 from bot.domain.chain import written
 from bot.domain.status import HOLDING, OPEN, Status
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest migration; a test holds it against Alembic's own head. Numbers: a later one sorts later."""
 
 ONE_TARGET: Final = "requests_one_open_target"
@@ -175,6 +175,8 @@ tickets: Final = Table(
     Column("state_digest", String(64), unique=True),
     Column("flow", LargeBinary),
     Column("used_at", Moment),
+    Column("poll_at", Moment),  # a device code: when Microsoft may be asked about it
+    Index("tickets_by_poll_at", "poll_at"),
 )
 
 sign_ins: Final = Table(
@@ -190,5 +192,8 @@ sign_ins: Final = Table(
     Column("key_id", String(16), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("authenticated_at", Moment),
+    Column("seen_at", Moment),  # when Slack was last asked whether the person still is a member
+    Index("sign_ins_by_seen_at", "seen_at"),
     Index("sign_ins_by_account", "tenant", "oid", unique=True),
 )

@@ -1,18 +1,23 @@
-"""Sign-in links and the flows begun from them. Every step is a compare-and-set, so it succeeds once."""
+"""Sign-in links, the flows begun from them, and arrivals. Every step is a compare-and-set: one succeeds."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.domain.errors import TooOften
 from bot.domain.identifiers import TeamId, UserId
 from bot.domain.limits import Quota
 from bot.domain.sign_in import TICKET_LIFE, Ticket
+from bot.ports import LinkRow
 from bot.store.engine import transaction
 from bot.store.quotas import overspent, spend
 from bot.store.schema import tickets
+
+COLUMNS: Final = ("digest", "team", "user", "expires_at", "request_id", "view_id", "claims")
+"""Of a ticket itself."""
 
 
 class SqlTickets:
@@ -24,27 +29,23 @@ class SqlTickets:
     async def add(self, ticket: Ticket, quota: Quota) -> None:
         """Store a new ticket, within the quota."""
         now = ticket.expires_at - TICKET_LIFE
-        names = ("digest", "team", "user", "expires_at", "request_id", "view_id", "claims")
-        values = {name: getattr(ticket, name) for name in names}
         try:
             async with transaction(self._engine) as connection:
                 await spend(connection, quota, now=now)
-                await connection.execute(insert(tickets).values(values))
+                await connection.execute(insert(tickets).values(ticket_values(ticket)))
         except TooOften:
             await overspent(self._engine, quota, now=now)
             raise
 
-    async def find(self, digest: str, *, now: datetime) -> Ticket | None:
-        """The ticket, while unused and in time."""
-        unused = select(tickets).where(
-            tickets.c.digest == digest, tickets.c.used_at.is_(None), tickets.c.expires_at > now
-        )
+    async def find(self, digest: str, *, now: datetime) -> LinkRow | None:
+        """The link, while in time."""
+        link = select(tickets).where(tickets.c.digest == digest, tickets.c.expires_at > now)
         async with transaction(self._engine) as connection:
-            row = (await connection.execute(unused)).mappings().one_or_none()
-        return _ticket(row) if row is not None else None
+            row = (await connection.execute(link)).mappings().one_or_none()
+        return link_row(row) if row is not None else None
 
     async def begin(self, digest: str, *, state_digest: str, flow: bytes, now: datetime) -> bool:
-        """Use the ticket once."""
+        """Keep the link's flow, if it has none."""
         use = (
             update(tickets)
             .where(tickets.c.digest == digest, tickets.c.used_at.is_(None), tickets.c.expires_at > now)
@@ -53,8 +54,15 @@ class SqlTickets:
         async with transaction(self._engine) as connection:
             return bool((await connection.execute(use)).rowcount)
 
+    async def hold(self, ticket: Ticket, *, key: str, arrival: bytes, now: datetime) -> None:
+        """Keep an arrival. No link leads to it: both its digests are of the two secrets."""
+        held = {"digest": key, "state_digest": key, "flow": arrival, "used_at": now}
+        values = ticket_values(ticket) | held | {"expires_at": now + TICKET_LIFE}
+        async with transaction(self._engine) as connection:
+            await connection.execute(insert(tickets).values(values))
+
     async def take(self, state_digest: str, *, now: datetime) -> tuple[Ticket, bytes] | None:
-        """Take the ticket and its flow out, once."""
+        """Take the ticket and what is sealed with it out, once."""
         taken = (
             delete(tickets)
             .where(tickets.c.state_digest == state_digest, tickets.c.expires_at > now)
@@ -62,23 +70,43 @@ class SqlTickets:
         )
         async with transaction(self._engine) as connection:
             row = (await connection.execute(taken)).mappings().one_or_none()
-        return (_ticket(row), bytes(row["flow"])) if row is not None else None
+        return (read_ticket(row), bytes(row["flow"])) if row is not None else None
+
+    async def sealed(self) -> Sequence[bytes]:
+        """Flows, arrivals and device codes."""
+        kept = select(tickets.c.flow).where(tickets.c.flow.is_not(None))
+        async with transaction(self._engine) as connection:
+            return [bytes(flow) for flow in await connection.scalars(kept)]
 
     async def sweep(self, *, now: datetime) -> int:
-        """Remove what is past its time."""
+        """Remove what is past its time; a device code goes when its owner has been told."""
+        past = delete(tickets).where(
+            tickets.c.expires_at <= now,
+            or_(tickets.c.poll_at.is_(None), tickets.c.expires_at <= now - TICKET_LIFE),
+        )
         async with transaction(self._engine) as connection:
-            removed = await connection.execute(delete(tickets).where(tickets.c.expires_at <= now))
+            removed = await connection.execute(past)
         return int(removed.rowcount)
 
 
-def _ticket(row: RowMapping) -> Ticket:
-    values: dict[str, Any] = dict(row)
+def ticket_values(ticket: Ticket) -> dict[str, Any]:
+    """The columns of a ticket itself."""
+    return {name: getattr(ticket, name) for name in COLUMNS}
+
+
+def link_row(row: RowMapping) -> LinkRow:
+    """A row with the flow in it."""
+    return LinkRow(read_ticket(row), row["state_digest"] or "", bytes(row["flow"] or b""))
+
+
+def read_ticket(row: RowMapping) -> Ticket:
+    """The ticket of a row."""
     return Ticket(
-        digest=values["digest"],
-        team=TeamId(values["team"]),
-        user=UserId(values["user"]),
-        expires_at=values["expires_at"],
-        request_id=values["request_id"],
-        view_id=values["view_id"],
-        claims=values["claims"],
+        digest=row["digest"],
+        team=TeamId(row["team"]),
+        user=UserId(row["user"]),
+        expires_at=row["expires_at"],
+        request_id=row["request_id"],
+        view_id=row["view_id"],
+        claims=row["claims"],
     )

@@ -7,6 +7,8 @@ from typing import Final
 
 from starlette.responses import HTMLResponse
 
+from bot.domain.people import Account, Person
+from bot.domain.secret import Secret
 from bot.domain.visible import visible
 
 _STYLE: Final = """
@@ -21,9 +23,13 @@ main { max-width: 30rem; background: var(--card); border: 1px solid var(--line);
   padding: 2rem; box-shadow: 0 6px 24px rgb(0 0 0 / 8%); }
 h1 { font-size: 1.4rem; line-height: 1.25; margin: 0 0 .75rem; }
 p { margin: 0 0 1rem; }
+dl { margin: 0 0 1rem; }
+dt { margin-top: .75rem; }
+dd { margin: .25rem 0 0; overflow-wrap: anywhere; }
 .who { border-left: 4px solid var(--go); padding-left: .75rem; font-weight: 600; }
 button { font: inherit; font-weight: 600; color: #fff; background: var(--go); border: 0; border-radius: 8px;
   padding: .7rem 1.2rem; cursor: pointer; width: 100%; }
+button + button { margin-top: .75rem; background: none; color: inherit; border: 1px solid var(--line); }
 button:focus-visible { outline: 3px solid #5aa2ff; outline-offset: 2px; }
 small { opacity: .85; }
 """
@@ -31,9 +37,8 @@ small { opacity: .85; }
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 HEADERS: Final = {
-    # No form-action: Chromium would apply it to the redirect to Microsoft that answers our own form.
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -42,18 +47,29 @@ HEADERS: Final = {
 }
 
 
-def start_page(person: str, action: str) -> HTMLResponse:
-    """Whom the link signs in, and a button that goes on; `action` is the path that the button posts to.
+CONFIRM: Final = "/sign-in/confirm"
+FIELD: Final = "page"
+ANSWER: Final = "answer"
+YES: Final = "yes"
 
-    Opening a link uses nothing up: programs that look at links before people do cannot burn it.
-    """
+
+def confirm_page(person: Person, account: Account, secret: Secret) -> HTMLResponse:
+    """Which account is about to be tied to which person in Slack. Nothing is tied before the yes."""
     return _page(
-        "Sign in to Unlatch",
-        f"""<h1>Sign in to Unlatch</h1>
-<p>This ties your Microsoft account to this person in Slack:</p>
-<p class="who">{escape(person)}</p>
-<p>If that is not you, close this page: somebody sent you their own link.</p>
-<form method="post" action="{escape(action)}"><button>Continue to Microsoft</button></form>""",
+        "Is this you?",
+        f"""<h1>Is this you, twice?</h1>
+<dl>
+<dt>You signed in with Microsoft as</dt>
+<dd class="who">{escape(account.name)}<br>{escape(account.username)}</dd>
+<dt>and are about to be tied to this person in Slack:</dt>
+<dd class="who">{escape(person.name)}<br>{escape(person.email or "")}</dd>
+</dl>
+<p>What this person approves in Slack is then done with your Microsoft account. Only go on if that is you.</p>
+<form method="post" action="{CONFIRM}">
+<input type="hidden" name="{FIELD}" value="{escape(secret.reveal())}">
+<button name="{ANSWER}" value="{YES}">Yes, both are me</button>
+<button name="{ANSWER}" value="no">No, somebody sent me this link</button>
+</form>""",
     )
 
 
@@ -63,7 +79,7 @@ def done_page(person: str, account: str) -> HTMLResponse:
         "Signed in",
         f"""<h1>You are signed in</h1>
 <p class="who">{escape(person)} in Slack acts as {escape(account)}</p>
-<p>Go back to Slack: the window that you left open has gone on by itself. You can close this page.</p>""",
+<p>Go back to Slack: the window that you left open goes on by itself. You can close this page.</p>""",
     )
 
 

@@ -78,7 +78,7 @@ class Seat:
     async def sign_in(self) -> None:
         """Sign in ahead of any request."""
         await self.say(f"{COMMAND} sign-in")
-        tab = await self.at_microsoft(self.person.email)
+        tab = await self.signs_in()
         await expect(self.window).to_contain_text(f"You are signed in as {self.person.email}")
         await tab.close()
         await self.close()
@@ -87,17 +87,26 @@ class Seat:
         """Follow the link of the open modal to Microsoft's account picker."""
         async with self.page.context.expect_page() as opened:
             await self.sign_in_link.click()
-        tab = await opened.value
-        await expect(tab.locator("main")).to_contain_text(self.person.name)
-        await tab.get_by_role("button", name="Continue to Microsoft").click()
-        return tab
+        return await opened.value
 
     async def at_microsoft(self, account: str) -> Page:
-        """Follow the link of the open modal, choose the account, and look at Slack again; returns the tab."""
+        """Follow the link of the open modal and choose the account; returns the tab."""
         tab = await self.to_microsoft()
         await tab.get_by_role("button", name=account).click()
-        await self.page.bring_to_front()  # a browser draws a tab in the background rarely
         return tab
+
+    async def signs_in(self) -> Page:
+        """All of it, as oneself, and look at Slack again; returns the tab."""
+        tab = await self.at_microsoft(self.person.email)
+        await self.says_yes(tab)
+        return tab
+
+    async def says_yes(self, tab: Page) -> None:
+        """The account and the person in Slack are both them."""
+        await expect(tab.locator("main")).to_contain_text(self.person.name)
+        await tab.get_by_role("button", name="Yes, both are me").click()
+        await expect(tab.get_by_role("heading", name="You are signed in")).to_be_visible()
+        await self.page.bring_to_front()  # a browser draws a tab in the background rarely
 
 
 @dataclass(frozen=True, slots=True)

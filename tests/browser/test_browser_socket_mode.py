@@ -25,7 +25,7 @@ async def test_a_phone_is_reset_over_socket_mode(chromium: Browser, socket_demo:
 
         await mei.ask("serial:59040DLJH001", why)
         await ken.press("approve", why)
-        await ken.at_microsoft(ken.person.email)
+        await ken.signs_in()
         await ken.submit()
         await expect(ken.window).to_contain_text("You approved it")
         await mei.press("show_passcode", why)

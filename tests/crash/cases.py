@@ -196,11 +196,11 @@ COMMITS: Sequence[tuple[str, Story]] = (
     ("note reviewed", reset),
     ("note sign_in_started", sign_in),
     ("note signed_in", sign_in),
-    ("note signed_out", sign_in),
     ("note passcode_seen", reveal),
     ("ticket add", sign_in),
     ("ticket begin", sign_in),
     ("ticket take", sign_in),
+    ("ticket hold", sign_in),
     ("sign-in put", sign_in),
     ("sign-in delete", sign_in),
 )

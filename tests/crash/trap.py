@@ -96,7 +96,7 @@ def plant(trap: Trap) -> None:
     _watch(trap, SqlRequests, "release", lambda _, lane, *__, **___: f"release {lane}")
     _watch(trap, SqlRequests, "save_shown", lambda *_: "save_shown")
     _watch(trap, SqlRecord, "note", lambda _, entry: f"note {entry.event}")
-    for step in ("add", "begin", "take"):
+    for step in ("add", "begin", "take", "hold"):
         _watch(trap, SqlTickets, step, _named(f"ticket {step}"))
     for step in ("put", "update_cache", "delete"):
         _watch(trap, SqlSignIns, step, _named(f"sign-in {step}"))

@@ -1,7 +1,9 @@
 """Signing in: a link for one person and one use, and an id_token that we check ourselves."""
 
+import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +15,8 @@ from bot.domain.errors import CouldNotVerify, SignInRefused, TicketUnusable
 from bot.domain.secret import Secret
 from bot.domain.why import Code
 from bot.entra import Credential, new_key
+from bot.entra.bindings import digest
+from bot.ports import Confirmation
 from bot.sandbox.cast import CLIENT_ID, KEN_AT_FABRIKAM, OTHER_TENANT_ID, TENANT_ID
 from bot.sandbox.entra import SigningKey
 from entra_desk import AIKO, AIKO_OID, ANOTHER_KEY, BASE, CALLBACK, KEN, KEN_OID, PLENTY, STEP_UP, EntraDesk
@@ -20,7 +24,7 @@ from entra_desk import AIKO, AIKO_OID, ANOTHER_KEY, BASE, CALLBACK, KEN, KEN_OID
 
 async def refusal(desk: EntraDesk, form: Mapping[str, str]) -> tuple[Code, Mapping[str, str]]:
     with pytest.raises(SignInRefused) as caught:
-        await desk.sign_ins.finish(form)
+        await desk.links.finish(form)
     assert caught.value.ticket is not None
     assert caught.value.ticket.user == KEN
     assert caught.value.__context__ is None, "MSAL puts claims of the token into its messages"
@@ -46,7 +50,7 @@ async def test_an_approver_signs_in(desk: EntraDesk) -> None:
 async def test_what_the_browser_is_sent_to(desk: EntraDesk) -> None:
     secret = await desk.link(claims=STEP_UP)
 
-    url = await desk.sign_ins.begin(secret, login_hint="ken@contoso.com")
+    url = await desk.links.begin(secret, login_hint="ken@contoso.com")
 
     asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
     assert url.startswith(f"{BASE}/entra/{TENANT_ID}/oauth2/v2.0/authorize?")
@@ -69,20 +73,31 @@ async def test_claims_of_another_shape_do_not_break_the_sign_in(desk: EntraDesk,
 async def test_the_link_is_ours_and_finds_its_ticket(desk: EntraDesk) -> None:
     secret = await desk.link()
 
-    ticket = await desk.sign_ins.ticket(secret)
+    ticket = await desk.links.ticket(secret)
 
     assert ticket.user == KEN
-    assert await desk.sign_ins.link(ticket, secret, PLENTY) == "https://unlatch.contoso.com/sign-in/link-1"
+    invitation = await desk.links.invite(ticket, secret, PLENTY)
+    assert invitation.url == "https://unlatch.contoso.com/sign-in/link-1"
     with pytest.raises(TicketUnusable):
-        await desk.sign_ins.ticket(Secret("link-2"))
+        await desk.links.ticket(Secret("link-2"))
 
 
-async def test_a_link_begins_once(desk: EntraDesk) -> None:
+async def test_a_link_begins_one_flow_however_often_it_is_opened(desk: EntraDesk) -> None:
     secret = await desk.link()
-    await desk.sign_ins.begin(secret, login_hint=None)
+    opened = [desk.links.begin(secret, login_hint=None) for _ in range(3)]
+
+    urls = set(await asyncio.gather(*opened))
+
+    assert len(urls) == 1
+    assert len(desk.tickets.flows) == 1
+
+
+async def test_a_link_that_somebody_came_back_from_leads_nowhere(desk: EntraDesk) -> None:
+    secret = await desk.link()
+    await desk.links.finish(await desk.come_back(await desk.links.begin(secret, login_hint=None)))
 
     with pytest.raises(TicketUnusable):
-        await desk.sign_ins.begin(secret, login_hint=None)
+        await desk.links.begin(secret, login_hint=None)
 
 
 async def test_an_old_link_begins_nothing(desk: EntraDesk) -> None:
@@ -90,15 +105,15 @@ async def test_an_old_link_begins_nothing(desk: EntraDesk) -> None:
     desk.clock.advance(timedelta(minutes=10))
 
     with pytest.raises(TicketUnusable):
-        await desk.sign_ins.begin(secret, login_hint=None)
+        await desk.links.begin(secret, login_hint=None)
 
 
 async def test_the_answer_of_microsoft_is_redeemed_once(desk: EntraDesk) -> None:
     form = await desk.returned()
-    await desk.sign_ins.finish(form)
+    await desk.links.finish(form)
 
     with pytest.raises(TicketUnusable):
-        await desk.sign_ins.finish(form)
+        await desk.links.finish(form)
 
     assert len(desk.line.forms("authorization_code")) == 1
 
@@ -108,7 +123,7 @@ async def test_an_answer_that_nobody_began_is_nothing(desk: EntraDesk, form: dic
     await desk.returned()
 
     with pytest.raises(TicketUnusable):
-        await desk.sign_ins.finish(form)
+        await desk.links.finish(form)
 
 
 async def test_an_answer_that_comes_too_late_is_nothing(desk: EntraDesk) -> None:
@@ -116,7 +131,7 @@ async def test_an_answer_that_comes_too_late_is_nothing(desk: EntraDesk) -> None
     desk.clock.advance(timedelta(minutes=10))
 
     with pytest.raises(TicketUnusable):
-        await desk.sign_ins.finish(form)
+        await desk.links.finish(form)
 
 
 async def test_a_flow_that_was_moved_under_another_ticket_does_not_open(desk: EntraDesk) -> None:
@@ -128,14 +143,14 @@ async def test_a_flow_that_was_moved_under_another_ticket_does_not_open(desk: En
 
     for form in (kens, aikos):
         with pytest.raises(TicketUnusable):
-            await desk.sign_ins.finish(form)
+            await desk.links.finish(form)
 
 
 async def test_a_flow_sealed_with_a_lost_key_is_an_unusable_link(desk: EntraDesk) -> None:
     form = await desk.returned()
 
     with pytest.raises(TicketUnusable):
-        await desk.replica(new_key()).finish(form)
+        await desk.process(new_key()).links.finish(form)
 
 
 async def test_whoever_cancels_is_refused_as_no_consent(desk: EntraDesk) -> None:
@@ -276,14 +291,14 @@ async def test_an_address_that_nobody_verified_is_not_the_accounts(desk: EntraDe
     form = await desk.returned()
     desk.entra.tamper = {"email": "Boss@Contoso.com", "xms_edov": False}
 
-    assert (await desk.sign_ins.finish(form)).account.emails == {"ken@contoso.com"}
+    assert (await desk.links.finish(form)).account.emails == {"ken@contoso.com"}
 
 
 async def test_addresses_are_kept_in_lower_case(desk: EntraDesk) -> None:
     form = await desk.returned()
     desk.entra.tamper = {"email": "Ken.Ito@Contoso.com", "preferred_username": "not an address"}
 
-    assert (await desk.sign_ins.finish(form)).account.emails == {"ken.ito@contoso.com"}
+    assert (await desk.links.finish(form)).account.emails == {"ken.ito@contoso.com"}
 
 
 async def test_while_entra_is_away_a_link_is_not_used_up(desk: EntraDesk) -> None:
@@ -291,10 +306,10 @@ async def test_while_entra_is_away_a_link_is_not_used_up(desk: EntraDesk) -> Non
     desk.line.cut()
 
     with pytest.raises(CouldNotVerify):
-        await desk.sign_ins.begin(secret, login_hint=None)
+        await desk.links.begin(secret, login_hint=None)
 
     desk.line.mend()
-    assert await desk.sign_ins.begin(secret, login_hint=None)
+    assert await desk.links.begin(secret, login_hint=None)
 
 
 @pytest.mark.parametrize("status", [200, 500, 503])
@@ -303,7 +318,7 @@ async def test_an_entra_that_answers_html_could_not_verify(desk: EntraDesk, stat
     desk.line.answer(status, "<html>secret-token</html>")
 
     with pytest.raises(CouldNotVerify):
-        await desk.sign_ins.finish(form)
+        await desk.links.finish(form)
 
 
 async def test_a_start_without_entra_is_said_and_no_crash(desk: EntraDesk) -> None:
@@ -360,3 +375,123 @@ async def test_an_account_that_another_slack_user_has_is_refused(desk: EntraDesk
     assert caught.value.why.code is Code.ACCOUNT_TAKEN
     assert caught.value.ticket == arrival.ticket
     assert await desk.sign_ins.account(AIKO) is None
+
+
+# The yes
+
+
+async def test_an_arrival_waits_for_both_secrets_and_is_taken_once(desk: EntraDesk) -> None:
+    arrival = await desk.arrive()
+    given = await desk.links.hold(arrival)
+
+    for half in (Confirmation(given.page, Secret("")), Confirmation(Secret(""), given.cookie)):
+        with pytest.raises(TicketUnusable):
+            await desk.links.take(half)
+    taken = await desk.links.take(given)
+
+    assert taken.account == arrival.account
+    assert taken.cache == arrival.cache
+    assert (taken.ticket.user, taken.ticket.claims) == (KEN, arrival.ticket.claims)
+    with pytest.raises(TicketUnusable):
+        await desk.links.take(given)
+
+
+async def test_the_secrets_of_an_arrival_are_long_and_not_stored(desk: EntraDesk) -> None:
+    given = await desk.links.hold(await desk.arrive())
+    [(key, (_, sealed, _))] = desk.tickets.flows.items()
+
+    for secret in (given.page.reveal(), given.cookie.reveal()):
+        assert len(secret) >= 43
+        assert secret not in f"{key} {desk.tickets.flows!r}"
+    assert b"RefreshToken" not in sealed
+
+
+async def test_an_arrival_that_waits_too_long_is_nothing(desk: EntraDesk) -> None:
+    given = await desk.links.hold(await desk.arrive())
+    desk.clock.advance(timedelta(minutes=10))
+
+    with pytest.raises(TicketUnusable):
+        await desk.links.take(given)
+
+
+@pytest.mark.parametrize("change", [{"user": AIKO}, {"team": "T0FABRIKAM"}, {"request_id": "1" * 32}])
+async def test_an_arrival_that_was_moved_to_another_row_does_not_open(
+    desk: EntraDesk, change: dict[str, str]
+) -> None:
+    given = await desk.links.hold(await desk.arrive())
+    [(key, (ticket, sealed, until))] = desk.tickets.flows.items()
+    desk.tickets.flows[key] = (replace(ticket, **change), sealed, until)
+
+    with pytest.raises(TicketUnusable):
+        await desk.links.take(given)
+
+
+async def test_a_flow_is_no_arrival_and_an_arrival_no_flow(desk: EntraDesk) -> None:
+    form = await desk.returned()
+    [state] = desk.tickets.flows
+    row = desk.tickets.flows[state]
+    page, cookie = form["state"], ""
+    desk.tickets.flows[digest(f"{page}.{cookie}")] = row
+
+    with pytest.raises(TicketUnusable):
+        await desk.links.take(Confirmation(Secret(page), Secret(cookie)))
+
+    given = await desk.links.hold(await desk.arrive())
+    state = f"{given.page.reveal()}.{given.cookie.reveal()}"
+    with pytest.raises(TicketUnusable):
+        await desk.links.finish({"state": state, "code": "x"})
+
+
+# A fresh sign-in
+
+TEN = timedelta(minutes=10)
+
+
+def a_strict_desk() -> EntraDesk:
+    desk = EntraDesk()
+    desk.links = desk.process(fresh_within=TEN).links
+    return desk
+
+
+async def test_a_fresh_sign_in_is_asked_for_and_its_time_kept() -> None:
+    desk = a_strict_desk()
+    url = await desk.links.begin(await desk.link(), login_hint=None)
+
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    assert (asked["prompt"], asked["max_age"]) == ("login", "600")
+    account = await desk.sign_in()
+    assert account.authenticated_at == desk.clock.now().replace(microsecond=0)
+    assert await desk.sign_ins.account(KEN) == account
+
+
+async def test_whoever_was_signed_in_for_long_proves_anew_who_they_are() -> None:
+    desk = a_strict_desk()
+    await desk.sign_in()
+    desk.clock.advance(timedelta(hours=3))
+
+    account = await desk.sign_in()
+
+    assert account.authenticated_at == desk.clock.now().replace(microsecond=0)
+
+
+async def test_an_answer_that_does_not_say_when_is_refused_with_that_reason() -> None:
+    desk = a_strict_desk()
+    form = await desk.returned()
+
+    for told in (None, "now", True, 10**30):
+        desk.entra.tamper = {"auth_time": told}
+        form = await desk.returned()
+        assert (await refusal(desk, form))[0] is Code.NO_SIGN_IN_TIME
+
+
+@pytest.mark.parametrize("ago", [timedelta(minutes=13), -timedelta(minutes=3)], ids=["long ago", "to come"])
+async def test_an_answer_of_another_time_is_refused_with_that_reason(ago: timedelta) -> None:
+    desk = a_strict_desk()
+    form = await desk.returned()
+    desk.entra.tamper = {"auth_time": int((desk.clock.now() - ago).timestamp())}
+
+    assert await refusal(desk, form) == (Code.STALE_SIGN_IN, {"account": "ken@contoso.com"})
+
+
+async def test_unless_it_is_asked_for_no_time_is_needed_and_none_invented(desk: EntraDesk) -> None:
+    assert (await desk.sign_in()).authenticated_at is None

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from bot.domain.errors import CouldNotVerify, SignInNeeded
 from bot.domain.secret import Secret
+from bot.domain.sign_in import Ended
 from bot.entra import EntraSignIns, Vault, new_key
 from bot.sandbox.cast import CLIENT_SECRET, TENANT_ID
 from entra_desk import AIKO, AIKO_OID, KEN, KEN_OID, KEY, STEP_UP, EntraDesk
@@ -189,8 +190,8 @@ async def test_an_old_tie_holds_nobody_up(desk: EntraDesk) -> None:
 async def test_signing_out_forgets_the_tokens(desk: EntraDesk) -> None:
     await desk.sign_in()
 
-    assert await desk.sign_ins.forget(KEN) is True
-    assert await desk.sign_ins.forget(KEN) is False
+    assert await desk.sign_ins.forget(KEN, Ended.ASKED) is True
+    assert await desk.sign_ins.forget(KEN, Ended.ASKED) is False
     with pytest.raises(SignInNeeded):
         await desk.sign_ins.token(KEN)
 
@@ -314,7 +315,8 @@ async def test_microsofts_own_authority_needs_no_instance_discovery(desk: EntraD
         return httpx.Response(200, json=document.json()) if found else None
 
     desk.line.instead = discovery
-    desk.sign_ins = desk.replica(authority=home)
+    there = desk.process(authority=home)
+    desk.links, desk.sign_ins = there.links, there.sign_ins
     await desk.sign_in()
     desk.entra.revoke(KEN_OID)
     expire(desk)
@@ -336,7 +338,7 @@ async def test_locks_go_when_nobody_waits(desk: EntraDesk) -> None:
 async def test_no_token_and_no_secret_is_stored_in_the_clear(desk: EntraDesk) -> None:
     form = await desk.returned()
     (flow,) = [sealed for _, sealed, _ in desk.tickets.flows.values()]
-    await desk.sign_ins.keep(KEN, await desk.sign_ins.finish(form))
+    await desk.sign_ins.keep(KEN, await desk.links.finish(form))
 
     assert b"code_verifier" not in flow
     assert b"RefreshToken" not in desk.rows.rows[KEN].sealed

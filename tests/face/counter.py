@@ -58,6 +58,20 @@ class FakeViews:
             raise self.trouble
 
 
+@dataclass
+class FakeDirect:
+    """Direct messages that were sent: to whom, and what."""
+
+    said: list[tuple[str, str]] = field(default_factory=list)
+    trouble: SlackError | None = None
+
+    async def say(self, user: str, sentence: str) -> None:
+        await asyncio.sleep(0)
+        if self.trouble is not None:
+            raise self.trouble
+        self.said.append((user, sentence))
+
+
 class Counter:
     """Where deliveries arrive."""
 
@@ -66,7 +80,13 @@ class Counter:
         self.views = FakeViews()
         self.afterwork = Afterwork()
         desk = self.staffed.desk
-        self.conversation = Conversation(desk, self.views, ENGLISH)  # type: ignore[arg-type]  # windows here
+        self.direct = FakeDirect()
+        self.conversation = Conversation(
+            desk,
+            self.views,  # type: ignore[arg-type]  # windows here
+            self.direct,  # type: ignore[arg-type]  # messages here
+            ENGLISH,
+        )
         self.listeners = Listeners(desk, self.conversation, self.afterwork, ENGLISH)
         self.app = bolt_app(AsyncWebClient(base_url=NOWHERE), US, self.listeners)
         self.mailbox = Mailbox(self.app)

@@ -119,7 +119,7 @@ async def test_every_subcommand_says_so_when_the_store_is_away(counter, typed):
     assert "could not be saved" in answer.text
 
 
-async def _raises_store_away(_user):
+async def _raises_store_away(_user, _why):
     raise StoreAway
 
 

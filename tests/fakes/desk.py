@@ -182,7 +182,7 @@ def a_desk(
 ) -> StaffedDesk:
     """Mei may ask; Ken and Aiko may approve and are signed in; Leo has one phone; it is noon."""
     clock, record, people = HandClock(), FakeRecord(), FakePeople()
-    requests, graph, sign_ins = FakeRequests(record), FakeDevices(clock), FakeSignIns(clock)
+    requests, graph, sign_ins = FakeRequests(record), FakeDevices(clock), FakeSignIns(clock, record)
     woken: list[None] = []
     ids = count(1)
     desk = Desk(
@@ -191,6 +191,7 @@ def a_desk(
         people=people,
         devices=graph,
         sign_ins=sign_ins,
+        invitations=sign_ins,
         rules=rules or Rules(approver_channel=CHANNEL, requesters=(APPROVER_CHANNEL,)),
         timing=timing or Timing(),
         limits=limits or Limits(),

@@ -104,14 +104,19 @@ async def _saw_the_passcode(desk: StaffedDesk) -> None:
 
 
 async def _link(desk: StaffedDesk) -> str:
-    return await sign_in.offer(desk.desk, actor(KEN), TEAM, Continuation())
+    return (await sign_in.offer(desk.desk, actor(KEN), TEAM, Continuation())).url
 
 
 async def _came_back(desk: StaffedDesk, account: object) -> None:
     secret = Secret((await _link(desk)).rsplit("/", 1)[1])
-    state = await sign_in.begin(desk.desk, secret)
+    state = await sign_in.begin(desk.desk, desk.sign_ins, secret)
     desk.sign_ins.answers[state] = account  # type: ignore[assignment]  # an account or an exception
-    await outcome(sign_in.finish(desk.desk, {"state": state}))
+    await outcome(_said_yes(desk, state))
+
+
+async def _said_yes(desk: StaffedDesk, state: str) -> None:
+    meeting = await sign_in.arrive(desk.desk, desk.sign_ins, {"state": state})
+    await sign_in.confirm(desk.desk, desk.sign_ins, meeting.confirmation)
 
 
 async def _started(desk: StaffedDesk) -> None:
@@ -193,7 +198,9 @@ CASES: dict[Event, Case] = {
             "expected": "ken@contoso.com",
         },
     ),
-    Event.SIGNED_OUT: Case(lambda desk: sign_in.sign_out(desk.desk, actor(KEN)), KEN.id, KENS),
+    Event.SIGNED_OUT: Case(
+        lambda desk: sign_in.sign_out(desk.desk, actor(KEN)), KEN.id, KENS | {"reason": "asked"}
+    ),
     Event.STARTED: Case(_started, None, {"version": "1.2", "settings": '{"PORT": "3000"}'}, {"digest"}),
 }
 

@@ -8,10 +8,11 @@ import pytest
 import slack_json as slack
 import slack_rows as rows
 from bot.domain.device import Device, Effect, Platform, effect_of_reset
-from bot.domain.identifiers import DeviceId
+from bot.domain.identifiers import DeviceId, UserId
 from bot.domain.request import REASON_LIMIT
 from bot.domain.secret import Secret
 from bot.domain.why import Code, Why
+from bot.ports import Invitation
 from bot.resets.review import Choice
 from bot.slack import ids, modals, replies
 from bot.slack.message import View
@@ -20,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_slack_messages import nasty
 
+CODE = "GX3ZCQ2ND"
 URL = "https://unlatch.contoso.com/sign-in/abc"
 
 
@@ -36,6 +38,12 @@ def _fleet(count: int) -> View:
     return modals.review_form(rows.review_of(*(_choice(_android(n)) for n in range(count))), ENGLISH)
 
 
+def _sign_in(code: str | None = None, **why: bool) -> View:
+    """Ken’s way to Microsoft."""
+    invitation = Invitation(URL, None if code is None else Secret(code))
+    return modals.sign_in(invitation, UserId("U0KEN"), ENGLISH.signing_in(**why), ENGLISH)
+
+
 def _every_window() -> dict[str, View]:
     laptop = Choice(
         rows.iphone(name="Ada’s PC"), Why(Code.WRONG_PLATFORM, {"device": "PC", "system": "Windows"})
@@ -45,8 +53,10 @@ def _every_window() -> dict[str, View]:
         "ask again": modals.ask_form(ENGLISH, target="ada", reason="r", ticket="t", notice="Please say why."),
         "loading": modals.loading(ENGLISH),
         "told": modals.told(ENGLISH.refused_title, "This did not work.", ENGLISH),
-        "sign in": modals.sign_in(URL, ENGLISH, claims=False),
-        "sign in again": modals.sign_in(URL, ENGLISH, claims=True),
+        "sign in": _sign_in(),
+        "sign in again": _sign_in(claims=True),
+        "sign in freshly": _sign_in(stale=True),
+        "sign in by code": _sign_in(CODE),
         "signed in": modals.signed_in(rows.review_of().account, ENGLISH),
         "review": modals.review_form(rows.review_of(_choice(rows.iphone()), laptop), ENGLISH),
         "two": _fleet(2),
@@ -257,11 +267,26 @@ def test_whoever_sees_the_passcode_reads_that_it_is_on_the_record() -> None:
 
 
 def test_the_link_to_microsoft_is_a_button_that_reports_nothing_but_its_press() -> None:
-    button = next(slack.elements(modals.sign_in(URL, ENGLISH, claims=False), "button"))
+    button = next(slack.elements(_sign_in(), "button"))
 
     assert button["url"] == URL
     assert button["action_id"] == ids.SIGN_IN
     assert "value" not in button
+
+
+def test_a_device_code_is_shown_with_whom_it_signs_in_and_what_never_to_do() -> None:
+    shown = slack.everything(_sign_in(CODE))
+
+    assert CODE in json.dumps(_sign_in(CODE))
+    assert "<@U0KEN>" in shown
+    assert "Never type a code that somebody sends you" in shown
+    assert next(slack.elements(_sign_in(CODE), "button"))["url"] == URL
+    assert "Never type a code" not in slack.everything(_sign_in())
+
+
+def test_the_window_says_why_it_asks_for_a_sign_in() -> None:
+    assert "once more" in slack.everything(_sign_in(claims=True))
+    assert "fresh sign-in" in slack.everything(_sign_in(stale=True))
 
 
 def test_a_denial_needs_a_reason() -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 from bot.domain.chain import Head
 from bot.domain.errors import StoreAway, UnknownRequest
-from bot.domain.identifiers import UserId
+from bot.domain.identifiers import TeamId, UserId
 from bot.domain.record import Event
 from bot.domain.request import ResetRequest
+from bot.domain.sign_in import Ticket
 from bot.ports import Lane, Shown
 from bot.store import Store, is_current, migrate, open_store
 from bot.store import engine as engine_module
@@ -29,6 +30,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 
 ASKED = a_request()
+TICKET = Ticket(digest="digest", team=TeamId("T0"), user=UserId("U1"), expires_at=NOON)
 EVERY_CALL: dict[str, Callable[[Store], Awaitable[object]]] = {
     "add": lambda store: store.requests.add(a_request(), an_entry(), PLENTY),
     "get": lambda store: store.requests.get(ASKED.id),
@@ -49,11 +51,21 @@ EVERY_CALL: dict[str, Callable[[Store], Awaitable[object]]] = {
     "take": lambda store: store.tickets.take("state", now=NOON),
     "sweep": lambda store: store.tickets.sweep(now=NOON),
     "sign-in": lambda store: store.sign_ins.get(UserId("U1")),
+    "hold": lambda store: store.tickets.hold(TICKET, key="k", arrival=b"", now=NOON),
+    "sealed": lambda store: store.tickets.sealed(),
+    "add_code": lambda store: store.codes.add_code(TICKET, flow=b"", poll_at=NOON),
+    "due_codes": lambda store: store.codes.due_codes(now=NOON, lease=timedelta(1), limit=1),
+    "poll_again": lambda store: store.codes.poll_again("digest", poll_at=NOON, flow=b""),
+    "end_code": lambda store: store.codes.end_code("digest"),
+    "next_code": lambda store: store.codes.next_code(),
+    "after": lambda store: store.sign_ins.after(None, limit=1),
+    "older": lambda store: store.sign_ins.older(NOON, limit=1),
+    "unseen": lambda store: store.sign_ins.unseen(since=NOON, now=NOON, limit=1),
     "tied_to": lambda store: store.sign_ins.tied_to("t", "o"),
     "update_cache": lambda store: store.sign_ins.update_cache(
         UserId("U1"), version=1, key_id="k", sealed=b""
     ),
-    "delete": lambda store: store.sign_ins.delete(UserId("U1")),
+    "delete": lambda store: store.sign_ins.delete(UserId("U1"), an_entry()),
     "is_current": lambda store: is_current(store.engine),
 }
 CALLS = pytest.mark.parametrize("call", EVERY_CALL.values(), ids=EVERY_CALL)

@@ -10,9 +10,9 @@ import pytest
 from bot.domain.errors import LostRace
 from bot.domain.identifiers import RequestId, TeamId
 from bot.domain.sign_in import TICKET_LIFE, Ticket
-from bot.ports import SignInRow
+from bot.ports import LinkRow, SignInRow
 from bot.store import Store
-from kept import AIKO, KEN, NOON, PLENTY, opened
+from kept import AIKO, KEN, NOON, PLENTY, an_entry, opened
 
 INSTANT = timedelta(microseconds=1)
 TICKET = Ticket(
@@ -32,6 +32,7 @@ ROW = SignInRow(
     name="Aiko",
     emails=frozenset({"aiko@contoso.com", "a@contoso.com"}),
     signed_in_at=NOON + INSTANT,
+    authenticated_at=NOON - INSTANT,
     key_id="k1",
     sealed=bytes(range(256)),
 )
@@ -52,7 +53,7 @@ async def begun(store: Store, state: str = "s1", *, at: timedelta = timedelta(0)
 async def test_a_ticket_is_found_until_its_time_is_over(sql: Store) -> None:
     await sql.tickets.add(TICKET, PLENTY)
 
-    assert await sql.tickets.find("d1", now=TICKET.expires_at - INSTANT) == TICKET
+    assert await sql.tickets.find("d1", now=TICKET.expires_at - INSTANT) == LinkRow(TICKET)
     assert await sql.tickets.find("d1", now=TICKET.expires_at) is None
     assert await sql.tickets.find("d2", now=NOON) is None
 
@@ -69,12 +70,26 @@ async def test_a_ticket_begins_one_flow_however_many_press(sql: Store, elsewhere
     assert flow[1] == winner.encode()
 
 
-async def test_a_used_ticket_is_neither_found_nor_begun_again(sql: Store) -> None:
+async def test_a_link_that_was_opened_keeps_its_one_flow_until_somebody_took_it(sql: Store) -> None:
     await sql.tickets.add(TICKET, PLENTY)
     assert await begun(sql)
 
-    assert await sql.tickets.find("d1", now=NOON) is None
     assert not await begun(sql, "s2")
+    found = await sql.tickets.find("d1", now=NOON)
+    assert found is not None
+    assert (found.state_digest, found.flow) == ("s1", b"s1")
+    await sql.tickets.take("s1", now=NOON)
+    assert await sql.tickets.find("d1", now=NOON) is None
+
+
+async def test_an_arrival_is_taken_once_in_time_and_by_no_link(sql: Store, elsewhere: Store) -> None:
+    await sql.tickets.hold(TICKET, key="k1", arrival=b"sealed", now=NOON)
+
+    assert await sql.tickets.find("d1", now=NOON) is None
+    assert await sql.tickets.take("k1", now=NOON + TICKET_LIFE) is None
+    taken = await asyncio.gather(*(store.tickets.take("k1", now=NOON) for store in [sql, elsewhere] * 3))
+    [(ticket, arrival)] = [one for one in taken if one is not None]
+    assert (ticket, arrival) == (replace(TICKET, digest="k1"), b"sealed")
 
 
 async def test_a_ticket_past_its_time_begins_nothing(sql: Store) -> None:
@@ -176,7 +191,7 @@ async def test_a_refresh_from_before_a_new_sign_in_changes_nothing(sql: Store) -
 async def test_a_refresh_from_before_a_sign_out_never_lands_on_the_next_sign_in(sql: Store) -> None:
     await sql.sign_ins.put(ROW)
     version = await _version(sql)
-    await sql.sign_ins.delete(AIKO)
+    await sql.sign_ins.delete(AIKO, an_entry())
     await sql.sign_ins.put(replace(ROW, sealed=b"new"))
 
     assert not await sql.sign_ins.update_cache(AIKO, version=version, key_id="k1", sealed=b"old")
@@ -185,8 +200,8 @@ async def test_a_refresh_from_before_a_sign_out_never_lands_on_the_next_sign_in(
 async def test_signing_out_removes_the_row_and_says_whether_there_was_one(sql: Store) -> None:
     await sql.sign_ins.put(ROW)
 
-    assert await sql.sign_ins.delete(AIKO)
-    assert not await sql.sign_ins.delete(AIKO)
+    assert await sql.sign_ins.delete(AIKO, an_entry())
+    assert not await sql.sign_ins.delete(AIKO, an_entry())
     assert await sql.sign_ins.get(AIKO) is None
 
 

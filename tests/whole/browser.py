@@ -1,4 +1,4 @@
-"""An approver's browser: opens the private link, presses its button, picks an account, comes back."""
+"""An approver's browser: opens the private link, picks an account, comes back, and says yes or no."""
 
 import re
 from html import unescape
@@ -20,12 +20,25 @@ class Browser:
         self.http = httpx.AsyncClient(timeout=10)
 
     async def sign_in(self, link: str, account: str) -> httpx.Response:
-        """The whole way, from the link to the page at its end."""
+        """The whole way, from the link to the page at its end; a page that asks is told yes."""
+        return await self.confirm(await self.arrive(link, account))
+
+    async def arrive(self, link: str, account: str) -> httpx.Response:
+        """As far as the page that asks whether both are the same person, or says why not."""
         return await self.come_back(*await self.answer_of_microsoft(link, account))
+
+    async def confirm(self, page: httpx.Response, answer: str = "yes") -> httpx.Response:
+        """Press a button of the page, where it has one."""
+        found = re.findall(r'<form method="post" action="([^"]+)"', page.text)
+        if not found:
+            return page
+        [secret] = re.findall(r'name="page" value="([^"]+)"', page.text)
+        form = {"page": unescape(secret), "answer": answer}
+        return await self.http.post(urljoin(str(page.url), unescape(found[0])), data=form)
 
     async def answer_of_microsoft(self, link: str, account: str) -> tuple[str, dict[str, str]]:
         """As far as Microsoft's page that sends the browser back: where to, and with what."""
-        page = await self.http.post(link)
+        page = await self.http.get(link)
         assert page.status_code == 303, page.text
         return await self.pick(page.headers["location"], account)
 

@@ -131,7 +131,7 @@ async def test_a_sign_in_that_is_refused_is_told_in_the_browser_and_in_slack(the
 
 
 async def test_an_account_of_another_tenant_gets_no_further_than_microsoft(there):
-    start = await there.browser.http.post(await there.link())
+    start = await there.browser.http.get(await there.link())
     answer = await there.browser.picked(start.headers["location"], KEN_AT_FABRIKAM)
     assert (answer.status_code, "AADSTS50020" in answer.text) == (400, True)
     assert await there.bot.desk.sign_ins.account(KEN) is None
