@@ -56,8 +56,8 @@ YES: Final = "yes"
 def confirm_page(person: Person, account: Account, secret: Secret) -> HTMLResponse:
     """Which account is about to be tied to which person in Slack. Nothing is tied before the yes."""
     return _page(
-        "Is this you?",
-        f"""<h1>Is this you, twice?</h1>
+        "Who is tied to whom",
+        f"""<h1>Are both of these you?</h1>
 <dl>
 <dt>You signed in with Microsoft as</dt>
 <dd class="who">{escape(account.name)}<br>{escape(account.username)}</dd>

@@ -78,7 +78,7 @@ async def _sign_in(album: Album, seats: Seats) -> None:
     await tab.set_viewport_size({"width": 640, "height": 760})
     await album.take(tab, "3-pick-an-account")
     await tab.get_by_role("button", name="ken@contoso.com").click()
-    await expect(tab.get_by_role("heading", name="Is this you, twice?")).to_be_visible()
+    await expect(tab.get_by_role("heading", name="Are both of these you?")).to_be_visible()
     await album.take(tab, "4-is-this-you")
     await seats.ken.says_yes(tab)
     await seats.page.bring_to_front()

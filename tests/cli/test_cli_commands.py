@@ -4,12 +4,16 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from bot.cli import main
-from bot.entra import new_key
+from bot.domain.identifiers import UserId
+from bot.entra import Vault, new_key
 from bot.notary import Notary
+from bot.ports import SignInRow
+from bot.store import open_store
 from tests.settings.complete import COMPLETE
 
 ROOT = Path(__file__).parents[2]
@@ -78,8 +82,6 @@ def test_a_slack_that_does_not_answer_is_a_sentence(tmp_path):
 
 
 def test_a_new_key_can_be_used(capsys):
-    from bot.entra import Vault
-
     assert main(["vault", "new-key"]) == 0
     key = capsys.readouterr().out.strip()
     sealed = Vault([key]).seal(b"tokens", bound_to=("a",))
@@ -108,6 +110,65 @@ def test_what_cannot_be_used_is_a_sentence_and_ends_with_2(arguments, tmp_path):
     assert ended.returncode == 2
     assert "public key" in ended.stderr or "sqlite or postgresql" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+async def kept(folder: Path, user: str, key: str) -> None:
+    """A sign-in of this user, sealed with this key, in the folder's database."""
+    store = open_store(f"sqlite:///{folder}/unlatch.sqlite3")
+    sealed = Vault([key]).seal(b"tokens", bound_to=("cache", "tenant", f"oid of {user}", user))
+    row = SignInRow(
+        user=UserId(user),
+        tenant="tenant",
+        oid=f"oid of {user}",
+        username=user,
+        name=user,
+        emails=frozenset(),
+        signed_in_at=datetime.now(UTC),
+        key_id=Vault([key]).key_id,
+        sealed=sealed,
+    )
+    await store.sign_ins.put(row)
+    await store.close()
+
+
+async def test_rotating_says_how_many_moved_which_keys_can_go_and_whose_row_no_key_opens(tmp_path):
+    old, new, lost = new_key(), new_key(), new_key()
+    keys = COMPLETE | {"VAULT_KEYS": f"{new},{old}"}
+    run("migrate", folder=tmp_path, **keys)
+    for user, key in (("U0KEN", old), ("U0AIKO", old), ("U0MEI", lost)):
+        await kept(tmp_path, user, key)
+
+    first = run("vault", "rotate", folder=tmp_path, **keys)
+    again = run("vault", "rotate", "--forget-unreadable", folder=tmp_path, **keys)
+    clean = run("vault", "rotate", folder=tmp_path, **keys | {"VAULT_KEYS": new})
+
+    assert (first.returncode, again.returncode, clean.returncode) == (1, 0, 0), first.stderr
+    assert "2 sign-ins are sealed anew" in first.stdout
+    assert f"take out of VAULT_KEYS: key 2 ({Vault([old]).key_id})" in first.stdout
+    assert f"opens the sign-in of U0MEI (sealed with {Vault([lost]).key_id})" in first.stdout
+    assert "--forget-unreadable" in first.stdout
+    assert "0 sign-ins are sealed anew" in again.stdout
+    assert "2 were already" in again.stdout
+    assert "U0MEI" in again.stdout
+    assert "U0MEI" not in clean.stdout
+    for secret in (old, new, lost):
+        assert secret not in first.stdout + first.stderr + again.stdout
+
+
+def test_rotating_without_a_database_is_a_sentence(tmp_path):
+    url = {"DATABASE_URL": "sqlite:///no/such/folder/rows.sqlite3"}
+    ended = run("vault", "rotate", folder=tmp_path, **COMPLETE | url)
+    assert ended.returncode == 1
+    assert "The database does not answer" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", [["serve"], ["vault", "rotate"]])
+def test_without_a_key_for_the_vault_nothing_starts(command, tmp_path):
+    settings = {name: value for name, value in COMPLETE.items() if name != "VAULT_KEYS"}
+    ended = run(*command, folder=tmp_path, **settings)
+    assert ended.returncode == 2
+    assert "VAULT_KEYS: missing." in ended.stderr
 
 
 def test_the_procfile_starts_the_web_and_migrates_before():

@@ -296,3 +296,15 @@ async def test_neither_code_is_stored_in_the_clear_or_shown_by_accident(phone: P
 def refusal(used: CodeUsed) -> Code:
     assert isinstance(used.arrival, SignInRefused), used
     return used.arrival.why.code
+
+
+async def test_an_answer_that_another_replica_has_handled_is_not_handled_again(phone: Phone) -> None:
+    """The question took longer than its lease."""
+    await phone.types(await phone.invited())
+
+    def slow(_request: httpx.Request) -> None:
+        phone.desk.code_rows.codes.clear()
+
+    phone.desk.line.instead = slow
+
+    assert await phone.later() == []

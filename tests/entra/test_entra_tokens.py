@@ -9,9 +9,11 @@ from datetime import timedelta
 import httpx
 import pytest
 from bot.domain.errors import CouldNotVerify, SignInNeeded
+from bot.domain.record import Event
 from bot.domain.secret import Secret
 from bot.domain.sign_in import Ended
 from bot.entra import EntraSignIns, Vault, new_key
+from bot.ports import SignInRow
 from bot.sandbox.cast import CLIENT_SECRET, TENANT_ID
 from entra_desk import AIKO, AIKO_OID, KEN, KEN_OID, KEY, STEP_UP, EntraDesk
 
@@ -405,3 +407,34 @@ async def test_no_token_is_in_the_text_of_what_is_handed_around(desk: EntraDesk)
     shown = f"{arrival!r} {token!r} {desk.rows.rows!r} {desk.credential!r} {desk.sign_ins!r}"
 
     assert [secret for secret in hidden if secret in shown] == []
+
+
+async def test_the_sweep_signs_out_whose_time_is_over_with_the_reason_in_the_record(desk: EntraDesk) -> None:
+    await desk.sign_in()
+    desk.clock.advance(timedelta(hours=1))
+    await desk.sign_in(AIKO, AIKO_OID)
+    await desk.returned()
+    desk.clock.advance(timedelta(hours=7))
+
+    assert await desk.sign_ins.sweep() == 2, "Ken's sign-in, and the flow that nobody came back from"
+
+    assert set(desk.rows.rows) == {AIKO}
+    [entry] = desk.rows.entries
+    assert (entry.event, entry.actor, entry.facts) == (Event.SIGNED_OUT, KEN, {"reason": "too_old"})
+
+
+async def test_the_sweep_spares_who_signs_in_anew_meanwhile(desk: EntraDesk) -> None:
+    await desk.sign_in()
+    old = desk.rows.rows[KEN]
+    desk.clock.advance(timedelta(hours=8))
+
+    async def as_read(_than: object, *, limit: int) -> list[SignInRow]:
+        await desk.sign_in()
+        return [old][:limit]
+
+    desk.rows.older = as_read  # type: ignore[method-assign]  # somebody is faster
+
+    await desk.sign_ins.sweep()
+
+    assert KEN in desk.rows.rows
+    assert desk.rows.entries == []

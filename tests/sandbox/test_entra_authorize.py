@@ -5,6 +5,7 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import jwt
 import pytest
 from bot.sandbox.cast import OTHER_TENANT_ID, TENANT_ID
 from microsoft_desk import BASE, KEN, KEN_AT_FABRIKAM, OLGA, REDIRECT, Desk, authorize_url, pkce
@@ -209,3 +210,51 @@ def test_no_code_state_or_secret_reaches_the_journal(desk: Desk) -> None:
     for secret in (form["code"], "the-state", verifier, tokens["access_token"], tokens["refresh_token"]):
         assert secret not in written
     assert "Ken Ito signed in" in written
+
+
+# How long ago somebody proved who they are
+
+
+def proved(desk: Desk, **changes: str) -> int | None:
+    """The `auth_time` of a sign-in with these parameters."""
+    verifier, challenge = pkce()
+    fields = desk.come_back(authorize_url(challenge, **changes))
+    claims = jwt.decode(
+        desk.redeem(fields["code"], verifier).json()["id_token"], options={"verify_signature": False}
+    )
+    return claims.get("auth_time")
+
+
+def now(desk: Desk) -> int:
+    return int(desk.hands.now().timestamp())
+
+
+def test_the_time_is_told_only_to_who_asks_for_it(desk: Desk) -> None:
+    assert proved(desk) is None
+    assert proved(desk, max_age="600") == now(desk)
+
+
+def test_a_browser_that_is_signed_in_asks_for_nothing_until_that_is_too_long_ago(desk: Desk) -> None:
+    first = now(desk)
+    proved(desk)
+    desk.hands.advance(timedelta(minutes=10))
+
+    assert proved(desk, max_age="600") == first
+    desk.hands.advance(timedelta(seconds=1))
+    assert proved(desk, max_age="600") == now(desk)
+
+
+def test_prompt_login_asks_anew_whatever_the_browser_remembers(desk: Desk) -> None:
+    proved(desk)
+    desk.hands.advance(timedelta(minutes=1))
+
+    assert "prove who you are anew" in page(desk, prompt="login").text
+    assert proved(desk, max_age="600", prompt="login") == now(desk)
+
+
+def test_a_revoked_account_proves_anew_who_it_is(desk: Desk) -> None:
+    proved(desk)
+    desk.hands.advance(timedelta(minutes=1))
+    desk.entra.revoke(KEN)
+
+    assert proved(desk, max_age="600") == now(desk)

@@ -71,6 +71,7 @@ MALFORMED = [
     ("REQUEST_LIFETIME", "PT1S"),
     ("REVEAL_FOR", "P30D"),
     ("SIGN_IN_MAX_AGE", "P30D"),
+    ("FRESH_SIGN_IN", PASTED),
     ("LOG_LEVEL", "debug"),
 ]
 
@@ -94,6 +95,21 @@ def test_socket_mode_needs_no_signing_secret_and_a_certificate_no_client_secret(
     environment({name: value for name, value in COMPLETE.items() if name not in without})
     environment({"SLACK_APP_TOKEN": "xapp-1", "ENTRA_CLIENT_CERTIFICATE": "app.pem"})
     assert read_settings().slack_signing_secret is None
+
+
+def test_device_codes_need_neither_an_address_for_browsers_nor_a_client_secret(environment):
+    without = {"PUBLIC_URL", "ENTRA_CLIENT_SECRET"}
+    environment({name: value for name, value in COMPLETE.items() if name not in without})
+    assert named(refused()) == without
+    environment({"SIGN_IN": "device-code"})
+    assert read_settings().public_url is None
+
+
+def test_a_device_code_cannot_promise_a_fresh_sign_in(environment):
+    environment(COMPLETE | {"SIGN_IN": "device-code", "FRESH_SIGN_IN": "true"})
+    assert named(refused()) == {"FRESH_SIGN_IN"}
+    environment({"SIGN_IN": "browser"})
+    assert read_settings().fresh_sign_in
 
 
 def test_the_environment_comes_before_dotenv_and_dotenv_before_the_file(environment, tmp_path):
