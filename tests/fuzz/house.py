@@ -69,8 +69,8 @@ class House:
     async def link(self) -> str:
         """The secret of a fresh sign-in link of Ken's."""
         ken = Actor(user=UserId("U0KEN"), team=TeamId(TEAM))
-        url = await offer(self.bot.desk, ken, TeamId(TEAM), Continuation(view_id="V1"))
-        return url.rpartition("/")[2]
+        invitation = await offer(self.bot.desk, ken, TeamId(TEAM), Continuation(view_id="V1"))
+        return invitation.url.rpartition("/")[2]
 
     async def pending(self, request_id: str) -> ResetRequest:
         return await self.store.requests.get(RequestId(request_id))

@@ -12,6 +12,7 @@ from tests.fuzz.judge import Wrong
 
 PATHS: Final = (
     *("/sign-in/$TICKET", "/sign-in/$TICKET", "/sign-in/callback", "/sign-in/callback", "/sign-in/unknown"),
+    *("/sign-in/confirm", "/sign-in/confirm"),
     *(
         "/sign-in",
         "/sign-in/",
@@ -32,7 +33,18 @@ PATHS: Final = (
 )
 METHODS: Final = ("GET", "POST", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "X")
 HOSTS: Final = ("unlatch.example", "evil.example", "", "[", "localhost:99999", "unlatch.example@evil.example")
-FIELDS: Final = ("state", "code", "error", "error_description", "client_info", "session_state", "iss", "next")
+FIELDS: Final = (
+    "page",
+    "answer",
+    "state",
+    "code",
+    "error",
+    "error_description",
+    "client_info",
+    "session_state",
+    "iss",
+    "next",
+)
 KEPT_BY_NOBODY: Final = ("content-security-policy", "x-frame-options", "x-content-type-options")
 _SECONDS_APART: Final = 40
 
@@ -94,5 +106,5 @@ def check(answer: asgi.Answered, path: str) -> None:
 
 async def _begun(there: House) -> str:
     """The `state` of a flow that waits for Microsoft's answer."""
-    answer = await asgi.request(there.bot.asgi, "POST", f"/sign-in/{await there.link()}")
+    answer = await asgi.request(there.bot.asgi, "GET", f"/sign-in/{await there.link()}")
     return answer.headers["location"].partition("&state=")[2].partition("&")[0]
