@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from bot.domain.errors import (
+    AlreadyDecided,
     CannotReset,
     DeviceBusy,
     NotAnApprover,
@@ -22,6 +23,7 @@ from bot.domain.record import Event
 from bot.domain.request import Status
 from bot.domain.why import Code
 from bot.resets.sign_in import Continuation, offer
+from tests.domain.making import APPROVAL
 from tests.fakes.desk import LOST, StaffedDesk, a_desk
 from tests.fakes.devices import LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET
 from tests.fakes.people import AIKO, APPROVER_CHANNEL, CHANNEL, KEN, LEO, MEI, TEAM, actor
@@ -288,3 +290,20 @@ async def test_the_installer_may_let_approvers_reset_their_own_devices():
     desk = a_desk(rules=rules)
 
     assert (await desk.approve(await _of_ken(desk), by=KEN)).status is Status.APPROVED
+
+
+async def test_whoever_was_a_moment_later_is_told_who_decided_and_not_asked_whether_they_mean_it():
+    desk = a_desk()
+    request_id = await desk.pending()
+
+    def ken_is_faster() -> None:
+        row = desk.requests.rows[request_id]
+        if row.request.status is Status.PENDING:
+            row.request = row.request.approve(APPROVAL)
+            desk.graph.shows(LEOS_PHONE.id, "pending")
+
+    desk.graph.after_read = ken_is_faster
+
+    with pytest.raises(AlreadyDecided) as told:
+        await desk.approve(request_id, by=AIKO)
+    assert told.value.by == KEN.id

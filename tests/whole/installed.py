@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,11 @@ class Installed:
         async with engine.connect() as connection:
             rows = (await connection.execute(about)).mappings().all()
         return [(row["event"], json.loads(row["facts"])) for row in rows]
+
+    async def until_recorded(self, event: Event, count: int) -> None:
+        """Wait until so many rows of this event are on the record, and what led to them is over."""
+        await self.bot.afterwork.drain(grace=timedelta(seconds=5))
+        assert [what for _, what, _ in await self.record()].count(event) == count
 
     async def tries_refused(self) -> list[tuple[str | None, str]]:
         return [(who, facts) for who, what, facts in await self.record() if what == Event.TRY_REFUSED]
