@@ -21,7 +21,7 @@ from tests.race.balancer import Trip, going
 from tests.race.plan import APPROVALS, DENIALS, Kind, Plan, Stop
 from tests.race.stage import Stage
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 120.0
 """Seconds; whoever has to wait longer than this for what they see to change is stuck."""
 RECENT: Final = 60
 """Newest messages among which a round looks for its own."""

@@ -24,7 +24,7 @@ from tests.race.verdict import Evidence, Fault, Wrong, faults_of, strangers
 
 AT_ONCE: Final = 24
 """Rounds at a time."""
-QUIET: Final = 60.0
+QUIET: Final = 180.0
 """Seconds within which everything that was begun has ended."""
 
 
