@@ -25,7 +25,7 @@ LATENCY = "0.02"
 NEAR_A_POINT = 0.6
 """How many of the random deaths are a moment after something that matters; the others are at any time."""
 A_MOMENT = "0.03"
-LONGEST_LIFE = 4.0
+LONGEST_LIFE = 6.0
 KEPT = Path(gettempdir()) / "unlatch-crash-kept"
 """Where the logs, and on SQLite the rows, of a season that went wrong are left."""
 
