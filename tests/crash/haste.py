@@ -6,13 +6,17 @@ longer than the call of an attempt may take. How far Intune's clock may be off i
 """
 
 from datetime import timedelta
+from functools import partial
 
 from bot import wiring, worker
+from bot.domain.limits import Limits
 from bot.domain.request import Timing
 from bot.graph import devices
 from bot.resets import carry_out, check, show
 
 FASTER = 30
+MANY = 100_000
+"""Sign-in links an hour: in a season people sign in as often as in a month."""
 SETTLE = timedelta(seconds=5)
 """Longer than a lease: an attempt whose process died is looked for at least once."""
 SILENT = timedelta(seconds=6)
@@ -43,3 +47,4 @@ def hurry(*, lifetime: timedelta | None = None, remind_every: timedelta | None =
             return super().poll_after(waited) / FASTER
 
     wiring.Timing = Hurried  # type: ignore[misc]
+    wiring.Limits = partial(Limits, links=MANY)  # type: ignore[misc,assignment]
