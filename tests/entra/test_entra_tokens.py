@@ -420,7 +420,8 @@ async def test_the_sweep_signs_out_whose_time_is_over_with_the_reason_in_the_rec
 
     assert set(desk.rows.rows) == {AIKO}
     [entry] = desk.rows.entries
-    assert (entry.event, entry.actor, entry.facts) == (Event.SIGNED_OUT, KEN, {"reason": "too_old"})
+    assert (entry.event, entry.actor, entry.facts["reason"]) == (Event.SIGNED_OUT, KEN, "too_old")
+    assert (entry.facts["account"], entry.facts["oid"]) == ("ken@contoso.com", KEN_OID)
 
 
 async def test_the_sweep_spares_who_signs_in_anew_meanwhile(desk: EntraDesk) -> None:
