@@ -36,11 +36,12 @@ race: .venv/.dev .venv/.postgres ## Let people decide at the same moment on two 
 fuzz: .venv/.dev ## Send 200,000 inputs that nobody would send to every opening, and count what broke
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
-check: .venv/.dev ## Style, types, floors
+check: .venv/.dev .tools/audit/.done ## Style, types, floors, known holes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/audit .tools/audit/bin/pip-audit requirements.txt
 
 screenshots: .venv/.browser ## Draw the pictures of the README anew
 	$(BIN)/python -m tests.browser.screenshots docs/pictures
@@ -49,6 +50,12 @@ lock: .venv/.runtime ## Lock the dependencies anew, with hashes and without addr
 	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --extra build --output-file requirements.txt
 	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --quiet --extra build --extra dev --constraint requirements.txt --output-file requirements-dev.txt
 	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --quiet --extra build --extra dev --extra postgres --constraint requirements-dev.txt --output-file requirements-postgres.txt
+	$(UV) pip compile .ci/audit.in --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file .ci/audit.txt
+
+.tools/audit/.done: .ci/audit.txt | $(UV)
+	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .tools/audit
+	$(UV) pip install --quiet --python .tools/audit/bin/python --require-hashes -r .ci/audit.txt
+	@touch $@
 
 clean: ## Remove what was fetched and made
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
