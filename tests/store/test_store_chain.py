@@ -21,6 +21,7 @@ from bot.store.migrations import config
 from bot.store.reading import reading
 from kept import NOON, PLENTY, Kept, a_request, an_entry, moved, opened
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
 
 HEAD = Head(seq=1, hash="a" * 64, at="2026-03-02T12:00:00.000000Z", key="k" * 16, signature="s")
 
@@ -241,6 +242,19 @@ async def test_postgresql_refuses_every_change_of_record_chain_tip_and_heads(
 
         assert auditor.execute(f"SELECT * FROM {table}").fetchall() == before  # noqa: S608  as above
         assert before
+
+
+async def test_a_database_without_its_triggers_takes_no_row_beside_the_chain(sql: Store) -> None:
+    await sql.record.note(an_entry())
+    async with sql.engine.begin() as connection:
+        await connection.execute(text("DROP TRIGGER audit_tip_follows"))
+    await sql.record.note(an_entry())
+
+    with pytest.raises(IntegrityError):
+        await sql.record.note(an_entry())
+
+    async with sql.engine.begin() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM audit")) == 2
 
 
 async def test_whoever_reads_the_whole_record_holds_nobody_up(url: str) -> None:
