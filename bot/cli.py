@@ -54,13 +54,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(_chosen: argparse.Namespace) -> int:
-    from bot import logs, wiring  # here, since the other commands start faster without
+    from bot import logs, serving  # here, since the other commands start faster without
+    from bot.entrance import CannotStart  # as above
 
     settings = read_settings()
     events = logs.set_up_logs(settings.log_level)
     try:
-        asyncio.run(wiring.serve(settings, events))
-    except wiring.CannotStart as reason:
+        asyncio.run(serving.serve(settings, events))
+    except CannotStart as reason:
         print(reason, file=sys.stderr)
         return 1
     except OSError as error:

@@ -9,9 +9,10 @@ import httpx
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import wiring
+from bot import connections
 from bot.domain.clouds import ENDPOINTS
 from bot.domain.errors import CouldNotVerify, StoreAway
+from bot.entrance import CannotStart
 from bot.settings import Settings
 from bot.store import is_current, open_store
 
@@ -34,8 +35,8 @@ class Check:
 
 async def run(settings: Settings) -> int:
     """Print one line a check; returns 0 where nothing is missing, else 1."""
-    async with aiohttp.ClientSession(timeout=wiring.SLACK_TIMEOUT) as session:
-        slack = wiring.slack_client(settings, session)
+    async with aiohttp.ClientSession(timeout=connections.SLACK_TIMEOUT) as session:
+        slack = connections.slack_client(settings, session)
         checks = [
             Check("Slack: bot token", lambda: _token(slack)),
             Check("Slack: approver channel", lambda: _channel(slack, settings.approver_channel)),
@@ -70,7 +71,7 @@ async def _token(slack: AsyncWebClient) -> str:
 
 
 def _slack_says(error: SlackApiError, then: str) -> Missing:
-    word = wiring.slacks_word(error)
+    word = connections.slacks_word(error)
     return Missing(f"Slack says {word}. {then}" if word else "what answers at SLACK_API_URL is not Slack.")
 
 
@@ -90,8 +91,8 @@ async def _channel(slack: AsyncWebClient, channel: str) -> str:
 
 async def _entra(settings: Settings) -> str:
     try:
-        await wiring.warm_entra(settings)
-    except wiring.CannotStart as reason:
+        await connections.warm_entra(settings)
+    except CannotStart as reason:
         raise Missing(str(reason)) from None
     except CouldNotVerify:
         raise Missing("the tenant is not found. Check ENTRA_TENANT_ID, CLOUD and ENTRA_AUTHORITY.") from None

@@ -1,6 +1,6 @@
 """Who closes an idle connection: the load balancer, never the bot, or deliveries fall into the gap."""
 
-from bot.wiring import http_config
+from bot.serving import http_config
 from starlette.applications import Starlette
 
 LONGEST_IDLE_SECONDS = 60

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
-from bot import wiring
+from bot import connections, wiring
 from bot.domain.limits import Limits
 from bot.domain.request import Timing
 from bot.entra import wire
@@ -46,7 +46,7 @@ def briskly() -> Iterator[None]:
 def waiting_at_most(seconds: float) -> Iterator[None]:
     """For bots that are built inside the block: no vendor is waited for longer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wiring, "SLACK_TIMEOUT", aiohttp.ClientTimeout(total=seconds))
+        patch.setattr(connections, "SLACK_TIMEOUT", aiohttp.ClientTimeout(total=seconds))
         patch.setattr(http, "TIMEOUT", httpx.Timeout(seconds))
         patch.setattr(wire, "TIMEOUT", httpx.Timeout(seconds))
         yield

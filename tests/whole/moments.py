@@ -9,6 +9,7 @@ from bot.domain.identifiers import RequestId, UserId
 from bot.domain.people import Actor
 from bot.domain.record import Event
 from bot.domain.request import ResetRequest, Status
+from bot.domain.sign_in import Ended
 from bot.resets.decide import withdraw
 from bot.sandbox.faults import Kind, Rule
 from bot.sandbox.journal import Vendor
@@ -185,7 +186,7 @@ class _Job:
         await self._rested()
 
     async def _sign_in(self) -> None:
-        await self.there.bot.desk.sign_ins.forget(UserId(KEN))
+        await self.there.bot.desk.sign_ins.forget(UserId(KEN), Ended.ASKED)
         self._arm("sign in")
         while not await self._signed_in():
             self._try_again()
@@ -194,10 +195,10 @@ class _Job:
         typed = self.slack.command(KEN, ON_CALL, "/reset-passcode sign-in")
         if await self._window(KEN, typed) != ENGLISH.sign_in_title:
             return False
-        page = await self.there.browser.http.post(self.there.link_in_window(KEN))
+        page = await self.there.browser.http.get(self.there.link_in_window(KEN))
         if page.status_code == 303:
             back = await self.there.browser.pick(page.headers["location"], KEN_ACCOUNT)
-            page = await self.there.browser.come_back(*back)
+            page = await self.there.browser.confirm(await self.there.browser.come_back(*back))
         self._read = page.text
         if page.status_code != 200:
             return False
