@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import cache
 from random import Random
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import jwt
@@ -64,7 +65,7 @@ def draw(dice: Random) -> Case:
         )
     if part == "refresh":
         body = dice.choice((TOKEN, ERROR, ERROR))
-    text = mutation.dumped(mutation.value(dice, body))
+    text = mutation.dumped(mutation.value(dice, body) if dice.random() < 0.6 else body)
     return {
         "part": part,
         "status": dice.choice(STATUSES),
@@ -88,27 +89,31 @@ async def play(case: Case) -> None:
 
 
 def _through(client: EntraClient, microsoft: Microsoft, case: Case) -> None:
-    answer = httpx.Response(
-        case["status"],
-        content=_with_id(case).encode("utf-8", "surrogatepass"),
-        headers={"content-type": "application/json", "retry-after": case["retry"].encode("latin-1")},
-    )
-    if case["part"] in ("openid-configuration", "keys"):
-        microsoft.instead[case["part"]] = answer
+    part = case["part"]
+    if part in ("openid-configuration", "keys"):
+        microsoft.instead[part] = _answer(case, nonce="")
     started = client.start(
         redirect_uri=f"{BASE}/sign-in/callback", login_hint=None, claims=case["body"][:500]
     )
-    if case["part"] in ("token", "refresh"):
-        microsoft.instead["token"] = answer
-    form = _form(case, started.state)
-    if case["part"] == "refresh":
+    if part in ("token", "refresh"):
+        [nonce] = parse_qs(urlsplit(started.url).query)["nonce"]
+        microsoft.instead["token"] = _answer(case, nonce=nonce)
+    if part == "refresh":
         client.silent(Secret(_cache()), claims=None)
         return
-    account, _ = client.redeem(started.flow, form, now=datetime.now(UTC))
+    account, _ = client.redeem(started.flow, _form(case, started.state), now=datetime.now(UTC))
     raise Wrong(f"signed in as {account}")
 
 
-def _with_id(case: Case) -> str:
+def _answer(case: Case, *, nonce: str) -> httpx.Response:
+    return httpx.Response(
+        case["status"],
+        content=_with_id(case, nonce).encode("utf-8", "surrogatepass"),
+        headers={"content-type": "application/json", "retry-after": case["retry"].encode("latin-1")},
+    )
+
+
+def _with_id(case: Case, nonce: str) -> str:
     """A token that nobody signed whom we trust."""
     if '"$ID"' not in case["body"]:
         return str(case["body"])
@@ -116,7 +121,7 @@ def _with_id(case: Case) -> str:
     try:
         claims = json.loads(case["claims"])
         token = jwt.encode(
-            {"exp": now + 600, "nbf": now - 600} | claims,
+            {"exp": now + 600, "nbf": now - 600, "nonce": nonce} | claims,
             _stranger(case),
             algorithm=_algorithm(case),
             headers={"kid": "sandbox-1"},

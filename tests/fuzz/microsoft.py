@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+from urllib.parse import unquote
 
 import httpx
 from bot.domain.errors import LostRace, UnlatchError
@@ -82,6 +83,11 @@ DATES: Final = (
     "Mon, 0 X 0",
     "-0000",
 )
+CHOSEN_BY_OTHERS: Final = (
+    *("deviceName", "model", "manufacturer", "osVersion", "userDisplayName", "complianceState", "id"),
+    *("deviceEnrollmentType", "managementState", "userPrincipalName", "serialNumber", "operatingSystem"),
+)
+"""By whoever holds the device, or an admin; most of it is shown."""
 TIMES: Final = (
     *(
         "9999-12-31T23:59:59-14:00",
@@ -145,8 +151,8 @@ def _body(dice: Random, stage: str, status: int) -> str:
             error["error"]["message"] = inner
         return mutation.dumped(mutation.value(dice, error))
     good = _list(dice) if stage == "list" else _device(dice.choice(STATES))
-    if dice.random() < 0.3:
-        return mutation.dumped(_at_another_time(dice, good))
+    if (kind := dice.random()) < 0.5:
+        return mutation.dumped(_at_another_time(dice, good) if kind < 0.2 else _called_otherwise(dice, good))
     return mutation.dumped(mutation.value(dice, good))
 
 
@@ -156,6 +162,14 @@ def _at_another_time(dice: Random, good: dict[str, Any]) -> dict[str, Any]:
         row["lastSyncDateTime"] = dice.choice(TIMES)
         for result in row["deviceActionResults"]:
             result["startDateTime"] = dice.choice(TIMES)
+    return good
+
+
+def _called_otherwise(dice: Random, good: dict[str, Any]) -> dict[str, Any]:
+    """Only names are changed."""
+    for row in good.get("value", [good]):
+        for name in dice.sample(CHOSEN_BY_OTHERS, dice.choice((1, 1, 2, 4))):
+            row[name] = mutation.text(dice, str(row[name]))
     return good
 
 
@@ -215,20 +229,21 @@ class Graph:
         if request.url.host != "graph.example":
             raise Wrong(f"the token went to {request.url.host}")
         if request.method == "POST":
-            self.reset.append(request.url.path)
-        if self.stage == self._case["stage"]:
+            self.reset.append(request.url.raw_path.decode())
+        lists = request.method == "GET" and "deviceActionResults" not in str(request.url)
+        if self._case["stage"] == ("list" if lists else self.stage):
             return self._bad()
-        return self._good(request)
+        return self._good(request, lists=lists)
 
     def _bad(self) -> httpx.Response:
         headers = {name: text.encode("latin-1") for name, text in self._case["headers"].items()}
         body = self._case["body"].encode("utf-8", "surrogatepass")
         return httpx.Response(self._case["status"], headers=list(headers.items()), content=body)
 
-    def _good(self, request: httpx.Request) -> httpx.Response:
+    def _good(self, request: httpx.Request, *, lists: bool) -> httpx.Response:
         if request.method == "POST":
             return httpx.Response(204)
-        if self.stage in ("list", "earlier") and "deviceActionResults" not in str(request.url):
+        if lists:
             single = str(request.url.path).endswith(str(ADAS["id"]))
             return httpx.Response(200, json=ADAS if single else {"value": [ADAS]})
         if self.stage == "earlier":
@@ -344,7 +359,7 @@ def _was_asked_for(path: str, case: Case) -> None:
             body = {}
         rows = body.get("value") if isinstance(body, dict) and "value" in body else [body]
         shown += [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    device = path.split("/")[-2]
+    device = unquote(path.split("/")[-2])
     if not any(str(row.get("id")) == device and _fits(row, case["target"]) for row in shown):
         raise Wrong(f"reset {path}, which nobody asked for")
 

@@ -161,6 +161,12 @@ async def test_a_connection_that_says_nothing_is_closed_after_as_long_as_an_idle
         assert await port.sent() == b""
 
 
+async def test_half_a_request_behind_a_whole_one_is_not_waited_for_as_long_as_an_idle_connection():
+    async with served(Hasty, keep_alive=60) as port:
+        answer = await port.sent(HEAD + b"content-length: 1\r\n\r\nx" + b"POST /echo HT")
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
 async def test_who_waits_for_an_answer_longer_than_a_request_may_take_gets_it(port):
     reader, writer = await port.connect()
     writer.write(b"GET /slow HTTP/1.1\r\nhost: u\r\nconnection: close\r\n\r\n")
