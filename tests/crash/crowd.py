@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 import httpx
 from bot.slack import ids
 from tests.crash.cases import IPHONE, PIXEL
-from tests.crash.town import ACCOUNTS, AIKO, GUS, KEN, MEI, ON_CALL, GaveUp, Json, Town, direct, offered
+from tests.crash.town import (
+    ACCOUNTS,
+    AIKO,
+    GUS,
+    KEN,
+    MEI,
+    ON_CALL,
+    GaveUp,
+    Json,
+    Town,
+    about,
+    direct,
+    offered,
+)
 
 TARGETS = (
     "ada@contoso.com",
@@ -21,6 +34,8 @@ TARGETS = (
 )
 BEHAVIOURS = ("completes", "completes", "completes", "fails", "stays silent")
 REASONS = ("warning", "refresh_requested", "refresh_requested", "link_disabled")
+OFTEN = 0.9
+"""How often people look whether somebody asked for the same already, before they ask."""
 ENOUGH = 12
 """Requests that wait at once; more would only be more of the same."""
 
@@ -51,9 +66,11 @@ class Crowd:
                 continue
 
     async def _ask(self) -> None:
-        if len(offered(await self.town.see(), ON_CALL, ids.DENY)) >= ENOUGH:
+        state = await self.town.see()
+        if len(offered(state, ON_CALL, ids.DENY)) >= ENOUGH:
             return
-        target = self.rng.choice(TARGETS)
+        free = [target for target in TARGETS if not about(state, ON_CALL, ids.DENY, target)]
+        target = self.rng.choice(free or TARGETS if self.rng.random() < OFTEN else TARGETS)
         match self.rng.random():
             case chance if chance < 0.7:
                 await self.town.ask(MEI, f"{target} locked out")
