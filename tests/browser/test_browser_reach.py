@@ -29,9 +29,9 @@ async def test_asking_and_approving_work_with_the_keyboard_alone(seats: Seats) -
     async with seats.page.context.expect_page() as opened:
         await keys.press("Enter")
     tab = await opened.value
-    await tab_to(tab.get_by_role("button", name="Continue to Microsoft"))
-    await tab.keyboard.press("Enter")
     await tab_to(tab.get_by_role("button", name=ken.person.email))
+    await tab.keyboard.press("Enter")
+    await tab_to(tab.get_by_role("button", name="Yes, both are me"))
     await tab.keyboard.press("Enter")
     await expect(tab.get_by_role("heading", name="You are signed in")).to_be_visible()
     await tab.close()
