@@ -12,6 +12,8 @@ from bot.domain.errors import CouldNotVerify, SignInRefused
 from bot.domain.secret import Secret
 from bot.entra.answers import ENTRA, Result, guarded, is_away, json_object, refused
 
+LONGEST: Final = 24 * 3600
+"""Seconds that a code may live or a question may wait; Entra's are 900 and 5."""
 STILL_WAITING: Final = frozenset({"authorization_pending", "slow_down"})
 
 
@@ -53,7 +55,7 @@ def start(app: msal.PublicClientApplication, scopes: Sequence[str], claims: str 
             "verification_uri": str(url),
             "interval": int(interval),
             "expires_in": int(life),
-        }:
+        } if 0 <= interval <= LONGEST and 0 < life <= LONGEST:
             flow = _flow(device_code, interval)
             return StartedCode(url, Secret(code), flow, timedelta(seconds=life), timedelta(seconds=interval))
     raise CouldNotVerify(ENTRA) if is_away(answer) else refused(answer)

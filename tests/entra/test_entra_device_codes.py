@@ -176,6 +176,28 @@ async def test_while_entra_is_away_the_code_goes_on_waiting(phone: Phone, why: s
     assert isinstance(used.arrival, Arrival)
 
 
+@pytest.mark.parametrize(
+    "odd", [{"interval": 10**30}, {"expires_in": 10**30}, {"interval": -1}, {"expires_in": 0}], ids=str
+)
+async def test_a_code_for_a_time_that_is_none_is_shown_to_nobody(phone: Phone, odd: dict[str, int]) -> None:
+    await phone.later()
+    code = {
+        "user_code": "A",
+        "device_code": "d",
+        "verification_uri": "https://x",
+        "interval": 5,
+        "expires_in": 9,
+    }
+    phone.desk.line.instead = lambda request: (
+        httpx.Response(200, json=code | odd) if request.url.path.endswith("/devicecode") else None
+    )
+
+    with pytest.raises((CouldNotVerify, SignInRefused)):
+        await phone.invited()
+
+    assert phone.desk.code_rows.codes == {}
+
+
 @pytest.mark.parametrize("status", [200, 503])
 async def test_without_entra_nobody_is_shown_a_code(phone: Phone, status: int) -> None:
     await phone.later()

@@ -39,6 +39,14 @@ ERROR: Final = {
     "suberror": "basic_action",
     "claims": '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}',
 }
+CODE: Final = {
+    "user_code": "ABCD-EFGH",
+    "device_code": "a-device-code",
+    "verification_uri": "https://login.microsoft.com/device",
+    "expires_in": 900,
+    "interval": 5,
+    "message": "To sign in, open the page and enter the code.",
+}
 CLAIMS: Final = {
     "iss": f"https://login.microsoftonline.com/{TENANT_ID}/v2.0",
     "aud": CLIENT_ID,
@@ -49,7 +57,7 @@ CLAIMS: Final = {
     "preferred_username": "ken@contoso.com",
     "ver": "2.0",
 }
-PARTS: Final = ("token", "token", "token", "form", "openid-configuration", "keys", "refresh")
+PARTS: Final = ("token", "token", "token", "form", "openid-configuration", "keys", "refresh", "devicecode")
 
 
 def draw(dice: Random) -> Case:
@@ -63,6 +71,8 @@ def draw(dice: Random) -> Case:
                 {"keys": [{"kty": "RSA", "kid": "k"}]},
             )
         )
+    if part == "devicecode":
+        body = dice.choice((CODE, CODE, TOKEN, ERROR))
     if part == "refresh":
         body = dice.choice((TOKEN, ERROR, ERROR))
     text = mutation.dumped(mutation.value(dice, body) if dice.random() < 0.6 else body)
@@ -79,7 +89,7 @@ def draw(dice: Random) -> Case:
 async def play(case: Case) -> None:
     """Go through a sign-in; whatever comes of it is a sentence, and no account."""
     microsoft = Microsoft()
-    client = entra_client(microsoft)
+    client = entra_client(microsoft, secret=None if case["part"] == "devicecode" else "fuzz")
     try:
         await asyncio.to_thread(_through, client, microsoft, case)
     except UnlatchError as error:
@@ -92,11 +102,15 @@ def _through(client: EntraClient, microsoft: Microsoft, case: Case) -> None:
     part = case["part"]
     if part in ("openid-configuration", "keys"):
         microsoft.instead[part] = _answer(case, nonce="")
+    if part == "devicecode":
+        microsoft.instead |= {"devicecode": _answer(case, nonce=""), "token": _answer(case, nonce="")}
+        client.poll_code(client.start_code(claims=None).flow, claims=None, now=datetime.now(UTC))
+        return
     started = client.start(
         redirect_uri=f"{BASE}/sign-in/callback", login_hint=None, claims=case["body"][:500]
     )
     if part in ("token", "refresh"):
-        [nonce] = parse_qs(urlsplit(started.url).query)["nonce"]
+        [nonce] = parse_qs(urlsplit(client.address_of(started.flow)).query)["nonce"]
         microsoft.instead["token"] = _answer(case, nonce=nonce)
     if part == "refresh":
         client.silent(Secret(_cache()), claims=None)

@@ -109,13 +109,13 @@ def _without_waits_and_limits() -> Iterator[None]:
         conversation.DRAWN_AFTER, wiring.Limits = drawn_after, limits  # type: ignore[misc]  # as above
 
 
-def entra_client(transport: httpx.BaseTransport) -> EntraClient:
-    """A client of the Entra behind `transport`."""
+def entra_client(transport: httpx.BaseTransport, *, secret: str | None = "fuzz") -> EntraClient:
+    """A client of the Entra behind `transport`; without a secret, as device codes have it."""
     return EntraClient(
         Authority.parse(AUTHORITY),
         tenant=TENANT_ID,
         client_id=CLIENT_ID,
-        credential=Credential.secret("fuzz"),
+        credential=None if secret is None else Credential.secret(secret),
         scopes=ENDPOINTS[Cloud.GLOBAL].scopes,
         transport=transport,
     )

@@ -269,7 +269,9 @@ def test_what_no_database_stores_is_left_out_of_a_device() -> None:
 )
 @pytest.mark.parametrize("target", [GRACE, APP], ids=["person", "app"])
 async def test_a_row_without_an_id_is_no_device(nameless: dict[str, object], target: Target) -> None:
-    assert await GraphStub(page(nameless)).devices.find(target, TOKEN) == []
+    found = await GraphStub(page(nameless)).devices.find(target, TOKEN)
+
+    assert found.devices == []
 
 
 def test_an_enrolment_that_v1_does_not_list_is_kept() -> None:
