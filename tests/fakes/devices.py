@@ -113,9 +113,11 @@ class FakeDevices:
         return Secret(self.passcodes[first.started_at]) if first and done else None
 
     def shows(self, device: DeviceId, state: str, *, ago: timedelta = timedelta(0)) -> None:
-        """The device has one more reset, in this state."""
-        action = ActionSeen(state=state, started_at=self.clock.now() - ago)
-        self.shown.setdefault(device, []).append(action)
+        """The device has one more reset, in this state. Intune's clock never stands still between two."""
+        shown = self.shown.setdefault(device, [])
+        starts = [action.started_at for action in shown]
+        soonest = max(starts) + timedelta.resolution if starts and not ago else self.clock.now() - ago
+        shown.append(ActionSeen(state=state, started_at=max(self.clock.now() - ago, soonest)))
 
     def finish(self, state: str = "done", *, passcode: str = "the new passcode", error_code: int = 0) -> None:
         """Every pending reset ends like this."""
