@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 from bot.domain.request import Status
-from tests.whole.installed import ASK, KEN, MEI, ON_CALL, SUPPORT, Installed, installed
+from tests.whole.installed import KEN, MEI, ON_CALL, SUPPORT, Installed, installed
 
 
 async def test_a_delivery_that_comes_again_makes_one_request(both):
