@@ -5,14 +5,17 @@ sign-in link, the one window that shows the passcode, and what the vault has sea
 """
 
 import asyncio
+import io
 import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from bot.audit.export import export
 from bot.sandbox.faults import Rule
 from bot.sandbox.faults.rules import KINDS
 from bot.sandbox.slack.refusals import NotPossible
@@ -24,6 +27,7 @@ from tests.whole.browser import AIKO_ACCOUNT, KEN_ACCOUNT
 from tests.whole.installed import AIKO, KEN, MEI, ON_CALL
 
 ASK = "/reset-passcode serial:59040DLJH001 locked out"
+START = datetime(2020, 1, 1, tzinfo=UTC)
 ROUNDS = 6
 SLACKS_OWN = ("delivery", "frame", "/slack/", "head of /slack/")
 """Where Slack's own short-lived secrets come from and go back to."""
@@ -144,10 +148,21 @@ async def _signs_in_again(it: Watched) -> None:
 
 
 def leaks(it: Watched) -> list[str]:
-    places = {name: _without_what_is_allowed(name, content) for name, content in it.places().items()}
+    everywhere = it.places() | exported(it)
+    places = {name: _without_what_is_allowed(name, content) for name, content in everywhere.items()}
     ours = {name: content for name, content in places.items() if not name.startswith(SLACKS_OWN)}
     found = [*hits(it.secrets(), places), *hits(it.secrets_of_slack(), ours)]
     return [f"{hit.name} in {hit.where}: {hit.around}" for hit in found]
+
+
+def exported(it: Watched) -> dict[str, bytes]:
+    """What an auditor takes away."""
+    found = {}
+    for format_ in ("jsonl", "csv"):
+        out = io.StringIO()
+        export(it.bot.settings["DATABASE_URL"], out, format_=format_, since=START, until=None)
+        found[f"export {format_}"] = out.getvalue().encode()
+    return found
 
 
 def _without_what_is_allowed(name: str, content: bytes) -> bytes:
@@ -187,6 +202,7 @@ async def test_no_secret_is_anywhere_after_the_whole_job_and_every_fault(
         await through_faults(it)
         await it.bot.stop()
         assert leaks(it) == []
+        assert all(b"passcode_seen" in content for content in exported(it).values())
     assert shown == 1
     kinds = {name.split()[0] for name in it.secrets()}
     assert kinds >= {
