@@ -10,7 +10,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_a_link_signs_in_nobody_but_the_person_it_was_made_for(seats: Seats) -> None:
     mei, ken, why = seats.mei, seats.ken, "Asked for while Aiko is at Ken's desk"
     await ken.sign_out()
-    await mei.ask("ada@contoso.com", why)
+    await mei.ask('name:"Field phone"', why)
 
     await ken.press("approve", why)
     tab = await ken.at_microsoft("aiko@contoso.com")
