@@ -1,5 +1,6 @@
 """Graph's JSON into devices and action results, leniently: v1.0 also returns values that its schema lacks."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -22,6 +23,8 @@ _PLATFORMS: Final = (
     ("mac os", Platform.MACOS),
 )
 """By how `operatingSystem` begins; its exact texts for Android enrolments are nowhere documented."""
+_ID: Final = re.compile(r"[0-9A-Za-z_.\-]{1,64}")
+"""A GUID, as far as anybody has seen."""
 _RESET: Final = "resetpasscode"
 _DONE: Final = "done"
 LONGEST: Final = 1000
@@ -31,7 +34,7 @@ LONGEST: Final = 1000
 def device(row: Row) -> Device:
     """One managedDevice."""
     return Device(
-        id=DeviceId(_text(row, "id")),
+        id=_id(row),
         name=_text(row, "deviceName"),
         platform=_platform(_text(row, "operatingSystem")),
         os_version=_text(row, "osVersion"),
@@ -97,6 +100,12 @@ def _resets(row: Row) -> Iterator[tuple[Row, datetime]]:
             continue
         if (started_at := moment(result.get("startDateTime"))) is not None:
             yield result, started_at
+
+
+def _id(row: Row) -> DeviceId:
+    """The id as it is, or none: one with something left out of it could be another device's."""
+    value = row.get("id")
+    return DeviceId(value if isinstance(value, str) and _ID.fullmatch(value) else "")
 
 
 def _platform(system: str) -> Platform:
