@@ -266,10 +266,7 @@ def test_what_no_database_stores_is_left_out_of_a_device() -> None:
 @pytest.mark.parametrize(
     "nameless",
     [{**IPHONE, "id": ""}, {**IPHONE, "id": None}, {**IPHONE, "id": 7}, {**IPHONE, "id": "1" * 65}]
-    + [
-        {**IPHONE, "id": f"{IPHONE['id']}{odd}"}
-        for odd in ("\x00", "\ud800", "/..", "<mailto:x|y>", " ", "?")
-    ],
+    + [{**IPHONE, "id": f"{IPHONE['id']}{odd}"} for odd in ("\x00", "/..", "<mailto:x|y>", " ", "?")],
 )
 @pytest.mark.parametrize("target", [GRACE, APP], ids=["person", "app"])
 async def test_a_row_without_an_id_is_no_device(nameless: dict[str, object], target: Target) -> None:
