@@ -30,7 +30,7 @@ async def run(settings: Settings, *, forget_unreadable: bool) -> int:
 
 
 def _let_the_driver_end() -> None:
-    """After a file that cannot be opened, the driver's thread speaks to the loop once more: let it be there."""
+    """After a file that cannot be opened, its thread speaks to the loop once more: let that be there."""
     for thread in threading.enumerate():
         if "_connection_worker_thread" in thread.name:
             thread.join(timeout=1)
