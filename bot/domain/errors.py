@@ -7,7 +7,7 @@ UnlatchError
 │   ├── NotAllowed          the person may not do this
 │   │   ├── NotAMember, NotARequester, NotAnApprover, OwnRequest, OwnAccount, OwnDevice, NotTheRequester
 │   ├── NotNow              the request does not wait for this
-│   │   ├── UnknownRequest, AlreadyDecided, NotWaiting, TooLate, AlreadyAsked, DeviceBusy
+│   │   ├── UnknownRequest, AlreadyDecided, NotWaiting, TooLate, AlreadyAsked, DeviceBusy, ReviewOutdated
 │   ├── NoSuchDevice, DeviceChanged, CannotReset, NoPasscode, ApproverSignedOut
 │   ├── RecentlyReset       has to be confirmed knowingly
 │   ├── TooOften            a limit on one person is reached
@@ -151,6 +151,10 @@ class DeviceBusy(NotNow):
 
 class NoSuchDevice(Refusal):
     """Intune shows this approver no device for the target."""
+
+
+class ReviewOutdated(NotNow):
+    """The request waits, but something has happened to it since this approver reviewed it."""
 
 
 class DeviceChanged(Refusal):

@@ -13,6 +13,7 @@ from bot.domain.errors import (
     NotWaiting,
     OwnRequest,
     ReasonTooLong,
+    ReviewOutdated,
     TicketTooLong,
     TooLate,
 )
@@ -123,6 +124,11 @@ class ResetRequest:
         return self.id[:6].upper()
 
     @property
+    def round(self) -> int:
+        """Another number after every change but a reminder: what was reviewed is decided on in its round."""
+        return self.version - self.reminders
+
+    @property
     def open_target(self) -> str | None:
         """What no second request may wait for meanwhile. An app names many devices, so it holds none up."""
         if self.status not in OPEN or self.target.kind is TargetKind.APP:
@@ -163,9 +169,10 @@ class ResetRequest:
 
     # What people decide
 
-    def approve(self, approval: Approval) -> Self:
+    def approve(self, approval: Approval, *, reviewed: int) -> Self:
         """Approve, or knowingly try an uncertain one again; a refusal names who was first."""
         self.check_approvable(by=approval.by, now=approval.at)
+        self.check_reviewed(reviewed)
         return self._to(
             Status.APPROVED,
             approval.at,
@@ -183,6 +190,11 @@ class ResetRequest:
         self._open_to(by, now)
         if self.status is not Status.PENDING and not self.needs_a_human:
             raise NotWaiting(self.status)
+
+    def check_reviewed(self, reviewed: int) -> None:
+        """Say that the request has moved on since `reviewed`, its round at the review."""
+        if self.round != reviewed:
+            raise ReviewOutdated
 
     def deny(self, reason: str, *, by: UserId, now: datetime) -> Self:
         """Deny with a reason that the requester reads."""

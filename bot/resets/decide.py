@@ -16,16 +16,24 @@ from bot.resets.review import Choice, Review, as_user, look
 
 
 async def approve(
-    desk: Desk, request_id: RequestId, by: Actor, device: DeviceId, *, knowingly: bool = False
+    desk: Desk,
+    request_id: RequestId,
+    by: Actor,
+    device: DeviceId,
+    *,
+    reviewed: int,
+    knowingly: bool = False,
 ) -> ResetRequest:
     """Approve, as `by`, the reset of `device`; the worker carries it out.
 
-    Everything that the review showed is looked up and checked again. `knowingly`: although it was reset a
-    few minutes ago. Raises Refusal (RecentlyReset where that has to be asked first) or GraphError.
+    Everything that the review showed is looked up and checked again. `reviewed`: the request's round at the
+    review; a form of an earlier one approves nothing. `knowingly`: although it was reset a few minutes ago.
+    Raises Refusal (RecentlyReset where that has to be asked first) or GraphError.
     """
     async with desk.noting_refusals(by, request_id):
         try:
             seen = await look(desk, request_id, by)
+            seen.request.check_reviewed(reviewed)
             choice = _chosen(seen, device)
             earlier = await as_user(desk, by.user, lambda token: desk.devices.actions(device, token))
             if found_at := _arrived(desk, seen.request, device, earlier):
@@ -37,7 +45,7 @@ async def approve(
             how = {"knowingly": "yes"} if knowingly else {}
             return await desk.move(
                 request_id,
-                lambda request: request.approve(approval),
+                lambda request: request.approve(approval, reviewed=reviewed),
                 lambda approved: _approved(approved, approval, seen, how),
             )
         except AlreadyDecided as decided:

@@ -144,16 +144,23 @@ class Conversation:
 
     async def _approve(self, form: Submission, device: DeviceId, knowingly: bool) -> View:
         try:
-            approved = await approve(self._desk, form.request, form.actor, device, knowingly=knowingly)
+            approved = await approve(
+                self._desk,
+                form.about.request,
+                form.actor,
+                device,
+                reviewed=form.about.round,
+                knowingly=knowingly,
+            )
         except RecentlyReset as recent:
-            return modals.again_form(form.request, device, recent, self._words)
+            return modals.again_form(form.about, device, recent, self._words)
         except SignInNeeded as need:
-            then = Continuation(request_id=form.request, view_id=form.view, claims=need.claims)
+            then = Continuation(request_id=form.about.request, view_id=form.view, claims=need.claims)
             return await self._sign_in(form.actor, form.team, then, stale=need.stale)
         return modals.approved(approved, self._words)
 
     async def _deny(self, form: Submission, reason: str) -> View:
-        await deny(self._desk, form.request, form.actor, reason)
+        await deny(self._desk, form.about.request, form.actor, reason)
         return modals.told(self._words.denied_title, self._words.denied, self._words)
 
     async def _close(self, click: Click) -> View | None:

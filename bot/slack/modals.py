@@ -3,13 +3,14 @@
 import unicodedata
 
 from bot.domain.errors import RecentlyReset
-from bot.domain.identifiers import DeviceId, RequestId, UserId
+from bot.domain.identifiers import DeviceId, UserId
 from bot.domain.people import Account
 from bot.domain.request import REASON_LIMIT, TICKET_LIMIT, ResetRequest, Status
 from bot.domain.secret import Secret
 from bot.domain.target import LONGEST
 from bot.ports import Invitation
 from bot.slack import ids, parts
+from bot.slack.about import About
 from bot.slack.message import Block, View
 from bot.slack.reviewing import review_form
 from bot.slack.text import LABEL_LIMIT, at, cut, inline, mention, plain
@@ -58,11 +59,11 @@ def deny_form(request: ResetRequest, words: Wording) -> View:
         words,
         callback=ids.DENY_FORM,
         submit=words.deny_submit,
-        about=request.id,
+        about=About(request.id, request.round),
     )
 
 
-def again_form(request: RequestId, device: DeviceId, recent: RecentlyReset, words: Wording) -> View:
+def again_form(about: About, device: DeviceId, recent: RecentlyReset, words: Wording) -> View:
     """The device was reset a few minutes ago: say so, and go on only if that is meant."""
     option: Block = {"text": plain(words.again_choice, LABEL_LIMIT), "value": cut(device, 150)}
     meant: Block = {"type": "radio_buttons", "options": [option]}
@@ -76,7 +77,7 @@ def again_form(request: RequestId, device: DeviceId, recent: RecentlyReset, word
         words,
         callback=ids.AGAIN_FORM,
         submit=words.again_submit,
-        about=request,
+        about=about,
     )
 
 

@@ -9,14 +9,12 @@ from bot.domain.identifiers import ChannelId, RequestId, TeamId, UserId
 from bot.domain.people import Actor
 from bot.domain.secret import Secret
 from bot.domain.storable import storable
+from bot.slack.about import About, request_id
 
-_REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}")
 _QUOTED: Final = re.compile(r'\s*([a-z]+:)?["“]([^"”]*)["”]\s*(.*)', re.IGNORECASE | re.DOTALL)
 _LINKED: Final = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 LONGEST_ID: Final = 32
 LONGEST_TRIGGER: Final = 255
-NO_REQUEST: Final = RequestId("")
-"""What a button carried that is no id; no row has it."""
 
 
 class Malformed(Exception):
@@ -48,11 +46,6 @@ def id_at(body: object, *path: str | int, longest: int = LONGEST_ID) -> str:
     if len(found) > longest:
         raise Malformed
     return found
-
-
-def request_id(text: str) -> RequestId:
-    """The id, or NO_REQUEST where the text is none."""
-    return RequestId(text) if _REQUEST_ID.fullmatch(text) else NO_REQUEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +115,12 @@ class Submission:
     actor: Actor
     team: TeamId
     view: str
-    request: RequestId
+    about: About
     values: Mapping[str, object]
 
     @classmethod
     def parse(cls, body: Mapping[str, object]) -> Self:
-        """Read the view; what it is about is in `private_metadata`, as an id."""
+        """Read the view; what it is about is in `private_metadata`."""
         view, values = (
             id_at(body, "view", "id", longest=LONGEST_TRIGGER),
             dig(body, "view", "state", "values"),
@@ -138,7 +131,7 @@ class Submission:
             actor=_actor(body),
             team=TeamId(id_at(body, "team", "id") or id_at(body, "view", "team_id")),
             view=view,
-            request=request_id(text_at(body, "view", "private_metadata")),
+            about=About.read(text_at(body, "view", "private_metadata")),
             values=values if isinstance(values, Mapping) else {},
         )
 

@@ -8,6 +8,7 @@ from bot.domain.device import Device, Effect
 from bot.domain.why import Why
 from bot.resets.review import Choice, Review
 from bot.slack import ids, parts
+from bot.slack.about import About
 from bot.slack.message import Block, View
 from bot.slack.text import FIELD_LIMIT, LABEL_LIMIT, at, cut, escaped, inline, mention, mrkdwn, plain
 from bot.slack.windows import form, input_block, window
@@ -44,7 +45,7 @@ def review_form(review: Review, words: Wording) -> View:
         words,
         callback=ids.APPROVE_FORM,
         submit=words.review_submit,
-        about=review.request.id,
+        about=About(review.request.id, review.request.round),
     )
 
 

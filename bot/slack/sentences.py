@@ -47,6 +47,8 @@ REFUSALS: Final[Mapping[type[UnlatchError], str]] = {
     "{until}, or ask somebody else to do it.",
     errors.NoSuchDevice: "Intune shows you no device for this. Either it was mistyped, or your Intune role "
     "does not reach it. Deny it and say what to correct, or let another approver look.",
+    errors.ReviewOutdated: "Something has happened to this request since you reviewed it. Press Approve "
+    "again, and decide on what it says now.",
     errors.DeviceChanged: "The device that you chose is no longer there. Press Approve again and choose "
     "anew.",
     errors.CannotReset: "{why}",

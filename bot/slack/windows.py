@@ -1,11 +1,11 @@
-"""The frame of a window and the fields in it. `private_metadata` carries a request's id and nothing else."""
+"""The frame of a window and the fields in it. `private_metadata` says what it is about."""
 
 import re
 from collections.abc import Sequence
 from typing import Final
 
-from bot.domain.identifiers import RequestId
 from bot.slack import ids
+from bot.slack.about import About
 from bot.slack.message import Block, View
 from bot.slack.text import TEXT_LIMIT, TITLE_LIMIT, plain
 from bot.slack.wording import Wording
@@ -32,7 +32,7 @@ def form(
     *,
     callback: str,
     submit: str,
-    about: RequestId | None = None,
+    about: About | None = None,
 ) -> View:
     """A modal that is sent back to us."""
     view = window(title, blocks, words) | {
@@ -40,7 +40,7 @@ def form(
         "submit": plain(submit, TITLE_LIMIT),
         "close": plain(words.cancel, TITLE_LIMIT),
     }
-    return view | ({"private_metadata": about} if about else {})
+    return view | ({"private_metadata": about.written()} if about else {})
 
 
 def input_block(

@@ -5,6 +5,7 @@ from itertools import product
 from bot.domain.record import Event
 from bot.domain.request import Status
 from bot.slack import ids
+from bot.slack.about import About
 from tests.attacks.deliveries import deliver, pressed, submitted
 from tests.whole.installed import GUS, IPHONE, KEN, MEI, OLGA, ON_CALL, PIXEL, Installed
 
@@ -68,8 +69,9 @@ async def test_attack_another_device_in_the_form(there: Installed):
     request_id = await there.pending()
     await there.signed_in()
     assert await there.review(KEN) == "Review the reset"
+    about = About(request_id, (await there.row(request_id)).round).written()
 
-    await deliver(there, submitted(KEN, ids.APPROVE_FORM, request_id, **{ids.DEVICE: PIXEL}))
+    await deliver(there, submitted(KEN, ids.APPROVE_FORM, about, **{ids.DEVICE: PIXEL}))
 
     assert await refusals(there, 1) == [KEN]
     assert (await there.row(request_id)).status is Status.PENDING

@@ -1,4 +1,4 @@
-"""One demo, one browser, and a fresh page a test."""
+"""One browser, a demo a file, and a fresh page a test."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,8 +35,9 @@ async def chromium() -> AsyncIterator[Browser]:
         yield browser
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def demo() -> AsyncIterator[Demo]:
+    """A file's own, so that what its people may do in an hour is not used up by another file."""
     async with sandbox_and_bot(action_seconds=PHONES_TAKE_SECONDS) as (sandbox, bot):
         yield Demo(sandbox, bot)
 

@@ -37,7 +37,7 @@ LEADS_TO: dict[str, tuple[Status, Move]] = {
     "accept": (Status.PENDING, lambda r: r.accept(target=r.target, now=LATER, timing=TIMING)),
     "wait again": (Status.PENDING, lambda r: r.wait_again(Why(Code.NEVER_LEFT), now=LATER, timing=TIMING)),
     "refuse": (Status.REFUSED, lambda r: r.refuse(Why(Code.NOT_A_REQUESTER), now=LATER)),
-    "approve": (Status.APPROVED, lambda r: r.approve(replace(APPROVAL, at=LATER))),
+    "approve": (Status.APPROVED, lambda r: r.approve(replace(APPROVAL, at=LATER), reviewed=r.round)),
     "deny": (Status.DENIED, lambda r: r.deny("No", by=KEN.id, now=LATER)),
     "withdraw": (Status.WITHDRAWN, lambda r: r.withdraw(by=MEI.id, now=LATER)),
     "expire": (Status.EXPIRED, lambda r: r.expire(now=LATER)),
@@ -113,7 +113,7 @@ def test_a_value_never_changes():
     pending = a_request(Status.PENDING)
     before = repr(pending)
 
-    pending.approve(replace(APPROVAL, at=LATER))
+    pending.approve(replace(APPROVAL, at=LATER), reviewed=pending.round)
 
     assert repr(pending) == before
 
@@ -134,7 +134,7 @@ def test_nobody_decides_on_their_own_request():
     pending = a_request(Status.PENDING)
 
     with pytest.raises(OwnRequest):
-        pending.approve(replace(APPROVAL, by=MEI.id))
+        pending.approve(replace(APPROVAL, by=MEI.id), reviewed=pending.round)
     with pytest.raises(OwnRequest):
         pending.deny("No", by=MEI.id, now=LATER)
 
@@ -151,7 +151,7 @@ def test_the_last_moment_counts_and_the_next_does_not():
     for too_late in (
         lambda: pending.deny("No", by=KEN.id, now=LATER),
         lambda: pending.withdraw(by=MEI.id, now=LATER),
-        lambda: pending.approve(replace(APPROVAL, at=LATER)),
+        lambda: pending.approve(replace(APPROVAL, at=LATER), reviewed=pending.round),
     ):
         with pytest.raises(TooLate):
             too_late()
@@ -161,13 +161,15 @@ def test_an_uncertain_request_opens_only_when_looking_for_it_is_over():
     looking = a_request(Status.UNCERTAIN, next_at=LATER)
 
     with pytest.raises(NotWaiting):
-        looking.approve(APPROVAL)
+        looking.approve(APPROVAL, reviewed=looking.round)
 
-    assert looking.give_up_looking(now=LATER).approve(APPROVAL).status is Status.APPROVED
+    found_nothing = looking.give_up_looking(now=LATER)
+    assert found_nothing.approve(APPROVAL, reviewed=found_nothing.round).status is Status.APPROVED
 
 
 def test_approving_again_forgets_the_attempt_but_not_that_there_was_one():
-    again = a_request(Status.UNCERTAIN).approve(replace(APPROVAL, by=AIKO.id, at=LATER))
+    uncertain = a_request(Status.UNCERTAIN)
+    again = uncertain.approve(replace(APPROVAL, by=AIKO.id, at=LATER), reviewed=uncertain.round)
 
     assert (again.attempt, again.attempts, again.decided_by, again.next_at) == (None, 1, AIKO.id, LATER)
 

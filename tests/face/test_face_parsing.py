@@ -4,7 +4,8 @@ import string
 
 import pytest
 from bot.domain.target import parse_target
-from bot.slack.parsing import NO_REQUEST, Click, Command, Malformed, Submission, request_id, text_at
+from bot.slack.about import NO_REQUEST, About, request_id
+from bot.slack.parsing import Click, Command, Malformed, Submission, text_at
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,27 @@ def test_the_team_of_a_click_is_the_persons_own():
 )
 def test_a_value_that_is_no_id_names_no_request(text):
     assert request_id(text) == NO_REQUEST
+
+
+def test_a_window_brings_back_what_it_is_about():
+    assert About.read(About(ID, 7).written()) == About(ID, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (ID, About(ID, 0)),
+        (f"{ID}:", About(NO_REQUEST)),
+        (f"{ID}:-1", About(NO_REQUEST)),
+        (f"{ID}:1:2", About(NO_REQUEST)),
+        (f"{ID}:{10**9}", About(NO_REQUEST)),
+        (f"{ID}:1\n", About(NO_REQUEST)),
+        (f"{ID}:\u0661", About(NO_REQUEST)),
+        ("", About(NO_REQUEST)),
+    ],
+)
+def test_what_no_window_of_ours_carries_is_no_round(text, read):
+    assert About.read(text) == read
 
 
 def test_text_that_no_database_stores_is_left_out():

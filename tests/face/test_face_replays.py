@@ -8,14 +8,16 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from bot.domain.errors import CannotShow
+from bot.domain.errors import ApproverRefused, CannotShow
+from bot.domain.identifiers import RequestId
 from bot.domain.record import Event
 from bot.domain.request import Status
 from bot.slack import conversation, ids
+from bot.slack.about import About
 from tests.face.counter import Counter
 from tests.face.post import command, signed
 from tests.face.test_face_listeners import form, press
-from tests.fakes.devices import LEOS_PHONE
+from tests.fakes.devices import LEOS_PHONE, Answer
 from tests.fakes.people import KEN, MEI
 
 FIVE_MINUTES = timedelta(minutes=5)
@@ -41,6 +43,12 @@ async def sent_again(counter: Counter, body: bytes, *, times: int = 5) -> None:
     counter.views.trouble = None
 
 
+def approval(counter: Counter, request_id: RequestId, callback: str = ids.APPROVE_FORM) -> bytes:
+    """Ken's, of what the row says now."""
+    about = About(request_id, counter.staffed.row(request_id).round).written()
+    return form(callback, about=about, user=KEN.id, device=LEOS_PHONE.id)
+
+
 async def test_an_ask_that_comes_again_is_the_same_request(counter):
     for body in (command(), form(ids.ASK_FORM, target="leo@contoso.com", reason="locked out")):
         await sent(counter, body)
@@ -64,7 +72,7 @@ async def test_a_press_that_comes_again_opens_nothing_and_asks_nobody(counter, a
 
 async def test_an_approval_that_comes_again_resets_once(counter):
     request_id = await counter.staffed.pending()
-    body = form(ids.APPROVE_FORM, about=request_id, user=KEN.id, device=LEOS_PHONE.id)
+    body = approval(counter, request_id)
     await sent(counter, body)
     approved = counter.staffed.row(request_id)
     await sent_again(counter, body)
@@ -75,6 +83,22 @@ async def test_an_approval_that_comes_again_resets_once(counter):
     assert counter.staffed.row(request_id) == sent_row
     assert len(counter.staffed.graph.posts) == 1
     assert counter.staffed.events().count(Event.APPROVED) == 1
+
+
+@pytest.mark.parametrize("callback", [ids.APPROVE_FORM, ids.AGAIN_FORM])
+async def test_an_approval_that_comes_again_after_microsoft_refused_it_approves_nothing(counter, callback):
+    request_id = await counter.staffed.pending()
+    body = approval(counter, request_id, callback)
+    await sent(counter, body)
+    counter.staffed.graph.answers.append(Answer(error=ApproverRefused(status=403)))
+    assert (await counter.staffed.drive(request_id)).status is Status.PENDING
+
+    await sent_again(counter, body)
+
+    assert counter.staffed.row(request_id).status is Status.PENDING
+    assert counter.staffed.events().count(Event.APPROVED) == 1
+    await sent(counter, body)
+    assert "since you reviewed it" in str(counter.views.updated[-1])
 
 
 async def test_a_denial_that_comes_again_is_the_same_decision(counter):
@@ -136,7 +160,7 @@ async def test_the_signature_of_one_delivery_signs_no_other(counter):
     stolen = signed(command(), at=counter.mailbox.clock.now())
     for body in (
         *(command(user_id=KEN.id), command(text="other"), command() + b"&text=other", command() + b" "),
-        form(ids.APPROVE_FORM, about=request_id, user=KEN.id, device=LEOS_PHONE.id),
+        approval(counter, request_id),
     ):
         assert (await counter.mailbox.post(body, **stolen)).status_code == 401
     assert counter.staffed.row(request_id).status is Status.PENDING

@@ -80,9 +80,16 @@ class StaffedDesk:
         *,
         by: Person = KEN,
         device: DeviceId = LEOS_PHONE.id,
+        reviewed: int | None = None,
         knowingly: bool = False,
     ) -> ResetRequest:
-        return await decide.approve(self.desk, request_id, actor(by), device, knowingly=knowingly)
+        """Approve what the row says now, or what it said in the round `reviewed`."""
+        if reviewed is None:
+            row = self.requests.rows.get(request_id)
+            reviewed = row.request.round if row else 0
+        return await decide.approve(
+            self.desk, request_id, actor(by), device, reviewed=reviewed, knowingly=knowingly
+        )
 
     async def close(self, request_id: RequestId, *, by: Person = KEN) -> ResetRequest:
         return await decide.close(self.desk, request_id, actor(by))

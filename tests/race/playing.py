@@ -15,7 +15,7 @@ from bot.sandbox.slack.blocks import find_element
 from bot.sandbox.slack.modals import View
 from bot.sandbox.slack.workspace import Message
 from bot.slack import ids
-from bot.slack.parsing import NO_REQUEST
+from bot.slack.about import NO_REQUEST, About
 from bot.slack.wording import ENGLISH
 from tests.race.balancer import Trip, going
 from tests.race.plan import APPROVALS, DENIALS, Kind, Plan, Stop
@@ -176,8 +176,8 @@ class _Game:
 
     def _form(self, user: str, callback: str) -> View | None:
         for view in self._modals.stacks.get(user, []):
-            about = view.content.get("private_metadata")
-            if view.callback_id == callback and about == self.played.request_id:
+            about = About.read(view.content.get("private_metadata", ""))
+            if view.callback_id == callback and about.request == self.played.request_id:
                 return view
         return None
 

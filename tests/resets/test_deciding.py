@@ -1,6 +1,7 @@
 """Deciding: of several at once one wins, and everything is checked again at the click."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,14 +18,17 @@ from bot.domain.errors import (
     OwnAccount,
     OwnRequest,
     ReasonTooLong,
+    ReviewOutdated,
     SignInNeeded,
     TooLate,
 )
 from bot.domain.record import Event
 from bot.domain.request import ResetRequest, Status
+from bot.domain.why import Code, Why
 from bot.resets import decide
+from tests.domain.making import APPROVAL
 from tests.fakes.desk import a_desk, outcome
-from tests.fakes.devices import LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET
+from tests.fakes.devices import LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET, Answer
 from tests.fakes.people import AIKO, APPROVER_CHANNEL, CHANNEL, GUS, KEN, LEO, MEI, OLGA, actor
 from tests.fakes.sign_ins import TENANT, account_of, token_text
 
@@ -363,3 +367,49 @@ async def test_the_reset_that_the_device_had_before_is_written_into_the_approval
 
     assert approval is not None
     assert approval.previous_reset_at == desk.clock.now() - timedelta(days=1)
+
+
+# What was reviewed
+
+
+async def test_a_review_of_before_the_attempt_approves_no_second_one():
+    desk = a_desk()
+    request_id = await desk.pending()
+    reviewed = (await desk.review(request_id)).request.round
+    await desk.approve(request_id, by=AIKO, reviewed=reviewed)
+    desk.graph.answers.append(Answer(error=ApproverRefused(status=403)))
+    assert (await desk.drive(request_id)).status is Status.PENDING
+
+    with pytest.raises(ReviewOutdated):
+        await desk.approve(request_id, reviewed=reviewed)
+
+    assert desk.last(Event.TRY_REFUSED).facts["refusal"] == "ReviewOutdated"
+    assert (await desk.approve(request_id)).status is Status.APPROVED
+
+
+async def test_a_reminder_makes_no_review_outdated():
+    desk = a_desk()
+    request_id = await desk.pending()
+    reviewed = (await desk.review(request_id)).request.round
+    desk.later(minutes=15)
+    assert (await desk.drive(request_id)).reminders == 1
+
+    assert (await desk.approve(request_id, reviewed=reviewed)).status is Status.APPROVED
+
+
+async def test_what_happens_while_the_devices_are_looked_up_makes_the_review_outdated():
+    """Aiko approved and was refused by Microsoft between Ken's check and his move."""
+    desk = a_desk()
+    request_id = await desk.pending()
+    reviewed = desk.row(request_id)
+
+    def meanwhile() -> None:
+        approved = reviewed.approve(replace(APPROVAL, by=AIKO.id), reviewed=reviewed.round)
+        refused = approved.wait_again(Why(Code.SIGN_IN_ENDED), now=desk.clock.now(), timing=desk.desk.timing)
+        desk.requests.rows[request_id].request = refused
+
+    desk.graph.after_read = meanwhile
+
+    with pytest.raises(ReviewOutdated):
+        await desk.approve(request_id)
+    assert desk.row(request_id).status is Status.PENDING

@@ -27,7 +27,7 @@ from bot.domain.policy import Rules
 from bot.domain.record import Event
 from bot.domain.request import Status
 from bot.domain.secret import Secret
-from bot.resets import decide, sign_in
+from bot.resets import sign_in
 from bot.resets.evidence import of_refusal
 from bot.resets.sign_in import Continuation
 from bot.resets.start import start
@@ -328,7 +328,7 @@ async def test_to_reset_again_knowingly_is_on_the_record_and_to_be_asked_for_it_
     assert type(await outcome(desk.approve(request_id))) is RecentlyReset
     assert desk.refusals() == []
 
-    await decide.approve(desk.desk, request_id, actor(KEN), LEOS_PHONE.id, knowingly=True)
+    await desk.approve(request_id, knowingly=True)
 
     assert desk.last(Event.APPROVED).facts["knowingly"] == "yes"
 

@@ -77,7 +77,8 @@ def approved(
     approval = Approval(
         by=KEN, oid="oid", username="ken@contoso.com", at=NOW, device=device or iphone(), effect=effect
     )
-    return pending(asked).approve(approval)
+    waiting = pending(asked)
+    return waiting.approve(approval, reviewed=waiting.round)
 
 
 def attempted(

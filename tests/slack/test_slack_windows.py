@@ -15,6 +15,7 @@ from bot.domain.why import Code, Why
 from bot.ports import Invitation
 from bot.resets.review import Choice
 from bot.slack import ids, modals, replies
+from bot.slack.about import About
 from bot.slack.message import View
 from bot.slack.wording import ENGLISH
 from hypothesis import given
@@ -79,8 +80,13 @@ def test_slack_accepts_every_window(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _every_window())
-def test_a_window_carries_a_request_id_or_nothing(name: str) -> None:
-    assert _every_window()[name].get("private_metadata", rows.REQUEST_ID) == rows.REQUEST_ID
+def test_a_window_carries_a_request_and_its_round_or_nothing(name: str) -> None:
+    carried = _every_window()[name].get("private_metadata")
+
+    if carried is not None:
+        about = About.read(carried)
+        assert (about.request, about.written()) == (rows.REQUEST_ID, carried)
+        assert about.round > 0
 
 
 # The form

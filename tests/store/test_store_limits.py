@@ -30,6 +30,10 @@ async def _asked(kept: Kept, target: str = "mei@contoso.com") -> ResetRequest:
     return await kept.requests.add(asked, an_entry(asked), PLENTY)
 
 
+def _approved(request: ResetRequest) -> ResetRequest:
+    return request.approve(APPROVAL, reviewed=request.round)
+
+
 def _accepted(asked: ResetRequest) -> ResetRequest:
     return asked.accept(target=asked.target, now=NOON, timing=TIMING)
 
@@ -62,7 +66,7 @@ async def test_a_target_is_free_again_when_nothing_waits_for_it(kept: Kept, end:
     if end == "withdrawn":
         await kept.requests.replace(first, first.withdraw(by=KEN, now=NOON))
     else:
-        approved = first.approve(APPROVAL)
+        approved = _approved(first)
         await kept.requests.replace(first, approved)
         await kept.requests.replace(approved, approved.sent(now=NOON, timing=TIMING))
 
@@ -71,7 +75,7 @@ async def test_a_target_is_free_again_when_nothing_waits_for_it(kept: Kept, end:
 
 async def test_a_request_goes_back_to_waiting_in_its_own_place(kept: Kept) -> None:
     first = await _waiting(kept)
-    approved = first.approve(APPROVAL)
+    approved = _approved(first)
     await kept.requests.replace(first, approved)
     second = await _asked(kept)
     with pytest.raises(AlreadyAsked):
@@ -88,8 +92,8 @@ async def test_of_two_approvals_for_one_device_one_is_refused_and_changes_nothin
     one, another = await _waiting(kept), await _waiting(kept, "ada@contoso.com")
 
     outcomes = await asyncio.gather(
-        kept.requests.replace(one, one.approve(APPROVAL), an_entry(one, Event.APPROVED)),
-        kept.elsewhere.replace(another, another.approve(APPROVAL), an_entry(another, Event.APPROVED)),
+        kept.requests.replace(one, _approved(one), an_entry(one, Event.APPROVED)),
+        kept.elsewhere.replace(another, _approved(another), an_entry(another, Event.APPROVED)),
         return_exceptions=True,
     )
 
@@ -103,19 +107,19 @@ async def test_of_two_approvals_for_one_device_one_is_refused_and_changes_nothin
 
 async def test_a_device_is_held_until_its_reset_was_seen(kept: Kept) -> None:
     one, another = await _waiting(kept), await _waiting(kept, "ada@contoso.com")
-    approved = one.approve(APPROVAL)
+    approved = _approved(one)
     await kept.requests.replace(one, approved)
     attempting = approved.attempt_starts(client_request_id="call-1", now=NOON, timing=TIMING)
     await kept.requests.replace(approved, attempting)
     sent = attempting.sent(now=NOON, timing=TIMING)
     await kept.requests.replace(attempting, sent)
     with pytest.raises(DeviceBusy):
-        await kept.requests.replace(another, another.approve(APPROVAL))
+        await kept.requests.replace(another, _approved(another))
 
     seen = sent.look_again(now=NOON, timing=TIMING, seen_at=NOON)
     await kept.requests.replace(sent, seen)
 
-    await kept.requests.replace(another, another.approve(APPROVAL))
+    await kept.requests.replace(another, _approved(another))
     assert await kept.elsewhere.get(one.id) == seen
 
 
@@ -125,14 +129,14 @@ async def test_a_row_that_an_older_version_ended_stands_in_nobodys_way(sql: Stor
     await requests.add(first, an_entry(first), PLENTY)
     accepted = _accepted(first)
     await requests.replace(first, accepted)
-    await requests.replace(accepted, accepted.approve(APPROVAL))
+    await requests.replace(accepted, _approved(accepted))
     async with sql.engine.begin() as connection:  # it knows nothing of the columns that hold
         await connection.execute(text("UPDATE requests SET status = 'failed', version = version + 1"))
 
     second = a_request()
     await requests.add(second, an_entry(second), PLENTY)
     await requests.replace(second, _accepted(second))
-    await requests.replace(_accepted(second), _accepted(second).approve(APPROVAL))
+    await requests.replace(_accepted(second), _approved(_accepted(second)))
 
     assert (await requests.get(second.id)).holds == PHONE.id
 

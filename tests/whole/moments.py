@@ -14,9 +14,9 @@ from bot.resets.decide import withdraw
 from bot.sandbox.faults import Kind, Rule
 from bot.sandbox.journal import Vendor
 from bot.slack import ids
+from bot.slack.about import NO_REQUEST
 from bot.slack.cards import card
 from bot.slack.message import Message
-from bot.slack.parsing import NO_REQUEST
 from bot.slack.receipts import receipt
 from bot.slack.wording import ENGLISH
 from tests.whole.browser import KEN_ACCOUNT
