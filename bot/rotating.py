@@ -1,7 +1,5 @@
 """`unlatch vault rotate`: seal every sign-in anew beside the running bot, and say which keys can go."""
 
-import asyncio
-import threading
 from collections.abc import Sequence
 
 from bot.entra import Rotated, rotate
@@ -24,16 +22,8 @@ async def run(settings: Settings, *, forget_unreadable: bool) -> int:
         )
     finally:
         await store.close()
-        await asyncio.to_thread(_let_the_driver_end)
     print("\n".join(told(rotated)))
     return 1 if rotated.unreadable and not rotated.forgotten else 0
-
-
-def _let_the_driver_end() -> None:
-    """After a file that cannot be opened, its thread speaks to the loop once more: let that be there."""
-    for thread in threading.enumerate():
-        if "_connection_worker_thread" in thread.name:
-            thread.join(timeout=1)
 
 
 def told(rotated: Rotated) -> list[str]:

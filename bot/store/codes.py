@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.domain.errors import TooOften
 from bot.domain.limits import Quota
 from bot.domain.sign_in import Ticket
 from bot.ports import LinkRow
 from bot.store.engine import transaction
-from bot.store.quotas import overspent, spend
+from bot.store.quotas import within
 from bot.store.schema import tickets
 from bot.store.tickets import link_row, ticket_values
 
@@ -24,12 +23,8 @@ class SqlCodes:
 
     async def spend(self, quota: Quota, *, now: datetime) -> None:
         """Count it in a transaction of its own: what comes next takes time and may fail."""
-        try:
-            async with transaction(self._engine) as connection:
-                await spend(connection, quota, now=now)
-        except TooOften:
-            await overspent(self._engine, quota, now=now)
-            raise
+        async with within(self._engine, quota, now=now):
+            pass
 
     async def add_code(self, ticket: Ticket, *, flow: bytes, poll_at: datetime) -> None:
         """Store a device code. Its ticket is used: no link begins another flow."""

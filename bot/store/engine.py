@@ -1,5 +1,6 @@
 """The engine and what hangs on it. SQLite: one connection, WAL, full sync, writers queue fairly."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -7,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+import aiosqlite
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError, StatementError
@@ -68,6 +70,7 @@ def make_engine(url: URL) -> AsyncEngine:
         engine = create_async_engine(
             url, pool_size=1, max_overflow=0, pool_timeout=BUSY_MS / 1000, hide_parameters=True
         )
+        event.listen(engine.sync_engine, "do_connect", open_with_care)
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
         event.listen(engine.sync_engine, "begin", begin_immediate)
         return engine
@@ -78,6 +81,24 @@ def keep_private(url: URL) -> None:
     """Make SQLite's file before SQLite does, for its owner alone; the files beside it follow its mode."""
     with suppress(OSError):  # opening it fails too, and says why
         Path(url.database or "").touch(mode=0o600)
+
+
+def open_with_care(_dialect: object, _record: object, _args: object, given: dict[str, Any]) -> None:
+    """Let `opened` open each connection."""
+    given["async_creator_fn"] = opened
+
+
+async def opened(*args: Any, **given: Any) -> aiosqlite.Connection:
+    """A connection, on its thread. Of a file that cannot be opened that thread speaks to the loop once more:
+    it is waited for, else a loop that ends meanwhile leaves a traceback behind.
+    """
+    connection = aiosqlite.connect(*args, **given)
+    connection._thread.daemon = True  # as SQLAlchemy does: it never holds up the end of the process
+    try:
+        return await connection
+    except BaseException:
+        await asyncio.to_thread(connection._thread.join)
+        raise
 
 
 def prepare_sqlite(connection: Any, _record: object) -> None:

@@ -1,5 +1,7 @@
 """Quotas: one row a person and kind, counted up in somebody's transaction, so that replicas share them."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from sqlalchemy import case
@@ -13,17 +15,22 @@ from bot.store.engine import transaction
 from bot.store.schema import quotas
 
 
-async def spend(connection: AsyncConnection, quota: Quota, *, now: datetime) -> None:
-    """Use one of the quota, or raise TooOften, which takes the whole transaction back."""
-    used = await _counted(connection, quota, now=now)
-    if used > quota.limit:
-        raise TooOften(limit=quota.limit, until=quota.until(now), first=used == quota.limit + 1)
+@asynccontextmanager
+async def within(engine: AsyncEngine, quota: Quota, *, now: datetime) -> AsyncIterator[AsyncConnection]:
+    """A transaction that uses one of the quota. TooOften takes it back, but for the count of the try.
 
-
-async def overspent(engine: AsyncEngine, quota: Quota, *, now: datetime) -> None:
-    """Keep the count of a try that was one too many, though what it tried was taken back."""
-    async with transaction(engine) as connection:
-        await _counted(connection, quota, now=now)
+    The count comes last, so that what is in the way of the rest costs nothing of the quota.
+    """
+    try:
+        async with transaction(engine) as connection:
+            yield connection
+            used = await _counted(connection, quota, now=now)
+            if used > quota.limit:
+                raise TooOften(limit=quota.limit, until=quota.until(now), first=used == quota.limit + 1)
+    except TooOften:
+        async with transaction(engine) as connection:
+            await _counted(connection, quota, now=now)
+        raise
 
 
 async def _counted(connection: AsyncConnection, quota: Quota, *, now: datetime) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, RowMapping, and_, case, func, insert, lite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.domain.errors import AlreadyAsked, DeviceBusy, LostRace, TooOften, UnknownRequest
+from bot.domain.errors import AlreadyAsked, DeviceBusy, LostRace, UnknownRequest
 from bot.domain.identifiers import RequestId, UserId
 from bot.domain.limits import Quota
 from bot.domain.record import Entry
@@ -17,7 +17,7 @@ from bot.domain.request import ResetRequest, Status
 from bot.domain.status import HOLDING, OPEN
 from bot.ports import Claimed, Lane, Shown
 from bot.store.engine import transaction
-from bot.store.quotas import overspent, spend
+from bot.store.quotas import within
 from bot.store.record import append
 from bot.store.rows import read_request, read_shown, request_values, shown_values
 from bot.store.schema import ONE_DEVICE, ONE_TARGET, requests
@@ -44,13 +44,9 @@ class SqlRequests:
         """Insert, or return the row that a first delivery made, which costs nothing of the quota."""
         values = request_values(request) | shown_values(Shown()) | {"show_at": request.changed_at}
         try:
-            async with transaction(self._engine) as connection:
+            async with within(self._engine, quota, now=request.asked_at) as connection:
                 await connection.execute(insert(requests).values(values))
-                await spend(connection, quota, now=request.asked_at)
                 await append(connection, entry)
-        except TooOften:
-            await overspent(self._engine, quota, now=request.asked_at)
-            raise
         except IntegrityError as conflict:
             try:
                 return read_request(await self._one(requests.c.delivery == request.delivery))

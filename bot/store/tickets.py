@@ -7,13 +7,12 @@ from typing import Any, Final
 from sqlalchemy import RowMapping, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.domain.errors import TooOften
 from bot.domain.identifiers import TeamId, UserId
 from bot.domain.limits import Quota
 from bot.domain.sign_in import TICKET_LIFE, Ticket
 from bot.ports import LinkRow
 from bot.store.engine import transaction
-from bot.store.quotas import overspent, spend
+from bot.store.quotas import within
 from bot.store.schema import tickets
 
 COLUMNS: Final = ("digest", "team", "user", "expires_at", "request_id", "view_id", "claims")
@@ -28,14 +27,8 @@ class SqlTickets:
 
     async def add(self, ticket: Ticket, quota: Quota) -> None:
         """Store a new ticket, within the quota."""
-        now = ticket.expires_at - TICKET_LIFE
-        try:
-            async with transaction(self._engine) as connection:
-                await spend(connection, quota, now=now)
-                await connection.execute(insert(tickets).values(ticket_values(ticket)))
-        except TooOften:
-            await overspent(self._engine, quota, now=now)
-            raise
+        async with within(self._engine, quota, now=ticket.expires_at - TICKET_LIFE) as connection:
+            await connection.execute(insert(tickets).values(ticket_values(ticket)))
 
     async def find(self, digest: str, *, now: datetime) -> LinkRow | None:
         """The link, while in time."""

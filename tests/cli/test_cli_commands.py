@@ -163,6 +163,15 @@ def test_rotating_without_a_database_is_a_sentence(tmp_path):
     assert "Traceback" not in ended.stderr
 
 
+def test_the_doctor_says_in_a_sentence_that_the_database_is_missing(tmp_path):
+    away = {"SLACK_API_URL": "http://127.0.0.1:9/api/", "GRAPH_URL": "http://127.0.0.1:9/v1.0"}
+    url = {"DATABASE_URL": "sqlite:///no/such/folder/rows.sqlite3", "ENTRA_AUTHORITY": "http://127.0.0.1:9"}
+    ended = run("doctor", folder=tmp_path, **COMPLETE | away | url)
+    assert ended.returncode == 1
+    assert "MISSING  Database: it does not answer or is not up to date" in ended.stdout
+    assert ended.stderr == ""
+
+
 @pytest.mark.parametrize("command", [["serve"], ["vault", "rotate"]])
 def test_without_a_key_for_the_vault_nothing_starts(command, tmp_path):
     settings = {name: value for name, value in COMPLETE.items() if name != "VAULT_KEYS"}

@@ -151,8 +151,8 @@ async def test_a_database_that_cannot_be_opened_is_away(
     with pytest.raises(StoreAway):
         await call(store)
     assert not await store.alive()
+    assert _driver_threads() == []  # at once: one that still speaks to a loop that ends leaves a traceback
     await store.close()
-    assert await asyncio.to_thread(_join_driver_threads) == []
 
 
 @CALLS
@@ -329,7 +329,10 @@ def _files(folder: Path) -> list[Path]:
 
 def _join_driver_threads() -> list[threading.Thread]:
     """Wait for the driver's threads, which outlive a failed connection by a moment; those that stay."""
-    threads = [thread for thread in threading.enumerate() if "_connection_worker" in thread.name]
-    for thread in threads:
+    for thread in _driver_threads():
         thread.join(timeout=2)
-    return [thread for thread in threads if thread.is_alive()]
+    return _driver_threads()
+
+
+def _driver_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if "_connection_worker" in thread.name]
