@@ -2,19 +2,28 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Final
 
 import aiohttp
+from yarl import URL
 
 from bot.domain.errors import CannotShow, SlackAway
 from bot.domain.secret import Secret
 
+SLACKS: Final = frozenset(URL(f"https://hooks.{host}") for host in ("slack.com", "slack-gov.com"))
+"""Where Slack takes such sentences (docs.slack.dev, "Handling user interaction"; GovSlack)."""
 
-async def say(session: aiohttp.ClientSession, address: Secret, text: str, *, within: timedelta) -> None:
+
+async def say(
+    session: aiohttp.ClientSession, address: Secret, text: str, *, api: str, within: timedelta
+) -> None:
     """Say `text` to one person; SlackAway where a later try may go well, CannotShow where it will not.
 
     Whoever has the address can speak in the bot's name, so no error carries it. It is good for thirty
-    minutes (docs.slack.dev, "Handling user interaction").
+    minutes (as above). It leads to Slack, or to where the Web API is (`api`), else nothing is sent.
     """
+    if not _is_slacks(address, api):
+        raise CannotShow("not_slacks_address")
     body = {"text": text, "response_type": "ephemeral", "replace_original": False}
     try:
         async with (
@@ -28,3 +37,12 @@ async def say(session: aiohttp.ClientSession, address: Secret, text: str, *, wit
         raise SlackAway(f"http_{status}")
     if status != 200:
         raise CannotShow(f"http_{status}")
+
+
+def _is_slacks(address: Secret, api: str) -> bool:
+    """Read as the client does that would follow it."""
+    try:
+        origin = URL(address.reveal()).origin()
+    except ValueError:
+        return False
+    return origin in SLACKS or origin == URL(api).origin()

@@ -41,8 +41,8 @@ REFUSALS: Final[Mapping[type[UnlatchError], str]] = {
     errors.AlreadyAsked: "{by} has asked for this already: request {ref}. Let that one be decided first.",
     errors.DeviceBusy: "Request {ref} is resetting this device just now. Wait until it is done, or close it "
     "if it is unclear; then press Approve again if a second reset is still needed.",
-    errors.RecentlyReset: "This device was reset {at}. Whoever got the passcode then cannot use it any more "
-    "after a second reset. Ask first whether the first one helped.",
+    errors.RecentlyReset: "This device was reset {at}. If that made a passcode, a second reset ends it. Ask "
+    "first whether the first one helped.",
     errors.TooOften: "You have done this {limit} times within an hour, which is the limit. Go on after "
     "{until}, or ask somebody else to do it.",
     errors.NoSuchDevice: "Intune shows you no device for this. Either it was mistyped, or your Intune role "

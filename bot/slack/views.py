@@ -59,7 +59,8 @@ class Views:
         session = self._client.session
         if session is None:
             raise CannotShow("no_session")
-        await self._patiently(lambda: aside.say(session, address, text, within=UPDATE_WITHIN))
+        api = self._client.base_url
+        await self._patiently(lambda: aside.say(session, address, text, api=api, within=UPDATE_WITHIN))
 
     async def _patiently(self, call: Callable[[], Awaitable[object]]) -> None:
         for pause in PAUSES:

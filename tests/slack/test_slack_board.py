@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from traceback import format_exception
 
+import aiohttp
 import pytest
 from aiohttp import web
 from bot.domain.errors import CannotShow, SlackAway, SlackError
@@ -364,10 +365,51 @@ async def test_a_sentence_is_said_to_who_pressed_alone_and_again_after_a_bad_mom
 async def test_no_error_carries_the_address_of_a_sentence(client: AsyncWebClient, slack: Slack) -> None:
     lost = f"{slack.platform.base_url()}/slack/response/secret-but-gone"
 
-    for address in (lost, "http://127.0.0.1:9/secret", "no address, but secret", ""):
+    for address in (lost, "https://hooks.slack.com:port/secret", "no address, but secret", ""):
         with pytest.raises(SlackError) as told:
             await Views(client, sleep=no_time).say(Secret(address), "Please try again.")
         assert "secret" not in "".join(format_exception(told.value))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://hooks.slack.com.example/secret",
+        "https://hooks.slack.com@example.com/secret",
+        "https://example.com/hooks.slack.com",
+        "https://hooks.slack.com:8443/secret",
+        "http://hooks.slack.com/secret",
+        "//hooks.slack.com/secret",
+        "http://127.0.0.1:9/secret",
+        "http://169.254.169.254/latest/meta-data",
+    ],
+)
+async def test_a_sentence_goes_to_no_address_that_is_not_slacks(client: AsyncWebClient, address: str) -> None:
+    async with aiohttp.ClientSession(trace_configs=[_nothing_is_sent()]) as session:
+        client.session = session
+        with pytest.raises(CannotShow, match="not_slacks_address"):
+            await Views(client, sleep=no_time).say(Secret(address), "Please try again.")
+
+
+@pytest.mark.parametrize("host", ["hooks.slack.com", "hooks.slack-gov.com"])
+async def test_a_sentence_goes_to_slack_wherever_the_web_api_is(client: AsyncWebClient, host: str) -> None:
+    async with aiohttp.ClientSession(trace_configs=[_nothing_is_sent()]) as session:
+        client.session = session
+        with pytest.raises(Sent):
+            await Views(client, sleep=no_time).say(Secret(f"https://{host}/actions/T0/1/x"), "Please.")
+
+
+class Sent(Exception):
+    """A request was about to leave."""
+
+
+def _nothing_is_sent() -> aiohttp.TraceConfig:
+    async def stop(*_: object) -> None:
+        raise Sent
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(stop)
+    return trace
 
 
 async def test_a_window_is_not_left_loading_by_a_bad_moment_of_slack(
