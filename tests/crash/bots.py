@@ -154,6 +154,19 @@ class House:
         if self.bot is not None:
             await self.nest.kill(self.bot)
 
+    async def audited(self) -> str:
+        """What `unlatch audit verify` finds wrong, by the heads that every life left in the log."""
+        command = [sys.executable, "-m", "bot", "audit", "verify", "--heads", str(self.folder / "bot.log")]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=ROOT,
+            env=dict(self.environment),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        return said.decode() if process.returncode else ""
+
     def end_of_log(self) -> str:
         """The last lines of the bot."""
         return "\n".join((self.folder / "bot.log").read_text(errors="replace").splitlines()[-30:])

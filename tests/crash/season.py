@@ -107,6 +107,8 @@ class Season:
             await self._decide(waiting)
             books = await self._quiet(until)
         self.verdict.add(await judge(self.town, books))
+        if said := await self.house.audited():
+            self.verdict.lost.append(f"the record does not hold: {said}")
         if self.verdict.sentences:
             shutil.copytree(self.house.folder, KEPT / self.house.folder.name)
 
