@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from structlog.testing import capture_logs
+from tests.web.guest_server import GuestServer
 
 SHORT = timedelta(seconds=0.3)
 SOON = 5.0
@@ -68,18 +69,6 @@ async def _to_the_end(reader: asyncio.StreamReader) -> bytes:
             return b""
 
 
-class _Server(uvicorn.Server):
-    """A guest in this process."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-
 @asynccontextmanager
 async def served(kind: type[Connection], *, keep_alive: int = 5) -> AsyncIterator[Port]:
     listener = socket.create_server(("127.0.0.1", 0))
@@ -104,7 +93,7 @@ async def served(kind: type[Connection], *, keep_alive: int = 5) -> AsyncIterato
         timeout_keep_alive=keep_alive,
         timeout_graceful_shutdown=1,
     )
-    server = _Server(config)
+    server = GuestServer(config)
     serving = asyncio.create_task(server._serve([listener]))  # takes no signals: this process is the test's
     await server.listening.wait()
     try:

@@ -23,6 +23,7 @@ from bot.settings import Settings
 from bot.store.schema import audit
 from bot.wiring import Unlatch, unlatch
 from sqlalchemy import select
+from tests.web.guest_server import GuestServer
 from tests.whole.browser import KEN_ACCOUNT, Browser
 from tests.whole.gate import Gate
 
@@ -186,18 +187,6 @@ def given(sandbox: Sandbox, port: int, folder: Path, *, socket_mode: bool, **cha
     return Settings(_env_file=None, **(lower | changes))  # type: ignore[call-arg]
 
 
-class _Server(uvicorn.Server):
-    """A guest in this process."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-
 @asynccontextmanager
 async def installed(
     folder: Path, *, socket_mode: bool = False, sandbox: Sandbox | None = None, **changes: Any
@@ -225,7 +214,7 @@ async def installed(
 async def _serving(bot: Unlatch, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(bot.asgi, log_config=None, access_log=False, lifespan="off", ws="none")
     config.timeout_graceful_shutdown = 2
-    server = _Server(config)
+    server = GuestServer(config)
     # `_serve` takes no signals: this process is the test's.
     serving = asyncio.create_task(server._serve([listener]))
     await server.listening.wait()
