@@ -130,6 +130,10 @@ class NotWaiting(NotNow):
     status: Status
 
 
+class ReviewOutdated(NotNow):
+    """The request waits, but something has happened to it since this approver reviewed it."""
+
+
 class TooLate(NotNow):
     """The request expired, or the time to look at a new passcode is over."""
 
@@ -151,10 +155,6 @@ class DeviceBusy(NotNow):
 
 class NoSuchDevice(Refusal):
     """Intune shows this approver no device for the target."""
-
-
-class ReviewOutdated(NotNow):
-    """The request waits, but something has happened to it since this approver reviewed it."""
 
 
 class DeviceChanged(Refusal):

@@ -25,6 +25,8 @@ PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
     f"PRAGMA busy_timeout = {BUSY_MS}",
 )
+LAST_WORD_SECONDS: Final = 1.0
+"""How long the driver's thread is waited for where it could not open the file."""
 _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
     "postgresql": "postgresql+psycopg",
@@ -97,7 +99,7 @@ async def opened(*args: Any, **given: Any) -> aiosqlite.Connection:
     try:
         return await connection
     except BaseException:
-        await asyncio.to_thread(connection._thread.join)
+        await asyncio.to_thread(connection._thread.join, LAST_WORD_SECONDS)
         raise
 
 

@@ -16,7 +16,7 @@ from tests.fuzz.house import SIGNING_SECRET, House
 from tests.fuzz.judge import Wrong, check_text, check_view
 
 DELIVERIES: Final[list[dict[str, Any]]] = json.loads(Path(__file__).with_name("deliveries.json").read_text())
-"""Recorded from the sandbox, one of each kind; `$REQUEST` is a request that waits."""
+"""Recorded from the sandbox, one of each kind; `$REQUEST` is a request that waits, in its `$ROUND`."""
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 COMMAND: Final = next(body for body in DELIVERIES if "command" in body)
 PAYLOADS: Final = [body for body in DELIVERIES if "command" not in body]

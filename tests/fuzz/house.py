@@ -172,6 +172,8 @@ async def _furnish(made: House) -> None:
         entry = Entry(event=Event.ASKED, at=now, actor=row.asked_by, request_id=request_id)
         await made.store.requests.add(kept, entry, asks_of(row.asked_by, Limits(asks=10**9)))
         made.words.setdefault(f"${row.status.upper()}", request_id)
+        if row.status is Status.PENDING:
+            made.words.setdefault("$ROUND", str(kept.round))
     made.words["$REQUEST"] = made.words["$PENDING"]
     for lane in made.bot.worker.lanes:
         lane.wake()

@@ -365,9 +365,17 @@ async def test_a_sentence_is_said_to_who_pressed_alone_and_again_after_a_bad_mom
 async def test_no_error_carries_the_address_of_a_sentence(client: AsyncWebClient, slack: Slack) -> None:
     lost = f"{slack.platform.base_url()}/slack/response/secret-but-gone"
 
-    for address in (lost, "https://hooks.slack.com:port/secret", "no address, but secret", ""):
+    nowhere = AsyncWebClient(base_url="http://127.0.0.1:9/api/", session=client.session)
+
+    for speaker, address in (
+        (client, lost),
+        (nowhere, "http://127.0.0.1:9/secret"),
+        (client, "https://hooks.slack.com:port/secret"),
+        (client, "no address, but secret"),
+        (client, ""),
+    ):
         with pytest.raises(SlackError) as told:
-            await Views(client, sleep=no_time).say(Secret(address), "Please try again.")
+            await Views(speaker, sleep=no_time).say(Secret(address), "Please try again.")
         assert "secret" not in "".join(format_exception(told.value))
 
 

@@ -26,7 +26,7 @@ from written import Written, writing
 
 ROOT = Path(__file__).parents[2]
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
-MANY = 40_000
+MANY = 100_000
 MEGABYTE = 1024
 """In kilobytes, as ru_maxrss counts."""
 
