@@ -16,7 +16,7 @@ help: ## List what can be made
 install: .venv/.runtime ## Install Unlatch into .venv
 
 demo: .venv/.runtime ## Try Unlatch here, with a local Slack, Entra and Intune
-	$(BIN)/unlatch demo $(DEMO)
+	$(BIN)/python -m sandbox $(DEMO)
 
 test: check .venv/.browser .venv/.postgres ## Check the code, then run every test
 	$(BIN)/python -m pytest tests/domain tests/resets --cov=bot.domain --cov=bot.resets --cov-branch --cov-fail-under=100

@@ -1,16 +1,13 @@
-"""The terminal: `unlatch serve`, `demo`, `doctor`, `migrate`, `vault …`, `audit …`."""
+"""The terminal: `unlatch serve`, `doctor`, `migrate`, `vault …`, `audit …`."""
 
 import argparse
 import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 from bot.audit import commands as audit_commands
 from bot.settings import SettingsError, read_settings
-
-DEMO_PORT: Final = 8080
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,11 +27,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     serve = commands.add_parser("serve", help="run the bot")
     serve.set_defaults(run=_serve)
-    demo = commands.add_parser("demo", help="try it on this machine, with a local Slack, Entra and Intune")
-    demo.add_argument("--port", type=int, default=DEMO_PORT, help=f"port of the page (default {DEMO_PORT})")
-    demo.add_argument("--no-browser", action="store_true", help="print the page's address, open nothing")
-    demo.add_argument("--socket-mode", action="store_true", help="let the bot use Socket Mode")
-    demo.set_defaults(run=_demo)
     doctor = commands.add_parser("doctor", help="say what is missing before the bot can work")
     doctor.set_defaults(run=_doctor)
     migrate = commands.add_parser("migrate", help="bring the database up to date")
@@ -71,14 +63,6 @@ def _serve(_chosen: argparse.Namespace) -> int:
         )
         return 1
     return 0
-
-
-def _demo(chosen: argparse.Namespace) -> int:
-    from bot import demo  # here, since the sandbox is for trying only
-
-    return asyncio.run(
-        demo.run(port=chosen.port, open_browser=not chosen.no_browser, socket_mode=chosen.socket_mode)
-    )
 
 
 def _doctor(_chosen: argparse.Namespace) -> int:

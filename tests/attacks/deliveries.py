@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from bot.sandbox.cast import SIGNING_SECRET
 from bot.slack import ids
+from sandbox.cast import SIGNING_SECRET
 from tests.face.post import FORM, interaction, signed
 from tests.whole.installed import ON_CALL, Installed
 

@@ -7,8 +7,8 @@ from bot.domain.people import Account
 from bot.domain.record import Event
 from bot.domain.request import Status
 from bot.resets.leavers import look_for_leavers
-from bot.sandbox.cast import OTHER_TENANT_ID
 from bot.store.schema import sign_ins
+from sandbox.cast import OTHER_TENANT_ID
 from sqlalchemy import select, update
 from tests.whole.browser import AIKO_ACCOUNT, KEN_ACCOUNT, KEN_AT_FABRIKAM, Browser
 from tests.whole.installed import AIKO, KEN, Installed

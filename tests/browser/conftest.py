@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from bot.demo import Bot, sandbox_and_bot
-from bot.sandbox.app import Sandbox
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, expect
+from sandbox.app import Sandbox
+from sandbox.demo import Bot, sandbox_and_bot
 from tests.browser.chromium import a_chromium
 from tests.browser.seats import Seats
 

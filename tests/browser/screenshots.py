@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from bot.demo import sandbox_and_bot
 from playwright.async_api import Browser, Page, expect
+from sandbox.demo import sandbox_and_bot
 from tests.browser.chromium import a_chromium
 from tests.browser.seats import Seats
 

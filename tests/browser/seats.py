@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from bot.sandbox.cast import AIKO, GUS, KEN, MEI, OLGA, ON_CALL, Person
 from playwright.async_api import Locator, Page, expect
+from sandbox.cast import AIKO, GUS, KEN, MEI, OLGA, ON_CALL, Person
 
 COMMAND: Final = "/reset-passcode"
 

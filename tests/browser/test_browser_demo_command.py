@@ -1,10 +1,10 @@
-"""`unlatch demo` as people type it."""
+"""`make demo` as people type it."""
 
 import asyncio
 import os
 import re
 import signal
-import sysconfig
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +15,6 @@ from tests.browser.seats import Seats
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-UNLATCH = Path(sysconfig.get_path("scripts"), "unlatch")
 AT_MOST_SECONDS = 30
 
 
@@ -48,8 +47,8 @@ async def test_the_demo_says_where_it_is_and_ends_cleanly(
 async def a_demo(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The command in a session of its own, and the address that it printed. TMPDIR is the folder."""
     process = await asyncio.create_subprocess_exec(
-        UNLATCH,
-        *("demo", "--port", "0", "--no-browser"),
+        sys.executable,
+        *("-m", "sandbox", "--port", "0", "--no-browser"),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(folder)},
         start_new_session=True,

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from bot.demo import sandbox_and_bot
 from playwright.async_api import Browser, expect
+from sandbox.demo import sandbox_and_bot
 from tests.browser.conftest import Demo, seated
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

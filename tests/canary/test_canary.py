@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 from bot.audit.export import export
-from bot.sandbox.faults import Rule
-from bot.sandbox.faults.rules import KINDS
-from bot.sandbox.slack.refusals import NotPossible
+from sandbox.faults import Rule
+from sandbox.faults.rules import KINDS
+from sandbox.slack.refusals import NotPossible
 from tests.canary.forms import forms, hits
 from tests.canary.launcher import PLANTS
 from tests.canary.watched import PASSCODE, Watched, watched

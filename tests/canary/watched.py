@@ -16,15 +16,16 @@ from urllib.parse import parse_qs, unquote_plus
 import httpx
 import psycopg
 import pytest
-from bot.demo import Bot
-from bot.demo import settings as demo_settings
-from bot.sandbox import cast
-from bot.sandbox.app import Sandbox, serve
-from bot.sandbox.intune import phones
-from bot.sandbox.slack.delivery import SignedHttp
+from sandbox.app import Sandbox, serve
+from sandbox.demo import Bot
+from sandbox.demo import settings as demo_settings
+from sandbox.intune import phones
+from sandbox.slack.delivery import SignedHttp
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.whole.gate import Gate
 from tests.whole.installed import Installed
+
+from sandbox import cast
 
 ROOT = Path(__file__).parents[2]
 PASSCODE = "Kx7q-Canary93#Zw"

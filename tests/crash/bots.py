@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bot.demo import settings
-from bot.sandbox.app import Sandbox
+from sandbox.app import Sandbox
+from sandbox.demo import settings
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[2]
@@ -193,7 +193,7 @@ async def a_house(nest: Nest, folder: Path, database_url: str, *, socket_mode: b
 
 
 async def _sandbox(port: int, bot_port: int, folder: Path) -> asyncio.subprocess.Process:
-    command: list[Any] = [sys.executable, "-m", "bot.sandbox", "--port", str(port)]
+    command: list[Any] = [sys.executable, "-m", "sandbox", "--port", str(port)]
     command += ["--bot-url", f"http://{HOST}:{bot_port}", "--action-seconds", str(ACTION_SECONDS)]
     with (folder / "sandbox.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(

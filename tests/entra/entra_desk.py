@@ -31,12 +31,13 @@ from bot.entra import (
     new_key,
 )
 from bot.ports import Arrival, LinkRow, SignInRow
-from bot.sandbox import cast
-from bot.sandbox.cast import CLIENT_ID, CLIENT_SECRET, DEFAULT_CAST, TENANT_ID
-from bot.sandbox.clock import HandClock
-from bot.sandbox.entra import Entra, SigningKey
-from bot.sandbox.journal import Journal
+from sandbox.cast import CLIENT_ID, CLIENT_SECRET, DEFAULT_CAST, TENANT_ID
+from sandbox.clock import HandClock
+from sandbox.entra import Entra, SigningKey
+from sandbox.journal import Journal
 from starlette.applications import Starlette
+
+from sandbox import cast
 
 BASE: Final = "http://127.0.0.1:8080"
 PUBLIC: Final = "https://unlatch.contoso.com"

@@ -17,9 +17,9 @@ from bot.domain.why import Code
 from bot.entra import Credential, new_key
 from bot.entra.bindings import digest
 from bot.ports import Confirmation
-from bot.sandbox.cast import CLIENT_ID, KEN_AT_FABRIKAM, OTHER_TENANT_ID, TENANT_ID
-from bot.sandbox.entra import SigningKey
 from entra_desk import AIKO, AIKO_OID, ANOTHER_KEY, BASE, CALLBACK, KEN, KEN_OID, PLENTY, STEP_UP, EntraDesk
+from sandbox.cast import CLIENT_ID, KEN_AT_FABRIKAM, OTHER_TENANT_ID, TENANT_ID
+from sandbox.entra import SigningKey
 
 
 async def refusal(desk: EntraDesk, form: Mapping[str, str]) -> tuple[Code, Mapping[str, str]]:

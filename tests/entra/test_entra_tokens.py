@@ -14,8 +14,8 @@ from bot.domain.secret import Secret
 from bot.domain.sign_in import Ended
 from bot.entra import EntraSignIns, Vault, new_key
 from bot.ports import SignInRow
-from bot.sandbox.cast import CLIENT_SECRET, TENANT_ID
 from entra_desk import AIKO, AIKO_OID, KEN, KEN_OID, KEY, STEP_UP, EntraDesk
+from sandbox.cast import CLIENT_SECRET, TENANT_ID
 
 
 def cache_of(desk: EntraDesk, key: str = KEY) -> dict[str, dict[str, dict[str, str]]]:

@@ -14,8 +14,8 @@ import jwt
 from bot.domain.errors import UnlatchError
 from bot.domain.secret import Secret
 from bot.entra import EntraClient
-from bot.sandbox.entra.keys import SigningKey
 from bot.slack.wording import ENGLISH
+from sandbox.entra.keys import SigningKey
 from tests.fuzz import mutation
 from tests.fuzz.far_sides import BASE, CLIENT_ID, TENANT_ID, Microsoft
 from tests.fuzz.grounds import Case

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import aiohttp
 import httpx
-from bot.sandbox.cast import CLIENT_ID, DEFAULT_CAST, TENANT_ID
-from bot.sandbox.clock import SystemClock
-from bot.sandbox.entra import Entra
-from bot.sandbox.journal import Journal
+from sandbox.cast import CLIENT_ID, DEFAULT_CAST, TENANT_ID
+from sandbox.clock import SystemClock
+from sandbox.entra import Entra
+from sandbox.journal import Journal
 from slack_sdk.web.async_client import AsyncWebClient
 from starlette.applications import Starlette
 from tests.fuzz.judge import Wrong, check_message, check_view

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from bot.sandbox.slack import blocks
+from sandbox.slack import blocks
 from structlog.testing import capture_logs
 
 CRASHES: Final = frozenset(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from bot.sandbox.slack.delivery import Ack, Envelope
-from bot.sandbox.slack.sockets import Sockets
+from sandbox.slack.delivery import Ack, Envelope
+from sandbox.slack.sockets import Sockets
 from tests.race.plan import Stop
 
 

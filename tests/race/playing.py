@@ -9,14 +9,14 @@ from typing import Final, TypeVar
 
 from bot.domain.identifiers import RequestId
 from bot.domain.request import ResetRequest, Status
-from bot.sandbox.cast import ON_CALL, SUPPORT, Person
-from bot.sandbox.slack import Outcome
-from bot.sandbox.slack.blocks import find_element
-from bot.sandbox.slack.modals import View
-from bot.sandbox.slack.workspace import Message
 from bot.slack import ids
 from bot.slack.about import NO_REQUEST, About
 from bot.slack.wording import ENGLISH
+from sandbox.cast import ON_CALL, SUPPORT, Person
+from sandbox.slack import Outcome
+from sandbox.slack.blocks import find_element
+from sandbox.slack.modals import View
+from sandbox.slack.workspace import Message
 from tests.race.balancer import Trip, going
 from tests.race.plan import APPROVALS, DENIALS, Kind, Plan, Stop
 from tests.race.stage import Stage

@@ -12,10 +12,10 @@ from typing import Final
 from bot.domain.identifiers import RequestId
 from bot.domain.record import Event
 from bot.domain.request import ResetRequest
-from bot.sandbox.cast import ON_CALL
-from bot.sandbox.slack.workspace import Message
 from bot.store import Store
 from bot.store.schema import audit, requests
+from sandbox.cast import ON_CALL
+from sandbox.slack.workspace import Message
 from sqlalchemy import func, or_, select
 from tests.race.plan import plan
 from tests.race.playing import Played, play

@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bot.demo import Bot
-from bot.demo import settings as demo_settings
-from bot.sandbox.app import Sandbox, serve
-from bot.sandbox.cast import DEFAULT_CAST, MEI, SUPPORT, Cast, Person
-from bot.sandbox.slack.local_slack import Slack
 from bot.store import Store, migrate, open_store
+from sandbox.app import Sandbox, serve
+from sandbox.cast import DEFAULT_CAST, MEI, SUPPORT, Cast, Person
+from sandbox.demo import Bot
+from sandbox.demo import settings as demo_settings
+from sandbox.slack.local_slack import Slack
 from tests.crash.cases import PIXEL
 from tests.race.balancer import Balancer, Road, Switchboard, Trip, going
 from tests.race.plan import AIKO, KEN, Stop, serial

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import httpx
-from bot.sandbox.app import Sandbox
+from sandbox.app import Sandbox
 from tests.whole.installed import KEN, installed
 
 ON_THE_WAY_SECONDS = 0.25

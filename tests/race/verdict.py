@@ -10,13 +10,13 @@ from bot.domain.errors import AlreadyDecided, TooLate
 from bot.domain.identifiers import ChannelId, RequestId
 from bot.domain.record import Event
 from bot.domain.request import ResetRequest, Status
-from bot.sandbox.cast import ON_CALL
-from bot.sandbox.intune.resetting import AcceptedReset
-from bot.sandbox.slack.workspace import Message
 from bot.slack import message as slack_message
 from bot.slack.cards import card
 from bot.slack.receipts import receipt
 from bot.slack.wording import ENGLISH
+from sandbox.cast import ON_CALL
+from sandbox.intune.resetting import AcceptedReset
+from sandbox.slack.workspace import Message
 from tests.race.plan import APPROVALS, DENIALS, Kind
 from tests.race.playing import Played, Told
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from bot.demo import Bot, settings
-from bot.sandbox.app import Sandbox, serve
+from sandbox.app import Sandbox, serve
+from sandbox.demo import Bot, settings
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

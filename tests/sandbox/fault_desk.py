@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from bot.sandbox.app import Sandbox, serve
-from bot.sandbox.cast import BOT_TOKEN
-from bot.sandbox.faults import Rule, Standing
-from bot.sandbox.journal import Call
-from bot.sandbox.slack import Message
 from microsoft_desk import IPHONE, KEN
+from sandbox.app import Sandbox, serve
+from sandbox.cast import BOT_TOKEN
+from sandbox.faults import Rule, Standing
+from sandbox.journal import Call
+from sandbox.slack import Message
 from slack_office import ON_CALL
 
 BOT_AUTH = {"Authorization": f"Bearer {BOT_TOKEN}"}

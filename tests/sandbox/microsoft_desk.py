@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from bot.sandbox.cast import CLIENT_ID, CLIENT_SECRET, DEFAULT_CAST, TENANT_ID
-from bot.sandbox.clock import Clock, HandClock
-from bot.sandbox.entra import Entra
-from bot.sandbox.intune import Intune
-from bot.sandbox.journal import Journal
 from msal import ConfidentialClientApplication
+from sandbox.cast import CLIENT_ID, CLIENT_SECRET, DEFAULT_CAST, TENANT_ID
+from sandbox.clock import Clock, HandClock
+from sandbox.entra import Entra
+from sandbox.intune import Intune
+from sandbox.journal import Journal
 from starlette.applications import Starlette
 
 BASE = "http://127.0.0.1:8080"

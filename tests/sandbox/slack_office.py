@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
-from bot.sandbox.cast import BOT_TOKEN, DEFAULT_CAST
-from bot.sandbox.clock import HandClock
-from bot.sandbox.journal import Journal
-from bot.sandbox.slack import Slack
+from sandbox.cast import BOT_TOKEN, DEFAULT_CAST
+from sandbox.clock import HandClock
+from sandbox.journal import Journal
+from sandbox.slack import Slack
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import jwt
 import pytest
-from bot.sandbox.cast import OTHER_TENANT_ID, TENANT_ID
 from microsoft_desk import BASE, KEN, KEN_AT_FABRIKAM, OLGA, REDIRECT, Desk, authorize_url, pkce
+from sandbox.cast import OTHER_TENANT_ID, TENANT_ID
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import jwt
 import pytest
-from bot.sandbox.cast import CLIENT_ID, TENANT_ID
-from bot.sandbox.clock import SystemClock
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -26,6 +24,8 @@ from microsoft_desk import (
     authorize_url,
     pkce,
 )
+from sandbox.cast import CLIENT_ID, TENANT_ID
+from sandbox.clock import SystemClock
 
 
 @pytest.fixture

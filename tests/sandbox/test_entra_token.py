@@ -7,9 +7,9 @@ from datetime import timedelta
 import httpx
 import jwt
 import pytest
-from bot.sandbox.cast import CLIENT_ID, CLIENT_SECRET, TENANT_ID
 from cryptography.hazmat.primitives.asymmetric import rsa
 from microsoft_desk import AIKO, KEN, RESET, STEP_UP, Desk, authorize_url, pkce
+from sandbox.cast import CLIENT_ID, CLIENT_SECRET, TENANT_ID
 
 
 @pytest.fixture

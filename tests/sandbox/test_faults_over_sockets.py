@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import aiohttp
 import httpx
 import pytest
-from bot.sandbox.app import Sandbox, serve
-from bot.sandbox.cast import BOT_TOKEN, TENANT_ID
-from bot.sandbox.faults import Rule
 from fault_desk import BOT_AUTH, FaultDesk, a_fault_desk
+from sandbox.app import Sandbox, serve
+from sandbox.cast import BOT_TOKEN, TENANT_ID
+from sandbox.faults import Rule
 from slack_office import ON_CALL
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import (

@@ -5,9 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
-from bot.sandbox.app import Sandbox
-from bot.sandbox.faults import Rule
 from fault_desk import FaultDesk, a_fault_desk
+from sandbox.app import Sandbox
+from sandbox.faults import Rule
 from slack_office import ON_CALL
 
 ALWAYS: dict[str, Any] = {"to": "slack", "kind": "5xx", "match": "chat.postMessage", "times": None}

@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from bot.sandbox.cast import DEFAULT_CAST
 from microsoft_desk import (
     ACTION_TIME,
     FIELD_APP,
@@ -31,6 +30,7 @@ from microsoft_desk import (
 from openapi_schema_validator import OAS30ReadValidator, oas30_strict_format_checker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
+from sandbox.cast import DEFAULT_CAST
 
 OUTSIDE_THE_ENUM = {
     "androidEnterpriseFullyManaged",

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from bot.sandbox.clock import SystemClock
 from microsoft_desk import (
     ACTION_TIME,
     FIELD_APP,
@@ -26,6 +25,7 @@ from microsoft_desk import (
     START,
     Desk,
 )
+from sandbox.clock import SystemClock
 
 DEVICES = "deviceManagement/managedDevices"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import jwt
 import pytest
-from bot.sandbox.cast import OTHER_TENANT_ID, TENANT_ID
-from bot.sandbox.entra import SigningKey
 from microsoft_desk import AIKO, IPHONE, KEN, KEN_AT_FABRIKAM, MEI, STEP_UP, Desk, unwrapped
+from sandbox.cast import OTHER_TENANT_ID, TENANT_ID
+from sandbox.entra import SigningKey
 
 DEVICES = "deviceManagement/managedDevices"
 RESET_IPHONE = f"{DEVICES}/{IPHONE}/resetPasscode"

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from bot.sandbox.app import Sandbox, serve
-from bot.sandbox.cast import BOT_TOKEN, SIGNING_SECRET
+from sandbox.app import Sandbox, serve
+from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
 from slack_office import KEN, MEI, OLGA, ON_CALL, SUPPORT, App, actions, modal
 
 
@@ -254,7 +254,7 @@ async def test_whoever_watches_sees_each_change():
 
 
 async def test_a_bot_that_comes_up_is_seen(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bot.sandbox.reachability.SECONDS_BETWEEN_LOOKS", 0.02)
+    monkeypatch.setattr("sandbox.reachability.SECONDS_BETWEEN_LOOKS", 0.02)
     async with serve(Sandbox()) as sandbox, serve(Sandbox()) as somebody:
         assert sandbox.content()["bot"]["reachable"] is False
         sandbox.bot_url = somebody.base_url

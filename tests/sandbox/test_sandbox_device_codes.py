@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from bot.sandbox.cast import CLIENT_ID, CLIENT_SECRET, TENANT_ID
 from microsoft_desk import AIKO, KEN, KEN_AT_FABRIKAM, MEI, SCOPES, STEP_UP, Desk
+from sandbox.cast import CLIENT_ID, CLIENT_SECRET, TENANT_ID
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 FIVE = timedelta(seconds=5)

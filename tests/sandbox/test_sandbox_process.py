@@ -1,4 +1,4 @@
-"""`python -m bot.sandbox`: a sandbox of its own, for programs that outlive or kill the bot."""
+"""`python -m sandbox`: a sandbox of its own, for programs that outlive or kill the bot."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ import pytest
 @asynccontextmanager
 async def a_process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot.sandbox", *arguments),
+        *(sys.executable, "-m", "sandbox", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -47,7 +47,7 @@ async def test_it_says_where_it_listens_and_ends_on_a_signal(number: signal.Sign
 async def test_it_says_that_a_port_is_taken():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        async with a_process("--port", port) as it:
+        async with a_process("--port", port, "--without-bot") as it:
             _, err = await it.communicate()
 
     assert (it.returncode, err.decode()) == (1, f"Cannot listen on port {port}: Address already in use.\n")

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from bot.sandbox.slack.blocks import accepted_blocks, accepted_view
-from bot.sandbox.slack.refusals import Refused
+from sandbox.slack.blocks import accepted_blocks, accepted_view
+from sandbox.slack.refusals import Refused
 from slack_office import Json, actions, button, field, modal, section, text
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from bot.sandbox.app import Sandbox, serve
-from bot.sandbox.cast import BOT_TOKEN, SIGNING_SECRET
+from sandbox.app import Sandbox, serve
+from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
 from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from slack_office import AIKO, KEN, MEI, ON_CALL, SUPPORT, actions, button, field, modal

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from bot.sandbox.slack import NotPossible
+from sandbox.slack import NotPossible
 from slack_office import (
     AIKO,
     KEN,

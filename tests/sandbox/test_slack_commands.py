@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 import pytest
-from bot.sandbox.cast import SIGNING_SECRET
-from bot.sandbox.slack import NotPossible
-from bot.sandbox.slack.signatures import signature
+from sandbox.cast import SIGNING_SECRET
+from sandbox.slack import NotPossible
+from sandbox.slack.signatures import signature
 from slack_office import BASE, GUS, KEN, MEI, OLGA, ON_CALL, SUPPORT, Office, section
 from slack_sdk.signature import SignatureVerifier
 from starlette.responses import Response
@@ -131,7 +131,7 @@ async def test_an_app_that_is_not_there_is_a_failed_dispatch():
 
 
 async def test_three_real_seconds_are_all_an_app_gets(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bot.sandbox.slack.delivery.ACK_SECONDS", 0.05)
+    monkeypatch.setattr("sandbox.slack.delivery.ACK_SECONDS", 0.05)
     office, released = Office(), asyncio.Event()
 
     async def late(_last: dict[str, Any]) -> Response:

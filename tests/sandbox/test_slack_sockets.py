@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
-from bot.sandbox.app import Sandbox, serve
-from bot.sandbox.cast import APP_TOKEN, BOT_TOKEN
-from bot.sandbox.slack import Outcome
+from sandbox.app import Sandbox, serve
+from sandbox.cast import APP_TOKEN, BOT_TOKEN
+from sandbox.slack import Outcome
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_office import MEI, SUPPORT, modal
@@ -154,7 +154,7 @@ async def test_the_same_envelope_can_come_twice(sandbox: Sandbox):
 
 
 async def test_what_nobody_acknowledges_times_out(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bot.sandbox.slack.sockets.ACK_SECONDS", 0.05)
+    monkeypatch.setattr("sandbox.slack.sockets.ACK_SECONDS", 0.05)
     async with sockets(sandbox, 1) as [socket]:
         await socket.next()
 

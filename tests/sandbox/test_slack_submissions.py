@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from bot.sandbox.slack import NotPossible
+from sandbox.slack import NotPossible
 from slack_office import KEN, MEI, Office, actions, button, field, modal, section, text
 
 TROUBLE = "We had some trouble connecting. Try again?"

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from bot.sandbox.cast import APP_TOKEN, BOT_TOKEN
-from bot.sandbox.slack.web_api import METHODS
+from sandbox.cast import APP_TOKEN, BOT_TOKEN
+from sandbox.slack.web_api import METHODS
 from slack_office import BASE, BOT, BOT_AUTH, MEI, ON_CALL, SUPPORT, Office
 
 

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from bot.sandbox.app import Sandbox, serve
-from bot.sandbox.cast import BOT_TOKEN
-from bot.sandbox.clock import HandClock
-from bot.sandbox.slack.local_slack import Slack
+from sandbox.app import Sandbox, serve
+from sandbox.cast import BOT_TOKEN
+from sandbox.clock import HandClock
+from sandbox.slack.local_slack import Slack
 from slack_rows import NOW
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_stub import SlackStub

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from bot.sandbox.slack.blocks import accepted_blocks, accepted_view
 from bot.slack.message import Message, View
+from sandbox.slack.blocks import accepted_blocks, accepted_view
 
 OURS = ("<@U0", "<!date^", "<!subteam^S0ONCALL>", "<#C0")
 

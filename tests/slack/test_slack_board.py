@@ -11,14 +11,14 @@ from bot.domain.errors import CannotShow, SlackAway, SlackError
 from bot.domain.identifiers import ChannelId, RequestId
 from bot.domain.secret import Secret
 from bot.ports import MessageRef, Shown
-from bot.sandbox.app import Sandbox
-from bot.sandbox.clock import HandClock
-from bot.sandbox.faults import Rule
-from bot.sandbox.slack.local_slack import Slack
 from bot.slack import modals
 from bot.slack.board import SlackBoard
 from bot.slack.views import Views
 from bot.slack.wording import ENGLISH
+from sandbox.app import Sandbox
+from sandbox.clock import HandClock
+from sandbox.faults import Rule
+from sandbox.slack.local_slack import Slack
 from slack_rows import KEN, MEI, NOW, REQUEST_ID, TIMING, approved, pending, received
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_stub import SlackStub

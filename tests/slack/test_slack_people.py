@@ -7,8 +7,8 @@ from aiohttp import web
 from bot.domain.errors import CouldNotVerify
 from bot.domain.identifiers import ChannelId, TeamId, UserId
 from bot.domain.people import Actor, Audience, AudienceKind, Kind
-from bot.sandbox.slack.local_slack import Slack
 from bot.slack.people import SlackPeople
+from sandbox.slack.local_slack import Slack
 from slack_rows import KEN, MEI, TEAM
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_stub import SlackStub

@@ -15,8 +15,8 @@ from bot.domain.request import Timing
 from bot.entra import wire
 from bot.graph import devices, http
 from bot.resets import carry_out, check, show
-from bot.sandbox.slack import delivery, sockets, tickets
 from bot.slack import conversation, views
+from sandbox.slack import delivery, sockets, tickets
 
 SOON = timedelta(milliseconds=80)
 PATIENT = timedelta(seconds=30)

@@ -5,7 +5,7 @@ from html import unescape
 from urllib.parse import urljoin
 
 import httpx
-from bot.sandbox.cast import DEFAULT_CAST
+from sandbox.cast import DEFAULT_CAST
 
 MEI_ACCOUNT, KEN_ACCOUNT, AIKO_ACCOUNT, OLGA_ACCOUNT, KEN_AT_FABRIKAM = (
     account.oid for account in DEFAULT_CAST.accounts

@@ -13,15 +13,15 @@ from typing import Any
 
 import httpx
 import uvicorn
-from bot.demo import settings as demo_settings
 from bot.domain.identifiers import RequestId
 from bot.domain.record import Event
 from bot.domain.request import ResetRequest, Status
-from bot.sandbox.app import Sandbox, serve
-from bot.sandbox.slack import Outcome
 from bot.settings import Settings
 from bot.store.schema import audit
 from bot.wiring import Unlatch, unlatch
+from sandbox.app import Sandbox, serve
+from sandbox.demo import settings as demo_settings
+from sandbox.slack import Outcome
 from sqlalchemy import select
 from tests.web.guest_server import GuestServer
 from tests.whole.browser import KEN_ACCOUNT, Browser

@@ -11,14 +11,14 @@ from bot.domain.record import Event
 from bot.domain.request import ResetRequest, Status
 from bot.domain.sign_in import Ended
 from bot.resets.decide import withdraw
-from bot.sandbox.faults import Kind, Rule
-from bot.sandbox.journal import Vendor
 from bot.slack import ids
 from bot.slack.about import NO_REQUEST
 from bot.slack.cards import card
 from bot.slack.message import Message
 from bot.slack.receipts import receipt
 from bot.slack.wording import ENGLISH
+from sandbox.faults import Kind, Rule
+from sandbox.journal import Vendor
 from tests.whole.browser import KEN_ACCOUNT
 from tests.whole.installed import KEN, MEI, ON_CALL, PIXEL, Installed
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from bot.demo import Bot
-from bot.demo import settings as demo_settings
-from bot.sandbox.app import Sandbox, serve
+from sandbox.app import Sandbox, serve
+from sandbox.demo import Bot
+from sandbox.demo import settings as demo_settings
 from tests.whole.gate import Gate
 from tests.whole.installed import Installed
 

@@ -4,9 +4,10 @@ import asyncio
 import json
 
 import pytest
-from bot.sandbox import cast
 from tests.whole.installed import IPHONE, KEN, MEI, ON_CALL, PIXEL
 from tests.whole.process import served
+
+from sandbox import cast
 
 REASON = "locked out with the words swordfish and marlin"
 ASK = f"/reset-passcode serial:59040DLJH001 {REASON}"

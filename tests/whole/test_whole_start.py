@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from bot import doctor, wiring
-from bot.sandbox.app import Sandbox, serve
-from bot.sandbox.cast import BOT_USER
 from bot.slack import socket
 from bot.store import migrate
+from sandbox.app import Sandbox, serve
+from sandbox.cast import BOT_USER
 from tests.whole.installed import ON_CALL, given
 
 CHECKS = 5

@@ -1,6 +1,0 @@
-"""A local Entra ID: a strict authorization server whose sign-in page asks who you are, and no password."""
-
-from bot.sandbox.entra.keys import SigningKey
-from bot.sandbox.entra.server import Entra
-
-__all__ = ["Entra", "SigningKey"]

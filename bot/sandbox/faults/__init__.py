@@ -1,7 +1,0 @@
-"""Bad moments of the vendors, to be ordered: late, refused, broken or missing answers."""
-
-from bot.sandbox.faults.injection import FaultInjection
-from bot.sandbox.faults.queue import Faults, Hit, Standing
-from bot.sandbox.faults.rules import Kind, Rule
-
-__all__ = ["FaultInjection", "Faults", "Hit", "Kind", "Rule", "Standing"]

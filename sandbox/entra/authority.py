@@ -1,0 +1,211 @@
+"""What the sandbox's Entra knows and decides, without HTTP: accounts, sessions, tokens, revocations."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from sandbox.cast import CLIENT_ID, CLIENT_SECRET, TENANT_ID, Account, Cast
+from sandbox.clock import Clock
+from sandbox.entra import refusals, tokens
+from sandbox.entra.claims import Demands, parse_claims, unmet
+from sandbox.entra.grants import Code, Grants, Issued, Question, Refresh, Session
+from sandbox.entra.keys import key_of_this_process
+from sandbox.entra.scopes import CONSENTED, Scopes
+
+CAPABLE: Final = '{"access_token": {"xms_cc": {"values": ["CP1"]}}}'
+"""The claims request by which a client says that it handles claims challenges."""
+
+
+class Authority:
+    """One tenant with one app registration.
+
+    Everything public may be set while it runs: `redirect_uris` (exact strings), `consented` (short names of
+    Graph permissions), `multitenant`, `token_lifetime` (None: 60 to 90 minutes at random), `client_secrets`,
+    `public_client_flows` (“Allow public client flows” of the app registration), `device_codes_blocked` (the
+    Conditional Access policy “Block device code flow”), and `tamper`: claims that replace those of the next
+    id_tokens (None leaves a claim out).
+    """
+
+    def __init__(self, cast: Cast, clock: Clock, *, redirect_uris: Iterable[str] = ()) -> None:
+        self.tenant = TENANT_ID
+        self.client_id = CLIENT_ID
+        self.app_name = cast.bot.name
+        self.client_secrets = {CLIENT_SECRET}
+        self.accounts: dict[str, Account] = {account.oid: account for account in cast.accounts}
+        self.redirect_uris = list(redirect_uris)
+        self.consented = set(CONSENTED)
+        self.multitenant = False
+        self.token_lifetime: timedelta | None = None
+        self.public_client_flows = True
+        self.device_codes_blocked = False
+        self.tamper: dict[str, object] = {}
+        self.app_only_attempts = 0
+        self.on_change: list[Callable[[], None]] = []
+        self.key = key_of_this_process()
+        self.clock = clock
+        self.grants = Grants()
+        self._generations: Counter[str] = Counter()
+        self._step_ups: dict[str, str] = {}
+        self._proved_at: dict[str, datetime] = {}
+        """By account: when somebody last proved who they are in the one browser that there is."""
+
+    # What tests and the page may do to an account.
+
+    def revoke(self, oid: str) -> None:
+        """End every session of this account: its codes and refresh tokens answer AADSTS50173 from now on."""
+        self._generations[oid] += 1
+        self._proved_at.pop(oid, None)
+
+    def require_step_up(self, oid: str, claims: str) -> None:
+        """Refuse this account's refresh tokens until it signs in with this claims request (JSON)."""
+        parse_claims(claims)
+        self._step_ups[oid] = claims
+
+    def access_token(
+        self,
+        oid: str,
+        *,
+        permissions: Iterable[str] | None = None,
+        claims: str = CAPABLE,
+        lifetime: timedelta | None = None,
+    ) -> str:
+        """Mint a delegated Graph token without a sign-in; default: all consented permissions."""
+        demands = parse_claims(claims)
+        names = self.consented if permissions is None else permissions
+        return self._access_token(self.session(self.accounts[oid], demands), sorted(names), demands, lifetime)
+
+    def app_only_token(self) -> str:
+        """Mint a token that no person stands behind, to see it refused."""
+        claims = tokens.app_only_claims(
+            self.tenant, self.client_id, roles=self.consented, now=self.clock.now()
+        )
+        return self.key.sign(claims)
+
+    # What the endpoints do.
+
+    def knows_tenant(self, tenant: str) -> bool:
+        """Whether sign-ins may go to this tenant's address."""
+        homes = {account.tenant_id for account in self.accounts.values()}
+        return tenant == self.tenant or (self.multitenant and tenant in homes)
+
+    def check_client(self, tenant: str, client_id: str) -> None:
+        if not self.knows_tenant(tenant):
+            raise refusals.unknown_tenant(tenant)
+        if client_id != self.client_id:
+            raise refusals.unknown_client(client_id, tenant)
+
+    def scopes(self, text: str) -> Scopes:
+        return Scopes.parse(text, app=self.app_name, consented=self.consented)
+
+    def session(self, account: Account, met: Demands) -> Session:
+        """Begin a session of this account now, in a browser that is signed in if it was before."""
+        now = self.clock.now()
+        return Session(
+            account=account,
+            signed_in_at=now,
+            generation=self._generations[account.oid],
+            met=met,
+            proved_at=self._proved_at.setdefault(account.oid, now),
+        )
+
+    def _prove(self, question: Question, oid: str) -> None:
+        """Ask for the password where the app wants that, or the last time is too long ago for it."""
+        now, proved_at = self.clock.now(), self._proved_at.get(oid)
+        old = proved_at is not None and question.max_age is not None and now - proved_at > question.max_age
+        if old or question.prompt == "login":
+            self._proved_at[oid] = now
+
+    def sign_in(self, question: Question, oid: str) -> str:
+        """Answer a question with an account and return the code; refuse an account of another tenant."""
+        account = self.accounts[oid]
+        if account.tenant_id != question.tenant and not self.multitenant:
+            raise refusals.other_tenant(account.upn, question.tenant, self.app_name)
+        self._prove(question, oid)
+        session = self.session(account, question.claims)
+        session = replace(session, says_when=question.max_age is not None)
+        self._changed()
+        return self.grants.code_for(Code(session=session, question=question, issued_at=self.clock.now()))
+
+    def device_session(self, tenant: str, oid: str, claims: Demands) -> Session:
+        """Sign in with a device code, unless the tenant blocks that or the account is another tenant's."""
+        account = self.accounts[oid]
+        if account.tenant_id != tenant and not self.multitenant:
+            raise refusals.other_tenant(account.upn, tenant, self.app_name)
+        if self.device_codes_blocked:
+            raise refusals.blocked_by_policy()
+        return self.session(account, claims)
+
+    def is_current(self, session: Session) -> bool:
+        """Whether the session's account was not revoked since."""
+        return session.generation == self._generations[session.account.oid]
+
+    def check_session(self, session: Session) -> None:
+        """Refuse a session that was revoked, or that lacks what the tenant's policy demands by now."""
+        if not self.is_current(session):
+            raise refusals.revoked_grant(session.signed_in_at)
+        demanded = self._step_ups.get(session.account.oid, "")
+        if unmet(parse_claims(demanded), session.met):
+            raise refusals.step_up(demanded)
+
+    def issued(self, uti: str) -> Issued | None:
+        """What is known of an access token by its `uti`."""
+        return self.grants.issued.get(uti)
+
+    def token_response(
+        self, session: Session, scopes: Scopes, asked: Demands, *, nonce: str = "", public: bool = False
+    ) -> dict[str, object]:
+        """The whole answer of the token endpoint."""
+        demands = {**session.met, **asked}
+        lifetime = self.token_lifetime or tokens.access_lifetime()
+        seconds = int(lifetime.total_seconds())
+        body: dict[str, object] = {
+            "token_type": "Bearer",
+            "scope": scopes.granted(),
+            "expires_in": seconds,
+            "ext_expires_in": seconds,
+            "access_token": self._access_token(
+                session, scopes.permissions(self.consented), demands, lifetime
+            ),
+            "client_info": tokens.client_info(session.account),
+        }
+        if scopes.offline:
+            body["refresh_token"] = self._refresh_token(session, scopes, public=public)
+        if scopes.identity:
+            body["id_token"] = self._id_token(session, nonce)
+        self._changed()
+        return body
+
+    def _access_token(
+        self, session: Session, permissions: list[str], demands: Demands, lifetime: timedelta | None
+    ) -> str:
+        claims = tokens.access_claims(
+            session,
+            client_id=self.client_id,
+            permissions=permissions,
+            claims=demands,
+            now=self.clock.now(),
+            lifetime=lifetime or self.token_lifetime or tokens.access_lifetime(),
+        )
+        self.grants.issued[str(claims["uti"])] = Issued(session=session, claims=demands)
+        return self.key.sign(claims)
+
+    def _id_token(self, session: Session, nonce: str) -> str:
+        claims = tokens.id_claims(session, client_id=self.client_id, nonce=nonce, now=self.clock.now())
+        tampered = {**claims, **self.tamper}
+        return self.key.sign({name: value for name, value in tampered.items() if value is not None})
+
+    def _refresh_token(self, session: Session, scopes: Scopes, *, public: bool) -> str:
+        refresh = Refresh(
+            session=session,
+            client_id=self.client_id,
+            scopes=scopes,
+            issued_at=self.clock.now(),
+            public=public,
+        )
+        return self.grants.refresh_for(refresh)
+
+    def _changed(self) -> None:
+        for changed in self.on_change:
+            changed()

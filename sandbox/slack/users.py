@@ -1,0 +1,114 @@
+"""users.*: who somebody is (docs.slack.dev/reference/objects/user-object)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sandbox.cast import Person
+from sandbox.slack.method import ApiCall, Method
+from sandbox.slack.refusals import Refused
+from sandbox.slack.shapes import JsonObject
+
+UPDATED: Final = 1_767_225_600
+
+
+def _info(call: ApiCall) -> JsonObject:
+    call.need("users:read")
+    user = call.arguments.required("user")
+    person = call.platform.workspace.people.get(user)
+    if person is None:
+        raise Refused("user_not_found")
+    return {"user": _user_json(call, person)}
+
+
+def _lookup_by_email(call: ApiCall) -> JsonObject:
+    call.need("users:read", "users:read.email")
+    email = call.arguments.required("email").lower()
+    for person in call.platform.workspace.people.values():
+        # Only active people of this workspace are found by address.
+        if person.email.lower() == email and _findable(call, person):
+            return {"user": _user_json(call, person)}
+    raise Refused("users_not_found")
+
+
+def _findable(call: ApiCall, person: Person) -> bool:
+    workspace = call.platform.workspace
+    return workspace.active(person.id) and not workspace.external(person.id)
+
+
+def _user_json(call: ApiCall, person: Person) -> JsonObject:
+    workspace = call.platform.workspace
+    external = workspace.external(person.id)
+    user: JsonObject = {
+        "id": person.id,
+        "team_id": person.team_id,
+        "name": person.handle,
+        "deleted": person.kind == "deactivated",
+        "updated": UPDATED,
+        "is_bot": person.kind == "bot",
+        "is_app_user": False,
+        "profile": _profile(call, person),
+    }
+    if person.kind == "deactivated":
+        return user
+    user |= _zone(person.tz) | {
+        "color": person.color,
+        "real_name": person.name,
+        "is_admin": False,
+        "is_owner": False,
+        "is_primary_owner": False,
+        "is_restricted": person.kind in ("guest", "single-channel-guest"),
+        "is_ultra_restricted": person.kind == "single-channel-guest",
+        "is_email_confirmed": bool(person.email) and person.id not in workspace.unconfirmed_emails,
+        "who_can_share_contact_card": "EVERYONE",
+    }
+    if external:
+        user["is_stranger"] = not workspace.shares_a_channel(person.id)
+    elif call.arguments.flag("include_locale"):
+        user["locale"] = "en-US"
+    return user
+
+
+def _profile(call: ApiCall, person: Person) -> JsonObject:
+    first, _, last = person.name.partition(" ")
+    profile: JsonObject = {
+        "title": person.title,
+        "phone": "",
+        "skype": "",
+        "real_name": person.name,
+        "real_name_normalized": person.name,
+        "display_name": person.handle,
+        "display_name_normalized": person.handle,
+        "fields": None,
+        "status_text": "",
+        "status_emoji": "",
+        "status_expiration": 0,
+        "avatar_hash": "0",
+        "first_name": first,
+        "last_name": last,
+        "team": person.team_id,
+    }
+    if person.email and "users:read.email" in call.platform.scopes:
+        call.platform.scopes_used.add("users:read.email")
+        profile["email"] = person.email
+    return profile
+
+
+def _zone(name: str) -> JsonObject:
+    try:
+        local = datetime.fromtimestamp(UPDATED, ZoneInfo(name))
+    except ZoneInfoNotFoundError:
+        local = datetime.fromtimestamp(UPDATED, UTC)
+    offset = local.utcoffset()
+    return {
+        "tz": name,
+        "tz_label": local.tzname(),
+        "tz_offset": int(offset.total_seconds()) if offset else 0,
+    }
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "users.info": Method(run=_info, accepts=("users:read",), subject="user"),
+    "users.lookupByEmail": Method(run=_lookup_by_email, accepts=("users:read.email",)),
+}
