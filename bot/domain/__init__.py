@@ -1,1 +1,1 @@
-"""What Unlatch knows without talking to anyone: requests, people, devices, rules. Pure, no I/O."""
+"""The rules of a passcode reset. Pure: no I/O, no clock of its own, no vendor library."""

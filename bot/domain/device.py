@@ -3,16 +3,15 @@
 Source of the table: Microsoft's pages "Reset passcode" and "Remove passcode" for Intune device actions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from bot.domain.errors import CannotReset
-from bot.domain.identifiers import DeviceId
+from bot.domain.errors import Code, Refusal
 from bot.domain.target import Target, TargetKind
-from bot.domain.why import Code, Why
+from bot.domain.values import DeviceId
 
 
 class Platform(StrEnum):
@@ -38,7 +37,7 @@ class Effect(StrEnum):
 
     @property
     def makes_passcode(self) -> bool:
-        """Whether Intune makes a temporary passcode that somebody has to be told."""
+        """Whether Intune makes a temporary passcode that the owner has to be told."""
         return self is not Effect.REMOVES_PASSCODE
 
 
@@ -69,8 +68,30 @@ class Device:
     """None where the device never checked in."""
 
 
-LONGEST_ID: Final = 64
-"""Of a device, and of its column; a GUID has 36."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundDevices:
+    """The devices that a target names, and Graph's ids of the answers in which they came."""
+
+    devices: Sequence[Device] = ()
+    request_ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionResult:
+    """One resetPasscode in a device's `deviceActionResults`. `state` is Graph's word, lower-case."""
+
+    state: str
+    started_at: datetime
+    error_code: int = 0
+
+    @property
+    def had_no_effect(self) -> bool:
+        """Whether the device is as it was before."""
+        return self.state in ("failed", "notsupported", "canceled")
+
+
+MAX_ID: Final = 64
+"""Characters of a device id and of its column; a GUID has 36."""
 _ANDROID: Final = {
     "androidenterprisededicateddevice": Effect.NEW_PASSCODE,
     "androidaospuserowneddevice": Effect.NEW_PASSCODE,
@@ -83,10 +104,10 @@ _STAYING: Final = ("canceled", "failed")
 
 
 def effect_of_reset(device: Device) -> Effect:
-    """What a reset will do on this device, or CannotReset with the reason."""
+    """Return what a reset does on this device, or raise the Refusal that says why there is none."""
     state = device.management_state.casefold()
     if state.startswith(_LEAVING) and not state.endswith(_STAYING):
-        raise CannotReset(Why(Code.NOT_MANAGED, {"device": device.name, "state": device.management_state}))
+        raise Refusal(Code.NOT_MANAGED, device=device.name, state=device.management_state)
     match device.platform:
         case Platform.IOS | Platform.IPADOS | Platform.VISIONOS:
             return _apple(device)
@@ -94,12 +115,12 @@ def effect_of_reset(device: Device) -> Effect:
             return _android(device)
         case _:
             system = f"{device.platform} {device.os_version}".strip()
-            raise CannotReset(Why(Code.WRONG_PLATFORM, {"device": device.name, "system": system}))
+            raise Refusal(Code.WRONG_PLATFORM, device=device.name, system=system)
 
 
 def _apple(device: Device) -> Effect:
     if device.enrollment.casefold().startswith("appleuserenrollment"):
-        raise CannotReset(Why(Code.APPLE_USER_ENROLLMENT, {"device": device.name}))
+        raise Refusal(Code.APPLE_USER_ENROLLMENT, device=device.name)
     return Effect.REMOVES_PASSCODE
 
 
@@ -108,7 +129,7 @@ def _android(device: Device) -> Effect:
     if known is not None:
         return known
     if device.agent.casefold() != "googleclouddevicepolicycontroller":
-        raise CannotReset(Why(Code.DEVICE_ADMINISTRATOR, {"device": device.name}))
+        raise Refusal(Code.DEVICE_ADMINISTRATOR, device=device.name)
     return Effect.NEW_WORK_PROFILE_PASSCODE if device.personal else Effect.NEW_PASSCODE_OR_PROFILE
 
 
@@ -116,24 +137,24 @@ def _digits(text: str) -> str:
     return "".join(filter(str.isdigit, text))
 
 
-_SAME: Final[dict[TargetKind, Callable[[Device, str], bool]]] = {
-    TargetKind.PERSON: lambda device, asked: (
-        asked.casefold() in {device.owner_upn.casefold(), device.owner_email.casefold()}
+_MATCHES: Final[dict[TargetKind, Callable[[Device, str], bool]]] = {
+    TargetKind.PERSON: lambda device, value: (
+        value.casefold() in {device.owner_upn.casefold(), device.owner_email.casefold()}
     ),
-    TargetKind.SERIAL: lambda device, asked: device.serial.casefold() == asked.casefold(),
-    TargetKind.IMEI: lambda device, asked: _digits(device.imei) == asked,
-    TargetKind.NAME: lambda device, asked: device.name.casefold() == asked.casefold(),
-    TargetKind.ID: lambda device, asked: device.id.casefold() == asked.casefold(),
-    TargetKind.APP: lambda _device, asked: bool(asked),
+    TargetKind.SERIAL: lambda device, value: device.serial.casefold() == value.casefold(),
+    TargetKind.IMEI: lambda device, value: _digits(device.imei) == value,
+    TargetKind.NAME: lambda device, value: device.name.casefold() == value.casefold(),
+    TargetKind.ID: lambda device, value: device.id.casefold() == value.casefold(),
+    TargetKind.APP: lambda _device, value: bool(value),
 }
 
 
-def is_what_was_asked(device: Device, target: Target) -> bool:
+def matches_target(device: Device, target: Target) -> bool:
     """Check one returned row against the target.
 
     Graph ignores a `$filter` that it does not support and returns everybody's devices, so no row counts
-    unchecked, nor does one whose id is none. A device under an app says nothing of the app: there the
-    address of the list is the check.
+    unchecked, and none without an id. A device under an app does not name the app: there the URL of the list
+    is the check.
     """
-    named = 0 < len(device.id) <= LONGEST_ID and target.kind in _SAME
-    return named and _SAME[target.kind](device, target.value)
+    named = 0 < len(device.id) <= MAX_ID and target.kind in _MATCHES
+    return named and _MATCHES[target.kind](device, target.value)

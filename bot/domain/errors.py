@@ -1,37 +1,128 @@
-"""Everything that can go wrong, as one drawn tree.
+"""Everything that can go wrong, as one tree.
 
 UnlatchError
-├── Refusal                 somebody may not have what they asked for; becomes a private sentence
-│   ├── BadInput            what was typed cannot be used
-│   │   ├── BadTarget, NoReason, ReasonTooLong, TicketTooLong
-│   ├── NotAllowed          the person may not do this
-│   │   ├── NotAMember, NotARequester, NotAnApprover, OwnRequest, OwnAccount, OwnDevice, NotTheRequester
-│   ├── NotNow              the request does not wait for this
-│   │   ├── UnknownRequest, AlreadyDecided, NotWaiting, TooLate, AlreadyAsked, DeviceBusy, ReviewOutdated
-│   ├── NoSuchDevice, DeviceChanged, CannotReset, NoPasscode, ApproverSignedOut
-│   ├── RecentlyReset       has to be confirmed knowingly
-│   ├── TooOften            a limit on one person is reached
-│   ├── SignInNeeded, TicketUnusable, SignInRefused
-│   └── CouldNotVerify      a lookup failed; refuses, never falls back
-├── LostRace                the row changed since it was read
-├── StoreAway               the database did not answer
-├── GraphError              sorted by one question: may it have happened?
-│   ├── NeverLeft           nothing was sent, or nothing was done; safe to try again
-│   ├── ApproverRefused     401 or 403: this account may not
-│   ├── DeviceRefused       400 or 404: not on this device
-│   └── Unknown             no answer, or a 5xx: it may have happened
-└── SlackError              a message that could not be shown
-    ├── SlackAway           later
-    └── CannotShow          not without a human
+├── Refusal                  somebody may not have what they asked for: a code with facts
+│   ├── CouldNotVerify       a lookup failed; it refuses and never falls back
+│   ├── SignInNeeded         the approver has no usable Microsoft sign-in
+│   ├── RecentlyReset        has to be confirmed knowingly
+│   └── SignInRefused        Microsoft or Unlatch refused the account that came back
+├── LostRace                 the row changed since it was read
+├── StoreError               the database
+│   ├── StoreUnavailable     nothing was stored
+│   ├── CommitUnknown        the COMMIT was sent and not answered: read again
+│   └── AuditBroken          the audit log is not as it was left; nothing was stored
+├── GraphError               sorted by one question: may the reset have happened?
+│   ├── NotExecuted          no: nothing was sent, or nothing was done
+│   ├── ApproverRefused      no: 401 or 403, this account may not
+│   ├── DeviceRefused        no: 400, 404 and their like, not on this device
+│   └── OutcomeUnknown       perhaps: no answer, a broken answer or a 5xx
+└── SlackError               a message or modal could not be shown
+    ├── SlackUnavailable     try later
+    └── SlackRefused         not without somebody's help
+
+A class of its own exists only where code branches on it; everything else is a `Code`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
-from bot.domain.identifiers import UserId
-from bot.domain.sign_in import Ticket
-from bot.domain.status import Status
-from bot.domain.why import Why
+from bot.domain.values import utc_text
+
+if TYPE_CHECKING:
+    from bot.domain.people import Person
+    from bot.domain.sign_in import SignInLink
+
+
+class Code(StrEnum):
+    """Every reason for which something is refused, ends or waits again; each has one sentence in the catalog.
+
+    The value is stored in rows and in the audit log: rename only with a migration.
+    """
+
+    # what was typed cannot be used
+    BAD_TARGET = "bad_target"
+    NO_REASON = "no_reason"
+    REASON_TOO_LONG = "reason_too_long"
+    TICKET_TOO_LONG = "ticket_too_long"
+    # the person may not
+    NOT_A_MEMBER = "not_a_member"
+    NOT_A_REQUESTER = "not_a_requester"
+    NOT_AN_APPROVER = "not_an_approver"
+    NOT_THE_REQUESTER = "not_the_requester"
+    OWN_REQUEST = "own_request"
+    OWN_ACCOUNT = "own_account"
+    OWN_DEVICE = "own_device"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    COULD_NOT_VERIFY = "could_not_verify"
+    # the request does not wait for this
+    UNKNOWN_REQUEST = "unknown_request"
+    ALREADY_DECIDED = "already_decided"
+    NOT_WAITING = "not_waiting"
+    REVIEW_OUTDATED = "review_outdated"
+    REQUEST_EXPIRED = "request_expired"
+    ALREADY_REQUESTED = "already_requested"
+    DEVICE_BUSY = "device_busy"
+    # the target or the device
+    NO_EMAIL = "no_email"
+    NO_DEVICE = "no_device"
+    DEVICE_CHANGED = "device_changed"
+    RECENTLY_RESET = "recently_reset"
+    WRONG_PLATFORM = "wrong_platform"
+    APPLE_USER_ENROLLMENT = "apple_user_enrollment"
+    DEVICE_ADMINISTRATOR = "device_administrator"
+    NOT_MANAGED = "not_managed"
+    # the new passcode
+    NO_PASSCODE = "no_passcode"
+    REVEAL_EXPIRED = "reveal_expired"
+    APPROVER_SIGNED_OUT = "approver_signed_out"
+    # the sign-in
+    SIGN_IN_NEEDED = "sign_in_needed"
+    LINK_UNUSABLE = "link_unusable"
+    CONSENT_DENIED = "consent_denied"
+    ENTRA_ERROR = "entra_error"
+    WRONG_TENANT = "wrong_tenant"
+    WRONG_ACCOUNT = "wrong_account"
+    GUEST_ACCOUNT = "guest_account"
+    ACCOUNT_TAKEN = "account_taken"
+    DECLINED = "declined"
+    NO_SIGN_IN_TIME = "no_sign_in_time"
+    STALE_SIGN_IN = "stale_sign_in"
+    BAD_TOKEN = "bad_token"  # noqa: S105  a reason's code, no secret
+    # the request waits again
+    SIGN_IN_ENDED = "sign_in_ended"
+    MICROSOFT_REFUSED_APPROVER = "microsoft_refused_approver"
+    NOT_EXECUTED = "not_executed"
+    # the request failed
+    MICROSOFT_REFUSED_DEVICE = "microsoft_refused_device"
+    DEVICE_FAILED = "device_failed"
+    NOT_SUPPORTED = "not_supported"
+    CANCELED = "canceled"
+    SILENT = "silent"
+    CLOSED = "closed"
+    # the outcome is uncertain
+    NO_ANSWER = "no_answer"
+
+
+BAD_INPUT: Final = frozenset({Code.BAD_TARGET, Code.NO_REASON, Code.REASON_TOO_LONG, Code.TICKET_TOO_LONG})
+"""What was typed can be typed again: nothing was stored, nobody was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a request ended, waits again or cannot be reset. Facts are short strings, never a secret."""
+
+    code: Code
+    facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def as_facts(self) -> dict[str, str]:
+        """Return the code and its facts, for an audit row."""
+        return {"cause": str(self.code), **self.facts}
 
 
 class UnlatchError(Exception):
@@ -39,200 +130,77 @@ class UnlatchError(Exception):
 
 
 class Refusal(UnlatchError):
-    """Somebody may not have what they asked for; the Slack face turns it into a private sentence."""
+    """Somebody may not have what they asked for; Slack shows it as a private sentence."""
 
+    def __init__(self, code: Code, **facts: str) -> None:
+        """`facts` are what the sentence names: user ids, times by `utc_text`, text as it was typed."""
+        super().__init__(code)
+        self.code = code
+        self.facts = facts
 
-class BadInput(Refusal):
-    """What was typed cannot be used; nothing was stored."""
+    @property
+    def cause(self) -> Cause:
+        """The same reason, to keep in a row."""
+        return Cause(self.code, self.facts)
 
 
-@dataclass(eq=False)
-class BadTarget(BadInput):
-    """The target names neither a person nor a device nor an app."""
-
-    typed: str
-
-
-class NoReason(BadInput):
-    """A request or a denial needs a reason: the other side reads it."""
-
-
-@dataclass(eq=False)
-class ReasonTooLong(BadInput):
-    """A reason may have `limit` characters."""
-
-    limit: int
-
-
-@dataclass(eq=False)
-class TicketTooLong(BadInput):
-    """A ticket reference may have `limit` characters."""
-
-    limit: int
-
-
-class NotAllowed(Refusal):
-    """The person may not do this, whatever the state of the request."""
-
-
-@dataclass(eq=False)
-class NotAMember(NotAllowed):
-    """No full member of this workspace; `kind` is the `Kind` of person found."""
-
-    kind: str
-
-
-class NotARequester(NotAllowed):
-    """A full member, but outside the audience that may ask."""
-
-
-class NotAnApprover(NotAllowed):
-    """A full member, but not in the approver channel or not on call now."""
-
-
-class OwnRequest(NotAllowed):
-    """Nobody decides on their own request."""
-
-
-class OwnAccount(NotAllowed):
-    """The Entra account that would act is the requester's, under another Slack user."""
-
-
-class OwnDevice(NotAllowed):
-    """The device that would be reset belongs to who approves."""
-
-
-class NotTheRequester(NotAllowed):
-    """Only who asked may withdraw the request or see the new passcode."""
-
-
-class NotNow(Refusal):
-    """The request does not wait for this."""
-
-
-class UnknownRequest(NotNow):
-    """No request has this id."""
-
-
-@dataclass(eq=False)
-class AlreadyDecided(NotNow):
-    """Somebody was first: `by` is None where the clock or a check decided."""
-
-    status: Status
-    by: UserId | None
-    at: datetime
-
-
-@dataclass(eq=False)
-class NotWaiting(NotNow):
-    """The request is in `status`, which has no such move."""
-
-    status: Status
-
-
-class ReviewOutdated(NotNow):
-    """The request waits, but something has happened to it since this approver reviewed it."""
-
-
-class TooLate(NotNow):
-    """The request expired, or the time to look at a new passcode is over."""
-
-
-@dataclass(eq=False)
-class AlreadyAsked(NotNow):
-    """The same target waits already, asked for by `by`; `ref` says which request that is."""
-
-    ref: str
-    by: UserId
-
-
-@dataclass(eq=False)
-class DeviceBusy(NotNow):
-    """The reset of request `ref` may still be under way on this device: a second could not be told apart."""
-
-    ref: str
-
-
-class NoSuchDevice(Refusal):
-    """Intune shows this approver no device for the target."""
-
-
-class DeviceChanged(Refusal):
-    """The device that was chosen is no longer among those that the target names."""
-
-
-@dataclass(eq=False)
-class CannotReset(Refusal):
-    """Intune cannot reset the passcode of this device; `why` says the reason."""
-
-    why: Why
-
-
-@dataclass(eq=False)
-class RecentlyReset(Refusal):
-    """The device was reset at `at`, by Intune's clock: a second reset has to be meant."""
-
-    at: datetime
-
-
-@dataclass(eq=False)
-class TooOften(Refusal):
-    """One person did this `limit` times within the window that ends at `until`."""
-
-    limit: int
-    until: datetime
-    first: bool
-    """Whether it is the first one too many: the record notes that one and is not flooded by the others."""
-
-
-class NoPasscode(Refusal):
-    """Intune holds no new passcode for this reset (any more)."""
-
-
-@dataclass(eq=False)
-class ApproverSignedOut(Refusal):
-    """The passcode is read with the sign-in of `approver`, and that has ended."""
-
-    approver: UserId
-
-
-@dataclass(eq=False)
-class SignInNeeded(Refusal):
-    """The person has no usable sign-in.
-
-    `claims` is what Microsoft asks for in addition, as JSON text. `stale`: there is one, but every approval
-    asks for a fresh one.
-    """
-
-    claims: str | None = None
-    stale: bool = False
-
-
-class TicketUnusable(Refusal):
-    """A sign-in link or a sign-in's return is unknown, used or expired."""
-
-
-@dataclass(eq=False)
-class SignInRefused(Refusal):
-    """Microsoft or Unlatch refused the account that came back; `ticket` says who tried, where it is known."""
-
-    why: Why
-    ticket: Ticket | None = None
-
-
-@dataclass(eq=False)
 class CouldNotVerify(Refusal):
     """A lookup failed or timed out, so nobody is let through on it."""
 
-    what: str
+    def __init__(self, what: str) -> None:
+        """`what` was looked up, in words for people."""
+        super().__init__(Code.COULD_NOT_VERIFY, what=what)
+
+
+class SignInNeeded(Refusal):
+    """The approver has no usable sign-in at Microsoft.
+
+    `claims` is the claims challenge that Microsoft answered with, as JSON text. `stale`: there is a sign-in,
+    but every approval asks for a fresh one. `approver` was looked up and admitted a moment ago, where so.
+    """
+
+    def __init__(
+        self, claims: str | None = None, *, stale: bool = False, approver: Person | None = None
+    ) -> None:
+        super().__init__(Code.SIGN_IN_NEEDED)
+        self.claims = claims
+        self.stale = stale
+        self.approver = approver
+
+
+class RecentlyReset(Refusal):
+    """The device was reset at `at`, by Intune's clock: a second reset has to be meant."""
+
+    def __init__(self, at: datetime, **facts: str) -> None:
+        super().__init__(Code.RECENTLY_RESET, at=utc_text(at), **facts)
+
+
+class SignInRefused(Refusal):
+    """Microsoft or Unlatch refused the account that came back; `link` says who tried, where it is known."""
+
+    def __init__(self, code: Code, *, link: SignInLink | None = None, **facts: str) -> None:
+        super().__init__(code, **facts)
+        self.link = link
 
 
 class LostRace(UnlatchError):
     """The row changed since it was read; read it again."""
 
 
-class StoreAway(UnlatchError):
+class StoreError(UnlatchError):
+    """The database did not do what it was asked."""
+
+
+class StoreUnavailable(StoreError):
     """The database did not answer; nothing was stored."""
+
+
+class CommitUnknown(StoreError):
+    """The COMMIT was sent and not answered: it may be stored. Read again before you say so."""
+
+
+class AuditBroken(StoreError):
+    """The audit log is not as it was left, so nothing that needs an audit row is stored."""
 
 
 @dataclass(eq=False)
@@ -245,10 +213,21 @@ class GraphError(UnlatchError):
     request_id: str = ""
     activity_id: str = ""
 
+    def as_facts(self) -> dict[str, str]:
+        """Return what Graph said and the ids by which Microsoft's support finds the call."""
+        facts = {
+            "status": str(self.status or ""),
+            "code": self.code,
+            "message": self.message,
+            "request_id": self.request_id,
+            "activity_id": self.activity_id,
+        }
+        return {name: text for name, text in facts.items() if text}
+
 
 @dataclass(eq=False)
-class NeverLeft(GraphError):
-    """The request never left, or Graph says that it did nothing (429): safe to try again."""
+class NotExecuted(GraphError):
+    """The call never left, or Graph says that it did nothing (429): safe to try again."""
 
     retry_after: timedelta | None = None
 
@@ -266,23 +245,23 @@ class DeviceRefused(GraphError):
 
 
 @dataclass(eq=False)
-class Unknown(GraphError):
-    """No answer, a broken answer or a 5xx: it may have happened."""
+class OutcomeUnknown(GraphError):
+    """No answer, a broken answer or a 5xx: the reset may have happened."""
 
 
 @dataclass(eq=False)
 class SlackError(UnlatchError):
-    """A message could not be shown; `code` is Slack's own word for it."""
+    """Slack did not show something; `code` is Slack's own word for it."""
 
     code: str = ""
 
 
 @dataclass(eq=False)
-class SlackAway(SlackError):
+class SlackUnavailable(SlackError):
     """Slack is slow, busy or unreachable: show it later."""
 
-    retry_after: timedelta | None = field(default=None)
+    retry_after: timedelta | None = None
 
 
-class CannotShow(SlackError):
-    """Not without a human: the bot is not in the channel, a scope is missing, the blocks are wrong."""
+class SlackRefused(SlackError):
+    """Not without help: the bot is not in the channel, a scope is missing, the blocks are wrong."""

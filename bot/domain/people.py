@@ -5,11 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from bot.domain.identifiers import ChannelId, TeamId, UserId
+from bot.domain.values import ChannelId, TeamId, UserId
 
 
 class Kind(StrEnum):
-    """What Slack says of a user; only a member of this workspace may ask or decide."""
+    """What kind of Slack user this is; only a full member of this workspace may ask or decide."""
 
     MEMBER = "member"
     GUEST = "guest"

@@ -1,27 +1,17 @@
-"""Who may do what. Pure: faces fetch, these functions decide; a refusal is an exception, silence is yes."""
+"""Who may do what. Pure: the caller looks people up; each check raises a Refusal or returns None."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.domain.device import Device
-from bot.domain.errors import (
-    NotAMember,
-    NotAnApprover,
-    NotARequester,
-    OwnAccount,
-    OwnDevice,
-    OwnRequest,
-    SignInNeeded,
-    SignInRefused,
-)
-from bot.domain.identifiers import ChannelId, UserId
+from bot.domain.errors import Code, Refusal, SignInNeeded, SignInRefused
 from bot.domain.people import Account, Audience, Kind, Person
-from bot.domain.why import Code, Why
+from bot.domain.values import ChannelId, UserId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The installer's choice of people. An empty audience lets nobody in."""
+    """The installer's choices. An empty audience lets nobody in."""
 
     approver_channel: ChannelId
     requesters: tuple[Audience, ...]
@@ -32,45 +22,49 @@ class Rules:
     """Whether an approver may have their own device reset."""
     fresh_within: timedelta | None = None
     """How long ago an approver may have signed in interactively; None: as long as the sign-in lasts."""
+    requests_per_hour: int = 20
+    """Of one requester."""
+    links_per_hour: int = 20
+    """Sign-in links of one approver."""
 
 
 def check_member(person: Person) -> None:
-    """Guests, bots, deactivated accounts and members of other organisations may do nothing here."""
+    """Refuse guests, bots, deactivated accounts and members of other organisations."""
     if person.kind is not Kind.MEMBER:
-        raise NotAMember(person.kind)
+        raise Refusal(Code.NOT_A_MEMBER, kind=str(person.kind))
 
 
 def check_requester(person: Person, *, in_audience: bool) -> None:
-    """A requester is a full member and in the audience."""
+    """Refuse who is no full member or not in the audience."""
     check_member(person)
     if not in_audience:
-        raise NotARequester
+        raise Refusal(Code.NOT_A_REQUESTER)
 
 
 def check_approver(person: Person, *, asked_by: UserId, in_channel: bool, on_call: bool) -> None:
-    """An approver is a full member, in the channel now, on call where a rota is set, and did not ask."""
+    """Refuse who is no full member, not in the channel now, not on call where a rota is set, or asked."""
     check_member(person)
     if person.id == asked_by:
-        raise OwnRequest
+        raise Refusal(Code.OWN_REQUEST)
     if not (in_channel and on_call):
-        raise NotAnApprover
+        raise Refusal(Code.NOT_AN_APPROVER)
 
 
-def check_signer(person: Person, *, in_channel: bool) -> None:
-    """A sign-in is for approvers: full members in the channel; on call or not is asked at each decision."""
+def check_may_sign_in(person: Person, *, in_channel: bool) -> None:
+    """Refuse who is no full member in the approver channel; on call or not is checked at each decision."""
     check_member(person)
     if not in_channel:
-        raise NotAnApprover
+        raise Refusal(Code.NOT_AN_APPROVER)
 
 
 def check_account(
     account: Account, *, approver: Person, requester: Person, requester_account: Account | None
 ) -> None:
-    """Who acts is not the requester under another name: no account and no address is both of theirs."""
+    """Refuse an approver who is the requester under another name: same account, or an address of both."""
     if requester_account is not None and _key(account) == _key(requester_account):
-        raise OwnAccount
+        raise Refusal(Code.OWN_ACCOUNT)
     if addresses(approver, account) & addresses(requester, requester_account):
-        raise OwnAccount
+        raise Refusal(Code.OWN_ACCOUNT)
 
 
 def _key(account: Account) -> tuple[str, str]:
@@ -78,30 +72,29 @@ def _key(account: Account) -> tuple[str, str]:
 
 
 def addresses(person: Person, account: Account | None) -> frozenset[str]:
-    """Every e-mail address and sign-in name of one human, lower-case: Slack's and Entra's."""
+    """Return every e-mail address and sign-in name of one human, lower-case: Slack's and Entra's."""
     known = [person.email or "", *((account.username, *account.emails) if account else ())]
     return frozenset(address.casefold() for address in known if address)
 
 
 def check_owner(device: Device, *, approver: Person, account: Account, rules: Rules) -> None:
-    """Nobody has their own device reset by their own approval, unless the installer allows it."""
+    """Refuse an approver who owns the device, unless the installer allows it."""
     owners = {name.casefold() for name in (device.owner_upn, device.owner_email) if name}
     same = device.owner_id != "" and device.owner_id.casefold() == account.oid.casefold()
     if not rules.allow_owner_approval and (same or owners & addresses(approver, account)):
-        raise OwnDevice
+        raise Refusal(Code.OWN_DEVICE, device=device.name)
 
 
 def check_fresh(account: Account, *, now: datetime, within: timedelta | None) -> None:
-    """Where approvals ask for it, the person proved to Microsoft who they are a short time ago."""
-    proved_at = account.authenticated_at
-    if within is not None and (proved_at is None or now - proved_at > within):
+    """Raise SignInNeeded where approvals ask for a fresh interactive sign-in and this one is older."""
+    authenticated_at = account.authenticated_at
+    if within is not None and (authenticated_at is None or now - authenticated_at > within):
         raise SignInNeeded(stale=True)
 
 
-def check_binding(account: Account, *, person: Person, tied_to: UserId | None) -> None:
-    """The account that signed in, of our tenant, belongs to this Slack person and to nobody else in Slack."""
+def check_linking(account: Account, *, person: Person, linked_to: UserId | None) -> None:
+    """Refuse an account that is not this Slack user's by e-mail address, or is linked to another user."""
     if person.email is None or person.email.casefold() not in account.emails:
-        facts = {"account": account.username, "expected": person.email or ""}
-        raise SignInRefused(Why(Code.WRONG_ACCOUNT, facts))
-    if tied_to not in (None, person.id):
-        raise SignInRefused(Why(Code.ACCOUNT_TAKEN, {"account": account.username}))
+        raise SignInRefused(Code.WRONG_ACCOUNT, account=account.username, expected=person.email or "")
+    if linked_to not in (None, person.id):
+        raise SignInRefused(Code.ACCOUNT_TAKEN, account=account.username)

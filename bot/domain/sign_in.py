@@ -1,19 +1,15 @@
-"""The ticket that ties one sign-in to one Slack user, how long things last, and why a sign-in ends."""
+"""A sign-in: the single-use link that starts it, what a browser brings back, and why a sign-in ends."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
-from bot.domain.identifiers import RequestId, TeamId, UserId
-
-TICKET_LIFE: Final = timedelta(minutes=10)
-FRESH_FOR: Final = timedelta(minutes=10)
-"""Where every approval asks for a fresh sign-in: how long ago the person may have proved who they are."""
+from bot.domain.people import Account
+from bot.domain.values import RequestId, Secret, TeamId, UserId
 
 
-class Ended(StrEnum):
-    """Why a sign-in was forgotten. The value is on the record."""
+class SignOutReason(StrEnum):
+    """Why a sign-in was deleted. The value is in the audit log."""
 
     ASKED = "asked"
     TOO_OLD = "too_old"
@@ -23,8 +19,8 @@ class Ended(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
-    """A single-use sign-in. Only the SHA-256 of its 256 random bits is stored."""
+class SignInLink:
+    """A single-use sign-in link. Only the SHA-256 of its 256 random bits is stored."""
 
     digest: str
     team: TeamId
@@ -33,6 +29,25 @@ class Ticket:
     request_id: RequestId | None = None
     """The request whose review goes on after the sign-in."""
     view_id: str | None = None
-    """The open Slack modal that goes on by itself."""
+    """The open Slack modal that goes on after the sign-in."""
     claims: str | None = None
-    """What Microsoft asked for in addition, as JSON text."""
+    """The claims challenge that Microsoft answered with, as JSON text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInResult:
+    """What a browser brought back from Microsoft: verified, and not yet linked to the Slack user."""
+
+    link: SignInLink
+    account: Account
+    cache: Secret
+    """MSAL's token cache of this account, serialized."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Two secrets that only the browser which came back from Microsoft has; it takes both to go on."""
+
+    page: Secret
+    """In the form that asks whether to go on."""
+    cookie: Secret

@@ -1,4 +1,4 @@
-"""What was typed: a person, a device or an app, read strictly: nothing else reaches a URL or a filter."""
+"""The typed target: a person, a device or an app, parsed strictly, so that nothing else reaches Graph."""
 
 import re
 from collections.abc import Mapping
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bot.domain.errors import BadTarget
+from bot.domain.errors import Code, Refusal
 
-LONGEST: Final = 255
-LONGEST_TYPED: Final = 1000
+MAX_TARGET: Final = 255
+MAX_TYPED: Final = 1000
 """With Slack's link around it, which holds the address twice."""
 
 
@@ -33,7 +33,7 @@ class Target:
     value: str
 
     def __str__(self) -> str:
-        """The target as a person would type it."""
+        """Return the target as a person would type it."""
         return self.value if self.kind is TargetKind.PERSON else f"{self.kind}:{self.value}"
 
 
@@ -54,12 +54,12 @@ _MAIL_LINK: Final = re.compile(r"<mailto:[^|>]+\|([^>]+)>")
 
 
 def parse_target(typed: str) -> Target:
-    """Read what a person typed, or raise BadTarget with it (cut to 255 characters).
+    """Parse what a person typed, or raise Refusal(BAD_TARGET) with it, cut to 255 characters.
 
     Slack sends an address as `<mailto:a@b|a@b>` and a mention as `<@U1|mei>`; both forms are read.
     """
-    if len(typed) > LONGEST_TYPED:
-        raise BadTarget(typed.strip()[:LONGEST])
+    if len(typed) > MAX_TYPED:
+        raise Refusal(Code.BAD_TARGET, typed=typed.strip()[:MAX_TARGET])
     text = _MAIL_LINK.sub(r"\1", typed.strip()).strip()
     if mention := _MENTION.fullmatch(text):
         return _checked(TargetKind.MENTION, mention.group(1), typed)
@@ -69,7 +69,7 @@ def parse_target(typed: str) -> Target:
 
 
 def person_at(address: str) -> Target:
-    """The person with this e-mail address, read as strictly as a typed one, or BadTarget."""
+    """Return the person with this e-mail address, parsed as strictly as a typed one."""
     return _checked(TargetKind.PERSON, address, address)
 
 
@@ -79,6 +79,6 @@ def _checked(kind: TargetKind, value: str, typed: str) -> Target:
         value = re.sub(r"[ \-]", "", value)
     if kind in (TargetKind.PERSON, TargetKind.ID):
         value = value.lower()
-    if len(value) > LONGEST or not _SHAPES[kind].fullmatch(value):
-        raise BadTarget(typed.strip()[:LONGEST])
+    if len(value) > MAX_TARGET or not _SHAPES[kind].fullmatch(value):
+        raise Refusal(Code.BAD_TARGET, typed=typed.strip()[:MAX_TARGET])
     return Target(kind, value)
