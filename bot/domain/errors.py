@@ -132,7 +132,7 @@ class UnlatchError(Exception):
 class Refusal(UnlatchError):
     """Somebody may not have what they asked for; Slack shows it as a private sentence."""
 
-    def __init__(self, code: Code, **facts: str) -> None:
+    def __init__(self, code: Code, /, **facts: str) -> None:
         """`facts` are what the sentence names: user ids, times by `utc_text`, text as it was typed."""
         super().__init__(code)
         self.code = code
@@ -178,7 +178,7 @@ class RecentlyReset(Refusal):
 class SignInRefused(Refusal):
     """Microsoft or Unlatch refused the account that came back; `link` says who tried, where it is known."""
 
-    def __init__(self, code: Code, *, link: SignInLink | None = None, **facts: str) -> None:
+    def __init__(self, code: Code, /, *, link: SignInLink | None = None, **facts: str) -> None:
         super().__init__(code, **facts)
         self.link = link
 

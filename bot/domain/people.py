@@ -52,7 +52,11 @@ class Account:
     """Every address that the id_token carries, lower-case: the sign-in name and `email`."""
     signed_in_at: datetime
     authenticated_at: datetime | None = None
-    """When the person last proved to Microsoft who they are (`auth_time`); None where it did not say."""
+    """When the person last signed in to Microsoft interactively (`auth_time`); None where it did not say."""
+
+    def as_facts(self) -> dict[str, str]:
+        """Return who this is at Microsoft, for an audit row."""
+        return {"account": self.username, "oid": self.oid, "tenant": self.tenant}
 
 
 class AudienceKind(StrEnum):

@@ -1,0 +1,139 @@
+"""The four tables. Times are UTC text to the microsecond (`values.utc_text`), which sorts as the times do."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from bot.domain.request import OPEN, RESETTING, Status
+
+REVISION: Final = "0001"
+"""The newest migration; a test holds it against Alembic's own head."""
+ONE_OPEN_TARGET: Final = "requests_one_open_target"
+ONE_HELD_DEVICE: Final = "requests_one_held_device"
+
+
+def _unique_while(name: str, column: str, statuses: frozenset[Status]) -> Index:
+    """Return a unique index over the rows in these states alone."""
+    where = text(f"status IN ({', '.join(f"'{status}'" for status in sorted(statuses))})")
+    return Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)
+
+
+metadata: Final = MetaData()
+
+requests: Final = Table(
+    "requests",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("delivery", String(255), nullable=False, unique=True),
+    Column("team", String(32), nullable=False),
+    Column("asked_by", String(32), nullable=False),
+    Column("asked_by_team", String(32)),
+    Column("asked_at", String(27), nullable=False),
+    Column("target_kind", String(16), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ticket", Text),
+    Column("status", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("changed_at", String(27), nullable=False),
+    Column("expires_at", String(27)),
+    Column("reminders", Integer, nullable=False),
+    Column("decided_by", String(32)),
+    Column("decided_at", String(27)),
+    Column("denial", Text),
+    Column("approval", Text),  # JSON
+    Column("attempt_number", Integer),
+    Column("attempt_started_at", String(27)),
+    Column("attempt_seen_at", String(27)),
+    Column("client_request_id", String(36)),
+    Column("attempts", Integer, nullable=False),
+    Column("cause", Text),  # JSON
+    # what no second request may have meanwhile; the unique indexes below say while what
+    Column("open_target", String(300)),
+    Column("held_device", String(64)),
+    # the queues: when the row is due in each, and until when a replica holds it
+    Column("next_at", String(27)),
+    Column("advance_leased_until", String(27)),
+    Column("publish_at", String(27)),
+    Column("publish_leased_until", String(27)),
+    # what Slack shows
+    Column("card_channel", String(32)),
+    Column("card_ts", String(32)),
+    Column("card_digest", String(64), nullable=False),
+    Column("receipt_channel", String(32)),
+    Column("receipt_ts", String(32)),
+    Column("receipt_digest", String(64), nullable=False),
+    Column("posted_reminders", Integer, nullable=False),
+    Column("posting", Boolean, nullable=False),
+    Column("publish_failures", Integer, nullable=False),
+    Index("requests_by_next_at", "next_at"),
+    Index("requests_by_publish_at", "publish_at"),
+    Index("requests_by_requester", "asked_by", "asked_at"),
+    Index("requests_by_status", "status", "asked_at"),
+    _unique_while(ONE_OPEN_TARGET, "open_target", OPEN),
+    _unique_while(ONE_HELD_DEVICE, "held_device", RESETTING),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("at", String(27), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("actor", String(32)),
+    Column("request_id", String(32)),  # no foreign key: a forged id is in the log too
+    Column("version", Integer),
+    Column("facts", Text, nullable=False),  # JSON
+    Column("hash", String(64), nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("signature", String(88), nullable=False),
+    Index("audit_by_request", "request_id", "version", unique=True),
+)
+
+sign_in_links: Final = Table(  # a row lives through link, flow and result, then for the hour that quotas count
+    "sign_in_links",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("team", String(32), nullable=False),
+    Column("user", String(32), nullable=False),
+    Column("created_at", String(27), nullable=False),
+    Column("expires_at", String(27), nullable=False),
+    Column("request_id", String(32)),
+    Column("view_id", String(64)),
+    Column("claims", Text),
+    Column("state_digest", String(64), unique=True),  # of what takes `sealed` out, once
+    Column("sealed", LargeBinary),
+    Column("used_at", String(27)),
+    Index("sign_in_links_by_user", "user", "created_at"),
+    Index("sign_in_links_by_created_at", "created_at"),
+)
+
+sign_ins: Final = Table(
+    "sign_ins",
+    metadata,
+    Column("user", String(32), primary_key=True),
+    Column("tenant", String(36), nullable=False),
+    Column("oid", String(36), nullable=False),
+    Column("username", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("emails", Text, nullable=False),  # JSON
+    Column("signed_in_at", String(27), nullable=False),
+    Column("authenticated_at", String(27)),
+    Column("key_id", String(16), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("sign_ins_by_signed_in_at", "signed_in_at"),
+    Index("sign_ins_by_account", "tenant", "oid", unique=True),
+)

@@ -1,0 +1,172 @@
+"""Decide: approve, deny, withdraw, close. Of several at once one wins; the others are told who did what."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.domain.audit import Event
+from bot.domain.device import ActionResult, Effect
+from bot.domain.errors import Code, RecentlyReset, Refusal
+from bot.domain.people import Actor
+from bot.domain.request import Approval, ResetRequest, checked_reason
+from bot.domain.values import DeviceId, RequestId
+from bot.use_cases.deps import Deps
+from bot.use_cases.review import Choice, Review, as_user, look
+
+
+async def approve(
+    deps: Deps, request_id: RequestId, by: Actor, device: DeviceId, *, reviewed: int, knowingly: bool = False
+) -> ResetRequest:
+    """Approve, as `by`, the reset of `device`; the worker executes it.
+
+    Everything that the review showed is looked up and checked again. `reviewed`: the request's revision at
+    the review; a form of an earlier one approves nothing. `knowingly`: although it was reset minutes ago.
+    Raises Refusal (RecentlyReset where that has to be asked first) or GraphError.
+    """
+    async with deps.audit_refusals(by, request_id):
+        try:
+            return await _approve(deps, request_id, by, device, reviewed=reviewed, knowingly=knowingly)
+        except Refusal as refusal:
+            if refusal.code is not Code.ALREADY_DECIDED:
+                raise
+            # A second press by the approver is no loss: the answer is that it is approved.
+            request = await deps.get_request(request_id)
+            if request.approval is None or request.approval.by != by.user:
+                raise
+            return request
+
+
+async def _approve(
+    deps: Deps, request_id: RequestId, by: Actor, device: DeviceId, *, reviewed: int, knowingly: bool
+) -> ResetRequest:
+    seen = await look(deps, request_id, by)
+    seen.request.check_reviewed(reviewed)
+    choice = _chosen(seen, device)
+    earlier = await as_user(deps, by.user, lambda token: deps.intune.actions(device, token))
+    if seen_at := _own_earlier_attempt(deps, seen.request, device, earlier):
+        return await _confirm_sent_late(deps, seen.request, by, seen_at)
+    if not knowingly and (recent := _recent_reset(deps, earlier)):
+        # It may be this very request's, approved by somebody else meanwhile.
+        (await deps.get_request(request_id)).check_approvable(by=by.user, now=deps.now())
+        raise RecentlyReset(recent, platform=str(choice.device.platform))
+    approval = _approval(deps, seen, choice, by, earlier)
+    facts = {
+        "rule": seen.rule,
+        "device": approval.device.id,
+        "device_name": approval.device.name,
+        "effect": str(approval.effect),
+    }
+    return await deps.decide(
+        request_id,
+        lambda request: request.approve(approval, reviewed=reviewed),
+        Event.APPROVED,
+        seen.account.as_facts() | facts | ({"knowingly": "yes"} if knowingly else {}),
+        actor=by.user,
+    )
+
+
+async def check_may_decide(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
+    """Return the request if `by` may decide on it now; a reason for a denial is asked for only then."""
+    async with deps.audit_refusals(by, request_id):
+        request = await deps.get_request(request_id)
+        request.check_approvable(by=by.user, now=deps.now())
+        await deps.approver(by, request)
+        return request
+
+
+async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> ResetRequest:
+    """Deny with a reason that the requester reads."""
+    reason = checked_reason(reason)
+    async with deps.audit_refusals(by, request_id):
+        admitted = await deps.approver(by, await deps.get_request(request_id))
+        facts = {"reason": reason, "rule": admitted.rule} | await deps.account_facts(by.user)
+        now = deps.now()
+        return await deps.decide(
+            request_id,
+            lambda request: request.deny(reason, by=by.user, now=now),
+            Event.DENIED,
+            facts,
+            actor=by.user,
+        )
+
+
+async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
+    """Withdraw one's own request."""
+    async with deps.audit_refusals(by, request_id):
+        now = deps.now()
+        return await deps.decide(
+            request_id,
+            lambda request: request.withdraw(by=by.user, now=now),
+            Event.WITHDRAWN,
+            {"rule": "requester"},
+            actor=by.user,
+        )
+
+
+async def close(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
+    """Close an uncertain request whose outcome nobody is going to find out."""
+    async with deps.audit_refusals(by, request_id):
+        admitted = await deps.approver(by, await deps.get_request(request_id))
+        facts = {"rule": admitted.rule} | await deps.account_facts(by.user)
+        now = deps.now()
+        return await deps.decide(
+            request_id,
+            lambda request: request.close(by=by.user, now=now),
+            Event.CLOSED,
+            facts,
+            actor=by.user,
+        )
+
+
+def _chosen(seen: Review, device: DeviceId) -> Choice:
+    for choice in seen.choices:
+        if choice.device.id == device:
+            return choice
+    raise Refusal(Code.DEVICE_CHANGED)
+
+
+def _own_earlier_attempt(
+    deps: Deps, request: ResetRequest, device: DeviceId, actions: Sequence[ActionResult]
+) -> datetime | None:
+    """Return when the attempt that an uncertain request already made began, if the device shows it by now."""
+    if request.approval is None or request.approval.device.id != device:
+        return None
+    starts = [action.started_at for action in actions]
+    return min((start for start in starts if request.is_ours(start, timing=deps.timing)), default=None)
+
+
+async def _confirm_sent_late(
+    deps: Deps, request: ResetRequest, by: Actor, seen_at: datetime
+) -> ResetRequest:
+    """A second reset would only do harm: go on with the first."""
+    now = deps.now()
+    approved = request.approval.as_facts() if request.approval else {}
+    return await deps.decide(
+        request.id,
+        lambda current: current.confirm_sent_late(seen_at, now=now, timing=deps.timing),
+        Event.ATTEMPT_ANSWERED,
+        approved | {"answer": "found on the device"},
+        actor=by.user,
+    )
+
+
+def _recent_reset(deps: Deps, earlier: Sequence[ActionResult]) -> datetime | None:
+    """Return when the device was last reset, if lately: a second reset invalidates the first one's passcode."""
+    since = deps.now() - deps.timing.recently
+    starts = [action.started_at for action in earlier if not action.had_no_effect]
+    return max((start for start in starts if start >= since), default=None)
+
+
+def _approval(
+    deps: Deps, seen: Review, choice: Choice, by: Actor, earlier: Sequence[ActionResult]
+) -> Approval:
+    if not isinstance(choice.effect, Effect):
+        raise Refusal(choice.effect.code, **choice.effect.facts)
+    return Approval(
+        by=by.user,
+        oid=seen.account.oid,
+        username=seen.account.username,
+        at=deps.now(),
+        device=choice.device,
+        effect=choice.effect,
+        previous_reset_at=max((action.started_at for action in earlier), default=None),
+    )

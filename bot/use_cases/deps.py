@@ -1,0 +1,316 @@
+"""What every use case is given: the vendors behind Protocols, the database, the rules, the clock."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol
+from uuid import uuid4
+
+import structlog
+
+from bot.domain.audit import Entry, Event
+from bot.domain.device import ActionResult, FoundDevices
+from bot.domain.errors import (
+    BAD_INPUT,
+    Code,
+    GraphError,
+    LostRace,
+    RecentlyReset,
+    Refusal,
+    SignInNeeded,
+)
+from bot.domain.people import Account, Actor, Audience, Kind, Person
+from bot.domain.policy import Rules, check_approver, check_requester
+from bot.domain.request import Approval, MessageState, ResetRequest
+from bot.domain.sign_in import Confirmation, SignInLink, SignInResult, SignOutReason
+from bot.domain.target import Target
+from bot.domain.values import DeviceId, RequestId, Secret, UserId
+from bot.store import requests
+from bot.store.database import Database
+from bot.timing import Timing
+
+MAX_ROUNDS: Final = 3
+"""How often a decision is tried again after another replica changed the row between its read and its write."""
+
+log = structlog.get_logger()
+
+
+class Directory(Protocol):
+    """Slack's directory, asked now and never remembered. A lookup that fails raises CouldNotVerify."""
+
+    async def person(self, actor: Actor) -> Person:
+        """Return who this is; a team in the payload that is not ours makes an outsider."""
+
+    async def is_in(self, user: UserId, audience: Audience) -> bool:
+        """Return whether the user is in the audience now."""
+
+
+class Intune(Protocol):
+    """Intune through Microsoft Graph, always as the person whose token it is. Raises the GraphError tree."""
+
+    async def find(self, target: Target, token: Secret) -> FoundDevices:
+        """Return the devices that the target names, every row checked against it."""
+
+    async def reset_passcode(
+        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str
+    ) -> str:
+        """Reset once, on the path where the device was found; never retried. Returns Graph's request-id."""
+
+    async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionResult]:
+        """Return the resets that the device has had, from a read of this one device."""
+
+    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
+        """Return the new passcode of the first reset that started at or after `since`, if it is done."""
+
+
+class SignInLinks(Protocol):
+    """Sign-in links for a browser: to Microsoft, back, and on once the person has confirmed the account.
+
+    All raise StoreError; those that ask Entra raise CouldNotVerify where it does not answer.
+    """
+
+    async def create(self, link: SignInLink, secret: Secret, *, limit: int) -> str:
+        """Store the link and return its URL. Raises Refusal(QUOTA_EXCEEDED) after `limit` in an hour."""
+
+    async def get(self, secret: Secret) -> SignInLink:
+        """Return the link that may be opened, or raise Refusal(LINK_UNUSABLE)."""
+
+    async def authorization_url(self, secret: Secret, *, login_hint: str | None) -> str:
+        """Return Microsoft's address for the link's browser; the same however often the link is opened."""
+
+    async def redeem(self, form: Mapping[str, str]) -> SignInResult:
+        """Redeem Microsoft's answer, once per `state`. Raises Refusal(LINK_UNUSABLE), SignInRefused."""
+
+    async def hold(self, result: SignInResult) -> Confirmation:
+        """Keep the result, encrypted, for the browser that holds both secrets."""
+
+    async def take(self, confirmation: Confirmation) -> SignInResult:
+        """Take the result out, once, or raise Refusal(LINK_UNUSABLE)."""
+
+
+class SignIns(Protocol):
+    """Approvers' sign-ins at Microsoft Entra: one account and one encrypted token cache a person."""
+
+    async def keep(self, user: UserId, result: SignInResult, entry: Entry) -> None:
+        """Link the account to the Slack user and keep its tokens, in one commit with the audit entry.
+
+        Raises SignInRefused(ACCOUNT_TAKEN) where another Slack user has the account.
+        """
+
+    async def account(self, user: UserId) -> Account | None:
+        """Return whom the Slack user is signed in as."""
+
+    async def linked_to(self, account: Account) -> UserId | None:
+        """Return which Slack user this account is linked to."""
+
+    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
+        """Return a Graph access token; raises SignInNeeded, or CouldNotVerify where Entra does not answer."""
+
+    async def forget(
+        self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
+    ) -> bool:
+        """Delete the user's tokens with an audit row; False where there were none."""
+
+    async def sweep(self) -> int:
+        """Delete links and sign-ins that are past their time; returns how many."""
+
+
+class Notifier(Protocol):
+    """The messages about a request in Slack. Raises the SlackError tree; returns the state brought up to date.
+
+    A message that is no longer there comes back as None; the next call posts it again.
+    """
+
+    async def find_posted(self, request: ResetRequest, state: MessageState) -> MessageState:
+        """Find messages that were posted although no MessageRef says so."""
+
+    async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
+        """Post or update the card in the approver channel; nothing where it already shows the row."""
+
+    async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
+        """Post or update the requester's own message."""
+
+    async def post_reminder(self, request: ResetRequest, state: MessageState) -> MessageState:
+        """Post under the card that the request still waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A person who may, and the audiences by which: what the audit log says for it."""
+
+    person: Person
+    by: Sequence[Audience]
+
+    @property
+    def rule(self) -> str:
+        """The audiences as the settings have them, such as `channel:C…, usergroup:S…`."""
+        return ", ".join(map(str, self.by))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_guid() -> str:
+    return str(uuid4())
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """The dependencies, and what most use cases do with them: look people up, move a request, audit."""
+
+    database: Database
+    directory: Directory
+    intune: Intune
+    links: SignInLinks
+    sign_ins: SignIns
+    rules: Rules
+    timing: Timing
+    now: Callable[[], datetime] = _now
+    new_guid: Callable[[], str] = _new_guid
+    wake_worker: Callable[[], None] = _nothing
+    """A row is due."""
+    keep_head: Callable[[], None] = _nothing
+    """The audit log has a row that should be known outside the database soon."""
+
+    # People
+
+    async def member(self, actor: Actor) -> Person:
+        """Return who this is now; a person who is no full member any more is signed out at that moment."""
+        person = await self.directory.person(actor)
+        if person.kind is not Kind.MEMBER:
+            await self.sign_ins.forget(person.id, SignOutReason.NOT_A_MEMBER, {"kind": str(person.kind)})
+        return person
+
+    async def requester(self, actor: Actor) -> Admitted:
+        """Return the requester, looked up now, or raise why they may not ask."""
+        person = await self.directory.person(actor)
+        admitted = Admitted(person=person, by=await self._first_of(person, self.rules.requesters))
+        check_requester(person, in_audience=bool(admitted.by))
+        return admitted
+
+    async def approver(self, actor: Actor, request: ResetRequest) -> Admitted:
+        """Return the approver, looked up now, or raise why they may not decide."""
+        person = await self.member(actor)
+        on_call = await self._first_of(person, self.rules.approvers)
+        channel = await self._first_of(person, [Audience.channel(self.rules.approver_channel)])
+        check_approver(
+            person,
+            asked_by=request.asked_by,
+            in_channel=bool(channel),
+            on_call=bool(on_call) or not self.rules.approvers,
+        )
+        return Admitted(person=person, by=[*channel, *on_call])
+
+    async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Sequence[Audience]:
+        for audience in audiences:
+            if await self.directory.is_in(person.id, audience):
+                return [audience]
+        return []
+
+    async def approver_token(self, approval: Approval) -> Secret:
+        """Return the approver's token while they are signed in as the account that approved; SignInNeeded."""
+        account = await self.sign_ins.account(approval.by)
+        if account is None or account.oid != approval.oid:
+            raise SignInNeeded
+        return await self.sign_ins.token(approval.by)
+
+    async def account_facts(self, user: UserId) -> dict[str, str]:
+        """Return who the Slack user is at Microsoft, for an audit row; empty where they are not signed in."""
+        account = await self.sign_ins.account(user)
+        return {} if account is None else account.as_facts()
+
+    # Requests
+
+    async def get_request(self, request_id: RequestId) -> ResetRequest:
+        """Return the request, or raise Refusal(UNKNOWN_REQUEST)."""
+        return await self.database.read(lambda connection: requests.get_request(connection, request_id))
+
+    async def move(
+        self,
+        old: ResetRequest,
+        new: ResetRequest,
+        event: Event | None = None,
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Store the move of a row that the worker holds, with its audit row, or raise LostRace."""
+        entry = None if event is None else Entry.of_move(event, new, facts or {})
+        await self.database.run(lambda tx: requests.move(tx, old, new, entry))
+        self.wake_worker()
+
+    async def decide(
+        self,
+        request_id: RequestId,
+        move: Callable[[ResetRequest], ResetRequest],
+        event: Event,
+        facts: Mapping[str, str],
+        *,
+        actor: UserId | None = None,
+    ) -> ResetRequest:
+        """Read, move and write in one transaction. Whoever comes second is told by `move` who was first."""
+
+        def unit(tx: requests.Transaction) -> ResetRequest:
+            old = requests.get_request(tx, request_id)
+            new = move(old)
+            requests.move(tx, old, new, Entry.of_move(event, new, facts, actor=actor))
+            return new
+
+        for remaining in reversed(range(MAX_ROUNDS)):
+            try:
+                new = await self.database.run(unit)
+            except LostRace:  # to another replica, between the read and the write
+                if not remaining:
+                    raise
+            else:
+                break
+        self.wake_worker()
+        self.keep_head()
+        return new
+
+    # The audit log
+
+    async def audit(
+        self,
+        event: Event,
+        actor: UserId | None,
+        request_id: RequestId | None = None,
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Append one row that belongs to no move."""
+        entry = Entry(
+            event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts or {})
+        )
+        await self.database.run(lambda tx: tx.entries.append(entry))
+
+    @asynccontextmanager
+    async def audit_refusals(self, actor: Actor, request_id: RequestId | None = None) -> AsyncIterator[None]:
+        """Leave an audit row for whoever tries what they may not, or what could not be.
+
+        Not for what is typed again, for what the person or Microsoft is asked first, nor past a quota: that
+        would let one person flood the log, so it leaves a log line.
+        """
+        try:
+            yield
+        except (SignInNeeded, RecentlyReset):
+            raise
+        except Refusal as refusal:
+            if refusal.code is Code.QUOTA_EXCEEDED:
+                log.warning("quota_exceeded", user=actor.user)
+            elif refusal.code not in BAD_INPUT:
+                facts = {"refusal": str(refusal.code), **refusal.facts}
+                await self._audit_refusal(actor, request_id, facts)
+            raise
+        except GraphError as error:
+            await self._audit_refusal(actor, request_id, {"refusal": type(error).__name__, **error.as_facts()})
+            raise
+
+    async def _audit_refusal(
+        self, actor: Actor, request_id: RequestId | None, facts: dict[str, str]
+    ) -> None:
+        facts |= await self.account_facts(actor.user)
+        await self.audit(Event.ACCESS_REFUSED, actor.user, request_id, facts)

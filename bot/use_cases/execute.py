@@ -1,0 +1,187 @@
+"""Execute: what a due request needs next. The one POST that an approval allows, and what became of it.
+
+"An attempt starts" is committed before the POST leaves. After that this row never sends again by itself,
+unless Microsoft says, or the network shows, that nothing was done: a lost answer is looked up on the device.
+Safe to run twice, late, or on another replica: each step is a compare-and-set on the row's version.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from bot.domain.audit import Event
+from bot.domain.device import ActionResult
+from bot.domain.errors import (
+    ApproverRefused,
+    Cause,
+    Code,
+    CouldNotVerify,
+    DeviceRefused,
+    GraphError,
+    NotExecuted,
+    SignInNeeded,
+)
+from bot.domain.request import Approval, ResetRequest, Status
+from bot.domain.values import utc_text
+from bot.timing import Timing
+from bot.use_cases.deps import Deps
+from bot.use_cases.submit import verify
+
+FAILURES: Final[Mapping[str, Code]] = {
+    "failed": Code.DEVICE_FAILED,
+    "notsupported": Code.NOT_SUPPORTED,
+    "canceled": Code.CANCELED,
+}
+"""How Intune names an action that had no effect."""
+
+
+async def advance(deps: Deps, request: ResetRequest) -> None:
+    """Do the one thing that is due; raises LostRace where the row moved meanwhile."""
+    match request:
+        case ResetRequest(status=Status.RECEIVED):
+            await verify(deps, request)
+        case ResetRequest(status=Status.PENDING):
+            await remind_or_expire(deps, request)
+        case ResetRequest(status=Status.APPROVED, attempt=None, approval=Approval() as approval):
+            await send(deps, request, approval)
+        case ResetRequest(status=Status.APPROVED, approval=Approval() as approval):
+            # the process that waited for the answer died
+            uncertain = request.mark_uncertain(now=deps.now(), timing=deps.timing)
+            facts = approval.as_facts() | {"answer": "lost"}
+            await deps.move(request, uncertain, Event.ATTEMPT_ANSWERED, facts)
+        case ResetRequest(status=Status.SENT, approval=Approval() as approval):
+            await poll(deps, request, approval)
+        case ResetRequest(status=Status.UNCERTAIN, approval=Approval() as approval):
+            await reconcile(deps, request, approval)
+
+
+async def remind_or_expire(deps: Deps, pending: ResetRequest) -> None:
+    """Remind the approvers, or let the request expire."""
+    now = deps.now()
+    if pending.expires_at is not None and now < pending.expires_at:
+        await deps.move(pending, pending.remind(now=now, timing=deps.timing))
+    else:
+        facts = {"requester": pending.asked_by, "expires_at": utc_text(pending.expires_at or now)}
+        await deps.move(pending, pending.expire(now=now), Event.EXPIRED, facts)
+
+
+async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
+    """Reset once, as the approver, and store the answer."""
+    now, timing = deps.now(), deps.timing
+    if now >= approval.at + timing.send_for:
+        await _reopen(deps, approved, approval, approved.reopen(Cause(Code.NOT_EXECUTED), now=now, timing=timing))
+        return
+    try:
+        token = await deps.approver_token(approval)
+    except SignInNeeded as need:
+        cause = _sign_in_again(approval, need.claims, now)
+        await _reopen(deps, approved, approval, approved.reopen(cause, now=now, timing=timing))
+        return
+    except CouldNotVerify:  # Entra does not answer
+        later = approved.send_later(now=now, timing=timing)
+        if later.status is Status.APPROVED:
+            await deps.move(approved, later)
+        else:
+            await _reopen(deps, approved, approval, later)
+        return
+
+    call_id = deps.new_guid()
+    attempt = approved.start_attempt(client_request_id=call_id, now=deps.now(), timing=timing)
+    facts = approval.as_facts() | {"client_request_id": call_id, "attempt": str(attempt.attempts)}
+    await deps.move(approved, attempt, Event.ATTEMPT_STARTED, facts)
+    deps.keep_head()
+    try:
+        request_id = await deps.intune.reset_passcode(
+            attempt.target, approval.device.id, token, client_request_id=call_id
+        )
+    except GraphError as error:
+        answered = after_error(attempt, approval, error, now=deps.now(), timing=timing)
+        answer = {"answer": type(error).__name__, **error.as_facts()}
+        if answered.cause is not None:
+            answer["cause"] = str(answered.cause.code)
+    else:
+        answered = attempt.mark_sent(now=deps.now(), timing=timing)
+        answer = {"answer": "accepted", "request_id": request_id}
+    await deps.move(attempt, answered, Event.ATTEMPT_ANSWERED, facts | answer)
+
+
+def after_error(
+    attempt: ResetRequest, approval: Approval, error: GraphError, *, now: datetime, timing: Timing
+) -> ResetRequest:
+    """Return the request after an answer that is no 204, by one question: may the reset have happened?"""
+    match error:
+        case NotExecuted():
+            return attempt.send_later(now=now, timing=timing, after=error.retry_after)
+        case ApproverRefused(claims=str() as claims):
+            return attempt.reopen(_sign_in_again(approval, claims, now), now=now, timing=timing)
+        case ApproverRefused():
+            cause = Cause(Code.MICROSOFT_REFUSED_APPROVER, error.as_facts() | {"account": approval.username})
+            return attempt.reopen(cause, now=now, timing=timing)
+        case DeviceRefused():
+            return attempt.fail(Cause(Code.MICROSOFT_REFUSED_DEVICE, error.as_facts()), now=now)
+        case _:
+            return attempt.mark_uncertain(now=now, timing=timing)
+
+
+async def poll(deps: Deps, sent: ResetRequest, approval: Approval) -> None:
+    """Ask the device until Intune says done or failed, or has said nothing for too long."""
+    now = deps.now()
+    ours, could_not_look = await own_action(deps, sent, approval)
+    if ours is not None and ours.state == "done":
+        await deps.move(sent, sent.mark_done(ours.started_at, now=now), Event.DONE, approval.as_facts())
+    elif ours is not None and ours.state in FAILURES:
+        await _fail(deps, sent, Cause(FAILURES[ours.state], {"error_code": str(ours.error_code)}))
+    elif sent.waited(now) >= deps.timing.silent_after:
+        await _fail(deps, sent, Cause(Code.SILENT, could_not_look))
+    else:
+        seen_at = ours.started_at if ours is not None else None
+        await deps.move(sent, sent.poll_later(now=now, timing=deps.timing, seen_at=seen_at))
+
+
+async def reconcile(deps: Deps, uncertain: ResetRequest, approval: Approval) -> None:
+    """Decide from the device whether an attempt arrived; where it shows nothing, a human decides."""
+    now, timing = deps.now(), deps.timing
+    ours, could_not_look = await own_action(deps, uncertain, approval)
+    if ours is not None:
+        found = uncertain.confirm_sent(ours.started_at, now=now, timing=timing)
+        facts = {"answer": "found on the device"}
+    elif uncertain.waited(now) >= timing.settle:
+        found = uncertain.leave_to_human(now=now)
+        facts = {"answer": "could not look" if could_not_look else "not found on the device"} | could_not_look
+    else:
+        await deps.move(uncertain, uncertain.poll_later(now=now, timing=timing))
+        return
+    await deps.move(uncertain, found, Event.ATTEMPT_ANSWERED, approval.as_facts() | facts)
+
+
+async def own_action(
+    deps: Deps, request: ResetRequest, approval: Approval
+) -> tuple[ActionResult | None, dict[str, str]]:
+    """Return the first reset on the device that can be this request's; a later one is another request's.
+
+    Also why the look failed, as facts, empty where it succeeded: a silent device is something else.
+    """
+    try:
+        token = await deps.approver_token(approval)
+        actions = await deps.intune.actions(approval.device.id, token)
+    except (SignInNeeded, CouldNotVerify, GraphError) as failure:
+        return None, {"could_not_look": type(failure).__name__}
+    ours = [action for action in actions if request.is_ours(action.started_at, timing=deps.timing)]
+    return min(ours, key=lambda action: action.started_at, default=None), {}
+
+
+async def _reopen(deps: Deps, old: ResetRequest, approval: Approval, new: ResetRequest) -> None:
+    cause = {"cause": str(new.cause.code)} if new.cause else {}
+    await deps.move(old, new, Event.REOPENED, approval.as_facts() | cause)
+
+
+async def _fail(deps: Deps, sent: ResetRequest, cause: Cause) -> None:
+    approved = sent.approval.as_facts() if sent.approval else {}
+    await deps.move(sent, sent.fail(cause, now=deps.now()), Event.FAILED, approved | cause.as_facts())
+
+
+def _sign_in_again(approval: Approval, claims: str | None, now: datetime) -> Cause:
+    """`claims` and `since` tell the next review which sign-in of this approver is good enough."""
+    facts = {"account": approval.username, "approver": str(approval.by)}
+    challenge = {"claims": claims, "since": now.isoformat()} if claims else {}
+    return Cause(Code.SIGN_IN_ENDED, facts | challenge)

@@ -1,0 +1,87 @@
+"""Publish: bring the messages in Slack up to date with the row. What cannot be shown now is shown later."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from bot.domain.errors import SlackError, SlackUnavailable
+from bot.domain.request import MessageState, ResetRequest, Status
+from bot.store import requests
+from bot.store.requests import Claimed
+from bot.use_cases.deps import Deps, Notifier
+
+MAX_PAUSE: Final = timedelta(minutes=10)
+
+log = structlog.get_logger()
+
+
+async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime | None:
+    """Bring Slack up to date; returns when to try again, or None when everything shows the row.
+
+    That a message is about to be posted is committed before it is, and where it is, after: whoever finds the
+    first without the second looks in Slack before posting again. A message that cannot be shown does not
+    keep the others back. Raises LostRace where the lease has run out.
+    """
+    request, state = claimed.request, claimed.messages
+
+    async def save(new: MessageState) -> None:
+        nonlocal state
+        if new != state:
+            await deps.database.run(lambda tx: requests.save_messages(tx, claimed, new))
+        state = new
+
+    async def later(failures: list[SlackError]) -> datetime | None:
+        await save(replace(state, failures=state.failures + 1))
+        if request.is_over and deps.now() - request.changed_at >= deps.timing.publish_for:
+            return None  # nobody waits for it any more
+        return deps.now() + pause_after(failures, state.failures)
+
+    failures: list[SlackError] = []
+    if state.posting:
+        try:
+            await save(await notifier.find_posted(request, state))
+        except SlackError as error:
+            _log(request, error)
+            if isinstance(error, SlackUnavailable):
+                return await later([error])
+            # not allowed to look: two messages are better than none
+    if _will_post(request, state):
+        await save(replace(state, posting=True))
+    steps = [notifier.update_receipt]
+    if _has_card(request) or state.card is not None:
+        steps.insert(0, notifier.update_card)
+    if request.status is Status.PENDING:
+        steps.append(notifier.post_reminder)
+    for step in steps:
+        try:
+            await save(await step(request, state))
+        except SlackError as error:
+            failures.append(error)
+            _log(request, error)
+    if failures:
+        return await later(failures)
+    await save(replace(state, posting=False, failures=0))
+    return deps.now() if _will_post(request, state) else None
+
+
+def pause_after(failures: list[SlackError], in_a_row: int) -> timedelta:
+    """Return two seconds, doubled with every failure in a row, and never less than Slack asks for."""
+    asked = [error.retry_after for error in failures if isinstance(error, SlackUnavailable)]
+    own = min(timedelta(seconds=2 ** min(in_a_row, 10)), MAX_PAUSE)
+    return max([own, *filter(None, asked)])
+
+
+def _will_post(request: ResetRequest, state: MessageState) -> bool:
+    """Whether a message is missing: never posted, or deleted by somebody."""
+    return state.receipt is None or (state.card is None and _has_card(request))
+
+
+def _has_card(request: ResetRequest) -> bool:
+    """Approvers see only what was verified."""
+    return request.status not in (Status.RECEIVED, Status.REFUSED)
+
+
+def _log(request: ResetRequest, error: SlackError) -> None:
+    log.warning("not_published", request=request.id, error=type(error).__name__, code=error.code)

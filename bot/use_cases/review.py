@@ -1,0 +1,153 @@
+"""Review: what an approver sees before deciding, read from Intune with the approver's own sign-in."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn, TypeVar
+
+from bot.domain.audit import Event
+from bot.domain.device import Device, Effect, effect_of_reset
+from bot.domain.errors import ApproverRefused, Cause, Code, Refusal, SignInNeeded
+from bot.domain.people import Account, Actor, Person
+from bot.domain.policy import check_account, check_fresh, check_owner
+from bot.domain.request import ResetRequest
+from bot.domain.values import RequestId, Secret, UserId
+from bot.use_cases.deps import Admitted, Deps
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A device that was found, and what a reset would do on it: an effect, or why it cannot be reset."""
+
+    device: Device
+    effect: Effect | Cause
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the approver's own device, which another approver may decide on."""
+        return isinstance(self.effect, Cause) and self.effect.code is Code.OWN_DEVICE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """Everything that the approval modal shows."""
+
+    request: ResetRequest
+    requester: Person
+    account: Account
+    """The approver's, whose token will carry it out."""
+    choices: Sequence[Choice]
+    rule: str = ""
+    """The audiences by which the approver may decide."""
+    request_ids: Sequence[str] = ()
+    """Graph's ids of the answers in which the devices came."""
+
+    @property
+    def resettable(self) -> Sequence[Choice]:
+        """What this approver can have reset."""
+        return [choice for choice in self.choices if isinstance(choice.effect, Effect)]
+
+
+async def review(deps: Deps, request_id: RequestId, by: Actor) -> Review:
+    """Check the approver, find the devices, and say what a reset would do on each.
+
+    Raises Refusal: SignInNeeded where the approver has to sign in first; the reason why no device that was
+    found can be reset, which also ends the request, so that no second approver looks in vain. Raises
+    GraphError.
+    """
+    async with deps.audit_refusals(by, request_id):
+        seen = await look(deps, request_id, by)
+    facts = {
+        "rule": seen.rule,
+        "devices": ", ".join(choice.device.id for choice in seen.choices),
+        "request_id": ", ".join(filter(None, seen.request_ids)),
+    }
+    await deps.audit(Event.REVIEWED, by.user, request_id, seen.account.as_facts() | facts)
+    if not seen.resettable:
+        await _end(deps, seen, by)
+    return seen
+
+
+async def look(deps: Deps, request_id: RequestId, by: Actor) -> Review:
+    """Return the review without its audit row: what approving checks again."""
+    request = await deps.get_request(request_id)
+    request.check_approvable(by=by.user, now=deps.now())
+    admitted = await deps.approver(by, request)
+    try:
+        return await _look(deps, request, admitted)
+    except SignInNeeded as need:
+        need.approver = admitted.person
+        raise
+
+
+async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review:
+    approver = admitted.person
+    account = await _account(deps, request, approver.id)
+    requester = await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
+    theirs = await deps.sign_ins.account(requester.id)
+    check_account(account, approver=approver, requester=requester, requester_account=theirs)
+    found = await as_user(deps, approver.id, lambda token: deps.intune.find(request.target, token))
+    if not found.devices:
+        raise Refusal(Code.NO_DEVICE)
+    seen = Review(
+        request=request,
+        requester=requester,
+        account=account,
+        choices=[Choice(device, _effect(deps, device, approver, account)) for device in found.devices],
+        rule=admitted.rule,
+        request_ids=found.request_ids,
+    )
+    if not seen.resettable and any(choice.is_own for choice in seen.choices):
+        raise Refusal(Code.OWN_DEVICE)
+    return seen
+
+
+async def as_user(deps: Deps, user: UserId, call: Callable[[Secret], Awaitable[T]]) -> T:
+    """Call Graph as `user`; a claims challenge is answered silently once, then with SignInNeeded."""
+    try:
+        return await call(await deps.sign_ins.token(user))
+    except ApproverRefused as refused:
+        if refused.claims is None:
+            raise
+        claims = refused.claims
+    try:
+        return await call(await deps.sign_ins.token(user, claims=claims))
+    except ApproverRefused as refused:
+        raise SignInNeeded(refused.claims or claims) from refused
+
+
+async def _account(deps: Deps, request: ResetRequest, user: UserId) -> Account:
+    """Return the approver's account, or raise SignInNeeded where Microsoft or the installer asks for more."""
+    account = await deps.sign_ins.account(user)
+    if account is None:
+        raise SignInNeeded
+    match request.cause:
+        case Cause(facts={"approver": asked, "claims": claims, "since": since}) if asked == user:
+            if account.signed_in_at < datetime.fromisoformat(since):
+                raise SignInNeeded(claims)
+    check_fresh(account, now=deps.now(), within=deps.rules.fresh_within)
+    return account
+
+
+def _effect(deps: Deps, device: Device, approver: Person, account: Account) -> Effect | Cause:
+    try:
+        effect = effect_of_reset(device)
+        check_owner(device, approver=approver, account=account, rules=deps.rules)
+    except Refusal as refusal:
+        return refusal.cause
+    return effect
+
+
+async def _end(deps: Deps, seen: Review, by: Actor) -> NoReturn:
+    """End a request that no device can serve, if it still waits, and raise why."""
+    cause = next(choice.effect for choice in seen.choices if isinstance(choice.effect, Cause))
+    now = deps.now()
+    facts = cause.as_facts() | seen.account.as_facts() | {"reviewed_by": by.user}
+    with suppress(Refusal):  # somebody decided meanwhile
+        await deps.decide(
+            seen.request.id, lambda request: request.refuse(cause, now=now), Event.REFUSED, facts
+        )
+    raise Refusal(cause.code, **cause.facts)

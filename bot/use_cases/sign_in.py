@@ -1,0 +1,153 @@
+"""Sign in: link a Slack user to the Entra account that will act for them, and sign out."""
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from bot.domain.audit import Entry, Event
+from bot.domain.errors import Code, SignInRefused
+from bot.domain.people import Account, Actor, Audience, Person
+from bot.domain.policy import check_linking, check_may_sign_in, check_member
+from bot.domain.sign_in import Confirmation, SignInLink, SignInResult, SignOutReason
+from bot.domain.values import RequestId, Secret, TeamId, utc_text
+from bot.use_cases.deps import Deps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """Where the person is in Slack, so that what they were doing goes on after the sign-in."""
+
+    request_id: RequestId | None = None
+    view_id: str | None = None
+    claims: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSignIn:
+    """A Slack user and an account that are about to be linked, and what the browser needs to confirm it."""
+
+    person: Person
+    account: Account
+    confirmation: Confirmation
+
+
+async def offer(
+    deps: Deps, actor: Actor, team: TeamId, then: Continuation, *, approver: Person | None = None
+) -> str:
+    """Return the URL of a new single-use link for this person; only who may approve gets one.
+
+    `approver`: the person, where they were looked up and admitted for this press already.
+    """
+    channel = Audience.channel(deps.rules.approver_channel)
+    async with deps.audit_refusals(actor, then.request_id):
+        if approver is None:
+            person = await deps.member(actor)
+            check_may_sign_in(person, in_channel=await deps.directory.is_in(person.id, channel))
+        secret = Secret(secrets.token_urlsafe(32))
+        link = SignInLink(
+            digest=digest(secret),
+            team=team,
+            user=actor.user,
+            expires_at=deps.now() + deps.timing.link_lifetime,
+            request_id=then.request_id,
+            view_id=then.view_id,
+            claims=then.claims,
+        )
+        url = await deps.links.create(link, secret, limit=deps.rules.links_per_hour)
+    facts = {"rule": str(channel), "team": team, "expires_at": utc_text(link.expires_at)}
+    await deps.audit(Event.SIGN_IN_STARTED, actor.user, then.request_id, facts)
+    return url
+
+
+def digest(secret: Secret) -> str:
+    """Return what is stored of a link: the SHA-256 of its text, hexadecimal."""
+    return hashlib.sha256(secret.reveal().encode()).hexdigest()
+
+
+async def authorization_url(deps: Deps, secret: Secret) -> str:
+    """Return Microsoft's address for the browser that opened the link; opening it again uses nothing up."""
+    link = await deps.links.get(secret)
+    person = await deps.member(_actor(link))
+    check_member(person)
+    return await deps.links.authorization_url(secret, login_hint=person.email)
+
+
+async def receive(deps: Deps, form: Mapping[str, str]) -> PendingSignIn:
+    """Check the account that came back, and keep it until the person confirms that both are them.
+
+    Nothing is linked yet: whoever was sent somebody else's link sees whose it is, and stops here.
+    Raises Refusal(LINK_UNUSABLE), SignInRefused (with the link where it is known), Refusal(NOT_A_MEMBER),
+    CouldNotVerify.
+    """
+    async with _audit_sign_in_refusals(deps):
+        result = await deps.links.redeem(form)
+    person = await _checked(deps, result)
+    return PendingSignIn(person, result.account, await deps.links.hold(result))
+
+
+async def confirm(deps: Deps, confirmation: Confirmation) -> tuple[SignInLink, Account]:
+    """The person said yes: check everything again, and link the account. Raises as `receive` does."""
+    result = await deps.links.take(confirmation)
+    link, account = result.link, result.account
+    person = await _checked(deps, result)
+    entry = Entry(
+        event=Event.SIGNED_IN,
+        at=deps.now(),
+        actor=link.user,
+        request_id=link.request_id,
+        facts=account.as_facts() | {"email": person.email or ""},
+    )
+    async with _audit_sign_in_refusals(deps, result):
+        await deps.sign_ins.keep(link.user, result, entry)
+    return link, account
+
+
+async def decline(deps: Deps, confirmation: Confirmation) -> SignInRefused:
+    """The person said no: drop the tokens, and return what the Slack user is told."""
+    result = await deps.links.take(confirmation)
+    refused = SignInRefused(Code.DECLINED, link=result.link, account=result.account.username)
+    await _audit_sign_in_refusal(deps, refused, result.account)
+    return refused
+
+
+async def sign_out(deps: Deps, actor: Actor) -> bool:
+    """Delete the person's tokens; False where there were none."""
+    signed_out = await deps.sign_ins.forget(actor.user, SignOutReason.ASKED)
+    deps.keep_head()
+    return signed_out
+
+
+async def _checked(deps: Deps, result: SignInResult) -> Person:
+    """Return whose link it is, where they may be linked to the account that came back."""
+    actor = _actor(result.link)
+    async with deps.audit_refusals(actor, result.link.request_id):
+        person = await deps.member(actor)
+        check_member(person)
+    async with _audit_sign_in_refusals(deps, result):
+        linked_to = await deps.sign_ins.linked_to(result.account)
+        check_linking(result.account, person=person, linked_to=linked_to)
+    return person
+
+
+@asynccontextmanager
+async def _audit_sign_in_refusals(deps: Deps, result: SignInResult | None = None) -> AsyncIterator[None]:
+    """Leave an audit row for a refused sign-in, under who tried, with the account that came back."""
+    try:
+        yield
+    except SignInRefused as refused:
+        if result is not None:
+            refused.link = result.link
+        await _audit_sign_in_refusal(deps, refused, result.account if result else None)
+        raise
+
+
+async def _audit_sign_in_refusal(deps: Deps, refused: SignInRefused, account: Account | None) -> None:
+    if refused.link is not None:
+        facts = (account.as_facts() if account else {}) | refused.cause.as_facts()
+        await deps.audit(Event.SIGN_IN_REFUSED, refused.link.user, refused.link.request_id, facts)
+
+
+def _actor(link: SignInLink) -> Actor:
+    return Actor(user=link.user, team=link.team)

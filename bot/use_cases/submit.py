@@ -1,0 +1,98 @@
+"""Submit: one durable insert before the acknowledgement; who asks is verified from the row, after it."""
+
+import secrets
+from dataclasses import dataclass
+
+from bot.domain.audit import Entry, Event
+from bot.domain.errors import Cause, Code, CouldNotVerify, Refusal
+from bot.domain.people import Actor
+from bot.domain.request import ResetRequest, checked_reason, checked_ticket
+from bot.domain.target import Target, TargetKind, parse_target, person_at
+from bot.domain.values import RequestId, TeamId, UserId
+from bot.store import requests
+from bot.use_cases.deps import Admitted, Deps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRequest:
+    """What Slack delivered: text as it was typed, and who is said to have typed it."""
+
+    delivery: str
+    """What Slack calls this delivery, such as a trigger id or a view id."""
+    team: TeamId
+    actor: Actor
+    target: str
+    reason: str
+    ticket: str | None = None
+
+
+async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
+    """Store the request and return its row; a second delivery of it returns the first one's row.
+
+    Raises a Refusal before anything is stored (a code of BAD_INPUT, QUOTA_EXCEEDED), or StoreError.
+    """
+    now = deps.now()
+    received = ResetRequest(
+        id=RequestId(secrets.token_hex(16)),
+        delivery=new.delivery,
+        team=new.team,
+        asked_by=new.actor.user,
+        asked_by_team=new.actor.team,
+        asked_at=now,
+        changed_at=now,
+        next_at=now,
+        target=parse_target(new.target),
+        reason=checked_reason(new.reason),
+        ticket=checked_ticket(new.ticket),
+    )
+    facts = {
+        "target": str(received.target),
+        "reason": received.reason,
+        "ticket": received.ticket or "",
+        "team": received.asked_by_team or "",
+    }
+    entry = Entry.of_move(Event.REQUESTED, received, facts, actor=received.asked_by)
+    limit = deps.rules.requests_per_hour
+    async with deps.audit_refusals(new.actor):
+        stored = await deps.database.run(
+            lambda tx: requests.add_request(tx, received, entry, limit=limit)
+        )
+    deps.wake_worker()
+    return stored
+
+
+async def verify(deps: Deps, received: ResetRequest) -> None:
+    """Let the request wait for an approver, or refuse it; look again later where Slack cannot be asked."""
+    try:
+        admitted = await deps.requester(Actor(user=received.asked_by, team=received.asked_by_team))
+        target = await _resolve(deps, received.target)
+        await _accept(deps, received, target, admitted)
+    except CouldNotVerify as failure:
+        if deps.now() - received.asked_at >= deps.timing.verify_for:
+            await _refuse(deps, received, failure.cause)
+        else:
+            await deps.move(received, received.verify_later(now=deps.now(), timing=deps.timing))
+    except Refusal as refusal:
+        await _refuse(deps, received, refusal.cause)
+
+
+async def _accept(deps: Deps, received: ResetRequest, target: Target, admitted: Admitted) -> None:
+    pending = received.accept(target=target, now=deps.now(), timing=deps.timing)
+    facts = {"requester": pending.asked_by, "rule": admitted.rule, "target": str(target)}
+    await deps.move(received, pending, Event.VERIFIED, facts)
+
+
+async def _refuse(deps: Deps, received: ResetRequest, cause: Cause) -> None:
+    refused = received.refuse(cause, now=deps.now())
+    await deps.move(received, refused, Event.REFUSED, {"requester": refused.asked_by} | cause.as_facts())
+
+
+async def _resolve(deps: Deps, target: Target) -> Target:
+    """Return the target with a mention replaced by that person's address; Refusal(NO_EMAIL) without one."""
+    if target.kind is not TargetKind.MENTION:
+        return target
+    owner = await deps.directory.person(Actor(user=UserId(target.value), team=None))
+    try:
+        return person_at(owner.email or "")
+    except Refusal:
+        raise Refusal(Code.NO_EMAIL, person=target.value) from None
