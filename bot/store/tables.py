@@ -26,7 +26,8 @@ ONE_HELD_DEVICE: Final = "requests_one_held_device"
 
 def _unique_while(name: str, column: str, statuses: frozenset[Status]) -> Index:
     """Return a unique index over the rows in these states alone."""
-    where = text(f"status IN ({', '.join(f"'{status}'" for status in sorted(statuses))})")
+    names = ", ".join(f"'{status}'" for status in sorted(statuses))
+    where = text(f"status IN ({names})")
     return Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)
 
 
