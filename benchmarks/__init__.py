@@ -1,0 +1,1 @@
+"""Measurements of the bot, each a script of its own."""
