@@ -1,0 +1,128 @@
+"""The people, phones and requests that tests are about.
+
+Mei asks; Ken and Aiko may approve; Leo owns the locked phone and is in no audience. Gus is a guest, Olga works
+for another organisation, Robo is a bot, Dora's account is deactivated.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.domain.device import Device, Effect, Platform
+from bot.domain.people import Account, Actor, Audience, AudienceKind, Kind, Person
+from bot.domain.policy import Rules
+from bot.domain.request import Approval, Attempt, ResetRequest, Status
+from bot.domain.target import Target, TargetKind
+from bot.domain.values import ChannelId, DeviceId, RequestId, TeamId, UserId
+from bot.timing import Timing
+from tests.support.clock import NOON
+
+# People
+
+TEAM = TeamId("T0CONTOSO")
+OTHER_TEAM = TeamId("T0FABRIKAM")
+CHANNEL = ChannelId("C0APPROVERS")
+IN_CHANNEL = Audience.channel(CHANNEL)
+ON_CALL = Audience(AudienceKind.USERGROUP, "S0ONCALL")
+RULES = Rules(approver_channel=CHANNEL, requesters=(IN_CHANNEL,))
+TENANT = "contoso-tenant"
+
+
+def a_person(name: str, kind: Kind = Kind.MEMBER, team: TeamId = TEAM) -> Person:
+    """Return a person whose Slack id and address come from the name."""
+    domain = "contoso.com" if team == TEAM else "fabrikam.com"
+    user = UserId(f"U0{name.upper()}")
+    return Person(id=user, team_id=team, kind=kind, name=name, email=f"{name.lower()}@{domain}")
+
+
+MEI, KEN, AIKO, LEO = map(a_person, ("Mei", "Ken", "Aiko", "Leo"))
+GUS = a_person("Gus", Kind.GUEST)
+OLGA = a_person("Olga", Kind.OUTSIDER, OTHER_TEAM)
+ROBO = a_person("Robo", Kind.BOT)
+DORA = a_person("Dora", Kind.DEACTIVATED)
+CAST = (MEI, KEN, AIKO, LEO, GUS, OLGA, ROBO, DORA)
+
+
+def actor(person: Person) -> Actor:
+    """Return the person as a payload names them."""
+    return Actor(user=person.id, team=person.team_id)
+
+
+def account_of(person: Person, *, at: datetime = NOON, **changes: object) -> Account:
+    """Return the person's own account in Entra."""
+    email = person.email or ""
+    values: dict[str, object] = {
+        "tenant": TENANT,
+        "oid": f"oid-{person.name}",
+        "username": email,
+        "name": person.name,
+        "emails": frozenset({email}),
+        "signed_in_at": at,
+    }
+    return Account(**(values | changes))  # type: ignore[arg-type]  # a test names the fields it changes
+
+
+# Devices
+
+LEOS_PHONE = Device(
+    id=DeviceId("11111111-1111-1111-1111-111111111111"),
+    name="Leo's Pixel",
+    platform=Platform.ANDROID,
+    enrollment="androidEnterpriseDedicatedDevice",
+    owner_upn="leo@contoso.com",
+)
+LEOS_TABLET = replace(
+    LEOS_PHONE,
+    id=DeviceId("22222222-2222-2222-2222-222222222222"),
+    name="Leo's iPad",
+    platform=Platform.IPADOS,
+    enrollment="appleBulkWithUser",
+)
+LEOS_LAPTOP = replace(
+    LEOS_PHONE,
+    id=DeviceId("33333333-3333-3333-3333-333333333333"),
+    name="Leo's laptop",
+    platform=Platform.WINDOWS,
+    os_version="11",
+)
+
+# Requests
+
+TIMING = Timing()
+LATER = NOON + timedelta(minutes=1)
+RECEIVED = ResetRequest(
+    id=RequestId("a1b2c3" + "0" * 26),
+    delivery="trigger-1",
+    team=TEAM,
+    asked_by=MEI.id,
+    asked_by_team=TEAM,
+    asked_at=NOON,
+    changed_at=NOON,
+    next_at=NOON,
+    target=Target(TargetKind.PERSON, "leo@contoso.com"),
+    reason="Locked out",
+)
+APPROVAL = Approval(
+    by=KEN.id,
+    oid="oid-Ken",
+    username="ken@contoso.com",
+    at=NOON,
+    device=LEOS_PHONE,
+    effect=Effect.NEW_PASSCODE,
+)
+ATTEMPT = Attempt(number=1, started_at=NOON, client_request_id="call-1")
+
+
+def a_request(status: Status, **changes: object) -> ResetRequest:
+    """Return a request in `status`, with all that a row in it carries; an uncertain one waits for a human."""
+    values: dict[str, object] = {"status": status}
+    if status is Status.PENDING:
+        values |= {"expires_at": NOON + TIMING.lifetime}
+    if status in (Status.APPROVED, Status.SENT, Status.UNCERTAIN, Status.DONE, Status.FAILED):
+        values |= {"approval": APPROVAL, "decided_by": KEN.id, "decided_at": NOON}
+    if status in (Status.APPROVED, Status.SENT, Status.UNCERTAIN):
+        values |= {"held_device": LEOS_PHONE.id}
+    if status in (Status.SENT, Status.UNCERTAIN, Status.DONE, Status.FAILED):
+        values |= {"attempt": ATTEMPT, "attempts": 1}
+    if status is Status.UNCERTAIN:
+        values |= {"next_at": None}
+    return replace(RECEIVED, **(values | changes))  # type: ignore[arg-type]  # a test names the fields it changes

@@ -1,0 +1,441 @@
+"""Fakes of the five Protocols in `bot.use_cases.deps`. Every call yields once, so that races show."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.domain.audit import Entry, Event
+from bot.domain.device import ActionResult, Device, FoundDevices
+from bot.domain.errors import (
+    ApproverRefused,
+    Code,
+    CouldNotVerify,
+    GraphError,
+    OutcomeUnknown,
+    Refusal,
+    SignInNeeded,
+    SlackError,
+)
+from bot.domain.people import Account, Actor, Audience, Kind, Person
+from bot.domain.request import MessageRef, MessageState, ResetRequest
+from bot.domain.sign_in import Confirmation, SignInLink, SignInResult, SignOutReason
+from bot.domain.target import Target
+from bot.domain.values import DeviceId, Secret, UserId, utc_text
+from tests.support.builders import (
+    AIKO,
+    CAST,
+    CHANNEL,
+    DORA,
+    GUS,
+    IN_CHANNEL,
+    KEN,
+    LEOS_PHONE,
+    MEI,
+    OLGA,
+    ON_CALL,
+    ROBO,
+    TEAM,
+    account_of,
+)
+from tests.support.clock import Clock
+
+
+class Stopped(BaseException):
+    """The process ends here, as by a power cut."""
+
+
+class Steps:
+    """Every step that a process awaits. `left` steps are still made, then the process stops."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    async def __call__(self) -> None:
+        await asyncio.sleep(0)
+        if self.left is not None:
+            if self.left == 0:
+                raise Stopped
+            self.left -= 1
+
+
+class StoppingDatabase:
+    """A Database whose units of work are steps: one before the transaction, one after its commit."""
+
+    def __init__(self, database: Any, steps: Steps) -> None:
+        self._database = database
+        self._steps = steps
+
+    async def run(self, work: Callable[[Any], Any]) -> Any:
+        await self._steps()
+        result = await self._database.run(work)
+        await self._steps()
+        return result
+
+    async def read(self, work: Callable[[Any], Any]) -> Any:
+        await self._steps()
+        return await self._database.read(work)
+
+
+# Slack
+
+
+def _members() -> dict[Audience, set[UserId]]:
+    """Guests and outsiders are in the channel as well: to be there must not be enough."""
+    return {
+        IN_CHANNEL: {person.id for person in (MEI, KEN, AIKO, GUS, OLGA, ROBO, DORA)},
+        ON_CALL: {KEN.id},
+    }
+
+
+@dataclass
+class FakeDirectory:
+    """Slack's directory; `down` makes every lookup fail."""
+
+    people: dict[UserId, Person] = field(default_factory=lambda: {person.id: person for person in CAST})
+    members: dict[Audience, set[UserId]] = field(default_factory=_members)
+    down: bool = False
+    steps: Steps = field(default_factory=Steps)
+    looked_up: list[UserId] = field(default_factory=list)
+
+    async def person(self, actor: Actor) -> Person:
+        await self._step()
+        self.looked_up.append(actor.user)
+        person = self.people.get(actor.user)
+        if person is None:
+            raise CouldNotVerify("person")
+        return person if actor.team in (None, TEAM) else replace(person, kind=Kind.OUTSIDER)
+
+    async def is_in(self, user: UserId, audience: Audience) -> bool:
+        await self._step()
+        return user in self.members.get(audience, set())
+
+    def change(self, person: Person, **changes: object) -> None:
+        """The person is like this from now on."""
+        self.people[person.id] = replace(person, **changes)  # type: ignore[arg-type]  # a test names the fields
+
+    async def _step(self) -> None:
+        await self.steps()
+        if self.down:
+            raise CouldNotVerify("slack")
+
+
+@dataclass
+class FakeNotifier:
+    """Slack's messages. `posted` notified people; `failing` raises in the call that it names.
+
+    `messages` is what Slack holds, whether a row knows it or not.
+    """
+
+    posted: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    messages: dict[str, MessageRef] = field(default_factory=dict)
+    failing: dict[str, SlackError] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    """Messages that a person deleted: the next call finds that out."""
+    on_call: Callable[[str], Awaitable[None]] | None = None
+    """Awaited at the beginning of every call."""
+    steps: Steps = field(default_factory=Steps)
+
+    async def find_posted(self, _request: ResetRequest, state: MessageState) -> MessageState:
+        await self._step("find_posted")
+        return replace(
+            state,
+            card=state.card or self.messages.get("card"),
+            receipt=state.receipt or self.messages.get("receipt"),
+        )
+
+    async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
+        ref = await self._update("card", request, state.card, state.card_digest)
+        return replace(state, card=ref, card_digest=_digest(request))
+
+    async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
+        ref = await self._update("receipt", request, state.receipt, state.receipt_digest)
+        return replace(state, receipt=ref, receipt_digest=_digest(request))
+
+    async def post_reminder(self, request: ResetRequest, state: MessageState) -> MessageState:
+        await self._step("reminder")
+        if request.reminders > state.reminders:
+            self.posted.append("reminder")
+        return replace(state, reminders=request.reminders)
+
+    async def _update(
+        self, name: str, request: ResetRequest, ref: MessageRef | None, digest: str
+    ) -> MessageRef | None:
+        await self._step(name)
+        if name in self.deleted:
+            self.deleted.remove(name)
+            return None
+        if ref is None:
+            self.posted.append(name)
+            ref = self.messages[name] = MessageRef(CHANNEL, f"{len(self.posted)}.0")
+        elif digest != _digest(request):
+            self.updated.append(name)
+        await self.steps()
+        return ref
+
+    async def _step(self, name: str) -> None:
+        await self.steps()
+        if self.on_call is not None:
+            await self.on_call(name)
+        if name in self.failing:
+            raise self.failing[name]
+
+
+def _digest(request: ResetRequest) -> str:
+    return str(request.status)
+
+
+# Microsoft Graph
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What comes of one POST: whether the reset is executed, and the error that comes back, if one does."""
+
+    error: GraphError | None = None
+    executed: bool = False
+
+
+ACCEPTED = Answer(executed=True)
+LOST = Answer(error=OutcomeUnknown(code="ReadTimeout"))
+LOST_BUT_EXECUTED = Answer(error=OutcomeUnknown(status=502), executed=True)
+
+
+@dataclass(frozen=True)
+class Post:
+    """One call of resetPasscode that left Unlatch."""
+
+    device: DeviceId
+    token: str
+    client_request_id: str
+    target: Target
+
+
+@dataclass
+class FakeIntune:
+    """`posts` left Unlatch; `resets` are those that were executed; `answers` are used up in order."""
+
+    clock: Clock
+    found: list[Device] = field(default_factory=lambda: [LEOS_PHONE])
+    answers: list[Answer] = field(default_factory=list)
+    posts: list[Post] = field(default_factory=list)
+    resets: list[Post] = field(default_factory=list)
+    shown: dict[DeviceId, list[ActionResult]] = field(default_factory=dict)
+    """Each device's `deviceActionResults`."""
+    passcodes: dict[datetime, str] = field(default_factory=dict)
+    """By the start of the reset that made it."""
+    started_by: dict[tuple[datetime, DeviceId], str] = field(default_factory=dict)
+    """The client-request-id whose call started a reset of a device."""
+    looked_for: list[Target] = field(default_factory=list)
+    read_with: list[str] = field(default_factory=list)
+    reading_fails: GraphError | None = None
+    asks_for_claims: str | None = None
+    """Every read answers with this claims challenge until a token carries it."""
+    on_post: Callable[[], Awaitable[None]] | None = None
+    """Awaited while a POST is under way."""
+    on_read: Callable[[], Awaitable[None]] | None = None
+    """Awaited while a read is under way."""
+    steps: Steps = field(default_factory=Steps)
+
+    async def find(self, target: Target, token: Secret) -> FoundDevices:
+        await self._read(token)
+        self.looked_for.append(target)
+        return FoundDevices(devices=list(self.found), request_ids=["graph-listing"])
+
+    async def reset_passcode(
+        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str
+    ) -> str:
+        await self.steps()
+        post = Post(device, token.reveal(), client_request_id, target)
+        self.posts.append(post)
+        answer = self.answers.pop(0) if self.answers else ACCEPTED
+        if self.on_post is not None:
+            await self.on_post()
+        await self.steps()
+        if answer.executed:
+            self.resets.append(post)
+            self.started_by[self.show(device, "pending"), device] = client_request_id
+            await self.steps()
+        if answer.error is not None:
+            raise answer.error
+        return "graph-reset"
+
+    async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionResult]:
+        await self._read(token)
+        return list(self.shown.get(device, []))
+
+    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
+        await self._read(token)
+        later = [action for action in self.shown.get(device, []) if action.started_at >= since]
+        first = min(later, key=lambda action: action.started_at, default=None)
+        return Secret(self.passcodes[first.started_at]) if first and first.state == "done" else None
+
+    def show(self, device: DeviceId, state: str, *, ago: timedelta = timedelta(0)) -> datetime:
+        """Add a reset to the device's results. Intune's clock never stands still between two."""
+        shown = self.shown.setdefault(device, [])
+        at = self.clock.now() - ago
+        if shown and not ago:
+            at = max(at, max(action.started_at for action in shown) + timedelta.resolution)
+        shown.append(ActionResult(state=state, started_at=at))
+        return at
+
+    def finish(self, state: str = "done", *, passcode: str = "the new passcode", error_code: int = 0) -> None:
+        """Let every pending reset end like this."""
+        for actions in self.shown.values():
+            for index, action in enumerate(actions):
+                if action.state == "pending":
+                    self.passcodes[action.started_at] = passcode
+                    actions[index] = replace(action, state=state, error_code=error_code)
+
+    async def _read(self, token: Secret) -> None:
+        await self.steps()
+        self.read_with.append(token.reveal())
+        if self.on_read is not None:
+            await self.on_read()
+        if self.reading_fails is not None:
+            raise self.reading_fails
+        if self.asks_for_claims and self.asks_for_claims not in token.reveal():
+            raise ApproverRefused(status=401, claims=self.asks_for_claims)
+
+
+# Microsoft Entra
+
+
+def token_of(user: UserId) -> str:
+    """Return what a token of this user looks like."""
+    return f"token of {user}"
+
+
+@dataclass
+class FakeSignIns:
+    """Sign-ins by Slack user; Ken and Aiko are signed in. Audit rows go through `database`, where given."""
+
+    clock: Clock
+    database: Any = None
+    accounts: dict[UserId, Account] = field(
+        default_factory=lambda: {person.id: account_of(person) for person in (KEN, AIKO)}
+    )
+    expired: set[UserId] = field(default_factory=set)
+    """Users whose tokens no longer renew themselves."""
+    keeping_fails: Exception | None = None
+    down: bool = False
+    steps: Steps = field(default_factory=Steps)
+
+    async def keep(self, user: UserId, result: SignInResult, entry: Entry) -> None:
+        await self.steps()
+        if self.keeping_fails is not None:
+            raise self.keeping_fails
+        await self._audit(entry)
+        self.accounts[user] = result.account
+        self.expired.discard(user)
+
+    async def account(self, user: UserId) -> Account | None:
+        await self.steps()
+        return self.accounts.get(user)
+
+    async def linked_to(self, account: Account) -> UserId | None:
+        await self.steps()
+        key = (account.tenant, account.oid)
+        holders = (user for user, held in self.accounts.items() if (held.tenant, held.oid) == key)
+        return next(holders, None)
+
+    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
+        await self.steps()
+        if self.down:
+            raise CouldNotVerify("entra")
+        if user not in self.accounts or user in self.expired:
+            raise SignInNeeded(claims)
+        return Secret(token_of(user) + (f" with {claims}" if claims else ""))
+
+    async def forget(
+        self,
+        user: UserId,
+        reason: SignOutReason = SignOutReason.ASKED,
+        facts: Mapping[str, str] | None = None,
+    ) -> bool:
+        await self.steps()
+        account = self.accounts.pop(user, None)
+        if account is None:
+            return False
+        all_facts = {"reason": str(reason)} | account.as_facts() | dict(facts or {})
+        await self._audit(Entry(event=Event.SIGNED_OUT, at=self.clock.now(), actor=user, facts=all_facts))
+        return True
+
+    async def sweep(self) -> int:
+        await self.steps()
+        return 0
+
+    async def _audit(self, entry: Entry) -> None:
+        if self.database is not None:
+            await self.database.run(lambda tx: tx.entries.append(entry))
+
+
+@dataclass
+class FakeLinks:
+    """Sign-in links. `answers` has what Microsoft sends back for a `state`: an account or an error to raise."""
+
+    clock: Clock
+    links: dict[str, SignInLink] = field(default_factory=dict)
+    """By the digest of the link's secret."""
+    created: dict[UserId, int] = field(default_factory=dict)
+    flows: dict[str, SignInLink] = field(default_factory=dict)
+    """By `state`."""
+    hints: list[str | None] = field(default_factory=list)
+    answers: dict[str, Account | Exception] = field(default_factory=dict)
+    held: dict[tuple[str, str], SignInResult] = field(default_factory=dict)
+    """By the secrets of the page and of the cookie."""
+    steps: Steps = field(default_factory=Steps)
+
+    async def create(self, link: SignInLink, secret: Secret, *, limit: int) -> str:
+        await self.steps()
+        if self.created.get(link.user, 0) >= limit:
+            until = utc_text(self.clock.now() + timedelta(hours=1))
+            raise Refusal(Code.QUOTA_EXCEEDED, limit=str(limit), until=until)
+        self.created[link.user] = self.created.get(link.user, 0) + 1
+        self.links[link.digest] = link
+        return f"https://unlatch.contoso.com/sign-in/{secret.reveal()}"
+
+    async def get(self, secret: Secret) -> SignInLink:
+        await self.steps()
+        link = self.links.get(hashlib.sha256(secret.reveal().encode()).hexdigest())
+        if link is None or self.clock.now() >= link.expires_at:
+            raise Refusal(Code.LINK_UNUSABLE)
+        return link
+
+    async def authorization_url(self, secret: Secret, *, login_hint: str | None) -> str:
+        """Return the `state` itself in place of an address."""
+        link = await self.get(secret)
+        for state, begun in self.flows.items():
+            if begun.digest == link.digest:
+                return state
+        state = f"state-{len(self.hints)}"
+        self.hints.append(login_hint)
+        self.flows[state] = link
+        return state
+
+    async def redeem(self, form: Mapping[str, str]) -> SignInResult:
+        await self.steps()
+        link = self.flows.pop(form.get("state", ""), None)
+        if link is None:
+            raise Refusal(Code.LINK_UNUSABLE)
+        self.links.pop(link.digest, None)
+        answer = self.answers[form["state"]]
+        if isinstance(answer, Exception):
+            raise answer
+        return SignInResult(link=link, account=answer, cache=Secret("cache"))
+
+    async def hold(self, result: SignInResult) -> Confirmation:
+        await self.steps()
+        number = len(self.hints)
+        self.held[f"page-{number}", f"cookie-{number}"] = result
+        return Confirmation(Secret(f"page-{number}"), Secret(f"cookie-{number}"))
+
+    async def take(self, confirmation: Confirmation) -> SignInResult:
+        await self.steps()
+        result = self.held.pop((confirmation.page.reveal(), confirmation.cookie.reveal()), None)
+        if result is None:
+            raise Refusal(Code.LINK_UNUSABLE)
+        return result
