@@ -1,0 +1,284 @@
+"""People acting through the sandbox's control API: they type, press, submit, sign in, and see what is shown."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any, TypeVar
+from urllib.parse import urljoin
+
+import httpx
+from sandbox.app import Sandbox
+from sandbox.cast import AIKO as AIKO_
+from sandbox.cast import DEFAULT_CAST, ON_CALL, SUPPORT
+from sandbox.cast import GUS as GUS_
+from sandbox.cast import KEN as KEN_
+from sandbox.cast import MEI as MEI_
+from sandbox.cast import OLGA as OLGA_
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+MEI, KEN, AIKO, GUS, OLGA = (person.id for person in (MEI_, KEN_, AIKO_, GUS_, OLGA_))
+MEI_ACCOUNT, KEN_ACCOUNT, AIKO_ACCOUNT, OLGA_ACCOUNT, KEN_AT_FABRIKAM = (
+    account.oid for account in DEFAULT_CAST.accounts
+)
+NO_ACCOUNT = "nobody"
+"""What the account picker takes for Cancel."""
+PATIENCE = 15.0
+"""Seconds until a person gives up; a busy machine is no failure."""
+
+
+class NotPossible(Exception):
+    """Slack's own client would not let this person do this now."""
+
+
+class Browser:
+    """A browser without scripts, with cookies of its own."""
+
+    def __init__(self) -> None:
+        self.http = httpx.AsyncClient(timeout=PATIENCE, trust_env=False)
+
+    async def sign_in(self, link: str, account: str) -> httpx.Response:
+        """Follow a sign-in link to its end; a page that asks whether to go on is told yes."""
+        return await self.confirm(await self.arrive(link, account))
+
+    async def arrive(self, link: str, account: str) -> httpx.Response:
+        """Go as far as the page that asks whether to go on, or says why not."""
+        return await self.come_back(*await self.answer_of_microsoft(link, account))
+
+    async def confirm(self, page: httpx.Response, answer: str = "yes") -> httpx.Response:
+        """Press a button of the page, where it has a form."""
+        found = re.findall(r'<form method="post" action="([^"]+)"', page.text)
+        if not found:
+            return page
+        [secret] = re.findall(r'name="page" value="([^"]+)"', page.text)
+        form = {"page": unescape(secret), "answer": answer}
+        return await self.http.post(urljoin(str(page.url), unescape(found[0])), data=form)
+
+    async def answer_of_microsoft(self, link: str, account: str) -> tuple[str, dict[str, str]]:
+        """Go as far as Microsoft's page that sends the browser back: where to, and with what."""
+        page = await self.http.get(link)
+        assert page.status_code == 303, page.text
+        return await self.pick(page.headers["location"], account)
+
+    async def pick(self, url: str, account: str) -> tuple[str, dict[str, str]]:
+        """Pick an account on Microsoft's page: where it sends the browser, and with what."""
+        picker = await self.http.get(url)
+        [flow] = re.findall(r'name="flow" value="([^"]+)"', picker.text)
+        [action] = re.findall(r'<form method="post" action="([^"]+)"', picker.text)
+        form = {"flow": unescape(flow), "account": account}
+        answer = await self.http.post(urljoin(url, unescape(action)), data=form)
+        [back] = re.findall(r'action="([^"]+)"', answer.text)
+        fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', answer.text)
+        return unescape(back), {name: unescape(value) for name, value in fields}
+
+    async def come_back(self, callback: str, fields: dict[str, str]) -> httpx.Response:
+        """Carry Microsoft's answer to the bot."""
+        return await self.http.post(callback, data=fields)
+
+
+class People:
+    """Everyone at one sandbox that this process serves; `use` it in an `async with` block."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.browser = Browser()
+        transport = httpx.ASGITransport(sandbox.asgi)
+        self._http = httpx.AsyncClient(transport=transport, base_url=sandbox.base_url)
+        self._state: Json = {}
+        self._state_as_of: asyncio.Event | None = None
+
+    async def aclose(self) -> None:
+        await self.browser.http.aclose()
+        await self._http.aclose()
+
+    # What they do
+
+    async def command(self, user: str, text: str, *, channel: str = "") -> None:
+        """Type `/reset-passcode` and this text."""
+        where = channel or (SUPPORT if user in (MEI, GUS, OLGA) else ON_CALL)
+        await self._do(user, "command", channel=where, text=f"/reset-passcode {text}".strip())
+
+    async def press(self, user: str, action: str, *, request: str = "", channel: str = "") -> None:
+        """Press the newest such button in a channel, of one request where one is named."""
+        channel = channel or ON_CALL
+        for message in reversed(self.messages(channel, seen_by=user)):
+            for block, element in buttons(message):
+                if element.get("action_id") == action and request in element.get("value", ""):
+                    await self.press_on(user, message, block, element)
+                    return
+        raise NotPossible(f"there is no {action} in {channel}")
+
+    async def press_on(self, user: str, message: Json, block: str, element: Json) -> None:
+        """Press this button of this message."""
+        where = {"channel": message["channel"], "ts": message["ts"], "block_id": block}
+        await self._do(user, "click", action_id=element["action_id"], **where)
+
+    async def submit(self, user: str, **fields: str) -> dict[str, str]:
+        """Fill in the modal on top and submit it; returns errors by field. `fields`: block id to entry."""
+        answer = await self._do(user, "submit", view_id=self.modal(user)["id"], values=fields)
+        return dict(answer.get("errors", {}))
+
+    async def close(self, user: str) -> None:
+        """Close every modal of this person."""
+        if self.modals(user):
+            await self._do(user, "close", view_id=self.modal(user)["id"], all_of_them=True)
+
+    async def open(self, user: str, action: str, *, request: str = "", channel: str = "") -> str:
+        """Press a button and wait until the modal says something; returns its title."""
+        await self.close(user)
+        await self.press(user, action, request=request, channel=channel)
+        return await self.title_after(user, "")
+
+    async def title_after(self, user: str, before: str) -> str:
+        """Return the title of this person's modal once it is another one and no longer loads."""
+        return await self.until(lambda: self._settled_title(user, before))
+
+    async def sign_in(self, user: str = KEN, account: str = KEN_ACCOUNT) -> httpx.Response:
+        """Sign in by the command, to the end, and close the modal; returns the last page."""
+        page = await self.browser.sign_in(await self.sign_in_link(user), account)
+        await self.title_after(user, "Sign in")
+        await self.close(user)
+        return page
+
+    async def sign_in_link(self, user: str = KEN) -> str:
+        """Ask for a sign-in link by the command."""
+        await self.close(user)
+        await self.command(user, "sign-in")
+        await self.title_after(user, "")
+        return self.link_in_modal(user)
+
+    def link_in_modal(self, user: str) -> str:
+        """Return the sign-in link in the modal on top."""
+        [link] = re.findall(r"https?://[^\s'\"]+/sign-in/[\w-]+", str(self.modal(user)["blocks"]))
+        return str(link)
+
+    async def fault(self, to: str, kind: str, match: str = "", **more: object) -> int:
+        """Let the next matching call to a vendor go wrong; returns the rule's id."""
+        answer = await self._api("POST", "/sandbox/faults", {"to": to, "kind": kind, "match": match, **more})
+        return int(answer["id"])
+
+    async def clear_faults(self) -> None:
+        await self._api("DELETE", "/sandbox/faults")
+
+    async def phone(self, device: str, behaviour: str) -> None:
+        """Say how this phone takes its next reset."""
+        await self._api("POST", f"/sandbox/phones/{device}", {"behaviour": behaviour})
+
+    async def unlock(self, device: str, passcode: str) -> bool:
+        """Type a passcode on the phone; whether it opens."""
+        return bool(
+            (await self._api("POST", f"/sandbox/phones/{device}/unlock", {"passcode": passcode}))["open"]
+        )
+
+    async def role(self, account: str, *, may_reset: bool) -> None:
+        """Give or take Intune's role."""
+        await self._api("POST", f"/sandbox/roles/{account}", {"reset_passcode": may_reset})
+
+    # What there is to see
+
+    @property
+    def state(self) -> Json:
+        """Everything that the sandbox's page shows, as of now."""
+        changed = self.sandbox.next_change()
+        if changed is not self._state_as_of:
+            self._state, self._state_as_of = self.sandbox.content(), changed
+        return self._state
+
+    async def until(self, seen: Callable[[], T | None], seconds: float = PATIENCE) -> T:
+        """Look after every change until there is something to see."""
+        async with asyncio.timeout(seconds):
+            while True:
+                changed = self.sandbox.next_change()
+                if found := seen():
+                    return found
+                await changed.wait()
+
+    def modals(self, user: str) -> list[Json]:
+        return list(self.state["modals"][user])
+
+    def modal(self, user: str) -> Json:
+        """Return the modal on top."""
+        return dict(self.modals(user)[-1])
+
+    def title(self, user: str) -> str:
+        return str(self.modal(user)["title"]["text"]) if self.modals(user) else ""
+
+    def modal_text(self, user: str) -> str:
+        """Every text in the modal on top."""
+        return " ".join(texts(self.modal(user)["blocks"])) if self.modals(user) else ""
+
+    def messages(self, channel: str, *, seen_by: str = "") -> list[Json]:
+        """The messages of a channel that everyone sees, and those that `seen_by` alone sees."""
+        said = self.state["messages"][channel]
+        return [message | {"channel": channel} for message in said if message["only_for"] in (None, seen_by)]
+
+    def direct(self, user: str) -> list[Json]:
+        """The bot's direct messages to a person."""
+        return self.messages(direct_channel(user))
+
+    def private_texts(self, user: str) -> list[str]:
+        """What the bot said to this person alone, beside an acknowledgement or a press, oldest first."""
+        said = [message for shown in self.state["messages"].values() for message in shown]
+        mine = sorted((m for m in said if m["only_for"] == user), key=lambda message: str(message["ts"]))
+        return [str(message["text"]) for message in mine]
+
+    def card(self) -> str:
+        """The text of the newest message in the approver channel."""
+        return str(self.messages(ON_CALL)[-1]["text"])
+
+    def receipt(self, user: str = MEI) -> str:
+        """The text of the newest direct message."""
+        return str(self.direct(user)[-1]["text"]) if self.direct(user) else ""
+
+    def calls(self, part: str = "") -> list[Json]:
+        """The bot's last 200 calls whose path or Slack method has this in it, oldest first."""
+        return [call for call in self.state["calls"] if part in call["path"] or part == call["method"]]
+
+    async def resets(self) -> list[Json]:
+        """Every reset that Intune accepted, oldest first."""
+        return list(await self._api("GET", "/sandbox/resets"))
+
+    async def posted(self, channel: str = ON_CALL) -> list[Json]:
+        """The messages of a channel as Slack's JSON, with their metadata."""
+        return list(await self._api("GET", f"/sandbox/posted?channel={channel}"))
+
+    async def fault_hits(self) -> list[Json]:
+        """Every call that went wrong as ordered; `id` is the rule's."""
+        return list((await self._api("GET", "/sandbox/faults"))["hits"])
+
+    # How
+
+    def _settled_title(self, user: str, before: str) -> str:
+        title = self.title(user)
+        return "" if title in ("One moment", before) else title
+
+    async def _do(self, user: str, gesture: str, **body: object) -> Json:
+        return dict(await self._api("POST", f"/sandbox/people/{user}/{gesture}", body))
+
+    async def _api(self, method: str, path: str, body: object = None) -> Any:
+        answer = await self._http.request(method, path, json=body)
+        if answer.status_code in (404, 409):
+            raise NotPossible(answer.text)
+        answer.raise_for_status()
+        return answer.json()
+
+
+def direct_channel(user: str) -> str:
+    """Return the conversation of a person with the bot."""
+    return DEFAULT_CAST.person(user).direct
+
+
+def buttons(message: Json) -> list[tuple[str, Json]]:
+    """Every button of a message, with its block id."""
+    blocks = [block for block in message["blocks"] or () if block["type"] == "actions"]
+    return [(block["block_id"], element) for block in blocks for element in block["elements"]]
+
+
+def texts(value: object) -> list[str]:
+    """Every `text` in some blocks, in order."""
+    if isinstance(value, dict):
+        own = [value["text"]] if isinstance(value.get("text"), str) else []
+        return own + [found for part in value.values() for found in texts(part)]
+    return [found for part in value for found in texts(part)] if isinstance(value, list) else []
