@@ -1,11 +1,11 @@
-"""Where a target's devices are listed, and where each of them is reset: the same path."""
+"""The paths and queries of Graph: where a target's devices are listed and where each of them is reset."""
 
 from typing import Final, assert_never
 from urllib.parse import quote, urlencode
 
 from bot.domain.errors import DeviceRefused
-from bot.domain.identifiers import DeviceId
 from bot.domain.target import Target, TargetKind
+from bot.domain.values import DeviceId
 
 ALL_DEVICES: Final = "/deviceManagement/managedDevices"
 DEVICE_FIELDS: Final = (
@@ -33,8 +33,8 @@ RESULT_FIELDS: Final = ("id", "deviceActionResults")
 """Filled only in a GET of one device; lists leave the results empty."""
 
 
-def listing(target: Target) -> str:
-    """The path and query that list the target's devices."""
+def find(target: Target) -> str:
+    """Return the path and query that list the target's devices; of an id, that read the one device."""
     query = {"$select": ",".join(DEVICE_FIELDS)}
     if target.kind is TargetKind.ID:
         return f"{_collection(target)}/{_segment(target.value)}?{_encoded(query)}"
@@ -43,13 +43,13 @@ def listing(target: Target) -> str:
     return f"{_collection(target)}?{_encoded(query)}"
 
 
-def reset(target: Target, device: DeviceId) -> str:
-    """The path that resets `device`: below the collection in which it was found."""
+def reset_passcode(target: Target, device: DeviceId) -> str:
+    """Return the path that resets `device`, below the collection in which it was found."""
     return f"{_collection(target)}/{_segment(device)}/resetPasscode"
 
 
-def results(device: DeviceId) -> str:
-    """The path and query of what the device answered to earlier actions."""
+def action_results(device: DeviceId) -> str:
+    """Return the path and query of the results of the device's earlier actions."""
     return f"{ALL_DEVICES}/{_segment(device)}?{_encoded({'$select': ','.join(RESULT_FIELDS)})}"
 
 
@@ -74,28 +74,26 @@ def _filter(target: Target) -> str:
         case TargetKind.NAME:
             return f"deviceName eq {_literal(target.value)}"
         case TargetKind.IMEI:
-            return f"imei eq {_literal(target.value)} or imei eq {_literal(_spaced(target.value))}"
+            imei = target.value
+            # iPhones report it, and Intune stores it, with blanks: 35 298710 123456 7
+            spaced = " ".join(filter(None, (imei[:2], imei[2:8], imei[8:14], imei[14:])))
+            return f"imei eq {_literal(imei)} or imei eq {_literal(spaced)}"
         case _:
             return ""
 
 
-def _spaced(imei: str) -> str:
-    """An IMEI as iPhones report it and Intune stores it: 35 298710 123456 7."""
-    return " ".join(part for part in (imei[:2], imei[2:8], imei[8:14], imei[14:]) if part)
-
-
 def _literal(text: str) -> str:
-    """An OData string; a quote is doubled, so that a name cannot end it."""
+    """Return an OData string; a quote is doubled, so that a name cannot end it."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def _segment(text: str) -> str:
-    """One path segment: nothing in `text` can leave it. "." and ".." cannot be encoded, so are refused."""
+    """Return one path segment that nothing in `text` can leave; "." and ".." cannot be encoded: refused."""
     if text in ("", ".", ".."):
         raise DeviceRefused(code="NoIdentifier")
     return quote(text, safe="")
 
 
 def _encoded(query: dict[str, str]) -> str:
-    """Blanks become %20: a plus sign is not a blank in every OData reader."""
+    """Return the query with blanks as %20: not every OData reader takes a plus sign for a blank."""
     return urlencode(query, quote_via=quote, safe="$,'")

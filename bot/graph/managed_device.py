@@ -1,0 +1,106 @@
+"""Graph's managedDevice, parsed leniently: v1.0 also returns values that its schema lacks."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from bot.domain.device import MAX_ID, ActionResult, Device, Platform
+from bot.domain.values import DeviceId, Secret, storable
+
+Row = Mapping[str, object]
+
+MAX_TEXT: Final = 1000
+"""Characters kept of any text. Intune's own are shorter; a device's name for itself fills no row."""
+_PLATFORMS: Final = (
+    ("ipados", Platform.IPADOS),
+    ("ios", Platform.IOS),
+    ("visionos", Platform.VISIONOS),
+    ("android", Platform.ANDROID),
+    ("windows", Platform.WINDOWS),
+    ("macos", Platform.MACOS),
+    ("mac os", Platform.MACOS),
+)
+"""By how `operatingSystem` begins; its exact texts for Android enrolments are not documented."""
+_ID: Final = re.compile(rf"[0-9A-Za-z_.\-]{{1,{MAX_ID}}}")
+"""Every id seen is a GUID; Microsoft documents a string."""
+
+
+def parse_device(row: Row) -> Device:
+    """Return one managedDevice; unset values, `null` or missing, are empty."""
+    id_ = row.get("id")
+    system = _text(row, "operatingSystem").strip().casefold()
+    platforms = (platform for start, platform in _PLATFORMS if system.startswith(start))
+    return Device(
+        # the whole id or none: one with something left out of it could be another device's
+        id=DeviceId(id_ if isinstance(id_, str) and _ID.fullmatch(id_) else ""),
+        name=_text(row, "deviceName"),
+        platform=next(platforms, Platform.OTHER),
+        os_version=_text(row, "osVersion"),
+        manufacturer=_text(row, "manufacturer"),
+        model=_text(row, "model"),
+        serial=_text(row, "serialNumber"),
+        imei=_text(row, "imei"),
+        enrollment=_text(row, "deviceEnrollmentType"),
+        agent=_text(row, "managementAgent"),
+        management_state=_text(row, "managementState"),
+        compliance=_text(row, "complianceState"),
+        personal=_text(row, "managedDeviceOwnerType").casefold() == "personal",
+        owner_id=_text(row, "userId"),
+        owner_upn=_text(row, "userPrincipalName"),
+        owner_email=_text(row, "emailAddress"),
+        owner_name=_text(row, "userDisplayName"),
+        last_sync_at=parse_time(row.get("lastSyncDateTime")),
+    )
+
+
+def parse_resets(row: Row) -> list[ActionResult]:
+    """Return the resetPasscode results of one managedDevice; one without a readable start is left out."""
+    return [
+        ActionResult(
+            state=_text(result, "actionState").casefold(),
+            started_at=started_at,
+            error_code=code if isinstance(code := result.get("errorCode"), int) else 0,
+        )
+        for result, started_at in _resets(row)
+    ]
+
+
+def parse_passcode(row: Row, *, since: datetime) -> Secret | None:
+    """Return the new passcode of the first reset that started at or after `since`, if that one is done.
+
+    Not of the newest one: that may be another request's, made later on the same device.
+    """
+    later = [(started_at, result) for result, started_at in _resets(row) if started_at >= since]
+    if not later:
+        return None
+    _, first = min(later, key=lambda pair: pair[0])
+    text = _text(first, "passcode") if _text(first, "actionState").casefold() == "done" else ""
+    return Secret(text) if text else None
+
+
+def parse_time(value: object) -> datetime | None:
+    """Return a DateTimeOffset as aware UTC, cut to microseconds; None where unset (year 1) or unreadable."""
+    if not isinstance(value, str):
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):  # an offset may lead out of the calendar
+        return None
+    return at if at.year > 1 else None
+
+
+def _resets(row: Row) -> Iterator[tuple[Row, datetime]]:
+    """Select by action name: the derived @odata.type is not documented for every platform."""
+    results = row.get("deviceActionResults")
+    for result in results if isinstance(results, list) else []:
+        if not isinstance(result, dict) or _text(result, "actionName").casefold() != "resetpasscode":
+            continue
+        if (started_at := parse_time(result.get("startDateTime"))) is not None:
+            yield result, started_at
+
+
+def _text(row: Row, key: str) -> str:
+    value = row.get(key)
+    return storable(value[:MAX_TEXT]) if isinstance(value, str) else ""

@@ -1,0 +1,82 @@
+"""A Graph that gives the answers of a test and keeps the requests."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+from bot.domain.errors import GraphError
+from bot.domain.target import parse_target
+from bot.domain.values import DeviceId, Secret
+from bot.graph.devices import Intune, graph_client
+from bot.timing import Timing
+
+BASE: Final = "https://graph.example/v1.0"
+TOKEN: Final = Secret("the-approvers-token")
+NOW: Final = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+GRACE: Final = parse_target("grace.hopper@contoso.com")
+PHONE: Final = DeviceId("c8e4d4ab-9f0b-4f5c-8f5a-7e1d0a2b3c4d")
+SHORT: Final = Timing(graph_timeout=timedelta(milliseconds=50))
+"""For a call that has to end by its time-out."""
+
+Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
+
+
+def fixture(name: str) -> dict[str, object]:
+    row: dict[str, object] = json.loads((Path(__file__).parent / "data" / f"{name}.json").read_text())
+    return row
+
+
+IPHONE: Final = fixture("iphone_supervised_pending")
+ANDROID: Final = fixture("android_cope_done")
+WINDOWS: Final = fixture("windows_unsupported")
+
+
+def ok(body: object) -> httpx.Response:
+    return httpx.Response(200, json=body)
+
+
+def page(*rows: object, next_link: str | None = None) -> httpx.Response:
+    return ok({"value": list(rows)} | ({"@odata.nextLink": next_link} if next_link else {}))
+
+
+def error_body(code: str, message: str = "") -> dict[str, object]:
+    return {"error": {"code": code, "message": message, "innerError": {"request-id": "inner"}}}
+
+
+class GraphStub:
+    """Gives `answers` in order, the last one again and again; without any it never answers."""
+
+    def __init__(self, *answers: Answer, timing: Timing | None = None) -> None:
+        self._answers = list(answers)
+        self.requests: list[httpx.Request] = []
+        self.asked = asyncio.Event()
+        timing = timing or Timing()
+        self.http = graph_client(timing, httpx.MockTransport(self._answer))
+        self.intune = Intune(self.http, BASE, timing=timing, now=lambda: NOW)
+
+    async def reset(self) -> str:
+        return await self.intune.reset_passcode(GRACE, PHONE, TOKEN, client_request_id="0b1c")
+
+    async def failed_reset(self) -> GraphError:
+        with pytest.raises(GraphError) as caught:
+            await self.reset()
+        assert len(self.requests) == 1, "a reset is never sent twice"
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None, "an httpx exception carries the request, with the token"
+        return caught.value
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        self.asked.set()
+        await asyncio.sleep(0)
+        if not self._answers:
+            await asyncio.Event().wait()
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(request) if callable(answer) else answer

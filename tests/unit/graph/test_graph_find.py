@@ -1,0 +1,362 @@
+"""Finding devices: the right address, only what was asked for, parsed leniently."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+import stamina
+from bot.domain.device import Effect, Platform, effect_of_reset
+from bot.domain.errors import ApproverRefused, DeviceRefused, GraphError, NotExecuted, OutcomeUnknown
+from bot.domain.target import Target, TargetKind, parse_target
+from bot.graph.devices import pause_before_retry
+from bot.graph.managed_device import parse_device, parse_time
+from tests.unit.graph.graph_stub import (
+    ANDROID,
+    BASE,
+    GRACE,
+    IPHONE,
+    PHONE,
+    SHORT,
+    TOKEN,
+    WINDOWS,
+    GraphStub,
+    ok,
+    page,
+)
+
+ALL = "/deviceManagement/managedDevices"
+APP = Target(TargetKind.APP, "0000f3d7a1b2")
+
+
+@pytest.fixture
+def no_pauses():
+    """Retry at once; as often as always."""
+    with stamina.set_testing(True, attempts=100, cap=True):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("target", "collection", "condition"),
+    [
+        (GRACE, "/users/grace.hopper%40contoso.com/managedDevices", None),
+        (
+            Target(TargetKind.PERSON, "o'neil+it@contoso.com"),
+            "/users/o%27neil%2Bit%40contoso.com/managedDevices",
+            None,
+        ),
+        (parse_target("serial:F2LX1234ABCD"), ALL, "serialNumber eq 'F2LX1234ABCD'"),
+        (
+            parse_target("imei:35-298710-123456-7"),
+            ALL,
+            "imei eq '352987101234567' or imei eq '35 298710 123456 7'",
+        ),
+        (
+            parse_target("name:Grace's iPhone & #1/2?"),
+            ALL,
+            "deviceName eq 'Grace''s iPhone & #1/2?'",
+        ),
+        (parse_target(f"id:{PHONE}"), ALL, None),
+        (APP, "/deviceManagement/detectedApps/0000f3d7a1b2/managedDevices", None),
+    ],
+    ids=lambda value: str(value.kind) if isinstance(value, Target) else None,
+)
+async def test_a_device_is_reset_below_the_collection_in_which_it_was_found(
+    target: Target, collection: str, condition: str | None
+) -> None:
+    single = target.kind is TargetKind.ID
+    graph = GraphStub(ok(IPHONE) if single else page(), httpx.Response(204))
+
+    await graph.intune.find(target, TOKEN)
+    await graph.intune.reset_passcode(target, PHONE, TOKEN, client_request_id="c")
+
+    found, reset = graph.requests
+    path, _, query = found.url.raw_path.decode().partition("?")
+    assert (found.method, path) == ("GET", f"/v1.0{collection}" + (f"/{PHONE}" if single else ""))
+    assert found.url.params.get("$filter") == condition
+    assert "+" not in query, "not every OData reader takes a plus sign for a blank"
+    assert (reset.method, reset.url.raw_path.decode()) == (
+        "POST",
+        f"/v1.0{collection}/{PHONE}/resetPasscode",
+    )
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_every_call_is_the_approvers_with_an_id_of_its_own_and_asks_for_unknown_enum_members() -> None:
+    """Without the Prefer header Graph answers "unknownFutureValue" for an enrolment that v1.0 lacks."""
+    graph = GraphStub(httpx.ConnectError("no route"), page(), httpx.Response(204))
+
+    await graph.intune.find(GRACE, TOKEN)
+    await graph.reset()
+
+    assert len({request.headers["client-request-id"] for request in graph.requests}) == 3
+    for request in graph.requests:
+        assert request.headers["Authorization"] == "Bearer the-approvers-token"
+        assert request.headers["Prefer"] == "include-unknown-enum-members"
+
+
+async def test_only_the_fields_of_a_device_are_asked_for() -> None:
+    graph = GraphStub(page())
+
+    await graph.intune.find(GRACE, TOKEN)
+
+    fields = set(graph.requests[0].url.params["$select"].split(","))
+    assert {"id", "imei", "userPrincipalName", "lastSyncDateTime"} <= fields
+    assert not fields & {"activationLockBypassCode", "deviceActionResults", "phoneNumber"}
+
+
+async def test_a_filter_that_graph_ignores_lets_no_other_device_through() -> None:
+    graph = GraphStub(page(ANDROID, IPHONE, WINDOWS))
+
+    found = await graph.intune.find(parse_target("serial:F2LX1234ABCD"), TOKEN)
+
+    assert [device.serial for device in found.devices] == ["F2LX1234ABCD"]
+
+
+async def test_an_imei_that_intune_stores_with_blanks_is_found_by_its_digits() -> None:
+    found = await GraphStub(page(IPHONE)).intune.find(parse_target("imei:352987101234567"), TOKEN)
+
+    assert [device.name for device in found.devices] == ["Grace's iPhone"]
+
+
+async def test_every_page_is_read_and_its_request_id_kept() -> None:
+    second = f"{BASE}/users/x/managedDevices?$skiptoken=2"
+    pages = [page({**IPHONE, "id": "1"}, next_link=second), page({**IPHONE, "id": "2"})]
+    for number, answer in enumerate(pages):
+        answer.headers["request-id"] = f"r{number}"
+    graph = GraphStub(*pages)
+
+    found = await graph.intune.find(GRACE, TOKEN)
+
+    assert [device.id for device in found.devices] == ["1", "2"]
+    assert found.request_ids == ["r0", "r1"]
+    assert graph.requests[1].url == second
+
+
+async def test_a_list_without_end_is_cut() -> None:
+    full, empty = (GraphStub(page(*rows, next_link=f"{BASE}/again")) for rows in ([IPHONE] * 100, []))
+
+    assert len((await full.intune.find(GRACE, TOKEN)).devices) == 1000
+    assert len(full.requests) == 10
+    assert (await empty.intune.find(GRACE, TOKEN)).devices == []
+    assert len(empty.requests) == 20
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(404, json={"error": {"code": "Request_ResourceNotFound", "message": "gone"}}),
+        httpx.Response(400, json={"error": {"code": "ResourceNotFound", "message": "gone"}}),
+    ],
+)
+async def test_a_target_that_graph_does_not_know_has_no_device(answer: httpx.Response) -> None:
+    assert (await GraphStub(answer).intune.find(GRACE, TOKEN)).devices == ()
+
+
+async def test_another_400_is_not_an_empty_list() -> None:
+    graph = GraphStub(httpx.Response(400, json={"error": {"code": "BadRequest"}}))
+
+    with pytest.raises(DeviceRefused):
+        await graph.intune.find(GRACE, TOKEN)
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>", "[]", '{"value": 1}', "", f'{{"value": {"[" * 100_000 + "]" * 100_000}}}']
+)
+async def test_a_success_that_is_not_a_list_is_an_error_that_keeps_nothing_of_it(body: str) -> None:
+    graph = GraphStub(httpx.Response(200, text=body, headers={"request-id": "r1"}))
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        await graph.intune.find(GRACE, TOKEN)
+
+    assert (caught.value.code, caught.value.request_id, caught.value.message) == ("Unreadable", "r1", "")
+    assert caught.value.__context__ is None
+
+
+# Retries of reads
+
+
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [
+        (NotExecuted(retry_after=timedelta(seconds=2)), timedelta(seconds=2)),
+        (NotExecuted(retry_after=timedelta(0)), timedelta(0)),
+        (NotExecuted(retry_after=timedelta(seconds=9)), False),  # a person waits
+        (NotExecuted(), True),
+        (OutcomeUnknown(status=503), True),
+        (OutcomeUnknown(status=500), False),
+        (OutcomeUnknown(), False),
+        (DeviceRefused(status=404), False),
+        (ApproverRefused(status=401), False),
+        (ValueError(), False),
+    ],
+)
+def test_a_read_is_retried_only_where_a_moment_helps(error: Exception, pause: bool | timedelta) -> None:
+    assert pause_before_retry(error) == pause
+
+
+@pytest.mark.parametrize(
+    ("answer", "attempts"),
+    [
+        (httpx.Response(503, text="<html>Service Unavailable</html>"), 3),
+        (httpx.ConnectError("no route"), 3),
+        (httpx.Response(429, headers={"Retry-After": "60"}), 1),
+        (httpx.Response(403, json={}), 1),
+    ],
+)
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_read_is_attempted_three_times_at_most(
+    answer: httpx.Response | Exception, attempts: int
+) -> None:
+    graph = GraphStub(answer)
+
+    with pytest.raises(GraphError) as caught:
+        await graph.intune.find(GRACE, TOKEN)
+
+    assert len(graph.requests) == attempts
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(("asked", "attempts"), [("8", 1), ("0", 3)])
+async def test_retry_after_is_waited_for_within_the_limit_of_the_whole_read(
+    asked: str, attempts: int
+) -> None:
+    graph = GraphStub(httpx.Response(429, headers={"Retry-After": asked}), timing=SHORT)
+
+    with pytest.raises(GraphError) as caught:
+        await graph.intune.find(GRACE, TOKEN)
+
+    assert len(graph.requests) == attempts
+    assert caught.value.code == ("TimeoutError" if attempts == 1 else "")
+
+
+# The token and cookies
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://graph.evil.example/v1.0/x",
+        "http://graph.example/v1.0/x",
+        "https://graph.example:8443/x",
+        "//graph.example@evil.example/x",
+        "https://graph.example.evil.example/x",
+        "/v1.0/relative",
+        "https://[",
+        "https://user:password@graph.example/v1.0/more",
+        "https://user@graph.example/v1.0/more",
+        "https://graph.example\\@evil.example/v1.0/more",
+        "https://graph.example%2eevil.example/v1.0/more",
+        "https://GRAPH.example.:443/v1.0/more",
+        "ftp://graph.example/v1.0/more",
+        "https:graph.example/v1.0/more",
+        "javascript:alert(1)",
+        "https://graph.example/\ud800",
+        "https://\udfff",
+        "",
+        "\x00",
+    ],
+)
+async def test_the_token_follows_no_next_link_to_another_origin(link: str) -> None:
+    first = json.dumps({"value": [], "@odata.nextLink": link})
+    graph = GraphStub(httpx.Response(200, text=first), page(IPHONE))
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        await graph.intune.find(GRACE, TOKEN)
+
+    assert caught.value.code == "ForeignNextLink"
+    assert len(graph.requests) == 1
+
+
+async def test_no_cookie_of_one_approver_is_sent_for_another() -> None:
+    first = httpx.Response(200, json={"value": []}, headers={"Set-Cookie": "who=ken; Path=/"})
+    graph = GraphStub(first, page())
+
+    await graph.intune.find(GRACE, TOKEN)
+    await graph.intune.find(GRACE, TOKEN)
+
+    assert "cookie" not in graph.requests[1].headers
+
+
+# Parsing a managedDevice
+
+
+def test_a_whole_iphone_is_parsed() -> None:
+    phone = parse_device(IPHONE)
+
+    assert phone.platform is Platform.IOS
+    assert (phone.name, phone.serial) == ("Grace's iPhone", "F2LX1234ABCD")
+    assert phone.owner_upn == "grace.hopper@contoso.com"
+    assert phone.last_sync_at == datetime(2026, 11, 23, 6, 55, 31, tzinfo=UTC)
+    assert not phone.personal
+    assert effect_of_reset(phone) is Effect.REMOVES_PASSCODE
+
+
+def test_an_enrolment_that_v1_does_not_list_is_kept() -> None:
+    assert effect_of_reset(parse_device(ANDROID)) is Effect.NEW_WORK_PROFILE_PASSCODE
+
+
+@pytest.mark.parametrize(
+    "id_", ["", None, 7, "1" * 65] + [f"{PHONE}{odd}" for odd in ("\x00", "/..", "<mailto:x|y>", " ", "?")]
+)
+@pytest.mark.parametrize("target", [GRACE, APP], ids=["person", "app"])
+async def test_a_row_without_a_plain_id_is_not_a_device(id_: object, target: Target) -> None:
+    found = await GraphStub(page({**IPHONE, "id": id_})).intune.find(target, TOKEN)
+
+    assert found.devices == []
+
+
+def test_unset_odd_and_unstorable_values_are_left_out() -> None:
+    odd = parse_device(
+        {
+            "id": "1",
+            "deviceName": "Ada\ud800's\x00 phone",
+            "serialNumber": "\udfff",
+            "model": None,
+            "imei": 35,
+            "osVersion": "9" * 5000,
+            "managedDeviceOwnerType": "Personal",
+            "lastSyncDateTime": "0001-01-01T00:00:00Z",
+        }
+    )
+
+    assert (odd.name, odd.serial, odd.model, odd.imei, odd.last_sync_at) == ("Ada's phone", "", "", "", None)
+    assert len(odd.os_version) == 1000
+    assert odd.personal
+
+
+@pytest.mark.parametrize(
+    ("text", "platform"),
+    [
+        ("iOS", Platform.IOS),
+        ("iPadOS", Platform.IPADOS),
+        ("visionOS", Platform.VISIONOS),
+        ("Android", Platform.ANDROID),
+        ("AndroidForWork", Platform.ANDROID),
+        ("Windows", Platform.WINDOWS),
+        ("macOS", Platform.MACOS),
+        ("Mac OS X", Platform.MACOS),
+        ("Linux", Platform.OTHER),
+        ("", Platform.OTHER),
+    ],
+)
+def test_operating_systems(text: str, platform: Platform) -> None:
+    assert parse_device({"operatingSystem": text}).platform is platform
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-11-23T09:41:07.1234567Z", datetime(2026, 11, 23, 9, 41, 7, 123456, tzinfo=UTC)),
+        ("2026-11-23T10:41:07+01:00", datetime(2026, 11, 23, 9, 41, 7, tzinfo=UTC)),
+        ("2026-11-23T09:41:07", datetime(2026, 11, 23, 9, 41, 7, tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", None),
+        ("9999-12-31T23:59:59-14:00", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("0001-01-01T00:00:00-14:00", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_times(text: str | None, at: datetime | None) -> None:
+    assert parse_time(text) == at

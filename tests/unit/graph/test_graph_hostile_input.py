@@ -1,0 +1,133 @@
+"""A hostile name, id or answer does nothing to a call; seen in the exact URL."""
+
+import json
+import time
+from urllib.parse import parse_qs, unquote
+
+import httpx
+import pytest
+from bot.domain.errors import ApproverRefused, GraphError
+from bot.domain.target import Target, TargetKind
+from bot.domain.values import DeviceId
+from bot.graph.errors import MAX_TEXT, ErrorBody, claims_challenge
+from tests.unit.graph.graph_stub import GRACE, IPHONE, TOKEN, GraphStub, ok, page
+
+# fmt: off
+CLIMBS = [
+    "../../users", "%2e%2e/%2e%2e", "..%2f..", "a/../b", "a?b=c", "a#b", "a;b", "a\\..\\b", "a b", "a%00",
+    "1') or ('1' eq '1", "/resetPasscode", "x/wipe?", "//evil.example/", "@evil.example", "é",
+    "a\r\nHost: evil",
+]
+QUOTES = [
+    "x' or deviceName ne '", "' or 1 eq 1 or '", "''", "'", "x'' or '", "%27 or 1 eq 1 or %27", "x&$top=1",
+    "x) or (1 eq 1", "x\\' or 1 eq 1 or \\'", "x%26$select=activationLockBypassCode", "x+or+1", "x;", "x#",
+    "ʼ or 1",
+]
+# fmt: on
+
+
+def path_of(request: httpx.Request) -> str:
+    return request.url.raw_path.decode().partition("?")[0]
+
+
+@pytest.mark.parametrize("device", CLIMBS)
+async def test_no_id_leaves_its_segment_of_the_path(device: str) -> None:
+    graph = GraphStub(httpx.Response(204), ok(IPHONE))
+
+    await graph.intune.reset_passcode(GRACE, DeviceId(device), TOKEN, client_request_id="c")
+    await graph.intune.actions(DeviceId(device), TOKEN)
+
+    reset, read = graph.requests
+    for request, before, after in (
+        (reset, "/v1.0/users/grace.hopper%40contoso.com/managedDevices/", "/resetPasscode"),
+        (read, "/v1.0/deviceManagement/managedDevices/", ""),
+    ):
+        segment = path_of(request).removeprefix(before).removesuffix(after)
+        assert "/" not in segment
+        assert unquote(segment) == device
+        assert request.url.host == "graph.example"
+    assert reset.url.query == b""
+
+
+@pytest.mark.parametrize(("kind", "depth"), [("person", 4), ("app", 5), ("id", 4)])
+@pytest.mark.parametrize("value", CLIMBS)
+async def test_no_target_leaves_its_segment_even_if_its_parsing_let_it_through(
+    kind: str, depth: int, value: str
+) -> None:
+    graph = GraphStub(ok(IPHONE) if kind == "id" else page())
+
+    await graph.intune.find(Target(TargetKind(kind), value), TOKEN)
+
+    [request] = graph.requests
+    assert path_of(request).count("/") == depth
+    assert request.url.host == "graph.example"
+
+
+@pytest.mark.parametrize(("kind", "field"), [("name", "deviceName"), ("serial", "serialNumber")])
+@pytest.mark.parametrize("value", QUOTES)
+async def test_no_name_ends_the_literal_of_its_filter(kind: str, field: str, value: str) -> None:
+    graph = GraphStub(page())
+
+    await graph.intune.find(Target(TargetKind(kind), value), TOKEN)
+
+    [request] = graph.requests
+    query = parse_qs(request.url.query.decode(), strict_parsing=True)
+    assert set(query) == {"$select", "$filter"}
+    literal = query["$filter"][0].removeprefix(f"{field} eq ")
+    assert (literal[0], literal[-1]) == ("'", "'")
+    assert "'" not in literal[1:-1].replace("''", "")
+    assert literal[1:-1].replace("''", "'") == value
+    assert request.url.fragment == ""
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
+async def test_an_error_nested_too_deeply_to_read_is_sorted_by_its_status(status: int) -> None:
+    deep = '{"error":' + "[" * 50_000 + "]" * 50_000 + "}"
+
+    error = await GraphStub(httpx.Response(status, text=deep)).failed_reset()
+
+    assert (error.status, error.code) == (status, "")
+
+
+async def test_a_message_wrapped_without_end_is_left_wrapped() -> None:
+    message = "the sentence"
+    for _ in range(9):
+        message = json.dumps({"Message": message})
+
+    error = await GraphStub(httpx.Response(400, json={"error": {"message": message}})).failed_reset()
+
+    assert error.message.startswith('{"Message"')
+
+
+def test_what_no_database_stores_is_left_out_of_an_error() -> None:
+    body = ErrorBody.parse(json.dumps({"error": {"code": "a\ud800", "message": "b\x00\udfff"}}).encode())
+
+    assert (body.code, body.message) == ("a", "b")
+
+
+@pytest.mark.parametrize("charset", ["base64", "zip", "rot13", "utf-16", "no-such"])
+async def test_a_charset_that_does_not_fit_breaks_nothing(charset: str) -> None:
+    kind = {"content-type": f"application/json; charset={charset}"}
+    answer = httpx.Response(403, content=b'{"error": {"code": "Forbidden"}}', headers=kind)
+
+    error: GraphError = await GraphStub(answer).failed_reset()
+
+    assert isinstance(error, ApproverRefused)
+    assert error.code == "Forbidden"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["x", "http", " ", "-", "\n - Operation", "a="],
+    ids=["x", "http", "blank", "dash", "sentence", "a="],
+)
+def test_a_flood_in_an_answer_is_read_in_no_time_and_cut(unit: str) -> None:
+    flood = unit * (400_000 // len(unit))
+    began = time.process_time()
+
+    body = ErrorBody.parse(json.dumps({"error": {"code": flood, "message": flood}}).encode())
+    claims_challenge([f"Bearer {flood[:100_000]}"])
+
+    assert time.process_time() - began < 1
+    assert len(body.message) <= MAX_TEXT
+    assert len(body.code) <= MAX_TEXT

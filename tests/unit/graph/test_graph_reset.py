@@ -1,0 +1,247 @@
+"""The reset: at most once, and every failure sorted by whether it may have happened."""
+
+import asyncio
+import base64
+import inspect
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from email.utils import format_datetime
+
+import httpx
+import pytest
+from bot.domain.errors import ApproverRefused, DeviceRefused, GraphError, NotExecuted, OutcomeUnknown
+from bot.domain.values import DeviceId
+from bot.graph.errors import EXCEPTIONS, claims_challenge, from_exception
+from bot.timing import Timing
+from tests.unit.graph.graph_stub import GRACE, NOW, SHORT, TOKEN, GraphStub, error_body
+
+CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1764000000"}}}'
+ENCODED = base64.b64encode(CLAIMS.encode()).decode()
+ACTIVITY = "5f2e4a0c-1111-4222-8333-444455556666"
+SENTENCE = (
+    "Application is not authorized to perform this operation. - Operation ID (for customer support): "
+    f"00000000-0000-0000-0000-000000000000 - Activity ID: {ACTIVITY} - Url: https://fef.msua02.manage."
+    "microsoft.com/DeviceFE/StatelessDeviceFEService/deviceManagement/managedDevices('x')/429"
+)
+WRAPPED = json.dumps({"_version": 3, "Message": SENTENCE, "RetryAfter": None, "HttpHeaders": "{}"}, indent=2)
+TWICE = json.dumps({"ErrorCode": "Forbidden", "Message": WRAPPED})
+
+
+async def test_a_reset_has_no_body_and_the_callers_id() -> None:
+    graph = GraphStub(httpx.Response(204, headers={"request-id": "r1"}))
+
+    assert await graph.reset() == "r1"
+
+    (request,) = graph.requests
+    assert (request.content, request.headers["Content-Length"]) == (b"", "0")
+    assert request.headers["client-request-id"] == "0b1c"
+    assert "content-type" not in request.headers
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+async def test_any_success_counts_as_sent(status: int) -> None:
+    assert await GraphStub(httpx.Response(status)).reset() == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        (302, OutcomeUnknown),
+        (400, DeviceRefused),
+        (401, ApproverRefused),
+        (403, ApproverRefused),
+        (404, DeviceRefused),
+        (405, DeviceRefused),
+        (408, OutcomeUnknown),
+        (409, DeviceRefused),
+        (412, DeviceRefused),
+        (423, DeviceRefused),
+        (429, NotExecuted),
+        (500, OutcomeUnknown),
+        (501, OutcomeUnknown),
+        (502, OutcomeUnknown),
+        (503, OutcomeUnknown),
+        (504, OutcomeUnknown),
+        (599, OutcomeUnknown),
+    ],
+)
+async def test_every_status_has_a_meaning(status: int, meaning: type[GraphError]) -> None:
+    headers = {"Location": "https://elsewhere.example/"} if status == 302 else {}
+
+    error = await GraphStub(httpx.Response(status, json=error_body("Some"), headers=headers)).failed_reset()
+
+    assert type(error) is meaning
+    assert (error.status, error.code) == (status, "Some")
+
+
+def exceptions_of_httpx() -> list[type[Exception]]:
+    named = [getattr(httpx, name) for name in httpx.__all__]
+    return [thing for thing in named if inspect.isclass(thing) and issubclass(thing, Exception)]
+
+
+def test_every_exception_of_httpx_is_sorted() -> None:
+    assert len(exceptions_of_httpx()) > 20
+    assert [kind for kind in exceptions_of_httpx() if kind not in EXCEPTIONS] == []
+
+
+def test_only_what_cannot_have_been_sent_is_not_executed() -> None:
+    not_executed = {kind for kind, meaning in EXCEPTIONS.items() if meaning is NotExecuted}
+
+    assert not_executed == {httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout}
+    assert type(from_exception(RuntimeError())) is OutcomeUnknown
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in exceptions_of_httpx() if issubclass(kind, httpx.RequestError)]
+)
+async def test_an_exception_ends_the_reset_with_its_meaning_and_keeps_no_request(
+    kind: type[httpx.RequestError],
+) -> None:
+    error = await GraphStub(kind("the text of the library")).failed_reset()
+
+    assert type(error) is EXCEPTIONS[kind]
+    assert error.code == kind.__name__
+    assert "the text" not in repr(error)
+
+
+async def test_a_reset_that_is_not_answered_may_have_happened() -> None:
+    error = await GraphStub(timing=SHORT).failed_reset()
+
+    assert type(error) is OutcomeUnknown
+    assert error.code == "TimeoutError"
+
+
+def test_connecting_and_reading_take_less_than_the_whole_call() -> None:
+    timeout = GraphStub().http.timeout.as_dict()
+
+    whole = Timing().graph_timeout.total_seconds()
+    assert all(seconds is not None and 0 < seconds < whole for seconds in timeout.values())
+
+
+async def test_a_cancelled_reset_is_cancelled() -> None:
+    graph = GraphStub()
+    task = asyncio.create_task(graph.reset())
+    await graph.asked.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("device", ["", ".", ".."])
+async def test_an_id_that_cannot_be_one_path_segment_is_refused(device: str) -> None:
+    graph = GraphStub(httpx.Response(204))
+
+    with pytest.raises(DeviceRefused):
+        await graph.intune.reset_passcode(GRACE, DeviceId(device), TOKEN, client_request_id="0b1c")
+
+    assert graph.requests == []
+
+
+# The claims challenge
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    "challenges",
+    [
+        [f'Bearer realm="", error="insufficient_claims", claims="{ENCODED}"'],
+        [f'Bearer realm="", claims="{ENCODED.rstrip("=")}"'],
+        ['Negotiate, Basic realm="a \\" claims=\\"x"', f'Bearer error="e", claims="{ENCODED}"'],
+        [f"Bearer claims={ENCODED.rstrip('=')}, realm=x"],
+    ],
+)
+async def test_a_claims_challenge_is_handed_on_as_json(status: int, challenges: list[str]) -> None:
+    headers = [("WWW-Authenticate", challenge) for challenge in challenges]
+    answer = httpx.Response(status, json=error_body("InvalidAuthenticationToken"), headers=headers)
+
+    error = await GraphStub(answer).failed_reset()
+
+    assert isinstance(error, ApproverRefused)
+    assert error.claims == CLAIMS
+
+
+@pytest.mark.parametrize("value", ["!!!", "W10=", "/w==", "é", "☃", "\ud800", "e30=é"])
+def test_what_is_not_a_claims_challenge_is_none(value: str) -> None:
+    headers = [f'Bearer claims="{value}"', 'Bearer xclaims="e30="', "Bearer", ""]
+
+    assert claims_challenge(headers) is None
+
+
+def test_claims_in_base64url_are_read_too() -> None:
+    text = '{"a":"??>>~~"}'
+    encoded = base64.urlsafe_b64encode(text.encode()).decode()
+
+    assert claims_challenge([f'Bearer claims="{encoded}"']) == text
+
+
+# Graph's error body
+
+
+@pytest.mark.parametrize("message", [SENTENCE, WRAPPED, TWICE], ids=["plain", "once", "twice"])
+async def test_the_sentence_is_unwrapped_and_loses_its_url(message: str) -> None:
+    error = await GraphStub(httpx.Response(403, json=error_body("Forbidden", message))).failed_reset()
+
+    assert error.as_facts() == {
+        "status": "403",
+        "code": "Forbidden",
+        "message": "Application is not authorized to perform this operation.",
+        "request_id": "inner",
+        "activity_id": ACTIVITY,
+    }
+
+
+async def test_a_401_of_intune_that_no_sign_in_helps_has_its_inner_code_and_no_claims() -> None:
+    error = await GraphStub(httpx.Response(401, json=error_body("UnknownError", TWICE))).failed_reset()
+
+    assert isinstance(error, ApproverRefused)
+    assert (error.code, error.claims) == ("Forbidden", None)
+
+
+async def test_the_request_id_of_the_header_comes_first() -> None:
+    answer = httpx.Response(400, json=error_body("BadRequest"), headers={"request-id": "outer"})
+
+    assert (await GraphStub(answer).failed_reset()).request_id == "outer"
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>", "", "null", "[]", '{"error": 1}', '{"error": {"message": "{"}}', "{" * 5000]
+)
+async def test_a_body_that_is_not_graphs_says_nothing(body: str) -> None:
+    error = await GraphStub(httpx.Response(400, text=body)).failed_reset()
+
+    assert (error.code, error.activity_id) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "wait"),
+    [
+        ({"Retry-After": "17"}, "", timedelta(seconds=17)),
+        (
+            {"Retry-After": format_datetime(NOW + timedelta(seconds=30), usegmt=True)},
+            "",
+            timedelta(seconds=30),
+        ),
+        ({"Retry-After": format_datetime(NOW - timedelta(seconds=30), usegmt=True)}, "", timedelta(0)),
+        ({}, {"Message": "busy", "RetryAfter": 9}, timedelta(seconds=9)),
+        ({"Retry-After": "later"}, "", None),
+        ({}, "", None),
+        ({}, {"Message": "busy", "RetryAfter": "²"}, None),
+        ({}, {"Message": "busy", "RetryAfter": "٣"}, timedelta(seconds=3)),
+        ({}, {"Message": "busy", "RetryAfter": "9" * 5000}, timedelta(days=1)),
+        ({"Retry-After": "-1"}, "", None),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 -1200"}, "", timedelta(days=1)),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:00 +99999999999"}, "", None),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 -0000"}, "", None),
+    ],
+)
+async def test_a_429_did_nothing_and_says_how_long_to_wait_a_day_at_most(
+    headers: dict[str, str], message: str | Mapping[str, object], wait: timedelta | None
+) -> None:
+    body = error_body("TooManyRequests", message if isinstance(message, str) else json.dumps(message))
+
+    error = await GraphStub(httpx.Response(429, json=body, headers=headers)).failed_reset()
+
+    assert isinstance(error, NotExecuted)
+    assert error.retry_after == wait
