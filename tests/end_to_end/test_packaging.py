@@ -1,0 +1,128 @@
+"""What is deployed: requirements.txt alone runs the Procfile, and the wheel runs in an empty environment."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from sandbox.app import Sandbox, serve
+from sandbox.demo import settings
+from tests.support.app_fixture import free_port
+from tests.support.user_actions import MEI, People
+
+ROOT = Path(__file__).parents[2]
+PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+
+
+def run(*command: str | Path, env: Mapping[str, str] = os.environ, cwd: Path = ROOT) -> tuple[int, str]:
+    """Run a command to its end; returns the exit status and what it printed."""
+    ended = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=300)  # noqa: S603  our own
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def environment(folder: Path) -> Path:
+    """A virtual environment with requirements.txt and nothing else; returns its bin folder."""
+    uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
+    requirements = ["--require-hashes", "-r", str(ROOT / "requirements.txt")]
+    for step in (
+        ["venv", "--python", sys.executable, str(folder)],
+        ["pip", "install", "--python", str(folder / "bin" / "python"), *requirements],
+    ):
+        status, said = run(uv, "--quiet", *step)
+        assert status == 0, said
+    return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def requirements_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment(tmp_path_factory.mktemp("requirements") / "venv")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    status, said = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
+    assert status == 0, said
+    [built] = folder.glob("*.whl")
+    return built
+
+
+async def test_requirements_alone_run_release_and_web_of_the_procfile_and_take_a_request(
+    requirements_alone: Path, tmp_path: Path
+):
+    shutil.copytree(ROOT / "bot", tmp_path / "app" / "bot", ignore=shutil.ignore_patterns("__pycache__"))
+    port = free_port()
+    sandbox = Sandbox(bot_url=f"http://127.0.0.1:{port}")
+    async with serve(sandbox):
+        env = settings(sandbox, port, tmp_path, socket_mode=False)
+        env |= {"PATH": f"{requirements_alone}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+        del env["HOST"]  # as a platform sets only PORT
+        release = await started(PROCFILE["release"], env, tmp_path / "app")
+        assert await release.wait() == 0
+        web = await started(PROCFILE["web"], env, tmp_path / "app")
+        people = People(sandbox)
+        try:
+            await logged(web, '"serving"')
+            await people.command(MEI, "ada@contoso.com locked out")
+            await people.until(lambda: people.messages("C0ONCALL"))
+        finally:
+            os.killpg(web.pid, signal.SIGTERM)
+            await people.aclose()
+        assert await web.wait() == 0
+
+
+async def started(line: str, env: Mapping[str, str], cwd: Path) -> asyncio.subprocess.Process:
+    """Start a line of the Procfile as a platform does, in a process group of its own."""
+    return await asyncio.create_subprocess_exec(
+        *("bash", "-c", f"exec env {line}"),
+        env=env,
+        cwd=cwd,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+async def logged(process: asyncio.subprocess.Process, words: str) -> None:
+    """Wait until the process logs a line with these words."""
+    assert process.stderr is not None
+    said = []
+    async with asyncio.timeout(60):
+        async for line in process.stderr:
+            said.append(line.decode())
+            if words in said[-1]:
+                return
+    pytest.fail("".join(said))
+
+
+def test_the_wheel_holds_the_bot_alone(wheel: Path):
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"bot"}
+
+
+def test_the_wheel_runs_without_its_sources(wheel: Path, tmp_path: Path):
+    bin_ = environment(tmp_path / "venv")
+    uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
+    assert run(uv, "pip", "install", "--python", bin_ / "python", "--no-deps", wheel)[0] == 0
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    complete = settings(Sandbox(), 3000, empty, socket_mode=False)
+
+    def unlatch(*arguments: str, env: Mapping[str, str]) -> tuple[int, str]:
+        return run(bin_ / "unlatch", *arguments, env=env, cwd=empty)
+
+    expected: Sequence[tuple[Sequence[str], Mapping[str, str], int, str]] = (
+        (["--help"], {}, 0, "usage: unlatch"),
+        (["serve"], {}, 2, "SLACK_BOT_TOKEN"),
+        (["migrate"], complete, 0, ""),
+        (["audit", "verify"], complete, 0, ""),
+    )
+    for arguments, env, status, words in expected:
+        ended, said = unlatch(*arguments, env=env)
+        assert (ended, words in said) == (status, True), said
