@@ -273,7 +273,7 @@ class ResetRequest:
 
     def send_later(self, *, now: datetime, timing: Timing, after: timedelta | None = None) -> Self:
         """Nothing was executed: try again, or reopen where `send_for` would be over by then."""
-        pause = timing.send_retry if after is None else after
+        pause = after or timing.send_retry
         if self.decided_at is not None and now + pause < self.decided_at + timing.send_for:
             return self._changed(now, attempt=None, next_at=now + pause)
         return self.reopen(Cause(Code.NOT_EXECUTED), now=now, timing=timing)

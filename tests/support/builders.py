@@ -1,7 +1,7 @@
 """The people, phones and requests that tests are about.
 
-Mei asks; Ken and Aiko may approve; Leo owns the locked phone and is in no audience. Gus is a guest, Olga works
-for another organisation, Robo is a bot, Dora's account is deactivated.
+Mei asks; Ken and Aiko may approve; Leo owns the locked phone and is in no audience. Gus is a guest, Olga
+works for another organisation, Robo is a bot, Dora's account is deactivated.
 """
 
 from dataclasses import replace

@@ -375,7 +375,7 @@ class FakeSignIns:
 
 @dataclass
 class FakeLinks:
-    """Sign-in links. `answers` has what Microsoft sends back for a `state`: an account or an error to raise."""
+    """Sign-in links. `answers`: what Microsoft sends back for a `state`, an account or an error to raise."""
 
     clock: Clock
     links: dict[str, SignInLink] = field(default_factory=dict)

@@ -1,0 +1,182 @@
+"""Who may do what: every check by itself."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from bot.domain.errors import Cause, Code, Refusal, SignInNeeded, SignInRefused
+from bot.domain.people import Audience, AudienceKind, Kind
+from bot.domain.policy import (
+    check_account,
+    check_approver,
+    check_fresh,
+    check_linking,
+    check_may_sign_in,
+    check_member,
+    check_owner,
+    check_requester,
+)
+from tests.support.builders import AIKO, CHANNEL, IN_CHANNEL, KEN, LEOS_PHONE, MEI, RULES, account_of
+from tests.support.clock import NOON
+
+KENS = account_of(KEN)
+SECOND = timedelta(seconds=1)
+
+
+def code_of(check: Callable[[], None]) -> Code | None:
+    try:
+        return check()
+    except Refusal as refusal:
+        return refusal.code
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_only_a_full_member_may_do_anything(kind):
+    person = replace(KEN, kind=kind)
+
+    for check in (
+        lambda: check_member(person),
+        lambda: check_requester(person, in_audience=True),
+        lambda: check_approver(person, asked_by=MEI.id, in_channel=True, on_call=True),
+        lambda: check_may_sign_in(person, in_channel=True),
+    ):
+        assert code_of(check) is (None if kind is Kind.MEMBER else Code.NOT_A_MEMBER)
+    if kind is not Kind.MEMBER:
+        with pytest.raises(Refusal) as refusal:
+            check_member(person)
+        assert refusal.value.facts == {"kind": kind}
+
+
+@pytest.mark.parametrize(
+    ("check", "code"),
+    [
+        (lambda: check_requester(MEI, in_audience=True), None),
+        (lambda: check_requester(MEI, in_audience=False), Code.NOT_A_REQUESTER),
+        (lambda: check_approver(KEN, asked_by=MEI.id, in_channel=True, on_call=True), None),
+        (lambda: check_approver(KEN, asked_by=MEI.id, in_channel=False, on_call=True), Code.NOT_AN_APPROVER),
+        (lambda: check_approver(KEN, asked_by=MEI.id, in_channel=True, on_call=False), Code.NOT_AN_APPROVER),
+        (lambda: check_approver(MEI, asked_by=MEI.id, in_channel=True, on_call=True), Code.OWN_REQUEST),
+        (lambda: check_approver(MEI, asked_by=MEI.id, in_channel=False, on_call=False), Code.OWN_REQUEST),
+        (lambda: check_may_sign_in(KEN, in_channel=True), None),
+        (lambda: check_may_sign_in(KEN, in_channel=False), Code.NOT_AN_APPROVER),
+    ],
+)
+def test_an_audience_admits_its_members_and_never_the_requester_as_approver(check, code):
+    assert code_of(check) is code
+
+
+@pytest.mark.parametrize(
+    ("approver", "requester", "account", "code"),
+    [
+        (KEN, MEI, None, None),
+        (KEN, MEI, account_of(MEI), None),
+        (KEN, MEI, account_of(MEI, tenant="another", oid=KENS.oid), None),
+        (KEN, replace(MEI, email=None), None, None),
+        (KEN, MEI, account_of(KEN, username="renamed", emails=frozenset()), Code.OWN_ACCOUNT),
+        (KEN, replace(MEI, email="KEN@contoso.com"), None, Code.OWN_ACCOUNT),
+        (KEN, MEI, account_of(MEI, emails=frozenset({"ken@contoso.com"})), Code.OWN_ACCOUNT),
+        (KEN, MEI, account_of(MEI, username="Ken@Contoso.com"), Code.OWN_ACCOUNT),
+        (replace(KEN, email="mei@contoso.com"), MEI, None, Code.OWN_ACCOUNT),
+    ],
+)
+def test_an_approver_is_not_the_requester_under_another_name(approver, requester, account, code):
+    def check() -> None:
+        check_account(KENS, approver=approver, requester=requester, requester_account=account)
+
+    assert code_of(check) is code
+
+
+@pytest.mark.parametrize(
+    ("owner", "is_kens"),
+    [
+        ({}, False),
+        ({"owner_email": "KEN@contoso.com"}, True),
+        ({"owner_upn": "ken@contoso.com"}, True),
+        ({"owner_id": "OID-Ken"}, True),
+        ({"owner_upn": "", "owner_email": "", "owner_id": ""}, False),
+    ],
+)
+def test_an_owner_approves_no_reset_of_their_own_device_unless_the_installer_allows_it(owner, is_kens):
+    device = replace(LEOS_PHONE, **owner)
+    lenient = replace(RULES, allow_owner_approval=True)
+
+    check_owner(device, approver=KEN, account=KENS, rules=lenient)
+    if not is_kens:
+        check_owner(device, approver=KEN, account=KENS, rules=RULES)
+        return
+    with pytest.raises(Refusal) as refusal:
+        check_owner(device, approver=KEN, account=KENS, rules=RULES)
+    assert refusal.value.cause == Cause(Code.OWN_DEVICE, {"device": device.name})
+
+
+@pytest.mark.parametrize(
+    ("within", "authenticated_at", "is_fresh"),
+    [
+        (None, None, True),
+        (None, NOON - timedelta(days=1), True),
+        (10 * SECOND, None, False),
+        (10 * SECOND, NOON - 10 * SECOND, True),
+        (10 * SECOND, NOON - 11 * SECOND, False),
+    ],
+)
+def test_a_fresh_sign_in_is_asked_for_only_where_the_installer_does(within, authenticated_at, is_fresh):
+    account = replace(KENS, authenticated_at=authenticated_at)
+    if is_fresh:
+        check_fresh(account, now=NOON, within=within)
+        return
+    with pytest.raises(SignInNeeded) as needed:
+        check_fresh(account, now=NOON, within=within)
+    assert needed.value.stale
+
+
+@pytest.mark.parametrize(
+    ("person", "linked_to", "cause"),
+    [
+        (KEN, None, None),
+        (KEN, KEN.id, None),
+        (replace(KEN, email="Ken@Contoso.COM"), None, None),
+        (AIKO, None, Cause(Code.WRONG_ACCOUNT, {"account": KENS.username, "expected": "aiko@contoso.com"})),
+        (
+            replace(KEN, email=None),
+            None,
+            Cause(Code.WRONG_ACCOUNT, {"account": KENS.username, "expected": ""}),
+        ),
+        (KEN, AIKO.id, Cause(Code.ACCOUNT_TAKEN, {"account": KENS.username})),
+    ],
+)
+def test_an_account_is_linked_to_the_slack_user_with_its_address_and_to_no_other(person, linked_to, cause):
+    if cause is None:
+        check_linking(KENS, person=person, linked_to=linked_to)
+        return
+    with pytest.raises(SignInRefused) as refusal:
+        check_linking(KENS, person=person, linked_to=linked_to)
+    assert refusal.value.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("text", "audience"),
+    [
+        ("workspace", Audience(AudienceKind.WORKSPACE)),
+        (f" channel:{CHANNEL} ", IN_CHANNEL),
+        ("channel:G0PRIVATE", Audience(AudienceKind.CHANNEL, "G0PRIVATE")),
+        ("usergroup:S0ONCALL", Audience(AudienceKind.USERGROUP, "S0ONCALL")),
+    ],
+)
+def test_an_audience_is_read_from_the_setting(text, audience):
+    assert Audience.parse(text) == audience
+    assert Audience.parse(str(audience)) == audience
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "everybody", "channel:", "channel", "channel:S0ONCALL", "usergroup:C0ONCALL", "workspace:T0"),
+        "channel:C0-1",
+    ],
+)
+def test_an_audience_that_means_nothing_is_named_in_the_complaint(text):
+    with pytest.raises(ValueError, match="none of channel:C") as complaint:
+        Audience.parse(text)
+
+    assert text in str(complaint.value)

@@ -1,0 +1,419 @@
+"""The life of a request: every status and every move, allowed exactly where the table says."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from bot.domain.device import Effect
+from bot.domain.errors import Cause, Code, Refusal
+from bot.domain.request import (
+    MAX_REASON,
+    MAX_TICKET,
+    MOVES,
+    ResetRequest,
+    Status,
+    checked_reason,
+    checked_ticket,
+)
+from bot.domain.target import Target, TargetKind
+from bot.domain.values import utc_text
+from tests.support.builders import AIKO, APPROVAL, ATTEMPT, KEN, LATER, LEOS_PHONE, MEI, RECEIVED, TIMING
+from tests.support.builders import a_request as a
+from tests.support.clock import NOON
+
+MICROSECOND = timedelta.resolution
+SECOND = timedelta(seconds=1)
+NOW = {"now": LATER, "timing": TIMING}
+THE_LIFE_OF_A_REQUEST = """
+received  -> pending, refused
+pending   -> approved, denied, withdrawn, expired, refused
+approved  -> sent, pending, failed, uncertain
+sent      -> done, failed
+uncertain -> sent, failed, approved
+"""
+BY_NAME: dict[str, tuple[Status, Callable[[ResetRequest], ResetRequest]]] = {
+    "accept": (Status.PENDING, lambda r: r.accept(target=r.target, **NOW)),
+    "refuse": (Status.REFUSED, lambda r: r.refuse(Cause(Code.NOT_A_REQUESTER), now=LATER)),
+    "approve": (Status.APPROVED, lambda r: r.approve(replace(APPROVAL, at=LATER), reviewed=r.revision)),
+    "deny": (Status.DENIED, lambda r: r.deny("No", by=KEN.id, now=LATER)),
+    "withdraw": (Status.WITHDRAWN, lambda r: r.withdraw(by=MEI.id, now=LATER)),
+    "expire": (Status.EXPIRED, lambda r: r.expire(now=LATER)),
+    "reopen": (Status.PENDING, lambda r: r.reopen(Cause(Code.NOT_EXECUTED), **NOW)),
+    "mark_sent": (Status.SENT, lambda r: r.mark_sent(**NOW)),
+    "mark_uncertain": (Status.UNCERTAIN, lambda r: r.mark_uncertain(**NOW)),
+    "confirm_sent": (Status.SENT, lambda r: r.confirm_sent(NOON, **NOW)),
+    "mark_done": (Status.DONE, lambda r: r.mark_done(NOON, now=LATER)),
+    "fail": (Status.FAILED, lambda r: r.fail(Cause(Code.SILENT), now=LATER)),
+}
+OVER = [status for status in Status if not MOVES[status]]
+
+
+def refused(call: Callable[[], object]) -> Refusal:
+    with pytest.raises(Refusal) as refusal:
+        call()
+    return refusal.value
+
+
+def test_the_table_of_moves_is_the_life_of_a_request():
+    drawn = {}
+    for line in THE_LIFE_OF_A_REQUEST.strip().splitlines():
+        origin, _, ends = line.partition("->")
+        drawn[Status(origin.strip())] = {Status(end.strip()) for end in ends.split(",")}
+
+    assert {status: moves for status, moves in MOVES.items() if moves} == drawn
+    assert set(OVER) == set(Status) - set(drawn)
+
+
+def test_every_status_has_a_move_that_leads_there():
+    assert {status for status, _ in BY_NAME.values()} == set(Status) - {Status.RECEIVED}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("status", Status)
+def test_a_move_is_allowed_exactly_where_the_table_says(status, name):
+    leads_to, move = BY_NAME[name]
+    before = a(status, next_at=LATER if status is not Status.UNCERTAIN else None)
+    text = repr(before)
+
+    if leads_to in MOVES[status]:
+        after = move(before)
+        assert (after.status, after.version, after.changed_at) == (leads_to, before.version + 1, LATER)
+        assert after.is_over == (leads_to in OVER)
+        assert (after.next_at is None) == after.is_over  # what is over is never due again
+    else:
+        code = refused(lambda: move(before)).code
+        assert code in (Code.NOT_WAITING, Code.ALREADY_DECIDED)
+    assert repr(before) == text
+
+
+@pytest.mark.parametrize("status", OVER)
+@pytest.mark.parametrize("name", ["approve", "deny", "withdraw"])
+def test_a_decision_after_the_end_is_told_how_it_ended_by_whom_and_when(status, name):
+    ended = a(status, decided_by=AIKO.id, decided_at=LATER)
+
+    refusal = refused(lambda: BY_NAME[name][1](ended))
+
+    assert refusal.cause == Cause(
+        Code.ALREADY_DECIDED, {"status": status, "by": AIKO.id, "at": utc_text(LATER)}
+    )
+
+
+def test_after_an_expiry_the_refusal_names_the_time_and_no_person():
+    expired = a(Status.EXPIRED, changed_at=LATER)
+
+    refusal = refused(lambda: expired.withdraw(by=MEI.id, now=LATER + SECOND))
+
+    assert (refusal.facts["by"], refusal.facts["at"]) == ("", utc_text(LATER))
+
+
+# Decisions
+
+
+def test_the_requester_does_not_decide():
+    pending, lost = a(Status.PENDING), a(Status.UNCERTAIN)
+
+    for call in (
+        lambda: pending.approve(replace(APPROVAL, by=MEI.id), reviewed=pending.revision),
+        lambda: pending.deny("No", by=MEI.id, now=LATER),
+        lambda: lost.close(by=MEI.id, now=LATER),
+    ):
+        assert refused(call).code is Code.OWN_REQUEST
+
+
+def test_only_the_requester_withdraws():
+    assert refused(lambda: a(Status.PENDING).withdraw(by=KEN.id, now=LATER)).code is Code.NOT_THE_REQUESTER
+
+
+def test_a_decision_counts_until_the_moment_of_the_expiry():
+    pending = a(Status.PENDING, expires_at=LATER)
+
+    assert pending.deny("No", by=KEN.id, now=LATER - MICROSECOND).status is Status.DENIED
+    for name in ("approve", "deny", "withdraw"):
+        assert refused(lambda name=name: BY_NAME[name][1](pending)).code is Code.REQUEST_EXPIRED
+
+
+def test_a_decision_names_the_revision_that_was_reviewed():
+    pending = a(Status.PENDING, version=7, reminders=2)
+    reminded = pending.remind(**NOW)
+
+    assert (pending.revision, reminded.revision) == (5, 5)
+    assert reminded.approve(APPROVAL, reviewed=5).revision == 6
+    for reviewed in (4, 6, 7):
+        outdated = refused(lambda reviewed=reviewed: pending.approve(APPROVAL, reviewed=reviewed))
+        assert outdated.code is Code.REVIEW_OUTDATED
+
+
+@pytest.mark.parametrize(
+    ("decide", "status"),
+    [
+        (lambda r: r.approve(APPROVAL, reviewed=r.revision), Status.APPROVED),
+        (lambda r: r.close(by=KEN.id, now=LATER), Status.FAILED),
+        (lambda r: r.confirm_sent_late(NOON, **NOW), Status.SENT),
+    ],
+)
+def test_a_human_decides_on_an_uncertain_request_only_after_it_was_looked_for_in_vain(decide, status):
+    looked_for = a(Status.UNCERTAIN, next_at=LATER)
+    in_vain = looked_for.leave_to_human(now=LATER)
+
+    assert (looked_for.needs_a_human, in_vain.needs_a_human) == (False, True)
+    assert decide(in_vain).status is status
+    assert refused(lambda: decide(looked_for)).code is Code.NOT_WAITING
+    assert refused(lambda: decide(a(Status.APPROVED, next_at=None))).code in (
+        Code.NOT_WAITING,
+        Code.ALREADY_DECIDED,
+    )
+    if status is not Status.APPROVED:
+        assert refused(lambda: decide(a(Status.PENDING, next_at=None))).code is Code.NOT_WAITING
+
+
+def test_a_closed_request_says_who_closed_it():
+    assert a(Status.UNCERTAIN).close(by=KEN.id, now=LATER).cause == Cause(Code.CLOSED, {"person": KEN.id})
+
+
+def test_another_approval_forgets_the_attempt_but_counts_it():
+    uncertain = a(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER))
+
+    again = uncertain.approve(replace(APPROVAL, by=AIKO.id, at=LATER), reviewed=uncertain.revision)
+
+    assert (again.attempt, again.attempts, again.cause) == (None, 1, None)
+    assert (again.decided_by, again.decided_at, again.next_at) == (AIKO.id, LATER, LATER)
+
+
+# The attempt
+
+
+def test_an_approval_allows_one_attempt():
+    attempted = a(Status.APPROVED, attempts=1).start_attempt(client_request_id="call-2", **NOW)
+
+    assert attempted.attempt == replace(ATTEMPT, number=2, started_at=LATER, client_request_id="call-2")
+    assert (attempted.status, attempted.attempts, attempted.version) == (Status.APPROVED, 2, 2)
+    assert attempted.next_at == LATER + TIMING.attempt
+    assert (
+        refused(lambda: attempted.start_attempt(client_request_id="call-3", **NOW)).code is Code.NOT_WAITING
+    )
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - {Status.APPROVED}))
+def test_no_attempt_starts_without_an_approval(status):
+    request = a(status, attempt=None)
+
+    assert refused(lambda: request.start_attempt(client_request_id="call-1", **NOW)).code is Code.NOT_WAITING
+
+
+def test_a_reopened_request_is_no_one_s_decision_and_leaves_time_for_another():
+    attempted = a(Status.APPROVED, attempt=ATTEMPT, attempts=1, expires_at=NOON)
+
+    reopened = attempted.reopen(Cause(Code.NOT_EXECUTED), **NOW)
+    long = replace(attempted, expires_at=NOON + timedelta(days=1)).reopen(Cause(Code.NOT_EXECUTED), **NOW)
+
+    assert (reopened.approval, reopened.attempt, reopened.decided_by, reopened.decided_at) == (None,) * 4
+    assert (reopened.attempts, reopened.cause) == (1, Cause(Code.NOT_EXECUTED))
+    assert reopened.expires_at == LATER + TIMING.lifetime / 2
+    assert reopened.next_at == LATER + TIMING.remind_every
+    assert long.expires_at == NOON + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("after", "pause"),
+    [(None, TIMING.send_retry), (timedelta(0), TIMING.send_retry), (timedelta(seconds=40),) * 2],
+)
+def test_what_was_not_executed_is_sent_again_after_a_pause_within_the_time_of_its_approval(after, pause):
+    attempted = a(Status.APPROVED, attempt=ATTEMPT, attempts=1)
+    end = NOON + TIMING.send_for - pause
+
+    soon = attempted.send_later(now=end - MICROSECOND, timing=TIMING, after=after)
+    late = attempted.send_later(now=end, timing=TIMING, after=after)
+
+    assert (soon.status, soon.attempt, soon.next_at) == (Status.APPROVED, None, end - MICROSECOND + pause)
+    assert (late.status, late.cause) == (Status.PENDING, Cause(Code.NOT_EXECUTED))
+
+
+def test_a_row_without_the_time_of_its_approval_is_not_sent_again():
+    assert a(Status.APPROVED, decided_at=None).send_later(**NOW).status is Status.PENDING
+
+
+# Which of the device's resets is this request's
+
+
+@pytest.mark.parametrize(
+    ("previous", "seen", "started", "ours"),
+    [
+        (None, None, timedelta(0), True),
+        (None, None, -TIMING.skew, True),
+        (None, None, -TIMING.skew - MICROSECOND, False),
+        (timedelta(0), None, timedelta(0), False),
+        (timedelta(0), None, MICROSECOND, True),
+        (-timedelta(days=30), None, -TIMING.skew, True),
+        (-timedelta(days=30), None, -timedelta(days=1), False),
+        # once the device has shown it, only Intune's rounding of that one moment is allowed for
+        (None, 20 * SECOND, 19 * SECOND, True),
+        (None, 20 * SECOND, 19 * SECOND - MICROSECOND, False),
+        (19 * SECOND, 20 * SECOND, 19 * SECOND, False),
+    ],
+)
+def test_ours_is_later_than_the_reset_before_and_not_long_before_the_attempt(previous, seen, started, ours):
+    def at(offset):
+        return None if offset is None else NOON + offset
+
+    request = a(
+        Status.UNCERTAIN,
+        approval=replace(APPROVAL, previous_reset_at=at(previous)),
+        attempt=replace(ATTEMPT, seen_at=at(seen)),
+    )
+
+    assert request.is_ours(NOON + started, timing=TIMING) is ours
+
+
+@pytest.mark.parametrize("missing", ["attempt", "approval"])
+def test_without_an_attempt_no_reset_is_ours(missing):
+    request = a(Status.UNCERTAIN, **{missing: None})
+
+    assert not request.is_ours(NOON, timing=TIMING)
+    assert request.ours_since(timing=TIMING) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "see"),
+    [
+        (Status.UNCERTAIN, lambda r: r.confirm_sent(LATER, **NOW)),
+        (Status.UNCERTAIN, lambda r: r.confirm_sent_late(LATER, **NOW)),
+        (Status.SENT, lambda r: r.poll_later(**NOW, seen_at=LATER)),
+        (Status.SENT, lambda r: r.mark_done(LATER, now=LATER)),
+    ],
+)
+def test_a_reset_that_the_device_shows_is_remembered_and_frees_the_device(status, see):
+    seen = see(a(status))
+
+    assert seen.attempt == replace(ATTEMPT, seen_at=LATER)
+    assert seen.held_device is None
+    assert see(a(status, attempt=None)).attempt is None
+
+
+# The device that no other request may reset meanwhile
+
+
+def test_a_device_is_held_from_the_approval_until_the_request_needs_it_no_more():
+    pending = a(Status.PENDING)
+    approved = pending.approve(APPROVAL, reviewed=pending.revision)
+    uncertain = approved.mark_uncertain(**NOW)
+
+    for holding in (approved, approved.mark_sent(**NOW), uncertain, uncertain.leave_to_human(now=LATER)):
+        assert holding.held_device == LEOS_PHONE.id
+    for free in (
+        approved.reopen(Cause(Code.NOT_EXECUTED), **NOW),
+        approved.fail(Cause(Code.SILENT), now=LATER),
+        uncertain.leave_to_human(now=LATER).close(by=KEN.id, now=LATER),
+    ):
+        assert free.held_device is None
+
+
+@pytest.mark.parametrize(("status", "held"), [(Status.SENT, False), (Status.UNCERTAIN, True)])
+def test_a_sent_reset_that_the_device_does_not_show_in_time_holds_it_no_longer(status, held):
+    settled = NOON + TIMING.settle
+
+    assert a(status).poll_later(now=settled - MICROSECOND, timing=TIMING).held_device == LEOS_PHONE.id
+    assert (a(status).poll_later(now=settled, timing=TIMING).held_device is not None) is held
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_target_is_open_while_its_request_waits_or_may_come_to_wait_again(status):
+    open_target = a(status, target=Target(TargetKind.SERIAL, "R58M")).open_target
+    waits = status in (Status.PENDING, Status.APPROVED, Status.UNCERTAIN)
+
+    assert open_target == ("serial:r58m" if waits else None)
+    assert a(status, target=Target(TargetKind.APP, "outlook")).open_target is None
+
+
+# The clock
+
+
+def test_a_pending_request_is_due_for_each_reminder_and_at_its_expiry():
+    pending = RECEIVED.accept(target=RECEIVED.target, now=NOON, timing=TIMING)
+    reminded = pending.remind(now=NOON + timedelta(minutes=50), timing=TIMING)
+    short = replace(TIMING, lifetime=timedelta(minutes=5))
+
+    assert (pending.expires_at, pending.next_at) == (NOON + TIMING.lifetime, NOON + TIMING.remind_every)
+    assert (reminded.reminders, reminded.next_at) == (1, pending.expires_at)
+    assert RECEIVED.accept(target=RECEIVED.target, now=NOON, timing=short).next_at == NOON + short.lifetime
+
+
+def test_a_lookup_that_failed_is_due_after_its_pause():
+    assert RECEIVED.verify_later(now=NOON, timing=TIMING).next_at == NOON + TIMING.verify_retry
+
+
+@pytest.mark.parametrize("waited", [timedelta(0), timedelta(minutes=1), timedelta(hours=20)])
+def test_a_device_is_polled_less_often_the_longer_it_takes(waited):
+    now = NOON + waited
+
+    assert a(Status.SENT).poll_later(now=now, timing=TIMING).next_at == now + TIMING.poll_after(waited)
+
+
+def test_without_an_attempt_the_wait_counts_from_the_last_change():
+    assert a(Status.SENT, attempt=None).waited(LATER) == timedelta(minutes=1)
+
+
+# The new passcode
+
+
+@pytest.mark.parametrize("effect", Effect)
+@pytest.mark.parametrize("status", Status)
+def test_only_a_finished_reset_that_makes_a_passcode_has_one(status, effect):
+    request = a(status, approval=replace(APPROVAL, effect=effect))
+    has_passcode = status is Status.DONE and effect is not Effect.REMOVES_PASSCODE
+
+    assert request.has_passcode is has_passcode
+    if not has_passcode:
+        refusal = refused(lambda: request.check_revealable(by=MEI.id, **NOW))
+        assert refusal.cause == Cause(Code.NOT_WAITING, {"status": status})
+    assert a(status, approval=None).has_passcode is False
+
+
+def test_a_passcode_is_for_the_requester_and_for_an_hour():
+    done = a(Status.DONE)
+    end = NOON + TIMING.reveal_for
+
+    done.check_revealable(by=MEI.id, now=end - MICROSECOND, timing=TIMING)
+    for by, now, code in ((KEN, NOON, Code.NOT_THE_REQUESTER), (MEI, end, Code.REVEAL_EXPIRED)):
+        assert (
+            refused(lambda by=by, now=now: done.check_revealable(by=by.id, now=now, timing=TIMING)).code
+            is code
+        )
+
+
+# What is typed
+
+
+def test_a_request_has_six_characters_to_say_aloud():
+    assert RECEIVED.ref == "A1B2C3"
+
+
+@pytest.mark.parametrize(
+    ("check", "text", "kept"),
+    [
+        (checked_reason, "  locked out\n", "locked out"),
+        (checked_reason, "a\x00b\ud800", "ab"),
+        (checked_reason, "x" * MAX_REASON, "x" * MAX_REASON),
+        (checked_ticket, None, None),
+        (checked_ticket, " \x00 ", None),
+        (checked_ticket, " INC-7\x00 ", "INC-7"),
+        (checked_ticket, "x" * MAX_TICKET, "x" * MAX_TICKET),
+    ],
+)
+def test_a_reason_and_a_ticket_are_stored_without_blanks_and_without_what_no_database_takes(
+    check, text, kept
+):
+    assert check(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("check", "text", "cause"),
+    [
+        (checked_reason, "", Cause(Code.NO_REASON, {})),
+        (checked_reason, " \x00\n", Cause(Code.NO_REASON, {})),
+        (checked_reason, "x" * 1001, Cause(Code.REASON_TOO_LONG, {"limit": "1000"})),
+        (checked_ticket, "x" * 101, Cause(Code.TICKET_TOO_LONG, {"limit": "100"})),
+    ],
+)
+def test_a_reason_is_needed_and_both_have_a_limit(check, text, cause):
+    assert refused(lambda: check(text)).cause == cause

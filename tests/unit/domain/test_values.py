@@ -1,0 +1,79 @@
+"""Secrets have no text form; text and JSON from elsewhere break neither the reader nor the database."""
+
+import copy
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from bot.domain.values import MAX_ACCENTS, MAX_VISIBLE, Secret, read_object, storable, utc_text, visible
+from hypothesis import given
+from hypothesis import strategies as st
+
+ACCENT = "\u0301"
+
+
+def test_a_secret_has_no_text_form():
+    secret = Secret("hunter2")
+
+    texts = [
+        *(repr(secret), str(secret), f"{secret}", f"{secret!r:>30}", "%s" % secret, repr([secret])),  # noqa: UP031  every way counts
+        repr(ValueError(secret)),
+    ]
+
+    assert [text for text in texts if "hunter2" in text] == []
+    assert secret.reveal() == copy.copy(secret).reveal() == "hunter2"
+
+
+@given(*[st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=9))]))] * 2)
+def test_times_as_text_sort_as_the_times_do_and_are_read_back(one, other):
+    try:
+        texts = utc_text(one), utc_text(other)
+    except OverflowError:  # the first hours of year 1, or the last of 9999
+        return
+    assert (texts[0] < texts[1]) == (one < other)
+    assert datetime.fromisoformat(texts[0]) == one
+    assert len(texts[0]) == 27
+
+
+def test_text_is_stored_without_what_no_database_takes():
+    assert storable("a\x00b\ud800c\udfffd \U0001f600") == "abcd \U0001f600"
+    storable("\ud83d").encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Ada’s  iPhone\n", "Ada’s iPhone"),
+        ("a\u200bb\u202ec\u2066d\x07e", "abcde"),
+        ("no\u00a0break\u3000here", "no break here"),
+        ("\u3164\u115fAda", "Ada"),
+        (f"e{ACCENT}", f"e{ACCENT}"),
+        (f"e{ACCENT * 50}f", f"e{ACCENT * MAX_ACCENTS}f"),
+        (f"e{(ACCENT + chr(0x200B)) * 50}f", f"e{ACCENT * MAX_ACCENTS}f"),
+        (f"é{ACCENT * 9} {ACCENT * 9}", f"é{ACCENT * MAX_ACCENTS} {ACCENT * MAX_ACCENTS}"),
+        ("日本語 Ünïcödé", "日本語 Ünïcödé"),
+        ("", ""),
+        ("a" * 10 * MAX_VISIBLE, "a" * MAX_VISIBLE),
+    ],
+    ids=lambda text: ascii(text[:12]),
+)
+def test_text_is_shown_without_what_hides_turns_round_or_piles_up(text, shown):
+    assert visible(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "null", "7", '"x"', "{", "{'a': 1}", b"\xff\xfe\x00", b'{"a": "\xff"}'),
+        '{"a":' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"a":' * 50_000 + "1" + "}" * 50_000,
+        '{"a": ' + "9" * 100_000 + "}",
+    ],
+    ids=lambda text: str(text[:12]),
+)
+def test_what_is_no_object_or_is_too_deep_is_none(text):
+    assert read_object(text) is None
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', b'{"a": 1}', '{"a": 1}'.encode("utf-16")])
+def test_an_object_is_read_in_any_encoding_of_unicode(text):
+    assert read_object(text) == {"a": 1}
