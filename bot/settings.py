@@ -4,7 +4,9 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -17,25 +19,78 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from bot.domain.clouds import Cloud
 from bot.domain.people import Audience, AudienceKind
 
 CONFIG_VARIABLE: Final = "UNLATCH_CONFIG"
+PERMISSIONS: Final = (
+    "DeviceManagementManagedDevices.PrivilegedOperations.All",
+    "DeviceManagementManagedDevices.Read.All",
+)
+"""Delegated: to reset a passcode, and to see the device. There is no narrower permission for a reset."""
 
 Audiences = Annotated[tuple[Audience, ...], NoDecode]
 
-
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=?")
 _LOGIN: Final = re.compile(r"://.*@", re.DOTALL)
-"""Where an address carries who logs in, and with what password."""
+"""The user name and password in a URL."""
+_PLAIN: Final = {
+    "missing": "missing",
+    "string_pattern_mismatch": "not of this form",
+    "time_delta_parsing": "not a duration; write PT1H, or seconds",
+    "bool_parsing": "neither true nor false",
+    "int_parsing": "not a whole number",
+}
+"""Plain words for pydantic's kinds of error; for others its own message."""
+
+
+class Cloud(StrEnum):
+    """Microsoft's clouds; the value is what `CLOUD` is set to. Tokens of one are worth nothing in another."""
+
+    GLOBAL = "global"
+    """Also GCC."""
+    US_GOV = "usgov"
+    """GCC High."""
+    US_GOV_DOD = "usgov-dod"
+    CHINA = "china"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The addresses of one cloud."""
+
+    resource: str
+    """Graph's origin; its permissions are prefixed with it."""
+    authority_host: str
+
+    @property
+    def graph_url(self) -> str:
+        """The base of every Graph call."""
+        return f"{self.resource}/v1.0"
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What a sign-in asks for. One fixed list: after a revocation MSAL keeps tokens of other lists."""
+        return tuple(f"{self.resource}/{permission}" for permission in PERMISSIONS)
+
+    def authority(self, tenant: str) -> str:
+        """Return the address of `tenant` (a GUID) at Entra."""
+        return f"https://{self.authority_host}/{tenant}"
+
+
+ENDPOINTS: Final[Mapping[Cloud, Endpoints]] = {  # source: Microsoft's page "National cloud deployments"
+    Cloud.GLOBAL: Endpoints("https://graph.microsoft.com", "login.microsoftonline.com"),
+    Cloud.US_GOV: Endpoints("https://graph.microsoft.us", "login.microsoftonline.us"),
+    Cloud.US_GOV_DOD: Endpoints("https://dod-graph.microsoft.us", "login.microsoftonline.us"),
+    Cloud.CHINA: Endpoints("https://microsoftgraph.chinacloudapi.cn", "login.chinacloudapi.cn"),
+}
 
 
 class SettingsError(Exception):
-    """What is missing or wrong, all of it at once, and where to get each."""
+    """Everything that is missing or wrong, and where to get each."""
 
 
 class Settings(BaseSettings):
-    """Read once, at start; every other room gets plain values."""
+    """Read once, at start; only the composition root and the command line see it."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
@@ -68,7 +123,7 @@ class Settings(BaseSettings):
     approvers: Audiences = Field(
         default=(),
         description="Who of the approver channel may decide: `usergroup:S…` (the group that a rota tool "
-        "keeps in step) or `channel:C…`. Default: everybody in the approver channel.",
+        "keeps in step) or `channel:C…`. Default: all members of the approver channel.",
     )
     allow_owner_approval: bool = Field(
         default=False, description="Whether an approver may approve the reset of their own device."
@@ -85,11 +140,6 @@ class Settings(BaseSettings):
         pattern=r"^[0-9a-fA-F-]{36}$",
         description="Application (client) id, a GUID. The same Overview page.",
     )
-    sign_in: Literal["browser", "device-code"] = Field(
-        default="browser",
-        description="How approvers sign in: `browser` (authorization code with PKCE), or `device-code` where "
-        "no browser can reach Unlatch; read first why that is not the default.",
-    )
     entra_client_certificate: Path | None = Field(
         default=None,
         description="Path of a PEM file with private key and certificate, instead of a client secret.",
@@ -97,7 +147,7 @@ class Settings(BaseSettings):
     entra_client_secret: SecretStr | None = Field(
         default=None,
         validate_default=True,
-        description="Client secret's value; or set ENTRA_CLIENT_CERTIFICATE. Not used with device codes. "
+        description="Client secret's value; or set ENTRA_CLIENT_CERTIFICATE. "
         "The app registration → Certificates & secrets.",
     )
     entra_authority: str | None = Field(
@@ -118,24 +168,20 @@ class Settings(BaseSettings):
     )
     fresh_sign_in: bool = Field(
         default=False,
-        validate_default=True,
-        description="`true`: each approval asks for an interactive sign-in that is at most ten minutes old. "
-        "Only with SIGN_IN=browser.",
+        description="`true`: each approval asks for an interactive sign-in that is at most ten minutes old.",
     )
-    public_url: str | None = Field(
-        default=None,
-        validate_default=True,
+    public_url: str = Field(
         pattern=r"^https?://[^/\s]+$",
         description="Where an approver's browser reaches Unlatch, without a slash at the end, such as "
-        "`https://unlatch.example.com`. The app registration's redirect URI is this and `/sign-in/callback`. "
-        "Not needed with SIGN_IN=device-code.",
+        "`https://unlatch.example.com`; an internal address will do. The app registration's redirect URI is "
+        "this and `/sign-in/callback`.",
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(default=3000, description="Port to listen on.")
     host: str = Field(default="127.0.0.1", description="Address to listen on; the Procfile sets 0.0.0.0.")
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         default=None,
         description="Port of `GET /metrics` for Prometheus; unset: none. The number of PORT puts it on the "
-        "listener that everybody reaches.",
+        "listener that Slack and browsers reach.",
     )
     metrics_host: str = Field(
         default="127.0.0.1", description="Address that the port of METRICS_PORT listens on."
@@ -151,14 +197,14 @@ class Settings(BaseSettings):
     )
     audit_heads: Path | None = Field(
         default=None,
-        description="A file to which each signed head of the record is added, about one a minute; best on a "
-        "disk that the database's owner cannot write to.",
+        description="A file to which each signed head of the audit log is added, about one a minute; best on "
+        "a disk that the database's owner cannot write to.",
     )
     request_lifetime: Annotated[timedelta, Field(ge=timedelta(minutes=1), le=timedelta(days=7))] = Field(
         default=timedelta(hours=1), description="How long a request waits for an approver before it expires."
     )
     reveal_for: Annotated[timedelta, Field(ge=timedelta(minutes=1), le=timedelta(days=1))] = Field(
-        default=timedelta(hours=1), description="How long the requester can look at a new passcode."
+        default=timedelta(hours=1), description="How long the requester can view a new passcode."
     )
     log_level: Literal["info", "warning", "error"] = Field(
         default="info",
@@ -187,28 +233,16 @@ class Settings(BaseSettings):
     @field_validator("slack_signing_secret", "entra_client_secret")
     @classmethod
     def _or_the_other(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """Each may be left out where the setting before it stands in."""
+        """Each may be left out where the setting before it is set."""
         other = {"slack_signing_secret": "slack_app_token", "entra_client_secret": "entra_client_certificate"}
-        name = str(info.field_name)
-        unused = name == "entra_client_secret" and info.data.get("sign_in") == "device-code"
-        if value is None and not unused and info.data.get(other[name]) is None:
+        if value is None and info.data.get(other[str(info.field_name)]) is None:
             raise ValueError("missing")
         return value
 
-    @field_validator("public_url")
-    @classmethod
-    def _for_browsers(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and info.data.get("sign_in") != "device-code":
-            raise ValueError("missing")
-        return value
-
-    @field_validator("fresh_sign_in")
-    @classmethod
-    def _by_links_alone(cls, value: bool, info: ValidationInfo) -> bool:
-        """Microsoft takes no `max_age` with a device code: no approver could ever meet it."""
-        if value and info.data.get("sign_in") == "device-code":
-            raise ValueError("a device code cannot ask for a fresh sign-in; use SIGN_IN=browser")
-        return value
+    @property
+    def audit_log_name(self) -> str:
+        """What the audit log's chain begins with: rows of another deployment do not fit in."""
+        return f"{self.entra_tenant_id}/{self.entra_client_id}/{self.approver_channel}".lower()
 
     @classmethod
     def settings_customise_sources(
@@ -226,23 +260,28 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """The settings, or SettingsError with one message that lists everything that is missing or wrong."""
+    """Return the settings, or raise SettingsError with one message about all that is missing or wrong."""
     named = os.environ.get(CONFIG_VARIABLE)
     if named and not Path(named).is_file():
         raise SettingsError(f"{CONFIG_VARIABLE} names “{named}”, which is no file.")
     try:
         return Settings()  # type: ignore[call-arg]  # the values come from the environment
     except ValidationError as errors:
-        raise SettingsError(_told(errors)) from None
+        found = errors.errors(include_input=False, include_url=False)
+        lines = "".join(f"\n  {_line(dict(error))}" for error in found)
+        head = (
+            "Unlatch cannot start. Set these, in the environment, in .env or in the file of UNLATCH_CONFIG:"
+        )
+        raise SettingsError(head + lines) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         # The text of such an error can hold a line of the file, and with it a secret.
-        raise SettingsError(
-            f".env or the file of {CONFIG_VARIABLE} cannot be read: {_place(error)}."
-        ) from None
+        place = re.search(r"\(at line \d+, column \d+\)", str(error))
+        what = f"{type(error).__name__} {place.group() if place else ''}".strip()
+        raise SettingsError(f".env or the file of {CONFIG_VARIABLE} cannot be read: {what}.") from None
 
 
 def without_secrets(settings: Settings) -> dict[str, str]:
-    """Every setting as text, for the record: of a secret whether it is set, of an address not who logs in."""
+    """Return every setting as text, for the audit log: whether a secret is set, a URL without its login."""
     return {name.upper(): _open_text(getattr(settings, name)) for name in Settings.model_fields}
 
 
@@ -259,17 +298,11 @@ def _open_text(value: object) -> str:
             return _LOGIN.sub("://", address)
 
 
-def _place(error: Exception) -> str:
-    """What kind of error, and where in a TOML file, without any of the file."""
-    place = re.search(r"\(at line \d+, column \d+\)", str(error))
-    return f"{type(error).__name__} {place.group() if place else ''}".strip()
-
-
 def _audiences(text: str) -> tuple[Audience, ...]:
-    """Read a list, or say which part is wrong without repeating it: it may be a secret, set by mistake."""
+    """Parse a list, or say which part is wrong without repeating it: it may be a secret, set by mistake."""
     parts = [part for part in text.split(",") if part.strip()]
     if not parts:
-        raise ValueError("it is set, but names nobody; leave it out, or name channel:C… or usergroup:S…")
+        raise ValueError("it is set, but names no one; leave it out, or name channel:C… or usergroup:S…")
     found: list[Audience] = []
     for number, part in enumerate(parts, start=1):
         try:
@@ -279,20 +312,8 @@ def _audiences(text: str) -> tuple[Audience, ...]:
     return tuple(found)
 
 
-def _told(errors: ValidationError) -> str:
-    lines = [_line(dict(error)) for error in errors.errors(include_input=False, include_url=False)]
-    return (
-        "Unlatch cannot start. Set these, in the environment, in .env or in the file of UNLATCH_CONFIG:\n"
-        + ("\n".join(f"  {line}" for line in lines))
-    )
-
-
 def _line(error: Mapping[str, Any]) -> str:
     """One setting: its name, what is wrong, where to get it. Never the value: it may be a secret."""
     field = str(error["loc"][0])
-    wrong = "missing" if error["type"] == "missing" else str(error["msg"]).removeprefix("Value error, ")
-    return f"{field.upper()}: {wrong}. {_description(field)}"
-
-
-def _description(field: str) -> str:
-    return str(Settings.model_fields[field].description)
+    wrong = _PLAIN.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+    return f"{field.upper()}: {wrong}. {Settings.model_fields[field].description}"

@@ -1,215 +1,197 @@
-"""The worker: one loop a lane that claims due rows and lets the use cases move or show them.
+"""The worker: two queues of due rows, claimed under a lease, and the periodic tasks.
 
-Waiting costs a row, never a task: only rows that are due have one, and not more than `AT_ONCE` of them.
+What waits costs a row and no task: only rows that are due have one, at most MAX_ROWS of them in each queue.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from bot.domain.errors import LostRace, SlackError, StoreAway
-from bot.domain.request import ResetRequest
-from bot.ports import Board, Claimed, Clock, Lane, Requests
-from bot.resets.desk import Desk
-from bot.resets.drive import drive
-from bot.resets.show import show
+from bot.domain.errors import LostRace, StoreError
+from bot.store import requests
+from bot.store.requests import Claimed, Queue
+from bot.use_cases.deps import Deps, Notifier
+from bot.use_cases.execute import advance
+from bot.use_cases.publish import publish
 
-AT_ONCE: Final = 16
-LEASE: Final = timedelta(seconds=90)
-"""Longer than a row may be worked on (`BOUND`), so that no other replica takes it from a living holder."""
-BOUND: Final = timedelta(seconds=75)
-SWEEP_EVERY: Final = timedelta(minutes=1)
-LOOK_EVERY: Final = timedelta(seconds=2)
-"""How often a process looks whether an errand is due, such as a device code; each has a pace of its own."""
-STALE: Final = timedelta(seconds=30)
-"""A lane that has not passed for so long is stuck."""
-LONGEST_SLEEP: Final = timedelta(seconds=5)
-"""Another replica's new rows are seen after this long at the latest."""
-AGAIN: Final = timedelta(seconds=5)
-"""When a row is looked at again that the database did not let us finish."""
+MAX_ROWS: Final = 16
+MIN_PAUSE: Final = timedelta(milliseconds=20)
+"""Between two looks at a queue that nothing woke: a due row that another replica is claiming right now is
+no reason to spin."""
+AUDIT_HEAD: Final = "audit_head"
+"""The periodic task that keeps the audit log's head outside the database."""
 
 log = structlog.get_logger()
 
-Attend = Callable[[Claimed], Awaitable[datetime | None]]
-Chore = Callable[[], Awaitable[object]]
 
+class QueueLoop:
+    """Claims what is due in one queue and handles it; it outlives an outage of the database.
 
-@dataclass
-class LaneLoop:
-    """Claims what is due in one lane and attends to it; an outage of the database is waited for."""
+    `handle` returns when the row is due again in this queue; None where a move has said so.
+    """
 
-    lane: Lane
-    requests: Requests
-    clock: Clock
-    attend: Attend
-    at_work: set[asyncio.Task[None]] = field(default_factory=set)
-    stopping: bool = False
-    last_pass_at: datetime | None = None
-    _due: asyncio.Event = field(default_factory=asyncio.Event)
-    _passing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    def __init__(
+        self, deps: Deps, queue: Queue, handle: Callable[[Claimed], Awaitable[datetime | None]]
+    ) -> None:
+        self._deps = deps
+        self._queue = queue
+        self._handle = handle
+        self._at_work: set[asyncio.Task[None]] = set()
+        self._due = asyncio.Event()
+        self._stopping = False
+        self._passed_at: datetime | None = None
 
     def wake(self) -> None:
-        """A row is due: look at once."""
+        """A row is due: look now."""
         self._due.set()
 
-    async def run(self) -> None:
-        """Loop until `stop`."""
-        while not self.stopping:
-            self._due.clear()
-            async with self._passing:
-                pause = await self._guarded_pass()
-            await self._sleep(pause)
-
-    async def stop(self, *, grace: timedelta) -> None:
-        """Claim nothing more; let what is in flight finish within `grace`, then cancel it.
-
-        What is cancelled is taken up from its row after the next start.
-        """
-        self.stopping = True
+    def stop(self) -> None:
+        """Claim nothing more. `run` returns when what is at work has ended."""
+        self._stopping = True
         self.wake()
-        async with self._passing:  # a claim that is under way may still start rows
-            started = set(self.at_work)
-        if started:
-            _, late = await asyncio.wait(started, timeout=grace.total_seconds())
+
+    def is_stalled(self) -> bool:
+        """Whether the queue was not looked at for `stalled_after`."""
+        oldest = self._deps.now() - self._deps.timing.stalled_after
+        return self._passed_at is None or self._passed_at <= oldest
+
+    async def run(self) -> None:
+        """Loop until `stop`. Cancelled, it cancels what is at work: those rows go on when their lease ends."""
+        async with asyncio.TaskGroup() as rows:
+            while not self._stopping:
+                self._due.clear()
+                await _sleep(self._due, await self._pass(rows))
+
+    async def _pass(self, rows: asyncio.TaskGroup) -> timedelta:
+        """Claim and start what is due; return how long nothing else will be due."""
+        now, timing = self._deps.now(), self._deps.timing
+        room = MAX_ROWS - len(self._at_work)
+        try:
+            claimed = await self._claim(now, room) if room else []
+            for row in claimed:
+                task = rows.create_task(self._work(row))
+                self._at_work.add(task)
+                task.add_done_callback(self._finished)
+            self._passed_at = now
+            if len(claimed) == room:
+                return timing.idle  # full: the first that ends wakes the queue
+            due = await self._deps.database.read(
+                lambda connection: requests.next_due(connection, self._queue)
+            )
+        except StoreError as error:
+            log.warning("store_unavailable", queue=self._queue.value, error=type(error).__name__)
+            return timing.idle
+        except Exception as crash:  # a queue that ends would leave every row where it is
+            log.error("pass_crashed", queue=self._queue.value, error=type(crash).__name__)
+            return timing.idle
+        return timing.idle if due is None else min(timing.idle, max(due - now, MIN_PAUSE))
+
+    async def _claim(self, now: datetime, room: int) -> list[Claimed]:
+        lease = self._deps.timing.lease
+        claimed = await self._deps.database.run(
+            lambda tx: requests.claim(tx, self._queue, now=now, lease=lease, limit=room)
+        )
+        return list(claimed)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._at_work.discard(task)
+        self.wake()
+
+    async def _work(self, row: Claimed) -> None:
+        """Handle one row and end its lease; where that fails the lease runs out, and the row is due again."""
+        about = {"queue": self._queue.value, "request": row.request.id}
+        try:
+            async with asyncio.timeout(self._deps.timing.work_timeout.total_seconds()):
+                due_at = await self._handle(row)
+            await self._release(row, due_at)
+        except (LostRace, StoreError) as lost:
+            log.info("row_left", **about, error=type(lost).__name__)
+            try:
+                await self._release(row, self._deps.now() + self._deps.timing.retry)  # yields to a move
+            except StoreError:
+                log.info("lease_left_to_run_out", **about)
+        except Exception as crash:  # the lease spaces the next try; the other rows go on
+            log.error("row_crashed", **about, error=type(crash).__name__)
+
+    async def _release(self, row: Claimed, due_at: datetime | None) -> None:
+        await self._deps.database.run(lambda tx: requests.release(tx, row, due_at=due_at))
+
+
+class Worker:
+    """Both queues of one process and its periodic tasks, which are done at the start and then once in a while.
+
+    `periodic`: by name; a task that fails is logged and done again.
+    """
+
+    def __init__(
+        self, deps: Deps, notifier: Notifier, periodic: Mapping[str, Callable[[], Awaitable[object]]]
+    ) -> None:
+        async def advance_row(row: Claimed) -> None:
+            await advance(deps, row.request)
+
+        async def publish_row(row: Claimed) -> datetime | None:
+            return await publish(deps, notifier, row)
+
+        self._timing = deps.timing
+        self._queues = {
+            Queue.ADVANCE: QueueLoop(deps, Queue.ADVANCE, advance_row),
+            Queue.PUBLISH: QueueLoop(deps, Queue.PUBLISH, publish_row),
+        }
+        self._periodic = dict(periodic)
+        self._due = {name: asyncio.Event() for name in periodic}
+        self._stopping = False
+        self._running: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start the queues and the periodic tasks."""
+        loops = [queue.run() for queue in self._queues.values()]
+        loops += [self._repeat(name) for name in self._periodic]
+        self._running = [asyncio.create_task(loop) for loop in loops]
+
+    def wake(self) -> None:
+        """A row changed: both queues look now."""
+        for queue in self._queues.values():
+            queue.wake()
+
+    def keep_head(self) -> None:
+        """Do the audit head's task now."""
+        self._due[AUDIT_HEAD].set()
+
+    def stalled(self) -> list[Queue]:
+        """Return the queues that were not looked at for too long; /readyz says so."""
+        return [name for name, queue in self._queues.items() if queue.is_stalled()]
+
+    async def stop(self) -> None:
+        """Take no more work, let what is in flight end within `grace`, then cancel it."""
+        self._stopping = True
+        for queue in self._queues.values():
+            queue.stop()
+        for due in self._due.values():
+            due.set()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=self._timing.grace.total_seconds())
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _guarded_pass(self) -> timedelta:
-        try:
-            return await self._pass()
-        except StoreAway:
-            log.warning("store_away", lane=self.lane)
-        except Exception as crash:  # a lane that ends would leave every row where it is
-            log.error("pass_crashed", lane=self.lane, error=type(crash).__name__)
-        return LONGEST_SLEEP
-
-    async def _pass(self) -> timedelta:
-        """Claim and start what is due; returns how long nothing will be due."""
-        now = self.clock.now()
-        room = AT_ONCE - len(self.at_work)
-        claimed = await self.requests.claim(self.lane, now=now, lease=LEASE, limit=room) if room else []
-        for row in claimed:
-            self._start(row)
-        self.last_pass_at = now
-        if len(claimed) == room:
-            return LONGEST_SLEEP if self.at_work else timedelta(0)
-        next_due = await self.requests.next_due(self.lane)
-        return LONGEST_SLEEP if next_due is None else min(LONGEST_SLEEP, max(next_due - now, timedelta(0)))
-
-    def _start(self, row: Claimed) -> None:
-        task = asyncio.create_task(self._work(row))
-        self.at_work.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self.at_work.discard(task)
-        self.wake()
-
-    async def _work(self, row: Claimed) -> None:
-        """Attend to one row and end its lease; if that fails the lease runs out and the row is due again."""
-        try:
-            async with asyncio.timeout(BOUND.total_seconds()):
-                again_at = await self.attend(row)
-            await self.requests.release(self.lane, row.request, again_at=again_at)
-        except (LostRace, StoreAway) as lost:
-            log.info("row_left", lane=self.lane, request=row.request.id, why=type(lost).__name__)
-            await self._let_go(row)
-        except Exception as crash:  # one broken row must not stop the others; its lease spaces the next try
-            log.error("row_crashed", lane=self.lane, request=row.request.id, error=type(crash).__name__)
-
-    async def _let_go(self, row: Claimed) -> None:
-        try:
-            again_at = self.clock.now() + AGAIN  # yields to a move; without it a message would never be shown
-            await self.requests.release(self.lane, row.request, again_at=again_at)
-        except StoreAway:
-            log.info("lease_left_to_run_out", lane=self.lane, request=row.request.id)
-
-    async def _sleep(self, pause: timedelta) -> None:
-        if self.stopping or not pause:
-            await asyncio.sleep(0)
-            return
-        try:
-            async with asyncio.timeout(pause.total_seconds()):
-                await self._due.wait()
-        except TimeoutError:
-            return
-
-
-class Worker:
-    """The two lanes of one process, and what it does once a minute or every few seconds."""
-
-    def __init__(
-        self,
-        desk: Desk,
-        board: Board,
-        *,
-        chores: Mapping[str, Chore] | None = None,
-        errands: Mapping[str, Chore] | None = None,
-    ) -> None:
-        """Take `chores` by name, done at the start and once a minute beside the sweep of sign-ins.
-
-        `errands` are done every few seconds.
-        """
-        self._desk = desk
-        self._chores = {"sweep": desk.sign_ins.sweep} | dict(chores or {})
-        self._errands = dict(errands or {})
-        self._board = board
-        self._stopped = asyncio.Event()
-        self.lanes = (
-            LaneLoop(Lane.DRIVE, desk.requests, desk.clock, self._drive),
-            LaneLoop(Lane.SHOW, desk.requests, desk.clock, self._show),
-        )
-
-    def wake(self) -> None:
-        """A row changed: both lanes look at once."""
-        for lane in self.lanes:
-            lane.wake()
-
-    async def run(self) -> None:
-        """Run both lanes until `stop`."""
-        async with asyncio.TaskGroup() as group:
-            for lane in self.lanes:
-                group.create_task(lane.run())
-            for name, chore in self._chores.items():
-                group.create_task(self._every(SWEEP_EVERY, name, chore))
-            for name, chore in self._errands.items():
-                group.create_task(self._every(LOOK_EVERY, name, chore))
-
-    async def is_turning(self) -> bool:
-        """Whether both lanes have looked for work lately."""
-        oldest = self._desk.clock.now() - STALE
-        return all(lane.last_pass_at is not None and lane.last_pass_at > oldest for lane in self.lanes)
-
-    async def stop(self, *, grace: timedelta = timedelta(seconds=20)) -> None:
-        """Stop taking work and let what is in flight finish."""
-        self._stopped.set()
-        await asyncio.gather(*(lane.stop(grace=grace) for lane in self.lanes))
-
-    async def _every(self, pause: timedelta, name: str, chore: Chore) -> None:
-        while not self._stopped.is_set():
+    async def _repeat(self, name: str) -> None:
+        while not self._stopping:
+            self._due[name].clear()
             try:
-                await chore()
-            except StoreAway:
-                log.info("chore_left", chore=name)
-            except Exception as crash:  # the lanes go on without it
-                log.error("chore_crashed", chore=name, error=type(crash).__name__)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause.total_seconds()):
-                    await self._stopped.wait()
-
-    async def _drive(self, row: Claimed) -> None:
-        await drive(self._desk, row.request)
-        self.wake()  # what it moved is shown now, not at the next look
-
-    async def _show(self, row: Claimed) -> datetime | None:
-        return await show(self._desk, self._board, row, stuck=_log_stuck)
+                await self._periodic[name]()
+            except StoreError as error:
+                log.info("task_postponed", task=name, error=type(error).__name__)
+            except Exception as crash:  # the queues and the other tasks go on
+                log.error("task_crashed", task=name, error=type(crash).__name__)
+            await _sleep(self._due[name], self._timing.periodic)
 
 
-def _log_stuck(request: ResetRequest, error: SlackError) -> None:
-    log.warning("not_shown", request=request.id, error=type(error).__name__, code=error.code)
+async def _sleep(due: asyncio.Event, pause: timedelta) -> None:
+    """Sleep until `due` is set, or for `pause`."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(pause.total_seconds()):
+            await due.wait()

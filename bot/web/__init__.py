@@ -1,1 +1,1 @@
-"""The browser's face: the sign-in pages and the probes."""
+"""HTTP: the web server, the sign-in pages, probes and metrics."""

@@ -1,166 +1,212 @@
-"""The sign-in in the browser: the private link, Microsoft's answer, and the person's yes or no."""
+"""The sign-in in the browser: the private link, Microsoft's answer, and the person's yes or no.
 
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import Final, Protocol
+Plain HTML: no script, nothing from another host, nothing kept by the browser.
+"""
+
+import base64
+import hashlib
+import html
+from collections.abc import Callable
+from typing import Final
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from bot.domain.errors import CouldNotVerify, SignInRefused, StoreAway, TicketUnusable, UnlatchError
+from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused, UnlatchError
 from bot.domain.people import Account
-from bot.domain.secret import Secret
-from bot.domain.sign_in import TICKET_LIFE, Ticket
-from bot.ports import Confirmation, SignInLinks
-from bot.resets.desk import Desk
-from bot.resets.sign_in import arrive, begin, confirm, decline
-from bot.web import pages
+from bot.domain.sign_in import Confirmation, SignInLink
+from bot.domain.values import Secret, visible
+from bot.use_cases.deps import Deps
+from bot.use_cases.sign_in import PendingSignIn, authorization_url, confirm, decline, receive
 
+MAX_FIELDS: Final = 50
 UNUSABLE: Final = (
-    "This sign-in link was used already or is older than ten minutes. "
+    "This sign-in link has expired or was already used. "
     "Go back to Slack and press Approve again, or type /reset-passcode sign-in, to get a new one."
 )
-MOST_FIELDS: Final = 50
 DECLINED: Final = (
-    "Good that you looked. Nobody acts with your account, and what Microsoft gave for it is deleted. If "
-    "somebody sent you the link, tell your security team: it would have let them act as you."
+    "Thanks for checking: no one can act as you, and we deleted the sign-in. "
+    "If someone sent you the link, tell your security team: it would have let them act as you."
 )
-AWAY: Final = "Something that is needed for signing in does not answer now. Wait a minute, then try again."
 
-
-class Conversation(Protocol):
-    """The Slack window that waits for the sign-in."""
-
-    async def resume(self, ticket: Ticket, account: Account) -> None:
-        """Go on."""
-
-    async def resume_refused(self, ticket: Ticket, error: UnlatchError) -> None:
-        """Say why it cannot."""
+_STYLE: Final = """
+:root { color-scheme: light dark;
+  --ink: #1d2733; --paper: #f4f6f8; --card: #fff; --line: #d5dbe1; --go: #14532d; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6ebf0; --paper: #12171c; --card: #1b2229; --line: #35404a; --go: #22763f; } }
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem;
+  background: var(--paper); color: var(--ink); font: 1.05rem/1.5 system-ui, sans-serif; }
+main { max-width: 30rem; background: var(--card); border: 1px solid var(--line); border-radius: 14px;
+  padding: 2rem; box-shadow: 0 6px 24px rgb(0 0 0 / 8%); }
+h1 { font-size: 1.4rem; line-height: 1.25; margin: 0 0 .75rem; }
+p { margin: 0 0 1rem; }
+dl { margin: 0 0 1rem; }
+dt { margin-top: .75rem; }
+dd { margin: .25rem 0 0; overflow-wrap: anywhere; }
+.who { border-left: 4px solid var(--go); padding-left: .75rem; font-weight: 600; }
+button { font: inherit; font-weight: 600; color: #fff; background: var(--go); border: 0; border-radius: 8px;
+  padding: .7rem 1.2rem; cursor: pointer; width: 100%; }
+button + button { margin-top: .75rem; background: none; color: inherit; border: 1px solid var(--line); }
+button:focus-visible { outline: 3px solid #5aa2ff; outline-offset: 2px; }
+"""
+STYLE_SOURCE: Final = f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
+"""What the Content-Security-Policy allows: this one style and nothing else."""
 
 
 class SignInPages:
-    """The three requests of one sign-in. `secure`: browsers reach us over https."""
+    """The three requests of one sign-in.
+
+    `resume(link, outcome)` continues the modal that waits in Slack, in the background. `sentence` words a
+    refusal. `secure`: browsers reach us over https.
+    """
 
     def __init__(
         self,
-        desk: Desk,
-        links: SignInLinks,
-        conversation: Conversation,
-        sentence: Callable[[UnlatchError], str],
-        afterwards: Callable[[Awaitable[None]], None],
+        deps: Deps,
+        resume: Callable[[SignInLink, Account | SignInRefused], None],
+        sentence: Callable[[Refusal], str],
         *,
         secure: bool = True,
     ) -> None:
-        self._desk = desk
-        self._links = links
-        self._conversation = conversation
+        self._deps = deps
+        self._resume = resume
         self._sentence = sentence
-        self._afterwards = afterwards
-        self._cookie = Cookie(secure)
+        self._secure = secure
+        # The prefix makes browsers refuse one that was set for a whole domain, or over plain http.
+        self._cookie = "__Host-unlatch-sign-in" if secure else "unlatch-sign-in"
 
     def routes(self) -> list[Route]:
-        """The fixed paths come first, or they would be taken for tickets."""
+        """Return the routes; the fixed paths come first, or they would be taken for links."""
         return [
             Route("/sign-in/callback", self.callback, methods=["GET", "POST"]),
-            Route(pages.CONFIRM, self.answer, methods=["POST"]),
-            Route("/sign-in/{ticket}", self.start, methods=["GET"]),
+            Route("/sign-in/confirm", self.confirm, methods=["POST"]),
+            Route("/sign-in/{link}", self.start, methods=["GET"]),
         ]
 
     async def start(self, request: Request) -> Response:
-        """The private link: on to Microsoft. Whoever looks at a link uses nothing up."""
+        """Redirect the private link to Microsoft. Opening it uses nothing up: chat clients preview links."""
         try:
-            secret = Secret(str(request.path_params["ticket"]))
-            url = await begin(self._desk, self._links, secret)
+            url = await authorization_url(self._deps, Secret(str(request.path_params["link"])))
         except UnlatchError as error:
-            return self._told(error)
-        return RedirectResponse(url, status_code=303, headers=pages.HEADERS)
+            return self._error_page(error)
+        return RedirectResponse(url, status_code=303)
 
     async def callback(self, request: Request) -> Response:
-        """Microsoft's answer, posted by the browser (`response_mode=form_post`): who is tied to whom?"""
+        """Take Microsoft's answer, posted by the browser (`response_mode=form_post`), and ask: both you?"""
         try:
-            meeting = await arrive(self._desk, self._links, _form(await request.body()))
+            pending = await receive(self._deps, _form(await request.body()))
         except UnlatchError as error:
             return self._refused(error)
-        page = pages.confirm_page(meeting.person, meeting.account, meeting.confirmation.page)
-        self._cookie.give(page, meeting.confirmation.cookie)
+        page = _confirm_page(pending)
+        self._set_cookie(page, pending.confirmation.cookie.reveal(), self._deps.timing.link_lifetime.seconds)
         return page
 
-    async def answer(self, request: Request) -> Response:
-        """The person's yes or no, with the secret of the page and the one of the browser."""
+    async def confirm(self, request: Request) -> Response:
+        """Take the person's yes or no, with the secret of the page and the one of the browser."""
         form = _form(await request.body())
-        held = Confirmation(Secret(form.get(pages.FIELD, "")), self._cookie.of(request))
+        cookie = Secret(request.cookies.get(self._cookie, ""))
+        confirmation = Confirmation(Secret(form.get("page", "")), cookie)
         try:
-            page = await self._answered(held, says_yes=form.get(pages.ANSWER) == pages.YES)
+            if form.get("answer") == "yes":
+                link, account = await confirm(self._deps, confirmation)
+                self._resume(link, account)
+                page = _done_page(account)
+            else:
+                self._refused(await decline(self._deps, confirmation))
+                page = _text_page("Not linked", DECLINED, status=200)
         except UnlatchError as error:
-            return self._refused(error)  # and leave the cookie: it may be of another tab's sign-in
-        self._cookie.take_back(page)
+            return self._refused(error)  # the cookie stays: it may belong to a sign-in in another tab
+        self._set_cookie(page, "", 0)
         return page
-
-    async def _answered(self, held: Confirmation, *, says_yes: bool) -> Response:
-        if not says_yes:
-            refused = await decline(self._desk, self._links, held)
-            self._refused(refused)
-            return pages.told_page("Nothing was tied", DECLINED, status=200)
-        ticket, account = await confirm(self._desk, self._links, held)
-        self._afterwards(self._conversation.resume(ticket, account))
-        return pages.done_page(account.name, account.username)
 
     def _refused(self, error: UnlatchError) -> Response:
-        """Told here, and in Slack to who asked for the link."""
-        if isinstance(error, SignInRefused) and error.ticket is not None:
-            self._afterwards(self._conversation.resume_refused(error.ticket, error))
-        return self._told(error)
+        """Say it here, and in Slack to the person who asked for the link."""
+        if isinstance(error, SignInRefused) and error.link is not None:
+            self._resume(error.link, error)
+        return self._error_page(error)
 
-    def _told(self, error: UnlatchError) -> Response:
+    def _error_page(self, error: UnlatchError) -> Response:
         match error:
-            case TicketUnusable():
-                return pages.told_page("This link no longer works", UNUSABLE, status=410)
-            case CouldNotVerify() | StoreAway():
-                return pages.told_page("Not now", AWAY, status=503)
-            case _:
-                return pages.told_page("You are not signed in", self._sentence(error), status=403)
+            case Refusal(code=Code.LINK_UNUSABLE):
+                return _text_page("This link no longer works", UNUSABLE, status=410)
+            case Refusal() if not isinstance(error, CouldNotVerify):
+                return _text_page("You are not signed in", self._sentence(error), status=403)
+            case _:  # Slack, Entra or the database does not answer
+                return _text_page("Sign-in is temporarily unavailable", "Try again in a minute.", status=503)
 
+    def _set_cookie(self, response: Response, value: str, seconds: int) -> None:
+        """Set the browser's half of a confirmation: for this host, no script, and never sent across sites.
 
-def _form(raw: bytes) -> dict[str, str]:
-    """The fields of a form; none of one with more fields than Microsoft would send."""
-    try:
-        return dict(parse_qsl(raw.decode(errors="replace"), max_num_fields=MOST_FIELDS))
-    except ValueError:
-        return {}
-
-
-class Cookie:
-    """The browser's half of a confirmation: for this host alone, for no script, and never sent across sites.
-
-    Microsoft's answer comes across sites, so it cannot bring the cookie; our own page's form does.
-    """
-
-    def __init__(self, secure: bool) -> None:
-        self._secure = secure
-        # The prefix makes browsers refuse one that was set for a whole domain, or over plain http.
-        self._name = "__Host-unlatch-sign-in" if secure else "unlatch-sign-in"
-
-    def give(self, response: Response, secret: Secret) -> None:
-        """Set it."""
-        self._set(response, secret.reveal(), TICKET_LIFE)
-
-    def of(self, request: Request) -> Secret:
-        """What the browser brought; empty where it brought none."""
-        return Secret(request.cookies.get(self._name, ""))
-
-    def take_back(self, response: Response) -> None:
-        """Remove it."""
-        self._set(response, "", timedelta(0))
-
-    def _set(self, response: Response, value: str, life: timedelta) -> None:
+        Microsoft's answer comes across sites, so it cannot carry the cookie; the form of our own page does.
+        """
         response.set_cookie(
-            self._name,
+            self._cookie,
             value,
-            max_age=int(life.total_seconds()),
+            max_age=seconds,
             path="/",
             secure=self._secure,
             httponly=True,
             samesite="strict",
         )
+
+
+def _form(raw: bytes) -> dict[str, str]:
+    """Return the fields of a form; none where it has more than Microsoft would send."""
+    try:
+        return dict(parse_qsl(raw.decode(errors="replace"), max_num_fields=MAX_FIELDS))
+    except ValueError:
+        return {}
+
+
+def _confirm_page(pending: PendingSignIn) -> HTMLResponse:
+    """Show which account is about to be linked to which Slack user. Nothing is linked before the yes."""
+    account, person = pending.account, pending.person
+    return _page(
+        "Link your accounts",
+        f"""<h1>Are both of these you?</h1>
+<dl>
+<dt>Link this Microsoft account</dt>
+<dd class="who">{_escape(account.name)}<br>{_escape(account.username)}</dd>
+<dt>to this Slack user:</dt>
+<dd class="who">{_escape(person.name)}<br>{_escape(person.email or "")}</dd>
+</dl>
+<p>Resets approved by this Slack user will run as your Microsoft account. Continue only if both are you.</p>
+<form method="post" action="/sign-in/confirm">
+<input type="hidden" name="page" value="{_escape(pending.confirmation.page.reveal())}">
+<button name="answer" value="yes">Yes, both are me</button>
+<button name="answer" value="no">No, someone sent me this link</button>
+</form>""",
+    )
+
+
+def _done_page(account: Account) -> HTMLResponse:
+    return _page(
+        "Signed in",
+        f"""<h1>You are signed in</h1>
+<p class="who">Approvals by {_escape(account.name)} in Slack run as {_escape(account.username)}</p>
+<p>You can close this tab. The window in Slack has continued.</p>""",
+    )
+
+
+def _text_page(title: str, sentence: str, *, status: int) -> HTMLResponse:
+    return _page(title, f"<h1>{_escape(title)}</h1>\n<p>{_escape(sentence)}</p>", status=status)
+
+
+def _escape(text: str) -> str:
+    """Return text as it looks: people choose their names, and could turn the words around them."""
+    return html.escape(visible(text))
+
+
+def _page(title: str, body: str, *, status: int = 200) -> HTMLResponse:
+    whole = f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{_escape(title)}</title><style>{_STYLE}</style></head>
+<body><main>
+{body}
+</main></body>
+</html>"""
+    return HTMLResponse(whole, status_code=status)

@@ -1,7 +1,7 @@
 """Logs: one JSON object a line, an event's name and ids. Libraries that print bodies are kept quiet here.
 
-Whatever else Python writes to standard error by itself (a crash, one in a thread, one in a destructor, one in
-the log) would hold the text of an exception, and with it a token or a body; it goes through here as well.
+What Python itself writes to standard error (an uncaught exception, in a thread or a destructor as well) would
+hold the text of the exception, and with it a token or a body; it goes through here too.
 """
 
 import logging
@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 _QUIET: Final = {
-    # Their DEBUG and INFO print parameters, bodies and URLs; msal's ERROR prints a token response whole.
+    # Their DEBUG and INFO print parameters, bodies and URLs; msal's ERROR prints a whole token response.
     "msal": logging.CRITICAL,
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
@@ -24,17 +24,16 @@ _QUIET: Final = {
     "slack_sdk": logging.ERROR,
     "aiohttp": logging.ERROR,
     "asyncio": logging.WARNING,
-    "aiosqlite": logging.WARNING,
     "sqlalchemy": logging.WARNING,
     "alembic": logging.WARNING,
+    "stamina": logging.ERROR,
     "uvicorn.access": logging.CRITICAL,
-    "uvicorn.error": logging.WARNING,
-    "websockets": logging.WARNING,
+    "uvicorn.error": logging.ERROR,  # at WARNING each malformed request is a line
 }
 
 _DETAILS: Final = re.compile(r"[:(<{\[\"'=\n]")
-"""Where a library's message goes on with what it was about: texts of exceptions, addresses, arguments."""
-_OF_A_LIBRARY: Final = ("level", "timestamp", "exc_info", "_record", "_from_structlog")
+"""Where a library's message goes on with texts of exceptions, addresses, arguments."""
+_KEPT_OF_A_LIBRARY: Final = ("level", "timestamp", "exc_info", "_record", "_from_structlog")
 _LAST_FRAMES: Final = 12
 
 _SHARED: Final[list[structlog.typing.Processor]] = [
@@ -44,21 +43,26 @@ _SHARED: Final[list[structlog.typing.Processor]] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
-
 Counts = Counter[tuple[str, str]]
-"""How often something was logged, by level and event; of a library, by its logger's name."""
+"""How often something was logged, by level and event; a library's messages count under its logger's name."""
 
 
-def set_up_logs(level: str) -> Counts:
-    """Send every logger to standard error as JSON, at `level` or above; returns the counts, which go on."""
+def set_up_log(level: str) -> Counts:
+    """Send every logger to standard error as JSON, at `level` or above; the returned counts keep counting."""
     counts: Counts = Counter()
+
+    def count(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        name = str(event.get("event")) if event.get("_from_structlog") else event["_record"].name
+        counts[str(event.get("level")), name] += 1
+        return event
+
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[
-            _first_words_of_a_library,
-            _counting(counts),
+            _shorten_library_message,
+            count,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _type_of_exception,
+            _drop_exception_text,
             structlog.processors.JSONRenderer(),
         ],
     )
@@ -69,7 +73,7 @@ def set_up_logs(level: str) -> Counts:
     logging.captureWarnings(capture=True)
     for name, floor in _QUIET.items():
         logging.getLogger(name).setLevel(floor)
-    _take_over_from_python()
+    _log_uncaught()
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -79,22 +83,10 @@ def set_up_logs(level: str) -> Counts:
     return counts
 
 
-def _counting(counts: Counts) -> structlog.typing.Processor:
-    """What a library logs is any text, so it counts under its logger's name."""
-
-    def count(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        ours = event.get("_from_structlog")
-        name = str(event.get("event")) if ours else event["_record"].name
-        counts[str(event.get("level")), name] += 1
-        return event
-
-    return count
-
-
-def _type_of_exception(
+def _drop_exception_text(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Keep the kind of an exception, drop its text: libraries put addresses and bodies into theirs."""
+    """Keep the type of an exception, drop its text: libraries put addresses and bodies into theirs."""
     found = event.pop("exc_info", None)
     error = found[1] if isinstance(found, tuple) else found
     if isinstance(error, BaseException):
@@ -102,28 +94,27 @@ def _type_of_exception(
     return event
 
 
-def _first_words_of_a_library(
+def _shorten_library_message(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Of a message that we did not write, what it is and not what it is about; and who wrote it."""
+    """Keep the first words of a message that is not ours, and which logger wrote it."""
     record = event.get("_record")
     if event.get("_from_structlog") or not isinstance(record, logging.LogRecord):
         return event
     if record.name.partition(".")[0] == "bot":
         return event
-    kept = {name: event[name] for name in _OF_A_LIBRARY if name in event}
+    kept = {name: event[name] for name in _KEPT_OF_A_LIBRARY if name in event}
     words = _DETAILS.split(str(event["event"]), maxsplit=1)[0].strip()
     return {**kept, "event": words, "logger": record.name}
 
 
-def _take_over_from_python() -> None:
-    """Log the kind and the place of what nobody caught."""
+def _log_uncaught() -> None:
+    """Log the type and the place of an exception that nothing caught."""
     log = structlog.get_logger()
 
     def crashed(kind: type[BaseException], _error: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            return
-        log.critical("process_crashed", error=kind.__name__, frames=_frames(trace))
+        if not issubclass(kind, KeyboardInterrupt):
+            log.critical("process_crashed", error=kind.__name__, frames=_frames(trace))
 
     def thread_crashed(crash: threading.ExceptHookArgs) -> None:
         log.error("thread_crashed", error=crash.exc_type.__name__, frames=_frames(crash.exc_traceback))

@@ -1,0 +1,113 @@
+"""Probes and metrics: is the process alive, can it do its work, and how much waits for it?
+
+What waits is counted in the database, so that all replicas say the same. No label holds what people typed, a
+name or an address: only statuses, queues, checks and events.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from bot.domain.errors import StoreError
+from bot.store.requests import Backlog
+
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
+"""Seconds; Slack waits for three."""
+OK: Final = "ok"
+
+Checks = Mapping[str, Callable[[], Awaitable[str]]]
+"""By name, a question that answers OK or says in a few words what is wrong."""
+
+
+def probe_routes(checks: Checks) -> list[Route]:
+    """`/healthz` answers while the process lives; `/readyz` says what each check found, 503 if one failed."""
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def readyz(_: Request) -> Response:
+        found = {name: await check() for name, check in checks.items()}
+        return JSONResponse(found, status_code=200 if set(found.values()) <= {OK} else 503)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
+
+
+class Metrics:
+    """`GET /metrics` as Prometheus reads it. `events`: how often something was logged, by level and event."""
+
+    def __init__(
+        self,
+        events: Mapping[tuple[str, str], int],
+        checks: Checks,
+        backlog: Callable[[], Awaitable[Backlog]],
+    ) -> None:
+        self._events = events
+        self._checks = checks
+        self._backlog = backlog
+        self._registry = CollectorRegistry()
+        self._acknowledged = Histogram(
+            "unlatch_acknowledgement_seconds",
+            "How long Slack waited for the answer to a delivery.",
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+
+    def acknowledged(self, seconds: float) -> None:
+        """Record that Slack has its answer after so long."""
+        self._acknowledged.observe(seconds)
+
+    def route(self) -> Route:
+        """Return what Prometheus scrapes."""
+        return Route("/metrics", self._metrics, methods=["GET"])
+
+    async def _metrics(self, _: Request) -> Response:
+        ready = GaugeMetricFamily("unlatch_ready", "1 where a check of /readyz passes.", labels=["check"])
+        for name, check in self._checks.items():
+            ready.add_metric([name], float(await check() == OK))
+        logged = CounterMetricFamily(
+            "unlatch_log_events", "Lines of the log, by level and event.", labels=["level", "event"]
+        )
+        for (level, event), count in sorted(self._events.items()):
+            logged.add_metric([level, event], count)
+        found: list[Metric] = [ready, logged]
+        with suppress(StoreError):  # unlatch_ready says so
+            found += _of_backlog(await self._backlog())
+        page = CollectorRegistry()
+        page.register(_Found(found))
+        return Response(generate_latest(self._registry) + generate_latest(page), media_type=TEXT)
+
+
+class _Found:
+    """A collector of what was looked up before: a registry cannot await."""
+
+    def __init__(self, found: list[Metric]) -> None:
+        self._found = found
+
+    def collect(self) -> list[Metric]:
+        return self._found
+
+
+def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
+    requests = GaugeMetricFamily(
+        "unlatch_open_requests", "Requests that are not over, by status.", labels=["status"]
+    )
+    for status, count in backlog.open_requests.items():
+        requests.add_metric([status], count)
+    overdue = GaugeMetricFamily(
+        "unlatch_overdue_seconds", "How long the oldest due row has waited for a worker.", labels=["queue"]
+    )
+    for queue, late in backlog.overdue.items():
+        overdue.add_metric([queue.value], late.total_seconds())
+    yield requests
+    yield overdue
+    yield GaugeMetricFamily(
+        "unlatch_requests_not_published", "Requests that Slack did not yet show.", backlog.not_published
+    )
+    yield GaugeMetricFamily("unlatch_sign_ins", "Approvers' sign-ins in the vault.", backlog.sign_ins)
