@@ -7,23 +7,18 @@ from typing import Final
 
 from playwright.async_api import Browser, async_playwright
 
-QUIET: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+# it has no window, and calls no host by itself
+QUIET: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+NO_UPDATES: Final = ("--disable-component-update", "--disable-sync")
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 
 
 @asynccontextmanager
-async def a_chromium() -> AsyncIterator[Browser]:
-    """A running browser without windows that talks to nobody by itself."""
+async def chromium_browser() -> AsyncIterator[Browser]:
+    """Run a browser."""
     installed = next(filter(None, map(shutil.which, NAMES)), None)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=installed, args=QUIET)
+        browser = await playwright.chromium.launch(executable_path=installed, args=[*QUIET, *NO_UPDATES])
         try:
             yield browser
         finally:

@@ -1,89 +1,76 @@
-"""Signing in goes wrong: on the page and in the window that waits, people are told what to do."""
+"""The sign-in page in a real browser: readable, and its cookie goes with its own form only."""
+
+import re
+from html import escape
 
 import pytest
-from playwright.async_api import Locator, expect
-from tests.browser.seats import COMMAND, Seats
+from playwright.async_api import Browser as Chromium
+from playwright.async_api import Page, expect
+from tests.browser.page import Column, SandboxPage
+from tests.support.user_actions import KEN_ACCOUNT, Browser
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-
-async def test_a_link_signs_in_nobody_but_the_person_it_was_made_for(seats: Seats) -> None:
-    mei, ken, why = seats.mei, seats.ken, "Asked for while Aiko is at Ken's desk"
-    await ken.sign_out()
-    await mei.ask('name:"Field phone"', why)
-
-    await ken.press("approve", why)
-    tab = await ken.at_microsoft("aiko@contoso.com")
-
-    sentence = "You signed in as aiko@contoso.com, but your Slack profile belongs to ken@contoso.com."
-    await expect(tab.get_by_role("heading")).to_have_text("You are not signed in")
-    await expect(tab.locator("main")).to_contain_text(sentence)
-    await expect(ken.window).to_contain_text(sentence)
-    await expect_signed_out(seats, why)
+HEADING = "Are both of these you?"
+ELSEWHERE = "http://login.elsewhere.example/"
 
 
-async def test_an_account_of_another_organisation_does_not_get_in(seats: Seats) -> None:
-    ken = seats.ken
-    await ken.sign_out()
-    await ken.say(f"{COMMAND} sign-in")
-
-    tab = await ken.at_microsoft("ken@fabrikam.com")
-
-    await expect(tab.get_by_role("heading")).to_have_text("Sorry, we cannot sign you in")
-    await tab.get_by_role("link", name="Pick another account").click()
-    await tab.get_by_role("button", name="ken@contoso.com").click()
-    await ken.says_yes(tab)
-    await expect(ken.window).to_contain_text("You are signed in as ken@contoso.com")
+async def link_of(person: Column) -> str:
+    """Ask for a sign-in link."""
+    await person.type_command("sign-in")
+    return str(await person.sign_in_link.get_attribute("href"))
 
 
-async def test_who_cancels_at_microsoft_is_told_that_nothing_was_signed_in(seats: Seats) -> None:
-    mei, ken, why = seats.mei, seats.ken, "Asked for while Ken thinks better of it"
-    await ken.sign_out()
-    await mei.ask("tomas@contoso.com", why)
+async def test_the_cookie_comes_with_an_answer_from_another_site_and_goes_with_our_own_form_only(
+    shown: SandboxPage,
+):
+    """Microsoft's answer is a POST across sites: it can set the strict cookie, and cannot bring it."""
+    ken, browser = shown.ken, Browser()
+    back, fields = await browser.answer_of_microsoft(await link_of(ken), KEN_ACCOUNT)
+    await browser.http.aclose()
+    tab = await shown.page.context.new_page()
+    await post_from_elsewhere(tab, back, fields)
+    await expect(tab.get_by_role("heading")).to_have_text(HEADING)
+    [cookie] = [kept for kept in await tab.context.cookies(back) if "unlatch" in kept.get("name", "")]
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/")
 
-    await ken.press("approve", why)
-    tab = await ken.at_microsoft("Use nobody: cancel")
+    [secret] = re.findall(r'name="page" value="([^"]+)"', await tab.content())
+    stolen = await shown.page.context.new_page()
+    await post_from_elsewhere(stolen, back.replace("callback", "confirm"), {"page": secret, "answer": "yes"})
+    await expect(stolen.get_by_role("heading")).to_have_text("This link no longer works")
 
-    sentence = "Microsoft was not given your consent, so you are not signed in."
-    await expect(tab.locator("main")).to_contain_text(sentence)
-    await expect(ken.window).to_contain_text(sentence)
-    await expect_signed_out(seats, why)
-
-
-async def test_a_link_works_once(seats: Seats) -> None:
-    ken = seats.ken
-    await ken.say(f"{COMMAND} sign-in")
-    link = await address(ken.sign_in_link)
-    await ken.signs_in()
-    await expect(ken.window).to_contain_text("You are signed in")
-
-    again = await seats.page.context.new_page()
-    answer = await again.goto(link)
-
-    assert answer is not None
-    assert answer.status == 410
-    await expect(again.get_by_role("heading")).to_have_text("This link no longer works")
+    await ken.confirm(tab)
+    await expect(ken.modal).to_contain_text("You are signed in as ken@contoso.com. You can close")
 
 
-async def test_looking_at_a_link_does_not_use_it_up(seats: Seats) -> None:
-    ken = seats.ken
-    await ken.say(f"{COMMAND} sign-in")
-
-    looked = await seats.page.request.get(await address(ken.sign_in_link))
-
-    assert looked.ok
-    await ken.signs_in()
-    await expect(ken.window).to_contain_text("You are signed in")
-
-
-async def address(link: Locator) -> str:
-    href = await link.get_attribute("href")
-    assert href is not None
-    return href
+async def post_from_elsewhere(tab: Page, action: str, fields: dict[str, str]) -> None:
+    """Post this form from a page of another site, as Microsoft's does."""
+    inputs = "".join(f'<input type="hidden" name="{n}" value="{escape(v)}">' for n, v in fields.items())
+    html = f'<form method="post" action="{action}">{inputs}<button>Go</button></form>'
+    await tab.route(
+        ELSEWHERE, lambda route: route.fulfill(body=html, content_type="text/html; charset=utf-8")
+    )
+    await tab.goto(ELSEWHERE)
+    await tab.get_by_role("button", name="Go").click()
 
 
-async def expect_signed_out(seats: Seats, why: str) -> None:
-    """Approve asks for a sign-in again."""
-    await seats.ken.close()
-    await seats.ken.press("approve", why)
-    await expect(seats.ken.sign_in_link).to_be_visible()
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_the_page_is_readable_at_every_width_and_in_the_dark(
+    shown: SandboxPage, chromium: Chromium, width: int, dark: bool
+):
+    link = await link_of(shown.ken)
+    context = await chromium.new_context(
+        viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light"
+    )
+    tab = await context.new_page()
+    await tab.goto(link)
+    await tab.get_by_role("button", name=shown.ken.person.email).click()
+    await expect(tab.get_by_role("heading")).to_have_text(HEADING)
+
+    assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for button in await tab.get_by_role("button").all():
+        box = await button.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+    await context.close()
