@@ -8,24 +8,22 @@ PYTHON ?= python3
 UV ?= $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
 BIN := .venv/bin
 
-.PHONY: help install demo test crash race fuzz check screenshots lock clean
+.PHONY: help install demo quick test crash race fuzz check screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: .venv/.runtime ## Install Unlatch into .venv
 
-demo: .venv/.runtime ## Try Unlatch here, with a local Slack, Entra and Intune
+demo: .venv/.sandbox ## Try Unlatch here, with a local Slack, Entra and Intune
 	$(BIN)/python -m sandbox $(DEMO)
 
-test: check .venv/.browser .venv/.postgres ## Check the code, then run every test
-	$(BIN)/python -m pytest tests/domain tests/resets --cov=bot.domain --cov=bot.resets --cov-branch --cov-fail-under=100
-	$(BIN)/python -m pytest --ignore=tests/domain --ignore=tests/resets
+quick: .venv/.dev ## Run the unit tests of the rules and adapters, in seconds
+	$(BIN)/python -m pytest $(addprefix tests/unit/,domain use_cases slack graph entra settings worker) -n 2 --dist loadfile
 
-.venv/.postgres: requirements-postgres.txt .venv/.dev
-	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
-	  || $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-postgres.txt
-	@touch $@
+test: check .venv/.browser .venv/.postgres ## Check the code, then run every test
+	$(BIN)/python -m pytest tests/unit/domain tests/unit/use_cases --cov=bot.domain --cov=bot.use_cases --cov-branch --cov-fail-under=100
+	$(BIN)/python -m pytest --ignore=tests/unit/domain --ignore=tests/unit/use_cases -n 2 --dist loadfile --no-loadscope-reorder
 
 crash: .venv/.dev .venv/.postgres ## Kill the bot at every point and at random, on both databases, and count
 	$(BIN)/python -m tests.crash $(CRASH)
@@ -33,29 +31,28 @@ crash: .venv/.dev .venv/.postgres ## Kill the bot at every point and at random, 
 race: .venv/.dev .venv/.postgres ## Let people decide at the same moment on two replicas, and count
 	$(BIN)/python -m tests.race $(RACE)
 
-fuzz: .venv/.dev ## Send 200,000 inputs that nobody would send to every opening, and count what broke
+fuzz: .venv/.dev ## Send inputs to every entry point that no vendor would send, and count what broke
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
-check: .venv/.dev .tools/audit/.done ## Style, types, floors, known holes
+check: .venv/.dev .tools/audit/.done ## Style, types, import contracts, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/audit .tools/audit/bin/pip-audit requirements.txt
 
-screenshots: .venv/.browser ## Draw the pictures of the README anew
+screenshots: .venv/.browser ## Draw the pictures of the README again
 	$(BIN)/python -m tests.browser.screenshots docs/pictures
 
-lock: .venv/.runtime ## Lock the dependencies anew, with hashes and without addresses
-	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --extra build --output-file requirements.txt
-	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --quiet --extra build --extra dev --constraint requirements.txt --output-file requirements-dev.txt
-	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --quiet --extra build --extra dev --extra postgres --constraint requirements-dev.txt --output-file requirements-postgres.txt
-	$(UV) pip compile .ci/audit.in --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file .ci/audit.txt
+COMPILE = $(UV) pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet
 
-.tools/audit/.done: .ci/audit.txt | $(UV)
-	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .tools/audit
-	$(UV) pip install --quiet --python .tools/audit/bin/python --require-hashes -r .ci/audit.txt
-	@touch $@
+lock: .venv/bin/python ## Lock the newest dependencies, with hashes and without a registry's address
+	$(COMPILE) pyproject.toml --upgrade --output-file requirements.txt
+	$(COMPILE) pyproject.toml --extra build --extra sandbox --constraint requirements.txt --output-file requirements/sandbox.txt
+	$(COMPILE) pyproject.toml --extra build --extra sandbox --extra dev --constraint requirements/sandbox.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra build --extra sandbox --extra dev --extra postgres --constraint requirements/dev.txt --output-file requirements/postgres.txt
+	echo editables hatchling | xargs -n 1 | $(COMPILE) - --constraint requirements/sandbox.txt --output-file requirements/build.txt
+	$(COMPILE) .ci/audit.in --upgrade --output-file .ci/audit.txt
 
 clean: ## Remove what was fetched and made
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -69,17 +66,34 @@ $(CURDIR)/.tools/bin/uv:
 	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
 
 # The package itself is built without isolation, by the locked build backend.
-.venv/.runtime: requirements.txt pyproject.toml | .venv/bin/python
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+INSTALL_SELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+
+.venv/.runtime: requirements.txt requirements/build.txt pyproject.toml | .venv/bin/python
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt -r requirements/build.txt
+	$(INSTALL_SELF)
 	@touch $@
 
-.venv/.dev: requirements-dev.txt .venv/.runtime
-	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+.venv/.sandbox: requirements/sandbox.txt .venv/.runtime
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/sandbox.txt
+	@touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.sandbox
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(INSTALL_SELF)
+	@touch $@
+
+.venv/.postgres: requirements/postgres.txt .venv/.dev
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+	  || $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/postgres.txt
 	@touch $@
 
 # Debian's package where apt and root are at hand, Playwright's own browser otherwise.
 .venv/.browser: .venv/.dev
 	PYTHON=$(BIN)/python bash tests/browser/get-chromium
+	@touch $@
+
+# Vulnerabilities are looked up by a tool in an environment of its own.
+.tools/audit/.done: .ci/audit.txt | $(UV)
+	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .tools/audit
+	$(UV) pip install --quiet --python .tools/audit/bin/python --require-hashes -r .ci/audit.txt
 	@touch $@

@@ -60,7 +60,7 @@ class QueueLoop:
         return self._passed_at is None or self._passed_at <= oldest
 
     async def run(self) -> None:
-        """Loop until `stop`. Cancelled, it cancels what is at work: those rows go on when their lease ends."""
+        """Loop until `stop`. Cancelled, it cancels what is at work; those rows go on after their lease."""
         async with asyncio.TaskGroup() as rows:
             while not self._stopping:
                 self._due.clear()
@@ -122,9 +122,9 @@ class QueueLoop:
 
 
 class Worker:
-    """Both queues of one process and its periodic tasks, which are done at the start and then once in a while.
+    """Both queues of one process, and its periodic tasks: done at the start and every minute.
 
-    `periodic`: by name; a task that fails is logged and done again.
+    `periodic`: by name. A task that fails is logged and done again.
     """
 
     def __init__(

@@ -1,0 +1,199 @@
+"""Settings: one message for all that is missing or wrong, where to get each, and never a value."""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from bot.domain.people import Audience
+from bot.settings import (
+    CONFIG_VARIABLE,
+    ENDPOINTS,
+    PERMISSIONS,
+    Cloud,
+    Settings,
+    SettingsError,
+    read_settings,
+    without_secrets,
+)
+from tests.support.environment import COMPLETE, SECRETS
+
+REQUIRED = set(COMPLETE)
+PASTED = "xoxb-pasted-in-the-wrong-place"
+
+
+@pytest.fixture(autouse=True)
+def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, and an environment that sets nothing of the bot's."""
+    monkeypatch.chdir(tmp_path)
+    ours = {CONFIG_VARIABLE, *(name.upper() for name in Settings.model_fields)}
+    for name in ours & set(os.environ):
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    def put(values: Mapping[str, str]) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    return put
+
+
+def refused() -> str:
+    with pytest.raises(SettingsError) as error:
+        read_settings()
+    return str(error.value)
+
+
+def named(message: str) -> set[str]:
+    return set(re.findall(r"^  ([A-Z_]+): ", message, re.MULTILINE))
+
+
+def test_an_empty_environment_names_everything_that_is_needed_and_where_to_get_it():
+    message = refused()
+    assert named(message) == REQUIRED
+    for name in REQUIRED:
+        [line] = [line for line in message.splitlines() if line.startswith(f"  {name}: missing. ")]
+        assert str(Settings.model_fields[name.lower()].description) in line
+
+
+def test_a_complete_environment_is_read(environment):
+    environment(COMPLETE)
+    settings = read_settings()
+    assert settings.slack_bot_token.get_secret_value() == "xoxb-secret"
+    assert settings.request_lifetime == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED))
+@pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
+def test_each_that_is_missing_or_empty_is_named_alone(environment, name, value):
+    environment({key: text for key, text in COMPLETE.items() if key != name})
+    if value is not None:
+        environment({name: value})
+    assert named(refused()) == {name}
+
+
+MALFORMED = [
+    ("APPROVER_CHANNEL", "#on-call-leads"),
+    ("APPROVER_CHANNEL", PASTED),
+    ("REQUESTERS", PASTED),
+    ("REQUESTERS", f"channel:C0SUPPORT,{PASTED}"),
+    ("REQUESTERS", " , "),
+    ("APPROVERS", f"channel:{PASTED}"),
+    ("APPROVERS", "workspace"),
+    ("ALLOW_OWNER_APPROVAL", PASTED),
+    ("ASKS_PER_HOUR", "0"),
+    ("ENTRA_TENANT_ID", PASTED),
+    ("ENTRA_CLIENT_ID", "my app"),
+    ("PUBLIC_URL", "unlatch.contoso.com"),
+    ("PUBLIC_URL", "https://unlatch.contoso.com/"),
+    ("PORT", PASTED),
+    ("PORT", "70000"),
+    ("CLOUD", PASTED),
+    ("DATABASE_URL", f"mysql://unlatch:{PASTED}@db"),
+    ("DATABASE_URL", PASTED),
+    ("VAULT_KEYS", PASTED),
+    ("VAULT_KEYS", f"{COMPLETE['VAULT_KEYS']},{PASTED}"),
+    ("REQUEST_LIFETIME", "forever"),
+    ("REQUEST_LIFETIME", "PT1S"),
+    ("REVEAL_FOR", "P30D"),
+    ("SIGN_IN_MAX_AGE", "P30D"),
+    ("FRESH_SIGN_IN", PASTED),
+    ("LOG_LEVEL", "debug"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), MALFORMED)
+def test_a_malformed_value_is_named_in_plain_words_and_never_repeated(environment, name, value):
+    environment(COMPLETE | {name: value})
+    message = refused()
+    assert named(message) == {name}
+    assert PASTED not in message
+    assert "should" not in message.partition(f"{name}: ")[2][:6]
+
+
+def test_all_malformed_values_are_named_at_once(environment):
+    every = dict(MALFORMED)
+    environment(COMPLETE | every)
+    assert named(refused()) == set(every)
+
+
+def test_socket_mode_needs_no_signing_secret_and_a_certificate_no_client_secret(environment):
+    without = {"SLACK_SIGNING_SECRET", "ENTRA_CLIENT_SECRET"}
+    environment({name: value for name, value in COMPLETE.items() if name not in without})
+    environment({"SLACK_APP_TOKEN": "xapp-1", "ENTRA_CLIENT_CERTIFICATE": "app.pem"})
+    assert read_settings().slack_signing_secret is None
+
+
+def test_the_environment_comes_before_dotenv_and_dotenv_before_the_file(environment, tmp_path):
+    environment(COMPLETE | {CONFIG_VARIABLE: str(tmp_path / "unlatch.toml"), "PORT": "1"})
+    (tmp_path / ".env").write_text("PORT=2\nHOST=host-of-dotenv\n")
+    (tmp_path / "unlatch.toml").write_text('port = 3\nhost = "host-of-toml"\ncloud = "china"\n')
+    settings = read_settings()
+    assert (settings.port, settings.host, settings.cloud) == (1, "host-of-dotenv", "china")
+
+
+def test_a_config_file_that_does_not_exist_is_named(environment):
+    environment(COMPLETE | {CONFIG_VARIABLE: "nowhere.toml"})
+    assert "nowhere.toml" in refused()
+
+
+def test_a_config_file_that_cannot_be_read_is_named_by_its_line_without_its_content(environment, tmp_path):
+    (tmp_path / "unlatch.toml").write_text(f"port = 1\n[{PASTED}]\n[{PASTED}]\n")
+    environment(COMPLETE | {CONFIG_VARIABLE: str(tmp_path / "unlatch.toml")})
+    message = refused()
+    assert "line 3" in message
+    assert PASTED not in message
+
+
+def test_audiences_are_read_as_any_of_them(environment):
+    environment(COMPLETE | {"REQUESTERS": "channel:C0SUPPORT, usergroup:S0HELP ,workspace"})
+    wanted = [Audience.parse(part) for part in ("channel:C0SUPPORT", "usergroup:S0HELP", "workspace")]
+    assert list(read_settings().requesters) == wanted
+
+
+def test_no_secret_shows_when_settings_are_printed(environment):
+    environment(COMPLETE)
+    shown = repr(read_settings()) + str(read_settings().model_dump())
+    assert [name for name in SECRETS if COMPLETE[name] in shown] == []
+
+
+def test_the_audit_log_is_told_every_setting_and_no_secret(environment):
+    url = "postgresql://me:hunt/er@2@db:5/u?password=x"
+    environment(COMPLETE | {"SLACK_APP_TOKEN": "xapp-secret", "DATABASE_URL": url})
+    environment({"REQUESTERS": "channel:C0SUPPORT,workspace"})
+    told = without_secrets(read_settings())
+    assert set(told) == {name.upper() for name in Settings.model_fields}
+    assert told["REQUESTERS"] == "channel:C0SUPPORT,workspace"
+    assert told["DATABASE_URL"] == "postgresql://db:5/u"
+    assert told["APPROVER_CHANNEL"] == COMPLETE["APPROVER_CHANNEL"]
+    assert (told["SLACK_APP_TOKEN"], told["AUDIT_HEADS"]) == ("set", "")
+    assert {told[name] for name in SECRETS} == {"set"}
+    assert [name for name in SECRETS if COMPLETE[name] in str(told)] == []
+
+
+@pytest.mark.parametrize("name", ["APPROVER_CHANNEL", "ENTRA_TENANT_ID", "ENTRA_CLIENT_ID"])
+def test_the_audit_log_of_another_deployment_has_another_name(environment, name):
+    environment(COMPLETE)
+    ours = read_settings().audit_log_name
+    environment({name: COMPLETE[name][:-1] + "7"})
+    assert read_settings().audit_log_name != ours
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_described(name):
+    assert len(Settings.model_fields[name].description or "") > 10
+
+
+@pytest.mark.parametrize("cloud", list(Cloud))
+def test_each_cloud_has_addresses_and_permissions_of_its_own(cloud):
+    endpoints = ENDPOINTS[cloud]
+    tenant = COMPLETE["ENTRA_TENANT_ID"]
+    assert endpoints.authority(tenant) == f"https://{endpoints.authority_host}/{tenant}"
+    assert endpoints.graph_url == f"{endpoints.resource}/v1.0"
+    assert endpoints.scopes == tuple(f"{endpoints.resource}/{permission}" for permission in PERMISSIONS)
+    others = {other.resource for name, other in ENDPOINTS.items() if name is not cloud}
+    assert endpoints.resource not in others
