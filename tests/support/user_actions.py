@@ -1,4 +1,4 @@
-"""People acting through the sandbox's control API: they type, press, submit, sign in, and see what is shown."""
+"""People act through the sandbox's control API: they type, press, submit, sign in, and see what is shown."""
 
 import asyncio
 import re
@@ -175,6 +175,10 @@ class People:
     async def role(self, account: str, *, may_reset: bool) -> None:
         """Give or take Intune's role."""
         await self._api("POST", f"/sandbox/roles/{account}", {"reset_passcode": may_reset})
+
+    async def sockets(self, reason: str) -> None:
+        """Let Slack send the app's sockets away."""
+        await self._api("POST", "/sandbox/sockets", {"reason": reason})
 
     # What there is to see
 

@@ -1,0 +1,303 @@
+"""A bot in this process, wired by `bot.app`, over loopback beside a served sandbox, and what tests see of it."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import httpx
+from bot.app import App, app
+from bot.domain.audit import Event
+from bot.domain.request import ResetRequest, Status
+from bot.domain.values import RequestId, UserId
+from bot.settings import Settings
+from bot.store import requests, tables
+from bot.timing import Timing
+from bot.web.app import listen, serving
+from sandbox.app import Sandbox, serve
+from sandbox.cast import SIGNING_SECRET
+from sandbox.demo import settings as demo_settings
+from sqlalchemy import delete, func, select
+from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.support.user_actions import KEN, MEI, ON_CALL, Json, People, buttons
+
+IPHONE, PIXEL = "5a000000-0000-4000-8000-0000000000a1", "5a000000-0000-4000-8000-0000000000b2"
+ADA = "ada@contoso.com locked out before her flight"
+"""Whose only device is the iPhone."""
+TOMAS = "serial:59040DLJH001 locked out in the field"
+"""Names the Pixel."""
+PHONE_SECONDS = 0.03
+"""How long a phone takes to reset."""
+SOON = timedelta(milliseconds=60)
+GRACE = timedelta(seconds=10)
+
+
+class FastTiming(Timing):
+    """The same life with short pauses; a device is asked again soon, and may be reset often."""
+
+    __slots__ = ()
+
+    def poll_after(self, waited: timedelta) -> timedelta:
+        return min(SOON, Timing.poll_after(self, waited))
+
+
+FAST = FastTiming(
+    verify_retry=SOON,
+    send_retry=SOON,
+    settle=timedelta(seconds=2),
+    recently=timedelta(microseconds=1),
+    acknowledgement_drawn=timedelta(milliseconds=1),
+    retry=SOON,
+    idle=timedelta(seconds=1),
+)
+
+
+class Deliveries(httpx.AsyncHTTPTransport):
+    """Slack's way to the bot's HTTP server: keeps what goes over it, and forges it as asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bodies: list[bytes] = []
+        """What Slack delivered, and what the bot answered."""
+        self._forge: Callable[[Json], Json] | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        body = await request.aread()
+        if self._forge is not None:
+            payload = self._forge(json.loads(parse_qs(body.decode())["payload"][0]))
+            body = urlencode({"payload": json.dumps(payload)}).encode()
+            request = httpx.Request("POST", request.url, headers=signed(body), content=body)
+        self.bodies.append(body)
+        answer = await super().handle_async_request(request)
+        self.bodies.append(await answer.aread())
+        return answer
+
+    @contextmanager
+    def forging(self, forge: Callable[[Json], Json]) -> Iterator[None]:
+        """Change every interaction on its way, and sign it again: what only a holder of the secret can."""
+        self._forge = forge
+        try:
+            yield
+        finally:
+            self._forge = None
+
+
+def signed(body: bytes, secret: str = SIGNING_SECRET) -> dict[str, str]:
+    """The headers that Slack sends with this body now."""
+    stamp = str(int(datetime.now(UTC).timestamp()))
+    base = f"v0:{stamp}:".encode() + body
+    signature = hmac.new(secret.encode(), base, hashlib.sha256).hexdigest()
+    return {
+        "content-type": "application/x-www-form-urlencoded",
+        "x-slack-request-timestamp": stamp,
+        "x-slack-signature": f"v0={signature}",
+    }
+
+
+class ConnectionCount:
+    """In front of the sandbox: which connections reached Slack's Web API."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.to_slack: set[tuple[str, int]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path", "").startswith("/slack/api/"):
+            self.to_slack.add(tuple(scope["client"] or ()))
+        await self._app(scope, receive, send)
+
+
+@dataclass
+class Bot:
+    """One running bot, its sandbox, and the people."""
+
+    sandbox: Sandbox
+    app: App
+    url: str
+    people: People
+    deliveries: Deliveries
+    http: httpx.AsyncClient
+    connections: ConnectionCount
+    _audit_seen: int = 0
+    _at_first: Json = field(default_factory=dict)
+
+    # What people do, as far as the bot's answer
+
+    async def pending(self, text: str = ADA, *, by: str = MEI) -> RequestId:
+        """Ask, and wait for the card."""
+        known = {row.id for row in await self.rows(by)}
+        await self.people.command(by, text)
+        return await self.people.until(lambda: self._offered(known))
+
+    async def approve(self, user: str = KEN) -> None:
+        """Press Approve on the newest card, review, and submit."""
+        assert await self.review(user) == "Review the reset", self.people.modal_text(user)
+        await self.people.submit(user)
+        title = await self.people.title_after(user, "Review the reset")
+        assert title == "Approved", self.people.modal_text(user)
+
+    async def review(self, user: str = KEN) -> str:
+        """Press Approve on the newest card; the title of the modal that comes of it."""
+        return await self.people.open(user, "approve")
+
+    async def done(self, text: str = TOMAS) -> RequestId:
+        """Ask, sign in, approve, and wait until the device is reset."""
+        request_id = await self.pending(text)
+        await self.people.sign_in()
+        await self.approve()
+        await self.reaches(request_id, Status.DONE)
+        return request_id
+
+    async def reaches(self, request_id: RequestId, status: Status) -> ResetRequest:
+        """Wait until Slack shows something new and the row has this status."""
+        async with asyncio.timeout(15):
+            while True:
+                changed = self.sandbox.next_change()
+                if (row := await self.row(request_id)).status is status:
+                    return row
+                await changed.wait()
+
+    def _offered(self, known: set[RequestId]) -> RequestId | None:
+        found = [e["value"] for m in self.people.messages(ON_CALL) for _, e in buttons(m) if "value" in e]
+        return next((RequestId(value) for value in reversed(found) if value not in known), None)
+
+    # What is stored
+
+    async def row(self, request_id: RequestId) -> ResetRequest:
+        return await self.app.deps.get_request(request_id)
+
+    async def rows(self, user: str = MEI) -> list[ResetRequest]:
+        read = self.app.deps.database.read
+        return list(await read(lambda c: requests.recent_requests(c, UserId(user), limit=50)))
+
+    async def execute(self, statement: Any) -> None:
+        """Change rows behind the bot's back."""
+        await self.app.deps.database.run(lambda tx: tx.execute(statement))
+
+    async def audit_rows(self, request_id: str = "") -> list[tuple[str | None, str, dict[str, str]]]:
+        """Actor, event and facts of every audit row of this test, or of one request, oldest first."""
+        log = tables.audit.c
+        wanted = select(log.actor, log.event, log.facts).where(log.seq > self._audit_seen).order_by(log.seq)
+        if request_id:
+            wanted = wanted.where(log.request_id == request_id)
+        rows = await self.app.deps.database.read(lambda c: c.execute(wanted).all())
+        return [(actor, event, json.loads(facts)) for actor, event, facts in rows]
+
+    async def refused(self, event: Event = Event.ACCESS_REFUSED) -> list[tuple[str | None, str]]:
+        """Whom the audit log says was refused, and why, once nothing is under way any more."""
+        await self.app.background.drain(grace=GRACE)
+        rows = await self.audit_rows()
+        return [(who, facts.get("refusal") or facts["cause"]) for who, what, facts in rows if what == event]
+
+    # What changes around the bot: the only place that reaches past the sandbox's control API
+
+    def join(self, channel: str, user: str) -> None:
+        self.sandbox.slack.join(channel, user)
+
+    def leave(self, channel: str, user: str) -> None:
+        self.sandbox.slack.leave(channel, user)
+
+    def change_person(self, user: str, **changes: Any) -> None:
+        """Change a Slack user's `email` or `kind`."""
+        self.sandbox.slack.change_person(user, **changes)
+
+    def demand_claims(self, account: str, claims: str) -> None:
+        """Let Graph challenge this account until it comes with a token obtained with these claims."""
+        self.sandbox.intune.demand_claims(account, claims)
+
+    def revoke_session(self, account: str) -> None:
+        self.sandbox.intune.revoke_session(account)
+
+    def fail_slack(self, method: str, error: str) -> None:
+        """Let Slack answer the next call of a method with an error of its own."""
+        self.sandbox.slack.fail_next(method, error)
+
+    async def redeliver(self) -> None:
+        """Let Slack deliver its last delivery again, byte for byte."""
+        assert (await self.sandbox.slack.redeliver_last()).outcome == "ok"
+
+    async def post(self, payload: Json, *, secret: str = SIGNING_SECRET) -> httpx.Response:
+        """Deliver an interaction that nobody made in Slack."""
+        body = urlencode({"payload": json.dumps(payload)}).encode()
+        return await self.http.post("/slack/events", content=body, headers=signed(body, secret))
+
+    async def clear(self) -> None:
+        """Forget requests and sign-ins, close modals, and put people, channels and roles as they were."""
+        await self.people.clear_faults()
+        await self.app.background.drain(grace=GRACE)
+        for user, modals in self.people.state["modals"].items():
+            if modals:
+                await self.people.close(user)
+        for table in (tables.requests, tables.sign_in_links, tables.sign_ins):
+            await self.execute(delete(table))
+        newest = select(func.max(tables.audit.c.seq))
+        self._audit_seen = await self.app.deps.database.read(lambda c: c.execute(newest).scalar_one())
+        slack = self.sandbox.slack
+        slack.workspace.people.update(self._at_first["people"])
+        for channel, members in self._at_first["members"].items():
+            slack.workspace.conversations[channel].members[:] = members
+        for account in self._at_first["roles"]:
+            await self.people.role(account["oid"], may_reset=account["reset_passcode"])
+        self.sandbox.entra.multitenant, self.sandbox.entra.tamper = False, {}
+
+    def remember(self) -> None:
+        """What `clear` goes back to."""
+        workspace = self.sandbox.slack.workspace
+        self._at_first = {
+            "people": dict(workspace.people),
+            "members": {c.id: list(c.members) for c in workspace.conversations.values()},
+            "roles": self.people.state["roles"],
+        }
+
+
+def with_value(payload: Json, value: str, action: str = "") -> Json:
+    """The press with another value behind the button, and on another button where one is named."""
+    [pressed] = payload["actions"]
+    return payload | {"actions": [pressed | {"value": value, "action_id": action or pressed["action_id"]}]}
+
+
+def by_user(payload: Json, user: str, team: str) -> Json:
+    """The press of another user."""
+    return payload | {"user": {"id": user, "team_id": team}}
+
+
+def free_port() -> int:
+    """A port that no process listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@asynccontextmanager
+async def running_bot(
+    folder: Path, *, socket_mode: bool = False, timing: Timing = FAST, **settings: Any
+) -> AsyncIterator[Bot]:
+    """A bot that is ready; `settings` replace the demo's."""
+    listener = listen("127.0.0.1", 0)
+    port = int(listener.getsockname()[1])
+    url = f"http://127.0.0.1:{port}"
+    deliveries = Deliveries()
+    sandbox = Sandbox(bot_url=url, action_seconds=PHONE_SECONDS, transport=deliveries)
+    connections = ConnectionCount(sandbox.asgi)
+    sandbox.asgi = connections  # type: ignore[assignment]  # a Starlette, as far as anyone asks
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serve(sandbox))
+        demo = demo_settings(sandbox, port, folder, socket_mode=socket_mode)
+        given = {name.lower(): value for name, value in demo.items()} | {"asks_per_hour": 1000} | settings
+        chosen = Settings(_env_file=None, **given)
+        migrate(chosen)
+        app = await stack.enter_async_context(running_app(chosen, timing))
+        await stack.enter_async_context(serving(app.asgi, listener, grace=timedelta(seconds=1)))
+        people = People(sandbox)
+        stack.push_async_callback(people.aclose)
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
+        bot = Bot(sandbox, app, url, people, deliveries, http, connections)
+        bot.remember()
+        yield bot
