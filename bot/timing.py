@@ -47,7 +47,9 @@ class Timing:
 
     # calls
     graph_timeout: timedelta = timedelta(seconds=30)
-    """One call of Graph, from connecting to the last byte."""
+    """One use of Graph, from connecting to the last byte; of a read with its pages and retries."""
+    entra_timeout: timedelta = timedelta(seconds=15)
+    """How long Entra may be silent in a call."""
     slack_timeout: timedelta = timedelta(seconds=10)
     trigger_timeout: timedelta = timedelta(seconds=2.5)
     """`views.open`: a trigger_id lives for three seconds from the press."""

@@ -1,53 +1,51 @@
-"""MSAL, one instance a call: the authorization code flow, device codes, silent tokens. Synchronous."""
+"""MSAL, one instance per call: the authorization code flow and silent tokens. Synchronous."""
 
-import copy
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import httpx
 import msal  # type: ignore[import-untyped]  # msal ships no types
+import structlog
+from msal.exceptions import MsalServiceError  # type: ignore[import-untyped]  # msal ships no types
+from requests.exceptions import RequestException
 
-from bot.domain.errors import CouldNotVerify
+from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
 from bot.domain.people import Account
-from bot.domain.secret import Secret
-from bot.entra import device_code
-from bot.entra.answers import AWAY, BROKEN, ENTRA, Result, guarded, json_object, not_silent, note, refused
-from bot.entra.authority import Authority
-from bot.entra.credential import Credential
-from bot.entra.device_code import Pending, StartedCode
-from bot.entra.id_token import IdTokens
-from bot.entra.wire import Wire
+from bot.domain.values import Secret, read_object
+from bot.entra.authority import Authority, Credential
+from bot.entra.id_token import IdTokenVerifier
+from bot.entra.msal_http import MsalHttp
+from bot.timing import Timing
 
+ENTRA: Final = "Microsoft Entra"
 CAPABILITIES: Final = ["CP1"]
-"""We understand claims challenges; Graph may revoke a token within minutes."""
+"""We answer claims challenges, so Graph may revoke a token within minutes."""
+UNAVAILABLE: Final = (RequestException, MsalServiceError)
+"""No connection, no usable answer, or a 5xx."""
+UNEXPECTED: Final = (ValueError, RuntimeError, LookupError, TypeError, AttributeError)
+"""What MSAL raises on an answer that is not what it expects: state, nonce, shape."""
+_AADSTS: Final = re.compile(r"AADSTS\d{3,9}")
+_OAUTH_ERROR: Final = re.compile(r"[a-z_]{1,40}")
+_CONSENT_NUMBERS: Final = frozenset({"AADSTS65001", "AADSTS65004", "AADSTS90094"})
+_CONSENT_ERRORS: Final = frozenset({"access_denied", "consent_required"})
+_INTERACTION_ERRORS: Final = frozenset(
+    {"invalid_grant", "interaction_required", "login_required", "consent_required", "access_denied"}
+)
 
+Result = Mapping[str, object]
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A flow that waits for the browser."""
-
-    state: str
-    flow: Secret
-    """MSAL's own record of it, JSON: holds the PKCE verifier, and where to send the browser."""
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """An access token without the person; `cache` is set where it changed."""
-
-    token: Secret
-    cache: Secret | None
+log = structlog.get_logger()
 
 
 class EntraClient:
     """One app registration in one tenant. Every method blocks: call it in a thread.
 
     `tenant` and `client_id` are GUIDs; `scopes` one fixed list, without openid and its like, which MSAL adds.
-    Without a credential it is a public client, which may use device codes. With `fresh_within` every link
-    asks people to prove who they are, and an answer that does not say when they did is refused.
+    With `fresh_within` every link asks for an interactive sign-in, and an answer that does not say when that
+    was is refused.
     """
 
     def __init__(
@@ -56,8 +54,9 @@ class EntraClient:
         *,
         tenant: str,
         client_id: str,
-        credential: Credential | None,
+        credential: Credential,
         scopes: Sequence[str],
+        timing: Timing,
         fresh_within: timedelta | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -66,72 +65,80 @@ class EntraClient:
         self._credential = credential
         self._scopes = list(scopes)
         self._fresh_within = fresh_within
-        self._wire = Wire(authority, transport)
-        self._ids = IdTokens(self._wire, authority, tenant=tenant, client_id=client_id)
+        self._http = MsalHttp(authority, timing, transport)
+        self._verifier = IdTokenVerifier(self._http, authority, tenant=tenant, client_id=client_id)
         self._http_cache: dict[str, object] = {}
-        self._discovery: dict[str, object] = {}
-        """An HTTP cache in which nothing but the discovery ever is."""
 
-    def warm(self) -> None:
-        """Fetch what every sign-in needs; raises CouldNotVerify where Entra is away or the tenant unknown."""
+    def warm_up(self) -> None:
+        """Fetch what every sign-in needs; raises CouldNotVerify if Entra or the tenant does not answer."""
         self._app(msal.SerializableTokenCache())
         try:
-            self._ids.warm()
-        except AWAY as error:
+            self._verifier.fetch()
+        except UNAVAILABLE as error:
             raise CouldNotVerify(ENTRA) from error
 
     def close(self) -> None:
         """Close the connections."""
-        self._wire.close()
+        self._http.close()
 
-    def start(self, *, redirect_uri: str, login_hint: str | None, claims: str | None) -> Started:
-        """Begin a flow (PKCE, nonce, state); raises CouldNotVerify."""
+    def begin_flow(
+        self, *, redirect_uri: str, login_hint: str | None, claims: str | None
+    ) -> tuple[str, Secret]:
+        """Begin a flow (PKCE, nonce); return its `state` and MSAL's own record of it. Raises CouldNotVerify.
+
+        The record is JSON with the PKCE verifier and the address to send the browser to.
+        """
         fresh = self._fresh_within
         flow = self._app(msal.SerializableTokenCache()).initiate_auth_code_flow(
             self._scopes,
             redirect_uri=redirect_uri,
             response_mode="form_post",
             login_hint=login_hint,
-            claims_challenge=json_object(claims),
+            claims_challenge=_claims(claims),
             prompt=msal.Prompt.SELECT_ACCOUNT if fresh is None else msal.Prompt.LOGIN,
             max_age=None if fresh is None else int(fresh.total_seconds()),
         )
-        return Started(flow["state"], Secret(json.dumps(flow)))
+        return flow["state"], Secret(json.dumps(flow))
 
-    def address_of(self, flow: Secret) -> str:
-        """Where to send the browser of a flow."""
-        return self._authority.real(json.loads(flow.reveal())["auth_uri"])
+    def authorization_url(self, flow: Secret) -> str:
+        """Return where to send the browser of a flow."""
+        return self._authority.real_url(json.loads(flow.reveal())["auth_uri"])
 
     def redeem(self, flow: Secret, form: Mapping[str, str], *, now: datetime) -> tuple[Account, Secret]:
-        """Turn what the browser brought back into an account and its cache.
+        """Redeem what the browser brought back for an account and its token cache.
 
-        Raises SignInRefused, or CouldNotVerify where Entra is away.
+        Raises SignInRefused, or CouldNotVerify where Entra does not answer.
         """
         begun = json.loads(flow.reveal())
         # Ours to check, on our clock and with a reason: MSAL raises the same error for much else.
-        asked = begun.pop("max_age", None)
-        max_age = None if asked is None else timedelta(seconds=asked)
+        max_age = begun.pop("max_age", None)
         cache = msal.SerializableTokenCache()
         app = self._app(cache)
-        result = guarded(lambda: app.acquire_token_by_auth_code_flow(begun, dict(form)))
-        return self._signed_in(result, cache, now=now, max_age=max_age)
+        failure: SignInRefused | CouldNotVerify
+        try:
+            result = app.acquire_token_by_auth_code_flow(begun, dict(form))
+            if "error" in result:
+                raise _refused(result)
+            account = self._verifier.verify(
+                str(result.get("id_token", "")),
+                now=now,
+                max_age=None if max_age is None else timedelta(seconds=max_age),
+            )
+            return account, Secret(cache.serialize())
+        except UNAVAILABLE as error:
+            _log_no_answer(error)
+            failure = CouldNotVerify(ENTRA)
+        except UNEXPECTED as error:
+            _log_no_answer(error)
+            failure = SignInRefused(Code.BAD_TOKEN, part="answer")
+        # Outside of the except: MSAL puts the claims of the token into its messages.
+        raise failure
 
-    def start_code(self, *, claims: str | None) -> StartedCode:
-        """Ask for a device code; raises SignInRefused where Entra gives none, CouldNotVerify."""
-        return device_code.start(self._code_app(msal.SerializableTokenCache()), self._scopes, claims)
+    def silent_token(self, cached: Secret, *, claims: str | None) -> tuple[Secret, Secret | None]:
+        """Return an access token from the cache, refreshed where it has to be, and the cache if it changed.
 
-    def poll_code(
-        self, flow: Secret, *, claims: str | None, now: datetime
-    ) -> tuple[Account, Secret] | Pending:
-        """Ask once whether the code was used; raises SignInRefused, or CouldNotVerify where Entra is away."""
-        cache = msal.SerializableTokenCache()
-        result = device_code.ask(self._code_app(cache), flow, claims)
-        return result if isinstance(result, Pending) else self._signed_in(result, cache, now=now)
-
-    def silent(self, cached: Secret, *, claims: str | None) -> Silent:
-        """An access token from the cache, refreshed where it has to be.
-
-        A token that is about to age is still used while Entra is away. Raises SignInNeeded, CouldNotVerify.
+        A token that is due for a refresh but valid is still used while Entra does not answer. Raises
+        SignInNeeded, CouldNotVerify.
         """
         cache = msal.SerializableTokenCache()
         cache.deserialize(cached.reveal())
@@ -140,65 +147,81 @@ class EntraClient:
             result = app.acquire_token_silent_with_error(
                 self._scopes,
                 next(iter(app.get_accounts()), None),
-                claims_challenge=json_object(claims),
-                http_exceptions=AWAY,
+                claims_challenge=_claims(claims),
+                http_exceptions=UNAVAILABLE,
             )
-        except (*AWAY, *BROKEN) as error:
-            note(error)
+        except (*UNAVAILABLE, *UNEXPECTED) as error:
+            _log_no_answer(error)
             result = {"error": "temporarily_unavailable"}
         if result is None or "access_token" not in result:
-            raise not_silent(result, claims)
+            raise _no_token(result, claims)
         changed = Secret(cache.serialize()) if cache.has_state_changed else None
-        return Silent(Secret(result["access_token"]), changed)
+        return Secret(result["access_token"]), changed
 
-    def _signed_in(
-        self,
-        result: Result,
-        cache: msal.SerializableTokenCache,
-        *,
-        now: datetime,
-        max_age: timedelta | None = None,
-    ) -> tuple[Account, Secret]:
-        """The account and the cache that an answer of the token endpoint brings."""
-        if "error" in result:
-            raise refused(result)
-        token = str(result.get("id_token", ""))
-        account = guarded(lambda: self._ids.account(token, now=now, max_age=max_age))
-        return account, Secret(cache.serialize())
-
-    def _code_app(self, cache: msal.SerializableTokenCache) -> msal.PublicClientApplication:
-        """An instance with an HTTP cache of its own.
-
-        MSAL keeps a 5xx for all device codes of an app together: one person's would be everybody's.
-        """
-        self._app(cache, self._discovery)
-        return self._app(cache, copy.deepcopy(self._discovery))
-
-    def _app(
-        self, cache: msal.SerializableTokenCache, http_cache: dict[str, object] | None = None
-    ) -> msal.ClientApplication:
-        """An instance of its own for every cache: swapping the cache of a shared one would be a race.
+    def _app(self, cache: msal.SerializableTokenCache) -> msal.ConfidentialClientApplication:
+        """Return an instance of its own for every cache: to swap the cache of a shared one would be a race.
 
         Cheap, because discovery is in the shared HTTP cache. Instance discovery stays off: the hosts that it
         would vouch for are the well-known ones, and it would call out after every refused refresh.
         """
-        used = self._http_cache if http_cache is None else http_cache
-        kind, more = msal.PublicClientApplication, {}
-        if self._credential is not None:
-            kind = msal.ConfidentialClientApplication
-            more = {"client_credential": self._credential.for_msal}
         try:
-            return kind(
+            return msal.ConfidentialClientApplication(
                 self._client_id,
+                client_credential=self._credential.for_msal,
                 token_cache=cache,
-                http_client=self._wire,
-                http_cache=used,
+                http_client=self._http,
+                http_cache=self._http_cache,
                 client_capabilities=CAPABILITIES,
                 instance_discovery=False,
-                **more,
                 **self._authority.for_msal,
             )
-        except (*AWAY, *BROKEN) as error:
+        except (*UNAVAILABLE, *UNEXPECTED) as error:
             # A broken discovery that came with a 200 would be believed for a day.
-            used.clear()
+            self._http_cache.clear()
             raise CouldNotVerify(ENTRA) from error
+
+
+def _log_no_answer(error: Exception) -> None:
+    """The class alone: MSAL puts claims of tokens into its messages."""
+    log.warning("entra_no_answer", error=type(error).__name__)
+
+
+def _refused(result: Result) -> SignInRefused:
+    """Return why a sign-in came back with an error; of Entra's texts only the AADSTS number is kept."""
+    code = _error_code(result)
+    log.warning("entra_sign_in_refused", code=code)
+    consent = code in _CONSENT_NUMBERS or code in _CONSENT_ERRORS
+    return SignInRefused(Code.CONSENT_DENIED if consent else Code.ENTRA_ERROR, code=code)
+
+
+def _no_token(result: Result | None, claims: str | None) -> SignInNeeded | CouldNotVerify:
+    """Return why there is no token: a sign-in is needed, or Entra does not answer.
+
+    `claims` is what Graph asked for; what Entra asks for goes before it.
+    """
+    if result is None:
+        return SignInNeeded(claims)
+    log.warning("entra_no_token", code=_error_code(result))
+    asked = result.get("claims")
+    asked = _claims(asked) if isinstance(asked, str) else None
+    if _oauth_error(result) in _INTERACTION_ERRORS or asked:
+        return SignInNeeded(asked or claims)
+    return CouldNotVerify(ENTRA)
+
+
+def _error_code(result: Result) -> str:
+    """Return the AADSTS number, or where there is none the OAuth error."""
+    found = _AADSTS.search(str(result.get("error_description", "")))
+    return found.group(0) if found else _oauth_error(result)
+
+
+def _oauth_error(result: Result) -> str:
+    error = result.get("error")
+    return error if isinstance(error, str) and _OAUTH_ERROR.fullmatch(error) else "unknown"
+
+
+def _claims(text: str | None) -> str | None:
+    """Return the text if it is a JSON object of objects: MSAL breaks on claims of any other shape."""
+    content = None if text is None else read_object(text)
+    is_object_of_objects = content is not None and all(isinstance(part, dict) for part in content.values())
+    return text if is_object_of_objects else None

@@ -1,140 +1,61 @@
-"""Kept sign-ins: who is signed in as whom, and the tokens that Microsoft gives for it."""
+"""Stored sign-ins: who is signed in as whom, their tokens, and the rotation of the keys that seal them."""
 
 import asyncio
-import logging
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from weakref import WeakValueDictionary
 
-from bot.domain.errors import LostRace, SignInNeeded, SignInRefused
-from bot.domain.identifiers import UserId
+import structlog
+
+from bot.domain.audit import Entry, Event
+from bot.domain.errors import Code, LostRace, SignInNeeded, SignInRefused
 from bot.domain.people import Account
-from bot.domain.record import Entry, Event
-from bot.domain.secret import Secret
-from bot.domain.sign_in import Ended
-from bot.domain.why import Code, Why
-from bot.entra import bindings
-from bot.entra.client import EntraClient, Silent
-from bot.entra.vault import CannotOpen, Vault
-from bot.ports import Arrival, Clock, SignInRow, SignInRows, TicketRows
+from bot.domain.sign_in import SignInResult, SignOutReason
+from bot.domain.values import Secret, UserId
+from bot.entra.client import EntraClient
+from bot.entra.vault import AssociatedData, CannotOpen, Vault, for_cache, key_of
+from bot.store import sign_ins as rows
+from bot.store.database import Database, Transaction
+from bot.store.sign_ins import SignInRow
+from bot.timing import Timing
 
-MAX_AGE: Final = timedelta(hours=8)
-SWEPT_AT_ONCE: Final = 100
+SWEEP_LIMIT: Final = 100
+PAGE: Final = 100
 
-_log: Final = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class EntraSignIns:
-    """Fulfils the port `SignIns`. A sign-in older than `max_age` is forgotten."""
+    """Fulfils the Protocol `SignIns`. A sign-in older than `timing.sign_in_max_age` is forgotten."""
 
     def __init__(
         self,
         client: EntraClient,
         vault: Vault,
-        tickets: TicketRows,
-        rows: SignInRows,
-        clock: Clock,
+        database: Database,
         *,
-        max_age: timedelta = MAX_AGE,
+        timing: Timing,
+        now: Callable[[], datetime],
     ) -> None:
         self._client = client
         self._vault = vault
-        self._tickets = tickets
-        self._rows = rows
-        self._clock = clock
-        self._max_age = max_age
+        self._database = database
+        self._max_age = timing.sign_in_max_age
+        self._now = now
         self._locks: WeakValueDictionary[UserId, asyncio.Lock] = WeakValueDictionary()
 
-    async def warm(self) -> None:
-        """Fetch what the first sign-in needs, at the start; raises CouldNotVerify."""
-        await asyncio.to_thread(self._client.warm)
+    async def keep(self, user: UserId, result: SignInResult, entry: Entry) -> None:
+        """Link the account to the Slack user and keep its tokens, in one commit with the audit entry.
 
-    async def keep(self, user: UserId, arrival: Arrival) -> None:
-        """Tie the account to the Slack user and keep its tokens; an account of another user is refused."""
-        row = self._row(user, arrival.account, arrival.cache)
-        async with self._lock(user):
-            try:
-                await self._rows.put(row)
-            except LostRace as lost:
-                facts = {"account": arrival.account.username}
-                raise SignInRefused(Why(Code.ACCOUNT_TAKEN, facts), arrival.ticket) from lost
-
-    async def account(self, user: UserId) -> Account | None:
-        """Whom the Slack user is signed in as."""
-        row = await self._current(user)
-        return None if row is None else _account(row)
-
-    async def tied_to(self, account: Account) -> UserId | None:
-        """Which Slack user this account is tied to."""
-        user = await self._rows.tied_to(account.tenant, account.oid)
-        if user is None or await self._current(user) is None:
-            return None
-        return user
-
-    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
-        """A Graph access token of the user, or raise SignInNeeded, or CouldNotVerify where Entra is away."""
-        async with self._lock(user):
-            for _ in range(2):
-                row = await self._current(user)
-                if row is None:
-                    raise SignInNeeded(claims)
-                silent = await self._silent(row, claims)
-                if await self._kept(row, silent):
-                    break
-                # Another replica refreshed meanwhile, or the person signed in or out: look at the row again.
-            return silent.token
-
-    async def forget(self, user: UserId, why: Ended, facts: Mapping[str, str] | None = None) -> bool:
-        """Drop the user's tokens and say why in the record; False where there were none."""
-        async with self._lock(user):
-            row = await self._rows.get(user)
-            return row is not None and await self._rows.delete(user, self._ended(row, why, facts))
-
-    async def unseen(self, *, since: datetime, limit: int) -> Sequence[UserId]:
-        """Signed-in users whom nobody has looked up since then."""
-        return await self._rows.unseen(since=since, now=self._clock.now(), limit=limit)
-
-    async def sweep(self) -> int:
-        """Remove links, flows and sign-ins that are past their time, also where nobody looks at them."""
-        now = self._clock.now()
-        past = await self._rows.older(now - self._max_age, limit=SWEPT_AT_ONCE)
-        gone = [await self._grown_old(row) for row in past]
-        return sum(gone) + await self._tickets.sweep(now=now)
-
-    async def _current(self, user: UserId) -> SignInRow | None:
-        """The user's row; one that is too old is forgotten."""
-        row = await self._rows.get(user)
-        if row is None or self._clock.now() < row.signed_in_at + self._max_age:
-            return row
-        await self._grown_old(row)
-        return None
-
-    async def _grown_old(self, row: SignInRow) -> bool:
-        """Forget this row, not one that the person has signed in to since."""
-        entry = self._ended(row, Ended.TOO_OLD)
-        return await self._rows.delete(row.user, entry, version=row.version)
-
-    async def _silent(self, row: SignInRow, claims: str | None) -> Silent:
-        try:
-            cache = Secret(self._vault.open(row.sealed, bound_to=bindings.of_row(row)).decode())
-        except CannotOpen as error:
-            _log.warning("entra.cannot_open", extra={"user": row.user, "key": row.key_id})
-            raise SignInNeeded(claims) from error
-        return await asyncio.to_thread(self._client.silent, cache, claims=claims)
-
-    async def _kept(self, row: SignInRow, silent: Silent) -> bool:
-        """Store the cache where it changed; False where the row changed since it was read."""
-        if silent.cache is None:
-            return True
-        sealed = self._vault.seal(silent.cache.reveal().encode(), bound_to=bindings.of_row(row))
-        return await self._rows.update_cache(
-            row.user, version=row.version, key_id=self._vault.key_id, sealed=sealed
+        Raises SignInRefused(ACCOUNT_TAKEN) where another Slack user has the account.
+        """
+        account = result.account
+        sealed = self._vault.seal(
+            result.cache.reveal().encode(), for_cache(user, account.tenant, account.oid)
         )
-
-    def _row(self, user: UserId, account: Account, cache: Secret) -> SignInRow:
-        binding = bindings.of_cache(user, account.tenant, account.oid)
-        return SignInRow(
+        row = SignInRow(
             user=user,
             tenant=account.tenant,
             oid=account.oid,
@@ -144,24 +65,196 @@ class EntraSignIns:
             signed_in_at=account.signed_in_at,
             authenticated_at=account.authenticated_at,
             key_id=self._vault.key_id,
-            sealed=self._vault.seal(cache.reveal().encode(), bound_to=binding),
+            sealed=sealed,
+        )
+        async with self._lock(user):
+            try:
+                await self._database.run(lambda tx: rows.put_sign_in(tx, row, entry))
+            except LostRace as lost:
+                raise SignInRefused(Code.ACCOUNT_TAKEN, link=result.link, account=account.username) from lost
+
+    async def account(self, user: UserId) -> Account | None:
+        """Return whom the Slack user is signed in as."""
+        row = await self._current(user)
+        return None if row is None else _account(row)
+
+    async def linked_to(self, account: Account) -> UserId | None:
+        """Return which Slack user this account is linked to."""
+        user = await self._database.read(
+            lambda connection: rows.linked_to(connection, account.tenant, account.oid)
+        )
+        if user is None or await self._current(user) is None:
+            return None
+        return user
+
+    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
+        """Return a Graph access token; raises SignInNeeded, or CouldNotVerify where Entra does not answer."""
+        async with self._lock(user):
+            for _ in range(2):
+                row = await self._current(user)
+                if row is None:
+                    raise SignInNeeded(claims)
+                token, cache = await self._silent_token(row, claims)
+                if cache is None or await _update_sealed(
+                    self._database, self._vault, row, cache.reveal().encode()
+                ):
+                    break
+                # Another replica refreshed meanwhile, or the person signed in or out: read the row again.
+            return token
+
+    async def forget(
+        self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
+    ) -> bool:
+        """Delete the user's tokens with an audit row; False where there were none."""
+        now = self._now()
+
+        def unit(tx: Transaction) -> bool:
+            row = rows.get_sign_in(tx, user)
+            return row is not None and rows.delete_sign_in(tx, user, _signed_out(row, reason, now, facts))
+
+        async with self._lock(user):
+            return await self._database.run(unit)
+
+    async def sweep(self) -> int:
+        """Delete links and sign-ins that are past their time; returns how many."""
+        now = self._now()
+        old = await self._database.read(
+            lambda connection: rows.sign_ins_older(connection, now - self._max_age, limit=SWEEP_LIMIT)
+        )
+        signed_out = [await self._forget_old(row) for row in old]
+        return sum(signed_out) + await self._database.run(lambda tx: rows.sweep_links(tx, now=now))
+
+    async def _current(self, user: UserId) -> SignInRow | None:
+        """Return the user's row; one that is too old is forgotten."""
+        row = await self._database.read(lambda connection: rows.get_sign_in(connection, user))
+        if row is None or self._now() < row.signed_in_at + self._max_age:
+            return row
+        await self._forget_old(row)
+        return None
+
+    async def _forget_old(self, row: SignInRow) -> bool:
+        """Delete this row, not one that the person has signed in to since."""
+        entry = _signed_out(row, SignOutReason.TOO_OLD, self._now())
+        return await self._database.run(
+            lambda tx: rows.delete_sign_in(tx, row.user, entry, version=row.version)
         )
 
-    def _ended(self, row: SignInRow, why: Ended, facts: Mapping[str, str] | None = None) -> Entry:
-        return sign_out_entry(row, why, facts, at=self._clock.now())
+    async def _silent_token(self, row: SignInRow, claims: str | None) -> tuple[Secret, Secret | None]:
+        try:
+            cache = Secret(self._vault.open(row.sealed, _associated(row)).decode())
+        except CannotOpen as error:
+            log.warning("entra_cannot_open", user=row.user, key=row.key_id)
+            raise SignInNeeded(claims) from error
+        return await asyncio.to_thread(self._client.silent_token, cache, claims=claims)
 
     def _lock(self, user: UserId) -> asyncio.Lock:
-        """One a user in this process; held weakly, so that it goes when nobody waits."""
+        """Return the user's lock in this process; held weakly, so that it goes when no task waits."""
         return self._locks.setdefault(user, asyncio.Lock())
 
 
-def sign_out_entry(
-    row: SignInRow, why: Ended, facts: Mapping[str, str] | None = None, *, at: datetime
+# Key rotation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotated:
+    """What a rotation found and did. Keys go by their names, which reveal nothing of them."""
+
+    keys: Sequence[str]
+    """All of VAULT_KEYS, newest first."""
+    resealed: int = 0
+    current: int = 0
+    """Sealed under the newest key already."""
+    unreadable: Mapping[UserId, str] = field(default_factory=dict)
+    """Rows that no key opens, and the key that each names."""
+    forgotten: bool = False
+    """Whether those were deleted."""
+    unused: Sequence[str] = ()
+    """Keys in VAULT_KEYS that seal nothing any more."""
+    under_way: Sequence[str] = ()
+    """Older keys that seal only sign-ins under way, which end by themselves."""
+
+
+async def rotate(
+    database: Database, vault: Vault, *, now: Callable[[], datetime], forget_unreadable: bool = False
+) -> Rotated:
+    """Reseal every sign-in under the newest key. Safe to run twice, and while replicas refresh tokens.
+
+    Raises StoreError; what was resealed by then stays so.
+    """
+    resealed = current = 0
+    unreadable: dict[UserId, str] = {}
+    async for row in _all_rows(database):
+        if not vault.opens(row.sealed, _associated(row)):
+            if not forget_unreadable or await _forget_unreadable(database, row, now()):
+                unreadable[row.user] = key_of(row.sealed)
+        elif key_of(row.sealed) == vault.key_id:
+            current += 1
+        else:
+            resealed += await _reseal(database, vault, row)
+    used = {key_of(row.sealed) async for row in _all_rows(database)}
+    begun = {key_of(sealed) for sealed in await database.read(rows.sealed_links)} - used
+    return Rotated(
+        keys=vault.key_ids,
+        resealed=resealed,
+        current=current,
+        unreadable=unreadable,
+        forgotten=forget_unreadable,
+        unused=[key for key in vault.key_ids[1:] if key not in used | begun],
+        under_way=[key for key in vault.key_ids[1:] if key in begun],
+    )
+
+
+async def _all_rows(database: Database) -> AsyncIterator[SignInRow]:
+    """Return every row, a page at a time: memory does not grow with the number of people."""
+    after: UserId | None = None
+    while page := await database.read(
+        lambda connection, after=after: rows.sign_ins_after(connection, after, limit=PAGE)
+    ):
+        for row in page:
+            yield row
+        after = page[-1].user
+
+
+async def _reseal(database: Database, vault: Vault, row: SignInRow) -> bool:
+    """Compare-and-set: where a replica refreshed meanwhile, its newer tokens are resealed instead."""
+    seen: SignInRow | None = row
+    while seen is not None and key_of(seen.sealed) != vault.key_id:
+        try:
+            content = vault.open(seen.sealed, _associated(seen))
+        except CannotOpen:
+            return False
+        if await _update_sealed(database, vault, seen, content):
+            return True
+        seen = await database.read(lambda connection: rows.get_sign_in(connection, row.user))
+    return False
+
+
+async def _forget_unreadable(database: Database, row: SignInRow, now: datetime) -> bool:
+    """Delete this row, not one that the person has signed in to since."""
+    entry = _signed_out(row, SignOutReason.UNREADABLE, now, {"key": key_of(row.sealed)})
+    return await database.run(lambda tx: rows.delete_sign_in(tx, row.user, entry, version=row.version))
+
+
+# Both
+
+
+async def _update_sealed(database: Database, vault: Vault, row: SignInRow, content: bytes) -> bool:
+    sealed = vault.seal(content, _associated(row))
+    return await database.run(
+        lambda tx: rows.update_sealed(tx, row.user, version=row.version, key_id=vault.key_id, sealed=sealed)
+    )
+
+
+def _signed_out(
+    row: SignInRow, reason: SignOutReason, at: datetime, facts: Mapping[str, str] | None = None
 ) -> Entry:
-    """What the record says of a sign-in that is forgotten."""
-    whose = {"account": row.username, "oid": row.oid, "tenant": row.tenant}
-    noted = {"reason": str(why), **whose, **(facts or {})}
-    return Entry(event=Event.SIGNED_OUT, at=at, actor=row.user, facts=noted)
+    """Return the audit entry of a sign-in that is deleted."""
+    all_facts = {"reason": str(reason), **_account(row).as_facts(), **(facts or {})}
+    return Entry(event=Event.SIGNED_OUT, at=at, actor=row.user, facts=all_facts)
+
+
+def _associated(row: SignInRow) -> AssociatedData:
+    return for_cache(row.user, row.tenant, row.oid)
 
 
 def _account(row: SignInRow) -> Account:

@@ -1,0 +1,178 @@
+"""An Entra behind MSAL's HTTP client: discovery, keys and a token endpoint that a test changes or breaks."""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import jwt
+from bot.entra.authority import Authority, Credential
+from bot.entra.client import EntraClient
+from bot.timing import Timing
+from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.support.clock import Clock
+
+TENANT: Final = "11111111-2222-4333-8444-555555555555"
+OTHER_TENANT: Final = "99999999-8888-4777-8666-555555555555"
+CLIENT_ID: Final = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+CLIENT_SECRET: Final = "the-client-secret"
+ORIGIN: Final = "http://127.0.0.1:8080"
+AUTHORITY: Final = f"{ORIGIN}/{TENANT}/v2.0"
+ISSUER: Final = f"https://login.microsoftonline.com/{TENANT}/v2.0"
+CALLBACK: Final = "https://unlatch.contoso.com/sign-in/callback"
+SCOPE: Final = "https://graph.microsoft.com/DeviceManagementManagedDevices.Read.All"
+STEP_UP: Final = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
+KEN_OID: Final = "00000000-0000-4000-8000-00000000000a"
+AIKO_OID: Final = "00000000-0000-4000-8000-00000000000b"
+NAMES: Final = {KEN_OID: ("ken@contoso.com", "Ken Ito"), AIKO_OID: ("aiko@contoso.com", "Aiko Mori")}
+KEY: Final = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+ANOTHER_KEY: Final = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+Form = dict[str, str]
+Claims = dict[str, object]
+
+
+def query_of(url: str) -> Form:
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+def base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+class FakeEntra(httpx.BaseTransport):
+    """Signs anybody in. `claims` change the id_token, None removes one; `instead` answers before all else."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._begun: dict[str, tuple[Form, str]] = {}
+        self._refresh_tokens: dict[str, str] = {}
+        self.requests: list[httpx.Request] = []
+        self.codes: list[str] = []
+        self.claims: dict[str, object] = {}
+        self.signing_key = self.published_key = KEY
+        self.key_id = "key-1"
+        self.token_error: Mapping[str, str] | None = None
+        self.sign: Callable[[Claims], str] = self._sign
+        self.instead: Callable[[httpx.Request], httpx.Response | None] = lambda _request: None
+
+    # What a test does
+
+    def cut(self) -> None:
+        def no_route(request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("no route", request=request)
+
+        self.instead = no_route
+
+    def mend(self) -> None:
+        self.instead = lambda _request: None
+
+    def answer(self, status: int, text: str) -> None:
+        self.instead = lambda _request: httpx.Response(status, text=text)
+
+    def forms(self, grant: str) -> list[Form]:
+        """What was posted to the token endpoint for this grant."""
+        posts = [parse_qs(request.content.decode()) for request in self.requests if request.method == "POST"]
+        forms = [{name: values[0] for name, values in post.items()} for post in posts]
+        return [form for form in forms if form.get("grant_type") == grant]
+
+    def sign_in(self, url: str, oid: str = KEN_OID) -> Form:
+        """Return what the browser posts to Unlatch after a sign-in as this account."""
+        asked = query_of(url)
+        assert asked["response_mode"] == "form_post"
+        code = secrets.token_urlsafe(8)
+        self.codes.append(code)
+        self._begun[code] = (asked, oid)
+        return {"code": code, "state": asked["state"]}
+
+    # What MSAL sees
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise AssertionError("MSAL in the event loop's thread blocks it")
+        request.read()
+        self.requests.append(request)
+        other = self.instead(request)
+        if other is not None:
+            return other
+        endpoint = request.url.path.rpartition("/")[2]
+        if endpoint == "openid-configuration":
+            home = f"{request.url.scheme}://{request.url.netloc.decode()}/{TENANT}"
+            return self._json(
+                issuer=ISSUER.replace(TENANT, "{tenantid}"),
+                authorization_endpoint=f"{home}/authorize",
+                token_endpoint=f"{home}/token",
+                jwks_uri=f"{home}/keys",
+            )
+        if endpoint == "keys":
+            key = jwt.algorithms.RSAAlgorithm.to_jwk(self.published_key.public_key(), as_dict=True)
+            return self._json(keys=[{**key, "kid": self.key_id}, {"kty": "EC", "kid": "other"}])
+        return self._token({name: values[0] for name, values in parse_qs(request.content.decode()).items()})
+
+    def _token(self, form: Form) -> httpx.Response:
+        assert "client_assertion" in form or form["client_secret"] == CLIENT_SECRET
+        if self.token_error is not None:
+            return httpx.Response(400, json=self.token_error)
+        if form["grant_type"] == "refresh_token":
+            oid, nonce = self._refresh_tokens[form["refresh_token"]], ""
+        else:
+            asked, oid = self._begun.pop(form["code"])
+            nonce = asked["nonce"]
+            verifier = base64url(hashlib.sha256(form["code_verifier"].encode()).digest())
+            assert (verifier, form["redirect_uri"]) == (asked["code_challenge"], asked["redirect_uri"])
+        now = int(self._clock.now().timestamp())
+        username, name = NAMES[oid]
+        claims = {"iss": ISSUER, "aud": CLIENT_ID, "tid": TENANT, "oid": oid, "sub": f"sub-{oid}"}
+        claims |= {"preferred_username": username, "name": name, "nonce": nonce}
+        id_claims = claims | {"iat": now, "nbf": now, "exp": now + 3600} | self.claims
+        id_claims = {name: value for name, value in id_claims.items() if value is not None}
+        refresh_token = f"refresh-{secrets.token_urlsafe(8)}"
+        self._refresh_tokens[refresh_token] = oid
+        return self._json(
+            token_type="Bearer",
+            access_token=f"access-{oid}-{secrets.token_urlsafe(8)}",
+            refresh_token=refresh_token,
+            id_token=self.sign(id_claims),
+            expires_in=3600,
+            scope=SCOPE,
+            client_info=base64url(json.dumps({"uid": oid, "utid": TENANT}).encode()),
+        )
+
+    def _sign(self, claims: Claims) -> str:
+        return jwt.encode(claims, self.signing_key, "RS256", headers={"kid": self.key_id})
+
+    @staticmethod
+    def _json(**content: object) -> httpx.Response:
+        return httpx.Response(200, json=content, headers={"Set-Cookie": "who=ken; Path=/"})
+
+
+def a_clock() -> Clock:
+    """Return a clock at the real time: MSAL reads its own for how long an access token is valid."""
+    return Clock(datetime.now(UTC))
+
+
+def a_client(
+    entra: FakeEntra,
+    *,
+    authority: str = AUTHORITY,
+    credential: Credential | None = None,
+    fresh_within: timedelta | None = None,
+) -> EntraClient:
+    return EntraClient(
+        Authority.parse(authority),
+        tenant=TENANT,
+        client_id=CLIENT_ID,
+        credential=credential or Credential.secret(CLIENT_SECRET),
+        scopes=[SCOPE],
+        timing=Timing(),
+        fresh_within=fresh_within,
+        transport=entra,
+    )

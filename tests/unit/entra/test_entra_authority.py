@@ -1,0 +1,129 @@
+"""Authorities and credentials: what the installer sets, parsed strictly."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from bot.entra.authority import Authority, Credential
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+from tests.unit.entra.fake_entra import ANOTHER_KEY, CALLBACK, KEY, TENANT, FakeEntra, a_client, a_clock
+
+
+@pytest.mark.parametrize(
+    "host", ["login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn"]
+)
+@pytest.mark.parametrize("ending", ["", "/", "/v2.0", "/v2.0/"])
+def test_microsofts_authorities_are_known_with_or_without_their_version(host: str, ending: str) -> None:
+    authority = Authority.parse(f"https://{host}/{TENANT}{ending}")
+
+    assert authority.for_msal == {"authority": f"https://{host}/{TENANT}"}
+    assert authority.discovery_url == f"https://{host}/{TENANT}/v2.0/.well-known/openid-configuration"
+
+
+def test_another_provider_is_used_as_it_is() -> None:
+    authority = Authority.parse("https://id.contoso.com/realms/staff/v2.0")
+
+    assert authority.for_msal == {"oidc_authority": "https://id.contoso.com/realms/staff/v2.0"}
+    assert authority.real_url("https://id.contoso.com/x") == "https://id.contoso.com/x"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:8080", "[::1]:8080"])
+def test_plain_http_reaches_a_loopback_address_and_exactly_that_origin(host: str) -> None:
+    authority = Authority.parse(f"http://{host}/entra/{TENANT}/v2.0")
+
+    assert authority.url == f"https://{host}/entra/{TENANT}/v2.0"
+    assert authority.real_url(f"https://{host}/x?y") == f"http://{host}/x?y"
+    for other in (f"https://{host}1/x", "https://127.0.0.1/x", f"https://{host}@evil.example/x"):
+        assert authority.real_url(other) == other
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://login.microsoftonline.com/x",
+        "http://127.0.0.1.evil.example/x",
+        "http://10.0.0.1/x",
+        "http://0.0.0.0/x",
+        "https://login.microsoftonline.com",
+        "https://login.microsoftonline.com/",
+        "https:///x",
+        "ftp://127.0.0.1/x",
+        "https://user@id.contoso.com/x",
+        "https://id.contoso.com/x?y=z",
+        "login.microsoftonline.com/x",
+        "",
+    ],
+)
+def test_no_other_authority_is_taken(url: str) -> None:
+    with pytest.raises(ValueError, match=r"authority|plain http"):
+        Authority.parse(url)
+
+
+def certificate(key: RSAPrivateKey) -> str:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "unlatch")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    return built.public_bytes(Encoding.PEM).decode()
+
+
+def pem(key: RSAPrivateKey, *, password: bytes = b"") -> str:
+    encryption = BestAvailableEncryption(password) if password else NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
+
+
+OWN, ISSUERS = certificate(KEY), certificate(ANOTHER_KEY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [pem(KEY) + OWN, OWN + "Bag Attributes\n" + pem(KEY), pem(KEY) + OWN + ISSUERS],
+    ids=["key first", "certificate first", "a chain"],
+)
+def test_a_certificates_assertion_reaches_entra_whole(text: str) -> None:
+    entra = FakeEntra(a_clock())
+    credential = Credential.certificate(text)
+    client = a_client(entra, credential=credential)
+    _, flow = client.begin_flow(redirect_uri=CALLBACK, login_hint=None, claims=None)
+
+    client.redeem(flow, entra.sign_in(client.authorization_url(flow)), now=a_clock().now())
+
+    (form,) = entra.forms("authorization_code")
+    assert form["client_assertion"].startswith("eyJ")
+    assert "client_secret" not in form
+    assert isinstance(credential.for_msal, dict)
+    assert credential.for_msal["public_certificate"] == OWN.strip()
+    assert "PRIVATE" not in repr(credential)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        pem(KEY),
+        OWN,
+        pem(KEY) + ISSUERS,
+        pem(KEY, password=b"secret") + OWN,
+        "-----BEGIN PRIVATE KEY-----\nxx\n-----END PRIVATE KEY-----\n" + OWN,
+    ],
+    ids=["empty", "no certificate", "no key", "another key's", "encrypted", "broken"],
+)
+def test_a_certificate_file_that_cannot_work_is_refused_at_once(text: str) -> None:
+    with pytest.raises(ValueError, match="certificate file"):
+        Credential.certificate(text)
