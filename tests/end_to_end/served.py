@@ -1,0 +1,95 @@
+"""The real `unlatch serve` as a process with short pauses: ended, killed, started again on the same database."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from bot.slack.catalog_en import ENGLISH
+from sandbox.app import Sandbox, serve
+from sandbox.demo import settings as demo_settings
+from tests.support.app_fixture import PHONE_SECONDS, free_port
+from tests.support.user_actions import KEN, MEI, ON_CALL, People
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Served:
+    """A bot process beside a sandbox in this process."""
+
+    people: People
+    http: httpx.AsyncClient
+    settings: dict[str, str]
+    folder: Path
+    lines: list[str] = field(default_factory=list)
+    process: asyncio.subprocess.Process | None = None
+    _reading: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start it, and return when it serves."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.support.fast_bot"),
+            env=kept | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)} | self.settings,
+            cwd=self.folder,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        serves = asyncio.Event()
+        self._reading = asyncio.create_task(self._read(self.process, serves))
+        async with asyncio.timeout(60):
+            await serves.wait()
+        assert self.process.returncode is None, "\n".join(self.lines)
+
+    async def end(self, *, kill: bool = False) -> int:
+        """SIGTERM or SIGKILL, and wait; returns the exit status."""
+        assert self.process is not None
+        assert self._reading is not None
+        if self.process.returncode is None:
+            self.process.kill() if kill else self.process.terminate()
+        await self._reading
+        return await self.process.wait()
+
+    async def _read(self, process: asyncio.subprocess.Process, serves: asyncio.Event) -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            self.lines.append(line.decode(errors="replace").rstrip())
+            if '"serving"' in self.lines[-1]:
+                serves.set()
+        serves.set()
+
+    async def pending(self, text: str) -> None:
+        """Ask, and wait for the card."""
+        await self.people.command(MEI, text)
+        await self.people.until(lambda: self.people.messages(ON_CALL))
+
+    async def approve(self) -> None:
+        """Sign in, review and approve, as Ken."""
+        await self.people.sign_in()
+        assert await self.people.open(KEN, "approve") == ENGLISH["review.title"]
+        await self.people.submit(KEN)
+        assert await self.people.title_after(KEN, ENGLISH["review.title"]) == ENGLISH["approved.title"]
+
+
+@asynccontextmanager
+async def served(folder: Path, *, socket_mode: bool = False, **changes: str) -> AsyncIterator[Served]:
+    """A bot process that is ready, in `folder`. `changes`: settings."""
+    port = free_port()
+    sandbox = Sandbox(bot_url=f"http://127.0.0.1:{port}", action_seconds=PHONE_SECONDS)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serve(sandbox))
+        people = People(sandbox)
+        stack.push_async_callback(people.aclose)
+        http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+        await stack.enter_async_context(http)
+        settings = demo_settings(sandbox, port, folder, socket_mode=socket_mode) | changes
+        it = Served(people, http, settings, folder)
+        await it.start()
+        try:
+            yield it
+        finally:
+            await it.end()

@@ -1,0 +1,240 @@
+"""No secret anywhere: the whole job with every fault and every crash, and then a search of all that is left.
+
+Allowed are the Authorization headers and token calls that secrets are for, the private modal with the sign-in
+link, the one modal that shows the passcode, and what the vault has encrypted.
+"""
+
+import asyncio
+import base64
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import product
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+from bot.slack.catalog_en import ENGLISH
+from tests.proofs.leaks.launcher import PLANTS
+from tests.proofs.leaks.secret_forms import find_leaks, forms
+from tests.proofs.leaks.watched import Watched, watched
+from tests.support.app_fixture import PIXEL, TOMAS
+from tests.support.postgresql import Cluster, running
+from tests.support.user_actions import (
+    AIKO,
+    AIKO_ACCOUNT,
+    KEN,
+    KEN_ACCOUNT,
+    MEI,
+    ON_CALL,
+    NotPossible,
+    direct_channel,
+)
+
+SLACKS_OWN = ("delivery", "frame", "body of /slack/", "head of /slack/")
+"""Where Slack's own short-lived secrets come from and go back to."""
+KINDS = ("latency", "429", "5xx", "reset before", "reset after", "truncated", "aborted")
+CALLS = (
+    *(("slack", "chat."), ("slack", "users.info"), ("slack", "views.update")),
+    *(("entra", "/token"), ("graph", "managedDevices")),
+)
+MAX_ROUNDS = 12
+A_WHILE = 4
+"""Seconds until a person stops waiting for a modal that a fault may have taken away."""
+
+
+async def sign_in(it: Watched, user: str = KEN, account: str = KEN_ACCOUNT) -> None:
+    """Sign in by the command; whatever comes of it is a page and a modal."""
+    link = await it.people.sign_in_link(user)
+    it.links.append(link.rpartition("/")[2])
+    await it.people.browser.http.get(link)
+    await it.people.browser.sign_in(link, account)
+    await it.people.title_after(user, ENGLISH["sign_in.title"])
+    await it.people.close(user)
+
+
+async def whole_job(it: Watched) -> None:
+    """Ask, sign in, approve, done, look."""
+    people = it.people
+    await people.command(MEI, TOMAS)
+    await people.until(lambda: "'approve'" in str(people.messages(ON_CALL)))
+    await sign_in(it)
+    assert await people.open(KEN, "approve") == ENGLISH["review.title"]
+    await people.submit(KEN)
+    await people.until(lambda: "show_passcode" in str(people.direct(MEI)))
+    await look(it)
+
+
+async def look(it: Watched) -> None:
+    """See the passcode, and close the modal."""
+    title = await it.people.open(MEI, "show_passcode", channel=direct_channel(MEI))
+    assert title == ENGLISH["passcode.title"], it.people.modal_text(MEI)
+    [passcode] = re.findall(r"\b\d{8}\b", it.people.modal_text(MEI))
+    it.passcodes.append(passcode)
+    assert await it.people.unlock(PIXEL, passcode)
+    await it.people.close(MEI)
+
+
+async def every_other_way(it: Watched) -> None:
+    """Deny, withdraw, a wrong account, a forged state, a stranger, the probes, status and sign-out."""
+    people = it.people
+    await people.command(MEI, "jonas@contoso.com locked out")
+    await people.until(lambda: "jonas" in people.card())
+    assert await people.open(KEN, "deny") == ENGLISH["deny.title"]
+    await people.submit(KEN, denial="Call me first")
+    await people.until(lambda: "Call me first" in people.receipt())
+    await people.command(MEI, "lea@contoso.com locked out")
+    await people.until(lambda: "withdraw" in str(people.direct(MEI)[-1]["blocks"]))
+    await people.press(MEI, "withdraw", channel=direct_channel(MEI))
+    for account in (KEN_ACCOUNT, AIKO_ACCOUNT):
+        await sign_in(it, AIKO, account)
+    await it.http.post("/sign-in/callback", data={"state": "forged", "code": "forged"})
+    await it.http.post("/slack/events", content=b"token=stranger&text=x")
+    for path in ("readyz", "healthz", "metrics", f"sign-in/{it.links[0]}", "sign-in/callback", "nowhere"):
+        await it.http.get(f"/{path}")
+    for command in ("status", "sign-out"):
+        heard = len(people.private_texts(KEN))
+        await people.command(KEN, command)
+        await people.until(lambda heard=heard: len(people.private_texts(KEN)) > heard)
+
+
+async def through_every_fault(it: Watched) -> None:
+    """Go the way to a passcode again and again, until every kind of fault was met at every vendor."""
+    people = it.people
+    for kind, (to, match) in product(KINDS, CALLS):
+        await people.fault(to, kind, match, **({"seconds": 0.2} if kind == "latency" else {}))
+    for _ in range(MAX_ROUNDS):
+        if not people.state["faults"]:
+            break
+        for step in (asks, signs_in, denies_nothing, approves, looks):
+            with suppress(NotPossible, TimeoutError, ValueError, AssertionError, httpx.HTTPError):
+                await asyncio.wait_for(step(it), A_WHILE)
+    assert {(rule["to"], rule["match"], rule["kind"]) for rule in people.state["faults"]} == set()
+
+
+async def asks(it: Watched) -> None:
+    heard = len(it.people.direct(MEI))
+    await it.people.command(MEI, TOMAS)
+    await it.people.until(lambda: len(it.people.direct(MEI)) > heard)
+
+
+async def signs_in(it: Watched) -> None:
+    await sign_in(it)
+
+
+async def denies_nothing(it: Watched) -> None:
+    await it.people.open(KEN, "deny")
+
+
+async def approves(it: Watched) -> None:
+    assert await it.people.open(KEN, "approve") == ENGLISH["review.title"]
+    await it.people.submit(KEN)
+    await it.people.title_after(KEN, ENGLISH["review.title"])
+
+
+async def looks(it: Watched) -> None:
+    await it.people.until(lambda: "show_passcode" in str(it.people.direct(MEI)))
+    await look(it)
+
+
+# What was left behind
+
+
+async def leaks(it: Watched) -> list[str]:
+    places = it.places() | {f"export {name}": await export(it, name) for name in ("jsonl", "csv")}
+    allowed = {name: without_what_is_allowed(name, content) for name, content in places.items()}
+    ours = {name: content for name, content in allowed.items() if not name.startswith(SLACKS_OWN)}
+    found = [*find_leaks(it.secrets(), allowed), *find_leaks(it.secrets_of_slack(), ours)]
+    return [f"{leak.name} in {leak.where}: {leak.around}" for leak in found]
+
+
+async def export(it: Watched, format_: str) -> bytes:
+    """What an auditor takes away."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "bot", "audit", "export", "--since", "2020-01-01", "--format", format_),
+        env={"PYTHONPATH": str(Path(__file__).parents[3])} | it.settings,
+        cwd=it.folder,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    exported, _ = await process.communicate()
+    assert b"passcode_viewed" in exported
+    return exported
+
+
+def without_what_is_allowed(name: str, content: bytes) -> bytes:
+    if "/slack/api/views." not in name or not content.startswith(b"{"):
+        return content
+    match json.loads(content).get("view", {}).get("title", {}).get("text"):
+        case title if title == ENGLISH["passcode.title"]:
+            return b""
+        case title if title == ENGLISH["sign_in.title"]:
+            return re.sub(rb"/sign-in/[\w-]{43}", b"", content)
+    return content
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with running() as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize("level", ["info", "warning", "error"])
+async def test_no_secret_is_anywhere_after_the_whole_job(tmp_path: Path, cluster: Cluster, level: str):
+    """At each level of the log that may be set: over HTTP, over Socket Mode, and in PostgreSQL."""
+    database = {"DATABASE_URL": cluster.url(cluster.create())} if level == "error" else {}
+    async with watched(tmp_path, socket_mode=level == "warning", LOG_LEVEL=level, **database) as it:
+        await whole_job(it)
+        await every_other_way(it)
+        assert await it.stop() == 0
+        assert await leaks(it) == []
+        assert any(b"serial" in content for content in it.places().values())
+    kinds = {name.split()[0] for name in it.secrets()}
+    assert kinds >= {"access_token", "refresh_token", "id_token", "code", "code_verifier", "link", "passcode"}
+    shown = [call for call in it.tap.to("/slack/api/") if it.passcodes[0].encode() in call.sent]
+    assert len(shown) == 1
+
+
+async def test_no_secret_is_anywhere_after_every_fault(tmp_path: Path):
+    async with watched(tmp_path, arguments=("--level", "debug"), ASKS_PER_HOUR="1000") as it:
+        await whole_job(it)
+        await through_every_fault(it)
+        await it.stop()
+        assert await leaks(it) == []
+
+
+async def test_a_crash_with_a_secret_in_its_text_says_its_kind_and_its_place_alone(tmp_path: Path):
+    """One crash in each adapter, then it goes on: a whole job meets them all."""
+    arguments = ("--level", "debug", "--plant")
+    async with watched(tmp_path, arguments=arguments, ASKS_PER_HOUR="1000") as it:
+        for _ in range(MAX_ROUNDS):
+            for step in (asks, signs_in, denies_nothing, approves, looks):
+                with suppress(NotPossible, TimeoutError, ValueError, AssertionError):
+                    await asyncio.wait_for(step(it), A_WHILE)
+            if it.passcodes:
+                break
+        await it.stop()
+        assert {name for name in PLANTS if name not in "\n".join(it.lines)} == set()
+        assert await leaks(it) == []
+    assert all(json.loads(line) for line in it.lines)
+
+
+def test_a_secret_is_found_in_every_form_in_which_it_may_lie_about():
+    secret = 'xoxb-12"3/ä+Kx'
+    for hidden in (
+        secret.encode(),
+        json.dumps({"a": secret}).encode(),
+        json.dumps(json.dumps({"a": secret})).encode(),
+        base64.b64encode(b"user:" + secret.encode()),
+        base64.urlsafe_b64encode(b"?" + secret.encode() + b"!!"),
+        quote(secret, safe="").encode(),
+        secret.encode().hex().encode(),
+        repr({"a": secret}).encode(),
+    ):
+        assert any(form in hidden for form in forms(secret)), hidden
+    [leak] = find_leaks({"it": secret}, {"here": b"nothing", "there": b"xx" + secret.encode()})
+    assert leak.where == "there"
+    assert find_leaks({"it": secret}, {"here": b"xoxb-other"}) == []
