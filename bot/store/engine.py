@@ -1,156 +1,75 @@
-"""The engine and what hangs on it. SQLite: one connection, WAL, full sync, writers queue fairly."""
+"""Engines: how each database is set up so that "committed" means stored, and what its errors mean."""
 
-import asyncio
+import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import aiosqlite
-from sqlalchemy import event, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError, StatementError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
-from bot.domain.errors import StoreAway
-from bot.store.schema import HEAD
+from bot.domain.errors import CommitUnknown, StoreUnavailable
 
-BUSY_MS: Final = 5000
-"""How long SQLite waits for another process's lock, in milliseconds."""
-PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    f"PRAGMA busy_timeout = {BUSY_MS}",
+POOL = 8
+PRAGMAS = ("synchronous = FULL", "busy_timeout = 2000", "foreign_keys = ON", "journal_size_limit = 16777216")
+LIMITS = (  # in each transaction, for PgBouncer keeps nothing of a session
+    "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';"
+    "SET LOCAL idle_in_transaction_session_timeout = '3s'; SET LOCAL synchronous_commit = 'on'"
 )
-LAST_WORD_SECONDS: Final = 1.0
-"""How long the driver's thread is waited for where it could not open the file."""
-_DRIVERS: Final = {
-    "sqlite": "sqlite+aiosqlite",
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-}
+CONNECT = {"prepare_threshold": None, "connect_timeout": 5, "tcp_user_timeout": 10_000}
 
 
-def database_url(text_: str) -> URL:
-    """Read `DATABASE_URL` with this project's drivers, or raise ValueError with a sentence."""
-    try:
-        url = make_url(text_)
-    except SQLAlchemyError:
-        raise ValueError("DATABASE_URL is no database address such as sqlite:///unlatch.sqlite3") from None
-    name = url.drivername.partition("+")[0]
-    if name not in _DRIVERS:
-        raise ValueError(f"DATABASE_URL names {name}; Unlatch keeps its rows in sqlite or postgresql")
-    if name == "sqlite" and (not url.database or ":memory:" in url.database):
-        raise ValueError("DATABASE_URL must name a file, as in sqlite:///unlatch.sqlite3: memory forgets")
-    if name != "sqlite" and not _has_psycopg():
-        raise ValueError("DATABASE_URL names PostgreSQL, but its driver is not installed: install psycopg")
-    return url.set(drivername=_DRIVERS[name])
+class CommitFailed(Exception):
+    """The COMMIT was sent, and no success came back; `args` is the audit row that it would have stored."""
 
 
-def _has_psycopg() -> bool:
-    try:
-        return find_spec("psycopg") is not None
-    except ValueError:  # it is in sys.modules without a spec: not importable
-        return False
-
-
-def is_sqlite(url: URL) -> bool:
-    """Whether this is the embedded database."""
-    return url.drivername.startswith("sqlite")
-
-
-def make_engine(url: URL) -> AsyncEngine:
-    """An engine whose transactions begin as writers, so that two never wait for each other in a circle.
-
-    Its errors carry no values of a statement, which may be reasons or sealed tokens.
-    """
-    if is_sqlite(url):
-        keep_private(url)
-        engine = create_async_engine(
-            url, pool_size=1, max_overflow=0, pool_timeout=BUSY_MS / 1000, hide_parameters=True
+def engine_for(at: URL, *, read_only: bool = False, migrating: bool = False) -> Engine:
+    if at.drivername.startswith("sqlite"):
+        begin, size = ("BEGIN", POOL) if read_only else ("BEGIN IMMEDIATE", 1)
+        engine = create_engine(
+            at.set(drivername="sqlite"), pool_size=size, max_overflow=0, hide_parameters=True
         )
-        event.listen(engine.sync_engine, "do_connect", open_with_care)
-        event.listen(engine.sync_engine, "connect", prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", begin_immediate)
-        return engine
-    return create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
+        event.listen(engine, "connect", lambda connection, _: prepare(connection, read_only=read_only))
+    else:
+        begin, url = "" if migrating else LIMITS, at.set(drivername="postgresql+psycopg")
+        options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED", "connect_args": CONNECT}
+        engine = create_engine(url, pool_size=POOL, max_overflow=0, hide_parameters=True, **options)
+    if begin:
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
 
 
-def keep_private(url: URL) -> None:
-    """Make SQLite's file before SQLite does, for its owner alone; the files beside it follow its mode."""
-    with suppress(OSError):  # opening it fails too, and says why
-        Path(url.database or "").touch(mode=0o600)
+def prepare(connection: sqlite3.Connection, *, read_only: bool) -> None:
+    connection.isolation_level = None
+    connection.text_factory = lambda raw: raw.decode(errors="replace")  # one bad byte would hide every row
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise sqlite3.OperationalError("SQLite cannot use WAL here")
+    for pragma in (*PRAGMAS, f"query_only = {'ON' if read_only else 'OFF'}"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
-def open_with_care(_dialect: object, _record: object, _args: object, given: dict[str, Any]) -> None:
-    """Let `opened` open each connection."""
-    given["async_creator_fn"] = opened
+def is_alive(connection: Connection) -> bool:
+    """Whether the transaction still is one. Both databases "commit" one that has ended, silently."""
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        return bool(driver.in_transaction)
+    return driver.info.transaction_status.name in ("INTRANS", "IDLE")
 
 
-async def opened(*args: Any, **given: Any) -> aiosqlite.Connection:
-    """A connection, on its thread. Of a file that cannot be opened that thread speaks to the loop once more:
-    it is waited for, else a loop that ends meanwhile leaves a traceback behind.
-    """
-    connection = aiosqlite.connect(*args, **given)
-    connection._thread.daemon = True  # as SQLAlchemy does: it never holds up the end of the process
-    try:
-        return await connection
-    except BaseException:
-        await asyncio.to_thread(connection._thread.join, LAST_WORD_SECONDS)
-        raise
+def meant_by(error: BaseException, *, unknown: bool = False) -> Exception:
+    """What a caller is told: where the database failed, an exception of its own without the statement."""
+    error = error.__cause__ if isinstance(error, CommitFailed) and error.__cause__ else error
+    away = isinstance(error, DBAPIError | NoConnection) and not isinstance(error, IntegrityError)
+    if not (unknown or away) and isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    told = CommitUnknown() if unknown else StoreUnavailable() if away else RuntimeError("a unit broke off")
+    told.__cause__ = getattr(error, "orig", error).with_traceback(None)
+    return told
 
 
-def prepare_sqlite(connection: Any, _record: object) -> None:
-    """Set a new connection up: durable commits, one writer at a time."""
-    connection.isolation_level = None  # BEGIN is ours: the driver's own begins as a reader
-    cursor = connection.cursor()
-    for pragma in PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
-
-
-def begin_immediate(connection: Any) -> None:
-    """Begin as a writer."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Whatever the database says when it is away, full or locked, becomes StoreAway; our mistakes do not."""
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except StatementError as error:
-        if not isinstance(error, DBAPIError):  # a value that cannot be bound: the database was never asked
-            raise
-        raise StoreAway from error
-    except (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError) as error:
-        raise StoreAway from error
-
-
-@asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One transaction, committed at the end of the block."""
-    with store_errors():
-        async with engine.begin() as connection:
-            yield connection
-
-
-async def is_current(engine: AsyncEngine) -> bool:
-    """Whether every migration that this code knows has run; raises StoreAway.
-
-    A database that is newer serves too: a replica that is replaced last goes on, and may start again.
-    """
-    with store_errors():
-        try:
-            async with engine.connect() as connection:
-                found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-        except DBAPIError as error:
-            if "alembic_version" in str(error.orig):  # no such table: nothing has run
-                return False
-            raise
-    return found is not None and found >= HEAD
+def keep_private(at: URL) -> None:
+    """Create SQLite's file readable for its owner alone; an existing one is left as it is."""
+    if at.drivername.startswith("sqlite") and at.database and not Path(at.database).exists():
+        os.close(os.open(at.database, os.O_CREAT | os.O_WRONLY, 0o600))

@@ -1,182 +1,420 @@
-"""Requests: moves are one compare-and-set on `version`, with the audit row in the same transaction."""
+"""Requests: a move is one compare-and-set on `version`, in one transaction with its audit row."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, RowMapping, and_, case, func, insert, literal, null, or_, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.domain.errors import AlreadyAsked, DeviceBusy, LostRace, UnknownRequest
-from bot.domain.identifiers import RequestId, UserId
-from bot.domain.limits import Quota
-from bot.domain.record import Entry
-from bot.domain.request import ResetRequest, Status
-from bot.domain.status import HOLDING, OPEN
-from bot.ports import Claimed, Lane, Shown
-from bot.store.engine import transaction
-from bot.store.quotas import within
-from bot.store.record import append
-from bot.store.rows import read_request, read_shown, request_values, shown_values
-from bot.store.schema import ONE_DEVICE, ONE_TARGET, requests
+from bot.domain.audit import Entry
+from bot.domain.device import Device, Effect, Platform
+from bot.domain.errors import Cause, Code, LostRace, Refusal
+from bot.domain.request import (
+    MOVES,
+    OPEN,
+    RESETTING,
+    Approval,
+    Attempt,
+    MessageRef,
+    MessageState,
+    ResetRequest,
+    Status,
+)
+from bot.domain.target import Target, TargetKind
+from bot.domain.values import ChannelId, DeviceId, RequestId, TeamId, UserId, utc_text
+from bot.store.database import Transaction
+from bot.store.tables import requests, sign_ins
+
+HOUR: Final = timedelta(hours=1)
+UNREADABLE_PAUSE: Final = timedelta(minutes=10)
+"""How long a row that cannot be read is left alone."""
 
 log = structlog.get_logger()
 
-_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
-_DUE = {Lane.DRIVE: requests.c.next_at, Lane.SHOW: requests.c.show_at}
-_LEASE = {Lane.DRIVE: requests.c.drive_leased_until, Lane.SHOW: requests.c.show_leased_until}
+# Statements are made once: built anew for each call they cost four times as much as running them.
+INSERT: Final = insert(requests)
+BY_ID: Final = select(requests).where(requests.c.id == bindparam("request_id"))
+BY_DELIVERY: Final = select(requests).where(requests.c.delivery == bindparam("delivery"))
+ASKED_SINCE: Final = (
+    select(requests.c.asked_at)
+    .where(requests.c.asked_by == bindparam("user"), requests.c.asked_at > bindparam("since"))
+    .order_by(requests.c.asked_at)
+)
+RECENT: Final = (
+    select(requests)
+    .where(requests.c.asked_by == bindparam("user"))
+    .order_by(requests.c.asked_at.desc())
+    .limit(bindparam("count"))
+)
+HOLDER: Final = select(requests.c.id).where(
+    requests.c.held_device == bindparam("device"),
+    requests.c.status.in_(sorted(RESETTING)),
+    requests.c.id != bindparam("request_id"),
+)
+FIRST: Final = select(requests.c.id, requests.c.asked_by).where(
+    requests.c.open_target == bindparam("target"),
+    requests.c.status.in_(sorted(OPEN)),
+    requests.c.id != bindparam("request_id"),
+)
+PERSON_LOCK: Final = text("SELECT pg_advisory_xact_lock(1970170997, hashtext(:user))")
 
 
-class SqlRequests:
-    """Fulfils the port `Requests`.
+class Queue(Enum):
+    """What a row can be due for. Each has a lease of its own, so a slow Slack never delays a reset."""
 
-    A lease ends at a time that no other lease of its row and lane ends at, so that time says whose it is.
+    ADVANCE = "advance"
+    PUBLISH = "publish"
+
+    @property
+    def due(self) -> Column[str]:
+        """When the row is due."""
+        return requests.c.next_at if self is Queue.ADVANCE else requests.c.publish_at
+
+    @property
+    def lease(self) -> Column[str]:
+        """Until when a replica holds it."""
+        return requests.c.advance_leased_until if self is Queue.ADVANCE else requests.c.publish_leased_until
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row leased to this process: `until` names the lease, and `release` ends that one only."""
+
+    request: ResetRequest
+    messages: MessageState
+    queue: Queue
+    until: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits, for operators."""
+
+    open_requests: Mapping[Status, int]
+    overdue: Mapping[Queue, timedelta]
+    """How long the oldest due row has waited for a worker; zero where none does."""
+    not_published: int
+    """Requests whose last delivery to Slack failed."""
+    sign_ins: int
+
+
+def add_request(tx: Transaction, request: ResetRequest, entry: Entry, *, limit: int) -> ResetRequest:
+    """Insert the request, or return the row of the same delivery.
+
+    Raises Refusal(QUOTA_EXCEEDED) for the requester's `limit` + 1st within an hour.
     """
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._held: dict[tuple[Lane, str], datetime] = {}
-        """The ends of the leases that were given out here and not released yet."""
-
-    async def add(self, request: ResetRequest, entry: Entry, quota: Quota) -> ResetRequest:
-        """Insert, or return the row that a first delivery made, which costs nothing of the quota."""
-        values = request_values(request) | shown_values(Shown()) | {"show_at": request.changed_at}
-        try:
-            async with within(self._engine, quota, now=request.asked_at) as connection:
-                await connection.execute(insert(requests).values(values))
-                await append(connection, entry)
-        except IntegrityError as conflict:
-            try:
-                return read_request(await self._one(requests.c.delivery == request.delivery))
-            except UnknownRequest:
-                raise conflict from None  # it was not about the delivery
-        return request
-
-    async def get(self, request_id: RequestId) -> ResetRequest:
-        """One row."""
-        return read_request(await self._one(requests.c.id == request_id))
-
-    async def replace(self, old: ResetRequest, new: ResetRequest, entry: Entry | None = None) -> None:
-        """Move, if the row is still at `old`. A lease stays: whoever holds it is not doubled."""
-        values = request_values(new) | {"show_at": new.changed_at}
-        at_old = and_(requests.c.id == old.id, requests.c.version == old.version)
-        try:
-            async with transaction(self._engine) as connection:
-                moved = await connection.execute(update(requests).where(at_old).values(values))
-                if moved.rowcount != 1:
-                    raise LostRace
-                if entry is not None:
-                    await append(connection, entry)
-        except IntegrityError as conflict:
-            if not _is_about_another(conflict):
-                raise
-            await self._say_who_is_in_the_way(new)
-            raise LostRace from None  # whoever was has ended meanwhile
-
-    async def recent(self, user: UserId, *, limit: int) -> Sequence[ResetRequest]:
-        """Newest first."""
-        mine = select(requests).where(requests.c.asked_by == user)
-        return await self._many(mine.order_by(requests.c.asked_at.desc()).limit(limit))
-
-    async def waiting(self, *, limit: int) -> Sequence[ResetRequest]:
-        """Oldest first."""
-        pending = select(requests).where(requests.c.status == Status.PENDING)
-        return await self._many(pending.order_by(requests.c.asked_at).limit(limit))
-
-    async def claim(self, lane: Lane, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
-        """Lease what is due; on PostgreSQL rows that another replica is claiming are passed over.
-
-        A row that this version cannot read is leased all the same, so that it stands in nobody's way.
-        """
-        due, leased, until = _DUE[lane], _LEASE[lane], now + lease
-        free = or_(leased.is_(None), leased <= now)
-        first = select(requests.c.id).where(due <= now, free).order_by(due, requests.c.id).limit(limit)
-        # A CTE, because PostgreSQL may run a subquery more than once and then lease more than `limit`.
-        chosen = first.with_for_update(skip_locked=True).cte("chosen")
-        taken = (
-            update(requests)
-            .where(requests.c.id.in_(select(chosen.c.id)))
-            .values({leased: until})
-            .returning(requests)
-        )
-        async with transaction(self._engine) as connection:
-            rows = (await connection.execute(taken)).mappings().all()
-        rows = sorted(rows, key=lambda row: (row[due.name], row["id"]))
-        claimed = [Claimed(request, read_shown(row)) for row, request in _readable(rows)]
-        self._held.update({(lane, row.request.id): until for row in claimed})
-        return claimed
-
-    async def release(self, lane: Lane, request: ResetRequest, *, again_at: datetime | None) -> None:
-        """End the lease, unless it ran out and somebody took the row over.
-
-        The lane's next time is kept where a move has set a newer one meanwhile.
-        """
-        due, until = _DUE[lane], self._held.get((lane, request.id))
-        if until is None:
-            return
-        values: dict[ColumnElement[Any], Any] = {_LEASE[lane]: null()}
-        if lane is Lane.SHOW or again_at is not None:
-            # With its type: a time that `case` binds by itself is written in another form and sorts wrongly.
-            again = literal(again_at, due.type)
-            values[due] = case((requests.c.version == request.version, again), else_=due)
-        ours = and_(requests.c.id == request.id, _LEASE[lane] == until)
-        async with transaction(self._engine) as connection:
-            await connection.execute(update(requests).where(ours).values(values))
-        self._held.pop((lane, request.id), None)
-
-    async def save_shown(self, request_id: RequestId, shown: Shown) -> None:
-        """Remember what Slack shows."""
-        values = shown_values(shown)
-        async with transaction(self._engine) as connection:
-            await connection.execute(update(requests).where(requests.c.id == request_id).values(values))
-
-    async def next_due(self, lane: Lane) -> datetime | None:
-        """The earliest time at which a row is both due and free. Reads no row that waits for nothing."""
-        due, leased = _DUE[lane], _LEASE[lane]
-        free_at = case((and_(leased.is_not(None), leased > due), leased), else_=due)
-        # An index finds what is greater than something, but not what IS NOT NULL.
-        query = select(func.min(free_at, type_=due.type)).where(due > _LONG_AGO)
-        async with transaction(self._engine) as connection:
-            earliest: datetime | None = await connection.scalar(query)
-        return earliest
-
-    async def _say_who_is_in_the_way(self, request: ResetRequest) -> None:
-        """Raise DeviceBusy or AlreadyAsked with the other request, while there is one."""
-        others = select(requests).where(requests.c.id != request.id)
-        holder = and_(requests.c.held_device == request.holds, requests.c.status.in_(HOLDING))
-        for other in await self._many(others.where(holder)) if request.holds else ():
-            raise DeviceBusy(other.ref)
-        first = and_(requests.c.open_target == request.open_target, requests.c.status.in_(OPEN))
-        for other in await self._many(others.where(first)) if request.open_target else ():
-            raise AlreadyAsked(other.ref, other.asked_by)
-
-    async def _one(self, where: ColumnElement[bool]) -> RowMapping:
-        async with transaction(self._engine) as connection:
-            row = (await connection.execute(select(requests).where(where))).mappings().one_or_none()
-        if row is None:
-            raise UnknownRequest
-        return row
-
-    async def _many(self, query: Any) -> Sequence[ResetRequest]:
-        async with transaction(self._engine) as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return [request for _, request in _readable(rows)]
+    if tx.is_postgresql:
+        tx.execute(PERSON_LOCK, {"user": request.asked_by})
+    if found := tx.execute(BY_DELIVERY, {"delivery": request.delivery}).first():
+        return read_request(found)
+    check_quota(tx, ASKED_SINCE, request.asked_by, request.asked_at, limit)
+    tx.execute(
+        INSERT,
+        request_columns(request)
+        | message_columns(MessageState())
+        | {
+            "publish_at": utc_text(request.changed_at),
+            "advance_leased_until": None,
+            "publish_leased_until": None,
+        },
+    )
+    tx.entries.append(entry)
+    return request
 
 
-def _is_about_another(conflict: IntegrityError) -> bool:
-    """SQLite names the column, PostgreSQL the index."""
-    said = str(conflict.orig)
-    return any(name in said for name in ("open_target", "held_device", ONE_TARGET, ONE_DEVICE))
+def check_quota(tx: Transaction, statement: Any, user: str, now: datetime, limit: int) -> None:
+    """Refuse where `statement` finds `limit` rows of `user` within the hour before `now`."""
+    within = [row[0] for row in tx.execute(statement, {"user": user, "since": utc_text(now - HOUR)})]
+    if len(within) >= limit:
+        free_at = datetime.fromisoformat(within[len(within) - limit]) + HOUR
+        raise Refusal(Code.QUOTA_EXCEEDED, limit=str(limit), until=utc_text(free_at))
 
 
-def _readable(rows: Sequence[RowMapping]) -> Iterator[tuple[RowMapping, ResetRequest]]:
-    """The rows that this version can read: one that it cannot must not hide the others."""
-    for row in rows:
-        try:
-            request = read_request(row)
-        except (ValueError, KeyError, TypeError) as error:
-            log.error("row_unreadable", request=row["id"], error=type(error).__name__)
+def get_request(tx: Transaction | Connection, request_id: str) -> ResetRequest:
+    """Return the request, or raise Refusal(UNKNOWN_REQUEST)."""
+    row = tx.execute(BY_ID, {"request_id": request_id}).first()
+    if row is None:
+        raise Refusal(Code.UNKNOWN_REQUEST)
+    return read_request(row)
+
+
+def recent_requests(connection: Connection, user: UserId, *, limit: int) -> Sequence[ResetRequest]:
+    """Return what `user` asked for, newest first."""
+    rows = connection.execute(RECENT, {"user": user, "count": limit}).all()
+    return [request for row in rows if (request := _readable(row)) is not None]
+
+
+def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | None) -> None:
+    """Replace `old` by `new`, or raise LostRace. A lease stays with its holder.
+
+    Raises Refusal(ALREADY_REQUESTED) or Refusal(DEVICE_BUSY) where another request has `new.open_target` or
+    `new.held_device`.
+    """
+    _check_free(tx, old, new)
+    at_old = and_(requests.c.id == old.id, requests.c.version == old.version)
+    values = request_columns(new) | {"publish_at": utc_text(new.changed_at)}
+    try:
+        changed = tx.execute(update(requests).where(at_old).values(values)).rowcount
+    except IntegrityError:  # another replica was first with the target or the device: read again
+        raise LostRace from None
+    if changed != 1:
+        raise LostRace
+    if entry is not None:
+        tx.entries.append(entry)
+
+
+def _check_free(tx: Transaction, old: ResetRequest, new: ResetRequest) -> None:
+    if new.held_device is not None and new.held_device != old.held_device:
+        holder = tx.execute(HOLDER, {"device": new.held_device, "request_id": new.id}).first()
+        if holder is not None:
+            raise Refusal(Code.DEVICE_BUSY, ref=holder.id[:6].upper())
+    if new.open_target is not None and new.open_target != old.open_target:
+        first = tx.execute(FIRST, {"target": new.open_target, "request_id": new.id}).first()
+        if first is not None:
+            raise Refusal(Code.ALREADY_REQUESTED, ref=first.id[:6].upper(), by=first.asked_by)
+
+
+def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
+    """Lease what is due, oldest first; rows that another replica is claiming are passed over.
+
+    A row that cannot be read is leased for UNREADABLE_PAUSE, so that it stands in no other row's way.
+    """
+    at, until = utc_text(now), utc_text(now + lease)
+    free = or_(queue.lease.is_(None), queue.lease <= at)
+    due = select(requests.c.id).where(queue.due <= at, free).order_by(queue.due, requests.c.id).limit(limit)
+    # A CTE, because PostgreSQL may run a subquery more than once and then lease more than `limit`.
+    chosen = due.with_for_update(skip_locked=True).cte("chosen")
+    leased = update(requests).where(requests.c.id.in_(select(chosen.c.id))).values({queue.lease: until})
+    rows = tx.execute(leased.returning(requests)).all()
+    claimed = []
+    for row in sorted(rows, key=lambda row: (row._mapping[queue.due.name], row.id)):
+        request = _readable(row)
+        if request is None:
+            later = utc_text(now + UNREADABLE_PAUSE)
+            tx.execute(update(requests).where(requests.c.id == row.id).values({queue.lease: later}))
         else:
-            yield row, request
+            claimed.append(Claimed(request, read_messages(row), queue, until))
+    return claimed
+
+
+def release(tx: Transaction, claimed: Claimed, *, due_at: datetime | None) -> None:
+    """End this lease, if it has not run out. `due_at` yields to a move made meanwhile."""
+    queue = claimed.queue
+    values: dict[Any, Any] = {queue.lease: null()}
+    if queue is Queue.PUBLISH or due_at is not None:
+        due = literal(None if due_at is None else utc_text(due_at), queue.due.type)
+        values[queue.due] = case((requests.c.version == claimed.request.version, due), else_=queue.due)
+    tx.execute(update(requests).where(_held(claimed)).values(values))
+
+
+def save_messages(tx: Transaction, claimed: Claimed, messages: MessageState) -> None:
+    """Remember what Slack shows, or raise LostRace where the lease is no longer ours."""
+    changed = tx.execute(update(requests).where(_held(claimed)).values(message_columns(messages)))
+    if changed.rowcount != 1:
+        raise LostRace
+
+
+def _held(claimed: Claimed) -> Any:
+    return and_(requests.c.id == claimed.request.id, claimed.queue.lease == claimed.until)
+
+
+def next_due(connection: Connection, queue: Queue) -> datetime | None:
+    """Return the earliest time at which a row is both due and free."""
+    free_at = case((and_(queue.lease.is_not(None), queue.lease > queue.due), queue.lease), else_=queue.due)
+    # An index finds what is greater than something, but not what IS NOT NULL.
+    earliest = connection.scalar(select(func.min(free_at)).where(queue.due > ""))
+    return None if earliest is None else datetime.fromisoformat(earliest)
+
+
+def backlog(connection: Connection, *, now: datetime) -> Backlog:
+    """Count what waits."""
+    living = [status for status in Status if MOVES[status]]
+    by_status = select(requests.c.status, func.count()).where(requests.c.status.in_(living))
+    counts: dict[str, int] = dict(connection.execute(by_status.group_by(requests.c.status)).tuples().all())
+    return Backlog(
+        open_requests={status: counts.get(status.value, 0) for status in living},
+        overdue={queue: _overdue(connection, queue, now) for queue in Queue},
+        not_published=connection.scalar(
+            select(func.count()).where(requests.c.publish_at > "", requests.c.publish_failures > 0)
+        )
+        or 0,
+        sign_ins=connection.scalar(select(func.count()).select_from(sign_ins)) or 0,
+    )
+
+
+def _overdue(connection: Connection, queue: Queue, now: datetime) -> timedelta:
+    at = utc_text(now)
+    free = or_(queue.lease.is_(None), queue.lease <= at)
+    oldest = connection.scalar(select(func.min(queue.due)).where(queue.due > "", queue.due <= at, free))
+    return timedelta(0) if oldest is None else now - datetime.fromisoformat(oldest)
+
+
+# Rows
+
+
+def request_columns(request: ResetRequest) -> dict[str, Any]:
+    """Return the columns of a request."""
+    attempt, cause = request.attempt, request.cause
+    return {
+        "id": request.id,
+        "delivery": request.delivery,
+        "team": request.team,
+        "asked_by": request.asked_by,
+        "asked_by_team": request.asked_by_team,
+        "asked_at": utc_text(request.asked_at),
+        "target_kind": request.target.kind,
+        "target": request.target.value,
+        "reason": request.reason,
+        "ticket": request.ticket,
+        "status": request.status,
+        "version": request.version,
+        "changed_at": utc_text(request.changed_at),
+        "expires_at": _text(request.expires_at),
+        "reminders": request.reminders,
+        "decided_by": request.decided_by,
+        "decided_at": _text(request.decided_at),
+        "denial": request.denial,
+        "approval": _approval_text(request.approval),
+        "attempt_number": attempt.number if attempt else None,
+        "attempt_started_at": utc_text(attempt.started_at) if attempt else None,
+        "attempt_seen_at": _text(attempt.seen_at) if attempt else None,
+        "client_request_id": attempt.client_request_id if attempt else None,
+        "attempts": request.attempts,
+        "cause": json.dumps({"code": cause.code, "facts": dict(cause.facts)}) if cause else None,
+        "open_target": request.open_target,
+        "held_device": request.held_device,
+        "next_at": _text(request.next_at),
+    }
+
+
+def message_columns(state: MessageState) -> dict[str, Any]:
+    """Return the columns of what Slack shows."""
+    return {
+        "card_channel": state.card.channel if state.card else None,
+        "card_ts": state.card.ts if state.card else None,
+        "card_digest": state.card_digest,
+        "receipt_channel": state.receipt.channel if state.receipt else None,
+        "receipt_ts": state.receipt.ts if state.receipt else None,
+        "receipt_digest": state.receipt_digest,
+        "posted_reminders": state.reminders,
+        "posting": state.posting,
+        "publish_failures": state.failures,
+    }
+
+
+def read_request(row: Row[Any]) -> ResetRequest:
+    """Return the request of a row; JSON leniently: unknown keys are dropped, missing ones have defaults."""
+    attempt = None
+    if row.attempt_number is not None:
+        attempt = Attempt(
+            number=row.attempt_number,
+            started_at=datetime.fromisoformat(row.attempt_started_at),
+            client_request_id=row.client_request_id,
+            seen_at=_time(row.attempt_seen_at),
+        )
+    cause = None
+    if row.cause is not None:
+        stored = json.loads(row.cause)
+        cause = Cause(Code(stored["code"]), stored["facts"])
+    return ResetRequest(
+        id=RequestId(row.id),
+        delivery=row.delivery,
+        team=TeamId(row.team),
+        asked_by=UserId(row.asked_by),
+        asked_by_team=None if row.asked_by_team is None else TeamId(row.asked_by_team),
+        asked_at=datetime.fromisoformat(row.asked_at),
+        target=Target(TargetKind(row.target_kind), row.target),
+        reason=row.reason,
+        ticket=row.ticket,
+        status=Status(row.status),
+        version=row.version,
+        changed_at=datetime.fromisoformat(row.changed_at),
+        next_at=_time(row.next_at),
+        expires_at=_time(row.expires_at),
+        reminders=row.reminders,
+        decided_by=row.decided_by,
+        decided_at=_time(row.decided_at),
+        denial=row.denial,
+        approval=_read_approval(row.approval),
+        attempt=attempt,
+        attempts=row.attempts,
+        cause=cause,
+        held_device=row.held_device,
+    )
+
+
+def read_messages(row: Row[Any]) -> MessageState:
+    """Return what Slack shows of a row."""
+    return MessageState(
+        card=_ref(row.card_channel, row.card_ts),
+        card_digest=row.card_digest,
+        receipt=_ref(row.receipt_channel, row.receipt_ts),
+        receipt_digest=row.receipt_digest,
+        reminders=row.posted_reminders,
+        posting=bool(row.posting),
+        failures=row.publish_failures,
+    )
+
+
+def _readable(row: Row[Any]) -> ResetRequest | None:
+    try:
+        return read_request(row)
+    except (ValueError, KeyError, TypeError) as error:
+        log.error("row_unreadable", request=row.id, error=type(error).__name__)
+        return None
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else utc_text(moment)
+
+
+def _time(stored: str | None) -> datetime | None:
+    return None if stored is None else datetime.fromisoformat(stored).astimezone(UTC)
+
+
+def _ref(channel: str | None, ts: str | None) -> MessageRef | None:
+    return None if channel is None or ts is None else MessageRef(ChannelId(channel), ts)
+
+
+def _approval_text(approval: Approval | None) -> str | None:
+    return None if approval is None else json.dumps(asdict(approval), default=utc_text, ensure_ascii=False)
+
+
+def _read_approval(stored: str | None) -> Approval | None:
+    if stored is None:
+        return None
+    known = _known(Approval, json.loads(stored))
+    device = _known(Device, known["device"])
+    device["id"] = DeviceId(device["id"])
+    device["platform"] = Platform(device["platform"])
+    device["last_sync_at"] = _time(device.get("last_sync_at"))
+    known["device"] = Device(**device)
+    known["effect"] = Effect(known["effect"])
+    known["at"] = datetime.fromisoformat(known["at"])
+    known["previous_reset_at"] = _time(known.get("previous_reset_at"))
+    return Approval(**known)
+
+
+def _known(kind: type[Approval] | type[Device], stored: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in stored.items() if name in names}

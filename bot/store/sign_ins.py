@@ -1,128 +1,243 @@
-"""Sealed sign-ins: one row a Slack user, one Slack user an account."""
+"""Kept sign-ins, and sign-in links, whose row lives through link, flow and result; each step once."""
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from secrets import randbits
+from typing import Any, Final
 
-from sqlalchemy import RowMapping, Select, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bot.domain.audit import Entry
 from bot.domain.errors import LostRace
-from bot.domain.identifiers import UserId
-from bot.domain.record import Entry
-from bot.ports import SignInRow
-from bot.store.engine import transaction
-from bot.store.record import append
-from bot.store.rows import Values
-from bot.store.schema import sign_ins
+from bot.domain.sign_in import SignInLink
+from bot.domain.values import TeamId, UserId, utc_text
+from bot.store.database import Transaction
+from bot.store.requests import PERSON_LOCK, check_quota
+from bot.store.tables import sign_in_links as links
+from bot.store.tables import sign_ins
+
+HOUR: Final = timedelta(hours=1)
+LINKS_SINCE: Final = (
+    select(links.c.created_at)
+    .where(links.c.user == bindparam("user"), links.c.created_at > bindparam("since"))
+    .order_by(links.c.created_at)
+)
+LINK: Final = select(links).where(
+    links.c.digest == bindparam("digest"), links.c.used_at.is_(None), links.c.expires_at > bindparam("now")
+)
+BY_USER: Final = select(sign_ins).where(sign_ins.c.user == bindparam("user"))
+BY_ACCOUNT: Final = select(sign_ins.c.user).where(
+    sign_ins.c.tenant == bindparam("tenant"), sign_ins.c.oid == bindparam("oid")
+)
 
 
-class SqlSignIns:
-    """Fulfils the port `SignInRows`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInRow:
+    """One person's sign-in as stored: who they are in Entra, and their encrypted token cache."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    async def get(self, user: UserId) -> SignInRow | None:
-        """The person's row."""
-        rows = await self._rows(select(sign_ins).where(sign_ins.c.user == user))
-        return rows[0] if rows else None
-
-    async def after(self, user: UserId | None, *, limit: int) -> Sequence[SignInRow]:
-        """A page of all rows, by user."""
-        page = select(sign_ins).order_by(sign_ins.c.user).limit(limit)
-        return await self._rows(page if user is None else page.where(sign_ins.c.user > user))
-
-    async def older(self, than: datetime, *, limit: int) -> Sequence[SignInRow]:
-        """Rows signed in at or before then, oldest first."""
-        old = select(sign_ins).where(sign_ins.c.signed_in_at <= than)
-        return await self._rows(old.order_by(sign_ins.c.signed_in_at).limit(limit))
-
-    async def unseen(self, *, since: datetime, now: datetime, limit: int) -> Sequence[UserId]:
-        """Users not seen since then: longest ago first, and each to one caller."""
-        due = or_(sign_ins.c.seen_at.is_(None), sign_ins.c.seen_at <= since)
-        oldest = select(sign_ins.c.user).where(due).order_by(sign_ins.c.seen_at).limit(limit)
-        # `due` again on the outside: a replica that waited for this one's commit finds them seen by then.
-        seen = update(sign_ins).where(sign_ins.c.user.in_(oldest), due).values(seen_at=now)
-        async with transaction(self._engine) as connection:
-            return (await connection.scalars(seen.returning(sign_ins.c.user))).all()
-
-    async def tied_to(self, tenant: str, oid: str) -> UserId | None:
-        """Which Slack user the account is tied to."""
-        theirs = select(sign_ins.c.user).where(sign_ins.c.tenant == tenant, sign_ins.c.oid == oid)
-        async with transaction(self._engine) as connection:
-            found: UserId | None = await connection.scalar(theirs)
-        return found
-
-    async def put(self, row: SignInRow) -> None:
-        """Replace the person's row; the version goes on from the old one, so that no stale refresh fits.
-
-        Without an old one it starts at random: what a row had before a sign-out does not come back.
-        """
-        mine = sign_ins.c.user == row.user
-        try:
-            async with transaction(self._engine) as connection:
-                old: int | None = await connection.scalar(select(sign_ins.c.version).where(mine))
-                await connection.execute(delete(sign_ins).where(mine))
-                version = (randbits(30) if old is None else old) + 1
-                await connection.execute(insert(sign_ins).values(_values(row, version=version)))
-        except IntegrityError as error:
-            raise LostRace from error
-
-    async def update_cache(self, user: UserId, *, version: int, key_id: str, sealed: bytes) -> bool:
-        """Compare-and-set on the version."""
-        still = and_(sign_ins.c.user == user, sign_ins.c.version == version)
-        values = {"key_id": key_id, "sealed": sealed, "version": version + 1}
-        async with transaction(self._engine) as connection:
-            changed = await connection.execute(update(sign_ins).where(still).values(values))
-        return bool(changed.rowcount)
-
-    async def delete(self, user: UserId, entry: Entry, *, version: int | None = None) -> bool:
-        """Remove the row, and say so in the record, or neither."""
-        theirs = delete(sign_ins).where(sign_ins.c.user == user)
-        if version is not None:
-            theirs = theirs.where(sign_ins.c.version == version)
-        async with transaction(self._engine) as connection:
-            if not (await connection.execute(theirs)).rowcount:
-                return False
-            await append(connection, entry)
-        return True
-
-    async def _rows(self, query: Select[tuple[object, ...]]) -> Sequence[SignInRow]:
-        async with transaction(self._engine) as connection:
-            return [_row(row) for row in (await connection.execute(query)).mappings()]
+    user: UserId
+    tenant: str
+    oid: str
+    username: str
+    name: str
+    emails: frozenset[str]
+    signed_in_at: datetime
+    authenticated_at: datetime | None = None
+    key_id: str
+    """Which vault key encrypted `sealed`."""
+    sealed: bytes
+    version: int = 0
+    """As read; `put_sign_in` ignores it and `update_sealed` compares it."""
 
 
-def _values(row: SignInRow, *, version: int) -> Values:
-    return {
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A sign-in link as stored, and what is encrypted with it: the flow begun from it, or its result."""
+
+    link: SignInLink
+    state_digest: str = ""
+    sealed: bytes = b""
+
+
+def get_sign_in(connection: Transaction | Connection, user: UserId) -> SignInRow | None:
+    """Return the person's row."""
+    row = connection.execute(BY_USER, {"user": user}).first()
+    return None if row is None else _sign_in(row)
+
+
+def linked_to(connection: Transaction | Connection, tenant: str, oid: str) -> UserId | None:
+    """Return which Slack user the account is linked to."""
+    user = connection.scalar(BY_ACCOUNT, {"tenant": tenant, "oid": oid})
+    return None if user is None else UserId(user)
+
+
+def put_sign_in(tx: Transaction, row: SignInRow, entry: Entry) -> None:
+    """Replace the person's row; LostRace where another Slack user has the account.
+
+    The version goes on from the old row's, so that no stale refresh fits. Without an old row it starts at
+    random: what a row had before a sign-out does not come back.
+    """
+    old = get_sign_in(tx, row.user)
+    other = linked_to(tx, row.tenant, row.oid)
+    if other not in (None, row.user):
+        raise LostRace
+    version = (randbits(30) if old is None else old.version) + 1
+    values = {
         "user": row.user,
         "tenant": row.tenant,
         "oid": row.oid,
         "username": row.username,
         "name": row.name,
         "emails": json.dumps(sorted(row.emails)),
-        "signed_in_at": row.signed_in_at,
-        "authenticated_at": row.authenticated_at,
-        "seen_at": row.signed_in_at,
+        "signed_in_at": utc_text(row.signed_in_at),
+        "authenticated_at": None if row.authenticated_at is None else utc_text(row.authenticated_at),
         "key_id": row.key_id,
         "sealed": row.sealed,
         "version": version,
     }
+    try:
+        if old is None:
+            tx.execute(insert(sign_ins).values(values))
+        else:
+            tx.execute(update(sign_ins).where(sign_ins.c.user == row.user).values(values))
+    except IntegrityError:
+        raise LostRace from None
+    tx.entries.append(entry)
 
 
-def _row(row: RowMapping) -> SignInRow:
-    return SignInRow(
-        user=UserId(row["user"]),
-        tenant=row["tenant"],
-        oid=row["oid"],
-        username=row["username"],
-        name=row["name"],
-        emails=frozenset(json.loads(row["emails"])),
-        signed_in_at=row["signed_in_at"],
-        authenticated_at=row["authenticated_at"],
-        key_id=row["key_id"],
-        sealed=bytes(row["sealed"]),
-        version=row["version"],
+def update_sealed(tx: Transaction, user: UserId, *, version: int, key_id: str, sealed: bytes) -> bool:
+    """Replace the token cache, if the row is still at `version`."""
+    still = and_(sign_ins.c.user == user, sign_ins.c.version == version)
+    values = {"key_id": key_id, "sealed": sealed, "version": version + 1}
+    return tx.execute(update(sign_ins).where(still).values(values)).rowcount == 1
+
+
+def delete_sign_in(tx: Transaction, user: UserId, entry: Entry, *, version: int | None = None) -> bool:
+    """Delete the row with its audit entry; False, and no entry, where it is not there (at `version`)."""
+    theirs = delete(sign_ins).where(sign_ins.c.user == user)
+    if version is not None:
+        theirs = theirs.where(sign_ins.c.version == version)
+    if tx.execute(theirs).rowcount != 1:
+        return False
+    tx.entries.append(entry)
+    return True
+
+
+def sign_ins_after(connection: Connection, user: UserId | None, *, limit: int) -> Sequence[SignInRow]:
+    """Return rows in the order of their users, from the one after `user`."""
+    page = select(sign_ins).order_by(sign_ins.c.user).limit(limit)
+    page = page if user is None else page.where(sign_ins.c.user > user)
+    return [_sign_in(row) for row in connection.execute(page)]
+
+
+def sign_ins_older(connection: Connection, than: datetime, *, limit: int) -> Sequence[SignInRow]:
+    """Return rows signed in at or before then, oldest first."""
+    old = select(sign_ins).where(sign_ins.c.signed_in_at <= utc_text(than))
+    return [_sign_in(row) for row in connection.execute(old.order_by(sign_ins.c.signed_in_at).limit(limit))]
+
+
+def add_link(tx: Transaction, link: SignInLink, *, now: datetime, limit: int) -> None:
+    """Store a new link. Raises Refusal(QUOTA_EXCEEDED) for the person's `limit` + 1st within an hour."""
+    if tx.is_postgresql:
+        tx.execute(PERSON_LOCK, {"user": link.user})
+    check_quota(tx, LINKS_SINCE, link.user, now, limit)
+    values = {
+        "digest": link.digest,
+        "team": link.team,
+        "user": link.user,
+        "created_at": utc_text(now),
+        "expires_at": utc_text(link.expires_at),
+        "request_id": link.request_id,
+        "view_id": link.view_id,
+        "claims": link.claims,
+    }
+    tx.execute(insert(links).values(values))
+
+
+def find_link(connection: Transaction | Connection, digest: str, *, now: datetime) -> LinkRow | None:
+    """Return the link, while in time and not redeemed."""
+    row = connection.execute(LINK, {"digest": digest, "now": utc_text(now)}).first()
+    return None if row is None else _link(row)
+
+
+def begin_flow(
+    tx: Transaction, digest: str, *, state_digest: str, sealed: bytes, now: datetime, expires_at: datetime
+) -> bool:
+    """Keep the one flow of a link; False where it has one, is redeemed or expired."""
+    free = and_(
+        links.c.digest == digest,
+        links.c.used_at.is_(None),
+        links.c.state_digest.is_(None),
+        links.c.expires_at > utc_text(now),
     )
+    values = {"state_digest": state_digest, "sealed": sealed, "expires_at": utc_text(expires_at)}
+    return tx.execute(update(links).where(free).values(values)).rowcount == 1
+
+
+def take(tx: Transaction, state_digest: str, *, now: datetime) -> LinkRow | None:
+    """Take a flow or a result out, while in time. Exactly one caller gets it; the row stays for the quota."""
+    waiting = and_(links.c.state_digest == state_digest, links.c.expires_at > utc_text(now))
+    row = tx.execute(select(links).where(waiting).with_for_update()).first()
+    if row is None:
+        return None
+    taken = {"state_digest": None, "sealed": None, "used_at": utc_text(now)}
+    tx.execute(update(links).where(links.c.digest == row.digest).values(taken))
+    return _link(row)
+
+
+def hold_result(
+    tx: Transaction, digest: str, *, state_digest: str, sealed: bytes, now: datetime, expires_at: datetime
+) -> None:
+    """Keep the result of a redeemed link, until it is taken or `expires_at`."""
+    values = {
+        "state_digest": state_digest,
+        "sealed": sealed,
+        "used_at": utc_text(now),
+        "expires_at": utc_text(expires_at),
+    }
+    tx.execute(update(links).where(links.c.digest == digest).values(values))
+
+
+def sealed_links(connection: Connection) -> Sequence[bytes]:
+    """Return everything that is encrypted with a link."""
+    kept = select(links.c.sealed).where(links.c.sealed.is_not(None))
+    return [bytes(sealed) for sealed in connection.scalars(kept)]
+
+
+def sweep_links(tx: Transaction, *, now: datetime) -> int:
+    """Delete links that expired and count towards no quota any more; returns how many."""
+    past = and_(links.c.created_at <= utc_text(now - HOUR), links.c.expires_at <= utc_text(now))
+    return int(tx.execute(delete(links).where(past)).rowcount)
+
+
+def _sign_in(row: Row[Any]) -> SignInRow:
+    proved = row.authenticated_at
+    return SignInRow(
+        user=UserId(row.user),
+        tenant=row.tenant,
+        oid=row.oid,
+        username=row.username,
+        name=row.name,
+        emails=frozenset(json.loads(row.emails)),
+        signed_in_at=datetime.fromisoformat(row.signed_in_at),
+        authenticated_at=None if proved is None else datetime.fromisoformat(proved),
+        key_id=row.key_id,
+        sealed=bytes(row.sealed),
+        version=row.version,
+    )
+
+
+def _link(row: Row[Any]) -> LinkRow:
+    link = SignInLink(
+        digest=row.digest,
+        team=TeamId(row.team),
+        user=UserId(row.user),
+        expires_at=datetime.fromisoformat(row.expires_at),
+        request_id=row.request_id,
+        view_id=row.view_id,
+        claims=row.claims,
+    )
+    return LinkRow(link, row.state_digest or "", bytes(row.sealed or b""))

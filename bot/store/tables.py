@@ -103,7 +103,7 @@ audit: Final = Table(
     Index("audit_by_request", "request_id", "version", unique=True),
 )
 
-sign_in_links: Final = Table(  # a row lives through link, flow and result, then for the hour that quotas count
+sign_in_links: Final = Table(  # lives through link, flow and result, then for the quota's hour
     "sign_in_links",
     metadata,
     Column("digest", String(64), primary_key=True),

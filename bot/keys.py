@@ -1,0 +1,84 @@
+"""`VAULT_KEYS`, and every key that is derived from them: one place to review."""
+
+import base64
+import binascii
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+KEY_BYTES: Final = 32
+PUBLIC_PREFIX: Final = "ed25519:"
+"""What a public key begins with where people see it."""
+_SIGNING: Final = b"unlatch: sign rows of the audit log, 1"
+"""Keeps the signing key apart from the vault's own and from any other that is derived from it."""
+
+
+class BadKey(ValueError):
+    """A text is no key; says what to do, and repeats nothing of it."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Keys:
+    """The keys of `VAULT_KEYS`, newest first, 32 bytes each."""
+
+    vault: Sequence[bytes]
+    """Encrypt sign-ins: the first one encrypts, all decrypt."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read comma-separated keys of base64url, newest first; raises BadKey."""
+        keys = [_decode(part) for part in text.split(",") if part.strip()]
+        if not keys:
+            raise BadKey("VAULT_KEYS names no key; `unlatch vault new-key` makes one")
+        return cls(keys)
+
+    @property
+    def signing_seeds(self) -> Sequence[bytes]:
+        """Ed25519 seeds for the audit log, derived by HKDF-SHA256 from each vault key, in the same order."""
+        return [
+            HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_SIGNING).derive(key)
+            for key in self.vault
+        ]
+
+    @property
+    def public_keys(self) -> Sequence[str]:
+        """The public halves as an auditor is given them, `ed25519:` and base64url, newest first."""
+        return [
+            show_public_key(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
+            for seed in self.signing_seeds
+        ]
+
+    def __repr__(self) -> str:
+        """Return how many there are, never a key."""
+        return f"Keys({len(self.vault)})"
+
+
+def new_key() -> str:
+    """Return a new key as `VAULT_KEYS` takes it: 32 random bytes in base64url."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=")
+
+
+def show_public_key(raw: bytes) -> str:
+    """Return a public key as text."""
+    return PUBLIC_PREFIX + base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def parse_public_key(text: str) -> bytes:
+    """Read a public key; raises BadKey."""
+    return _decode(text.strip().removeprefix(PUBLIC_PREFIX), "a public key")
+
+
+def _decode(text: str, what: str = "a key in VAULT_KEYS") -> bytes:
+    text = text.strip()
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise BadKey(f"{what} is not {KEY_BYTES} bytes in base64url; `unlatch vault new-key` makes one")
+    return key

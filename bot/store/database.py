@@ -1,0 +1,186 @@
+"""The database: a unit of work is a plain function of a transaction, run off the event loop.
+
+SQLite has one writer thread, which commits what waits at once, each unit in a savepoint of its own.
+PostgreSQL has a few threads, one unit a transaction. Nobody is answered before the COMMIT, not even with a
+refusal. A unit changes rows and nothing else: it may run twice. It returns plain values, and never commits.
+"""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
+
+from bot.domain.audit import Entry
+from bot.domain.errors import StoreUnavailable
+from bot.store.audit_log import AuditLog, Head
+from bot.store.engine import POOL, CommitFailed, engine_for, is_alive, meant_by
+
+BATCH, WAITING, PATIENCE = 64, 2000, 10.0
+
+
+T = TypeVar("T")
+
+
+class Transaction:
+    """What a unit may do. Its audit rows are written after it, under the lock that every writer needs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.execute, self.scalar = connection.execute, connection.scalar
+        self.is_postgresql = connection.dialect.name == "postgresql"
+        self.entries: list[Entry] = []
+
+
+class Unit:
+    """Claimed once: by a writer, who runs it, or by its cancelled caller, who drops it."""
+
+    def __init__(self, work: Callable[[Transaction], Any]) -> None:
+        self.work, self.claim = work, Lock().acquire
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.result, self.until = None, time.monotonic() + PATIENCE
+        self.error: Exception | None = StoreUnavailable()  # until it is run
+
+
+class Database:
+    def __init__(self, url: str, audit_log: AuditLog) -> None:
+        at = make_url(url)
+        self.audit_log, self.is_sqlite = audit_log, at.drivername.startswith("sqlite")
+        self.engine, self.reader = engine_for(at), engine_for(at, read_only=True)
+        self._path = at.database or ""
+        self._files: list[tuple[int, int]] | None = None
+        self._waiting: SimpleQueue[Unit | None] = SimpleQueue()
+        self._closed, count = False, 1 if self.is_sqlite else POOL
+        self._readers = ThreadPoolExecutor(POOL, thread_name_prefix="store-read")
+        self._writers = [Thread(target=self._write, name="store", daemon=True) for _ in range(count)]
+        for writer in self._writers:
+            writer.start()
+
+    async def run(self, work: Callable[[Transaction], T]) -> T:
+        """What `work` returns, after its COMMIT. What it raises, StoreUnavailable, AuditBroken: nothing is
+        stored. CommitUnknown: read again. A cancelled caller goes on once its unit is dropped or over."""
+        if self._closed or self._waiting.qsize() >= WAITING:
+            raise StoreUnavailable
+        unit = Unit(work)
+        self._waiting.put(unit)
+        try:
+            result: T = await asyncio.shield(unit.future)
+            return result
+        except asyncio.CancelledError:
+            while not unit.claim(blocking=False) and not unit.future.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([unit.future])
+            raise
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """For what only reads, shortly: it sees all that was answered before it began."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    async def close(self) -> None:
+        self._closed = True  # what waits is run
+        for _ in self._writers:
+            self._waiting.put(None)
+        for writer in self._writers:
+            await asyncio.to_thread(writer.join)
+        self._readers.shutdown()
+        self.engine.dispose()
+        self.reader.dispose()
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            with self.reader.connect() as connection:
+                return work(connection)
+        except (DBAPIError, NoConnection) as error:
+            raise meant_by(error) from None
+
+    def _write(self) -> None:
+        batch: list[Unit | None] = []
+        while None not in batch:
+            batch = [self._waiting.get()]
+            while self.is_sqlite and len(batch) < BATCH and not self._waiting.empty():
+                batch.append(self._waiting.get())
+            if units := [unit for unit in batch if unit is not None and unit.claim(blocking=False)]:
+                if in_time := [unit for unit in units if time.monotonic() < unit.until]:
+                    self._commit(in_time)
+                with suppress(RuntimeError):  # the loop is closed: nobody waits
+                    units[0].future.get_loop().call_soon_threadsafe(answer, units)  # one wake-up a batch
+
+    def _commit(self, units: Sequence[Unit]) -> None:
+        """Set what each is answered. What breaks a transaction of several is found by giving each its own."""
+        ran: list[Unit] = []
+        stored: bool | None = False
+        try:
+            self.audit_log.remember(self._transact(units, ran))
+        except BaseException as error:  # the thread outlives whatever a unit raises
+            if isinstance(error, CommitFailed):
+                stored = self._was_stored(*error.args)
+            elif ran and len(units) > 1:
+                for unit in units:
+                    self._commit([unit])
+                return
+            for unit in units:
+                unit.error = None if stored else meant_by(error, unknown=stored is None)
+
+    def _transact(self, units: Sequence[Unit], ran: list[Unit]) -> Head | None:
+        entries: list[Entry] = []
+        with self.engine.connect() as connection, connection.begin() as transaction:
+            for unit in units:
+                ran.append(unit)
+                tx, unit.error = Transaction(connection), None
+                try:
+                    with nullcontext() if len(units) == 1 else connection.begin_nested():
+                        unit.result = unit.work(tx)
+                        if isinstance(unit.result, Iterator):  # it would read what others have not committed
+                            raise TypeError("a unit returns plain values")
+                    entries += tx.entries
+                except BaseException as error:  # its own, where the transaction outlives it
+                    if len(units) == 1 or not is_alive(connection):
+                        raise
+                    unit.error = meant_by(error)
+            head = self.audit_log.append(connection, entries)
+            if not is_alive(connection):  # a COMMIT would "succeed" and store nothing
+                raise StoreUnavailable
+            try:
+                transaction.commit()
+                self._check_files()
+            except Exception as error:
+                raise CommitFailed(head) from error
+        return head
+
+    def _was_stored(self, head: Head | None) -> bool | None:
+        """Whether a COMMIT whose answer was lost took place; None where nobody can say."""
+        for pause in (0.0, 0.2, 0.8, 2.0, 2.0):
+            if head is None or self.is_sqlite:  # what SQLite could not sync may come back after a crash
+                return None
+            time.sleep(pause)
+            with suppress(DBAPIError, NoConnection), self.engine.begin() as connection:
+                return self.audit_log.holds(connection, head)
+        return None
+
+    def _check_files(self) -> None:
+        """SQLite goes on writing into files that were replaced or removed under it."""
+        if self.is_sqlite:
+            stats = [Path(self._path + end).stat() for end in ("", "-wal")]
+            found = [(stat.st_ino, stat.st_dev) for stat in stats]
+            self._files = self._files or found
+            if found != self._files:
+                raise OSError("the database file was replaced")
+
+
+def answer(units: Sequence[Unit]) -> None:
+    for unit in units:
+        if unit.error is None:
+            unit.future.set_result(unit.result)
+        else:
+            traceback.clear_frames(unit.error.__traceback__)  # they would keep connections and rows alive
+            unit.future.set_exception(unit.error)
+            unit.future.exception()  # a cancelled caller does not look at it
