@@ -31,7 +31,7 @@ def path_of(request: httpx.Request) -> str:
 
 
 @pytest.mark.parametrize("device", CLIMBS)
-async def test_no_id_leaves_its_segment_of_the_path(device: str) -> None:
+async def test_no_id_leaves_its_segment_of_the_path(device):
     graph = GraphStub(httpx.Response(204), ok(IPHONE))
 
     await graph.intune.reset_passcode(GRACE, DeviceId(device), TOKEN, client_request_id="c")
@@ -51,9 +51,7 @@ async def test_no_id_leaves_its_segment_of_the_path(device: str) -> None:
 
 @pytest.mark.parametrize(("kind", "depth"), [("person", 4), ("app", 5), ("id", 4)])
 @pytest.mark.parametrize("value", CLIMBS)
-async def test_no_target_leaves_its_segment_even_if_its_parsing_let_it_through(
-    kind: str, depth: int, value: str
-) -> None:
+async def test_no_target_leaves_its_segment_even_if_its_parsing_let_it_through(kind, depth, value):
     graph = GraphStub(ok(IPHONE) if kind == "id" else page())
 
     await graph.intune.find(Target(TargetKind(kind), value), TOKEN)
@@ -65,7 +63,7 @@ async def test_no_target_leaves_its_segment_even_if_its_parsing_let_it_through(
 
 @pytest.mark.parametrize(("kind", "field"), [("name", "deviceName"), ("serial", "serialNumber")])
 @pytest.mark.parametrize("value", QUOTES)
-async def test_no_name_ends_the_literal_of_its_filter(kind: str, field: str, value: str) -> None:
+async def test_no_name_ends_the_literal_of_its_filter(kind, field, value):
     graph = GraphStub(page())
 
     await graph.intune.find(Target(TargetKind(kind), value), TOKEN)
@@ -81,7 +79,7 @@ async def test_no_name_ends_the_literal_of_its_filter(kind: str, field: str, val
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
-async def test_an_error_nested_too_deeply_to_read_is_sorted_by_its_status(status: int) -> None:
+async def test_an_error_nested_too_deeply_to_read_is_sorted_by_its_status(status):
     deep = '{"error":' + "[" * 50_000 + "]" * 50_000 + "}"
 
     error = await GraphStub(httpx.Response(status, text=deep)).failed_reset()
@@ -89,7 +87,7 @@ async def test_an_error_nested_too_deeply_to_read_is_sorted_by_its_status(status
     assert (error.status, error.code) == (status, "")
 
 
-async def test_a_message_wrapped_without_end_is_left_wrapped() -> None:
+async def test_a_message_wrapped_without_end_is_left_wrapped():
     message = "the sentence"
     for _ in range(9):
         message = json.dumps({"Message": message})
@@ -99,14 +97,14 @@ async def test_a_message_wrapped_without_end_is_left_wrapped() -> None:
     assert error.message.startswith('{"Message"')
 
 
-def test_what_no_database_stores_is_left_out_of_an_error() -> None:
+def test_what_no_database_stores_is_left_out_of_an_error():
     body = ErrorBody.parse(json.dumps({"error": {"code": "a\ud800", "message": "b\x00\udfff"}}).encode())
 
     assert (body.code, body.message) == ("a", "b")
 
 
 @pytest.mark.parametrize("charset", ["base64", "zip", "rot13", "utf-16", "no-such"])
-async def test_a_charset_that_does_not_fit_breaks_nothing(charset: str) -> None:
+async def test_a_charset_that_does_not_fit_breaks_nothing(charset):
     kind = {"content-type": f"application/json; charset={charset}"}
     answer = httpx.Response(403, content=b'{"error": {"code": "Forbidden"}}', headers=kind)
 
@@ -121,7 +119,7 @@ async def test_a_charset_that_does_not_fit_breaks_nothing(charset: str) -> None:
     ["x", "http", " ", "-", "\n - Operation", "a="],
     ids=["x", "http", "blank", "dash", "sentence", "a="],
 )
-def test_a_flood_in_an_answer_is_read_in_no_time_and_cut(unit: str) -> None:
+def test_a_flood_in_an_answer_is_read_in_no_time_and_cut(unit):
     flood = unit * (400_000 // len(unit))
     began = time.process_time()
 

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from bot.domain.errors import GraphError
 from bot.domain.values import Secret
-from tests.unit.graph.graph_stub import ANDROID, PHONE, TOKEN, Answer, GraphStub, ok
+from tests.unit.graph.graph_stub import ANDROID, PHONE, TOKEN, GraphStub, ok
 
 STARTED = datetime(2026, 11, 23, 9, 41, 7, 123456, tzinfo=UTC)
 CODE = "84172093"
@@ -30,7 +30,7 @@ async def passcode(graph: GraphStub, *, since: datetime = STARTED) -> str | None
     return found and found.reveal()
 
 
-async def test_results_come_from_a_get_of_the_one_device() -> None:
+async def test_results_come_from_a_get_of_the_one_device():
     """A list leaves `deviceActionResults` empty."""
     graph = GraphStub(ok(ANDROID))
 
@@ -42,7 +42,7 @@ async def test_results_come_from_a_get_of_the_one_device() -> None:
     assert request.url.params["$select"] == "id,deviceActionResults"
 
 
-async def test_other_actions_and_results_without_a_start_are_not_resets() -> None:
+async def test_other_actions_and_results_without_a_start_are_not_resets():
     graph = with_results(
         result("done", "2026-11-23T09:41:07Z", None, "remoteLock"),
         result("FAILED", "2026-11-23T09:42:07Z", None, "ResetPasscode") | {"errorCode": 7},
@@ -56,7 +56,7 @@ async def test_other_actions_and_results_without_a_start_are_not_resets() -> Non
 
 
 @pytest.mark.parametrize("body", [{"id": "1"}, {"id": "1", "deviceActionResults": None}])
-async def test_no_results_are_no_resets(body: dict[str, object]) -> None:
+async def test_no_results_are_no_resets(body):
     assert await GraphStub(ok(body)).intune.actions(PHONE, TOKEN) == []
 
 
@@ -74,13 +74,11 @@ OURS, LATER, LAST = "2026-11-23T09:41:07.1234567Z", "2026-11-23T09:45:00.0000001
     ],
     ids=["the first, not a later one", "ours is not done", "pending", "Graph cleared it", "no reset"],
 )
-async def test_only_the_passcode_of_the_first_reset_since_is_returned(
-    results: list[tuple[str, str, str | None]], shown: str | None
-) -> None:
+async def test_only_the_passcode_of_the_first_reset_since_is_returned(results, shown):
     assert await passcode(with_results(*(result(*one) for one in results))) == shown
 
 
-async def test_the_passcode_of_an_earlier_reset_is_never_returned() -> None:
+async def test_the_passcode_of_an_earlier_reset_is_never_returned():
     assert await passcode(GraphStub(ok(ANDROID)), since=STARTED + timedelta(microseconds=1)) is None
     assert await passcode(GraphStub(ok(ANDROID))) == CODE
 
@@ -101,9 +99,7 @@ async def test_the_passcode_of_an_earlier_reset_is_never_returned() -> None:
     ],
     ids=lambda answer: repr(answer)[:20],
 )
-async def test_neither_passcode_nor_token_gets_into_a_log_or_an_exception(
-    answer: Answer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_neither_passcode_nor_token_gets_into_a_log_or_an_exception(answer, caplog):
     caplog.set_level(logging.DEBUG)
     error: BaseException | None = None
 
