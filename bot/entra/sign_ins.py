@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -207,9 +208,7 @@ async def rotate(
 async def _all_rows(database: Database) -> AsyncIterator[SignInRow]:
     """Return every row, a page at a time: memory does not grow with the number of people."""
     after: UserId | None = None
-    while page := await database.read(
-        lambda connection, after=after: rows.sign_ins_after(connection, after, limit=PAGE)
-    ):
+    while page := await database.read(partial(rows.sign_ins_after, user=after, limit=PAGE)):
         for row in page:
             yield row
         after = page[-1].user

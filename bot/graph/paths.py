@@ -9,33 +9,18 @@ from bot.domain.values import DeviceId
 
 ALL_DEVICES: Final = "/deviceManagement/managedDevices"
 DEVICE_FIELDS: Final = (
-    "id",
-    "deviceName",
-    "operatingSystem",
-    "osVersion",
-    "manufacturer",
-    "model",
-    "serialNumber",
-    "imei",
-    "deviceEnrollmentType",
-    "managementAgent",
-    "managementState",
-    "complianceState",
-    "managedDeviceOwnerType",
-    "userId",
-    "userPrincipalName",
-    "emailAddress",
-    "userDisplayName",
-    "lastSyncDateTime",
+    "id,deviceName,operatingSystem,osVersion,manufacturer,model,serialNumber,imei,deviceEnrollmentType,"
+    "managementAgent,managementState,complianceState,managedDeviceOwnerType,userId,userPrincipalName,"
+    "emailAddress,userDisplayName,lastSyncDateTime"
 )
 """Exactly what a `Device` is made of."""
-RESULT_FIELDS: Final = ("id", "deviceActionResults")
+RESULT_FIELDS: Final = "id,deviceActionResults"
 """Filled only in a GET of one device; lists leave the results empty."""
 
 
 def find(target: Target) -> str:
     """Return the path and query that list the target's devices; of an id, that read the one device."""
-    query = {"$select": ",".join(DEVICE_FIELDS)}
+    query = {"$select": DEVICE_FIELDS}
     if target.kind is TargetKind.ID:
         return f"{_collection(target)}/{_segment(target.value)}?{_encoded(query)}"
     if condition := _filter(target):
@@ -50,7 +35,7 @@ def reset_passcode(target: Target, device: DeviceId) -> str:
 
 def action_results(device: DeviceId) -> str:
     """Return the path and query of the results of the device's earlier actions."""
-    return f"{ALL_DEVICES}/{_segment(device)}?{_encoded({'$select': ','.join(RESULT_FIELDS)})}"
+    return f"{ALL_DEVICES}/{_segment(device)}?{_encoded({'$select': RESULT_FIELDS})}"
 
 
 def _collection(target: Target) -> str:

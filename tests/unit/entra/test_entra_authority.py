@@ -21,14 +21,14 @@ from tests.unit.entra.fake_entra import ANOTHER_KEY, CALLBACK, KEY, TENANT, Fake
     "host", ["login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn"]
 )
 @pytest.mark.parametrize("ending", ["", "/", "/v2.0", "/v2.0/"])
-def test_microsofts_authorities_are_known_with_or_without_their_version(host: str, ending: str) -> None:
+def test_microsofts_authorities_are_known_with_or_without_their_version(host, ending):
     authority = Authority.parse(f"https://{host}/{TENANT}{ending}")
 
     assert authority.for_msal == {"authority": f"https://{host}/{TENANT}"}
     assert authority.discovery_url == f"https://{host}/{TENANT}/v2.0/.well-known/openid-configuration"
 
 
-def test_another_provider_is_used_as_it_is() -> None:
+def test_another_provider_is_used_as_it_is():
     authority = Authority.parse("https://id.contoso.com/realms/staff/v2.0")
 
     assert authority.for_msal == {"oidc_authority": "https://id.contoso.com/realms/staff/v2.0"}
@@ -36,7 +36,7 @@ def test_another_provider_is_used_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:8080", "[::1]:8080"])
-def test_plain_http_reaches_a_loopback_address_and_exactly_that_origin(host: str) -> None:
+def test_plain_http_reaches_a_loopback_address_and_exactly_that_origin(host):
     authority = Authority.parse(f"http://{host}/entra/{TENANT}/v2.0")
 
     assert authority.url == f"https://{host}/entra/{TENANT}/v2.0"
@@ -62,7 +62,7 @@ def test_plain_http_reaches_a_loopback_address_and_exactly_that_origin(host: str
         "",
     ],
 )
-def test_no_other_authority_is_taken(url: str) -> None:
+def test_no_other_authority_is_taken(url):
     with pytest.raises(ValueError, match=r"authority|plain http"):
         Authority.parse(url)
 
@@ -96,7 +96,7 @@ OWN, ISSUERS = certificate(KEY), certificate(ANOTHER_KEY)
     [pem(KEY) + OWN, OWN + "Bag Attributes\n" + pem(KEY), pem(KEY) + OWN + ISSUERS],
     ids=["key first", "certificate first", "a chain"],
 )
-def test_a_certificates_assertion_reaches_entra_whole(text: str) -> None:
+def test_a_certificates_assertion_reaches_entra_whole(text):
     entra = FakeEntra(a_clock())
     credential = Credential.certificate(text)
     client = a_client(entra, credential=credential)
@@ -124,6 +124,6 @@ def test_a_certificates_assertion_reaches_entra_whole(text: str) -> None:
     ],
     ids=["empty", "no certificate", "no key", "another key's", "encrypted", "broken"],
 )
-def test_a_certificate_file_that_cannot_work_is_refused_at_once(text: str) -> None:
+def test_a_certificate_file_that_cannot_work_is_refused_at_once(text):
     with pytest.raises(ValueError, match="certificate file"):
         Credential.certificate(text)

@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import jwt
@@ -68,7 +67,7 @@ def ken() -> Browser:
     return Browser()
 
 
-def test_an_approver_signs_in(ken: Browser) -> None:
+def test_an_approver_signs_in(ken):
     assert ken.redeem() == Account(
         tenant=TENANT,
         oid=KEN_OID,
@@ -79,9 +78,7 @@ def test_an_approver_signs_in(ken: Browser) -> None:
     )
 
 
-def test_the_browser_is_sent_with_pkce_the_redirect_uri_and_the_claims_that_were_asked_for(
-    ken: Browser,
-) -> None:
+def test_the_browser_is_sent_with_pkce_the_redirect_uri_and_the_claims_that_were_asked_for(ken):
     query = ken.begin(claims=STEP_UP)
 
     claims = json.loads(query.pop("claims"))["access_token"]
@@ -102,7 +99,7 @@ def test_the_browser_is_sent_with_pkce_the_redirect_uri_and_the_claims_that_were
 
 
 @pytest.mark.parametrize("claims", ["not json", "[]", '{"access_token": 1}', "eyJhIjp7fX0="])
-def test_claims_of_another_shape_do_not_break_the_sign_in(ken: Browser, claims: str) -> None:
+def test_claims_of_another_shape_do_not_break_the_sign_in(ken, claims):
     ken.begin(claims)
 
     assert ken.redeem().oid == KEN_OID
@@ -124,22 +121,20 @@ def test_claims_of_another_shape_do_not_break_the_sign_in(ken: Browser, claims: 
         ("interaction_required", "", Code.ENTRA_ERROR, "interaction_required"),
     ],
 )
-def test_of_an_error_only_its_code_is_kept(
-    ken: Browser, error: str, description: str, code: Code, named: str
-) -> None:
+def test_of_an_error_only_its_code_is_kept(ken, error, description, code, named):
     form = {"state": ken.form["state"], "error": error, "error_description": description}
 
     assert ken.refusal(form) == (code, {"code": named})
 
 
-def test_a_wrong_client_secret_is_an_entra_error_with_its_number(ken: Browser) -> None:
+def test_a_wrong_client_secret_is_an_entra_error_with_its_number(ken):
     ken.entra.token_error = {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid secret"}
 
     assert ken.refusal() == (Code.ENTRA_ERROR, {"code": "AADSTS7000215"})
 
 
 @pytest.mark.parametrize("odd", [{}, {"code": ""}, {"error": ""}, {"state": "of another", "code": "x"}])
-def test_an_answer_without_its_state_and_a_code_or_error_is_refused(ken: Browser, odd: Form) -> None:
+def test_an_answer_without_its_state_and_a_code_or_error_is_refused(ken, odd):
     assert ken.refusal({"state": ken.form["state"], **odd}) == (Code.BAD_TOKEN, {"part": "answer"})
 
 
@@ -164,9 +159,7 @@ def test_an_answer_without_its_state_and_a_code_or_error_is_refused(ken: Browser
     ],
     ids=str,
 )
-def test_an_id_token_with_a_wrong_claim_is_refused(
-    ken: Browser, claims: dict[str, object], part: str
-) -> None:
+def test_an_id_token_with_a_wrong_claim_is_refused(ken, claims, part):
     ken.entra.claims = claims
 
     assert ken.refusal() == (Code.BAD_TOKEN, {"part": part})
@@ -185,9 +178,7 @@ def test_an_id_token_with_a_wrong_claim_is_refused(
     ],
     ids=str,
 )
-def test_an_account_of_another_tenant_or_a_guest_is_refused_by_name(
-    ken: Browser, claims: dict[str, object], code: Code
-) -> None:
+def test_an_account_of_another_tenant_or_a_guest_is_refused_by_name(ken, claims, code):
     ken.entra.claims = claims
 
     assert ken.refusal() == (code, {"account": "ken@contoso.com"})
@@ -198,7 +189,7 @@ def test_an_account_of_another_tenant_or_a_guest_is_refused_by_name(
     [{"tid": TENANT.upper()}, {"acct": 0}, {"idp": f"https://sts.windows.net/{TENANT}/"}],
     ids=str,
 )
-def test_a_member_of_the_tenant_is_let_in(ken: Browser, claims: dict[str, object]) -> None:
+def test_a_member_of_the_tenant_is_let_in(ken, claims):
     ken.entra.claims = claims
 
     assert ken.redeem().tenant == TENANT
@@ -207,9 +198,7 @@ def test_a_member_of_the_tenant_is_let_in(ken: Browser, claims: dict[str, object
 @pytest.mark.parametrize(
     ("offset", "lets_in"), [(-119, True), (-121, False), (3600 + 119, True), (3600 + 121, False)]
 )
-def test_the_times_of_an_id_token_have_two_minutes_of_leeway_on_our_clock(
-    ken: Browser, offset: int, lets_in: bool
-) -> None:
+def test_the_times_of_an_id_token_have_two_minutes_of_leeway_on_our_clock(ken, offset, lets_in):
     issued_at = int(ken.clock.now().timestamp())
     ken.entra.claims = {"nbf": issued_at, "exp": issued_at + 3600}
     ken.clock.advance(seconds=offset)
@@ -220,13 +209,13 @@ def test_the_times_of_an_id_token_have_two_minutes_of_leeway_on_our_clock(
         assert ken.refusal() == (Code.BAD_TOKEN, {"part": "nbf" if offset < 0 else "exp"})
 
 
-def test_an_id_token_signed_with_another_key_is_refused(ken: Browser) -> None:
+def test_an_id_token_signed_with_another_key_is_refused(ken):
     ken.entra.signing_key = ANOTHER_KEY
 
     assert ken.refusal() == (Code.BAD_TOKEN, {"part": "signature"})
 
 
-def test_a_key_that_entra_began_to_use_today_is_fetched(ken: Browser) -> None:
+def test_a_key_that_entra_began_to_use_today_is_fetched(ken):
     ken.client.warm_up()
     ken.entra.signing_key = ken.entra.published_key = ANOTHER_KEY
     ken.entra.key_id = "key-2"
@@ -244,16 +233,14 @@ def test_a_key_that_entra_began_to_use_today_is_fetched(ken: Browser) -> None:
     ],
     ids=["unsigned", "symmetric", "no key named", "unknown key"],
 )
-def test_an_id_token_that_names_no_key_of_entra_is_refused(
-    ken: Browser, key: Any, algorithm: str, headers: dict[str, str], part: str
-) -> None:
+def test_an_id_token_that_names_no_key_of_entra_is_refused(ken, key, algorithm, headers, part):
     ken.entra.sign = lambda claims: jwt.encode(claims, key, algorithm, headers)
 
     assert ken.refusal() == (Code.BAD_TOKEN, {"part": part})
 
 
 @pytest.mark.parametrize("id_token", [None, "", "x", "a.b.c", "e30.e30.", "e30.W10.e30", 7])
-def test_an_answer_without_a_readable_id_token_is_refused(ken: Browser, id_token: object) -> None:
+def test_an_answer_without_a_readable_id_token_is_refused(ken, id_token):
     body = {"access_token": "a", "refresh_token": "r", "expires_in": 3600, "scope": "x", "id_token": id_token}
     answer = {name: value for name, value in body.items() if value is not None}
     ken.entra.instead = lambda request: httpx.Response(200, json=answer) if request.method == "POST" else None
@@ -276,9 +263,7 @@ def test_an_answer_without_a_readable_id_token_is_refused(ken: Browser, id_token
     ],
     ids=str,
 )
-def test_only_addresses_that_the_token_does_not_call_unverified_are_the_accounts(
-    ken: Browser, claims: dict[str, object], emails: set[str]
-) -> None:
+def test_only_addresses_that_the_token_does_not_call_unverified_are_the_accounts(ken, claims, emails):
     ken.entra.claims = claims
 
     assert ken.redeem().emails == emails
@@ -289,7 +274,7 @@ def test_only_addresses_that_the_token_does_not_call_unverified_are_the_accounts
 TEN_MINUTES = timedelta(minutes=10)
 
 
-def test_a_fresh_sign_in_is_asked_for_and_its_time_kept() -> None:
+def test_a_fresh_sign_in_is_asked_for_and_its_time_kept():
     ken = Browser(fresh_within=TEN_MINUTES)
     query = ken.begin()
     at = ken.clock.now().replace(microsecond=0)
@@ -308,7 +293,7 @@ def test_a_fresh_sign_in_is_asked_for_and_its_time_kept() -> None:
         (-timedelta(minutes=3), False),
     ],
 )
-def test_a_sign_in_that_is_not_fresh_is_refused_with_that_reason(ago: timedelta, lets_in: bool) -> None:
+def test_a_sign_in_that_is_not_fresh_is_refused_with_that_reason(ago, lets_in):
     ken = Browser(fresh_within=TEN_MINUTES)
     ken.entra.claims = {"auth_time": int((ken.clock.now() - ago).timestamp())}
 
@@ -319,9 +304,7 @@ def test_a_sign_in_that_is_not_fresh_is_refused_with_that_reason(ago: timedelta,
 
 
 @pytest.mark.parametrize("auth_time", [None, "now", True, 10**30])
-def test_an_answer_that_does_not_say_when_is_refused_where_a_fresh_sign_in_is_asked_for(
-    ken: Browser, auth_time: object
-) -> None:
+def test_an_answer_that_does_not_say_when_is_refused_where_a_fresh_sign_in_is_asked_for(ken, auth_time):
     strict = Browser(fresh_within=TEN_MINUTES)
     ken.entra.claims = strict.entra.claims = {"auth_time": auth_time}
 
@@ -332,7 +315,7 @@ def test_an_answer_that_does_not_say_when_is_refused_where_a_fresh_sign_in_is_as
 # Entra does not answer
 
 
-def test_without_entra_no_flow_begins(ken: Browser) -> None:
+def test_without_entra_no_flow_begins(ken):
     client = a_client(ken.entra)
     ken.entra.cut()
 
@@ -341,7 +324,7 @@ def test_without_entra_no_flow_begins(ken: Browser) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 500, 503])
-def test_an_entra_that_answers_html_could_not_verify(ken: Browser, status: int) -> None:
+def test_an_entra_that_answers_html_could_not_verify(ken, status):
     ken.entra.answer(status, "<html>secret-token</html>")
 
     with pytest.raises(CouldNotVerify) as caught:
@@ -349,7 +332,7 @@ def test_an_entra_that_answers_html_could_not_verify(ken: Browser, status: int) 
     assert caught.value.__context__ is None
 
 
-def test_a_warm_up_without_entra_says_so_and_can_be_repeated() -> None:
+def test_a_warm_up_without_entra_says_so_and_can_be_repeated():
     entra = FakeEntra(a_clock())
     client = a_client(entra)
     for failing in (entra.cut, lambda: entra.answer(400, '{"error": "invalid_tenant"}')):
@@ -364,7 +347,7 @@ def test_a_warm_up_without_entra_says_so_and_can_be_repeated() -> None:
     client.warm_up()
 
 
-def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http(ken: Browser) -> None:
+def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http(ken):
     ken.redeem()
     ken.begin()
     ken.redeem()
@@ -374,13 +357,13 @@ def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http(ken:
     assert sorted(paths) == ["keys", "openid-configuration", "openid-configuration"]
 
 
-def test_no_cookie_of_one_approver_is_sent_for_another(ken: Browser) -> None:
+def test_no_cookie_of_one_approver_is_sent_for_another(ken):
     ken.redeem()
 
     assert not any("cookie" in request.headers for request in ken.entra.requests)
 
 
-def test_no_secret_of_a_sign_in_is_in_a_log_or_a_text(ken: Browser, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_of_a_sign_in_is_in_a_log_or_a_text(ken, caplog):
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.WARNING, "msal")  # its DEBUG prints the code; the log settings keep it quieter
     shown: list[object] = [ken.client.begin_flow(redirect_uri=CALLBACK, login_hint=None, claims=None)]

@@ -10,7 +10,7 @@ KENS = ("cache", "tenant", "oid", "U0KEN")
 
 
 @given(content=st.binary(max_size=300), associated=st.lists(st.text(max_size=20), max_size=4))
-def test_what_is_sealed_opens_again(content: bytes, associated: list[str]) -> None:
+def test_what_is_sealed_opens_again(content, associated):
     vault = Vault([NEW])
 
     assert vault.open(vault.seal(content, tuple(associated)), tuple(associated)) == content
@@ -27,14 +27,14 @@ def test_what_is_sealed_opens_again(content: bytes, associated: list[str]) -> No
         (),
     ],
 )
-def test_nothing_opens_for_another_person_or_purpose(other: tuple[str, ...]) -> None:
+def test_nothing_opens_for_another_person_or_purpose(other):
     vault = Vault([NEW])
 
     with pytest.raises(CannotOpen):
         vault.open(vault.seal(b"tokens", KENS), other)
 
 
-def test_a_changed_byte_anywhere_does_not_open() -> None:
+def test_a_changed_byte_anywhere_does_not_open():
     vault = Vault([NEW])
     sealed = vault.seal(b"tokens", KENS)
 
@@ -44,18 +44,18 @@ def test_a_changed_byte_anywhere_does_not_open() -> None:
 
 
 @pytest.mark.parametrize("sealed", [b"", b"\x01", b"\x01" * 17, b"\x02" * 60])
-def test_what_was_never_sealed_does_not_open(sealed: bytes) -> None:
+def test_what_was_never_sealed_does_not_open(sealed):
     with pytest.raises(CannotOpen):
         Vault([NEW]).open(sealed, KENS)
 
 
-def test_the_same_content_is_never_sealed_alike() -> None:
+def test_the_same_content_is_never_sealed_alike():
     vault = Vault([NEW])
 
     assert len({vault.seal(b"tokens", KENS) for _ in range(100)}) == 100
 
 
-def test_an_older_key_still_opens_and_the_newest_seals() -> None:
+def test_an_older_key_still_opens_and_the_newest_seals():
     both = Vault([NEW, OLD])
 
     assert both.open(Vault([OLD]).seal(b"tokens", KENS), KENS) == b"tokens"
@@ -64,6 +64,6 @@ def test_an_older_key_still_opens_and_the_newest_seals() -> None:
     assert not Vault([OLD]).opens(sealed, KENS)
 
 
-def test_a_key_goes_by_the_beginning_of_its_sha_256_and_is_in_no_text() -> None:
+def test_a_key_goes_by_the_beginning_of_its_sha_256_and_is_in_no_text():
     assert key_id(b"\x00" * 32) == "66687aad"
     assert repr(NEW) not in f"{Vault([NEW])!r} {vars(Vault([NEW]))}"

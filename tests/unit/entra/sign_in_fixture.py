@@ -1,0 +1,159 @@
+"""Links and sign-ins as two replicas see them: one database, one Entra, a clock moved by hand."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+from bot.domain.audit import Entry, Event
+from bot.domain.people import Account
+from bot.domain.sign_in import SignInLink, SignInResult
+from bot.domain.values import Secret, UserId
+from bot.entra.links import EntraLinks
+from bot.entra.sign_ins import EntraSignIns
+from bot.entra.vault import Vault, for_cache
+from bot.store import sign_ins as rows
+from bot.store.database import Database
+from bot.store.sign_ins import SignInRow
+from bot.store.tables import audit, sign_in_links
+from bot.timing import Timing
+from sqlalchemy import Row, select, update
+from tests.support.builders import AIKO as AIKO_PERSON
+from tests.support.builders import KEN as KEN_PERSON
+from tests.support.builders import TEAM
+from tests.unit.entra.fake_entra import AUTHORITY, KEN_OID, FakeEntra, Form, a_client, a_clock
+
+KEN: Final = KEN_PERSON.id
+AIKO: Final = AIKO_PERSON.id
+PUBLIC: Final = "https://unlatch.contoso.com"
+OLD_KEY, NEW_KEY = b"o" * 32, b"n" * 32
+
+
+@dataclass
+class Replica:
+    links: EntraLinks
+    sign_ins: EntraSignIns
+
+
+class SignInFixture:
+    """`links` and `sign_ins` are the first replica's; it knows OLD_KEY alone."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.clock = a_clock()
+        self.entra = FakeEntra(self.clock)
+        first = self.replica()
+        self.links, self.sign_ins = first.links, first.sign_ins
+        self._links = 0
+
+    def replica(self, *keys: bytes, authority: str = AUTHORITY) -> Replica:
+        client, vault = a_client(self.entra, authority=authority), Vault(keys or [OLD_KEY])
+        timing, now = Timing(), self.clock.now
+        return Replica(
+            EntraLinks(client, vault, self.database, public_url=PUBLIC, timing=timing, now=now),
+            EntraSignIns(client, vault, self.database, timing=timing, now=now),
+        )
+
+    # Signing in
+
+    async def link(self, user: UserId = KEN, **changes: str) -> Secret:
+        """Store a link of this user, and return its text."""
+        self._links += 1
+        secret = Secret(f"link-{self._links}")
+        link = SignInLink(
+            digest=hashlib.sha256(secret.reveal().encode()).hexdigest(),
+            team=TEAM,
+            user=user,
+            expires_at=self.clock.now() + Timing().link_lifetime,
+            **changes,
+        )
+        url = await self.links.create(link, secret, limit=1000)
+        assert url == f"{PUBLIC}/sign-in/{secret.reveal()}"
+        return secret
+
+    async def returned(self, user: UserId = KEN, oid: str = KEN_OID, **changes: str) -> Form:
+        """Return what the browser brings back from a sign-in at Microsoft, not yet redeemed."""
+        url = await self.links.authorization_url(await self.link(user, **changes), login_hint=None)
+        return self.entra.sign_in(url, oid)
+
+    async def redeemed(self, user: UserId = KEN, oid: str = KEN_OID, **changes: str) -> SignInResult:
+        return await self.links.redeem(await self.returned(user, oid, **changes))
+
+    async def keep(self, user: UserId, result: SignInResult) -> None:
+        entry = Entry(event=Event.SIGNED_IN, at=self.clock.now(), actor=user, facts=result.account.as_facts())
+        await self.sign_ins.keep(user, result, entry)
+
+    async def sign_in(self, user: UserId = KEN, oid: str = KEN_OID) -> Account:
+        result = await self.redeemed(user, oid)
+        await self.keep(user, result)
+        return result.account
+
+    # The rows
+
+    async def row(self, user: UserId = KEN) -> SignInRow | None:
+        return await self.database.read(lambda connection: rows.get_sign_in(connection, user))
+
+    async def all_rows(self) -> dict[UserId, SignInRow]:
+        found = await self.database.read(lambda connection: rows.sign_ins_after(connection, None, limit=100))
+        return {row.user: row for row in found}
+
+    async def overwrite(self, user: UserId, sealed: bytes) -> None:
+        """Put other sealed bytes into the user's row, as whoever can write to the database could."""
+        row = (await self.all_rows())[user]
+        assert await self.database.run(
+            lambda tx: rows.update_sealed(tx, user, version=row.version, key_id=row.key_id, sealed=sealed)
+        )
+
+    async def change_links(self, digest: str | None = None, **values: object) -> None:
+        """Change the rows of links, one or all, as whoever can write to the database could."""
+        change = update(sign_in_links).values(values)
+        if digest is not None:
+            change = change.where(sign_in_links.c.digest == digest)
+        assert await self.database.run(lambda tx: tx.execute(change).rowcount)
+
+    async def links_stored(self) -> list[Row[Any]]:
+        query = select(sign_in_links).order_by(sign_in_links.c.created_at)
+        return await self.database.read(lambda connection: list(connection.execute(query)))
+
+    async def cache(self, key: bytes = OLD_KEY) -> dict[str, dict[str, dict[str, str]]]:
+        """Return Ken's token cache, opened."""
+        row = (await self.all_rows())[KEN]
+        opened = Vault([key]).open(row.sealed, for_cache(KEN, row.tenant, row.oid))
+        content: dict[str, dict[str, dict[str, str]]] = json.loads(opened)
+        return content
+
+    async def change_token(self, **changes: str) -> None:
+        """Change the access token in Ken's cache, as time would."""
+        content, row = await self.cache(), (await self.all_rows())[KEN]
+        (token,) = content["AccessToken"].values()
+        token.update(changes)
+        sealed = Vault([OLD_KEY]).seal(json.dumps(content).encode(), for_cache(KEN, row.tenant, row.oid))
+        await self.overwrite(KEN, sealed)
+
+    async def expire_token(self) -> None:
+        await self.change_token(expires_on="1")
+
+    async def audited(self) -> list[tuple[str, str | None, Mapping[str, str]]]:
+        """Return event, actor and facts of the audit rows about sign-ins."""
+        query = select(audit.c.event, audit.c.actor, audit.c.facts).order_by(audit.c.seq)
+        found = await self.database.read(lambda connection: connection.execute(query).all())
+        return [
+            (event, actor, json.loads(facts)) for event, actor, facts in found if event.startswith("sign")
+        ]
+
+    def during_refresh(self, act: Callable[[], Awaitable[object]], *, times: int = 1) -> None:
+        """Do something else while Entra is asked for a token, which happens in MSAL's thread."""
+        loop, remaining = asyncio.get_running_loop(), iter(range(times))
+
+        def instead(request: httpx.Request) -> None:
+            if request.method == "POST" and next(remaining, None) is not None:
+                asyncio.run_coroutine_threadsafe(_awaited(act), loop).result(timeout=5)
+
+        self.entra.instead = instead
+
+
+async def _awaited(act: Callable[[], Awaitable[object]]) -> None:
+    await act()

@@ -1,0 +1,159 @@
+"""Links: for one person and one use, through Microsoft and back, until the account is confirmed."""
+
+import asyncio
+import hashlib
+from datetime import timedelta
+
+import pytest
+from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused
+from bot.domain.sign_in import Confirmation
+from bot.domain.values import Secret
+from tests.unit.entra.fake_entra import AIKO_OID, CALLBACK, STEP_UP, query_of
+from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY
+
+LIFETIME = timedelta(minutes=10)
+
+
+async def unusable(call) -> bool:
+    with pytest.raises(Refusal) as caught:
+        await call
+    return caught.value.code is Code.LINK_UNUSABLE
+
+
+async def test_a_link_finds_its_person_and_leads_to_microsoft(setup):
+    secret = await setup.link(claims=STEP_UP)
+
+    assert (await setup.links.get(secret)).user == KEN
+    query = query_of(await setup.links.authorization_url(secret, login_hint="ken@contoso.com"))
+
+    assert (query["redirect_uri"], query["login_hint"]) == (CALLBACK, "ken@contoso.com")
+    assert "acrs" in query["claims"]
+    assert await unusable(setup.links.get(Secret("link-2")))
+
+
+async def test_a_link_begins_one_flow_however_often_it_is_opened(setup):
+    secret, other = await setup.link(), setup.replica()
+    opened = [replica.links.authorization_url(secret, login_hint=None) for replica in (setup, other, other)]
+
+    assert len(set(await asyncio.gather(*opened))) == 1
+
+
+async def test_microsofts_answer_is_redeemed_once_and_its_link_leads_nowhere(setup):
+    secret = await setup.link()
+    form = setup.entra.sign_in(await setup.links.authorization_url(secret, login_hint=None))
+    calls = [setup.links.redeem(form), setup.replica().links.redeem(form)]
+
+    first, second = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert {type(first).__name__, type(second).__name__} == {"SignInResult", "Refusal"}
+    assert len(setup.entra.forms("authorization_code")) == 1
+    assert await unusable(setup.links.redeem(form))
+    assert await unusable(setup.links.authorization_url(secret, login_hint=None))
+
+
+@pytest.mark.parametrize("form", [{}, {"state": ""}, {"state": "made-up", "code": "x"}, {"code": "x"}])
+async def test_an_answer_to_no_flow_is_nothing(setup, form):
+    await setup.returned()
+
+    assert await unusable(setup.links.redeem(form))
+
+
+async def test_each_step_has_ten_minutes(setup):
+    """The link to be opened, the answer to be brought back, the result to be confirmed."""
+    secret, form = await setup.link(), await setup.returned()
+    held = await setup.links.hold(await setup.redeemed(AIKO, AIKO_OID))
+    setup.clock.advance(LIFETIME - timedelta(seconds=1))
+    assert await setup.links.get(secret)
+
+    setup.clock.advance(seconds=1)
+
+    assert await unusable(setup.links.authorization_url(secret, login_hint=None))
+    assert await unusable(setup.links.redeem(form))
+    assert await unusable(setup.links.take(held))
+
+
+async def test_a_flow_sealed_with_a_lost_key_is_an_unusable_link(setup):
+    form = await setup.returned()
+
+    assert await unusable(setup.replica(NEW_KEY).links.redeem(form))
+
+
+async def test_a_refused_account_is_refused_with_the_link(setup):
+    form = await setup.returned()
+    setup.entra.claims = {"acct": 1}
+
+    with pytest.raises(SignInRefused) as caught:
+        await setup.links.redeem(form)
+
+    assert caught.value.code is Code.GUEST_ACCOUNT
+    assert caught.value.link is not None
+    assert caught.value.link.user == KEN
+
+
+async def test_while_entra_does_not_answer_a_link_is_not_used_up(setup):
+    secret = await setup.link()
+    setup.entra.cut()
+    with pytest.raises(CouldNotVerify):
+        await setup.links.authorization_url(secret, login_hint=None)
+
+    setup.entra.mend()
+    assert await setup.links.authorization_url(secret, login_hint=None)
+
+
+async def test_a_result_waits_for_both_secrets_and_is_taken_once(setup):
+    result = await setup.redeemed(claims=STEP_UP)
+    held = await setup.links.hold(result)
+
+    for half in (Confirmation(held.page, Secret("")), Confirmation(Secret(""), held.cookie)):
+        assert await unusable(setup.links.take(half))
+    taken = await setup.links.take(held)
+
+    assert (taken.account, taken.cache) == (result.account, result.cache)
+    assert (taken.link.user, taken.link.claims) == (KEN, STEP_UP)
+    assert await unusable(setup.links.take(held))
+
+
+@pytest.mark.parametrize(
+    "change", [{"user": AIKO}, {"team": "T0FABRIKAM"}, {"request_id": "1" * 32}], ids=str
+)
+@pytest.mark.parametrize("step", ["flow", "result"])
+async def test_what_is_moved_to_another_persons_row_does_not_open(setup, change, step):
+    form = await setup.returned()
+    held = await setup.links.hold(await setup.links.redeem(form)) if step == "result" else None
+    await setup.change_links(**change)
+
+    assert await unusable(setup.links.take(held) if held else setup.links.redeem(form))
+
+
+async def test_flows_swapped_between_two_rows_do_not_open(setup):
+    forms = [await setup.returned(), await setup.returned()]
+    one, other = await setup.links_stored()
+
+    await setup.change_links(one.digest, sealed=other.sealed)
+    await setup.change_links(other.digest, sealed=one.sealed)
+
+    for form in forms:
+        assert await unusable(setup.links.redeem(form))
+
+
+async def test_a_flow_is_not_taken_as_a_result_nor_a_result_as_a_flow(setup):
+    """Both are found by a digest of what the browser brings, so only the sealing tells them apart."""
+    await setup.returned()
+    await setup.change_links(state_digest=hashlib.sha256(b"page.cookie").hexdigest())
+
+    assert await unusable(setup.links.take(Confirmation(Secret("page"), Secret("cookie"))))
+    held = await setup.links.hold(await setup.redeemed())
+    answer = {"state": f"{held.page.reveal()}.{held.cookie.reveal()}", "code": "x"}
+    assert await unusable(setup.links.redeem(answer))
+
+
+async def test_no_secret_of_a_browser_and_no_token_is_stored_in_the_clear(setup):
+    form = await setup.returned()
+    begun = await setup.links_stored()
+    held = await setup.links.hold(await setup.links.redeem(form))
+    stored = repr((begun, await setup.links_stored()))
+
+    browsers = [held.page.reveal(), held.cookie.reveal()]
+    assert all(len(secret) >= 43 for secret in browsers)
+    for text in (*browsers, form["state"], "code_verifier", "link-1", "refresh-", "access-"):
+        assert text not in stored
