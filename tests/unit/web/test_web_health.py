@@ -1,0 +1,91 @@
+"""What operators see: what waits, what is stuck and why, how fast Slack is answered."""
+
+from collections import Counter
+from datetime import timedelta
+
+import httpx
+from bot.domain.errors import StoreUnavailable
+from bot.domain.request import Status
+from bot.store.requests import Backlog, Queue
+from bot.web.health import OK, Metrics, probe_routes
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+
+BACKLOG = Backlog(
+    open_requests={Status.PENDING: 3, Status.UNCERTAIN: 1},
+    overdue={Queue.ADVANCE: timedelta(seconds=1.5), Queue.PUBLISH: timedelta(0)},
+    not_published=2,
+    sign_ins=4,
+)
+
+
+async def _ok() -> str:
+    return OK
+
+
+async def _no_socket() -> str:
+    return "no socket is open"
+
+
+async def _backlog() -> Backlog:
+    return BACKLOG
+
+
+async def _unavailable() -> Backlog:
+    raise StoreUnavailable
+
+
+async def get(path: str, *routes) -> httpx.Response:
+    transport = httpx.ASGITransport(Starlette(routes=routes))
+    async with httpx.AsyncClient(transport=transport, base_url="http://unlatch") as http:
+        return await http.get(path)
+
+
+async def scraped(metrics: Metrics) -> dict[tuple[str, str], float]:
+    """Every sample by name and label values, in the order of the labels' names."""
+    answer = await get("/metrics", metrics.route())
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(answer.text)
+    return {(one.name, ",".join(one.labels.values())): one.value for each in families for one in each.samples}
+
+
+async def test_ready_says_what_is_wrong_and_alive_does_not_depend_on_it():
+    failing = probe_routes({"database": _ok, "sockets": _no_socket})
+    ready = await get("/readyz", *failing)
+    assert (ready.status_code, ready.json()) == (503, {"database": OK, "sockets": "no socket is open"})
+    assert (await get("/healthz", *failing)).status_code == 200
+    assert (await get("/readyz", *probe_routes({"database": _ok}))).status_code == 200
+
+
+async def test_prometheus_reads_what_waits_and_what_is_stuck():
+    metrics = Metrics(
+        Counter({("warning", "not_published"): 7}), {"database": _ok, "sockets": _no_socket}, _backlog
+    )
+    metrics.acknowledged(0.003)
+
+    found = await scraped(metrics)
+
+    assert found["unlatch_open_requests", "pending"] == 3
+    assert found["unlatch_open_requests", "uncertain"] == 1
+    assert found["unlatch_overdue_seconds", Queue.ADVANCE.value] == 1.5
+    assert found["unlatch_requests_not_published", ""] == 2
+    assert found["unlatch_sign_ins", ""] == 4
+    assert found["unlatch_log_events_total", "not_published,warning"] == 7
+    assert (found["unlatch_ready", "database"], found["unlatch_ready", "sockets"]) == (1, 0)
+    assert found["unlatch_acknowledgement_seconds_count", ""] == 1
+    assert found["unlatch_acknowledgement_seconds_bucket", "0.005"] == 1
+    assert found["unlatch_acknowledgement_seconds_bucket", "0.002"] == 0
+
+
+async def test_counters_go_on_from_one_scrape_to_the_next():
+    events: Counter[tuple[str, str]] = Counter()
+    metrics = Metrics(events, {}, _backlog)
+    await scraped(metrics)
+    events["error", "row_crashed"] += 1
+    assert (await scraped(metrics))["unlatch_log_events_total", "row_crashed,error"] == 1
+
+
+async def test_without_the_database_the_other_numbers_are_there():
+    found = await scraped(Metrics({}, {"database": _no_socket}, _unavailable))
+    assert found["unlatch_ready", "database"] == 0
+    assert ("unlatch_open_requests", "pending") not in found

@@ -1,0 +1,319 @@
+"""The web server: whatever strangers do with connections, Slack's delivery is answered. Over real sockets."""
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from bot.web import app as web
+from bot.web.app import BACKLOG, Bounds, listen, serving
+from tests.unit.web.echo_server import echo_app
+
+HEAD = b"POST /echo HTTP/1.1\r\nhost: unlatch\r\n"
+GET_SLOW = b"GET /slow HTTP/1.1\r\nhost: unlatch\r\n\r\n"
+DELIVERY = HEAD + b"content-length: 7\r\n\r\npayload"
+SOON = 5.0
+"""Seconds after which a test gives up."""
+SLACK_WAITS = 3.0
+
+Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass
+class Port:
+    """A port that is served, and the connections to it."""
+
+    number: int
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    open: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def connect(self, start: bytes = b"") -> Pair:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.number)
+        self.open.append(writer)
+        writer.write(start)
+        return reader, writer
+
+    async def exchange(self, *parts: bytes) -> bytes:
+        """Everything that comes back until the server closes."""
+        reader, writer = await self.connect()
+        for part in parts:
+            writer.write(part)
+        return await to_the_end(reader)
+
+    async def deliver(self) -> float:
+        """Deliver as Slack does; returns the seconds until the answer."""
+        began = time.monotonic()
+        answer = await self.exchange(DELIVERY)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b"payload")
+        return time.monotonic() - began
+
+    async def close(self) -> None:
+        for writer in self.open:
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def to_the_end(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(SOON):
+        with suppress(ConnectionError):
+            return await reader.read()
+    return b""
+
+
+async def trickle(writer: asyncio.StreamWriter, drop: bytes) -> None:
+    with suppress(ConnectionError):
+        while True:
+            writer.write(drop)
+            await writer.drain()
+            await asyncio.sleep(0.02)  # the attack itself
+
+
+@asynccontextmanager
+async def served(bounds: Bounds, *, grace: float = 1.0) -> AsyncIterator[Port]:
+    sock = listen("127.0.0.1", 0)
+    port = Port(sock.getsockname()[1])
+    try:
+        async with serving(echo_app(port.go_on), sock, grace=timedelta(seconds=grace), bounds=bounds):
+            yield port
+    finally:
+        await port.close()
+
+
+# One connection
+
+
+TRICKLES = {
+    "silence": (b"", b""),
+    "headers": (HEAD, b"x: y\r\n"),
+    "one header": (HEAD + b"x: ", b"y"),
+    "a request line": (b"POST /ec", b"h"),
+    "a body": (HEAD + b"content-length: 90000\r\n\r\n", b"x"),
+    "chunks": (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "a body for no route": (b"POST /nowhere HTTP/1.1\r\nhost: u\r\ncontent-length: 90000\r\n\r\n", b"x"),
+    "line ends": (b"\r\n", b"\r\n"),
+    "a request that waits for ever": (GET_SLOW, b""),
+}
+
+
+async def test_a_connection_ends_after_its_lifetime_whatever_trickles_in():
+    async def trickled(start: bytes, drop: bytes) -> bytes:
+        reader, writer = await port.connect(start)
+        trickling = asyncio.create_task(trickle(writer, drop))
+        answer = await to_the_end(reader)  # SOON is far more than the lifetime
+        trickling.cancel()
+        return answer
+
+    async with served(Bounds(lifetime=timedelta(seconds=0.3))) as port:
+        answers = await asyncio.gather(*(trickled(*trick) for trick in TRICKLES.values()))
+    accepted = {name for name, answer in zip(TRICKLES, answers, strict=True) if b"HTTP/1.1 200" in answer}
+    assert accepted == set()
+
+
+async def test_an_answer_that_takes_time_arrives_within_the_lifetime_of_its_connection():
+    async with served(Bounds(lifetime=timedelta(seconds=30))) as port:
+        reader, _ = await port.connect(GET_SLOW)
+        await port.deliver()
+        port.go_on.set()
+        assert (await to_the_end(reader)).endswith(b"at last")
+
+
+FLOODS = {
+    "a body": HEAD + b"content-length: 10000000\r\n\r\n" + b"x" * 200_000,
+    "chunks": HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 30_000,
+    "a chunk extension": HEAD + b"transfer-encoding: chunked\r\n\r\n1;" + b"x" * 200_000,
+    "a header without end": HEAD + b"x: " + b"y" * 200_000,
+    "headers without end": HEAD + b"x: y\r\n" * 40_000,
+    "a path": b"POST /" + b"e" * 200_000 + b" HTTP/1.1\r\nhost: u\r\n\r\n",
+    "requests": DELIVERY * 3_000,
+}
+
+
+async def test_a_connection_that_sends_too_much_ends():
+    async with served(Bounds(received=100_000)) as port:  # a minute of life: only the bound can end it
+        answers = await asyncio.gather(*(port.exchange(flood) for flood in FLOODS.values()))
+        await port.deliver()
+    for name, answer in zip(FLOODS, answers, strict=True):
+        assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 200")), name
+
+
+async def test_a_connection_carries_one_request():
+    async with served(Bounds()) as port:
+        answer = await port.exchange(DELIVERY + DELIVERY)
+    assert answer.count(b"HTTP/1.1 200") == 1
+    assert b"connection: close" in answer.lower()
+
+
+BAD = {
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "an unknown version": b"GET / HTTP/9.9\r\nhost: u\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "a negative length": HEAD + b"content-length: -1\r\n\r\n",
+    "two lengths": HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\nx",
+    "a length and chunks": HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a bad chunk": HEAD + b"transfer-encoding: chunked\r\n\r\nxyz\r\n",
+    "a NUL in a header": HEAD + b"x: a\x00b\r\n\r\n",
+    "a tunnel": b"CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example\r\n\r\n",
+    "an upgrade": b"GET / HTTP/1.1\r\nhost: u\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    "an HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+async def test_what_is_no_request_is_refused_without_a_crash(caplog):
+    async with served(Bounds()) as port:
+        answers = await asyncio.gather(*(port.exchange(sent) for sent in BAD.values()))
+    for name, answer in zip(BAD, answers, strict=True):
+        assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 200")), name
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_no_peer_can_say_that_it_is_another_or_came_over_https():
+    forged = b"x-forwarded-for: 1.2.3.4\r\nx-forwarded-proto: https\r\n"
+    async with served(Bounds()) as port:
+        answer = await port.exchange(b"GET /peer HTTP/1.1\r\nhost: u\r\n" + forged + b"\r\n")
+    assert answer.endswith(b"127.0.0.1 http")
+
+
+# Many connections
+
+
+async def test_where_too_many_are_open_the_oldest_makes_room():
+    async with served(Bounds(connections=5)) as port:
+        oldest, *others = [await port.connect(HEAD) for _ in range(5)]
+        await port.deliver()
+        assert await to_the_end(oldest[0]) == b""
+        for reader, writer in others:
+            writer.write(b"content-length: 1\r\n\r\nx")
+            assert (await to_the_end(reader)).startswith(b"HTTP/1.1 200")
+
+
+async def test_two_listeners_of_one_process_do_not_make_room_for_each_other():
+    async with served(Bounds(connections=2)) as one, served(Bounds(connections=2)) as other:
+        kept, _ = await one.connect(GET_SLOW)
+        for _ in range(4):
+            await other.deliver()
+        one.go_on.set()
+        assert (await to_the_end(kept)).endswith(b"at last")
+
+
+def test_the_bounds_leave_descriptors_for_a_burst_that_is_accepted_at_once():
+    assert Bounds().connections + 3 * BACKLOG <= 1024
+    assert Bounds().connections >= 4 * BACKLOG
+
+
+# Stopping
+
+
+async def test_stopping_finishes_what_is_under_way_and_closes_what_is_idle():
+    async with served(Bounds(), grace=SOON) as port:
+        idle, _ = await port.connect(HEAD)
+        slow, _ = await port.connect(GET_SLOW)
+        await port.deliver()
+        asyncio.get_running_loop().call_later(0.2, port.go_on.set)
+    assert (await to_the_end(slow)).endswith(b"at last")
+    assert await to_the_end(idle) == b""
+
+
+async def test_stopping_cancels_what_is_late():
+    async with asyncio.timeout(SOON), served(Bounds(), grace=0.5) as port:
+        slow, _ = await port.connect(GET_SLOW)
+        await port.deliver()
+    assert not (await to_the_end(slow)).endswith(b"at last")
+
+
+# The listener
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
+def test_accepted_sockets_send_at_once_on_every_kind_of_address(host):
+    with listen(host, 0) as sock:
+        clients = {"::": ["127.0.0.1", "::1"]}.get(host, [host])
+        for client in clients:
+            with socket.create_connection((client, sock.getsockname()[1])):
+                accepted, _ = sock.accept()
+                with accepted:
+                    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_port_that_is_taken_is_an_os_error():
+    with listen("127.0.0.1", 0) as sock, pytest.raises(OSError, match="in use"):
+        listen("127.0.0.1", sock.getsockname()[1])
+
+
+# Attacks on a process of its own, while deliveries come in
+
+
+@asynccontextmanager
+async def process(limit: str) -> AsyncIterator[tuple[Port, asyncio.subprocess.Process, int]]:
+    """A server with this `ulimit`: its port, the process, and the descriptors that it allows itself."""
+    program = f"ulimit {limit}; exec {sys.executable} {Path(__file__).with_name('echo_server.py')}"
+    pipe = asyncio.subprocess.PIPE
+    started = await asyncio.create_subprocess_exec("bash", "-c", program, stdout=pipe, stderr=pipe)
+    assert started.stdout is not None
+    number, descriptors = map(int, (await started.stdout.readline()).split())
+    port = Port(number)
+    try:
+        yield port, started, descriptors
+    finally:
+        await port.close()
+        if started.returncode is None:
+            started.kill()
+            await started.communicate()
+
+
+async def idle(port: Port, many: int) -> None:
+    """They connect at once, so that one turn of the server's event loop finds as many as may wait."""
+    await asyncio.gather(*(port.connect() for _ in range(many)))
+
+
+async def slow_heads(port: Port, many: int) -> None:
+    pairs = [await port.connect(HEAD) for _ in range(many)]
+    await asyncio.gather(*(trickle(writer, b"x: y\r\n") for _, writer in pairs))
+
+
+async def never_reading(port: Port, many: int) -> None:
+    """Each sends as many requests as it can and reads no answer."""
+
+    async def one() -> None:
+        _, writer = await port.connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a StreamWriter's transport also reads
+        with suppress(ConnectionError):
+            for _ in range(1_000):
+                writer.write(DELIVERY * 40)
+                await writer.drain()
+
+    await asyncio.gather(*(one() for _ in range(many)))
+
+
+ATTACKS = {
+    "1,000 idle": (idle, 1_000, "-Sn 2048"),
+    "3,000 idle with 1,024 descriptors": (idle, 3_000, "-n 1024"),
+    "500 slow heads": (slow_heads, 500, "-Sn 2048"),
+    "100 that pipeline and never read": (never_reading, 100, "-Sn 2048"),
+}
+
+
+@pytest.mark.parametrize(("attack", "many", "limit"), ATTACKS.values(), ids=ATTACKS)
+async def test_deliveries_are_answered_and_the_log_stays_quiet_during(attack, many, limit):
+    async with process(limit) as (port, server, _):
+        attacking = asyncio.create_task(attack(port, many))
+        if attack is idle:
+            await attacking  # all of them are there before the first delivery
+        waited = [await port.deliver() for _ in range(30)]
+        attacking.cancel()
+        await asyncio.gather(attacking, return_exceptions=True)
+        server.terminate()
+        _, log = await asyncio.wait_for(server.communicate(), SOON)
+    assert max(waited) < SLACK_WAITS
+    assert len(log.splitlines()) <= 5, log[:2000]
+
+
+async def test_a_low_limit_of_descriptors_is_raised():
+    async with process("-Sn 256") as (_, _, descriptors):
+        assert descriptors == web.DESCRIPTORS

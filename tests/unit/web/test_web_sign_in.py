@@ -1,0 +1,362 @@
+"""The sign-in pages: only a person's own yes links anything; no page is framed, kept or written into."""
+
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from bot.domain.audit import Event
+from bot.domain.errors import (
+    Code,
+    CommitUnknown,
+    CouldNotVerify,
+    LostRace,
+    SignInRefused,
+    StoreUnavailable,
+)
+from bot.domain.people import Account
+from bot.domain.sign_in import SignInLink
+from bot.use_cases.sign_in import Continuation
+from bot.web.app import HEADERS, MAX_BODY, web_app
+from bot.web.health import probe_routes
+from bot.web.sign_in import SignInPages
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from tests.support.bot import Bot
+from tests.support.builders import AIKO, KEN, account_of
+
+COOKIE = "__Host-unlatch-sign-in"
+NASTY = """<script>alert("1")</script>'&"""
+
+
+class Site:
+    """The pages over fakes, and a browser without scripts. Nobody is signed in."""
+
+    def __init__(self, bot: Bot, *, https: bool = True) -> None:
+        self.bot = bot
+        bot.sign_ins.accounts.clear()
+        self.resumed: list[tuple[SignInLink, Account | SignInRefused]] = []
+
+        async def crashes(_: Request) -> Response:
+            raise RuntimeError("secret words")
+
+        pages = SignInPages(
+            bot.deps, lambda *told: self.resumed.append(told), lambda r: f"{r.code} {r.facts}", secure=https
+        )
+        routes = [*pages.routes(), *probe_routes({}), Route("/crashes", crashes)]
+        self.app = web_app(routes, https=https)
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        self.http = httpx.AsyncClient(transport=transport, base_url="https://unlatch.contoso.com")
+
+    async def link(self) -> str:
+        secret = await self.bot.offer(KEN, Continuation(view_id="V1"))
+        return f"/sign-in/{secret.reveal()}"
+
+    async def begun(self) -> str:
+        """A flow under way: its `state`."""
+        return (await self.http.get(await self.link())).headers["location"]
+
+    async def come_back(self, state: str, answer: Account | Exception | None = None) -> httpx.Response:
+        """Bring Microsoft's answer: the page that asks, or one that says why not."""
+        self.bot.links.answers[state] = answer or account_of(KEN)
+        return await self.http.post("/sign-in/callback", data={"state": state, "code": "c"})
+
+    async def asked(self, answer: Account | None = None) -> httpx.Response:
+        """The page that asks Ken whether both are him."""
+        return await self.come_back(await self.begun(), answer)
+
+    async def press(self, asked: httpx.Response, answer: str = "yes", **changes: str) -> httpx.Response:
+        """Press a button of that page."""
+        [secret] = re.findall(r'name="page" value="([^"]+)"', asked.text)
+        return await self.http.post("/sign-in/confirm", data={"page": secret, "answer": answer} | changes)
+
+    @property
+    def linked(self) -> set[str]:
+        return set(self.bot.sign_ins.accounts)
+
+
+@pytest.fixture
+async def site(database) -> AsyncIterator[Site]:
+    site = Site(Bot(database))
+    yield site
+    await site.http.aclose()
+
+
+def words(page: httpx.Response) -> str:
+    return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page.text, flags=re.DOTALL).split())
+
+
+# The link
+
+
+async def test_opening_a_link_leads_to_microsoft_and_uses_nothing_up(site):
+    link = await site.link()
+    opened = [await site.http.get(link) for _ in range(3)] + [await site.http.head(link)]
+    assert {(page.status_code, page.headers["location"]) for page in opened} == {(303, "state-0")}
+    assert site.bot.links.hints == [KEN.email]
+
+
+async def test_a_link_ends_when_microsoft_has_answered_or_its_time_is_over(site):
+    used, expired = await site.link(), await site.link()
+    await site.come_back((await site.http.get(used)).headers["location"])
+    site.bot.clock.advance(site.bot.deps.timing.link_lifetime)
+    for link in (used, expired):
+        page = await site.http.get(link)
+        assert (page.status_code, "to get a new one" in words(page)) == (410, True)
+
+
+@pytest.mark.parametrize("link", ["unknown", "confirm", "a" * 5000, "%00", "%ff%fe", "..%2f..%2fetc"])
+async def test_an_unknown_link_is_refused(site, link):
+    assert (await site.http.get(f"/sign-in/{link}")).status_code in (404, 405, 410)
+
+
+# The page that asks
+
+
+async def test_before_anything_is_linked_the_page_names_the_account_and_the_slack_user(site):
+    page = await site.asked(account_of(KEN, name="Kenji Ito"))
+    assert page.status_code == 200
+    assert (
+        "Link this Microsoft account Kenji Ito ken@contoso.com to this Slack user: Ken ken@contoso.com"
+        in words(page)
+    )
+    assert (site.linked, site.resumed) == (set(), [])
+
+
+async def test_a_yes_links_the_account_and_the_modal_continues(site):
+    page = await site.press(await site.asked())
+    assert page.status_code == 200
+    assert "Approvals by Ken in Slack run as ken@contoso.com" in words(page)
+    assert site.linked == {KEN.id}
+    [(link, account)] = site.resumed
+    assert (link.user, link.view_id, account.oid) == (KEN.id, "V1", "oid-Ken")
+
+
+@pytest.mark.parametrize("answer", ["no", "", "YES", "yes "])
+async def test_anything_but_yes_links_nothing_and_is_told_in_slack(site, answer):
+    page = await site.press(await site.asked(), answer)
+    assert (page.status_code, "no one can act as you" in words(page)) == (200, True)
+    assert site.linked == set()
+    assert [outcome.code for _, outcome in site.resumed] == [Code.DECLINED]
+    assert (await site.bot.entry(Event.SIGN_IN_REFUSED)).facts["account"] == "ken@contoso.com"
+
+
+@pytest.mark.parametrize("answers", [("yes", "yes"), ("no", "yes"), ("yes", "no")])
+async def test_a_page_is_answered_once(site, answers):
+    asked, pages = await site.asked(), []
+    cookie = dict(site.http.cookies)
+    for answer in answers:
+        site.http.cookies.update(cookie)
+        pages.append(await site.press(asked, answer))
+    assert [page.status_code for page in pages] == [200, 410]
+    assert len(site.resumed) == 1
+
+
+@pytest.mark.parametrize("cookie", [None, "made-up"])
+async def test_a_yes_from_another_browser_links_nothing(site, cookie):
+    asked = await site.asked()
+    site.http.cookies.clear()
+    if cookie:
+        site.http.cookies.set(COOKIE, cookie)
+    assert (await site.press(asked)).status_code == 410
+    assert site.linked == set()
+
+
+async def test_a_yes_without_the_secret_of_the_page_links_nothing(site):
+    asked = await site.asked()
+    for secret in ("", "made-up", site.http.cookies[COOKIE]):
+        assert (await site.press(asked, page=secret)).status_code == 410
+    assert site.linked == set()
+
+
+async def test_the_cookie_is_for_this_host_this_answer_and_no_script(site):
+    asked = await site.asked()
+    name, *attributes = [part.strip() for part in asked.headers["set-cookie"].lower().split(";")]
+    assert name.startswith(COOKIE.lower())
+    assert set(attributes) == {"httponly", "secure", "samesite=strict", "path=/", "max-age=600"}
+    assert "max-age=0" in (await site.press(asked)).headers["set-cookie"].lower()
+
+
+async def test_over_plain_http_the_cookie_works_too(database):
+    site = Site(Bot(database), https=False)
+    asked = await site.asked()
+    assert asked.headers["set-cookie"].startswith("unlatch-sign-in=")
+    assert "secure" not in asked.headers["set-cookie"].lower()
+    assert (await site.press(asked)).status_code == 200
+    await site.http.aclose()
+
+
+# What does not work
+
+
+async def test_a_state_is_redeemed_once(site):
+    state = await site.begun()
+    assert [(await site.come_back(state)).status_code for _ in range(2)] == [200, 410]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"state=unknown", b"state=&code=x", b"\xff\xfe", b"%ff=%fe", b"state=x&state=y"]
+)
+@pytest.mark.parametrize("way", ["GET /sign-in/callback", "POST /sign-in/callback", "POST /sign-in/confirm"])
+async def test_an_answer_that_nothing_waits_for_is_a_page_and_signs_no_one_in(site, way, body):
+    page = await site.http.request(*way.split(), content=body)
+    assert (page.status_code, site.resumed, site.linked) == (410, [], set())
+    assert "set-cookie" not in page.headers
+
+
+async def test_a_form_with_more_fields_than_microsoft_sends_is_not_read(site):
+    state = await site.begun()
+    site.bot.links.answers[state] = account_of(KEN)
+    page = await site.http.post("/sign-in/callback", content=f"state={state}&".encode() + b"a=1&" * 60)
+    assert page.status_code == 410
+    assert (await site.come_back(state)).status_code == 200
+
+
+async def test_a_refusal_of_microsofts_is_told_in_the_browser_in_slack_and_in_the_audit_log(site):
+    state = await site.begun()
+    refused = SignInRefused(Code.ENTRA_ERROR, link=site.bot.links.flows[state], code="AADSTS50105")
+    page = await site.come_back(state, refused)
+    assert (page.status_code, "AADSTS50105" in words(page)) == (403, True)
+    assert [outcome for _, outcome in site.resumed] == [refused]
+    assert (await site.bot.entry(Event.SIGN_IN_REFUSED)).facts["cause"] == Code.ENTRA_ERROR
+
+
+async def test_another_persons_account_is_refused_and_kept_nowhere(site):
+    page = await site.asked(account_of(AIKO))
+    assert (page.status_code, "set-cookie" in page.headers) == (403, False)
+    assert (site.bot.links.held, site.linked) == ({}, set())
+    assert "aiko@contoso.com" in words(page)
+    assert (await site.bot.entry(Event.SIGN_IN_REFUSED)).actor == KEN.id
+
+
+@pytest.mark.parametrize(
+    "error",
+    [CouldNotVerify("entra"), StoreUnavailable(), CommitUnknown(), LostRace()],
+    ids=lambda error: type(error).__name__,
+)
+async def test_an_outage_is_no_refusal(site, error):
+    page = await site.come_back(await site.begun(), error)
+    assert (page.status_code, words(page).endswith("Try again in a minute.")) == (503, True)
+    assert site.resumed == []
+
+
+async def test_while_slack_does_not_answer_no_link_leads_on(site):
+    link = await site.link()
+    site.bot.directory.down = True
+    assert (await site.http.get(link)).status_code == 503
+
+
+# What people may write into a page
+
+
+async def test_names_are_escaped(site):
+    site.bot.directory.change(KEN, name=NASTY)
+    asked = await site.asked(account_of(KEN, name=NASTY))
+    for page in (asked, await site.press(asked)):
+        assert page.status_code == 200
+        assert NASTY not in page.text
+        assert "&lt;script&gt;" in page.text
+
+
+@pytest.mark.parametrize(
+    "name", ["nek\u202e", "K\u200ben", "Ken\u2066\u2069", "Ken\n\nMei", "K" + "\u0301" * 300 + "en"]
+)
+async def test_no_name_turns_covers_or_breaks_the_words_around_it(site, name):
+    site.bot.directory.change(KEN, name=name)
+    page = await site.asked()
+    assert "to this Slack user:" in page.text
+    assert not set(page.text) & set("\u202e\u200b\u2066\u2069")
+    assert page.text.count("\u0301") <= 4
+    assert "Ken\n" not in page.text
+
+
+# What every answer says
+
+
+EVERY = {
+    "a page": ("GET", "/sign-in/unknown", b"", 410),
+    "a callback": ("POST", "/sign-in/callback", b"state=x", 410),
+    "no page": ("GET", "/nowhere", b"", 404),
+    "another method": ("DELETE", "/sign-in/unknown", b"", 405),
+    "too large": ("POST", "/sign-in/callback", b"x" * (MAX_BODY + 1), 413),
+    "as large as may be": ("POST", "/sign-in/callback", b"x" * MAX_BODY, 410),
+    "a crash": ("GET", "/crashes", b"", 500),
+    "a probe": ("GET", "/readyz", b"", 200),
+    "a slash too many": ("GET", "/sign-in/unknown/", b"", 404),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), EVERY.values(), ids=EVERY)
+async def test_every_answer_carries_the_security_headers_and_no_exceptions_text(
+    site, method, path, body, status
+):
+    answer = await site.http.request(method, path, content=body)
+    assert answer.status_code == status
+    for name, text in HEADERS.items():
+        assert answer.headers.get_list(name) == [text], name
+    assert "max-age=" in answer.headers["strict-transport-security"]
+    assert "secret words" not in answer.text
+
+
+def test_the_security_headers_allow_one_style_and_a_form_to_ourselves():
+    policy = HEADERS["Content-Security-Policy"]
+    style = policy.partition("style-src ")[2].partition(";")[0]
+    assert re.fullmatch(r"'sha256-[\w+/]+='", style)
+    assert policy.replace(style, "…") == (
+        "default-src 'none'; style-src …; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    assert HEADERS["Cache-Control"] == "no-store"
+    assert (HEADERS["X-Content-Type-Options"], HEADERS["X-Frame-Options"]) == ("nosniff", "DENY")
+    assert HEADERS["Referrer-Policy"] == "no-referrer"
+
+
+async def test_a_body_too_large_is_refused_before_its_end_when_no_length_was_announced(site):
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(9):
+            yield b"x" * (MAX_BODY // 8)
+
+    assert (await site.http.post("/sign-in/callback", content=chunks())).status_code == 413
+
+
+async def test_without_https_browsers_are_not_told_to_keep_to_it(database):
+    site = Site(Bot(database), https=False)
+    assert "strict-transport-security" not in (await site.http.get("/sign-in/unknown")).headers
+    await site.http.aclose()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "unlatch.contoso.com@evil.example", "evil.example:x", "é"])
+async def test_no_host_that_the_peer_sends_comes_back(site, host):
+    link = await site.link()
+    for method, path in (("GET", link), ("GET", f"{link}/"), ("GET", "/sign-in/"), ("POST", link)):
+        headers = {"host": host.encode(), "x-forwarded-host": host.encode()}
+        answer = await site.http.request(method, path, headers=headers)
+        assert answer.status_code < 500
+        assert "evil" not in answer.text + str(answer.headers)
+
+
+@pytest.mark.parametrize("name", ["next", "redirect_uri", "return_to", "url", "RelayState", "iss"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_callback_redirects_nowhere(site, method, name):
+    evil = f"{name}=https://evil.example"
+    answer = await site.http.request(method, f"/sign-in/callback?{evil}", content=f"{evil}&state=x".encode())
+    assert "location" not in answer.headers
+    assert "evil" not in answer.text
+
+
+async def test_a_peer_that_leaves_in_the_middle_of_a_body_leaves_no_crash(site):
+    parts = [{"type": "http.request", "body": b"state=", "more_body": True}, {"type": "http.disconnect"}]
+    scope = {
+        **{"type": "http", "http_version": "1.1", "method": "POST", "path": "/sign-in/callback"},
+        **{"raw_path": b"/sign-in/callback", "query_string": b"", "headers": [], "scheme": "http"},
+    }
+    sent = []
+
+    async def receive() -> dict[str, object]:
+        return parts.pop(0)
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    await site.app(scope, receive, send)  # raises nothing
+    assert sent[0]["status"] == 400
