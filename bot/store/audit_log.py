@@ -1,68 +1,159 @@
-"""The audit log: a public SHA-256 chain, and on each row an Ed25519 signature over `(log, seq, hash)`.
+"""The audit log: a public hash chain, and on each row an Ed25519 signature.
 
-The newest signature vouches for every row. A cut end shows nowhere in a database: for that each process
-remembers the newest row that it knows to be committed, and heads are kept outside."""
+The format is a promise to everybody who keeps an export or a head, so it never changes:
+
+- `hash`: SHA-256, hexadecimal, of a JSON array without blanks: the previous row's hash, then `seq`, `at`,
+  `event`, `actor`, `request_id`, `version` and `facts` (the stored JSON text) of this row.
+- Before row 1 stands SHA-256 of `unlatch audit log, 1`, a line feed, and the deployment's name.
+- `signature`: Ed25519, base64, over the lines `unlatch audit row, 1`, the hash before row 1, `seq`, `hash`.
+
+The newest signature vouches for every row before it. A cut tail shows nowhere in a database: each process
+remembers the newest row that it knows to be committed, and heads are kept outside.
+"""
 
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
+import structlog
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import Connection, bindparam, insert, select, text
 
-from bot.domain.audit import Entry
+from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
 from bot.domain.values import utc_text
 from bot.store.tables import audit
 
+HASHED: Final = ("seq", "at", "event", "actor", "request_id", "version", "facts")
+"""The columns that are hashed, in this order, for ever."""
+
 
 class Head(NamedTuple):
+    """A row's place, hash and signature: what is kept outside the database."""
+
     seq: int
     hash: str
     key_id: str = ""
     signature: str = ""
 
 
-COLUMNS = ("seq", "at", "event", "actor", "request_id", "version", "facts")  # hashed in this order, for ever
-LAST = select(*(audit.c[name] for name in Head._fields)).order_by(audit.c.seq.desc()).limit(1)
-HASH_AT = select(audit.c.hash).where(audit.c.seq == bindparam("seq"))
-AFTER = select(audit).where(audit.c.seq > bindparam("seq")).order_by(audit.c.seq)
-INSERT = insert(audit)
-ONE_WRITER = text("SELECT pg_advisory_xact_lock(1970170996, 1)")  # alone: LAST needs a snapshot from after it
+LAST: Final = select(*(audit.c[name] for name in Head._fields)).order_by(audit.c.seq.desc()).limit(1)
+HASH_AT: Final = select(audit.c.hash).where(audit.c.seq == bindparam("seq"))
+AFTER: Final = select(audit).where(audit.c.seq > bindparam("seq")).order_by(audit.c.seq)
+NEWEST_OF: Final = (
+    select(audit.c.facts).where(audit.c.event == bindparam("event")).order_by(audit.c.seq.desc()).limit(1)
+)
+KEYS_ADDED: Final = select(audit.c.facts).where(audit.c.event == Event.KEY_ADDED.value)
+INSERT: Final = insert(audit)
+ONE_WRITER: Final = text("SELECT pg_advisory_xact_lock(1970170996, 1)")
+"""A statement of its own: what reads the last row needs a snapshot from after it."""
+
+log = structlog.get_logger()
 
 
-class AuditLog:
-    def __init__(self, seeds: Sequence[bytes], name: str, seen: Head | None = None) -> None:
-        """`seeds`: derived from the vault keys; the first signs, all are believed. `name`: the deployment's,
-        by its settings. `seen`: the newest head that was kept outside."""
-        keys = [Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds]
-        ids = [hashlib.sha256(key.public_key().public_bytes_raw()).hexdigest()[:16] for key in keys]
-        self._key, self.key_id, self.seen = keys[0], ids[0], seen
-        self.public = dict(zip(ids, (key.public_key() for key in keys), strict=True))
+class AuditVerifier:
+    """Checks rows and heads; needs the deployment's name and public keys alone."""
+
+    def __init__(self, public_keys: Iterable[bytes], name: str) -> None:
+        """Take raw Ed25519 public keys, in any order, and the name with which the chain begins."""
+        self.public: dict[str, Ed25519PublicKey] = {}
+        for key in public_keys:
+            self.trust(key)
+        self.name = name
         self.genesis = Head(0, hashlib.sha256(f"unlatch audit log, 1\n{name}".encode()).hexdigest())
 
+    def trust(self, public_key: bytes) -> None:
+        """Believe one more key."""
+        self.public[key_id_of(public_key)] = Ed25519PublicKey.from_public_bytes(public_key)
+
+    def is_signed(self, row: Any) -> bool:
+        """Return whether a row or head carries a good signature of a known key. Never raises."""
+        try:
+            signature = base64.b64decode(str(row.signature), validate=True)
+            self.public[str(row.key_id)].verify(signature, self.signed_text(row.seq, row.hash))
+        except (KeyError, ValueError, InvalidSignature):
+            return False
+        return True
+
+    def signed_text(self, seq: int, hash_: str) -> bytes:
+        """Return what a row's signature is over."""
+        return f"unlatch audit row, 1\n{self.genesis.hash}\n{seq}\n{hash_}".encode(errors="replace")
+
+
+class AuditLog(AuditVerifier):
+    """Appends rows, only to the row that it saw last or to a later signed one that leads back to it."""
+
+    def __init__(self, seeds: Sequence[bytes], name: str, seen: Head | None = None) -> None:
+        """`seeds`: of Ed25519, derived from the vault keys; the first signs, all are believed.
+
+        `name`: the deployment's. `seen`: the newest head that was kept outside.
+        """
+        keys = [Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds]
+        raw = [key.public_key().public_bytes_raw() for key in keys]
+        super().__init__(raw, name)
+        self._keys = dict(zip(map(key_id_of, raw), keys, strict=True))
+        self._raw = dict(zip(map(key_id_of, raw), raw, strict=True))
+        self.key_id = key_id_of(raw[0])
+        """The key that signs now."""
+        self.seen = seen
+        """The newest row that is known to be committed."""
+        self.broken: str | None = None
+        """Why nothing can be appended, until something can."""
+        self._announced: set[str] = set()
+
     def append(self, connection: Connection, entries: Sequence[Entry], *, first: bool = False) -> Head | None:
-        """Add rows, last before the COMMIT: all other writers wait from here. `first`: by `migrate` alone."""
+        """Add rows; last before the COMMIT, since other writers wait from here. `first`: by migrate alone.
+
+        Raises AuditBroken.
+        """
         if not entries:
             return None
         self.lock(connection)
-        head, rows = self.genesis if first else self.tail(connection), []
+        head = self.genesis if first else self._watched_tail(connection)
+        rows: list[dict[str, Any]] = []
+        if self._is_new_key(connection, head):
+            old = self._keys[head.key_id]
+            head = self._row(rows, head, self._key_added(entries[0]), head.key_id, old)
+            self._announced.add(self.key_id)
         for entry in entries:
-            facts = json.dumps(dict(entry.facts), ensure_ascii=False, sort_keys=True)
-            about = (str(entry.event), entry.actor, entry.request_id, entry.version, facts)
-            row = dict(zip(COLUMNS, (head.seq + 1, utc_text(entry.at), *about), strict=True))
-            hash_ = hash_after(head.hash, row)
-            signature = base64.b64encode(self._key.sign(self.signed(head.seq + 1, hash_))).decode()
-            head = Head(head.seq + 1, hash_, self.key_id, signature)
-            rows.append(row | head._asdict())
+            head = self._row(rows, head, entry, self.key_id, self._keys[self.key_id])
         connection.execute(INSERT, rows)
         return head
 
+    def _row(
+        self, rows: list[dict[str, Any]], head: Head, entry: Entry, key_id: str, key: Ed25519PrivateKey
+    ) -> Head:
+        facts = json.dumps(dict(entry.facts), ensure_ascii=False, sort_keys=True)
+        facts = facts.encode(errors="replace").decode()  # lone surrogates, which no database takes
+        about = (utc_text(entry.at), str(entry.event), entry.actor, entry.request_id, entry.version, facts)
+        row: dict[str, Any] = dict(zip(HASHED, (head.seq + 1, *about), strict=True))
+        hash_ = hash_after(head.hash, row)
+        signature = base64.b64encode(key.sign(self.signed_text(head.seq + 1, hash_))).decode()
+        head = Head(head.seq + 1, hash_, key_id, signature)
+        rows.append(row | head._asdict())
+        return head
+
+    def _is_new_key(self, connection: Connection, tail: Head) -> bool:
+        """Whether our key signs for the first time, after another of ours: the log then says so first."""
+        if tail.key_id == self.key_id or tail.key_id not in self._keys or self.key_id in self._announced:
+            return False
+        added = [json.loads(facts).get("key_id") for facts in connection.scalars(KEYS_ADDED)]
+        self._announced.update(added)
+        return self.key_id not in added
+
+    def _key_added(self, beside: Entry) -> Entry:
+        public = base64.urlsafe_b64encode(self._raw[self.key_id]).decode().rstrip("=")
+        return Entry(
+            event=Event.KEY_ADDED,
+            at=beside.at,
+            facts={"key_id": self.key_id, "public_key": f"ed25519:{public}"},
+        )
+
     def tail(self, connection: Connection) -> Head:
-        """The row to append to: the one seen last, or a later one that is signed and leads back to it."""
+        """Return the row to append to. Raises AuditBroken where it is not one that this bot can vouch for."""
         last, seen = connection.execute(LAST).first(), self.seen
         if last is None:
             raise AuditBroken("the audit log is empty")
@@ -73,79 +164,64 @@ class AuditLog:
                 raise AuditBroken(f"row {seen.seq}, which this bot has seen, is gone or another")
         return Head(*last)
 
-    def since(self, connection: Connection, head: Head) -> Sequence[Any]:
-        """The rows after one that is trusted, such as a seal names: an unbroken chain up to the tail."""
-        tail, rows = self.tail(connection), connection.execute(AFTER, {"seq": head.seq}).all()
-        if problem := next(verify(rows, self, after=head), None):
-            raise AuditBroken(problem)
-        if not rows and tail[:2] != head[:2]:
-            raise AuditBroken(f"row {head.seq}, which is sealed, is gone or another")
-        return rows
+    def look(self, connection: Connection) -> Head:
+        """Return the newest row and remember it, as others' appends are seen; AuditBroken as in `append`."""
+        head = self._watched_tail(connection)
+        self.remember(head)
+        return head
+
+    def _watched_tail(self, connection: Connection) -> Head:
+        try:
+            head = self.tail(connection)
+        except AuditBroken as error:
+            if self.broken != str(error):
+                log.critical("audit_broken", reason=str(error))
+            self.broken = str(error)
+            raise
+        self.broken = None
+        return head
 
     def remember(self, head: Head | None) -> None:
-        """After the COMMIT, never before: a row that was rolled back is not missed."""
+        """Take note of a committed row: after the COMMIT, since a row that was rolled back is not missed."""
         if head is not None and (self.seen is None or head.seq > self.seen.seq):
             self.seen = head
 
     def holds(self, connection: Connection, head: Head) -> bool:
-        """Whether a row is there. Final, for its transaction held this lock until it was over."""
+        """Return whether a row is there. Final: its transaction held this lock until it was over."""
         self.lock(connection)
-        return connection.scalar(HASH_AT, {"seq": head.seq}) == head.hash
+        return bool(connection.scalar(HASH_AT, {"seq": head.seq}) == head.hash)
 
     def lock(self, connection: Connection) -> None:
-        if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        """Be the only writer of the log until the transaction ends; SQLite has one anyway."""
+        if connection.dialect.name == "postgresql":
             connection.execute(ONE_WRITER)
-
-    def signed(self, seq: int, hash_: str) -> bytes:
-        return f"unlatch audit row, 1\n{self.genesis.hash}\n{seq}\n{hash_}".encode(errors="replace")
-
-    def is_signed(self, row: Any) -> bool:
-        try:
-            signature = base64.b64decode(str(row.signature), validate=True)
-            self.public[str(row.key_id)].verify(signature, self.signed(row.seq, row.hash))
-        except (KeyError, ValueError, InvalidSignature):
-            return False
-        return True
-
-
-def verify(
-    rows: Iterable[Any], log: AuditLog, after: Head | None = None, heads: Any = (), full: bool = False
-) -> Iterator[str]:
-    """A sentence for everything that is wrong. `full`: all signatures, to name where a rewrite begins."""
-    last = vouching = after or log.genesis
-    kept = {head.seq: head.hash for head in heads if log.is_signed(head)}
-    for row in rows:
-        if row.seq != last.seq + 1:
-            yield f"row {row.seq} follows row {last.seq}"
-        elif row.hash != hash_after(last.hash, row):
-            yield f"row {row.seq} was changed"
-        if kept.pop(row.seq, row.hash) != row.hash:
-            yield f"row {row.seq} is not the one that was kept: the log was rewritten"
-        last, vouching = row, row if str(row.key_id) in log.public else vouching
-        if full and row is vouching and not log.is_signed(row):
-            yield f"row {row.seq} was not written by Unlatch"
-    if vouching.seq > (after or log.genesis).seq and not log.is_signed(vouching):
-        yield f"row {vouching.seq} was not written by Unlatch, nor what follows from it"
-    if last.seq != vouching.seq or (last.seq == 0 and after is None):
-        yield f"no key that is known here vouches for the rows up to {last.seq}"
-    if kept:
-        yield f"the log ends at {last.seq}, but a kept head names row {max(kept)}"
 
 
 def hash_after(previous: str, row: Any) -> str:
-    """`default`, `errors`: a row that somebody edited may hold anything, and must be found to be another."""
-    values = row if isinstance(row, dict) else row._mapping
-    line = [previous, *(values[name] for name in COLUMNS)]
+    """Return the hash of `row`, a mapping or a database row, after the row with hash `previous`.
+
+    A row that was edited may hold anything, and must be found to be another.
+    """
+    values = row if isinstance(row, Mapping) else row._mapping
+    line = [previous, *(values[name] for name in HASHED)]
     line_text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=repr)
     return hashlib.sha256(line_text.encode(errors="surrogatepass")).hexdigest()
 
 
-NEWEST_OF = (
-    select(audit.c.facts).where(audit.c.event == bindparam("event")).order_by(audit.c.seq.desc()).limit(1)
-)
+def key_id_of(public_key: bytes) -> str:
+    """Return a public key's name: the first 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(public_key).hexdigest()[:16]
 
 
-def newest_facts(connection: Connection, event: str) -> dict[str, str] | None:
+def newest_facts(connection: Connection, event: Event) -> dict[str, str] | None:
     """Return the facts of the newest row of this event."""
-    found = connection.scalar(NEWEST_OF, {"event": event})
+    found = connection.scalar(NEWEST_OF, {"event": event.value})
     return None if found is None else json.loads(found)
+
+
+def pages(connection: Connection, after: int = 0, size: int = 1000) -> Iterator[Sequence[Any]]:
+    """Yield rows after `after`, a page at a time; memory stays the same however long the log is."""
+    statement = AFTER.limit(size)
+    while rows := connection.execute(statement, {"seq": after}).all():
+        yield rows
+        after = rows[-1].seq

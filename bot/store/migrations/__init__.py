@@ -78,5 +78,5 @@ def _upgrade(connection: Connection, audit_log: AuditLog) -> None:
         made.attributes["connection"] = connection
         command.upgrade(made, "head")
     if found is None and not connection.scalar(select(func.count()).select_from(audit)):
-        entry = Entry(event=Event.LOG_CREATED, at=datetime.now(UTC))
+        entry = Entry(event=Event.LOG_CREATED, at=datetime.now(UTC), facts={"deployment": audit_log.name})
         audit_log.append(connection, [entry], first=True)

@@ -13,7 +13,7 @@ SQLITE_TRIGGERS = (
     # INSERT OR REPLACE deletes without firing the trigger above
     "CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE "
     "seq = NEW.seq OR (request_id = NEW.request_id AND version = NEW.version)) "
-    f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END",
+    "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
 )
 POSTGRESQL_TRIGGERS = (
     "CREATE FUNCTION audit_refuses() RETURNS trigger LANGUAGE plpgsql AS "

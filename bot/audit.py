@@ -1,0 +1,375 @@
+"""`unlatch audit …`, and the heads that are kept outside the database."""
+
+import asyncio
+import csv
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import structlog
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
+
+from bot.domain.audit import Entry, Event
+from bot.domain.errors import AuditBroken
+from bot.domain.values import utc_text
+from bot.keys import BadKey, parse_public_key
+from bot.store.audit_log import LAST, AuditLog, AuditVerifier, Head, hash_after, newest_facts, pages
+from bot.store.database import Database
+from bot.store.engine import engine_for, meant_by
+from bot.store.tables import audit
+
+FINE, TAMPERED, CANNOT_VERIFY = 0, 1, 2
+MAX_FINDINGS: Final = 100
+"""Findings beyond these are counted only."""
+CLOCK_STEP: Final = timedelta(minutes=10)
+"""A row that says it is older than the row before it by more than this is worth a note."""
+PROGRESS: Final = 100_000
+COLUMNS: Final = ("seq", "at", "event", "actor", "request_id", "version", "facts", "previous", "hash")
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a spreadsheet would run: a cell that begins so is not text to it, in some locale."""
+HEAD_EVENT: Final = "audit_head"
+"""Marks a head, in the file and in the log alike."""
+
+log = structlog.get_logger()
+
+
+# Heads
+
+
+class HeadKeeper:
+    """Writes the newest row's head to the log, and to the file of AUDIT_HEADS where there is one."""
+
+    def __init__(self, database: Database, path: Path | None) -> None:
+        self._database = database
+        self._path = path
+        self._kept: int | None = None
+
+    async def keep(self) -> None:
+        """Look at the newest row, and keep its head if it is newer than the last. Raises StoreError."""
+        head = await self._database.read(self._database.audit_log.look)
+        if self._kept is not None and head.seq <= self._kept:
+            return
+        log.info(HEAD_EVENT, **head._asdict())
+        if self._path is not None:
+            try:
+                await asyncio.to_thread(append_head, self._path, head)
+            except OSError as error:  # the next head vouches for these rows too
+                log.error("audit_head_not_written", error=type(error).__name__)
+                return
+        self._kept = head.seq
+
+
+def append_head(path: Path, head: Head | None) -> None:
+    """Add a line and wait for the disk; None only makes sure that the file can be written. Raises OSError."""
+    with path.open("a") as file:
+        if head is not None:
+            file.write(json.dumps({"event": HEAD_EVENT} | head._asdict()) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_heads(lines: Iterable[str]) -> Iterator[Head]:
+    """Yield the heads among some lines, which may be those of a whole log."""
+    for line in lines:
+        try:
+            values = json.loads(line)
+        except ValueError:
+            continue
+        if (
+            isinstance(values, dict)
+            and values.get("event") == HEAD_EVENT
+            and isinstance(values.get("seq"), int)
+        ):
+            yield Head(values["seq"], *(str(values.get(name, "")) for name in Head._fields[1:]))
+
+
+def last_head(path: Path | None, verifier: AuditVerifier) -> Head | None:
+    """Return the newest signed head of a file; None where there is no file or none in it. Raises OSError."""
+    if path is None or not path.exists():
+        return None
+    with path.open(errors="replace") as file:
+        signed = [head for head in read_heads(file) if verifier.is_signed(head)]
+    return signed[-1] if signed else None
+
+
+async def record_start(
+    database: Database, *, now: datetime, version: str, settings: Mapping[str, str]
+) -> None:
+    """Add a row for a start: the version, and settings without secrets, and whether they changed."""
+    canonical = json.dumps(dict(settings), ensure_ascii=False, sort_keys=True)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    before = await database.read(lambda connection: newest_facts(connection, Event.STARTED))
+    facts = {"version": version, "settings": canonical, "digest": digest}
+    if before is not None and before.get("digest") != digest:
+        facts["configuration_changed"] = "yes"
+    entry = Entry(event=Event.STARTED, at=now, facts=facts)
+    await database.run(lambda tx: tx.entries.append(entry))
+
+
+# Verify
+
+
+@dataclass
+class Verification:
+    """One pass over the log in constant memory, but for the heads. `findings` are sentences."""
+
+    verifier: AuditVerifier
+    heads: Iterable[Head] = ()
+    full: bool = False
+    """Check every signature, to name where a rewrite begins."""
+    rows: int = 0
+    notes: list[str] = field(default_factory=list)
+    restored: list[tuple[int, int]] = field(default_factory=list)
+    """From which row to which the log was lost, and resumed."""
+    unverifiable: str | None = None
+
+    def findings(self, connection: Connection) -> Iterator[str]:
+        """Yield a sentence for everything that is wrong."""
+        kept: dict[int, list[Head]] = {}
+        for head in self.heads:
+            kept.setdefault(head.seq, []).append(head)
+        last = vouching = self.verifier.genesis
+        mismatched: list[Head] = []
+        newest_at, trusted = "", True
+        for page in pages(connection):
+            for row in page:
+                yield from self._chain(last, row)
+                self._learn(row)
+                newest_at = self._clock(newest_at, row)
+                mismatched += [head for head in kept.pop(row.seq, ()) if head.hash != row.hash]
+                known = str(row.key_id) in self.verifier.public
+                if self.full and known and trusted and not self.verifier.is_signed(row):
+                    trusted = False
+                    yield f"row {row.seq} was not written by Unlatch"
+                last, vouching = row, row if known else vouching
+                self.rows += 1
+                if self.rows % PROGRESS == 0:
+                    print(f"{self.rows} rows…", file=sys.stderr)
+        if last.seq == 0:
+            self.unverifiable = "the audit log is empty"
+            return
+        if vouching.seq and not self.verifier.is_signed(vouching):
+            yield f"row {vouching.seq} was not written by Unlatch, nor what follows from it"
+        elif last.seq != vouching.seq:
+            rows = (
+                f"row {last.seq}"
+                if last.seq == vouching.seq + 1
+                else f"rows {vouching.seq + 1} to {last.seq}"
+            )
+            self.unverifiable = f"{rows}: signed with a key that you did not provide"
+        yield from self._kept(last, [*mismatched, *(head for found in kept.values() for head in found)])
+
+    def _chain(self, last: Any, row: Any) -> Iterator[str]:
+        if row.seq != last.seq + 1:
+            missing = row.seq - last.seq - 1
+            yield (
+                f"row {row.seq} follows row {last.seq}: "
+                + (f"{missing} removed" if missing > 0 else "inserted or reordered")
+            )
+        elif row.hash != hash_after(last.hash, row):
+            yield f"row {row.seq} was changed"
+
+    def _learn(self, row: Any) -> None:
+        """Believe a key that a row of a believed key adds; note a log that was resumed."""
+        if row.event not in (Event.KEY_ADDED, Event.RESUMED) or not self.verifier.is_signed(row):
+            return
+        try:
+            facts = json.loads(row.facts)
+            if row.event == Event.KEY_ADDED:
+                self.verifier.trust(parse_public_key(facts["public_key"]))
+            else:
+                self.restored.append((row.seq, int(facts["lost_seq"])))
+                self.notes.append(
+                    f"restored at {row.at}: row {row.seq} names the lost head {facts['lost_seq']}"
+                )
+        except (ValueError, KeyError, TypeError):
+            return
+
+    def _clock(self, newest_at: str, row: Any) -> str:
+        try:
+            step = (
+                datetime.fromisoformat(newest_at) - datetime.fromisoformat(row.at)
+                if newest_at
+                else timedelta(0)
+            )
+        except (ValueError, TypeError):
+            return newest_at
+        if step > CLOCK_STEP:
+            self.notes.append(f"the clock stepped back by {step} before row {row.seq}")
+        return max(newest_at, str(row.at))
+
+    def _kept(self, last: Any, others: list[Head]) -> Iterator[str]:
+        """Heads that fit no row: cut, or rewritten, unless the log was resumed after an honest restore."""
+        signed = [head for head in others if self.verifier.is_signed(head)]
+        unexplained = [
+            head for head in signed if not any(first <= head.seq <= lost for first, lost in self.restored)
+        ]
+        rewritten = [head for head in unexplained if head.seq <= last.seq]
+        cut = [head for head in unexplained if head.seq > last.seq]
+        if rewritten:
+            first = min(head.seq for head in rewritten)
+            yield f"row {first} is not the one that was kept: the log was rebuilt from there or before"
+        if cut:
+            yield f"the log ends at row {last.seq}, but a kept head names row {max(head.seq for head in cut)}"
+
+
+def verify(
+    database_url: str, public_keys: Iterable[str], *, name: str | None, heads: Path | None, full: bool
+) -> int:
+    """Print what is wrong with the log, or that nothing is. Returns FINE, TAMPERED or CANNOT_VERIFY.
+
+    `name`: the deployment's; None takes the one that row 1 gives. `heads`: a file of heads, or a whole log.
+    """
+    try:
+        raw = [parse_public_key(key) for key in public_keys]
+        lines = heads.read_text(errors="replace").splitlines() if heads is not None else []
+        kept = list(read_heads(lines))
+        if heads is not None and not kept:
+            return _cannot_verify(f"there is no head in {heads}")
+        with reading(database_url) as connection:
+            verifier = AuditVerifier(raw, name or _deployment(connection))
+            verification = Verification(verifier, kept, full)
+            found = 0
+            for found, finding in enumerate(verification.findings(connection), start=1):
+                if found <= MAX_FINDINGS:
+                    print(finding)
+    except (BadKey, ValueError) as error:
+        return _cannot_verify(str(error))
+    except OSError as error:
+        return _cannot_verify(f"{heads} cannot be read ({error.strerror})")
+    except (DBAPIError, NoConnection) as error:
+        reason = type(getattr(error, "orig", error)).__name__
+        return _cannot_verify(f"the audit log cannot be read ({reason}). Is this Unlatch's database?")
+    return _conclude(verification, found)
+
+
+def _conclude(verification: Verification, found: int) -> int:
+    for note in verification.notes:
+        print(f"note: {note}")
+    if found > MAX_FINDINGS:
+        print(f"and {found - MAX_FINDINGS} more")
+    if found:
+        print(f"TAMPERED: {found} found.")
+        return TAMPERED
+    if verification.unverifiable:
+        return _cannot_verify(verification.unverifiable)
+    signed = f"signed, of deployment {verification.verifier.name}"
+    print(f"{'RESTORED' if verification.restored else 'OK'}: {verification.rows} rows verified, {signed}.")
+    return FINE
+
+
+def _cannot_verify(sentence: str) -> int:
+    print(f"Cannot verify: {sentence}.".replace("..", "."), file=sys.stderr)
+    return CANNOT_VERIFY
+
+
+def _deployment(connection: Connection) -> str:
+    facts = newest_facts(connection, Event.LOG_CREATED)
+    return str((facts or {}).get("deployment", ""))
+
+
+@contextmanager
+def reading(database_url: str) -> Iterator[Connection]:
+    """A connection that only reads, each page in a transaction of its own."""
+    engine = engine_for(make_url(database_url), read_only=True)
+    try:
+        with engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    finally:
+        engine.dispose()
+
+
+# Export
+
+
+def export(database_url: str, out: TextIO, *, format_: str, since: datetime, until: datetime | None) -> None:
+    """Write rows from `since` to before `until` as JSON lines or CSV. Raises StoreError, ValueError."""
+    first, end = utc_text(since), None if until is None else utc_text(until)
+    try:
+        with reading(database_url) as connection:
+            rows = _exported(connection, first, end)
+            _write_csv(out, rows) if format_ == "csv" else _write_jsonl(out, rows)
+    except (DBAPIError, NoConnection) as error:
+        raise meant_by(error) from None
+
+
+def _exported(connection: Connection, first: str, end: str | None) -> Iterator[dict[str, Any]]:
+    start = connection.scalar(select(audit.c.seq).where(audit.c.at >= first).order_by(audit.c.seq).limit(1))
+    if start is None:
+        return
+    before = connection.scalar(select(audit.c.hash).where(audit.c.seq == start - 1))
+    before = before or AuditVerifier([], _deployment(connection)).genesis.hash
+    for page in pages(connection, after=start - 1):
+        for row in page:
+            if first <= row.at and (end is None or row.at < end):
+                yield {**row._mapping, "previous": before}
+            before = row.hash
+
+
+def _write_jsonl(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    for row in rows:
+        line = {name: row[name] for name in COLUMNS} | {"facts": _facts(row["facts"])}
+        out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _facts(stored: str) -> object:
+    """Facts as an object, if they can be written back from it as they are stored; else their text."""
+    try:
+        facts = json.loads(stored)
+    except ValueError:
+        return stored
+    return facts if json.dumps(facts, ensure_ascii=False, sort_keys=True) == stored else stored
+
+
+def _write_csv(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    writer = csv.writer(out)  # with CRLF: it quotes a cell for the line ends that it writes, and no others
+    writer.writerow(COLUMNS)
+    for row in rows:
+        cells = ("" if row[name] is None else str(row[name]) for name in COLUMNS)
+        writer.writerow([f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell for cell in cells])
+
+
+# Resume
+
+
+def resume(database_url: str, audit_log: AuditLog, heads: Path) -> str:
+    """Go on after an honest restore: add a signed row that names the lost head, and keep its head.
+
+    Offline, with the vault key. Returns what was done, in a sentence. Raises AuditBroken where there is
+    nothing to resume, or where the log was tampered with; StoreError; OSError.
+    """
+    lost = last_head(heads, audit_log)
+    engine = engine_for(make_url(database_url))
+    try:
+        with engine.begin() as connection:
+            audit_log.lock(connection)
+            last = connection.execute(LAST).first()
+            if last is None or not audit_log.is_signed(last):
+                raise AuditBroken(
+                    "the newest row is not signed with a key of VAULT_KEYS: this is no honest restore"
+                )
+            if lost is None:
+                raise AuditBroken(f"{heads} holds no head: the bot goes on without this command")
+            there = connection.scalar(select(audit.c.hash).where(audit.c.seq == lost.seq))
+            if there == lost.hash:
+                raise AuditBroken("the log holds the last kept head: there is nothing to resume")
+            audit_log.seen = None
+            facts = {"lost_seq": str(lost.seq), "lost_hash": lost.hash}
+            entry = Entry(event=Event.RESUMED, at=datetime.now(UTC), facts=facts)
+            head = audit_log.append(connection, [entry])
+    except (DBAPIError, NoConnection) as error:
+        raise meant_by(error) from None
+    finally:
+        engine.dispose()
+    append_head(heads, head)
+    return f"Resumed after row {last.seq}. The kept head named row {lost.seq}."

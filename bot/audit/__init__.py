@@ -1,1 +1,0 @@
-"""`unlatch audit`: for whoever checks the record, with no more than the database and a public key."""
