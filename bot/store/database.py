@@ -11,12 +11,13 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -25,8 +26,17 @@ from bot.domain.audit import Entry
 from bot.domain.errors import StoreUnavailable
 from bot.store.audit_log import AuditLog, Head
 from bot.store.engine import POOL, CommitFailed, engine_for, is_alive, meant_by
+from bot.store.tables import REVISION
 
-BATCH, WAITING, PATIENCE = 64, 2000, 10.0
+BATCH: Final = 64
+"""Units in one COMMIT on SQLite."""
+WAITING: Final = 2000
+"""Units that may wait; one more is refused at once."""
+PATIENCE: Final = 10.0
+"""Seconds after which a unit that still waits is not begun."""
+MAX_SKEW: Final = timedelta(seconds=5)
+"""Between PostgreSQL's clock and ours: leases are times."""
+REVISION_AND_CLOCK: Final = text("SELECT version_num, CURRENT_TIMESTAMP FROM alembic_version")
 
 
 T = TypeVar("T")
@@ -59,6 +69,7 @@ class Database:
         self._path = at.database or ""
         self._files: list[tuple[int, int]] | None = None
         self._waiting: SimpleQueue[Unit | None] = SimpleQueue()
+        self._failed: str | None = None
         self._closed, count = False, 1 if self.is_sqlite else POOL
         self._readers = ThreadPoolExecutor(POOL, thread_name_prefix="store-read")
         self._writers = [Thread(target=self._write, name="store", daemon=True) for _ in range(count)]
@@ -66,8 +77,11 @@ class Database:
             writer.start()
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
-        """What `work` returns, after its COMMIT. What it raises, StoreUnavailable, AuditBroken: nothing is
-        stored. CommitUnknown: read again. A cancelled caller goes on once its unit is dropped or over."""
+        """Return what `work` returns, after its COMMIT.
+
+        Nothing is stored where it raises what `work` raised, StoreUnavailable or AuditBroken; CommitUnknown:
+        read again. A cancelled caller goes on once its unit is dropped or over.
+        """
         if self._closed or self._waiting.qsize() >= WAITING:
             raise StoreUnavailable
         unit = Unit(work)
@@ -82,16 +96,29 @@ class Database:
             raise
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """For what only reads, shortly: it sees all that was answered before it began."""
+        """Return what `work` reads, shortly; it sees all that was answered before it began."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
+    async def problem(self) -> str | None:
+        """Return why the database cannot be relied on, in a few words; None where it can."""
+        try:
+            revision, clock = await self.read(_look)
+        except StoreUnavailable:
+            return "does not answer, or has no tables: run `unlatch migrate`"
+        if revision is None or revision < REVISION:  # a newer one serves too
+            return "is not up to date: run `unlatch migrate`"
+        if clock is not None and abs(datetime.now(UTC) - clock) > MAX_SKEW:
+            return "has another time than this machine"
+        return self._failed
+
     async def close(self) -> None:
-        self._closed = True  # what waits is run
+        """Run what waits, accept nothing more, and close every connection."""
+        self._closed = True
         for _ in self._writers:
             self._waiting.put(None)
         for writer in self._writers:
             await asyncio.to_thread(writer.join)
-        self._readers.shutdown()
+        await asyncio.to_thread(self._readers.shutdown)
         self.engine.dispose()
         self.reader.dispose()
 
@@ -120,9 +147,11 @@ class Database:
         stored: bool | None = False
         try:
             self.audit_log.remember(self._transact(units, ran))
+            self._failed = None
         except BaseException as error:  # the thread outlives whatever a unit raises
             if isinstance(error, CommitFailed):
                 stored = self._was_stored(*error.args)
+                self._failed = None if stored else "the last COMMIT failed"
             elif ran and len(units) > 1:
                 for unit in units:
                     self._commit([unit])
@@ -184,3 +213,11 @@ def answer(units: Sequence[Unit]) -> None:
             traceback.clear_frames(unit.error.__traceback__)  # they would keep connections and rows alive
             unit.future.set_exception(unit.error)
             unit.future.exception()  # a cancelled caller does not look at it
+
+
+def _look(connection: Connection) -> tuple[str | None, datetime | None]:
+    """Return the schema's revision, and PostgreSQL's clock."""
+    row = connection.execute(REVISION_AND_CLOCK).first()
+    if row is None:
+        return None, None
+    return str(row[0]), row[1] if isinstance(row[1], datetime) else None
