@@ -1,0 +1,376 @@
+"""The worker outlives outages and crashes, leaves no due row alone, never spins, and stops in time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from bot.domain.errors import LostRace, SlackUnavailable, StoreUnavailable
+from bot.domain.request import Status
+from bot.store.requests import Claimed, Queue
+from bot.timing import Timing
+from bot.worker import AUDIT_HEAD, MAX_ROWS, QueueLoop, Worker
+from structlog.testing import capture_logs
+from tests.support.bot import Bot
+
+SOON = timedelta(milliseconds=5)
+PATIENCE = 5.0
+"""Seconds after which a test gives up; `Timing.idle` is as long, so what is awaited was no idle look."""
+
+Handle = Callable[[Claimed], Awaitable[datetime | None]]
+
+
+class Watched:
+    """A database: `before` is called before each unit of work, and may raise."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self.before: Callable[[], None] = lambda: None
+
+    async def run(self, work: Any) -> Any:
+        self.before()
+        return await self._database.run(work)
+
+    async def read(self, work: Any) -> Any:
+        return await self._database.read(work)
+
+
+class Fixture:
+    """A bot, and the loop of one queue; `passes` counts its looks, each of which asks for the time."""
+
+    def __init__(self, bot: Bot) -> None:
+        bot.rules(requests_per_hour=1000)
+        self.bot = bot
+        self.database = Watched(bot.database)
+        self.passes = 0
+        self.deps = replace(bot.deps, database=self.database, now=self._now)  # type: ignore[arg-type]
+
+    def _now(self) -> datetime:
+        self.passes += 1
+        return self.bot.clock.now()
+
+    def timing(self, **changes: timedelta) -> None:
+        self.deps = replace(self.deps, timing=Timing(**changes))
+
+    @asynccontextmanager
+    async def running(self, handle: Handle, queue: Queue = Queue.ADVANCE) -> AsyncIterator[QueueLoop]:
+        loop = QueueLoop(self.deps, queue, handle)
+        task = asyncio.create_task(loop.run())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                yield loop
+        finally:
+            loop.stop()
+            await task
+
+    @asynccontextmanager
+    async def worker(self, **periodic: Callable[[], Awaitable[object]]) -> AsyncIterator[Worker]:
+        worker = Worker(self.deps, self.bot.notifier, periodic)
+        worker.start()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                yield worker
+        finally:
+            await worker.stop()
+
+    async def settle(self) -> None:
+        """Let everything happen that can without time passing: many turns of the loop and of the database."""
+        for _ in range(20):
+            await self.bot.database.run(lambda _tx: None)
+
+
+@pytest.fixture
+def fixture(database) -> Fixture:
+    return Fixture(Bot(database))
+
+
+class Handled:
+    """A handler: keeps what it was given, raises what it is told to, and waits while it is held."""
+
+    def __init__(self, *raising: Exception, held: bool = False) -> None:
+        self.rows: list[Claimed] = []
+        self.ended: list[str] = []
+        self.begun, self.cancelled, self.go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._raising = list(raising)
+        if not held:
+            self.go_on.set()
+
+    async def __call__(self, row: Claimed) -> None:
+        self.rows.append(row)
+        self.begun.set()
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        if self._raising:
+            raise self._raising.pop(0)
+        self.ended.append(row.request.id)
+
+
+# When it looks
+
+
+async def test_a_wake_is_followed_at_once(fixture):
+    handled = Handled()
+    async with fixture.running(handled) as loop:
+        await fixture.settle()
+        request = await fixture.bot.submit()
+        loop.wake()
+        await handled.begun.wait()
+    assert {row.request.id for row in handled.rows} == {request.id}
+
+
+async def test_a_queue_with_nothing_due_sleeps(fixture):
+    async with fixture.running(Handled()):
+        await fixture.settle()
+        assert fixture.passes == 1
+
+
+async def test_at_most_sixteen_rows_are_at_work_and_a_full_queue_does_not_spin(fixture):
+    handled = Handled(held=True)
+    for _ in range(MAX_ROWS + 5):
+        await fixture.bot.submit()
+    async with fixture.running(handled) as loop:
+        await fixture.settle()
+        passes = fixture.passes
+        await fixture.settle()
+        assert (len(handled.rows), fixture.passes) == (MAX_ROWS, passes)
+        loop.wake()
+        await fixture.settle()
+        assert (len(handled.rows), fixture.passes) == (MAX_ROWS, passes + 1)
+        handled.go_on.set()
+        while len(handled.rows) < MAX_ROWS + 5:
+            await fixture.settle()
+
+
+async def test_a_row_that_becomes_due_is_handled_then(fixture):
+    due = fixture.bot.clock.now() + SOON
+    seen: list[int] = []
+
+    async def handle(row: Claimed) -> datetime:
+        seen.append(row.request.version)
+        fixture.bot.clock.advance(SOON)  # so that the second look finds it due
+        return due
+
+    await fixture.bot.submit()
+    async with fixture.running(handle):
+        while len(seen) < 2:
+            await fixture.settle()
+
+
+# What goes wrong
+
+
+async def test_a_row_that_crashes_is_logged_tried_again_after_its_lease_and_keeps_no_other_back(fixture):
+    broken, *sound = [await fixture.bot.submit() for _ in range(4)]
+    handled: list[str] = []
+
+    async def handle(row: Claimed) -> None:
+        handled.append(row.request.id)
+        if row.request.id == broken.id:
+            raise RuntimeError
+
+    with capture_logs() as logs:
+        async with fixture.running(handle) as loop:
+            await fixture.settle()
+            assert {request.id for request in sound} < set(handled)
+            assert handled.count(broken.id) == 1
+            fixture.bot.clock.advance(fixture.deps.timing.lease)
+            loop.wake()
+            await fixture.settle()
+    assert handled.count(broken.id) == 2
+    crashes = [line for line in logs if line["event"] == "row_crashed"]
+    assert {(line["log_level"], line["request"]) for line in crashes} == {("error", broken.id)}
+
+
+@pytest.mark.parametrize(
+    ("error", "event"),
+    [(StoreUnavailable(), "store_unavailable"), (ValueError("a row that cannot be read"), "pass_crashed")],
+    ids=["an outage", "a crash"],
+)
+async def test_a_queue_outlives_what_its_look_meets(fixture, error, event):
+    def fail() -> None:
+        if len(failed) < 2:
+            failed.append(error)
+            raise error
+
+    failed: list[Exception] = []
+    fixture.timing(idle=SOON)
+    fixture.database.before = fail
+    await fixture.bot.submit()
+    handled = Handled()
+    with capture_logs() as logs:
+        async with fixture.running(handled):
+            await handled.begun.wait()
+    assert [line["event"] for line in logs if "pass" in line["event"] or "store" in line["event"]] == [
+        event
+    ] * 2
+
+
+@pytest.mark.parametrize("queue", list(Queue), ids=str)
+@pytest.mark.parametrize("error", [StoreUnavailable(), LostRace()], ids=lambda error: type(error).__name__)
+async def test_a_row_that_the_store_interrupted_is_due_again_soon(fixture, queue, error):
+    handled = Handled(error)
+    await fixture.bot.submit()
+    async with fixture.running(handled, queue) as loop:
+        await fixture.settle()
+        assert len(handled.rows) == 1
+        fixture.bot.clock.advance(fixture.deps.timing.retry)
+        loop.wake()
+        await fixture.settle()
+    assert len(handled.rows) >= 2
+
+
+async def test_a_row_that_moves_while_it_is_handled_is_handled_as_what_it_became(fixture):
+    bot = fixture.bot
+    seen: list[Status] = []
+
+    async def handle(row: Claimed) -> None:
+        seen.append(row.request.status)
+        now, old = bot.clock.now(), row.request
+        due = now if len(seen) == 1 else None
+        await bot.store(old, replace(old, status=Status.PENDING, version=old.version + 1, next_at=due))
+        if len(seen) == 1:
+            raise LostRace
+
+    request = await bot.submit()
+    async with fixture.running(handle):
+        await fixture.settle()
+    assert seen == [Status.RECEIVED, Status.PENDING]
+    assert (await bot.row(request.id)).next_at is None
+
+
+async def test_a_row_is_given_up_before_another_replica_may_take_it(fixture):
+    fixture.timing(graph_timeout=SOON, attempt=2 * SOON, work_timeout=3 * SOON, lease=4 * SOON)
+    handled = Handled(held=True)
+    await fixture.bot.submit()
+    async with fixture.running(handled):
+        await handled.cancelled.wait()
+
+
+# The end
+
+
+async def test_stopping_waits_for_what_is_at_work_and_takes_nothing_more(fixture):
+    handled = Handled(held=True)
+    request = await fixture.bot.submit()
+    async with fixture.running(handled) as loop:
+        await handled.begun.wait()
+        loop.stop()
+        await fixture.bot.submit()
+        await fixture.settle()
+        assert handled.ended == []
+        handled.go_on.set()
+    assert handled.ended == [request.id]
+
+
+async def test_stopping_waits_for_rows_that_a_claim_under_way_still_starts(fixture):
+    handled = Handled()
+    request = await fixture.bot.submit()
+    loop = QueueLoop(fixture.deps, Queue.ADVANCE, handled)
+    fixture.database.before = loop.stop
+    await asyncio.wait_for(loop.run(), PATIENCE)
+    assert handled.ended == [request.id]
+
+
+async def test_stopping_cancels_what_is_late_and_its_row_is_due_after_its_lease(fixture):
+    """Within two seconds, though the row would be worked on for 75."""
+    fixture.timing(grace=SOON)
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hang(_name: str) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    bot = fixture.bot
+    bot.notifier.on_call = hang
+    await bot.submit()
+    worker = Worker(fixture.deps, bot.notifier, {"hangs": asyncio.Event().wait})
+    worker.start()
+    await asyncio.wait_for(begun.wait(), PATIENCE)
+    async with asyncio.timeout(2):
+        await worker.stop()
+    assert cancelled.is_set()
+    assert await bot.claim(Queue.PUBLISH) == []
+    bot.clock.advance(fixture.deps.timing.lease)
+    assert len(await bot.claim(Queue.PUBLISH)) == 1
+
+
+# Both queues
+
+
+async def test_a_request_is_verified_and_published_without_another_wake(fixture):
+    fixture.deps = replace(fixture.deps, wake_worker=lambda: worker.wake())
+    async with fixture.worker() as worker:
+        await fixture.settle()
+        request = await fixture.bot.submit()
+        worker.wake()
+        while set(fixture.bot.notifier.posted) < {"card", "receipt"}:
+            await fixture.settle()
+    assert (await fixture.bot.row(request.id)).status is Status.PENDING
+
+
+async def test_a_slow_slack_delays_no_reset(fixture):
+    unavailable = SlackUnavailable("timeout")
+    request_id = await fixture.bot.approved()
+    fixture.bot.notifier.failing = {"card": unavailable, "receipt": unavailable}
+    async with fixture.worker():
+        while (await fixture.bot.row(request_id)).status is not Status.SENT:
+            await fixture.settle()
+    assert len(fixture.bot.intune.resets) == 1
+
+
+async def test_a_queue_that_was_not_looked_at_for_too_long_is_stalled(fixture):
+    worker = Worker(fixture.deps, fixture.bot.notifier, {})
+    assert worker.stalled() == list(Queue)
+    worker.start()
+    while worker.stalled():
+        await fixture.settle()
+    fixture.bot.clock.advance(fixture.deps.timing.stalled_after)
+    assert worker.stalled() == list(Queue)
+    worker.wake()
+    while worker.stalled():
+        await fixture.settle()
+    await worker.stop()
+
+
+# Periodic tasks
+
+
+async def test_a_periodic_task_is_done_at_the_start_and_again_whatever_it_raises(fixture):
+    fixture.timing(periodic=SOON, grace=SOON)
+    raising: list[Exception] = [StoreUnavailable(), RuntimeError()]
+    again = asyncio.Event()
+
+    async def sweep() -> None:
+        if raising:
+            raise raising.pop(0)
+        again.set()
+
+    with capture_logs() as logs:
+        async with fixture.worker(hangs=asyncio.Event().wait, sweep=sweep):
+            await again.wait()
+    assert [line["event"] for line in logs if line.get("task") == "sweep"] == [
+        "task_postponed",
+        "task_crashed",
+    ]
+
+
+async def test_the_audit_head_is_kept_at_once_when_asked(fixture):
+    kept = asyncio.Queue[None]()
+
+    async def keep() -> None:
+        kept.put_nowait(None)
+
+    async with fixture.worker(**{AUDIT_HEAD: keep}) as worker:
+        await kept.get()
+        worker.keep_head()
+        await kept.get()
+        assert kept.empty()
