@@ -134,9 +134,7 @@ def _own_earlier_attempt(
     return min((start for start in starts if request.is_ours(start, timing=deps.timing)), default=None)
 
 
-async def _confirm_sent_late(
-    deps: Deps, request: ResetRequest, by: Actor, seen_at: datetime
-) -> ResetRequest:
+async def _confirm_sent_late(deps: Deps, request: ResetRequest, by: Actor, seen_at: datetime) -> ResetRequest:
     """A second reset would only do harm: go on with the first."""
     now = deps.now()
     approved = request.approval.as_facts() if request.approval else {}
@@ -150,7 +148,7 @@ async def _confirm_sent_late(
 
 
 def _recent_reset(deps: Deps, earlier: Sequence[ActionResult]) -> datetime | None:
-    """Return when the device was last reset, if lately: a second reset invalidates the first one's passcode."""
+    """Return when the device was last reset, if lately: another reset ends the passcode of that one."""
     since = deps.now() - deps.timing.recently
     starts = [action.started_at for action in earlier if not action.had_no_effect]
     return max((start for start in starts if start >= since), default=None)

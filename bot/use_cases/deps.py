@@ -27,11 +27,11 @@ from bot.domain.sign_in import Confirmation, SignInLink, SignInResult, SignOutRe
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.store import requests
-from bot.store.database import Database
+from bot.store.database import Database, Transaction
 from bot.timing import Timing
 
 MAX_ROUNDS: Final = 3
-"""How often a decision is tried again after another replica changed the row between its read and its write."""
+"""How often a decision is made again where another replica changed the row between its read and its write."""
 
 log = structlog.get_logger()
 
@@ -117,9 +117,10 @@ class SignIns(Protocol):
 
 
 class Notifier(Protocol):
-    """The messages about a request in Slack. Raises the SlackError tree; returns the state brought up to date.
+    """The messages about a request in Slack; raises the SlackError tree.
 
-    A message that is no longer there comes back as None; the next call posts it again.
+    Each call returns the state brought up to date. A message that is no longer there comes back as None; the
+    next call posts it again.
     """
 
     async def find_posted(self, request: ResetRequest, state: MessageState) -> MessageState:
@@ -254,7 +255,7 @@ class Deps:
     ) -> ResetRequest:
         """Read, move and write in one transaction. Whoever comes second is told by `move` who was first."""
 
-        def unit(tx: requests.Transaction) -> ResetRequest:
+        def unit(tx: Transaction) -> ResetRequest:
             old = requests.get_request(tx, request_id)
             new = move(old)
             requests.move(tx, old, new, Entry.of_move(event, new, facts, actor=actor))
@@ -282,9 +283,7 @@ class Deps:
         facts: Mapping[str, str] | None = None,
     ) -> None:
         """Append one row that belongs to no move."""
-        entry = Entry(
-            event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts or {})
-        )
+        entry = Entry(event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts or {}))
         await self.database.run(lambda tx: tx.entries.append(entry))
 
     @asynccontextmanager
@@ -306,11 +305,11 @@ class Deps:
                 await self._audit_refusal(actor, request_id, facts)
             raise
         except GraphError as error:
-            await self._audit_refusal(actor, request_id, {"refusal": type(error).__name__, **error.as_facts()})
+            await self._audit_refusal(
+                actor, request_id, {"refusal": type(error).__name__, **error.as_facts()}
+            )
             raise
 
-    async def _audit_refusal(
-        self, actor: Actor, request_id: RequestId | None, facts: dict[str, str]
-    ) -> None:
+    async def _audit_refusal(self, actor: Actor, request_id: RequestId | None, facts: dict[str, str]) -> None:
         facts |= await self.account_facts(actor.user)
         await self.audit(Event.ACCESS_REFUSED, actor.user, request_id, facts)

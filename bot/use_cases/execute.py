@@ -47,8 +47,7 @@ async def advance(deps: Deps, request: ResetRequest) -> None:
         case ResetRequest(status=Status.APPROVED, approval=Approval() as approval):
             # the process that waited for the answer died
             uncertain = request.mark_uncertain(now=deps.now(), timing=deps.timing)
-            facts = approval.as_facts() | {"answer": "lost"}
-            await deps.move(request, uncertain, Event.ATTEMPT_ANSWERED, facts)
+            await _move(deps, request, uncertain, Event.ATTEMPT_ANSWERED, approval, {"answer": "lost"})
         case ResetRequest(status=Status.SENT, approval=Approval() as approval):
             await poll(deps, request, approval)
         case ResetRequest(status=Status.UNCERTAIN, approval=Approval() as approval):
@@ -67,28 +66,25 @@ async def remind_or_expire(deps: Deps, pending: ResetRequest) -> None:
 
 async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
     """Reset once, as the approver, and store the answer."""
-    now, timing = deps.now(), deps.timing
-    if now >= approval.at + timing.send_for:
-        await _reopen(deps, approved, approval, approved.reopen(Cause(Code.NOT_EXECUTED), now=now, timing=timing))
+    timing = deps.timing
+    if deps.now() >= approval.at + timing.send_for:
+        await _send_later(deps, approved, approval)
         return
     try:
         token = await deps.approver_token(approval)
-    except SignInNeeded as need:
-        cause = _sign_in_again(approval, need.claims, now)
-        await _reopen(deps, approved, approval, approved.reopen(cause, now=now, timing=timing))
-        return
     except CouldNotVerify:  # Entra does not answer
-        later = approved.send_later(now=now, timing=timing)
-        if later.status is Status.APPROVED:
-            await deps.move(approved, later)
-        else:
-            await _reopen(deps, approved, approval, later)
+        await _send_later(deps, approved, approval)
+        return
+    except SignInNeeded as need:
+        now = deps.now()
+        reopened = approved.reopen(_sign_in_again(approval, need.claims, now), now=now, timing=timing)
+        await _move(deps, approved, reopened, Event.REOPENED, approval)
         return
 
     call_id = deps.new_guid()
     attempt = approved.start_attempt(client_request_id=call_id, now=deps.now(), timing=timing)
-    facts = approval.as_facts() | {"client_request_id": call_id, "attempt": str(attempt.attempts)}
-    await deps.move(approved, attempt, Event.ATTEMPT_STARTED, facts)
+    facts = {"client_request_id": call_id, "attempt": str(attempt.attempts)}
+    await _move(deps, approved, attempt, Event.ATTEMPT_STARTED, approval, facts)
     deps.keep_head()
     try:
         request_id = await deps.intune.reset_passcode(
@@ -97,12 +93,17 @@ async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
     except GraphError as error:
         answered = after_error(attempt, approval, error, now=deps.now(), timing=timing)
         answer = {"answer": type(error).__name__, **error.as_facts()}
-        if answered.cause is not None:
-            answer["cause"] = str(answered.cause.code)
     else:
         answered = attempt.mark_sent(now=deps.now(), timing=timing)
         answer = {"answer": "accepted", "request_id": request_id}
-    await deps.move(attempt, answered, Event.ATTEMPT_ANSWERED, facts | answer)
+    await _move(deps, attempt, answered, Event.ATTEMPT_ANSWERED, approval, facts | answer)
+
+
+async def _send_later(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
+    """Wait a moment, which leaves no audit row, or for another approval."""
+    later = approved.send_later(now=deps.now(), timing=deps.timing)
+    event = None if later.status is Status.APPROVED else Event.REOPENED
+    await _move(deps, approved, later, event, approval)
 
 
 def after_error(
@@ -128,11 +129,14 @@ async def poll(deps: Deps, sent: ResetRequest, approval: Approval) -> None:
     now = deps.now()
     ours, could_not_look = await own_action(deps, sent, approval)
     if ours is not None and ours.state == "done":
-        await deps.move(sent, sent.mark_done(ours.started_at, now=now), Event.DONE, approval.as_facts())
+        await _move(deps, sent, sent.mark_done(ours.started_at, now=now), Event.DONE, approval)
     elif ours is not None and ours.state in FAILURES:
-        await _fail(deps, sent, Cause(FAILURES[ours.state], {"error_code": str(ours.error_code)}))
+        facts = {"error_code": str(ours.error_code)}
+        failed = sent.fail(Cause(FAILURES[ours.state], facts), now=now)
+        await _move(deps, sent, failed, Event.FAILED, approval, facts)
     elif sent.waited(now) >= deps.timing.silent_after:
-        await _fail(deps, sent, Cause(Code.SILENT, could_not_look))
+        failed = sent.fail(Cause(Code.SILENT, could_not_look), now=now)
+        await _move(deps, sent, failed, Event.FAILED, approval, could_not_look)
     else:
         seen_at = ours.started_at if ours is not None else None
         await deps.move(sent, sent.poll_later(now=now, timing=deps.timing, seen_at=seen_at))
@@ -151,7 +155,7 @@ async def reconcile(deps: Deps, uncertain: ResetRequest, approval: Approval) -> 
     else:
         await deps.move(uncertain, uncertain.poll_later(now=now, timing=timing))
         return
-    await deps.move(uncertain, found, Event.ATTEMPT_ANSWERED, approval.as_facts() | facts)
+    await _move(deps, uncertain, found, Event.ATTEMPT_ANSWERED, approval, facts)
 
 
 async def own_action(
@@ -170,18 +174,21 @@ async def own_action(
     return min(ours, key=lambda action: action.started_at, default=None), {}
 
 
-async def _reopen(deps: Deps, old: ResetRequest, approval: Approval, new: ResetRequest) -> None:
-    cause = {"cause": str(new.cause.code)} if new.cause else {}
-    await deps.move(old, new, Event.REOPENED, approval.as_facts() | cause)
-
-
-async def _fail(deps: Deps, sent: ResetRequest, cause: Cause) -> None:
-    approved = sent.approval.as_facts() if sent.approval else {}
-    await deps.move(sent, sent.fail(cause, now=deps.now()), Event.FAILED, approved | cause.as_facts())
-
-
 def _sign_in_again(approval: Approval, claims: str | None, now: datetime) -> Cause:
     """`claims` and `since` tell the next review which sign-in of this approver is good enough."""
     facts = {"account": approval.username, "approver": str(approval.by)}
-    challenge = {"claims": claims, "since": now.isoformat()} if claims else {}
+    challenge = {"claims": claims, "since": utc_text(now)} if claims else {}
     return Cause(Code.SIGN_IN_ENDED, facts | challenge)
+
+
+async def _move(
+    deps: Deps,
+    old: ResetRequest,
+    new: ResetRequest,
+    event: Event | None,
+    approval: Approval,
+    facts: Mapping[str, str] | None = None,
+) -> None:
+    """Store a move whose audit row says who approved what, and the cause by its code alone."""
+    cause = {"cause": str(new.cause.code)} if new.cause else {}
+    await deps.move(old, new, event, {**approval.as_facts(), **cause, **(facts or {})})

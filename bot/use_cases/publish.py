@@ -1,8 +1,9 @@
 """Publish: bring the messages in Slack up to date with the row. What cannot be shown now is shown later."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -11,6 +12,8 @@ from bot.domain.request import MessageState, ResetRequest, Status
 from bot.store import requests
 from bot.store.requests import Claimed
 from bot.use_cases.deps import Deps, Notifier
+
+Step: TypeAlias = Callable[[ResetRequest, MessageState], Awaitable[MessageState]]
 
 MAX_PAUSE: Final = timedelta(minutes=10)
 
@@ -25,48 +28,55 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime 
     keep the others back. Raises LostRace where the lease has run out.
     """
     request, state = claimed.request, claimed.messages
-
-    async def save(new: MessageState) -> None:
-        nonlocal state
-        if new != state:
-            await deps.database.run(lambda tx: requests.save_messages(tx, claimed, new))
-        state = new
-
-    async def later(failures: list[SlackError]) -> datetime | None:
-        await save(replace(state, failures=state.failures + 1))
-        if request.is_over and deps.now() - request.changed_at >= deps.timing.publish_for:
-            return None  # nobody waits for it any more
-        return deps.now() + pause_after(failures, state.failures)
-
-    failures: list[SlackError] = []
     if state.posting:
         try:
-            await save(await notifier.find_posted(request, state))
-        except SlackError as error:
+            state = await _save(deps, claimed, state, await notifier.find_posted(request, state))
+        except SlackUnavailable as error:
+            return await _later(deps, claimed, state, [error])
+        except SlackError as error:  # not allowed to look: two messages are better than none
             _log(request, error)
-            if isinstance(error, SlackUnavailable):
-                return await later([error])
-            # not allowed to look: two messages are better than none
     if _will_post(request, state):
-        await save(replace(state, posting=True))
-    steps = [notifier.update_receipt]
-    if _has_card(request) or state.card is not None:
-        steps.insert(0, notifier.update_card)
-    if request.status is Status.PENDING:
-        steps.append(notifier.post_reminder)
-    for step in steps:
+        state = await _save(deps, claimed, state, replace(state, posting=True))
+    failures: list[SlackError] = []
+    for step in _steps(notifier, request, state):
         try:
-            await save(await step(request, state))
+            state = await _save(deps, claimed, state, await step(request, state))
         except SlackError as error:
             failures.append(error)
-            _log(request, error)
     if failures:
-        return await later(failures)
-    await save(replace(state, posting=False, failures=0))
+        return await _later(deps, claimed, state, failures)
+    state = await _save(deps, claimed, state, replace(state, posting=False, failures=0))
     return deps.now() if _will_post(request, state) else None
 
 
-def pause_after(failures: list[SlackError], in_a_row: int) -> timedelta:
+def _steps(notifier: Notifier, request: ResetRequest, state: MessageState) -> Sequence[Step]:
+    has_card = _has_card(request) or state.card is not None
+    return [
+        *([notifier.update_card] if has_card else []),
+        notifier.update_receipt,
+        *([notifier.post_reminder] if request.status is Status.PENDING else []),
+    ]
+
+
+async def _save(deps: Deps, claimed: Claimed, old: MessageState, new: MessageState) -> MessageState:
+    if new != old:
+        await deps.database.run(lambda tx: requests.save_messages(tx, claimed, new))
+    return new
+
+
+async def _later(
+    deps: Deps, claimed: Claimed, state: MessageState, failures: Sequence[SlackError]
+) -> datetime | None:
+    request, in_a_row = claimed.request, state.failures + 1
+    for error in failures:
+        _log(request, error)
+    await _save(deps, claimed, state, replace(state, failures=in_a_row))
+    if request.is_over and deps.now() - request.changed_at >= deps.timing.publish_for:
+        return None  # nobody waits for it any more
+    return deps.now() + pause_after(failures, in_a_row)
+
+
+def pause_after(failures: Sequence[SlackError], in_a_row: int) -> timedelta:
     """Return two seconds, doubled with every failure in a row, and never less than Slack asks for."""
     asked = [error.retry_after for error in failures if isinstance(error, SlackUnavailable)]
     own = min(timedelta(seconds=2 ** min(in_a_row, 10)), MAX_PAUSE)

@@ -115,7 +115,8 @@ async def decline(deps: Deps, confirmation: Confirmation) -> SignInRefused:
 async def sign_out(deps: Deps, actor: Actor) -> bool:
     """Delete the person's tokens; False where there were none."""
     signed_out = await deps.sign_ins.forget(actor.user, SignOutReason.ASKED)
-    deps.keep_head()
+    if signed_out:
+        deps.keep_head()
     return signed_out
 
 

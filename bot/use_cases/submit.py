@@ -54,9 +54,7 @@ async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
     entry = Entry.of_move(Event.REQUESTED, received, facts, actor=received.asked_by)
     limit = deps.rules.requests_per_hour
     async with deps.audit_refusals(new.actor):
-        stored = await deps.database.run(
-            lambda tx: requests.add_request(tx, received, entry, limit=limit)
-        )
+        stored = await deps.database.run(lambda tx: requests.add_request(tx, received, entry, limit=limit))
     deps.wake_worker()
     return stored
 

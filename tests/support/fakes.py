@@ -18,6 +18,7 @@ from bot.domain.errors import (
     Refusal,
     SignInNeeded,
     SlackError,
+    StoreUnavailable,
 )
 from bot.domain.people import Account, Actor, Audience, Kind, Person
 from bot.domain.request import MessageRef, MessageState, ResetRequest
@@ -67,9 +68,12 @@ class StoppingDatabase:
     def __init__(self, database: Any, steps: Steps) -> None:
         self._database = database
         self._steps = steps
+        self.down = False
 
     async def run(self, work: Callable[[Any], Any]) -> Any:
         await self._steps()
+        if self.down:
+            raise StoreUnavailable
         result = await self._database.run(work)
         await self._steps()
         return result

@@ -1,0 +1,303 @@
+"""The use cases over a real database and fakes of the vendors, in the words of what people do."""
+
+import json
+from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from bot.domain.audit import Entry, Event
+from bot.domain.errors import LostRace, Refusal
+from bot.domain.people import Person
+from bot.domain.request import ResetRequest, Status
+from bot.domain.values import DeviceId, RequestId, Secret, utc_text
+from bot.store import requests, tables
+from bot.store.database import Database
+from bot.store.requests import Claimed, Queue
+from bot.use_cases import decide, reveal, review, sign_in, submit
+from bot.use_cases.deps import Deps
+from bot.use_cases.execute import advance
+from bot.use_cases.publish import publish
+from bot.use_cases.sign_in import Continuation
+from sqlalchemy import select, update
+from tests.support.builders import KEN, LEOS_PHONE, MEI, RECEIVED, RULES, TEAM, TIMING, actor
+from tests.support.clock import Clock
+from tests.support.fakes import (
+    LOST,
+    Answer,
+    FakeDirectory,
+    FakeIntune,
+    FakeLinks,
+    FakeNotifier,
+    FakeSignIns,
+    Steps,
+    StoppingDatabase,
+)
+
+AS_KEN = {"approver": KEN.id, "account": "ken@contoso.com", "oid": "oid-Ken", "device": LEOS_PHONE.id}
+"""What the audit log says of everything that Ken's approval leads to."""
+LEASE = timedelta(seconds=90)
+
+
+class Bot:
+    """One process: `deps` and its parts. `wakes` and `heads` count calls of `wake_worker` and `keep_head`.
+
+    Mei may ask; Ken and Aiko may approve and are signed in; Leo has one phone; it is noon.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.steps = Steps()
+        self.database: Any = StoppingDatabase(database, self.steps)
+        self.clock = Clock()
+        self.directory = FakeDirectory(steps=self.steps)
+        self.intune = FakeIntune(self.clock, steps=self.steps)
+        self.links = FakeLinks(self.clock, steps=self.steps)
+        self.sign_ins = FakeSignIns(self.clock, self.database, steps=self.steps)
+        self.notifier = FakeNotifier(steps=self.steps)
+        self.wakes = 0
+        self.heads = 0
+        self.deliveries, self.guids = count(1), count(1)
+        self.deps = Deps(
+            database=self.database,
+            directory=self.directory,
+            intune=self.intune,
+            links=self.links,
+            sign_ins=self.sign_ins,
+            rules=RULES,
+            timing=TIMING,
+            now=self.clock.now,
+            new_guid=lambda: f"call-{next(self.guids)}",
+            wake_worker=self._wake,
+            keep_head=self._keep,
+        )
+
+    def on_the_same_database(self) -> "Bot":
+        """Return another replica, with vendors of its own."""
+        return Bot(self._database)
+
+    def rules(self, **changes: object) -> None:
+        """The installer chooses other rules."""
+        self.deps = replace(self.deps, rules=replace(self.deps.rules, **changes))  # type: ignore[arg-type]
+
+    def _wake(self) -> None:
+        self.wakes += 1
+
+    def _keep(self) -> None:
+        self.heads += 1
+
+    # What people do
+
+    async def submit(
+        self,
+        *,
+        by: Person = MEI,
+        target: str = "leo@contoso.com",
+        reason: str = "Locked out before his flight",
+        ticket: str | None = None,
+        delivery: str | None = None,
+    ) -> ResetRequest:
+        new = submit.NewRequest(
+            delivery=delivery or f"delivery-{next(self.deliveries)}",
+            team=TEAM,
+            actor=actor(by),
+            target=target,
+            reason=reason,
+            ticket=ticket,
+        )
+        return await submit.submit(self.deps, new)
+
+    async def review(self, request_id: RequestId, *, by: Person = KEN) -> review.Review:
+        return await review.review(self.deps, request_id, actor(by))
+
+    async def approve(
+        self,
+        request_id: RequestId,
+        *,
+        by: Person = KEN,
+        device: DeviceId = LEOS_PHONE.id,
+        reviewed: int | None = None,
+        knowingly: bool = False,
+    ) -> ResetRequest:
+        """Approve what the row says now, or what it said at the revision `reviewed`."""
+        if reviewed is None:
+            with suppress(Refusal):
+                reviewed = (await self.row(request_id)).revision
+        return await decide.approve(
+            self.deps, request_id, actor(by), device, reviewed=reviewed or 0, knowingly=knowingly
+        )
+
+    async def deny(
+        self, request_id: RequestId, *, by: Person = KEN, reason: str = "Call him"
+    ) -> ResetRequest:
+        return await decide.deny(self.deps, request_id, actor(by), reason)
+
+    async def check_may_decide(self, request_id: RequestId, *, by: Person = KEN) -> ResetRequest:
+        return await decide.check_may_decide(self.deps, request_id, actor(by))
+
+    async def withdraw(self, request_id: RequestId, *, by: Person = MEI) -> ResetRequest:
+        return await decide.withdraw(self.deps, request_id, actor(by))
+
+    async def close(self, request_id: RequestId, *, by: Person = KEN) -> ResetRequest:
+        return await decide.close(self.deps, request_id, actor(by))
+
+    async def reveal(self, request_id: RequestId, *, by: Person = MEI) -> Secret:
+        _, passcode = await reveal.reveal(self.deps, request_id, actor(by))
+        return passcode
+
+    async def offer(self, by: Person = KEN, then: Continuation | None = None) -> Secret:
+        """Return the secret of the link that this person gets."""
+        url = await sign_in.offer(self.deps, actor(by), TEAM, then or Continuation())
+        return Secret(url.rpartition("/")[2])
+
+    # The worker
+
+    async def advance(self, request_id: RequestId) -> ResetRequest:
+        """Do what the row needs, due or not, and return what it has become."""
+        await advance(self.deps, await self.row(request_id))
+        return await self.row(request_id)
+
+    async def advance_due(self) -> None:
+        """Claim and advance, once, everything that is due."""
+        for claimed in await self.claim(Queue.ADVANCE):
+            with suppress(LostRace):
+                await advance(self.deps, claimed.request)
+            await self.database.run(lambda tx, claimed=claimed: requests.release(tx, claimed, due_at=None))
+
+    async def publish(self, request_id: RequestId) -> timedelta | None:
+        """Bring Slack up to date, due or not; return the pause until the next try."""
+        claimed = await self.claim_publish(request_id)
+        due_at = await publish(self.deps, self.notifier, claimed)
+        await self.database.run(lambda tx: requests.release(tx, claimed, due_at=due_at))
+        return None if due_at is None else due_at - self.clock.now()
+
+    async def claim_publish(self, request_id: RequestId) -> Claimed:
+        table = tables.requests
+        due = {"publish_at": utc_text(self.clock.now()), "publish_leased_until": None}
+        make_due = update(table).where(table.c.id == request_id).values(due)
+        await self.database.run(lambda tx: tx.execute(make_due) and None)
+        return next(each for each in await self.claim(Queue.PUBLISH) if each.request.id == request_id)
+
+    async def claim(self, queue: Queue) -> list[Claimed]:
+        now = self.clock.now()
+        claimed = await self.database.run(
+            lambda tx: requests.claim(tx, queue, now=now, lease=LEASE, limit=1000)
+        )
+        return list(claimed)
+
+    # Where a request stands, reached as people reach it
+
+    async def pending(self, **typed: Any) -> RequestId:
+        request = await self.submit(**typed)
+        assert (await self.advance(request.id)).status is Status.PENDING
+        return request.id
+
+    async def approved(self, *, by: Person = KEN, knowingly: bool = False) -> RequestId:
+        request_id = await self.pending()
+        await self.approve(request_id, by=by, knowingly=knowingly)
+        return request_id
+
+    async def sent(self, *, by: Person = KEN, knowingly: bool = False) -> RequestId:
+        request_id = await self.approved(by=by, knowingly=knowingly)
+        assert (await self.advance(request_id)).status is Status.SENT
+        return request_id
+
+    async def done(self, *, passcode: str = "the new passcode", knowingly: bool = False) -> RequestId:
+        request_id = await self.sent(knowingly=knowingly)
+        self.intune.finish(passcode=passcode)
+        assert (await self.advance(request_id)).status is Status.DONE
+        return request_id
+
+    async def uncertain(self, answer: Answer = LOST) -> RequestId:
+        request_id = await self.approved()
+        self.intune.answers.append(answer)
+        assert (await self.advance(request_id)).status is Status.UNCERTAIN
+        return request_id
+
+    async def needs_a_human(self) -> RequestId:
+        """Uncertain, and looked for in vain."""
+        request_id = await self.uncertain()
+        self.clock.advance(self.deps.timing.settle)
+        assert (await self.advance(request_id)).needs_a_human
+        return request_id
+
+    async def insert(self, *rows: ResetRequest) -> None:
+        """Store rows in any state."""
+
+        def unit(tx: requests.Transaction) -> None:
+            for row in rows:
+                received = replace(
+                    RECEIVED, id=row.id, delivery=row.delivery, asked_by=row.asked_by, target=row.target
+                )
+                entry = Entry.of_move(Event.REQUESTED, received, {})
+                requests.add_request(tx, received, entry, limit=len(rows))
+                requests.move(tx, received, replace(row, version=2), None)
+
+        await self.database.run(unit)
+
+    async def store(self, old: ResetRequest, new: ResetRequest) -> None:
+        """Change a row as another replica would."""
+        await self.database.run(lambda tx: requests.move(tx, old, new, None))
+
+    # What can be seen afterwards
+
+    async def row(self, request_id: RequestId) -> ResetRequest:
+        return await self.database.read(lambda connection: requests.get_request(connection, request_id))
+
+    async def rows(self) -> dict[RequestId, ResetRequest]:
+        ids = select(tables.requests.c.id)
+        return await self.database.read(
+            lambda connection: {
+                each: requests.get_request(connection, each) for each in connection.scalars(ids).all()
+            }
+        )
+
+    async def entries(self) -> list[Entry]:
+        """Return the audit log after its first row."""
+        table = tables.audit
+        query = select(table).where(table.c.event != Event.LOG_CREATED).order_by(table.c.seq)
+        rows = await self.database.read(lambda connection: connection.execute(query).all())
+        return [
+            Entry(
+                event=Event(row.event),
+                at=datetime.fromisoformat(row.at),
+                actor=row.actor,
+                request_id=row.request_id,
+                version=row.version,
+                facts=json.loads(row.facts),
+            )
+            for row in rows
+        ]
+
+    async def events(self) -> list[Event]:
+        return [entry.event for entry in await self.entries()]
+
+    async def entry(self, event: Event) -> Entry:
+        """Return the newest row of this event."""
+        return [entry for entry in await self.entries() if entry.event is event][-1]
+
+    async def refusals(self) -> list[tuple[str | None, str]]:
+        """Return who was refused what they tried, and by which code."""
+        return [
+            (entry.actor, entry.facts["refusal"])
+            for entry in await self.entries()
+            if entry.event is Event.ACCESS_REFUSED
+        ]
+
+
+async def refused(call: Awaitable[object]) -> Refusal:
+    """Return the refusal that the call ends with."""
+    with pytest.raises(Refusal) as refusal:
+        await call
+    return refusal.value
+
+
+async def outcome(call: Awaitable[object]) -> object:
+    """Return what came of the call: a value, or the exception itself."""
+    try:
+        return await call
+    except Exception as error:  # the test says which one it should have been
+        return error

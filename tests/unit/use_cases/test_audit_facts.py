@@ -1,0 +1,246 @@
+"""Everything that happens is in the audit log: who, as whom at Microsoft, by which rule, with Graph's ids."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from bot.domain.audit import Event
+from bot.domain.errors import BAD_INPUT, Code, DeviceRefused, RecentlyReset, Refusal, SignInNeeded
+from bot.domain.people import Actor, Audience, AudienceKind
+from bot.domain.values import UserId
+from bot.use_cases import sign_in
+from structlog.testing import capture_logs
+from tests.support.bot import AS_KEN, Bot, outcome
+from tests.support.builders import (
+    CHANNEL,
+    IN_CHANNEL,
+    KEN,
+    LEO,
+    LEOS_LAPTOP,
+    LEOS_PHONE,
+    LEOS_TABLET,
+    MEI,
+    ON_CALL,
+    TEAM,
+    account_of,
+    actor,
+)
+from tests.support.clock import NOON
+
+PASSCODE = "a-new-passcode"
+BOTH = f"channel:{CHANNEL}, usergroup:{ON_CALL.id}"
+KENS = account_of(KEN).as_facts()
+CALL = {"client_request_id": "call-1", "attempt": "1"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is done, and what the newest audit row of the event then says."""
+
+    act: Callable[[Bot], Awaitable[object]]
+    actor: UserId | None
+    facts: dict[str, str]
+
+
+async def _refused(bot: Bot) -> None:
+    await bot.advance((await bot.submit(by=LEO)).id)
+
+
+async def _denied(bot: Bot) -> None:
+    await bot.deny(await bot.pending(), reason="Call him")
+
+
+async def _withdrawn(bot: Bot) -> None:
+    await bot.withdraw(await bot.pending())
+
+
+async def _expired(bot: Bot) -> None:
+    request_id = await bot.pending()
+    bot.clock.advance(hours=1)
+    await bot.advance(request_id)
+
+
+async def _reviewed(bot: Bot) -> None:
+    bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
+    await bot.review(await bot.pending())
+
+
+async def _reopened(bot: Bot) -> None:
+    request_id = await bot.approved()
+    await bot.sign_ins.forget(KEN.id)
+    await bot.advance(request_id)
+
+
+async def _failed(bot: Bot) -> None:
+    request_id = await bot.sent()
+    bot.intune.finish("failed", error_code=-1)
+    await bot.advance(request_id)
+
+
+async def _closed(bot: Bot) -> None:
+    await bot.close(await bot.needs_a_human())
+
+
+async def _mei_approves_her_own(bot: Bot) -> None:
+    bot.sign_ins.accounts[MEI.id] = account_of(MEI)
+    await outcome(bot.approve(await bot.pending(), by=MEI))
+
+
+async def _viewed(bot: Bot) -> None:
+    await bot.reveal(await bot.done(passcode=PASSCODE))
+
+
+async def _signed_in_as(bot: Bot, account: object) -> None:
+    state = await sign_in.authorization_url(bot.deps, await bot.offer())
+    bot.links.answers[state] = account
+    pending = await sign_in.receive(bot.deps, {"state": state})
+    await sign_in.confirm(bot.deps, pending.confirmation)
+
+
+CASES: dict[Event, Case] = {
+    Event.REQUESTED: Case(
+        lambda bot: bot.submit(reason="Locked out", ticket="INC-7"),
+        MEI.id,
+        {"target": "leo@contoso.com", "reason": "Locked out", "ticket": "INC-7", "team": TEAM},
+    ),
+    Event.VERIFIED: Case(
+        lambda bot: bot.pending(),
+        None,
+        {"requester": MEI.id, "rule": f"channel:{CHANNEL}", "target": "leo@contoso.com"},
+    ),
+    Event.REFUSED: Case(_refused, None, {"requester": LEO.id, "cause": "not_a_requester"}),
+    Event.REVIEWED: Case(
+        _reviewed,
+        KEN.id,
+        KENS | {"rule": BOTH, "devices": f"{LEOS_PHONE.id}, {LEOS_TABLET.id}", "request_id": "graph-listing"},
+    ),
+    Event.APPROVED: Case(
+        lambda bot: bot.approved(),
+        KEN.id,
+        KENS
+        | {"rule": BOTH, "device": LEOS_PHONE.id, "device_name": "Leo's Pixel", "effect": "new_passcode"},
+    ),
+    Event.DENIED: Case(_denied, KEN.id, KENS | {"rule": BOTH, "reason": "Call him"}),
+    Event.WITHDRAWN: Case(_withdrawn, MEI.id, {"rule": "requester"}),
+    Event.EXPIRED: Case(_expired, None, {"requester": MEI.id, "expires_at": "2026-03-02T13:00:00.000000Z"}),
+    Event.ATTEMPT_STARTED: Case(lambda bot: bot.sent(), None, AS_KEN | CALL),
+    Event.ATTEMPT_ANSWERED: Case(
+        lambda bot: bot.sent(), None, AS_KEN | CALL | {"answer": "accepted", "request_id": "graph-reset"}
+    ),
+    Event.REOPENED: Case(_reopened, None, AS_KEN | {"cause": "sign_in_ended"}),
+    Event.DONE: Case(lambda bot: bot.done(passcode=PASSCODE), None, AS_KEN),
+    Event.FAILED: Case(_failed, None, AS_KEN | {"cause": "device_failed", "error_code": "-1"}),
+    Event.CLOSED: Case(_closed, KEN.id, KENS | {"rule": BOTH}),
+    Event.ACCESS_REFUSED: Case(
+        _mei_approves_her_own, MEI.id, account_of(MEI).as_facts() | {"refusal": "own_request"}
+    ),
+    Event.PASSCODE_VIEWED: Case(_viewed, MEI.id, AS_KEN | {"rule": "requester"}),
+    Event.SIGN_IN_STARTED: Case(
+        lambda bot: bot.offer(),
+        KEN.id,
+        {"rule": f"channel:{CHANNEL}", "team": TEAM, "expires_at": "2026-03-02T12:10:00.000000Z"},
+    ),
+    Event.SIGNED_IN: Case(
+        lambda bot: _signed_in_as(bot, account_of(KEN)), KEN.id, KENS | {"email": "ken@contoso.com"}
+    ),
+    Event.SIGN_IN_REFUSED: Case(
+        lambda bot: outcome(_signed_in_as(bot, account_of(LEO))),
+        KEN.id,
+        account_of(LEO).as_facts() | {"cause": "wrong_account", "expected": "ken@contoso.com"},
+    ),
+    Event.SIGNED_OUT: Case(
+        lambda bot: sign_in.sign_out(bot.deps, actor(KEN)), KEN.id, KENS | {"reason": "asked"}
+    ),
+}
+BY_OPERATORS = {Event.STARTED, Event.LOG_CREATED, Event.KEY_ADDED, Event.RESUMED}
+WITH_A_MOVE = set(CASES) - {
+    *(Event.REVIEWED, Event.ACCESS_REFUSED, Event.PASSCODE_VIEWED),
+    *(Event.SIGN_IN_STARTED, Event.SIGNED_IN, Event.SIGN_IN_REFUSED, Event.SIGNED_OUT),
+}
+
+
+def test_every_event_of_a_use_case_is_in_the_table():
+    assert set(CASES) == set(Event) - BY_OPERATORS
+
+
+@pytest.mark.parametrize("event", CASES)
+async def test_every_event_says_who_as_whom_by_which_rule_and_no_secret(bot, event):
+    bot.rules(requesters=(Audience(AudienceKind.USERGROUP, "S0NOBODY"), IN_CHANNEL), approvers=(ON_CALL,))
+    case = CASES[event]
+    link = await bot.offer()
+
+    await case.act(bot)
+
+    entry = await bot.entry(event)
+    assert (entry.actor, entry.facts) == (case.actor, case.facts)
+    assert NOON <= entry.at <= bot.clock.now()
+    assert (entry.version is not None) == (event in WITH_A_MOVE)
+    if entry.version is not None:
+        assert entry.request_id is not None
+        assert entry.version <= (await bot.row(entry.request_id)).version
+    log = repr(await bot.entries())
+    for secret in (PASSCODE, "token of", "Secret(", link.reveal(), "cache"):
+        assert secret not in log
+
+
+# What was refused
+
+
+async def _tried(bot: Bot, error: Exception) -> None:
+    async with bot.deps.audit_refusals(Actor(user=KEN.id, team=TEAM)):
+        raise error
+
+
+@pytest.mark.parametrize("code", Code)
+async def test_a_refusal_leaves_a_row_with_what_it_rests_on_unless_it_is_typed_again(bot, code):
+    with capture_logs() as logged:
+        await outcome(_tried(bot, Refusal(code, status="sent", by=MEI.id)))
+
+    if code in BAD_INPUT | {Code.QUOTA_EXCEEDED}:
+        assert await bot.entries() == []
+        assert len(logged) == (code is Code.QUOTA_EXCEEDED)
+    else:
+        entry = await bot.entry(Event.ACCESS_REFUSED)
+        assert entry.facts == KENS | {"refusal": code, "status": "sent", "by": MEI.id}
+
+
+@pytest.mark.parametrize("error", [SignInNeeded(), SignInNeeded("{}", stale=True), RecentlyReset(NOON)])
+async def test_to_be_asked_first_is_no_refusal(bot, error):
+    assert await outcome(_tried(bot, error)) is error
+
+    assert await bot.entries() == []
+
+
+async def test_an_error_of_graph_leaves_a_row_with_its_words_and_ids(bot):
+    error = DeviceRefused(400, "BadRequest", "No.", "r-1", "a-1")
+
+    assert await outcome(_tried(bot, error)) is error
+
+    entry = await bot.entry(Event.ACCESS_REFUSED)
+    assert entry.facts == KENS | {"refusal": "DeviceRefused"} | error.as_facts()
+
+
+async def test_what_could_not_be_done_names_who_tried_it_on_which_request(bot):
+    request_id = await bot.pending()
+    bot.intune.found = [LEOS_LAPTOP, LEOS_PHONE]
+
+    for device in (LEOS_TABLET.id, LEOS_LAPTOP.id):
+        await outcome(bot.approve(request_id, device=device))
+    bot.clock.advance(timedelta(minutes=1))
+    await bot.withdraw(request_id)
+    await outcome(bot.deny(request_id))
+
+    rows = [entry for entry in await bot.entries() if entry.event is Event.ACCESS_REFUSED]
+    assert {(row.actor, row.request_id) for row in rows} == {(KEN.id, request_id)}
+    assert [row.facts for row in rows] == [
+        KENS | {"refusal": "device_changed"},
+        KENS | {"refusal": "wrong_platform", "device": "Leo's laptop", "system": "Windows 11"},
+        KENS
+        | {
+            "refusal": "already_decided",
+            "status": "withdrawn",
+            "by": MEI.id,
+            "at": "2026-03-02T12:01:00.000000Z",
+        },
+    ]

@@ -1,0 +1,164 @@
+"""Who may do what: every kind of person × membership × role × relation × state, held to one table.
+
+`may` below is the design in a dozen lines, written apart from the code that decides.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import product
+
+import pytest
+from bot.domain.audit import Event
+from bot.domain.device import Device
+from bot.domain.errors import ApproverRefused, CouldNotVerify, GraphError, Refusal
+from bot.domain.people import Kind
+from bot.domain.request import ResetRequest, Status
+from bot.domain.target import Target, TargetKind
+from bot.domain.values import DeviceId, RequestId
+from tests.support.bot import Bot, outcome
+from tests.support.builders import APPROVAL, IN_CHANNEL, KEN, LEOS_PHONE, MEI, ON_CALL, a_request, account_of
+
+RELATIONS = ("a colleague", "the requester", "the same account", "the same address", "the owner")
+STATES = (*(str(status) for status in Status), "needs a human", "out of time")
+MAY_IN = {
+    "review": ("pending", "needs a human"),
+    "approve": ("pending", "needs a human"),
+    "deny": ("pending",),
+    "close": ("needs a human",),
+    "withdraw": ("pending",),
+    "reveal": ("done",),
+}
+"""In which states what can be done at all."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Ken, in one of all the ways in which he can be there."""
+
+    kind: Kind
+    in_channel: bool
+    on_call: bool
+    role: bool
+    """Intune's, to reset passcodes."""
+    relation: str
+
+
+def every_case() -> Iterator[Case]:
+    for kind, *flags, relation in product(Kind, *[(True, False)] * 3, RELATIONS):
+        yield Case(kind, *flags, relation)
+
+
+def may(case: Case, act: str, state: str) -> bool:
+    """The design, in its own words."""
+    if state not in MAY_IN[act]:
+        return False
+    if case.relation == "the requester":
+        return act == "withdraw" or (act == "reveal" and case.kind is Kind.MEMBER and case.role)
+    if act in ("withdraw", "reveal") or not (case.kind is Kind.MEMBER and case.in_channel and case.on_call):
+        return False
+    another_person = case.relation not in ("the same account", "the same address", "the owner")
+    return act in ("deny", "close") or (case.role and another_person)
+
+
+def device_of(case: Case, number: int) -> Device:
+    device = replace(LEOS_PHONE, id=DeviceId(f"{number:08}{LEOS_PHONE.id[8:]}"))
+    return replace(device, owner_upn="KEN@contoso.com") if case.relation == "the owner" else device
+
+
+def request_of(case: Case, state: str, number: int) -> ResetRequest:
+    """Return a request in this state that shares neither its target nor its device with another number."""
+    status = Status({"needs a human": "uncertain", "out of time": "pending"}.get(state, state))
+    request = a_request(
+        status,
+        id=RequestId(f"{number:032}"),
+        delivery=f"delivery-{number}",
+        target=Target(TargetKind.SERIAL, f"SERIAL-{number}"),
+        asked_by=KEN.id if case.relation == "the requester" else MEI.id,
+        version=2,
+    )
+    if request.approval is not None:
+        request = replace(request, approval=replace(APPROVAL, device=device_of(case, number)))
+    if request.held_device is not None:
+        request = replace(request, held_device=device_of(case, number).id)
+    if state == "uncertain":
+        return replace(request, next_at=request.changed_at + timedelta(seconds=5))
+    return replace(request, expires_at=request.changed_at) if state == "out of time" else request
+
+
+async def as_ken(bot: Bot, case: Case, act: str, request: ResetRequest, device: Device) -> object:
+    """Return what comes of it where Ken is as the case has him."""
+    bot.rules(approvers=(ON_CALL,))
+    bot.directory.change(KEN, kind=case.kind)
+    bot.directory.members[IN_CHANNEL] = {MEI.id, *([KEN.id] if case.in_channel else [])}
+    bot.directory.members[ON_CALL] = {KEN.id} if case.on_call else set()
+    bot.intune.found = [device]
+    if act == "reveal":
+        bot.intune.show(device.id, "pending", ago=timedelta(minutes=1))
+        bot.intune.finish(passcode="4711")
+    if case.relation == "the same account":
+        bot.sign_ins.accounts[MEI.id] = account_of(KEN, username="mei@contoso.com", emails=frozenset())
+    if case.relation == "the same address":
+        bot.directory.change(MEI, email="Ken@Contoso.com")
+    if not case.role:
+        bot.intune.reading_fails = ApproverRefused(status=403, code="Forbidden")
+    approves = {"device": device.id, "reviewed": request.revision, "knowingly": True}
+    came = await outcome(getattr(bot, act)(request.id, by=KEN, **(approves if act == "approve" else {})))
+    assert bot.intune.posts == []
+    return came
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("act", MAY_IN)
+async def test_a_person_gets_exactly_as_far_as_the_design_says(new_bot, act, state):
+    first = new_bot()
+    tries = []
+    for index, case in enumerate(every_case()):
+        # a refusal changes nothing, so those who are refused share a row
+        number = 100 + index if may(case, act, state) else RELATIONS.index(case.relation)
+        tries.append((case, request_of(case, state, number), device_of(case, number)))
+    before = {request.id: request for _, request, _ in tries}
+    await first.insert(*before.values())
+
+    came = await asyncio.gather(
+        *(as_ken(first.on_the_same_database(), case, act, *rest) for case, *rest in tries)
+    )
+
+    refusals: Counter[tuple] = Counter()
+    unchanged = set(before)
+    for (case, request, _), answer in zip(tries, came, strict=True):
+        said = f"{act} {state} by {case}: {answer!r}"
+        if may(case, act, state):
+            assert not isinstance(answer, Exception), said
+            unchanged.remove(request.id)
+        elif not is_told_again(act, request, case):
+            assert isinstance(answer, Refusal | GraphError), said
+            code = answer.code if isinstance(answer, Refusal) else type(answer).__name__
+            refusals[request.id, KEN.id, code] += 1
+    assert refusals == Counter(
+        (entry.request_id, entry.actor, entry.facts["refusal"])
+        for entry in await first.entries()
+        if entry.event is Event.ACCESS_REFUSED
+    )
+    rows = await first.rows()
+    assert {id_: rows[id_] for id_ in unchanged} == {id_: before[id_] for id_ in unchanged}
+    assert (len(unchanged) < len(before)) == (state in MAY_IN[act])
+
+
+def is_told_again(act: str, before: ResetRequest, case: Case) -> bool:
+    """A second press by the approver is told that it is approved: no loss, and no decision."""
+    approved = before.approval is not None and before.approval.by == KEN.id
+    decided = before.status not in (Status.PENDING, Status.UNCERTAIN)
+    return act == "approve" and approved and decided and case.relation != "the requester"
+
+
+async def test_a_lookup_that_fails_lets_nobody_through(bot):
+    request_id = await bot.pending()
+    bot.directory.down = True
+
+    for act in ("review", "approve", "deny", "close", "check_may_decide"):
+        assert isinstance(await outcome(getattr(bot, act)(request_id, by=KEN)), CouldNotVerify)
+    assert await bot.refusals() == [(KEN.id, "could_not_verify")] * 5
+    assert (await bot.row(request_id)).status is Status.PENDING

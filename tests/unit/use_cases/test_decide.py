@@ -1,0 +1,388 @@
+"""Decide: of several at once one wins, and everything that was reviewed is checked again."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from bot.domain.audit import Event
+from bot.domain.errors import ApproverRefused, Cause, Code, LostRace, RecentlyReset, Refusal, SignInNeeded
+from bot.domain.request import Approval, ResetRequest, Status
+from bot.domain.values import utc_text
+from tests.support.bot import AS_KEN, outcome, refused
+from tests.support.builders import (
+    AIKO,
+    APPROVAL,
+    IN_CHANNEL,
+    KEN,
+    LEO,
+    LEOS_LAPTOP,
+    LEOS_PHONE,
+    LEOS_TABLET,
+    MEI,
+    account_of,
+)
+from tests.support.fakes import LOST, Answer, token_of
+
+SERIAL = "serial:C02LEO"
+
+
+async def test_an_approval_says_who_as_whom_and_what_and_sends_nothing_by_itself(bot):
+    bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
+    bot.intune.show(LEOS_PHONE.id, "done", ago=timedelta(days=3))
+    bot.intune.show(LEOS_PHONE.id, "done", ago=timedelta(days=1))
+    request_id = await bot.pending()
+    wakes, heads = bot.wakes, bot.heads
+
+    approved = await bot.approve(request_id)
+
+    assert approved.approval == Approval(
+        by=KEN.id,
+        oid="oid-Ken",
+        username="ken@contoso.com",
+        at=bot.clock.now(),
+        device=LEOS_PHONE,
+        effect=APPROVAL.effect,
+        previous_reset_at=bot.clock.now() - timedelta(days=1),
+    )
+    assert await bot.row(request_id) == approved
+    assert (bot.wakes, bot.heads) == (wakes + 1, heads + 1)
+    assert bot.intune.posts == []
+
+
+async def test_the_device_that_was_chosen_is_the_one_that_is_reset(bot):
+    bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
+    request_id = await bot.pending()
+
+    await bot.approve(request_id, device=LEOS_TABLET.id)
+    await bot.advance(request_id)
+
+    assert [post.device for post in bot.intune.resets] == [LEOS_TABLET.id]
+
+
+async def test_two_approvers_at_once_reset_once(bot):
+    request_id = await bot.pending()
+
+    outcomes = await asyncio.gather(
+        outcome(bot.approve(request_id, by=KEN)), outcome(bot.approve(request_id, by=AIKO))
+    )
+    await asyncio.gather(bot.advance_due(), bot.advance_due())
+
+    winner = (await bot.row(request_id)).decided_by
+    loser = ({KEN.id, AIKO.id} - {winner}).pop()
+    [lost] = [each for each in outcomes if isinstance(each, Refusal)]
+    now = utc_text(bot.clock.now())
+    assert lost.cause == Cause(Code.ALREADY_DECIDED, {"status": "approved", "by": winner, "at": now})
+    assert [post.token for post in bot.intune.resets] == [token_of(winner)]
+    assert await bot.refusals() == [(loser, "already_decided")]
+
+
+async def test_a_second_press_by_the_approver_is_no_refusal_and_no_second_approval(bot):
+    request_id = await bot.pending()
+
+    first, second = await asyncio.gather(bot.approve(request_id), bot.approve(request_id))
+    third = await bot.approve(request_id)
+
+    assert first == second == third
+    assert (await bot.events()).count(Event.APPROVED) == 1
+    assert await bot.refusals() == []
+
+
+@pytest.mark.parametrize("first", ["approve", "other"])
+@pytest.mark.parametrize("other", ["withdraw", "deny"])
+async def test_of_an_approval_and_another_decision_at_once_one_wins(bot, first, other):
+    request_id = await bot.pending()
+    calls = {"approve": bot.approve(request_id, by=KEN)}
+    calls["other"] = bot.withdraw(request_id) if other == "withdraw" else bot.deny(request_id, by=AIKO)
+
+    outcomes = await asyncio.gather(outcome(calls.pop(first)), *map(outcome, calls.values()))
+    await bot.advance_due()
+
+    assert sorted(type(each).__name__ for each in outcomes) == ["Refusal", "ResetRequest"]
+    approved = (await bot.row(request_id)).status is Status.SENT
+    assert len(bot.intune.resets) == int(approved)
+
+
+async def test_an_approval_after_the_time_is_over_loses_and_one_just_before_wins(bot):
+    late, soon = await bot.pending(), await bot.pending(target=SERIAL)
+    bot.clock.advance(bot.deps.timing.lifetime - timedelta.resolution)
+    await bot.approve(soon)
+    bot.clock.advance(timedelta.resolution)
+
+    outcomes = await asyncio.gather(outcome(bot.approve(late, by=AIKO)), bot.advance_due())
+    await bot.advance_due()
+
+    assert isinstance(outcomes[0], Refusal)
+    assert (await bot.row(late)).status is Status.EXPIRED
+    assert (await bot.row(soon)).status is Status.SENT
+    assert [post.token for post in bot.intune.posts] == [token_of(KEN.id)]
+
+
+async def test_a_denial_carries_its_reason_to_the_requester(bot):
+    request_id = await bot.pending()
+    for reason in (" ", "x" * 1001):
+        await refused(bot.deny(request_id, reason=reason))
+
+    denied = await bot.deny(request_id, reason="  He sits next to me. ")
+
+    assert (denied.status, denied.denial, denied.next_at) == (Status.DENIED, "He sits next to me.", None)
+    assert await bot.refusals() == []
+
+
+async def test_who_may_decide_is_told_so_before_a_reason_is_asked_for(bot):
+    request_id = await bot.pending()
+
+    assert (await bot.check_may_decide(request_id)).id == request_id
+    assert (await refused(bot.check_may_decide(request_id, by=MEI))).code is Code.OWN_REQUEST
+    assert (await refused(bot.check_may_decide(request_id, by=LEO))).code is Code.NOT_AN_APPROVER
+    bot.clock.advance(hours=1)
+    assert (await refused(bot.check_may_decide(request_id))).code is Code.REQUEST_EXPIRED
+
+
+@pytest.mark.parametrize(("lost", "wins"), [(2, True), (3, False)])
+async def test_a_decision_is_made_again_after_a_lost_race_but_not_for_ever(bot, lost, wins):
+    request_id = await bot.pending()
+    rounds, wakes = [], bot.wakes
+
+    def withdraw(request: ResetRequest) -> ResetRequest:
+        rounds.append(request)
+        if len(rounds) <= lost:
+            raise LostRace  # as where another replica moves the row between the read and the write
+        return request.withdraw(by=MEI.id, now=bot.clock.now())
+
+    decided = await outcome(bot.deps.decide(request_id, withdraw, Event.WITHDRAWN, {}))
+
+    assert isinstance(decided, ResetRequest if wins else LostRace)
+    assert (len(rounds), bot.wakes - wakes) == (3, int(wins))
+
+
+# Everything is checked again at the press
+
+
+async def test_what_changed_since_the_review_counts_at_the_press(bot):
+    request_id = await bot.pending()
+    await bot.review(request_id)
+
+    bot.directory.members[IN_CHANNEL].discard(KEN.id)
+    assert (await refused(bot.approve(request_id))).code is Code.NOT_AN_APPROVER
+    bot.directory.members[IN_CHANNEL].add(KEN.id)
+    bot.sign_ins.accounts[MEI.id] = account_of(KEN)
+    assert (await refused(bot.approve(request_id))).code is Code.OWN_ACCOUNT
+    del bot.sign_ins.accounts[MEI.id]
+    kens = bot.sign_ins.accounts.pop(KEN.id)
+    assert isinstance(await refused(bot.approve(request_id)), SignInNeeded)
+    bot.sign_ins.accounts[KEN.id] = kens
+    bot.intune.found = [LEOS_TABLET, LEOS_LAPTOP]
+    bot.intune.read_with.clear()
+    assert (await refused(bot.approve(request_id, device=LEOS_PHONE.id))).code is Code.DEVICE_CHANGED
+    assert len(bot.intune.read_with) == 1  # the device that is not the target's is not read
+    assert (await refused(bot.approve(request_id, device=LEOS_LAPTOP.id))).code is Code.WRONG_PLATFORM
+
+    assert (await bot.row(request_id)).status is Status.PENDING
+    assert Event.APPROVED not in await bot.events()
+
+
+async def test_a_review_of_before_an_attempt_approves_no_second_one(bot):
+    request_id = await bot.pending()
+    reviewed = (await bot.review(request_id)).request.revision
+    await bot.approve(request_id, by=AIKO, reviewed=reviewed)
+    bot.intune.answers.append(Answer(error=ApproverRefused(status=403)))
+    assert (await bot.advance(request_id)).status is Status.PENDING
+
+    assert (await refused(bot.approve(request_id, reviewed=reviewed))).code is Code.REVIEW_OUTDATED
+    assert await bot.refusals() == [(KEN.id, "review_outdated")]
+    assert (await bot.approve(request_id)).status is Status.APPROVED
+
+
+async def test_an_outdated_review_goes_on_with_no_earlier_attempt_either(bot):
+    request_id = await bot.needs_a_human()
+    outdated = (await bot.row(request_id)).revision - 1
+    bot.intune.show(LEOS_PHONE.id, "pending")
+
+    assert (await refused(bot.approve(request_id, reviewed=outdated))).code is Code.REVIEW_OUTDATED
+    assert (await bot.row(request_id)).status is Status.UNCERTAIN
+
+
+async def test_a_reminder_makes_no_review_outdated_not_even_in_between(bot):
+    request_id = await bot.pending()
+    reviewed = (await bot.review(request_id)).request.revision
+    bot.clock.advance(minutes=15)
+
+    async def reminder() -> None:
+        bot.intune.on_read = None
+        assert (await bot.advance(request_id)).reminders == 1
+
+    bot.intune.on_read = reminder
+
+    assert (await bot.approve(request_id, reviewed=reviewed)).status is Status.APPROVED
+
+
+async def test_what_happens_while_the_devices_are_looked_up_makes_the_review_outdated(bot):
+    """Aiko approved and was refused by Microsoft between Ken's check and his move."""
+    request_id = await bot.pending()
+
+    async def meanwhile() -> None:
+        bot.intune.on_read = None
+        pending = await bot.row(request_id)
+        approved = pending.approve(replace(APPROVAL, by=AIKO.id), reviewed=pending.revision)
+        await bot.store(pending, approved)
+        reopened = approved.reopen(Cause(Code.SIGN_IN_ENDED), now=bot.clock.now(), timing=bot.deps.timing)
+        await bot.store(approved, reopened)
+
+    bot.intune.on_read = meanwhile
+
+    assert (await refused(bot.approve(request_id))).code is Code.REVIEW_OUTDATED
+    assert (await bot.row(request_id)).status is Status.PENDING
+
+
+# A second reset within minutes
+
+
+@pytest.mark.parametrize("state", ["pending", "active", "done"])
+async def test_a_device_that_was_reset_minutes_ago_is_reset_again_only_knowingly(bot, state):
+    reset_at = bot.intune.show(LEOS_PHONE.id, state, ago=timedelta(minutes=15))
+    request_id = await bot.pending()
+
+    recent = await refused(bot.approve(request_id))
+
+    assert isinstance(recent, RecentlyReset)
+    assert recent.facts == {"at": utc_text(reset_at), "platform": "Android"}
+    assert await bot.refusals() == []
+    assert (await bot.approve(request_id, knowingly=True)).status is Status.APPROVED
+    assert (await bot.entry(Event.APPROVED)).facts["knowingly"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("state", "ago"), [("failed", 1), ("canceled", 1), ("notsupported", 1), ("done", 15.02)]
+)
+async def test_a_reset_without_effect_or_of_long_ago_asks_for_no_confirmation(bot, state, ago):
+    bot.intune.show(LEOS_PHONE.id, state, ago=timedelta(minutes=ago))
+
+    await bot.approved()
+
+    assert "knowingly" not in (await bot.entry(Event.APPROVED)).facts
+
+
+async def test_who_was_a_moment_later_is_told_who_decided_and_not_asked_whether_it_is_meant(bot):
+    request_id = await bot.pending()
+
+    async def ken_is_faster() -> None:
+        bot.intune.on_read = None
+        pending = await bot.row(request_id)
+        await bot.store(pending, pending.approve(APPROVAL, reviewed=pending.revision))
+        bot.intune.show(LEOS_PHONE.id, "pending")
+
+    bot.intune.on_read = ken_is_faster
+
+    told = await refused(bot.approve(request_id, by=AIKO))
+    assert (told.code, told.facts["by"]) == (Code.ALREADY_DECIDED, KEN.id)
+
+
+# One attempt a device
+
+
+async def test_two_requests_for_one_device_reset_it_once(bot):
+    first, second = await bot.pending(), await bot.pending(target=SERIAL)
+
+    outcomes = await asyncio.gather(
+        outcome(bot.approve(first, by=KEN)), outcome(bot.approve(second, by=AIKO))
+    )
+    await bot.advance_due()
+
+    winner = await bot.row(first if isinstance(outcomes[0], ResetRequest) else second)
+    [busy] = [each for each in outcomes if isinstance(each, Refusal)]
+    assert busy.cause == Cause(Code.DEVICE_BUSY, {"ref": winner.ref})
+    assert len(bot.intune.posts) == 1
+    statuses = [(await bot.row(each)).status for each in (first, second)]
+    assert sorted(statuses) == [Status.PENDING, Status.SENT]
+
+
+@pytest.mark.parametrize("how", ["seen on the device", "not to be looked at", "reopened", "failed", "closed"])
+async def test_a_device_is_free_again_once_its_reset_can_be_told_from_another(bot, how):
+    first = await (bot.needs_a_human() if how == "closed" else bot.approved())
+    second = await bot.pending(target=SERIAL)
+    assert (await refused(bot.approve(second, by=AIKO, knowingly=True))).code is Code.DEVICE_BUSY
+
+    if how == "reopened":
+        await bot.sign_ins.forget(KEN.id)
+    elif how == "closed":
+        await bot.close(first)
+    else:
+        await bot.advance(first)
+    if how == "failed":
+        bot.intune.finish("failed")
+    if how == "not to be looked at":
+        await bot.sign_ins.forget(KEN.id)
+        bot.clock.advance(minutes=16)
+    await bot.advance(first)
+
+    assert (await bot.approve(second, by=AIKO, knowingly=True)).status is Status.APPROVED
+
+
+async def test_another_device_of_the_same_person_is_not_held(bot):
+    bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
+    await bot.sent()
+
+    await bot.approve(await bot.pending(), by=AIKO, device=LEOS_TABLET.id)
+
+
+# An uncertain one
+
+
+async def test_while_an_attempt_is_looked_for_nobody_approves_closes_denies_or_withdraws(bot):
+    lost, pending = await bot.uncertain(LOST), await bot.pending(target=SERIAL)
+
+    for call in (bot.approve(lost), bot.close(lost), bot.deny(lost), bot.withdraw(lost), bot.close(pending)):
+        assert (await refused(call)).code is Code.NOT_WAITING
+    assert len(bot.intune.posts) == 1
+
+
+async def test_after_looking_in_vain_an_approver_may_knowingly_reset_once_more_or_close(bot):
+    request_id = await bot.needs_a_human()
+    for call in (bot.deny(request_id), bot.withdraw(request_id)):
+        assert (await refused(call)).code is Code.NOT_WAITING
+    for call in (bot.approve(request_id, by=MEI), bot.close(request_id, by=MEI)):
+        assert (await refused(call)).code is Code.OWN_REQUEST
+    assert (await refused(bot.close(request_id, by=LEO))).code is Code.NOT_AN_APPROVER
+
+    await bot.approve(request_id, by=AIKO)
+    sent = await bot.advance(request_id)
+
+    assert (sent.status, sent.attempts, sent.attempt and sent.attempt.number) == (Status.SENT, 2, 2)
+    assert [post.token for post in bot.intune.posts] == [token_of(KEN.id), token_of(AIKO.id)]
+
+
+async def test_an_uncertain_request_whose_outcome_nobody_will_find_out_is_closed(bot):
+    closed = await bot.close(await bot.needs_a_human(), by=AIKO)
+
+    assert (closed.status, closed.cause) == (Status.FAILED, Cause(Code.CLOSED, {"person": AIKO.id}))
+
+
+async def test_an_approver_who_tries_again_sends_nothing_where_the_first_attempt_shows_by_now(bot):
+    request_id = await bot.needs_a_human()
+    bot.intune.show(LEOS_PHONE.id, "pending")
+
+    outcomes = await asyncio.gather(
+        outcome(bot.approve(request_id, by=AIKO)), outcome(bot.approve(request_id, by=KEN))
+    )
+    bot.intune.finish()
+    await bot.advance(request_id)
+
+    assert (await bot.row(request_id)).status is Status.DONE
+    assert len(bot.intune.posts) == 1
+    [late] = [each for each in outcomes if isinstance(each, Refusal)]
+    assert late.code in (Code.NOT_WAITING, Code.ALREADY_DECIDED)
+    answered = await bot.entry(Event.ATTEMPT_ANSWERED)
+    assert answered.facts == AS_KEN | {"answer": "found on the device"}
+    assert answered.actor in (AIKO.id, KEN.id)
+
+
+async def test_the_first_attempt_on_one_device_says_nothing_of_another_device(bot):
+    bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
+    request_id = await bot.needs_a_human()
+    bot.intune.show(LEOS_TABLET.id, "pending")
+
+    await bot.approve(request_id, by=AIKO, device=LEOS_TABLET.id, knowingly=True)
+    await bot.advance(request_id)
+
+    assert [post.device for post in bot.intune.posts] == [LEOS_PHONE.id, LEOS_TABLET.id]

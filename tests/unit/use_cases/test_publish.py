@@ -1,0 +1,234 @@
+"""Publish: Slack follows the row; nothing is posted twice, and one message that fails keeps no other back."""
+
+from datetime import timedelta
+from itertools import count
+
+import pytest
+from bot.domain.errors import LostRace, SlackError, SlackRefused, SlackUnavailable
+from bot.domain.request import MessageState, Status
+from bot.domain.values import RequestId
+from bot.store import tables
+from bot.use_cases.publish import pause_after, publish
+from sqlalchemy import select
+from structlog.testing import capture_logs
+from tests.support.bot import Bot, refused
+from tests.support.builders import GUS, LEOS_LAPTOP
+from tests.support.fakes import Stopped
+
+NOTHING = timedelta(0)
+
+
+async def messages_of(bot: Bot, request_id: RequestId) -> MessageState:
+    return (await bot.claim_publish(request_id)).messages
+
+
+async def test_a_pending_request_has_a_card_and_a_receipt_and_each_is_posted_once(bot):
+    request_id = await bot.pending()
+
+    assert [await bot.publish(request_id) for _ in range(3)] == [None] * 3
+
+    assert (bot.notifier.posted, bot.notifier.updated) == (["card", "receipt"], [])
+    state = await messages_of(bot, request_id)
+    assert {"card": state.card, "receipt": state.receipt} == bot.notifier.messages
+    assert (state.posting, state.failures) == (False, 0)
+
+
+async def test_a_move_updates_both_messages(bot):
+    request_id = await bot.pending()
+    await bot.publish(request_id)
+
+    await bot.deny(request_id)
+    await bot.publish(request_id)
+
+    assert (bot.notifier.posted, bot.notifier.updated) == (["card", "receipt"], ["card", "receipt"])
+
+
+async def test_approvers_see_only_what_was_verified(bot):
+    request = await bot.submit(by=GUS)
+
+    await bot.publish(request.id)
+    await bot.advance(request.id)
+    await bot.publish(request.id)
+
+    assert (bot.notifier.posted, bot.notifier.updated) == (["receipt"], ["receipt"])
+
+
+async def test_a_card_that_was_posted_shows_a_refusal_too(bot):
+    request_id = await bot.pending()
+    await bot.publish(request_id)
+    bot.intune.found = [LEOS_LAPTOP]
+    await refused(bot.review(request_id))
+
+    await bot.publish(request_id)
+
+    assert bot.notifier.updated == ["card", "receipt"]
+
+
+async def test_a_reminder_is_posted_once_and_only_while_the_request_waits(bot):
+    request_id = await bot.pending()
+    bot.clock.advance(minutes=15)
+    await bot.advance_due()
+    for _ in range(2):
+        await bot.publish(request_id)
+    assert bot.notifier.posted == ["card", "receipt", "reminder"]
+
+    bot.clock.advance(minutes=15)
+    await bot.advance_due()
+    await bot.deny(request_id)
+    await bot.publish(request_id)
+    assert bot.notifier.posted.count("reminder") == 1
+
+
+@pytest.mark.parametrize("broken", ["card", "receipt", "reminder"])
+@pytest.mark.parametrize("error", [SlackUnavailable(), SlackRefused("not_in_channel")])
+async def test_a_message_that_cannot_be_shown_keeps_no_other_back_and_is_logged(bot, broken, error):
+    request_id = await bot.pending()
+    bot.clock.advance(minutes=15)
+    await bot.advance_due()
+    bot.notifier.failing[broken] = error
+
+    with capture_logs() as logged:
+        assert await bot.publish(request_id) == timedelta(seconds=2)
+
+    assert set(bot.notifier.posted) == {"card", "receipt", "reminder"} - {broken}
+    [line] = logged
+    assert (line["event"], line["request"], line["code"]) == ("not_published", request_id, error.code)
+    assert line["error"] == type(error).__name__
+
+
+# Nothing is posted twice
+
+
+async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_before_the_next(bot):
+    request_id = await bot.pending()
+    seen = []
+
+    async def look(name: str) -> None:
+        table = tables.requests
+        query = select(table.c.posting, table.c.card_ts, table.c.receipt_ts).where(table.c.id == request_id)
+        seen.append((name, *await bot.database.read(lambda connection: connection.execute(query).one())))
+
+    bot.notifier.on_call = look
+    await bot.publish(request_id)
+
+    assert seen == [
+        ("card", True, None, None),
+        ("receipt", True, "1.0", None),
+        ("reminder", True, "1.0", "2.0"),
+    ]
+    assert not (await messages_of(bot, request_id)).posting
+
+
+async def test_a_process_that_stops_at_any_step_posts_no_message_twice(new_bot):
+    for steps in count():
+        bot = new_bot()
+        request_id = await bot.pending()
+        bot.steps.left = steps
+        try:
+            await bot.publish(request_id)
+        except Stopped:
+            stopped = True
+        else:
+            stopped = False
+        bot.steps.left = None
+        bot.clock.advance(seconds=90)
+
+        assert await bot.publish(request_id) is None
+
+        assert bot.notifier.posted == ["card", "receipt"]
+        if not stopped:
+            break
+    assert steps > 8
+
+
+async def test_while_slack_cannot_be_searched_nothing_that_may_be_there_is_posted(bot):
+    request_id = await bot.pending()
+    bot.notifier.failing = {"find_posted": SlackUnavailable(), "receipt": SlackUnavailable()}
+
+    pauses = [await bot.publish(request_id) for _ in range(3)]
+
+    assert bot.notifier.posted == ["card"]
+    assert pauses == [timedelta(seconds=2), timedelta(seconds=4), timedelta(seconds=8)]
+
+
+async def test_where_searching_is_not_allowed_two_messages_are_better_than_none(bot):
+    request_id = await bot.pending()
+    bot.notifier.failing = {"find_posted": SlackRefused("missing_scope"), "receipt": SlackUnavailable()}
+    await bot.publish(request_id)
+    del bot.notifier.failing["receipt"]
+
+    with capture_logs() as logged:
+        assert await bot.publish(request_id) is None
+
+    assert bot.notifier.posted == ["card", "receipt"]
+    assert [line["code"] for line in logged] == ["missing_scope"]
+
+
+async def test_a_message_that_was_deleted_is_posted_again_at_once(bot):
+    request_id = await bot.pending()
+    await bot.publish(request_id)
+    await bot.deny(request_id)
+    bot.notifier.deleted.add("card")
+
+    assert await bot.publish(request_id) == NOTHING
+    assert await bot.publish(request_id) is None
+
+    assert bot.notifier.posted == ["card", "receipt", "card"]
+
+
+async def test_message_state_is_saved_only_while_the_lease_holds(bot):
+    request_id = await bot.pending()
+    stale = await bot.claim_publish(request_id)
+    bot.clock.advance(seconds=90)
+    newer = await bot.claim_publish(request_id)
+
+    with pytest.raises(LostRace):
+        await publish(bot.deps, bot.notifier, stale)
+
+    assert bot.notifier.posted == []
+    assert (await messages_of(bot, request_id)) == newer.messages == MessageState()
+
+
+# Tries in a row
+
+
+async def test_failures_in_a_row_space_the_tries_and_a_success_forgets_them(bot):
+    request_id = await bot.pending()
+    bot.notifier.failing = {"card": SlackUnavailable()}
+
+    pauses = [await bot.publish(request_id) for _ in range(12)]
+
+    assert pauses[:9] == [timedelta(seconds=2 ** (number + 1)) for number in range(9)]
+    assert pauses[9:] == [timedelta(minutes=10)] * 3
+    bot.notifier.failing.clear()
+    assert await bot.publish(request_id) is None
+    assert (await messages_of(bot, request_id)).failures == 0
+
+
+@pytest.mark.parametrize(
+    ("failures", "in_a_row", "pause"),
+    [
+        ([SlackUnavailable()], 1, timedelta(seconds=2)),
+        ([SlackUnavailable(retry_after=timedelta(seconds=1))], 3, timedelta(seconds=8)),
+        ([SlackUnavailable(retry_after=timedelta(minutes=20)), SlackRefused()], 1, timedelta(minutes=20)),
+        ([SlackRefused()], 10_000, timedelta(minutes=10)),
+    ],
+)
+def test_slack_is_not_asked_before_it_said_nor_left_for_longer_than_ten_minutes(failures, in_a_row, pause):
+    assert pause_after(failures, in_a_row) == pause
+
+
+@pytest.mark.parametrize("search", [True, False])
+async def test_a_finished_request_s_messages_are_tried_for_a_day_and_a_waiting_one_s_always(bot, search):
+    over, waiting = await bot.pending(), await bot.pending(target="serial:C02LEO")
+    await bot.deny(over)
+    error: SlackError = SlackUnavailable()
+    bot.notifier.failing = {"card": error, "receipt": error} | ({"find_posted": error} if search else {})
+
+    assert await bot.publish(over) is not None
+    bot.clock.advance(timedelta(days=1) - timedelta.resolution)
+    assert await bot.publish(over) is not None
+    bot.clock.advance(timedelta.resolution)
+    assert await bot.publish(over) is None
+    assert await bot.publish(waiting) is not None
+    assert (await bot.row(waiting)).status is Status.PENDING

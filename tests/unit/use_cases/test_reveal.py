@@ -1,0 +1,144 @@
+"""Reveal: the new passcode, to the requester alone, for an hour, never without an audit row."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from bot.domain.audit import Event
+from bot.domain.errors import ApproverRefused, Cause, Code, StoreUnavailable
+from bot.domain.people import Kind
+from bot.domain.request import Status
+from bot.domain.values import RequestId
+from tests.support.bot import AS_KEN, outcome, refused
+from tests.support.builders import AIKO, GUS, KEN, LEO, LEOS_PHONE, LEOS_TABLET, MEI, OLGA, account_of
+from tests.support.fakes import token_of
+
+
+async def test_the_requester_views_the_new_passcode_and_every_view_is_in_the_audit_log(bot):
+    request_id = await bot.done(passcode="80 51 33")
+    bot.intune.read_with.clear()
+    heads = bot.heads
+
+    assert [(await bot.reveal(request_id)).reveal() for _ in range(2)] == ["80 51 33"] * 2
+
+    assert bot.intune.read_with == [token_of(KEN.id)] * 2
+    assert bot.heads == heads + 2
+    views = [entry for entry in await bot.entries() if entry.event is Event.PASSCODE_VIEWED]
+    assert [(view.actor, view.request_id, view.facts) for view in views] == [
+        (MEI.id, request_id, AS_KEN | {"rule": "requester"})
+    ] * 2
+
+
+@pytest.mark.parametrize("person", [KEN, AIKO, LEO, GUS, OLGA], ids=lambda person: person.name)
+async def test_nobody_else_views_the_passcode_not_even_the_approver(bot, person):
+    request_id = await bot.done()
+    bot.intune.read_with.clear()
+
+    assert (await refused(bot.reveal(request_id, by=person))).code is Code.NOT_THE_REQUESTER
+
+    assert await bot.refusals() == [(person.id, "not_the_requester")]
+    assert bot.intune.read_with == []
+
+
+async def test_a_requester_who_left_views_nothing(bot):
+    request_id = await bot.done()
+    bot.directory.change(MEI, kind=Kind.DEACTIVATED)
+
+    assert (await refused(bot.reveal(request_id))).code is Code.NOT_A_MEMBER
+
+
+async def test_the_passcode_is_shown_for_an_hour(bot):
+    request_id = await bot.done()
+    bot.clock.advance(timedelta(hours=1) - timedelta.resolution)
+    assert await bot.reveal(request_id)
+
+    bot.clock.advance(timedelta.resolution)
+
+    assert (await refused(bot.reveal(request_id))).code is Code.REVEAL_EXPIRED
+    assert (await bot.events()).count(Event.PASSCODE_VIEWED) == 1
+
+
+async def test_there_is_nothing_to_view_before_the_device_is_done_or_where_it_lost_its_passcode(bot):
+    sent = await bot.sent()
+    bot.intune.found = [LEOS_TABLET]
+    removed = await bot.pending()
+    await bot.approve(removed, device=LEOS_TABLET.id)
+    await bot.advance(removed)
+    bot.intune.finish()
+    assert (await bot.advance(removed)).status is Status.DONE
+
+    for request_id, status in ((sent, "sent"), (removed, "done")):
+        refusal = await refused(bot.reveal(request_id))
+        assert refusal.cause == Cause(Code.NOT_WAITING, {"status": status})
+    assert (await refused(bot.reveal(RequestId("0" * 32)))).code is Code.UNKNOWN_REQUEST
+
+
+async def test_no_passcode_is_returned_whose_view_could_not_be_stored(bot):
+    request_id = await bot.done()
+    looked = len(bot.intune.read_with)
+
+    async def database_goes_down() -> None:
+        bot.database.down = True
+
+    bot.intune.on_read = database_goes_down
+
+    assert isinstance(await outcome(bot.reveal(request_id)), StoreUnavailable)
+    assert len(bot.intune.read_with) == looked + 1
+
+
+@pytest.mark.parametrize("shown", ["nothing", "the reset before ours", "a reset of hours ago", "no attempt"])
+async def test_a_passcode_of_another_reset_is_never_shown(bot, shown):
+    bot.intune.show(LEOS_PHONE.id, "pending")
+    bot.intune.finish(passcode="another's")
+    bot.clock.advance(seconds=1)
+    request_id = await bot.done(knowingly=True)
+    earlier, _ours = bot.intune.shown[LEOS_PHONE.id]
+    bot.intune.shown[LEOS_PHONE.id] = [earlier] if shown == "the reset before ours" else []
+    if shown == "a reset of hours ago":
+        bot.intune.show(LEOS_PHONE.id, "pending", ago=timedelta(hours=3))
+        bot.intune.finish(passcode="another's")
+    if shown == "no attempt":
+        done = await bot.row(request_id)
+        await bot.store(done, replace(done, attempt=None, version=done.version + 1))
+
+    assert (await refused(bot.reveal(request_id))).code is Code.NO_PASSCODE
+    assert await bot.refusals() == [(MEI.id, "no_passcode")]
+    assert Event.PASSCODE_VIEWED not in await bot.events()
+
+
+@pytest.mark.parametrize("ended", ["signed out", "tokens ended", "another account"])
+async def test_without_the_approver_s_sign_in_the_requester_hears_whose_it_takes(bot, ended):
+    request_id = await bot.done()
+    if ended == "signed out":
+        await bot.sign_ins.forget(KEN.id)
+    elif ended == "tokens ended":
+        bot.sign_ins.expired.add(KEN.id)
+    else:
+        bot.sign_ins.accounts[KEN.id] = account_of(KEN, oid="oid-of-another")
+
+    refusal = await refused(bot.reveal(request_id))
+
+    assert refusal.cause == Cause(Code.APPROVER_SIGNED_OUT, {"approver": KEN.id})
+    assert (await bot.entry(Event.ACCESS_REFUSED)).facts == {
+        "refusal": "approver_signed_out",
+        "approver": KEN.id,
+    }
+
+
+async def test_where_graph_refuses_the_look_nothing_is_recorded_as_viewed(bot):
+    request_id = await bot.done()
+    bot.intune.reading_fails = ApproverRefused(status=403)
+
+    assert await outcome(bot.reveal(request_id)) is bot.intune.reading_fails
+
+    assert Event.PASSCODE_VIEWED not in await bot.events()
+
+
+async def test_no_secret_reaches_the_audit_log_a_row_or_a_text_form(bot):
+    request_id = await bot.done(passcode="s3cr3t-passcode")
+    passcode = await bot.reveal(request_id)
+
+    everything = repr((await bot.entries(), await bot.row(request_id), passcode, f"{passcode}"))
+
+    assert "s3cr3t-passcode" not in everything
+    assert token_of(KEN.id) not in everything

@@ -1,0 +1,220 @@
+"""Submit: one durable insert, then the verification of who asks and for what."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from bot.domain.audit import Event
+from bot.domain.errors import Cause, Code
+from bot.domain.people import Audience, AudienceKind, Kind
+from bot.domain.request import Status
+from bot.domain.target import Target, TargetKind
+from structlog.testing import capture_logs
+from tests.support.bot import refused
+from tests.support.builders import AIKO, CAST, KEN, LEO, MEI, RULES, TEAM
+
+SERIAL = "serial:C02LEO"
+
+
+async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
+    bot.directory.down = True
+
+    request = await bot.submit(ticket=" INC-7 ")
+
+    assert await bot.row(request.id) == request
+    assert (request.status, request.ticket, request.next_at) == (Status.RECEIVED, "INC-7", bot.clock.now())
+    assert (bot.directory.looked_up, bot.wakes) == ([], 1)
+    [entry] = await bot.entries()
+    assert (entry.event, entry.actor, entry.version) == (Event.REQUESTED, MEI.id, 1)
+    assert entry.facts == {
+        "target": "leo@contoso.com",
+        "reason": "Locked out before his flight",
+        "ticket": "INC-7",
+        "team": TEAM,
+    }
+
+
+async def test_a_second_delivery_finds_the_first_one_s_row_and_counts_once(bot):
+    bot.rules(requests_per_hour=1)
+
+    first, again = await asyncio.gather(*[bot.submit(delivery="trigger-1") for _ in range(2)])
+
+    assert first.id == again.id
+    assert await bot.events() == [Event.REQUESTED]
+    assert len(first.id) == 32
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ({"target": "the phone"}, Code.BAD_TARGET),
+        ({"reason": "  "}, Code.NO_REASON),
+        ({"reason": "x" * 1001}, Code.REASON_TOO_LONG),
+        ({"ticket": "x" * 101}, Code.TICKET_TOO_LONG),
+    ],
+)
+async def test_what_cannot_be_used_is_refused_before_anything_is_stored(bot, typed, code):
+    assert (await refused(bot.submit(**typed))).code is code
+
+    assert await bot.events() == []
+
+
+async def test_a_requester_past_the_quota_leaves_a_log_line_and_no_row(bot):
+    bot.rules(requests_per_hour=2)
+    for target in ("leo@contoso.com", SERIAL):
+        await bot.submit(target=target)
+    bot.clock.advance(minutes=1)
+
+    with capture_logs() as logged:
+        refusal = await refused(bot.submit())
+
+    assert (refusal.code, refusal.facts["limit"]) == (Code.QUOTA_EXCEEDED, "2")
+    assert await bot.events() == [Event.REQUESTED] * 2
+    assert [(line["event"], line["user"]) for line in logged] == [("quota_exceeded", MEI.id)]
+    assert await bot.submit(by=KEN)
+    bot.clock.advance(minutes=59)
+    assert await bot.submit()
+
+
+# Verification
+
+
+@pytest.mark.parametrize("in_audience", [True, False])
+@pytest.mark.parametrize("kind", Kind)
+async def test_only_a_full_member_of_the_audience_may_ask(bot, kind, in_audience):
+    bot.directory.change(MEI, kind=kind)
+    if not in_audience:
+        bot.directory.members[RULES.requesters[0]].discard(MEI.id)
+
+    request = await bot.advance((await bot.submit()).id)
+
+    if kind is not Kind.MEMBER:
+        assert request.cause == Cause(Code.NOT_A_MEMBER, {"kind": kind})
+    elif not in_audience:
+        assert request.cause == Cause(Code.NOT_A_REQUESTER, {})
+    else:
+        assert (request.status, request.cause) == (Status.PENDING, None)
+        assert request.expires_at == bot.clock.now() + timedelta(hours=1)
+        return
+    assert (request.status, request.next_at) == (Status.REFUSED, None)
+    refusal = await bot.entry(Event.REFUSED)
+    assert refusal.facts == {"requester": MEI.id} | request.cause.as_facts()
+
+
+async def test_any_of_several_audiences_admits_and_the_audit_log_names_which(bot):
+    workspace = Audience(AudienceKind.WORKSPACE)
+    bot.rules(requesters=(*RULES.requesters, workspace))
+    bot.directory.members[workspace] = {person.id for person in CAST}
+
+    assert (await bot.advance((await bot.submit(by=LEO)).id)).status is Status.PENDING
+    assert (await bot.entry(Event.VERIFIED)).facts["rule"] == "workspace"
+
+
+async def test_an_audience_setting_that_names_none_lets_nobody_ask(bot):
+    bot.rules(requesters=())
+
+    assert (await bot.advance((await bot.submit()).id)).status is Status.REFUSED
+
+
+async def test_a_lookup_that_fails_is_tried_again_and_then_refuses(bot):
+    request = await bot.submit()
+    bot.directory.down = True
+
+    waiting = await bot.advance(request.id)
+    assert (waiting.status, waiting.next_at) == (Status.RECEIVED, bot.clock.now() + timedelta(seconds=10))
+    bot.clock.advance(minutes=4, seconds=59)
+    assert (await bot.advance(request.id)).status is Status.RECEIVED
+    assert await bot.events() == [Event.REQUESTED]
+    bot.clock.advance(seconds=1)
+    refused_late = await bot.advance(request.id)
+
+    assert refused_late.cause == Cause(Code.COULD_NOT_VERIFY, {"what": "slack"})
+    assert await bot.events() == [Event.REQUESTED, Event.REFUSED]
+
+
+async def test_after_a_lookup_that_failed_a_later_one_admits(bot):
+    request = await bot.submit()
+    bot.directory.down = True
+    await bot.advance(request.id)
+    bot.directory.down = False
+
+    assert (await bot.advance(request.id)).status is Status.PENDING
+
+
+async def test_a_mention_becomes_that_person_s_address(bot):
+    request = await bot.advance((await bot.submit(target=f"<@{LEO.id}|leo>")).id)
+
+    assert request.target == Target(TargetKind.PERSON, "leo@contoso.com")
+
+
+@pytest.mark.parametrize("email", [None, "", "leo@contoso.com/../me", "leo'--", "leo@contoso.com?$x=1"])
+async def test_a_mention_without_a_usable_address_is_refused(bot, email):
+    bot.directory.change(LEO, email=email)
+
+    request = await bot.advance((await bot.submit(target=f"<@{LEO.id}>")).id)
+
+    assert (request.status, request.cause) == (Status.REFUSED, Cause(Code.NO_EMAIL, {"person": LEO.id}))
+
+
+async def test_a_mention_that_slack_does_not_know_is_not_guessed(bot):
+    assert (await bot.advance((await bot.submit(target="<@U0NOBODY>")).id)).status is Status.RECEIVED
+
+
+async def test_two_workers_that_verify_one_request_move_it_once(bot):
+    request = await bot.submit()
+
+    await asyncio.gather(bot.advance_due(), bot.advance_due())
+
+    assert (await bot.row(request.id)).version == 2
+    assert await bot.events() == [Event.REQUESTED, Event.VERIFIED]
+
+
+# One open request a target
+
+
+async def test_a_second_request_for_the_same_target_is_led_to_the_first(bot):
+    first = await bot.row(await bot.pending())
+
+    second = await bot.advance((await bot.submit(by=AIKO, target="LEO@contoso.com")).id)
+    outsiders = await bot.advance((await bot.submit(by=LEO)).id)
+
+    cause = Cause(Code.ALREADY_REQUESTED, {"ref": first.ref, "by": MEI.id})
+    assert (second.status, second.cause) == (Status.REFUSED, cause)
+    assert [entry.facts for entry in await bot.entries() if entry.event is Event.REFUSED] == [
+        {"requester": AIKO.id} | cause.as_facts(),
+        {"requester": LEO.id, "cause": "not_a_requester"},
+    ]
+    assert outsiders.cause == Cause(Code.NOT_A_REQUESTER, {})
+
+
+async def test_of_two_requests_for_one_target_at_once_one_waits(bot):
+    received = [await bot.submit(by=MEI), await bot.submit(by=KEN)]
+
+    after = await asyncio.gather(*(bot.advance(request.id) for request in received))
+
+    assert sorted(request.status for request in after) == [Status.PENDING, Status.REFUSED]
+
+
+@pytest.mark.parametrize("end", ["denied", "withdrawn", "expired", "sent"])
+async def test_a_target_can_be_asked_for_again_when_the_first_request_waits_no_more(bot, end):
+    if end == "sent":
+        await bot.sent()
+    else:
+        first = await bot.pending()
+        bot.clock.advance(hours=1 if end == "expired" else 0)
+        await {"denied": bot.deny, "withdrawn": bot.withdraw, "expired": bot.advance}[end](first)
+
+    assert (await bot.advance((await bot.submit()).id)).status is Status.PENDING
+
+
+async def test_an_app_names_many_phones_so_two_may_ask_for_it(bot):
+    for person in (MEI, KEN):
+        await bot.pending(by=person, target="app:outlook")
+
+
+async def test_a_request_id_has_128_random_bits_and_the_team_of_the_person_counts(bot):
+    stranger = await bot.submit(by=replace(MEI, team_id="T0FABRIKAM"))
+
+    assert int(stranger.id, 16).bit_length() > 64
+    assert (await bot.advance(stranger.id)).cause == Cause(Code.NOT_A_MEMBER, {"kind": "outsider"})
