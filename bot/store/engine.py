@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.errors import CommitUnknown, StoreUnavailable
@@ -59,10 +59,11 @@ def is_alive(connection: Connection) -> bool:
 
 
 def meant_by(error: BaseException, *, unknown: bool = False) -> Exception:
-    """What a caller is told: where the database failed, an exception of its own without the statement."""
+    """Return what a caller is told. Never SQLAlchemy's own error: it carries the statement's parameters."""
     error = error.__cause__ if isinstance(error, CommitFailed) and error.__cause__ else error
     away = isinstance(error, DBAPIError | NoConnection) and not isinstance(error, IntegrityError)
-    if not (unknown or away) and isinstance(error, Exception) and not isinstance(error, StopIteration):
+    ours = isinstance(error, SQLAlchemyError | StopIteration) or not isinstance(error, Exception)
+    if not (unknown or away or ours) and isinstance(error, Exception):
         return error
     told = CommitUnknown() if unknown else StoreUnavailable() if away else RuntimeError("a unit broke off")
     told.__cause__ = getattr(error, "orig", error).with_traceback(None)

@@ -38,13 +38,13 @@ class Cluster:
         return f"postgresql://unlatch@127.0.0.1:{self.port}/{database}"
 
     def create(self, *, template: str = "template0") -> str:
-        """A database of its own, a copy of `template`; returns its name."""
+        """Create a database, a copy of `template`; returns its name."""
         name = f"d{token_hex(6)}"
         self._execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
         return name
 
     def drop(self, name: str) -> None:
-        """Remove a database, with whoever is connected."""
+        """Remove a database, with its connections."""
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def start(self) -> None:
@@ -106,7 +106,7 @@ class Cluster:
 def running() -> Iterator[Cluster]:
     """A started cluster in a temporary folder, gone at the end of the block."""
     folder = Path(mkdtemp(prefix="unlatch-pg-"))
-    owner = _somebody() if os.geteuid() == 0 else None
+    owner = _unprivileged() if os.geteuid() == 0 else None
     if owner is not None:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     cluster = Cluster(_binaries(), folder, _free_port(), owner)
@@ -132,7 +132,7 @@ def _binaries() -> Path:
     return next(Path(spec.origin).parent.rglob("bin/initdb")).parent
 
 
-def _somebody() -> pwd.struct_passwd:
+def _unprivileged() -> pwd.struct_passwd:
     """An account that is not root."""
     try:
         return pwd.getpwnam("postgres")

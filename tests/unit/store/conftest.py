@@ -1,0 +1,83 @@
+"""A migrated database of each kind, open twice: as two replicas have it."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from bot.keys import Keys
+from bot.store.audit_log import AuditLog
+from bot.store.database import Database
+from bot.store.migrations import migrate
+from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log, sqlite_url
+from tests.support.postgres import Cluster, running
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with running() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def template(cluster: Cluster) -> str:
+    name = cluster.create()
+    migrate(cluster.url(name), audit_log())
+    return name
+
+
+@pytest.fixture
+def postgresql(cluster: Cluster, template: str) -> Iterator[str]:
+    """The URL of a migrated, empty PostgreSQL database."""
+    name = cluster.create(template=template)
+    yield cluster.url(name)
+    cluster.drop(name)
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    """The URL of a migrated, empty SQLite database."""
+    return sqlite_url(tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of a migrated, empty database of each kind."""
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
+@dataclass
+class Replicas:
+    """Two processes' stores on one database. `open` opens one more."""
+
+    url: str
+    here: Database
+    elsewhere: Database
+
+
+@pytest.fixture
+async def replicas(url: str) -> AsyncIterator[Replicas]:
+    both = Replicas(url, Database(url, audit_log()), Database(url, audit_log()))
+    yield both
+    await both.here.close()
+    await both.elsewhere.close()
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    opened = Database(url, audit_log())
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def on_sqlite(sqlite: str) -> AsyncIterator[Database]:
+    opened = Database(sqlite, audit_log())
+    yield opened
+    await opened.close()
+
+
+def another_log(*keys: str) -> AuditLog:
+    """The same deployment's log under other vault keys."""
+    return AuditLog(Keys.parse(",".join(keys or (VAULT_KEYS,))).signing_seeds, DEPLOYMENT)

@@ -1,0 +1,78 @@
+"""Requests and audit entries for the store's tests."""
+
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.domain.audit import Entry, Event
+from bot.domain.device import Device, Effect, Platform
+from bot.domain.request import Approval, ResetRequest, Status
+from bot.domain.target import parse_target
+from bot.domain.values import DeviceId, RequestId, TeamId, UserId
+from bot.store import requests
+from bot.store.database import Database, Transaction
+from bot.timing import Timing
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+TIMING = Timing()
+MEI, KEN = UserId("U0MEI"), UserId("U0KEN")
+MANY = 10**6
+
+
+def a_request(
+    *, target: str | None = None, by: UserId = MEI, at: datetime = NOW, **changes: Any
+) -> ResetRequest:
+    """A received request for a person of its own."""
+    id_ = RequestId(secrets.token_hex(16))
+    received = ResetRequest(
+        id=id_,
+        delivery=f"delivery-{id_}",
+        team=TeamId("T0CONTOSO"),
+        asked_by=by,
+        asked_by_team=None,
+        asked_at=at,
+        target=parse_target(target or f"p{id_[:8]}@contoso.com"),
+        reason="locked out",
+        changed_at=at,
+        next_at=at,
+    )
+    return replace(received, **changes)
+
+
+def a_pending(**given: Any) -> ResetRequest:
+    received = a_request(**given)
+    return received.accept(target=received.target, now=received.changed_at, timing=TIMING)
+
+
+def an_approval(device: str = "d1", at: datetime = NOW) -> Approval:
+    phone = Device(id=DeviceId(device), name="Ada’s phone", platform=Platform.IOS, last_sync_at=NOW)
+    return Approval(
+        by=KEN, oid="oid", username="ken@contoso.com", at=at, device=phone, effect=Effect.REMOVES_PASSCODE
+    )
+
+
+def add(tx: Transaction, request: ResetRequest, *, limit: int = MANY) -> ResetRequest:
+    return requests.add_request(tx, request, Entry.of_move(Event.REQUESTED, request, {}), limit=limit)
+
+
+async def stored(database: Database, request: ResetRequest) -> ResetRequest:
+    return await database.run(lambda tx: add(tx, request))
+
+
+async def get(database: Database, request: ResetRequest) -> ResetRequest:
+    return await database.read(lambda connection: requests.get_request(connection, request.id))
+
+
+def note(number: int = 0, at: datetime = NOW) -> Entry:
+    """An entry that belongs to no request."""
+    return Entry(event=Event.STARTED, at=at + timedelta(seconds=number), facts={"n": str(number)})
+
+
+async def noted(database: Database, count: int = 1, first: int = 0) -> None:
+    for number in range(first, first + count):
+        entry = note(number)
+        await database.run(lambda tx, entry=entry: tx.entries.append(entry))
+
+
+ALL_STATUSES = tuple(Status)
