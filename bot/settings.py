@@ -89,6 +89,10 @@ class SettingsError(Exception):
     """Everything that is missing or wrong, and where to get each."""
 
 
+class CannotStart(Exception):
+    """What an operator has to put right before Unlatch can run, as a sentence."""
+
+
 class Settings(BaseSettings):
     """Read once, at start; only the composition root and the command line see it."""
 

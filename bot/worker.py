@@ -19,9 +19,6 @@ from bot.use_cases.execute import advance
 from bot.use_cases.publish import publish
 
 MAX_ROWS: Final = 16
-MIN_PAUSE: Final = timedelta(milliseconds=20)
-"""Between two looks at a queue that nothing woke: a due row that another replica is claiming right now is
-no reason to spin."""
 AUDIT_HEAD: Final = "audit_head"
 """The periodic task that keeps the audit log's head outside the database."""
 
@@ -88,7 +85,9 @@ class QueueLoop:
         except Exception as crash:  # a queue that ends would leave every row where it is
             log.error("pass_crashed", queue=self._queue.value, error=type(crash).__name__)
             return timing.idle
-        return timing.idle if due is None else min(timing.idle, max(due - now, MIN_PAUSE))
+        if due is None or due <= now:  # due, and not claimed: another replica claims it right now
+            return timing.idle
+        return min(timing.idle, due - now)
 
     async def _claim(self, now: datetime, room: int) -> list[Claimed]:
         lease = self._deps.timing.lease

@@ -24,15 +24,16 @@ Handle = Callable[[Claimed], Awaitable[datetime | None]]
 
 
 class Watched:
-    """A database: `before` is called before each unit of work, and may raise."""
+    """A database: `before` is called before each unit of work, and may raise. `locked`: no row can be had."""
 
     def __init__(self, database: Any) -> None:
         self._database = database
         self.before: Callable[[], None] = lambda: None
+        self.locked = False
 
     async def run(self, work: Any) -> Any:
         self.before()
-        return await self._database.run(work)
+        return [] if self.locked else await self._database.run(work)
 
     async def read(self, work: Any) -> Any:
         return await self._database.read(work)
@@ -62,9 +63,11 @@ class Fixture:
         try:
             async with asyncio.timeout(PATIENCE):
                 yield loop
+                loop.stop()
+                await task
         finally:
-            loop.stop()
-            await task
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     @asynccontextmanager
     async def worker(self, **periodic: Callable[[], Awaitable[object]]) -> AsyncIterator[Worker]:
@@ -125,6 +128,14 @@ async def test_a_wake_is_followed_at_once(fixture):
 
 
 async def test_a_queue_with_nothing_due_sleeps(fixture):
+    async with fixture.running(Handled()):
+        await fixture.settle()
+        assert fixture.passes == 1
+
+
+async def test_a_row_that_another_replica_is_claiming_is_no_reason_to_spin(fixture):
+    await fixture.bot.submit()
+    fixture.database.locked = True
     async with fixture.running(Handled()):
         await fixture.settle()
         assert fixture.passes == 1

@@ -1,0 +1,245 @@
+"""The command line: `unlatch serve`, `doctor`, `migrate`, `vault …`, `audit …`."""
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot import __version__
+from bot.domain.errors import AuditBroken, StoreError
+from bot.settings import CannotStart, Settings, SettingsError, read_settings
+
+if TYPE_CHECKING:
+    from bot.keys import Keys
+    from bot.store.audit_log import AuditLog
+
+# Commands import what they need where they run: those that need no Slack or web server start faster.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0 done, 1 failed, 2 called or configured wrongly."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return int(chosen.run(chosen))
+    except SettingsError as wrong:
+        return _failed(str(wrong), 2)
+    except CannotStart as reason:
+        return _failed(str(reason))
+    except AuditBroken as broken:
+        return _failed(f"The audit log cannot be continued: {broken}.")
+    except StoreError:
+        return _failed("The database does not answer. Check DATABASE_URL, then try again.")
+    except OSError as error:
+        return _failed(f"{error.filename or 'Failed'}: {error.strerror or type(error).__name__}.")
+    except KeyboardInterrupt:
+        return 130
+
+
+def _failed(sentence: str, status: int = 1) -> int:
+    print(sentence, file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="unlatch", description="Reset the passcode of a locked-out phone.")
+    parser.add_argument("--version", action="version", version=f"unlatch {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add(commands, "serve", _serve, "run the bot")
+    _add(commands, "doctor", _doctor, "say what is missing before the bot can work")
+    _add(commands, "migrate", _migrate, "bring the database up to date")
+
+    vault = commands.add_parser("vault", help="keys of the sign-in vault")
+    vault_commands = vault.add_subparsers(required=True, metavar="command")
+    _add(vault_commands, "new-key", _new_key, "print a new key for VAULT_KEYS")
+    rotate = _add(vault_commands, "rotate", _rotate, "re-encrypt all sign-ins with the newest key")
+    rotate.add_argument(
+        "--forget-unreadable", action="store_true", help="delete sign-ins that no key of VAULT_KEYS opens"
+    )
+
+    audit = commands.add_parser("audit", help="verify and export the audit log")
+    audit_commands = audit.add_subparsers(required=True, metavar="command")
+    verify = _add(audit_commands, "verify", _verify, "find rows that were changed, removed or inserted")
+    verify.add_argument("--heads", type=Path, metavar="FILE", help="kept heads, or a whole log of the bot")
+    verify.add_argument("--full", action="store_true", help="check every signature, not only the newest")
+    verify.add_argument("--deployment", metavar="NAME", help="the deployment's name, as row 1 gives it")
+    verify.add_argument(
+        "--public-key",
+        action="append",
+        metavar="KEY",
+        help="as `unlatch audit key` prints it; may be repeated (default: the keys of VAULT_KEYS)",
+    )
+    export = _add(audit_commands, "export", _export, "write rows to standard output")
+    export.add_argument(
+        "--since", type=_moment, required=True, metavar="WHEN", help="a day or time, ISO 8601"
+    )
+    export.add_argument("--until", type=_moment, metavar="WHEN", help="before this time (default: all)")
+    export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="default jsonl")
+    for command in (verify, export):
+        command.add_argument("--database", type=_url, metavar="URL", help="instead of DATABASE_URL: a copy")
+    _add(audit_commands, "key", _key, "print the public keys that check the log, newest first")
+    resume = _add(audit_commands, "resume", _resume, "go on after an honest restore that lost rows")
+    resume.add_argument("--heads", type=Path, metavar="FILE", help="instead of the file of AUDIT_HEADS")
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    help_: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _moment(text: str) -> datetime:
+    """Read a day or a time in ISO 8601, in UTC where it names no zone."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"“{text}” is no day or time such as 2026-01-31") from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _url(text: str) -> str:
+    if not re.match(r"(sqlite|postgres(ql)?)(\+[a-z0-9]+)?://", text):
+        raise argparse.ArgumentTypeError("it is no sqlite:// or postgresql:// address")
+    return text
+
+
+def _serve(_chosen: argparse.Namespace) -> int:
+    from bot.app import serve
+    from bot.log import set_up_log
+
+    settings = read_settings()
+    asyncio.run(serve(settings, set_up_log(settings.log_level)))
+    return 0
+
+
+def _doctor(_chosen: argparse.Namespace) -> int:
+    from bot import doctor
+
+    return asyncio.run(doctor.run(read_settings()))
+
+
+def _keys(settings: Settings) -> "Keys":
+    from bot.keys import Keys
+
+    return Keys.parse(settings.vault_keys.get_secret_value())
+
+
+def _audit_log(settings: Settings) -> "AuditLog":
+    from bot.store.audit_log import AuditLog
+
+    return AuditLog(_keys(settings).signing_seeds, settings.audit_log_name)
+
+
+def _migrate(_chosen: argparse.Namespace) -> int:
+    from bot.store.migrations import migrate
+
+    settings = read_settings()
+    migrate(settings.database_url, _audit_log(settings))
+    print("The database is up to date.")
+    return 0
+
+
+def _new_key(_chosen: argparse.Namespace) -> int:
+    from bot.keys import new_key
+
+    print(new_key())
+    if sys.stdout.isatty():
+        print("Put it into VAULT_KEYS, and keep it out of the database's reach.", file=sys.stderr)
+    return 0
+
+
+def _rotate(chosen: argparse.Namespace) -> int:
+    from bot.entra.sign_ins import rotate
+    from bot.entra.vault import Vault
+    from bot.store.database import Database
+
+    settings = read_settings()
+
+    async def run() -> int:
+        database = Database(settings.database_url, _audit_log(settings))
+        try:
+            rotated = await rotate(
+                database,
+                Vault(_keys(settings).vault),
+                now=lambda: datetime.now(UTC),
+                forget_unreadable=chosen.forget_unreadable,
+            )
+        finally:
+            await database.close()
+        names = {key: f"key {number} ({key})" for number, key in enumerate(rotated.keys, start=1)}
+        print(
+            f"Re-encrypted {rotated.resealed} sign-ins with {rotated.keys[0]}; {rotated.current} up to date."
+        )
+        done = "was deleted" if rotated.forgotten else "stays: the person has to sign in again"
+        for user, key in rotated.unreadable.items():
+            print(f"No key in VAULT_KEYS opens the sign-in of {user} (encrypted with {key}): it {done}.")
+        if rotated.unreadable and not rotated.forgotten:
+            print("Put the missing key back, or delete these with --forget-unreadable.")
+        if rotated.unused:
+            print(
+                f"No longer used, take out of VAULT_KEYS: {', '.join(names[key] for key in rotated.unused)}."
+            )
+        if rotated.under_way:
+            still = ", ".join(names[key] for key in rotated.under_way)
+            print(f"Still used by sign-ins under way, run this again in twenty minutes: {still}.")
+        return 1 if rotated.unreadable and not rotated.forgotten else 0
+
+    return asyncio.run(run())
+
+
+def _verify(chosen: argparse.Namespace) -> int:
+    from bot.audit import CANNOT_VERIFY, verify
+
+    try:
+        public_keys, database, name = chosen.public_key, chosen.database, chosen.deployment
+        if not (public_keys and database):
+            settings = read_settings()
+            public_keys = public_keys or _keys(settings).public_keys
+            name = name or (None if database else settings.audit_log_name)
+            database = database or settings.database_url
+        return verify(database, public_keys, name=name, heads=chosen.heads, full=chosen.full)
+    except StoreError:
+        return _failed("Cannot verify: the database does not answer.", CANNOT_VERIFY)
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    from bot.audit import export
+
+    # Bytes that are no text, which only another program can have stored, must not end the export.
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
+    database = chosen.database or read_settings().database_url
+    try:
+        export(database, sys.stdout, format_=chosen.format, since=chosen.since, until=chosen.until)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has read enough; the interpreter would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except StoreError:
+        return _failed("The audit log cannot be read. Is this Unlatch's database, and up to date?")
+    return 0
+
+
+def _key(_chosen: argparse.Namespace) -> int:
+    print("\n".join(_keys(read_settings()).public_keys))
+    return 0
+
+
+def _resume(chosen: argparse.Namespace) -> int:
+    from bot.audit import resume
+
+    settings = read_settings()
+    heads = chosen.heads or settings.audit_heads
+    if heads is None:
+        return _failed("Name the file of kept heads: --heads, or AUDIT_HEADS.", 2)
+    print(resume(settings.database_url, _audit_log(settings), heads))
+    return 0

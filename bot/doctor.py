@@ -1,0 +1,134 @@
+"""`unlatch doctor`: ask Slack, Entra, Graph and the database what is missing, before a colleague does."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from bot.app import entra_client, graph_url
+from bot.domain.errors import ApproverRefused, CouldNotVerify, GraphError, SlackRefused, SlackUnavailable
+from bot.domain.values import DeviceId, Secret
+from bot.graph.devices import Intune, graph_client
+from bot.keys import Keys
+from bot.settings import CannotStart, Settings
+from bot.slack.client import call, slack_client, slack_session
+from bot.store.audit_log import AuditLog
+from bot.store.database import Database
+from bot.timing import Timing
+
+NEEDED_SCOPES: Final = frozenset(
+    {"commands", "chat:write", "users:read", "users:read.email", "im:write", "im:history"}
+)
+TIMING: Final = replace(Timing(), graph_timeout=timedelta(seconds=10), entra_timeout=timedelta(seconds=10))
+
+
+class Missing(Exception):
+    """One thing to put right, as a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A name for the list, and a question that answers with a fact or raises Missing."""
+
+    name: str
+    ask: Callable[[], Awaitable[str]]
+
+
+async def run(settings: Settings) -> int:
+    """Print one line a check; return 0 where nothing is missing, else 1."""
+    token = Secret(settings.slack_bot_token.get_secret_value())
+    failed = 0
+    async with slack_session(TIMING) as session:
+        slack = slack_client(token, settings.slack_api_url, session)
+        for check in (
+            Check("Slack: bot token", lambda: _token(slack)),
+            Check("Slack: approver channel", lambda: _channel(slack, settings.approver_channel)),
+            Check("Microsoft Entra: tenant", lambda: _entra(settings)),
+            Check("Microsoft Graph", lambda: _graph(settings)),
+            Check("Database", lambda: _database(settings)),
+        ):
+            try:
+                print(f"ok       {check.name}: {await check.ask()}")
+            except (Missing, CannotStart) as missing:
+                print(f"MISSING  {check.name}: {missing}")
+                failed += 1
+    return 1 if failed else 0
+
+
+async def _token(slack: AsyncWebClient) -> str:
+    answer = await _ask(slack.auth_test(), "Copy SLACK_BOT_TOKEN again.")
+    granted = set(str(answer.headers.get("x-oauth-scopes", "")).replace(" ", "").split(","))
+    if lacking := sorted(NEEDED_SCOPES - granted):
+        raise Missing(f"scopes {', '.join(lacking)}. Add them on the app's page and install it again.")
+    return f"{answer.get('user')} in {answer.get('team')}"
+
+
+async def _channel(slack: AsyncWebClient, channel: str) -> str:
+    asking = slack.conversations_info(channel=channel)
+    found = (await _ask(asking, "Check APPROVER_CHANNEL and invite the bot to it.")).get("channel") or {}
+    if not found.get("is_member"):
+        raise Missing(f"the bot is not in #{found.get('name')}. Invite it: /invite @unlatch")
+    if found.get("is_ext_shared") or found.get("is_pending_ext_shared"):
+        raise Missing(f"#{found.get('name')} is shared with another organisation. Choose one that is not.")
+    return f"#{found.get('name')}"
+
+
+async def _ask(asking: Awaitable[AsyncSlackResponse], then: str) -> AsyncSlackResponse:
+    """Return Slack's answer with its headers, or raise Missing; `then`: what helps where Slack refuses."""
+    answers: list[AsyncSlackResponse] = []
+
+    async def kept() -> AsyncSlackResponse:
+        answers.append(await asking)
+        return answers[0]
+
+    try:
+        await call(kept(), within=TIMING.slack_timeout)
+    except SlackRefused as refused:
+        raise Missing(f"Slack says {refused.code}. {then}") from None
+    except SlackUnavailable as unavailable:
+        raise Missing(f"Slack does not answer at SLACK_API_URL ({unavailable.code}).") from None
+    return answers[0]
+
+
+async def _entra(settings: Settings) -> str:
+    with closing(entra_client(settings, TIMING)) as client:
+        try:
+            await asyncio.to_thread(client.warm_up)
+        except CouldNotVerify:
+            raise Missing(
+                "it does not answer, or does not know the tenant. "
+                "Check ENTRA_TENANT_ID, CLOUD and ENTRA_AUTHORITY."
+            ) from None
+    return settings.entra_tenant_id
+
+
+async def _graph(settings: Settings) -> str:
+    """Ask without a token that is worth anything: 401 says that Graph is there."""
+    url = graph_url(settings)
+    async with graph_client(TIMING) as http:
+        intune = Intune(http, url, timing=TIMING, now=lambda: datetime.now(UTC))
+        try:
+            await intune.actions(DeviceId("00000000-0000-0000-0000-000000000000"), Secret("none"))
+        except ApproverRefused:
+            return url
+        except GraphError as error:
+            what = f"answers {error.status}, which Graph would not" if error.status else "does not answer"
+            raise Missing(f"{url} {what}. Check GRAPH_URL.") from None
+    raise Missing(f"{url} answers without a token, which Graph would not. Check GRAPH_URL.")
+
+
+async def _database(settings: Settings) -> str:
+    keys = Keys.parse(settings.vault_keys.get_secret_value())
+    database = Database(settings.database_url, AuditLog(keys.signing_seeds, settings.audit_log_name))
+    try:
+        problem = await database.problem()
+    finally:
+        await database.close()
+    if problem is not None:
+        raise Missing(f"it {problem}")
+    return "up to date"
