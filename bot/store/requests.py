@@ -250,7 +250,7 @@ def backlog(connection: Connection, *, now: datetime) -> Backlog:
     """Count what waits."""
     living = [status for status in Status if MOVES[status]]
     by_status = select(requests.c.status, func.count()).where(requests.c.status.in_(living))
-    counts: dict[str, int] = dict(connection.execute(by_status.group_by(requests.c.status)).tuples().all())
+    counts = {str(row[0]): int(row[1]) for row in connection.execute(by_status.group_by(requests.c.status))}
     return Backlog(
         open_requests={status: counts.get(status.value, 0) for status in living},
         overdue={queue: _overdue(connection, queue, now) for queue in Queue},

@@ -32,6 +32,8 @@ class Cluster:
     port: int
     owner: pwd.struct_passwd | None
     process: subprocess.Popen[bytes] | None = None
+    durable: bool = True
+    """Whether it waits for the disk; a crash of the server alone loses nothing without."""
 
     def url(self, database: str) -> str:
         """What DATABASE_URL is set to."""
@@ -49,7 +51,8 @@ class Cluster:
 
     def start(self) -> None:
         """Start, and return when it takes connections."""
-        options = [part for setting in SETTINGS for part in ("-c", setting)]
+        settings = SETTINGS if self.durable else (*SETTINGS, "fsync=off", "full_page_writes=off")
+        options = [part for setting in settings for part in ("-c", setting)]
         command = [self.binaries / "postgres", "-D", self.folder / "data", "-p", str(self.port)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  our own server
@@ -103,13 +106,13 @@ class Cluster:
 
 
 @contextmanager
-def running() -> Iterator[Cluster]:
+def running(*, durable: bool = True) -> Iterator[Cluster]:
     """A started cluster in a temporary folder, gone at the end of the block."""
     folder = Path(mkdtemp(prefix="unlatch-pg-"))
     owner = _unprivileged() if os.geteuid() == 0 else None
     if owner is not None:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-    cluster = Cluster(_binaries(), folder, _free_port(), owner)
+    cluster = Cluster(_binaries(), folder, _free_port(), owner, durable=durable)
     try:
         cluster.initialise()
         cluster.start()

@@ -15,7 +15,7 @@ from tests.support.postgres import Cluster, running
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    with running() as started:
+    with running(durable=False) as started:
         yield started
 
 

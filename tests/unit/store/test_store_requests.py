@@ -1,0 +1,376 @@
+"""Requests in both databases: one winner of each move, one replica at each row, limits that hold at once."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bot.domain.audit import Entry, Event
+from bot.domain.errors import Cause, Code, LostRace, Refusal
+from bot.domain.request import Attempt, MessageRef, MessageState, ResetRequest, Status
+from bot.domain.values import ChannelId, DeviceId, UserId, utc_text
+from bot.store import requests
+from bot.store.database import Database, Transaction
+from bot.store.requests import Claimed, Queue
+from bot.store.tables import audit
+from bot.store.tables import requests as table
+from sqlalchemy import select, text, update
+from tests.unit.store.conftest import Replicas
+from tests.unit.store.rows import (
+    ALL_STATUSES,
+    KEN,
+    NOW,
+    TIMING,
+    a_pending,
+    a_request,
+    add,
+    an_approval,
+    get,
+    stored,
+)
+
+LEASE = timedelta(seconds=90)
+SECOND = timedelta(seconds=1)
+SHOWN = MessageState(card=MessageRef(ChannelId("C0ONCALL"), "1.2"), card_digest="d", posting=True, failures=2)
+
+
+async def moved(
+    database: Database, old: ResetRequest, new: ResetRequest, event: Event = Event.DENIED
+) -> None:
+    await database.run(lambda tx: requests.move(tx, old, new, Entry.of_move(event, new, {})))
+
+
+def approve(pending: ResetRequest, device: str = "d1") -> ResetRequest:
+    return pending.approve(an_approval(device), reviewed=pending.revision)
+
+
+async def claimed(
+    database: Database, queue: Queue = Queue.ADVANCE, *, now: Any = NOW, limit: int = 16
+) -> list[Claimed]:
+    rows = await database.run(lambda tx: requests.claim(tx, queue, now=now, lease=LEASE, limit=limit))
+    return list(rows)
+
+
+async def released(database: Database, row: Claimed, due_at: Any = None) -> None:
+    await database.run(lambda tx: requests.release(tx, row, due_at=due_at))
+
+
+async def audit_rows(database: Database) -> list[Any]:
+    rows = select(audit).order_by(audit.c.seq)
+    return await database.read(lambda connection: list(connection.execute(rows)))
+
+
+# Rows
+
+
+async def test_a_request_comes_back_as_it_was_in_every_status(database: Database):
+    attempt = Attempt(number=2, started_at=NOW, client_request_id="guid", seen_at=NOW + SECOND)
+    for number, status in enumerate(ALL_STATUSES):
+        full = a_request(
+            status=status,
+            ticket="INC-1",
+            expires_at=NOW,
+            reminders=3,
+            decided_by=KEN,
+            decided_at=NOW,
+            denial="no",
+            approval=an_approval(f"d{number}"),
+            attempt=attempt,
+            attempts=2,
+            cause=Cause(Code.DEVICE_FAILED, {"error_code": "1"}),
+            held_device=DeviceId(f"d{number}"),
+        )
+        assert await get(database, await stored(database, full)) == full
+        bare = a_request(status=status, next_at=None)
+        assert await get(database, await stored(database, bare)) == bare
+
+
+async def test_a_second_delivery_finds_the_first_ones_row_and_costs_no_quota(database: Database):
+    first = await stored(database, a_request())
+    again = replace(a_request(), delivery=first.delivery)
+
+    assert await database.run(lambda tx: add(tx, again, limit=1)) == first
+    assert [row.event for row in await audit_rows(database)] == ["log_created", "requested"]
+
+
+async def test_an_unknown_request_is_a_refusal(database: Database):
+    with pytest.raises(Refusal) as refused:
+        await get(database, a_request())
+    assert refused.value.code is Code.UNKNOWN_REQUEST
+
+
+# Moves
+
+
+async def test_of_two_moves_from_one_version_one_wins_and_only_it_leaves_an_audit_row(replicas: Replicas):
+    for _ in range(20):
+        pending = await stored(replicas.here, a_pending())
+        denied = [pending.deny("no", by=KEN, now=NOW) for _ in range(2)]
+        ends = await asyncio.gather(
+            moved(replicas.here, pending, denied[0]),
+            moved(replicas.elsewhere, pending, denied[1]),
+            return_exceptions=True,
+        )
+
+        assert sorted(type(end).__name__ for end in ends) == ["LostRace", "NoneType"]
+        assert (await get(replicas.here, pending)).status is Status.DENIED
+        events = [row.event for row in await audit_rows(replicas.here) if row.request_id == pending.id]
+        assert events == ["requested", "denied"]
+
+
+async def test_a_second_request_for_an_open_target_is_told_who_was_first(replicas: Replicas):
+    first = await stored(replicas.here, a_pending(target="serial:F2LX1234"))
+    second = await stored(replicas.here, a_request(target="serial:f2lx1234"))
+    accepted = second.accept(target=second.target, now=NOW, timing=TIMING)
+
+    with pytest.raises(Refusal) as refused:
+        await moved(replicas.elsewhere, second, accepted, Event.VERIFIED)
+
+    assert (refused.value.code, refused.value.facts) == (
+        Code.ALREADY_REQUESTED,
+        {"ref": first.ref, "by": first.asked_by},
+    )
+    await moved(replicas.here, first, first.deny("no", by=KEN, now=NOW))
+    await moved(replicas.elsewhere, second, accepted, Event.VERIFIED)
+
+
+async def test_a_device_is_held_by_one_request_at_a_time(replicas: Replicas):
+    first, second = [await stored(replicas.here, a_pending()) for _ in range(2)]
+    approved = approve(first)
+    await moved(replicas.here, first, approved, Event.APPROVED)
+
+    with pytest.raises(Refusal) as refused:
+        await moved(
+            replicas.elsewhere,
+            second,
+            approve(second),
+            Event.APPROVED,
+        )
+
+    assert (refused.value.code, refused.value.facts) == (Code.DEVICE_BUSY, {"ref": first.ref})
+    assert await get(replicas.here, second) == second
+    attempt = approved.start_attempt(client_request_id="g", now=NOW, timing=TIMING)
+    done = attempt.mark_sent(now=NOW, timing=TIMING).mark_done(NOW, now=NOW)
+    await moved(replicas.here, approved, done, Event.DONE)
+    await moved(replicas.elsewhere, second, approve(second), Event.APPROVED)
+
+
+@pytest.mark.parametrize("what", ["target", "device"])
+async def test_of_two_that_take_one_target_or_device_at_once_one_is_refused(replicas: Replicas, what: str):
+    for number in range(10):
+        if what == "target":
+            olds = [await stored(replicas.here, a_request(target=f"serial:SN{number:04}")) for _ in range(2)]
+            news = [old.accept(target=old.target, now=NOW, timing=TIMING) for old in olds]
+        else:
+            olds = [await stored(replicas.here, a_pending()) for _ in range(2)]
+            news = [approve(old, f"d{number}") for old in olds]
+
+        ends = await asyncio.gather(
+            moved(replicas.here, olds[0], news[0]),
+            moved(replicas.elsewhere, olds[1], news[1]),
+            return_exceptions=True,
+        )
+
+        refused = [end for end in ends if end is not None]
+        assert len(refused) == 1
+        assert isinstance(refused[0], Refusal | LostRace)  # LostRace: read again, then a Refusal
+
+
+async def test_an_app_names_many_devices_and_blocks_no_second_request(database: Database):
+    for _ in range(2):
+        await stored(database, a_pending(target="app:0000f3d7a1b2"))
+
+
+# Quotas
+
+
+async def test_a_quota_holds_when_many_ask_at_once_on_two_replicas(replicas: Replicas):
+    both = (replicas.here, replicas.elsewhere)
+    ends = await asyncio.gather(
+        *(both[n % 2].run(lambda tx: add(tx, a_request(), limit=20)) for n in range(60)),
+        return_exceptions=True,
+    )
+
+    refused = [end for end in ends if isinstance(end, Refusal)]
+    assert len(refused) == 40
+    assert {end.code for end in refused} == {Code.QUOTA_EXCEEDED}
+    assert [end for end in ends if isinstance(end, BaseException) and not isinstance(end, Refusal)] == []
+
+
+async def test_a_quota_slides_says_until_when_and_is_each_persons_own(database: Database):
+    for minutes in (0, 20, 40):
+        asked = a_request(at=NOW + timedelta(minutes=minutes))
+        await database.run(lambda tx, asked=asked: add(tx, asked, limit=3))
+
+    with pytest.raises(Refusal) as refused:
+        await database.run(lambda tx: add(tx, a_request(at=NOW + timedelta(minutes=59)), limit=3))
+
+    assert refused.value.facts == {"limit": "3", "until": utc_text(NOW + timedelta(hours=1))}
+    await database.run(lambda tx: add(tx, a_request(at=NOW, by=KEN), limit=3))
+    await database.run(lambda tx: add(tx, a_request(at=NOW + timedelta(minutes=60)), limit=3))
+
+
+# Claims
+
+
+@pytest.mark.parametrize("queue", list(Queue))
+async def test_a_due_row_is_claimed_by_one_replica_until_its_lease_ends(replicas: Replicas, queue: Queue):
+    rows = [await stored(replicas.here, a_request(at=NOW - n * SECOND)) for n in range(6)]
+
+    first, second = await asyncio.gather(
+        claimed(replicas.here, queue, limit=4), claimed(replicas.elsewhere, queue, limit=4)
+    )
+
+    found = [row.request.id for row in [*first, *second]]
+    assert len(set(found)) == len(found)
+    rest = await claimed(replicas.here, queue)
+    assert sorted([*found, *(row.request.id for row in rest)]) == sorted(row.id for row in rows)
+    assert await claimed(replicas.elsewhere, queue, now=NOW + LEASE - SECOND) == []
+    assert len(await claimed(replicas.elsewhere, queue, now=NOW + LEASE)) == 6
+
+
+async def test_many_claimants_at_once_take_each_row_once_and_the_oldest_first(replicas: Replicas):
+    rows = [await stored(replicas.here, a_request(at=NOW - n * SECOND)) for n in range(30)]
+    both = (replicas.here, replicas.elsewhere)
+
+    found = await asyncio.gather(*(claimed(both[n % 2], limit=3) for n in range(10)))
+    while last := await claimed(replicas.here):
+        found.append(last)
+
+    ids = [row.request.id for batch in found for row in batch]
+    assert sorted(ids) == sorted(row.id for row in rows)
+    for batch in found:
+        due = [row.request.next_at for row in batch]
+        assert due == sorted(due, key=lambda moment: moment or NOW)
+
+
+async def test_each_queue_has_a_lease_of_its_own(database: Database):
+    await stored(database, a_request())
+
+    assert len(await claimed(database, Queue.ADVANCE)) == 1
+    assert len(await claimed(database, Queue.PUBLISH)) == 1
+
+
+@pytest.mark.parametrize(
+    ("queue", "due_at", "again"),
+    [
+        (Queue.PUBLISH, None, None),
+        (Queue.PUBLISH, NOW + SECOND, NOW + SECOND),
+        (Queue.ADVANCE, NOW + SECOND, NOW + SECOND),
+        (Queue.ADVANCE, None, NOW),
+    ],
+)
+async def test_a_release_says_when_the_row_is_due_again(
+    database: Database, queue: Queue, due_at: Any, again: Any
+):
+    await stored(database, a_request())
+    (row,) = await claimed(database, queue)
+
+    await released(database, row, due_at)
+
+    assert await database.read(lambda connection: requests.next_due(connection, queue)) == again
+
+
+@pytest.mark.parametrize("queue", list(Queue))
+async def test_a_release_yields_to_a_move_that_was_made_meanwhile(database: Database, queue: Queue):
+    received = await stored(database, a_request())
+    (row,) = await claimed(database, queue)
+    later = received.verify_later(now=NOW + SECOND, timing=TIMING)
+    await database.run(lambda tx: requests.move(tx, received, later, None))
+
+    await released(database, row, NOW + timedelta(days=9))
+
+    due = later.next_at if queue is Queue.ADVANCE else later.changed_at
+    assert await database.read(lambda connection: requests.next_due(connection, queue)) == due
+
+
+async def test_who_lost_the_lease_ends_and_writes_nothing(replicas: Replicas):
+    await stored(replicas.here, a_request())
+    (late,) = await claimed(replicas.here, Queue.PUBLISH)
+    (owner,) = await claimed(replicas.elsewhere, Queue.PUBLISH, now=NOW + LEASE)
+
+    await released(replicas.here, late, NOW)
+    with pytest.raises(LostRace):
+        await replicas.here.run(lambda tx: requests.save_messages(tx, late, SHOWN))
+
+    assert await claimed(replicas.here, Queue.PUBLISH, now=NOW + LEASE) == []
+    await replicas.elsewhere.run(lambda tx: requests.save_messages(tx, owner, SHOWN))
+    await released(replicas.elsewhere, owner, NOW)
+    (again,) = await claimed(replicas.here, Queue.PUBLISH, now=NOW + LEASE)
+    assert again.messages == SHOWN
+
+
+UNREADABLE: dict[str, str] = {"status": "later", "approval": "{", "cause": "[]", "next_at": "x"}
+
+
+@pytest.mark.parametrize("column", list(UNREADABLE))
+async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(database: Database, column: str):
+    bad = await stored(database, a_request(at=NOW - SECOND))
+    spoil = update(table).where(table.c.id == bad.id).values({column: UNREADABLE[column]})
+    await database.run(lambda tx: tx.execute(spoil).rowcount)
+    good = [await stored(database, a_request()) for _ in range(3)]
+
+    found = await claimed(database, Queue.PUBLISH)
+
+    assert sorted(row.request.id for row in found) == sorted(row.id for row in good)
+    assert await claimed(database, Queue.PUBLISH) == []
+    recent = await database.read(
+        lambda connection: requests.recent_requests(connection, UserId("U0MEI"), limit=9)
+    )
+    assert len(recent) == 3
+
+
+async def test_the_next_due_time_is_when_the_first_row_is_due_and_free(database: Database):
+    def due(queue: Queue) -> Callable[[Any], Any]:
+        return lambda connection: requests.next_due(connection, queue)
+
+    assert await database.read(due(Queue.ADVANCE)) is None
+    await stored(database, a_request(next_at=NOW + 5 * SECOND))
+    await stored(database, a_request(next_at=None))
+    assert await database.read(due(Queue.ADVANCE)) == NOW + 5 * SECOND
+    await stored(database, a_request())
+    await claimed(database)
+    assert await database.read(due(Queue.ADVANCE)) == NOW + 5 * SECOND
+    await claimed(database, now=NOW + 5 * SECOND)
+    assert await database.read(due(Queue.ADVANCE)) == NOW + LEASE
+
+
+async def test_the_latest_requests_of_a_person_come_newest_first(database: Database):
+    mine = [await stored(database, a_request(at=NOW + n * SECOND)) for n in range(4)]
+    await stored(database, a_request(by=KEN))
+
+    found = await database.read(
+        lambda connection: requests.recent_requests(connection, UserId("U0MEI"), limit=3)
+    )
+
+    assert list(found) == mine[:0:-1]
+
+
+async def test_the_backlog_counts_what_waits(database: Database):
+    await stored(database, a_request())
+    await stored(database, a_pending())
+    await stored(database, a_request(status=Status.DONE, next_at=None))
+    (row, *_) = await claimed(database, Queue.PUBLISH, limit=1)
+
+    def fail(tx: Transaction) -> None:
+        requests.save_messages(tx, row, replace(SHOWN, failures=1))
+
+    await database.run(fail)
+    later = NOW + timedelta(minutes=1)
+    found = await database.read(lambda connection: requests.backlog(connection, now=later))
+
+    assert {status: count for status, count in found.open_requests.items() if count} == {
+        Status.RECEIVED: 1,
+        Status.PENDING: 1,
+    }
+    assert found.overdue == {Queue.ADVANCE: timedelta(minutes=1), Queue.PUBLISH: timedelta(minutes=1)}
+    assert (found.not_published, found.sign_ins) == (1, 0)
+
+
+async def test_times_are_stored_as_text_that_sorts_as_time_does(database: Database):
+    await stored(database, a_request())
+    column = text("SELECT asked_at FROM requests")
+    stored_as = await database.read(lambda connection: connection.scalar(column))
+    assert stored_as == "2026-03-02T12:00:00.000000Z"
