@@ -18,7 +18,7 @@ from bot.entra.vault import Vault, for_cache
 from bot.store import sign_ins as rows
 from bot.store.database import Database
 from bot.store.sign_ins import SignInRow
-from bot.store.tables import audit, sign_in_links
+from bot.store.tables import audit, sign_in_links, sign_ins
 from bot.timing import Timing
 from sqlalchemy import Row, select, update
 from tests.support.builders import AIKO as AIKO_PERSON
@@ -106,6 +106,11 @@ class SignInFixture:
         assert await self.database.run(
             lambda tx: rows.update_sealed(tx, user, version=row.version, key_id=row.key_id, sealed=sealed)
         )
+
+    async def move_row(self, user: UserId, to: UserId) -> None:
+        """Put the user's row under another user."""
+        change = update(sign_ins).where(sign_ins.c.user == user).values(user=to)
+        assert await self.database.run(lambda tx: tx.execute(change).rowcount)
 
     async def change_links(self, digest: str | None = None, **values: object) -> None:
         """Change the rows of links, one or all, as whoever can write to the database could."""

@@ -373,11 +373,22 @@ def test_no_secret_of_a_sign_in_is_in_a_log_or_a_text(ken, caplog):
         ken.entra.answer(200, "a-token-in-a-broken-answer")
         with pytest.raises(CouldNotVerify) as caught:
             ken.redeem()
+        ken.entra.mend()
+        ken.begin()
+        ken.entra.claims = {"nonce": "nonce-of-another"}
+        ken.refusal()
 
+    assert [line["error"] for line in logged] == ["EntraUnavailable", "RuntimeError"]
     shown += [cache, caught.value, vars(caught.value), logged, [vars(record) for record in caplog.records]]
     tokens = json.loads(cache.reveal())
     kinds = ("AccessToken", "RefreshToken", "IdToken")
     secrets = [entry["secret"] for kind in kinds for entry in tokens[kind].values()]
     assert len(secrets) == 3
-    for secret in (*secrets, *ken.entra.codes, "the-client-secret", "a-token-in-a-broken-answer"):
+    for secret in (
+        *secrets,
+        *ken.entra.codes,
+        "the-client-secret",
+        "a-token-in-a-broken-answer",
+        "-of-another",
+    ):
         assert secret not in repr(shown)

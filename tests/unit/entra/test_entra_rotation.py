@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from bot.entra.sign_ins import Rotated, rotate
+from bot.domain.audit import Entry, Event
+from bot.domain.values import UserId
+from bot.entra.sign_ins import PAGE, Rotated, rotate
 from bot.entra.vault import Vault, key_id, key_of
+from bot.store import sign_ins as rows
 from bot.store.database import Database
 from tests.unit.entra.fake_entra import AIKO_OID
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, SignInFixture
@@ -55,6 +59,18 @@ async def test_every_sign_in_moves_under_the_newest_key_and_the_old_one_can_go(b
     without_the_old_key = both.replica(NEW_KEY).sign_ins
     for user in (KEN, AIKO):
         assert (await without_the_old_key.token(user)).reveal()
+
+
+async def test_every_row_of_many_pages_is_looked_at(setup):
+    await setup.sign_in()
+    kens = (await setup.all_rows())[KEN]
+    entry = Entry(event=Event.SIGNED_IN, at=setup.clock.now())
+    copies = [replace(kens, user=UserId(f"U{number:03}"), oid=str(number)) for number in range(2 * PAGE)]
+    await setup.database.run(lambda tx: [rows.put_sign_in(tx, copy, entry) for copy in copies])
+
+    found = await rotated(setup)
+
+    assert (found.resealed, len(found.unreadable)) == (1, 2 * PAGE)
 
 
 async def test_a_second_rotation_changes_nothing(both):
@@ -110,11 +126,13 @@ async def test_rows_that_no_key_opens_are_named_and_left(both):
     kens = (await both.all_rows())[KEN]
     await both.overwrite(AIKO, kens.sealed)
     await both.overwrite(KEN, lost.seal(b"tokens", ("cache", kens.tenant, kens.oid, KEN)))
+    await both.returned()
 
     found = await rotated(both)
 
     assert found.unreadable == {KEN: lost.key_id, AIKO: OLD_ID}
     assert (found.resealed, found.forgotten) == (0, False)
+    assert (found.unused, found.under_way) == ([], []), "sign-ins under way are not all that needs the key"
     assert set(await both.all_rows()) == {KEN, AIKO}
 
 

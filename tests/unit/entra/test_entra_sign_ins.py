@@ -12,7 +12,6 @@ from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
 from bot.domain.sign_in import SignOutReason
 from bot.entra.sign_ins import EntraSignIns
 from bot.entra.vault import key_id
-from bot.store import sign_ins as rows
 from tests.unit.entra.fake_entra import AIKO_OID, ISSUER, KEN_OID, STEP_UP, TENANT
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY
 
@@ -78,6 +77,7 @@ async def test_an_expired_token_is_refreshed_once_and_the_new_cache_kept(setup):
 
     assert set(tokens) == {await token(setup.replica().sign_ins)} != {old}
     assert len(setup.entra.forms("refresh_token")) == 1
+    assert dict(setup.sign_ins._locks) == {}, "a lock goes when no task waits"
 
 
 async def test_who_is_not_signed_in_has_to_sign_in_with_the_claims_asked_for(setup):
@@ -238,6 +238,10 @@ async def test_a_row_copied_onto_another_person_does_not_open(setup):
     with pytest.raises(SignInNeeded):
         await setup.sign_ins.token(AIKO)
     assert await token(setup.sign_ins)
+    await setup.sign_ins.forget(AIKO, SignOutReason.ASKED)
+    await setup.move_row(KEN, AIKO)
+    with pytest.raises(SignInNeeded):
+        await setup.sign_ins.token(AIKO)
 
 
 async def test_a_lost_key_means_signed_out_and_is_named_in_the_log(setup):
@@ -304,6 +308,7 @@ async def test_a_sign_in_is_forgotten_when_it_is_old_by_whatever_looks_at_it_fir
 async def test_the_sweep_deletes_old_links_and_spares_who_signs_in_again_meanwhile(setup):
     await setup.sign_in()
     await setup.sign_in(AIKO, AIKO_OID)
+    await setup.returned()
     old = (await setup.all_rows())[KEN]
     setup.clock.advance(MAX_AGE)
     await setup.sign_in()
@@ -312,7 +317,7 @@ async def test_the_sweep_deletes_old_links_and_spares_who_signs_in_again_meanwhi
     await setup.sign_ins.sweep()
 
     assert set(await setup.all_rows()) == {KEN}
-    assert await setup.database.read(rows.sealed_links) == []
+    assert len(await setup.links_stored()) == 1
 
 
 # Secrets
