@@ -1,1 +1,1 @@
-"""The Slack face: reads what Slack delivers, calls one use case, shows what came of it."""
+"""Slack: what it delivers, what it shows, and what is asked of its Web API."""

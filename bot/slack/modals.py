@@ -1,156 +1,222 @@
-"""The windows. Pure: values in, a view out."""
+"""The modals. Pure: values in, a view out."""
 
 import unicodedata
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
-from bot.domain.errors import RecentlyReset
-from bot.domain.identifiers import DeviceId, UserId
-from bot.domain.people import Account
-from bot.domain.request import REASON_LIMIT, TICKET_LIMIT, ResetRequest, Status
-from bot.domain.secret import Secret
-from bot.domain.target import LONGEST
-from bot.ports import Invitation
-from bot.slack import ids, parts
-from bot.slack.about import About
-from bot.slack.message import Block, View
-from bot.slack.reviewing import review_form
-from bot.slack.text import LABEL_LIMIT, at, cut, inline, mention, plain
-from bot.slack.windows import form, input_block, line, lines, window
-from bot.slack.wording import Wording
+from bot.domain.device import Device
+from bot.domain.errors import Cause, RecentlyReset
+from bot.domain.request import MAX_REASON, MAX_TICKET, ResetRequest, Status
+from bot.domain.target import MAX_TARGET
+from bot.domain.values import DeviceId, RequestId, Secret
+from bot.slack import blocks
+from bot.slack.blocks import MAX_OPTIONS, MAX_RADIO_BUTTONS, Block, View, date, escaped, inline, labelled
+from bot.slack.messages import approved as approval_blocks
+from bot.slack.messages import asked, requested
+from bot.slack.payloads import VALUE, Action, Callback, Field, private_metadata
+from bot.slack.wording import Wording, device_name, system_of
+from bot.use_cases.review import Choice, Review
 
-__all__ = [
-    "again_form",
-    "approved",
-    "ask_form",
-    "deny_form",
-    "loading",
-    "passcode",
-    "review_form",
-    "sign_in",
-    "signed_in",
-    "told",
-]
+OFFLINE_AFTER: Final = timedelta(hours=8)
+"""Intune's devices check in about every eight hours."""
+_MAX_DETAILED: Final = 20
+_FACT: Final = 300
+"""Characters of each fact that Intune tells: with 20 devices a modal stays far below Slack's 250 kB."""
 
 
-def ask_form(
-    words: Wording, *, target: str = "", reason: str = "", ticket: str = "", notice: str | None = None
-) -> View:
-    """The form to ask with; `notice` says what was wrong with what is filled in already."""
-    whose = line(LONGEST, target, words.target_placeholder)
-    blocks = [
-        *([parts.said(notice)] if notice else []),
-        input_block(ids.TARGET, words.target_label, whose, hint=words.target_hint),
-        input_block(ids.REASON, words.reason_label, lines(REASON_LIMIT, reason), hint=words.reason_hint),
-        input_block(ids.TICKET, words.ticket_label, line(TICKET_LIMIT, ticket), optional=True),
+def message(title: str, sentence: str, words: Wording) -> View:
+    """One sentence, and nothing to do but close."""
+    return blocks.modal(title, [blocks.section(sentence)], close=words.text("close"))
+
+
+def loading(what: str, words: Wording) -> View:
+    """Opened at once and filled in a moment, since a trigger lives for three seconds."""
+    return message(words.text("loading.title"), words.text(f"loading.{what}"), words)
+
+
+def ask_form(words: Wording, *, target: str = "", reason: str = "", notice: str = "") -> View:
+    """The form to request a reset; `notice` says what was wrong with what is filled in already."""
+    placeholder = words.text("ask.target.placeholder")
+    whose = blocks.text_input(MAX_TARGET, target, placeholder=placeholder)
+    why = blocks.text_input(MAX_REASON, reason, multiline=True)
+    shown = [
+        *([blocks.section(notice)] if notice else []),
+        _input(Field.TARGET, words.text("ask.target"), whose, hint=words.text("ask.target.hint")),
+        _input(Field.REASON, words.text("ask.reason"), why, hint=words.text("ask.reason.hint")),
+        _input(Field.TICKET, words.text("ask.ticket"), blocks.text_input(MAX_TICKET), optional=True),
     ]
-    return form(words.ask_title, blocks, words, callback=ids.ASK_FORM, submit=words.ask_submit)
+    return _form("ask", shown, words, callback=Callback.ASK)
 
 
 def deny_form(request: ResetRequest, words: Wording) -> View:
     """Why it is denied, which the requester reads."""
-    asked = words.fill(words.asks, by=mention(request.asked_by), asked=at(request.asked_at))
-    blocks = [
-        parts.said(asked),
-        *parts.asked_for(request, words),
-        input_block(ids.DENIAL, words.denial_label, lines(REASON_LIMIT), hint=words.denial_hint),
+    why = blocks.text_input(MAX_REASON, multiline=True)
+    shown = [
+        blocks.section(asked(request, words)),
+        *requested(request, words),
+        _input(Field.DENIAL, words.text("deny.reason"), why, hint=words.text("deny.reason.hint")),
     ]
-    return form(
-        words.deny_title,
-        blocks,
-        words,
-        callback=ids.DENY_FORM,
-        submit=words.deny_submit,
-        about=About(request.id, request.round),
+    metadata = private_metadata(request.id, request.revision)
+    return _form("deny", shown, words, callback=Callback.DENY, metadata=metadata)
+
+
+def reset_again_form(
+    request_id: RequestId, revision: int, device: DeviceId, recent: RecentlyReset, words: Wording
+) -> View:
+    """The device was reset a few minutes ago: reset it again only if that is meant."""
+    box: Block = {"type": "checkboxes", "options": [blocks.option(words.text("again.option"), device)]}
+    return blocks.modal(
+        words.title(recent),
+        [blocks.section(words.error(recent)), _input(Field.DEVICE, words.text("again.confirm"), box)],
+        close=words.text("cancel"),
+        submit=words.text("again.submit"),
+        callback_id=Callback.AGAIN,
+        private_metadata=private_metadata(request_id, revision),
     )
 
 
-def again_form(about: About, device: DeviceId, recent: RecentlyReset, words: Wording) -> View:
-    """The device was reset a few minutes ago: say so, and go on only if that is meant."""
-    option: Block = {"text": plain(words.again_choice, LABEL_LIMIT), "value": cut(device, 150)}
-    meant: Block = {"type": "radio_buttons", "options": [option]}
-    blocks = [
-        parts.said(words.refusal(recent)),
-        input_block(ids.DEVICE, words.again_label, meant),
-    ]
-    return form(
-        words.again_title,
-        blocks,
-        words,
-        callback=ids.AGAIN_FORM,
-        submit=words.again_submit,
-        about=about,
-    )
-
-
-def loading(words: Wording) -> View:
-    """Opened at once, filled in a moment: Slack's trigger lives for three seconds."""
-    return window(words.loading_title, [parts.said(words.loading)], words)
-
-
-def told(title: str, sentence: str, words: Wording) -> View:
-    """One sentence, and nothing to do but close."""
-    return window(title, [parts.said(sentence)], words)
-
-
-def sign_in(invitation: Invitation, user: UserId, why: str, words: Wording) -> View:
-    """The way to Microsoft; this window goes on by itself when the person has signed in."""
-    button = parts.button(
-        words.sign_in_button,
-        action=ids.SIGN_IN,
-        reads=words.sign_in_label,
+def sign_in(url: str, why: str, words: Wording, *, minutes: int, title: str = "") -> View:
+    """The way to Microsoft; the same modal continues after the sign-in."""
+    button = blocks.button(
+        words.text("sign_in.button"),
+        action_id=Action.SIGN_IN,
+        label=words.text("sign_in.label"),
+        url=url,
         style="primary",
-        url=invitation.url,
     )
-    code = invitation.code
-    typed = [] if code is None else _code(code, user, words)
-    warning = words.sign_in_link_life if code is None else words.sign_in_code_warning
-    blocks = [parts.said(why), *typed, parts.actions(button), parts.small(warning)]
-    return window(words.sign_in_title, blocks, words)
-
-
-def _code(code: Secret, user: UserId, words: Wording) -> list[Block]:
-    """The code to type at Microsoft, and whom it signs in."""
-    sentence = words.fill(words.sign_in_code, person=mention(user))
-    return [parts.said(sentence), _verbatim(code)]
-
-
-def signed_in(account: Account, words: Wording) -> View:
-    """The sign-in is done."""
-    return told(words.signed_in_title, words.fill(words.signed_in, account=inline(account.username)), words)
+    link = words.text("sign_in.link", minutes=str(minutes))
+    shown = [blocks.section(why), blocks.actions(button), blocks.context(link)]
+    return blocks.modal(title or words.text("sign_in.title"), shown, close=words.text("close"))
 
 
 def approved(request: ResetRequest, words: Wording) -> View:
-    """The approval is stored; where it went on meanwhile, how. The rest is shown on the card."""
+    """The approval is stored; where it went on meanwhile, how. Everything later is on the card."""
     stored = request.status is Status.APPROVED
-    blocks = [parts.said(words.approved if stored else words.status(request))]
-    if request.approval is not None:
-        blocks += parts.carried_out(request.approval, words)
-    return window(words.approved_title, blocks, words)
+    shown = [blocks.section(words.text("approved") if stored else words.status(request))]
+    shown += approval_blocks(request, words)
+    return blocks.modal(words.text("approved.title"), shown, close=words.text("close"))
 
 
 def passcode(request: ResetRequest, code: Secret, words: Wording) -> View:
-    """The new passcode. Nothing in here can be pressed or sent: Slack would send the content along."""
-    blocks: list[Block] = [
-        _verbatim(code),
-        parts.typed(words.passcode_spelled, _spelled(code.reveal(), words)),
-        parts.said(words.passcode_use(request)),
-        parts.small(words.passcode_recorded),
+    """The new passcode. Nothing in here can be pressed or submitted: Slack would send the content back."""
+    approval = request.approval
+    spelled = " · ".join(_spelled(character, words) for character in code.reveal())
+    shown = [
+        blocks.preformatted(code),
+        {"type": "section", "text": labelled(words.text("passcode.spelled"), inline(spelled))},
     ]
-    return window(words.passcode_title, blocks, words)
+    if approval is not None:
+        use = words.text(f"effect.{approval.effect}.use", device=inline(approval.device.name))
+        shown.append(blocks.section(use))
+    shown.append(blocks.context(words.text("passcode.logged")))
+    return blocks.modal(words.text("passcode.title"), shown, close=words.text("close"))
 
 
-def _verbatim(code: Secret) -> Block:
-    """A secret as it is, in a box of its own."""
-    text: Block = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": code.reveal()}]}
-    return {"type": "rich_text", "elements": [text]}
-
-
-def _spelled(code: str, words: Wording) -> str:
-    """A passcode for the phone: 4 · 7 · capital B · small k · number sign."""
-    return " · ".join(_spoken(character, words) for character in code)
-
-
-def _spoken(character: str, words: Wording) -> str:
+def _spelled(character: str, words: Wording) -> str:
+    """A character as one says it: 4, capital B, small k, number sign."""
     if character.isalpha():
-        sentence = words.capital if character.isupper() else words.small
-        return words.fill(sentence, letter=character)
+        return words.text("passcode.capital" if character.isupper() else "passcode.small", letter=character)
     return character if character.isdigit() else unicodedata.name(character, character).lower()
+
+
+# The review
+
+
+def review_form(review: Review, words: Wording) -> View:
+    """Who asks and why, what will happen, as whom, on which device; then more about the devices."""
+    request, possible = review.request, review.resettable
+    impossible = [choice.effect for choice in review.choices if isinstance(choice.effect, Cause)]
+    shown = [blocks.section(asked(request, words)), *requested(request, words)]
+    if not 0 < len(possible) <= MAX_OPTIONS:
+        shown.append(blocks.section(words.text("review.too_many", count=str(len(review.choices)))))
+        return blocks.modal(words.text("review.title"), shown, close=words.text("close"))
+    if len(possible) == 1:
+        shown.append(blocks.section(words.text("effect", effect=words.effect(possible[0].effect))))
+    shown += [
+        blocks.section(words.text("review.runs_as", account=inline(review.account.username))),
+        _input(Field.DEVICE, words.text("review.device"), _choices(possible, words)),
+    ]
+    for choice in possible[:_MAX_DETAILED]:
+        shown += [blocks.divider(), _details(choice, len(possible), review, words)]
+    if len(possible) > _MAX_DETAILED:
+        shown.append(blocks.context(words.text("review.details_left_out", count=str(_MAX_DETAILED))))
+    for cause in impossible[:_MAX_DETAILED]:
+        shown.append(blocks.context(words.text("review.not_possible", why=words.cause(cause))))
+    if left := len(impossible[_MAX_DETAILED:]):
+        shown.append(blocks.context(words.text("review.not_shown", count=str(left))))
+    metadata = private_metadata(request.id, request.revision)
+    return _form("review", shown, words, callback=Callback.APPROVE, metadata=metadata)
+
+
+def _choices(possible: Sequence[Choice], words: Wording) -> Block:
+    """A single device is chosen already; of several none is, so that nobody approves the first by habit."""
+    options = [
+        blocks.option(
+            escaped(", ".join(filter(None, (choice.device.name, choice.device.serial, choice.device.model)))),
+            choice.device.id,
+            words.text(f"effect.{choice.effect}.short"),
+        )
+        for choice in possible
+    ]
+    if len(options) > MAX_RADIO_BUTTONS:
+        placeholder = blocks.plain(words.text("review.device.placeholder"), blocks.PLACEHOLDER_LIMIT)
+        return {"type": "static_select", "options": options, "placeholder": placeholder}
+    radios: Block = {"type": "radio_buttons", "options": options}
+    return radios | ({"initial_option": options[0]} if len(options) == 1 else {})
+
+
+def _details(choice: Choice, of: int, review: Review, words: Wording) -> Block:
+    """What Intune says of one device; of several, also what a reset does to this one."""
+    device = choice.device
+    # The row changes with every reminder, so its own time is close enough to now to tell an offline device.
+    seen = _last_seen(device, review.request.changed_at, words)
+    facts = [labelled(label, inline(fact, _FACT)) for label, fact in _facts(device, words)]
+    facts.insert(0, labelled(words.text("review.last_seen"), seen))
+    effect = words.text("effect", effect=words.effect(choice.effect))
+    text = words.text("review.more") if of == 1 else f"*{inline(device_name(device), _FACT)}*\n{effect}"
+    return blocks.section(text, facts)
+
+
+def _facts(device: Device, words: Wording) -> list[tuple[str, str]]:
+    unknown = words.text("review.unknown")
+    owner = " ".join(filter(None, (device.owner_name, device.owner_upn or device.owner_email)))
+    made = " ".join(filter(None, (device.manufacturer, device.model)))
+    belongs = words.text("review.personal" if device.personal else "review.corporate")
+    managed = ", ".join(filter(None, (belongs, device.enrollment, device.management_state)))
+    return [
+        (words.text("device"), device.name),
+        (words.text("review.owner"), owner or unknown),
+        (words.text("review.system"), system_of(device)),
+        (words.text("review.model"), made or unknown),
+        (words.text("review.serial"), device.serial or unknown),
+        (words.text("review.compliance"), device.compliance or unknown),
+        (words.text("review.management"), managed),
+    ]
+
+
+def _last_seen(device: Device, now: datetime, words: Wording) -> str:
+    if device.last_sync_at is None:
+        return words.text("review.last_seen.never")
+    at = date(device.last_sync_at)
+    return words.text("review.last_seen.long_ago", at=at) if now - device.last_sync_at > OFFLINE_AFTER else at
+
+
+# The frame of a form
+
+
+def _input(field: Field, label: str, element: Block, *, hint: str = "", optional: bool = False) -> Block:
+    return blocks.input_block(field, label, element, action_id=VALUE, hint=hint, optional=optional)
+
+
+def _form(
+    name: str, shown: Sequence[Block], words: Wording, *, callback: Callback, metadata: str = ""
+) -> View:
+    return blocks.modal(
+        words.text(f"{name}.title"),
+        shown,
+        close=words.text("cancel"),
+        submit=words.text(f"{name}.submit"),
+        callback_id=callback,
+        private_metadata=metadata,
+    )

@@ -1,4 +1,4 @@
-"""What goes on after Slack has its answer: tasks that the process owns and waits for at shutdown."""
+"""Background tasks: what goes on after an acknowledgement, owned by the process and awaited at shutdown."""
 
 import asyncio
 import traceback
@@ -11,14 +11,14 @@ import structlog
 log = structlog.get_logger()
 
 
-class Afterwork:
-    """Bolt keeps no reference to what a listener leaves behind, and awaits nothing at shutdown; this does."""
+class Background:
+    """Bolt keeps no reference to what a listener leaves behind and awaits nothing at shutdown; this does."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, object], *, name: str) -> None:
-        """Run `work` now; a crash in it is logged, never raised into a listener that has acknowledged."""
+        """Run `work`; a crash in it is logged and never raised into a listener that has acknowledged."""
         task = asyncio.create_task(self._guarded(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -35,8 +35,8 @@ class Afterwork:
     async def _guarded(self, work: Coroutine[Any, Any, object], name: str) -> None:
         try:
             await work
-        except Exception as crash:  # the last floor: nothing may leave a task that nobody awaits
-            log_crash("afterwork_crashed", crash, work=name)
+        except Exception as crash:  # the task is awaited by nobody who could handle it
+            log_crash("background_crashed", crash, work=name)
 
 
 def log_crash(event: str, crash: Exception, **ids: str) -> None:

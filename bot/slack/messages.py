@@ -1,0 +1,150 @@
+"""The messages about a request: card, receipt, reminder. Pure functions of the row."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Final
+
+from bot.domain.request import ResetRequest, Status
+from bot.slack import blocks
+from bot.slack.blocks import MESSAGE_LIMIT, Block, Message, cut, date, escaped, group, inline, mention
+from bot.slack.payloads import Action
+from bot.slack.wording import Wording, device_name
+
+_LONG: Final = 1500
+"""Characters of a reason in the fallback text; the blocks show it whole."""
+
+
+def card(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> Message:
+    """What approvers see; buttons only while it has to be decided. `on_call`: user groups to notify."""
+    because = words.because(request)
+    shown = [
+        blocks.header(f"{words.text('product')}: {words.stage(request)}"),
+        blocks.section(f"{asked(request, words)} {words.status(request)}"),
+        *requested(request, words),
+        *([blocks.section(because)] if because else []),
+        *approved(request, words),
+        *_denial(request, words),
+        *_decisions(request, words),
+    ]
+    if on_call and (request.status is Status.PENDING or request.needs_a_human):
+        shown.append(blocks.context(_called(on_call, words)))
+    return Message(_fallback(request, words), shown)
+
+
+def receipt(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> Message:
+    """What the requester sees in their own direct message: the state, the answer, the next step."""
+    because = words.because(request, reader=request.asked_by)
+    next_step = words.next_step(request, reveal_for=reveal_for)
+    shown = [
+        blocks.header(f"{words.text('product')}: {words.stage(request)}"),
+        blocks.section(words.status(request)),
+        *([blocks.section(because)] if because else []),
+        *_denial(request, words),
+    ]
+    if request.approval is not None:
+        name = inline(device_name(request.approval.device))
+        shown.append(blocks.fields((words.text("device"), name)))
+    if next_step:
+        shown.append(blocks.section(next_step))
+    if request.status is Status.PENDING:
+        shown.append(blocks.actions(_button(Action.WITHDRAW, "withdraw", request, words)))
+    elif request.has_passcode:
+        show = _button(Action.SHOW_PASSCODE, "show_passcode", request, words, style="primary")
+        shown.append(blocks.actions(show))
+    shown += [blocks.divider(), *requested(request, words)]
+    return Message(_fallback(request, words, next_step, reader=True), shown)
+
+
+def reminder(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> Message:
+    """What is posted under the card of a request that still waits."""
+    until = date(request.expires_at or request.changed_at)
+    sentence = words.text("reminder", by=mention(request.asked_by), until=until, **words.names(request))
+    text = " ".join([sentence, *([_called(on_call, words)] if on_call else [])])
+    return Message(text, [blocks.section(text)])
+
+
+# Blocks that modals share
+
+
+def asked(request: ResetRequest, words: Wording) -> str:
+    """Who made the request, when."""
+    return words.text("asked", by=mention(request.asked_by), at=date(request.asked_at))
+
+
+def requested(request: ResetRequest, words: Wording) -> list[Block]:
+    """Whose device, the request's number, the ticket, the reason."""
+    pairs = [
+        (words.text("for"), words.target(request.target)),
+        (words.text("number"), request.ref),
+    ]
+    if request.ticket:
+        pairs.append((words.text("ticket"), inline(request.ticket)))
+    return [blocks.fields(*pairs), _long(words.text("reason"), request.reason)]
+
+
+def approved(request: ResetRequest, words: Wording) -> list[Block]:
+    """Which device, as whom; what the reset does, until it is over."""
+    approval = request.approval
+    if approval is None:
+        return []
+    name, account = inline(device_name(approval.device)), inline(approval.username)
+    shown = [blocks.fields((words.text("device"), name), (words.text("runs_as"), account))]
+    if not request.is_over:
+        shown.append(blocks.section(words.text("effect", effect=words.effect(approval.effect))))
+    return shown
+
+
+def _denial(request: ResetRequest, words: Wording) -> list[Block]:
+    return [_long(words.text("denial"), request.denial)] if request.denial else []
+
+
+def _long(label: str, typed: str) -> Block:
+    return {"type": "section", "text": blocks.labelled(label, inline(typed, blocks.FIELD_LIMIT))}
+
+
+def _decisions(request: ResetRequest, words: Wording) -> list[Block]:
+    if request.needs_a_human:
+        again = _button(Action.APPROVE, "try_again", request, words, style="danger")
+        return [blocks.actions(again, _button(Action.CLOSE, "give_up", request, words))]
+    if request.status is not Status.PENDING:
+        return []
+    approve = _button(Action.APPROVE, "approve", request, words, style="primary")
+    return [blocks.actions(approve, _button(Action.DENY, "deny", request, words, style="danger"))]
+
+
+def _button(action: Action, key: str, request: ResetRequest, words: Wording, *, style: str = "") -> Block:
+    names = {"ref": request.ref, "target": escaped(request.target.value)}
+    label = words.text(f"{key}.label", **names)
+    return blocks.button(words.text(key), action_id=action, label=label, value=request.id, style=style)
+
+
+def _called(on_call: Sequence[str], words: Wording) -> str:
+    return words.text("on_call", groups=" ".join(map(group, on_call)))
+
+
+def _fallback(request: ResetRequest, words: Wording, *more: str, reader: bool = False) -> str:
+    """All that the blocks show as one text, the state first: a screen reader reads this and no block."""
+    told = [f"{words.text('product')}: {words.stage(request)}.", *more]
+    told += _story(request, words, reader=reader)
+    return cut(" ".join(filter(None, told)), MESSAGE_LIMIT)
+
+
+def _story(request: ResetRequest, words: Wording, *, reader: bool) -> Iterator[str]:
+    def named(key: str, text: str) -> str:
+        return f"{words.text(key)}: {text}."
+
+    yield asked(request, words)
+    yield words.status(request)
+    yield words.because(request, reader=request.asked_by if reader else None)
+    if request.denial:
+        yield named("denial", inline(request.denial, _LONG))
+    if request.approval is not None:
+        yield named("device", inline(device_name(request.approval.device), 200))
+        yield named("runs_as", inline(request.approval.username, 200))
+        if not request.is_over:
+            yield words.effect(request.approval.effect)
+    yield named("for", words.target(request.target))
+    yield named("number", request.ref)
+    if request.ticket:
+        yield named("ticket", inline(request.ticket, 200))
+    yield named("reason", inline(request.reason, _LONG))

@@ -1,0 +1,222 @@
+"""Slack's payloads, parsed into values: any field may be missing or of another shape."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Self
+
+from bot.domain.people import Actor
+from bot.domain.values import RequestId, Secret, TeamId, UserId, storable
+
+COMMAND: Final = "/reset-passcode"
+MAX_ID: Final = 32
+"""Characters of an id of Slack's, and of its column."""
+MAX_TRIGGER: Final = 255
+_REQUEST_ID: Final = re.compile("[0-9a-f]{32}")
+_METADATA: Final = re.compile(rf"({_REQUEST_ID.pattern})(?::([0-9]{{1,9}}))?")
+_QUOTED: Final = re.compile(r'\s*([a-z]+:)?["“]([^"”]*)["”]\s*(.*)', re.IGNORECASE | re.DOTALL)
+_LINKED: Final = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
+_MENTION: Final = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^<>]*)?>")
+NO_REQUEST: Final = RequestId("")
+"""What came back is no id; no row has it."""
+
+
+class Action(StrEnum):
+    """The `action_id` of each button."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+    CLOSE = "close"
+    WITHDRAW = "withdraw"
+    SHOW_PASSCODE = "show_passcode"
+    SIGN_IN = "sign_in"
+    """A link button; Slack reports the press all the same."""
+
+
+class Callback(StrEnum):
+    """The `callback_id` of each form."""
+
+    ASK = "ask_form"
+    APPROVE = "approve_form"
+    AGAIN = "again_form"
+    """Approves knowingly what was reset a few minutes ago."""
+    DENY = "deny_form"
+
+
+class Field(StrEnum):
+    """The `block_id` of each input."""
+
+    TARGET = "target"
+    REASON = "reason"
+    TICKET = "ticket"
+    DEVICE = "device"
+    DENIAL = "denial"
+
+
+VALUE: Final = "value"
+"""The `action_id` inside each of these blocks."""
+
+
+class Malformed(Exception):
+    """The payload is not what Slack sends; nobody can be answered."""
+
+
+def dig(body: object, *path: str | int) -> object:
+    """Return the value at the path, or None where anything on the way is missing or of another shape."""
+    for step in path:
+        match body, step:
+            case Mapping(), str():
+                body = body.get(step)
+            case list(), int() if len(body) > step:
+                body = body[step]
+            case _:
+                return None
+    return body
+
+
+def text_at(body: object, *path: str | int) -> str:
+    """Return the text at the path or an empty one, without what no database stores (NUL, lone surrogates)."""
+    value = dig(body, *path)
+    return storable(value) if isinstance(value, str) else ""
+
+
+def id_at(body: object, *path: str | int, limit: int = MAX_ID) -> str:
+    """Return an id of Slack's or an empty text; Malformed where it is longer than any of Slack's."""
+    found = text_at(body, *path)
+    if len(found) > limit:
+        raise Malformed
+    return found
+
+
+def private_metadata(request_id: RequestId, revision: int) -> str:
+    """Return what a form carries: the request, and the revision of it that the form shows."""
+    return f"{request_id}:{revision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A typed slash command."""
+
+    actor: Actor
+    team: TeamId
+    trigger_id: str
+    text: str
+    response_url: Secret | None = None
+    """Where a sentence for this person alone can be posted."""
+
+    @classmethod
+    def parse(cls, body: Mapping[str, object]) -> Self:
+        """Read Slack's fields; Slack escapes &, < and > in `text`, and writes mentions as `<@U…>`."""
+        user, trigger_id = id_at(body, "user_id"), id_at(body, "trigger_id", limit=MAX_TRIGGER)
+        if not user or not trigger_id:
+            raise Malformed
+        team = TeamId(id_at(body, "team_id"))
+        return cls(
+            actor=Actor(user=UserId(user), team=team or None),
+            team=team,
+            trigger_id=trigger_id,
+            text=text_at(body, "text").strip(),
+            response_url=_response_url(body),
+        )
+
+    def target_and_reason(self) -> tuple[str, str]:
+        """Split `serial:X a reason` or, with quotes, `name:"Ken's iPhone" a reason`, as it was typed.
+
+        A mention stays `<@U…>`: a name alone would not say who it is.
+        """
+        if quoted := _QUOTED.match(self.text):
+            prefix, value, rest = quoted.groups()
+            return _as_typed(f"{prefix or ''}{value}"), _as_typed(rest.strip())
+        target, rest = (*self.text.split(maxsplit=1), "", "")[:2]
+        mentioned = _MENTION.fullmatch(target)
+        return f"<@{mentioned[1]}>" if mentioned else _as_typed(target), _as_typed(rest.strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Press:
+    """A pressed button."""
+
+    actor: Actor
+    team: TeamId
+    trigger_id: str
+    request_id: RequestId
+    response_url: Secret | None = None
+
+    @classmethod
+    def parse(cls, body: Mapping[str, object]) -> Self:
+        """Read who pressed what. The user's own team is in `user`: `team` says ours even for an outsider."""
+        trigger_id = id_at(body, "trigger_id", limit=MAX_TRIGGER)
+        if not trigger_id:
+            raise Malformed
+        value = text_at(body, "actions", 0, "value")
+        return cls(
+            actor=_actor(body),
+            team=TeamId(id_at(body, "team", "id")),
+            trigger_id=trigger_id,
+            request_id=RequestId(value) if _REQUEST_ID.fullmatch(value) else NO_REQUEST,
+            response_url=_response_url(body),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """A submitted modal."""
+
+    actor: Actor
+    team: TeamId
+    view_id: str
+    request_id: RequestId
+    revision: int
+    """Of the request, as the form showed it; no request ever has revision 0."""
+    values: Mapping[str, object]
+
+    @classmethod
+    def parse(cls, body: Mapping[str, object]) -> Self:
+        """Read the view; a view_submission carries no channel, so `private_metadata` names the request."""
+        view_id = id_at(body, "view", "id", limit=MAX_TRIGGER)
+        if not view_id:
+            raise Malformed
+        carried = _METADATA.fullmatch(text_at(body, "view", "private_metadata"))
+        values = dig(body, "view", "state", "values")
+        return cls(
+            actor=_actor(body),
+            team=TeamId(id_at(body, "team", "id") or id_at(body, "view", "team_id")),
+            view_id=view_id,
+            request_id=RequestId(carried[1]) if carried else NO_REQUEST,
+            revision=int(carried[2] or 0) if carried else 0,
+            values=values if isinstance(values, Mapping) else {},
+        )
+
+    def __getitem__(self, field: Field) -> str:
+        """Return what was typed or chosen, an empty text where nothing was."""
+        element = dig(self.values, field, VALUE)
+        return (
+            text_at(element, "value")
+            or text_at(element, "selected_option", "value")
+            or text_at(element, "selected_options", 0, "value")
+        )
+
+
+def _as_typed(text: str) -> str:
+    """Undo what Slack does to typed text: it links people, channels and addresses, and escapes & < >."""
+    unlinked = _LINKED.sub(_label, text)
+    return unlinked.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def _label(link: re.Match[str]) -> str:
+    sign, value, label = link.groups()
+    shown = str(label or value.removeprefix("mailto:"))
+    return shown if shown.startswith(("@", "#")) else sign.replace("!", "@") + shown
+
+
+def _response_url(body: Mapping[str, object]) -> Secret | None:
+    url = text_at(body, "response_url")
+    return Secret(url) if url else None
+
+
+def _actor(body: Mapping[str, object]) -> Actor:
+    user, team = id_at(body, "user", "id"), id_at(body, "user", "team_id")
+    if not user:
+        raise Malformed
+    return Actor(user=UserId(user), team=TeamId(team) if team else None)
