@@ -261,14 +261,15 @@ class Deps:
             requests.move(tx, old, new, Entry.of_move(event, new, facts, actor=actor))
             return new
 
-        for remaining in reversed(range(MAX_ROUNDS)):
+        lost = 0
+        while True:
             try:
                 new = await self.database.run(unit)
-            except LostRace:  # to another replica, between the read and the write
-                if not remaining:
-                    raise
-            else:
                 break
+            except LostRace:  # to another replica, between the read and the write
+                lost += 1
+                if lost == MAX_ROUNDS:
+                    raise
         self.wake_worker()
         self.keep_head()
         return new

@@ -30,6 +30,7 @@ async def reveal(deps: Deps, request_id: RequestId, by: Actor) -> tuple[ResetReq
         passcode = await deps.intune.passcode(approval.device.id, token, since=since)
         if passcode is None:
             raise Refusal(Code.NO_PASSCODE)
-    await deps.audit(Event.PASSCODE_VIEWED, by.user, request_id, {"rule": "requester"} | approval.as_facts())
+        facts = {"rule": "requester"} | approval.as_facts()
+        await deps.audit(Event.PASSCODE_VIEWED, by.user, request_id, facts)
     deps.keep_head()
     return request, passcode

@@ -48,8 +48,9 @@ class Bot:
     Mei may ask; Ken and Aiko may approve and are signed in; Leo has one phone; it is noon.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, log_starts_after: int = 1) -> None:
         self._database = database
+        self._log_starts_after = log_starts_after
         self.steps = Steps()
         self.database: Any = StoppingDatabase(database, self.steps)
         self.clock = Clock()
@@ -77,7 +78,7 @@ class Bot:
 
     def on_the_same_database(self) -> "Bot":
         """Return another replica, with vendors of its own."""
-        return Bot(self._database)
+        return Bot(self._database, log_starts_after=self._log_starts_after)
 
     def rules(self, **changes: object) -> None:
         """The installer chooses other rules."""
@@ -232,7 +233,7 @@ class Bot:
                 received = replace(
                     RECEIVED, id=row.id, delivery=row.delivery, asked_by=row.asked_by, target=row.target
                 )
-                entry = Entry.of_move(Event.REQUESTED, received, {})
+                entry = Entry(event=Event.REQUESTED, at=row.asked_at)
                 requests.add_request(tx, received, entry, limit=len(rows))
                 requests.move(tx, received, replace(row, version=2), None)
 
@@ -256,9 +257,9 @@ class Bot:
         )
 
     async def entries(self) -> list[Entry]:
-        """Return the audit log after its first row."""
+        """Return the audit log of this test."""
         table = tables.audit
-        query = select(table).where(table.c.event != Event.LOG_CREATED).order_by(table.c.seq)
+        query = select(table).where(table.c.seq > self._log_starts_after).order_by(table.c.seq)
         rows = await self.database.read(lambda connection: connection.execute(query).all())
         return [
             Entry(

@@ -6,16 +6,12 @@ from datetime import timedelta
 
 import pytest
 from bot.domain.errors import Cause, Code, Refusal, SignInNeeded, SignInRefused
-from bot.domain.people import Audience, AudienceKind, Kind
+from bot.domain.people import Audience, AudienceKind
 from bot.domain.policy import (
     check_account,
-    check_approver,
     check_fresh,
     check_linking,
-    check_may_sign_in,
-    check_member,
     check_owner,
-    check_requester,
 )
 from tests.support.builders import AIKO, CHANNEL, IN_CHANNEL, KEN, LEOS_PHONE, MEI, RULES, account_of
 from tests.support.clock import NOON
@@ -29,41 +25,6 @@ def code_of(check: Callable[[], None]) -> Code | None:
         return check()
     except Refusal as refusal:
         return refusal.code
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_only_a_full_member_may_do_anything(kind):
-    person = replace(KEN, kind=kind)
-
-    for check in (
-        lambda: check_member(person),
-        lambda: check_requester(person, in_audience=True),
-        lambda: check_approver(person, asked_by=MEI.id, in_channel=True, on_call=True),
-        lambda: check_may_sign_in(person, in_channel=True),
-    ):
-        assert code_of(check) is (None if kind is Kind.MEMBER else Code.NOT_A_MEMBER)
-    if kind is not Kind.MEMBER:
-        with pytest.raises(Refusal) as refusal:
-            check_member(person)
-        assert refusal.value.facts == {"kind": kind}
-
-
-@pytest.mark.parametrize(
-    ("check", "code"),
-    [
-        (lambda: check_requester(MEI, in_audience=True), None),
-        (lambda: check_requester(MEI, in_audience=False), Code.NOT_A_REQUESTER),
-        (lambda: check_approver(KEN, asked_by=MEI.id, in_channel=True, on_call=True), None),
-        (lambda: check_approver(KEN, asked_by=MEI.id, in_channel=False, on_call=True), Code.NOT_AN_APPROVER),
-        (lambda: check_approver(KEN, asked_by=MEI.id, in_channel=True, on_call=False), Code.NOT_AN_APPROVER),
-        (lambda: check_approver(MEI, asked_by=MEI.id, in_channel=True, on_call=True), Code.OWN_REQUEST),
-        (lambda: check_approver(MEI, asked_by=MEI.id, in_channel=False, on_call=False), Code.OWN_REQUEST),
-        (lambda: check_may_sign_in(KEN, in_channel=True), None),
-        (lambda: check_may_sign_in(KEN, in_channel=False), Code.NOT_AN_APPROVER),
-    ],
-)
-def test_an_audience_admits_its_members_and_never_the_requester_as_approver(check, code):
-    assert code_of(check) is code
 
 
 @pytest.mark.parametrize(

@@ -342,11 +342,16 @@ def test_a_lookup_that_failed_is_due_after_its_pause():
     assert RECEIVED.verify_later(now=NOON, timing=TIMING).next_at == NOON + TIMING.verify_retry
 
 
-@pytest.mark.parametrize("waited", [timedelta(0), timedelta(minutes=1), timedelta(hours=20)])
-def test_a_device_is_polled_less_often_the_longer_it_takes(waited):
-    now = NOON + waited
+def test_a_device_is_polled_less_and_less_often():
+    sent = a(Status.SENT, next_at=NOON)
+    pauses = []
+    while sent.next_at < NOON + TIMING.silent_after:
+        now = sent.next_at
+        sent = sent.poll_later(now=now, timing=TIMING)
+        pauses.append(sent.next_at - now)
 
-    assert a(Status.SENT).poll_later(now=now, timing=TIMING).next_at == now + TIMING.poll_after(waited)
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1], len(pauses)) == (5 * SECOND, timedelta(minutes=10), 183)
 
 
 def test_without_an_attempt_the_wait_counts_from_the_last_change():

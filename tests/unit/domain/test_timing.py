@@ -27,6 +27,7 @@ PROMISED = {
     "sign_in_max_age": timedelta(hours=8),
     "fresh_within": timedelta(minutes=10),
     "graph_timeout": timedelta(seconds=30),
+    "entra_timeout": timedelta(seconds=15),
     "slack_timeout": timedelta(seconds=10),
     "trigger_timeout": timedelta(seconds=2.5),
     "acknowledgement_drawn": timedelta(seconds=0.5),

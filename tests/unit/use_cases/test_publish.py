@@ -121,7 +121,7 @@ async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_befo
 
 async def test_a_process_that_stops_at_any_step_posts_no_message_twice(new_bot):
     for steps in count():
-        bot = new_bot()
+        bot = await new_bot()
         request_id = await bot.pending()
         bot.steps.left = steps
         try:

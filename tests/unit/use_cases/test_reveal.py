@@ -6,11 +6,10 @@ from datetime import timedelta
 import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import ApproverRefused, Cause, Code, StoreUnavailable
-from bot.domain.people import Kind
 from bot.domain.request import Status
 from bot.domain.values import RequestId
 from tests.support.bot import AS_KEN, outcome, refused
-from tests.support.builders import AIKO, GUS, KEN, LEO, LEOS_PHONE, LEOS_TABLET, MEI, OLGA, account_of
+from tests.support.builders import KEN, LEOS_PHONE, LEOS_TABLET, MEI, account_of
 from tests.support.fakes import token_of
 
 
@@ -27,24 +26,6 @@ async def test_the_requester_views_the_new_passcode_and_every_view_is_in_the_aud
     assert [(view.actor, view.request_id, view.facts) for view in views] == [
         (MEI.id, request_id, AS_KEN | {"rule": "requester"})
     ] * 2
-
-
-@pytest.mark.parametrize("person", [KEN, AIKO, LEO, GUS, OLGA], ids=lambda person: person.name)
-async def test_nobody_else_views_the_passcode_not_even_the_approver(bot, person):
-    request_id = await bot.done()
-    bot.intune.read_with.clear()
-
-    assert (await refused(bot.reveal(request_id, by=person))).code is Code.NOT_THE_REQUESTER
-
-    assert await bot.refusals() == [(person.id, "not_the_requester")]
-    assert bot.intune.read_with == []
-
-
-async def test_a_requester_who_left_views_nothing(bot):
-    request_id = await bot.done()
-    bot.directory.change(MEI, kind=Kind.DEACTIVATED)
-
-    assert (await refused(bot.reveal(request_id))).code is Code.NOT_A_MEMBER
 
 
 async def test_the_passcode_is_shown_for_an_hour(bot):
