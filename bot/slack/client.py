@@ -62,9 +62,12 @@ async def bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
     Raises SlackRefused where Slack refuses the token, SlackUnavailable where what answers is not Slack.
     """
     data = await call(client.auth_test(), within=timing.slack_timeout)
+    team_id = text_at(data, "team_id")
+    if not team_id:
+        raise SlackUnavailable("no_team")
     return AuthorizeResult(
         enterprise_id=text_at(data, "enterprise_id") or None,
-        team_id=text_at(data, "team_id"),
+        team_id=team_id,
         bot_user_id=text_at(data, "user_id"),
         bot_id=text_at(data, "bot_id"),
         bot_token=client.token,
@@ -123,7 +126,7 @@ class SlackClient:
         self._sleep = sleep
 
     async def open_modal(self, trigger_id: str, view: View) -> str:
-        """Open a modal for the person who pressed; returns its id. `expired_trigger_id` after three seconds."""
+        """Open a modal for the person who pressed; returns its id. A trigger expires after three seconds."""
         try:
             return await self._open(trigger_id, view)
         except SlackUnavailable as unavailable:

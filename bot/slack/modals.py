@@ -76,7 +76,7 @@ def reset_again_form(
     )
 
 
-def sign_in(url: str, why: str, words: Wording, *, minutes: int, title: str = "") -> View:
+def sign_in(url: str, why: str, words: Wording, *, lifetime: timedelta, title: str = "") -> View:
     """The way to Microsoft; the same modal continues after the sign-in."""
     button = blocks.button(
         words.text("sign_in.button"),
@@ -85,7 +85,7 @@ def sign_in(url: str, why: str, words: Wording, *, minutes: int, title: str = ""
         url=url,
         style="primary",
     )
-    link = words.text("sign_in.link", minutes=str(minutes))
+    link = words.text("sign_in.link", minutes=str(lifetime // timedelta(minutes=1)))
     shown = [blocks.section(why), blocks.actions(button), blocks.context(link)]
     return blocks.modal(title or words.text("sign_in.title"), shown, close=words.text("close"))
 
@@ -102,7 +102,7 @@ def passcode(request: ResetRequest, code: Secret, words: Wording) -> View:
     """The new passcode. Nothing in here can be pressed or submitted: Slack would send the content back."""
     approval = request.approval
     spelled = " · ".join(_spelled(character, words) for character in code.reveal())
-    shown = [
+    shown: list[Block] = [
         blocks.preformatted(code),
         {"type": "section", "text": labelled(words.text("passcode.spelled"), inline(spelled))},
     ]

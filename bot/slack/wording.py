@@ -3,7 +3,7 @@
 A catalog is one language's texts; another language is another module with the same keys.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -126,7 +126,7 @@ class Wording:
         """Return which request this is: its number and its target."""
         return {"ref": request.ref, "target": self.target(request.target)}
 
-    def recent(self, requests: list[ResetRequest], *, limit: int) -> str:
+    def recent(self, requests: Sequence[ResetRequest], *, limit: int) -> str:
         """Return the person's latest requests, newest first, and where each stands."""
         if not requests:
             return self.text("recent.none")
@@ -155,6 +155,10 @@ class Wording:
             return self.text("sign_in")
         until = date(account.signed_in_at + max_age)
         return self.text("sign_in.signed_in", account=inline(account.username), until=until)
+
+    def with_account(self, key: str, account: Account) -> str:
+        """Return the text at `key` with the name of the account."""
+        return self.text(key, account=inline(account.username))
 
 
 def device_name(device: Device) -> str:

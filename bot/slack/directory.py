@@ -1,0 +1,122 @@
+"""Slack's directory. Nothing is remembered: who a person is, is read at the moment of the act."""
+
+from collections.abc import Awaitable, Mapping
+from typing import Final
+
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from bot.domain.errors import CouldNotVerify, SlackError
+from bot.domain.people import Actor, Audience, AudienceKind, Kind, Person
+from bot.domain.values import TeamId, UserId
+from bot.slack.client import call
+from bot.slack.payloads import dig, text_at
+from bot.timing import Timing
+
+PAGE: Final = 200
+_MAX_PAGES: Final = 500
+PROFILE: Final = "Slack’s profile of a person"
+MEMBERS: Final = "Slack’s list of a channel’s members"
+GROUP: Final = "Slack’s list of a user group’s members"
+
+User = Mapping[str, object]
+
+
+class SlackDirectory:
+    """The Protocol `Directory` over the Web API. `us`: the bot, as `auth.test` named its team."""
+
+    def __init__(self, client: AsyncWebClient, us: AuthorizeResult, *, timing: Timing) -> None:
+        self._client = client
+        self._team = us.team_id or ""
+        self._enterprise = us.enterprise_id or ""
+        """Our organization on Enterprise Grid, else empty."""
+        self._timing = timing
+
+    async def person(self, actor: Actor) -> Person:
+        """Return who this is now, by `users.info`."""
+        data = await self._look_up(self._client.users_info(user=actor.user, include_locale=True), PROFILE)
+        user = data.get("user")
+        if not isinstance(user, Mapping) or user.get("id") != actor.user:
+            raise CouldNotVerify(PROFILE)
+        # A display name is a nickname that its owner chooses, and often says less.
+        names = [text_at(user, "profile", name) for name in ("real_name", "display_name")]
+        names += [text_at(user, name) for name in ("real_name", "name", "id")]
+        confirmed = user.get("is_email_confirmed") is not False
+        return Person(
+            id=actor.user,
+            team_id=TeamId(text_at(user, "team_id")),
+            kind=self._kind(user, actor),
+            name=next(filter(None, names)),
+            email=(text_at(user, "profile", "email") or None) if confirmed else None,
+            locale=text_at(user, "locale") or "en-US",
+        )
+
+    async def is_in(self, user: UserId, audience: Audience) -> bool:
+        """Return whether the user is in the audience now."""
+        match audience.kind:
+            case AudienceKind.WORKSPACE:
+                return True  # every person is checked to be a full member of it
+            case AudienceKind.CHANNEL:
+                return await self._is_in_channel(user, audience.id)
+            case AudienceKind.USERGROUP:
+                # Slack does not know a disabled group (`no_such_subteam`), so it lets nobody in.
+                listing = self._client.usergroups_users_list(usergroup=audience.id, include_disabled=False)
+                return user in _ids((await self._look_up(listing, GROUP)).get("users"), GROUP)
+
+    async def _is_in_channel(self, user: UserId, channel: str) -> bool:
+        """Read every page of members: a page may be short or empty, so only an empty cursor is the end."""
+        cursor, seen = "", set[str]()
+        while len(seen) < _MAX_PAGES:
+            listing = self._client.conversations_members(channel=channel, cursor=cursor or None, limit=PAGE)
+            data = await self._look_up(listing, MEMBERS)
+            if user in _ids(data.get("members"), MEMBERS):
+                return True
+            cursor = text_at(data, "response_metadata", "next_cursor")
+            if not cursor:
+                return False
+            if cursor in seen:
+                break
+            seen.add(cursor)
+        raise CouldNotVerify(MEMBERS)
+
+    async def _look_up(self, lookup: Awaitable[AsyncSlackResponse], what: str) -> Mapping[str, object]:
+        try:
+            return await call(lookup, within=self._timing.slack_timeout)
+        except SlackError as error:
+            raise CouldNotVerify(what) from error
+
+    def _kind(self, user: User, actor: Actor) -> Kind:
+        """`is_app_user` is no sign of a bot: it says that the person has authorized this app."""
+        if _flag(user, "deleted"):
+            return Kind.DEACTIVATED
+        if _flag(user, "is_bot") or actor.user == "USLACKBOT":
+            return Kind.BOT
+        if _flag(user, "is_stranger") or not self._is_ours(user, actor):
+            return Kind.OUTSIDER
+        if any(_flag(user, name) for name in ("is_restricted", "is_ultra_restricted")):
+            return Kind.GUEST
+        return Kind.DEACTIVATED if _flag(user, "is_invited_user") else Kind.MEMBER
+
+    def _is_ours(self, user: User, actor: Actor) -> bool:
+        """Of our workspace or organization, both by what the payload claimed and by the profile."""
+        if actor.team is not None and actor.team not in (self._team, self._enterprise):
+            return False
+        organization = dig(user, "enterprise_user", "enterprise_id")
+        return user.get("team_id") == self._team or (
+            self._enterprise != "" and organization == self._enterprise
+        )
+
+
+def _flag(user: User, name: str) -> bool:
+    """Slack leaves a flag out where it is false; a value that is no flag is not understood."""
+    value = user.get(name, False)
+    if not isinstance(value, bool):
+        raise CouldNotVerify(PROFILE)
+    return value
+
+
+def _ids(value: object, what: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise CouldNotVerify(what)
+    return value
