@@ -12,7 +12,7 @@ import pytest
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import LostRace, Refusal
 from bot.domain.people import Person
-from bot.domain.request import ResetRequest, Status
+from bot.domain.request import MessageState, ResetRequest, Status
 from bot.domain.values import DeviceId, RequestId, Secret, utc_text
 from bot.store import requests, tables
 from bot.store.database import Database
@@ -23,7 +23,7 @@ from bot.use_cases.execute import advance
 from bot.use_cases.publish import publish
 from bot.use_cases.sign_in import Continuation
 from sqlalchemy import select, update
-from tests.support.builders import KEN, LEOS_PHONE, MEI, RECEIVED, RULES, TEAM, TIMING, actor
+from tests.support.builders import KEN, LEOS_PHONE, MEI, RULES, TEAM, TIMING, actor
 from tests.support.clock import Clock
 from tests.support.fakes import (
     LOST,
@@ -227,17 +227,10 @@ class Bot:
 
     async def insert(self, *rows: ResetRequest) -> None:
         """Store rows in any state."""
-
-        def unit(tx: requests.Transaction) -> None:
-            for row in rows:
-                received = replace(
-                    RECEIVED, id=row.id, delivery=row.delivery, asked_by=row.asked_by, target=row.target
-                )
-                entry = Entry(event=Event.REQUESTED, at=row.asked_at)
-                requests.add_request(tx, received, entry, limit=len(rows))
-                requests.move(tx, received, replace(row, version=2), None)
-
-        await self.database.run(unit)
+        leases = {"publish_at": None, "advance_leased_until": None, "publish_leased_until": None}
+        messages = requests.message_columns(MessageState()) | leases
+        values = [requests.request_columns(row) | messages for row in rows]
+        await self.database.run(lambda tx: tx.execute(requests.INSERT, values) and None)
 
     async def store(self, old: ResetRequest, new: ResetRequest) -> None:
         """Change a row as another replica would."""

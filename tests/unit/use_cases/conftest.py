@@ -4,21 +4,38 @@ import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bot.store import tables
-from bot.store.database import Database, Transaction
-from sqlalchemy import delete, func, select
+from bot.store.database import Database, Transaction, Unit
+from sqlalchemy import Connection, delete, func, select
 from tests.support.bot import Bot
 from tests.support.database import audit_log, sqlite_url
 
 MEMORY = Path("/dev/shm")  # noqa: S108  an fsync on a disk takes most of these tests' time
 
 
+class InlineDatabase(Database):
+    """Run each unit on the calling thread: half the time, and the same order of events each time."""
+
+    async def run(self, work: Callable[[Transaction], Any]) -> Any:
+        await asyncio.sleep(0)
+        unit = Unit(work)
+        self._commit([unit])
+        if unit.error is not None:
+            raise unit.error
+        return unit.result
+
+    async def read(self, work: Callable[[Connection], Any]) -> Any:
+        await asyncio.sleep(0)
+        return self._read(work)
+
+
 @pytest.fixture(scope="session")
 def database() -> Iterator[Database]:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        database = Database(sqlite_url(Path(folder)), audit_log())
+        database = InlineDatabase(sqlite_url(Path(folder)), audit_log())
         yield database
         asyncio.run(database.close())
 

@@ -270,7 +270,7 @@ def _new_bot(new_bot: Callable[[], Awaitable[Bot]]) -> None:
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(
-    max_examples=int(os.environ.get("ANY_ORDER_EXAMPLES", "15")),
+    max_examples=int(os.environ.get("ANY_ORDER_EXAMPLES", "10")),
     stateful_step_count=40,
     deadline=None,
     database=None,

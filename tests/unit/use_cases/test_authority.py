@@ -54,7 +54,7 @@ def every_case() -> Iterator[Case]:
 
 def the_most_privileged() -> Iterator[Case]:
     """For a state in which nobody may: a move is refused to all alike (see the table of moves)."""
-    for kind, relation in product(Kind, RELATIONS):
+    for kind, relation in product(Kind, RELATIONS[:2]):
         yield Case(kind, in_channel=True, on_call=True, role=True, relation=relation)
 
 
