@@ -336,7 +336,11 @@ def _write_csv(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
     writer.writerow(COLUMNS)
     for row in rows:
         cells = ("" if row[name] is None else str(row[name]) for name in COLUMNS)
-        writer.writerow([f"'{cell}" if cell.lstrip().startswith(FORMULA) else cell for cell in cells])
+        writer.writerow([f"'{cell}" if _is_formula(cell) else cell for cell in cells])
+
+
+def _is_formula(cell: str) -> bool:
+    return cell.startswith(FORMULA) or cell.lstrip().startswith(FORMULA)
 
 
 # Resume

@@ -47,6 +47,7 @@ NEWEST_OF: Final = (
     select(audit.c.facts).where(audit.c.event == bindparam("event")).order_by(audit.c.seq.desc()).limit(1)
 )
 KEYS_ADDED: Final = select(audit.c.facts).where(audit.c.event == Event.KEY_ADDED.value)
+FIRST_KEY: Final = select(audit.c.key_id).where(audit.c.seq == 1)
 INSERT: Final = insert(audit)
 ONE_WRITER: Final = text("SELECT pg_advisory_xact_lock(1970170996, 1)")
 """A statement of its own: what reads the last row needs a snapshot from after it."""
@@ -141,8 +142,8 @@ class AuditLog(AuditVerifier):
         if tail.key_id == self.key_id or tail.key_id not in self._keys or self.key_id in self._announced:
             return False
         added = [json.loads(facts).get("key_id") for facts in connection.scalars(KEYS_ADDED)]
-        self._announced.update(added)
-        return self.key_id not in added
+        self._announced.update([*added, connection.scalar(FIRST_KEY)])
+        return self.key_id not in self._announced
 
     def _key_added(self, beside: Entry) -> Entry:
         public = base64.urlsafe_b64encode(self._raw[self.key_id]).decode().rstrip("=")
@@ -219,7 +220,7 @@ def newest_facts(connection: Connection, event: Event) -> dict[str, str] | None:
     return None if found is None else json.loads(found)
 
 
-def pages(connection: Connection, after: int = 0, size: int = 1000) -> Iterator[Sequence[Any]]:
+def pages(connection: Connection, after: int = -(2**63), size: int = 1000) -> Iterator[Sequence[Any]]:
     """Yield rows after `after`, a page at a time; memory stays the same however long the log is."""
     statement = AFTER.limit(size)
     while rows := connection.execute(statement, {"seq": after}).all():

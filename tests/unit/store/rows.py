@@ -15,6 +15,8 @@ from bot.store.database import Database, Transaction
 from bot.timing import Timing
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+LATE = datetime(2099, 1, 1, tzinfo=UTC)
+"""After row 1 of the audit log, which is written with the machine's time."""
 TIMING = Timing()
 MEI, KEN = UserId("U0MEI"), UserId("U0KEN")
 MANY = 10**6
@@ -64,7 +66,7 @@ async def get(database: Database, request: ResetRequest) -> ResetRequest:
     return await database.read(lambda connection: requests.get_request(connection, request.id))
 
 
-def note(number: int = 0, at: datetime = NOW) -> Entry:
+def note(number: int = 0, at: datetime = LATE) -> Entry:
     """An entry that belongs to no request."""
     return Entry(event=Event.STARTED, at=at + timedelta(seconds=number), facts={"n": str(number)})
 

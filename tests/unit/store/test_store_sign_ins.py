@@ -1,0 +1,187 @@
+"""Sign-in links and kept sign-ins: each step of a link succeeds once, one Slack user has an account."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bot.domain.audit import Entry, Event
+from bot.domain.errors import Code, Refusal
+from bot.domain.sign_in import SignInLink
+from bot.domain.values import TeamId, UserId
+from bot.store import sign_ins
+from bot.store.database import Database
+from bot.store.sign_ins import SignInRow
+from tests.unit.store.conftest import Replicas
+from tests.unit.store.rows import KEN, MEI, NOW
+
+TEN_MINUTES = timedelta(minutes=10)
+LATER = NOW + TEN_MINUTES
+
+
+def a_link(name: str = "link", user: UserId = KEN) -> SignInLink:
+    return SignInLink(
+        digest=name, team=TeamId("T0CONTOSO"), user=user, expires_at=LATER, view_id="V1", claims="{}"
+    )
+
+
+def a_sign_in(user: UserId = KEN, oid: str = "oid", **changes: Any) -> SignInRow:
+    values: dict[str, Any] = {
+        "user": user,
+        "tenant": "tenant",
+        "oid": oid,
+        "username": "ken@contoso.com",
+        "name": "Ken",
+        "emails": frozenset({"ken@contoso.com", "k@contoso.com"}),
+        "signed_in_at": NOW,
+        "authenticated_at": NOW,
+        "key_id": "k1",
+        "sealed": b"\x00\xff",
+    }
+    return SignInRow(**(values | changes))
+
+
+def entry(event: Event = Event.SIGNED_IN) -> Entry:
+    return Entry(event=event, at=NOW, actor=KEN)
+
+
+async def put(database: Database, row: SignInRow) -> None:
+    await database.run(lambda tx: sign_ins.put_sign_in(tx, row, entry()))
+
+
+async def got(database: Database, user: UserId = KEN) -> SignInRow | None:
+    return await database.read(lambda connection: sign_ins.get_sign_in(connection, user))
+
+
+async def begun(database: Database, name: str = "link", state: str = "state") -> bool:
+    return await database.run(
+        lambda tx: sign_ins.begin_flow(
+            tx, name, state_digest=state, sealed=b"flow", now=NOW, expires_at=LATER
+        )
+    )
+
+
+async def looked_up(database: Database, name: str = "link", now: Any = NOW) -> Any:
+    return await database.read(lambda connection: sign_ins.find_link(connection, name, now=now))
+
+
+async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas: Replicas):
+    here, elsewhere = replicas.here, replicas.elsewhere
+    for number in range(5):
+        name, state = f"link{number}", f"state{number}"
+        link = a_link(name)
+        await here.run(lambda tx, link=link: sign_ins.add_link(tx, link, now=NOW, limit=20))
+
+        assert sorted(await asyncio.gather(begun(here, name, state), begun(elsewhere, name, state))) == [
+            False,
+            True,
+        ]
+        found = await looked_up(here, name)
+        assert found is not None
+        assert (found.link, found.state_digest, found.sealed) == (link, state, b"flow")
+
+        async def take(database: Database, state: str) -> Any:
+            return await database.run(lambda tx: sign_ins.take(tx, state, now=NOW))
+
+        taken = await asyncio.gather(take(here, state), take(elsewhere, state))
+        assert [row is None for row in taken].count(False) == 1
+        assert (
+            await here.read(lambda connection, name=name: sign_ins.find_link(connection, name, now=NOW))
+            is None
+        )
+
+        def hold(tx: Any, name: str = name) -> None:
+            sign_ins.hold_result(
+                tx, name, state_digest=f"key-{name}", sealed=b"result", now=NOW, expires_at=LATER
+            )
+
+        await here.run(hold)
+        results = await asyncio.gather(take(here, f"key-{name}"), take(elsewhere, f"key-{name}"))
+        assert [row.sealed for row in results if row is not None] == [b"result"]
+        assert await take(here, f"key-{name}") is None
+
+
+async def test_a_link_and_a_flow_that_are_out_of_time_are_gone(database: Database):
+    await database.run(lambda tx: sign_ins.add_link(tx, a_link(), now=NOW, limit=20))
+    await begun(database)
+
+    assert await looked_up(database, now=LATER) is None
+    assert await database.run(lambda tx: sign_ins.take(tx, "state", now=LATER)) is None
+    assert not await database.run(
+        lambda tx: sign_ins.begin_flow(tx, "link", state_digest="x", sealed=b"", now=LATER, expires_at=LATER)
+    )
+
+
+async def test_used_links_count_towards_the_quota_until_the_hour_is_over(database: Database):
+    for number in range(3):
+        link = a_link(f"link{number}")
+        await database.run(lambda tx, link=link: sign_ins.add_link(tx, link, now=NOW, limit=3))
+        await begun(database, link.digest, f"s{number}")
+        await database.run(lambda tx, number=number: sign_ins.take(tx, f"s{number}", now=NOW))
+
+    assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=NOW + timedelta(minutes=59))) == 0
+    with pytest.raises(Refusal) as refused:
+        await database.run(lambda tx: sign_ins.add_link(tx, a_link("over"), now=NOW, limit=3))
+    assert refused.value.code is Code.QUOTA_EXCEEDED
+    await database.run(lambda tx: sign_ins.add_link(tx, a_link("mei", MEI), now=NOW, limit=3))
+
+    later = NOW + timedelta(hours=1)
+    await database.run(lambda tx: sign_ins.add_link(tx, a_link("later"), now=later, limit=3))
+    assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=later)) == 4
+
+
+async def test_a_sign_in_comes_back_as_it_was_and_goes_on_in_versions(database: Database):
+    await put(database, a_sign_in())
+    first = await got(database)
+    assert first is not None
+    assert first == a_sign_in(version=first.version)
+
+    await put(database, a_sign_in(oid="another", authenticated_at=None))
+    second = await got(database)
+
+    assert second is not None
+    assert (second.version, second.oid, second.authenticated_at) == (first.version + 1, "another", None)
+
+
+async def test_an_account_is_linked_to_one_slack_user(replicas: Replicas):
+    ends = await asyncio.gather(
+        put(replicas.here, a_sign_in(KEN)), put(replicas.elsewhere, a_sign_in(MEI)), return_exceptions=True
+    )
+
+    assert sorted(type(end).__name__ for end in ends) == ["LostRace", "NoneType"]
+    holder = await replicas.here.read(lambda connection: sign_ins.linked_to(connection, "tenant", "oid"))
+    assert [await got(replicas.here, user) is not None for user in (KEN, MEI)] == [
+        holder == KEN,
+        holder == MEI,
+    ]
+
+
+async def test_a_refresh_that_was_overtaken_or_signed_out_writes_nothing(database: Database):
+    await put(database, a_sign_in())
+    row = await got(database)
+    assert row is not None
+
+    def refresh(version: int) -> Any:
+        return lambda tx: sign_ins.update_sealed(tx, KEN, version=version, key_id="k2", sealed=b"new")
+
+    assert await database.run(refresh(row.version))
+    assert not await database.run(refresh(row.version))
+    signed_out = entry(Event.SIGNED_OUT)
+    assert await database.run(lambda tx: sign_ins.delete_sign_in(tx, KEN, signed_out))
+    assert not await database.run(lambda tx: sign_ins.delete_sign_in(tx, KEN, signed_out))
+    await put(database, a_sign_in())
+    assert not await database.run(refresh(row.version + 1))
+
+
+async def test_sign_ins_are_paged_by_user_and_found_by_age(database: Database):
+    users = [UserId(f"U{number}") for number in range(5)]
+    for number, user in enumerate(users):
+        await put(database, a_sign_in(user, oid=user, signed_in_at=NOW + number * TEN_MINUTES))
+
+    page = await database.read(lambda connection: sign_ins.sign_ins_after(connection, users[1], limit=2))
+    old = await database.read(
+        lambda connection: sign_ins.sign_ins_older(connection, NOW + TEN_MINUTES, limit=9)
+    )
+
+    assert [row.user for row in page] == users[2:4]
+    assert [row.user for row in old] == users[:2]
