@@ -110,21 +110,6 @@ def test_after_an_expiry_the_refusal_names_the_time_and_no_person():
 # Decisions
 
 
-def test_the_requester_does_not_decide():
-    pending, lost = a(Status.PENDING), a(Status.UNCERTAIN)
-
-    for call in (
-        lambda: pending.approve(replace(APPROVAL, by=MEI.id), reviewed=pending.revision),
-        lambda: pending.deny("No", by=MEI.id, now=LATER),
-        lambda: lost.close(by=MEI.id, now=LATER),
-    ):
-        assert refused(call).code is Code.OWN_REQUEST
-
-
-def test_only_the_requester_withdraws():
-    assert refused(lambda: a(Status.PENDING).withdraw(by=KEN.id, now=LATER)).code is Code.NOT_THE_REQUESTER
-
-
 def test_a_decision_counts_until_the_moment_of_the_expiry():
     pending = a(Status.PENDING, expires_at=LATER)
 

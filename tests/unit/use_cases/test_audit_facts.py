@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 import pytest
 from bot.domain.audit import Event
@@ -17,7 +16,6 @@ from tests.support.builders import (
     IN_CHANNEL,
     KEN,
     LEO,
-    LEOS_LAPTOP,
     LEOS_PHONE,
     LEOS_TABLET,
     MEI,
@@ -219,28 +217,3 @@ async def test_an_error_of_graph_leaves_a_row_with_its_words_and_ids(bot):
 
     entry = await bot.entry(Event.ACCESS_REFUSED)
     assert entry.facts == KENS | {"refusal": "DeviceRefused"} | error.as_facts()
-
-
-async def test_what_could_not_be_done_names_who_tried_it_on_which_request(bot):
-    request_id = await bot.pending()
-    bot.intune.found = [LEOS_LAPTOP, LEOS_PHONE]
-
-    for device in (LEOS_TABLET.id, LEOS_LAPTOP.id):
-        await outcome(bot.approve(request_id, device=device))
-    bot.clock.advance(timedelta(minutes=1))
-    await bot.withdraw(request_id)
-    await outcome(bot.deny(request_id))
-
-    rows = [entry for entry in await bot.entries() if entry.event is Event.ACCESS_REFUSED]
-    assert {(row.actor, row.request_id) for row in rows} == {(KEN.id, request_id)}
-    assert [row.facts for row in rows] == [
-        KENS | {"refusal": "device_changed"},
-        KENS | {"refusal": "wrong_platform", "device": "Leo's laptop", "system": "Windows 11"},
-        KENS
-        | {
-            "refusal": "already_decided",
-            "status": "withdrawn",
-            "by": MEI.id,
-            "at": "2026-03-02T12:01:00.000000Z",
-        },
-    ]

@@ -22,7 +22,7 @@ from tests.support.builders import (
     MEI,
     account_of,
 )
-from tests.support.fakes import LOST, Answer, token_of
+from tests.support.fakes import Answer, token_of
 
 SERIAL = "serial:C02LEO"
 
@@ -127,16 +127,6 @@ async def test_a_denial_carries_its_reason_to_the_requester(bot):
 
     assert (denied.status, denied.denial, denied.next_at) == (Status.DENIED, "He sits next to me.", None)
     assert await bot.refusals() == []
-
-
-async def test_who_may_decide_is_told_so_before_a_reason_is_asked_for(bot):
-    request_id = await bot.pending()
-
-    assert (await bot.check_may_decide(request_id)).id == request_id
-    assert (await refused(bot.check_may_decide(request_id, by=MEI))).code is Code.OWN_REQUEST
-    assert (await refused(bot.check_may_decide(request_id, by=LEO))).code is Code.NOT_AN_APPROVER
-    bot.clock.advance(hours=1)
-    assert (await refused(bot.check_may_decide(request_id))).code is Code.REQUEST_EXPIRED
 
 
 @pytest.mark.parametrize(("lost", "wins"), [(2, True), (3, False)])
@@ -297,23 +287,14 @@ async def test_two_requests_for_one_device_reset_it_once(bot):
     assert sorted(statuses) == [Status.PENDING, Status.SENT]
 
 
-@pytest.mark.parametrize("how", ["seen on the device", "not to be looked at", "reopened", "failed", "closed"])
-async def test_a_device_is_free_again_once_its_reset_can_be_told_from_another(bot, how):
-    first = await (bot.needs_a_human() if how == "closed" else bot.approved())
-    second = await bot.pending(target=SERIAL)
+@pytest.mark.parametrize("looked_at", [True, False])
+async def test_a_device_is_free_again_once_its_reset_is_seen_or_was_not_to_be_seen_for_long(bot, looked_at):
+    first, second = await bot.sent(), await bot.pending(target=SERIAL)
     assert (await refused(bot.approve(second, by=AIKO, knowingly=True))).code is Code.DEVICE_BUSY
+    if not looked_at:
+        await bot.sign_ins.forget(KEN.id)
+        bot.clock.advance(minutes=15)
 
-    if how == "reopened":
-        await bot.sign_ins.forget(KEN.id)
-    elif how == "closed":
-        await bot.close(first)
-    else:
-        await bot.advance(first)
-    if how == "failed":
-        bot.intune.finish("failed")
-    if how == "not to be looked at":
-        await bot.sign_ins.forget(KEN.id)
-        bot.clock.advance(minutes=16)
     await bot.advance(first)
 
     assert (await bot.approve(second, by=AIKO, knowingly=True)).status is Status.APPROVED
@@ -327,14 +308,6 @@ async def test_another_device_of_the_same_person_is_not_held(bot):
 
 
 # An uncertain one
-
-
-async def test_while_an_attempt_is_looked_for_nobody_approves_closes_denies_or_withdraws(bot):
-    lost, pending = await bot.uncertain(LOST), await bot.pending(target=SERIAL)
-
-    for call in (bot.approve(lost), bot.close(lost), bot.deny(lost), bot.withdraw(lost), bot.close(pending)):
-        assert (await refused(call)).code is Code.NOT_WAITING
-    assert len(bot.intune.posts) == 1
 
 
 async def test_after_looking_in_vain_an_approver_may_knowingly_reset_once_more_or_close(bot):

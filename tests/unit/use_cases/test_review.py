@@ -130,24 +130,6 @@ async def test_an_approver_who_left_is_signed_out_at_the_press(bot, kind):
     assert (signed_out.actor, signed_out.facts) == (KEN.id, account_of(KEN).as_facts() | reason)
 
 
-async def test_a_lookup_that_fails_signs_nobody_out(bot):
-    request_id = await bot.pending()
-    bot.directory.change(KEN, kind=Kind.DEACTIVATED)
-    bot.directory.down = True
-
-    await refused(bot.review(request_id))
-
-    assert KEN.id in bot.sign_ins.accounts
-
-
-async def test_a_requester_without_an_address_is_still_told_apart_by_account(bot):
-    bot.directory.change(MEI, email=None)
-
-    assert (await bot.review(await bot.pending())).account == account_of(KEN)
-    bot.sign_ins.accounts[MEI.id] = account_of(KEN, username="other@contoso.com", emails=frozenset())
-    assert (await refused(bot.review(await bot.pending(target="serial:C02LEO")))).code is Code.OWN_ACCOUNT
-
-
 # One's own device
 
 
@@ -165,13 +147,6 @@ async def test_an_owner_leaves_the_own_device_to_another_approver(bot):
     assert own.cause == Cause(Code.OWN_DEVICE, {"device": "Leo's Pixel"})
     assert (await refused(bot.approve(request_id, device=LEOS_LAPTOP.id))).cause == WRONG_PLATFORM
     assert (await bot.approve(request_id, by=AIKO)).status is Status.APPROVED
-
-
-async def test_the_installer_may_let_owners_approve(bot):
-    bot.rules(allow_owner_approval=True)
-    bot.intune.found = [replace(LEOS_PHONE, owner_id=account_of(KEN).oid)]
-
-    assert (await bot.approve(await bot.pending())).status is Status.APPROVED
 
 
 # What Microsoft or the installer asks for

@@ -196,18 +196,6 @@ async def test_of_two_requests_for_one_target_at_once_one_waits(bot):
     assert sorted(request.status for request in after) == [Status.PENDING, Status.REFUSED]
 
 
-@pytest.mark.parametrize("end", ["denied", "withdrawn", "expired", "sent"])
-async def test_a_target_can_be_asked_for_again_when_the_first_request_waits_no_more(bot, end):
-    if end == "sent":
-        await bot.sent()
-    else:
-        first = await bot.pending()
-        bot.clock.advance(hours=1 if end == "expired" else 0)
-        await {"denied": bot.deny, "withdrawn": bot.withdraw, "expired": bot.advance}[end](first)
-
-    assert (await bot.advance((await bot.submit()).id)).status is Status.PENDING
-
-
 async def test_an_app_names_many_phones_so_two_may_ask_for_it(bot):
     for person in (MEI, KEN):
         await bot.pending(by=person, target="app:outlook")
