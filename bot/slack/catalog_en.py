@@ -117,18 +117,19 @@ ENGLISH: Final[dict[str, str]] = {
     "code.entra_error": "Microsoft refused the sign-in ({code}). Try again. If it happens twice, give your "
     "Entra admin this code.",
     "code.wrong_tenant.title": "Wrong organization",
-    "code.wrong_tenant": "{account} belongs to another organization. Sign in again with your work account.",
+    "code.wrong_tenant": "The account {account} belongs to another organization. Sign in again with "
+    "your work account.",
     "code.wrong_account.title": "Wrong account",
     "code.wrong_account": "You signed in as {account}, but your Slack account is {expected}. Sign in again "
     "as {expected}.",
     "code.wrong_account.no_email": "Your Slack profile shows no confirmed email address, so it can’t be "
     "matched with your Microsoft account. Ask your Slack admin to confirm it.",
     "code.guest_account.title": "Guest account",
-    "code.guest_account": "{account} is only a guest in this organization. Sign in again with your own work "
-    "account.",
+    "code.guest_account": "The account {account} is only a guest in this organization. Sign in again "
+    "with your own work account.",
     "code.account_taken.title": "Account already linked",
-    "code.account_taken": "{account} is already linked to another Slack user. Sign in again with your own "
-    "account, or ask your Slack admin.",
+    "code.account_taken": "The account {account} is already linked to another Slack user. Sign in again "
+    "with your own account, or ask your Slack admin.",
     "code.declined.title": "Sign-in declined",
     "code.declined": "In the browser, the person signed in as {account} said that they are not you. Nothing "
     "was linked. A sign-in link is just for you: don’t share it.",

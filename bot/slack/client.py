@@ -87,8 +87,9 @@ async def call(call: Awaitable[AsyncSlackResponse], *, within: timedelta) -> Map
         raise SlackUnavailable(type(error).__name__) from error
     except AttributeError as error:  # the SDK stumbles over a body that is no JSON object
         raise SlackUnavailable("no_object") from error
-    data = response.data
-    return data if isinstance(data, dict) else {}
+    if not isinstance(response.data, dict):
+        raise SlackUnavailable("no_object")
+    return response.data
 
 
 def _meaning(response: object) -> SlackUnavailable | SlackRefused:

@@ -66,7 +66,7 @@ def is_signed(raw: bytes, headers: Mapping[str, str], secret: Secret, *, now: fl
 
 
 def parse(raw: bytes, content_type: str) -> dict[str, object]:
-    """Return the body as a socket would deliver it: a form's fields or its `payload`'s JSON; or ValueError."""
+    """Return the body as a socket would deliver it: a form's fields or `payload`'s JSON; or ValueError."""
     text = raw.decode()
     if content_type.startswith("application/json"):
         value = read_object(text)

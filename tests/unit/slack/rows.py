@@ -1,0 +1,123 @@
+"""Requests in every state and reviews, for what shows them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.domain.device import Device, Effect, Platform
+from bot.domain.errors import Cause, Code
+from bot.domain.request import ResetRequest, Status
+from bot.domain.values import DeviceId
+from bot.use_cases.review import Choice, Review
+from tests.support.builders import APPROVAL, ATTEMPT, KEN, LATER, MEI, NOON, a_request, account_of
+
+AT = "2026-03-02T12:00:00.000000Z"
+FACTS: dict[Code, dict[str, str]] = {
+    Code.BAD_TARGET: {"typed": "leo"},
+    Code.REASON_TOO_LONG: {"limit": "1000"},
+    Code.TICKET_TOO_LONG: {"limit": "100"},
+    Code.NOT_A_MEMBER: {"kind": "guest"},
+    Code.OWN_DEVICE: {"device": "Leo's Pixel"},
+    Code.QUOTA_EXCEEDED: {"limit": "20", "until": AT},
+    Code.COULD_NOT_VERIFY: {"what": "Slack’s profile of a person"},
+    Code.ALREADY_DECIDED: {"status": "denied", "by": "U0AIKO", "at": AT},
+    Code.NOT_WAITING: {"status": "sent"},
+    Code.ALREADY_REQUESTED: {"ref": "A9F1C7", "by": "U0AIKO"},
+    Code.DEVICE_BUSY: {"ref": "A9F1C7"},
+    Code.NO_EMAIL: {"person": "U0LEO"},
+    Code.RECENTLY_RESET: {"at": AT, "platform": "iOS"},
+    Code.WRONG_PLATFORM: {"device": "Leo's laptop", "system": "Windows 11"},
+    Code.APPLE_USER_ENROLLMENT: {"device": "Leo's iPad"},
+    Code.DEVICE_ADMINISTRATOR: {"device": "Leo's Pixel"},
+    Code.NOT_MANAGED: {"device": "Scanner 12", "state": "retireIssued"},
+    Code.APPROVER_SIGNED_OUT: {"approver": "U0KEN"},
+    Code.ENTRA_ERROR: {"code": "AADSTS50105"},
+    Code.WRONG_TENANT: {"account": "ken@fabrikam.com"},
+    Code.WRONG_ACCOUNT: {"account": "aiko@contoso.com", "expected": "ken@contoso.com"},
+    Code.GUEST_ACCOUNT: {"account": "ken@contoso.com"},
+    Code.ACCOUNT_TAKEN: {"account": "ken@contoso.com"},
+    Code.DECLINED: {"account": "ken@contoso.com"},
+    Code.STALE_SIGN_IN: {"account": "ken@contoso.com"},
+    Code.BAD_TOKEN: {"part": "signature"},
+    Code.SIGN_IN_ENDED: {
+        "account": "ken@contoso.com",
+        "approver": "U0KEN",
+        "claims": '{"access_token":{}}',
+        "since": AT,
+    },
+    Code.MICROSOFT_REFUSED_APPROVER: {
+        "account": "ken@contoso.com",
+        "message": "No <!channel> permission.",
+        "status": "403",
+    },
+    Code.MICROSOFT_REFUSED_DEVICE: {"code": "NotFound", "status": "404"},
+    Code.DEVICE_FAILED: {"error_code": "-2016341107"},
+    Code.NOT_SUPPORTED: {"error_code": "0"},
+    Code.CANCELED: {"error_code": "0"},
+    Code.CLOSED: {"person": "U0KEN"},
+}
+"""Each code's facts as they are raised or stored; a code that is missing has none."""
+CAUSES = [Cause(code, FACTS.get(code, {})) for code in Code]
+
+IPHONE = Device(
+    id=DeviceId("c8e4d4ab-9f0b-4f5c-8f5a-7e1d0a2b3c4d"),
+    name="Ada’s iPhone",
+    platform=Platform.IOS,
+    os_version="18.1",
+    manufacturer="Apple",
+    model="iPhone 15",
+    serial="F2LXK1ABCD",
+    enrollment="deviceEnrollmentProgram",
+    agent="mdm",
+    management_state="managed",
+    compliance="compliant",
+    owner_upn="ada@contoso.com",
+    owner_name="Ada Lindqvist",
+    last_sync_at=NOON - timedelta(hours=1),
+)
+
+
+def pending(**changes: object) -> ResetRequest:
+    return a_request(Status.PENDING, **({"ticket": "INC-1024"} | changes))
+
+
+def done(effect: Effect = Effect.NEW_PASSCODE, device: Device = IPHONE) -> ResetRequest:
+    approval = replace(APPROVAL, effect=effect, device=device)
+    return a_request(Status.DONE, approval=approval, changed_at=LATER)
+
+
+def failed(cause: Cause, device: Device = IPHONE) -> ResetRequest:
+    approval = replace(APPROVAL, effect=Effect.REMOVES_PASSCODE, device=device)
+    return a_request(Status.FAILED, approval=approval, cause=cause)
+
+
+def in_every_status() -> Iterator[ResetRequest]:
+    """At least one row of every status and of its special cases."""
+    decided = {"decided_by": KEN.id, "decided_at": LATER}
+    no_answer = Cause(Code.NO_ANSWER)
+    rows = [
+        a_request(Status.RECEIVED),
+        a_request(Status.REFUSED, cause=Cause(Code.NOT_A_REQUESTER)),
+        pending(),
+        pending(cause=Cause(Code.NOT_EXECUTED)),
+        a_request(Status.APPROVED),
+        a_request(Status.APPROVED, attempt=ATTEMPT),
+        a_request(Status.DENIED, denial="Call him on the number in the directory.", **decided),
+        a_request(Status.WITHDRAWN, decided_by=MEI.id, decided_at=LATER),
+        a_request(Status.EXPIRED),
+        a_request(Status.SENT),
+        *(done(effect) for effect in Effect),
+        *(failed(cause) for cause in CAUSES),
+        a_request(Status.UNCERTAIN, cause=no_answer, next_at=LATER),
+        a_request(Status.UNCERTAIN, cause=no_answer),
+    ]
+    assert {row.status for row in rows} == set(Status)
+    yield from rows
+
+
+EVERY = list(in_every_status())
+
+
+def review_of(*choices: Choice) -> Review:
+    """What Ken sees."""
+    return Review(request=pending(), requester=MEI, account=account_of(KEN), choices=choices)

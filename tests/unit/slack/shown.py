@@ -1,0 +1,74 @@
+"""Looks into what is handed to Slack: does Slack accept it, and what in it is text."""
+
+from collections.abc import Iterator
+
+from bot.slack.blocks import Message, View
+from hypothesis import strategies as st
+from sandbox.slack.blocks import accepted_blocks, accepted_view
+
+OURS = ("<@U0", "<!date^", "<!subteam^S0ONCALL>")
+_NASTY = [
+    *("<!channel> ", "<@U0AIKO>", "\u202e", "\u200b", "*_~`", ":fire:", "&amp;", "\n", "> "),
+    *("é" * 50, "&" * 900),
+]
+nasty = st.lists(st.text(max_size=20) | st.sampled_from(_NASTY), min_size=1, max_size=40).map("".join)
+
+
+def check_accepted(shown: Message | View) -> None:
+    """Slack takes it: the schema, unique ids, 50 or 100 blocks, 250 kB, 4000 characters of text."""
+    if isinstance(shown, Message):
+        accepted_blocks(list(shown.blocks))
+        assert 0 < len(shown.text) <= 4000
+    else:
+        accepted_view(shown)
+
+
+def check_harmless(shown: Message | View) -> None:
+    """Every angle bracket is one of ours, every ampersand an entity, and nothing typed formats."""
+    for found in elements(shown, "mrkdwn"):
+        assert "~" not in str(found["text"])
+    for text in texts(shown):
+        for ours in OURS:
+            text = text.replace(ours, "")
+        assert "<" not in text
+        assert text.count("&") == sum(text.count(entity) for entity in ("&amp;", "&lt;", "&gt;"))
+
+
+def elements(shown: object, kind: str) -> Iterator[dict[str, object]]:
+    """Every object of this `type`, however deep."""
+    match shown:
+        case Message():
+            yield from elements(list(shown.blocks), kind)
+        case dict():
+            if shown.get("type") == kind:
+                yield shown
+            for value in shown.values():
+                yield from elements(value, kind)
+        case list():
+            for item in shown:
+                yield from elements(item, kind)
+
+
+def texts(shown: Message | View) -> Iterator[str]:
+    """Every text that Slack reads markup or entities in: text objects and a message's own text."""
+    if isinstance(shown, Message):
+        yield shown.text
+    for kind in ("plain_text", "mrkdwn"):
+        for found in elements(shown, kind):
+            yield str(found["text"])
+
+
+def everything(shown: Message | View) -> str:
+    """All text in one."""
+    return "\n".join(texts(shown))
+
+
+def buttons(shown: Message | View) -> list[str]:
+    return [str(button["action_id"]) for button in elements(shown, "button")]
+
+
+def field(view: View, block_id: str) -> dict[str, object]:
+    """The element of an input block."""
+    found = next(block for block in elements(view, "input") if block["block_id"] == block_id)
+    assert isinstance(found["element"], dict)
+    return found["element"]

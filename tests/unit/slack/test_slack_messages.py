@@ -1,0 +1,160 @@
+"""The card and the receipt: complete, honest about the state, and harmless whatever was typed."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from bot.domain.device import Effect
+from bot.domain.errors import Cause, Code
+from bot.domain.people import Kind
+from bot.domain.request import MAX_REASON, ResetRequest, Status
+from bot.domain.target import Target, TargetKind
+from bot.slack.blocks import Message
+from bot.slack.messages import card, receipt, reminder
+from bot.slack.payloads import Action
+from bot.slack.wording import ENGLISH
+from hypothesis import given
+from tests.support.builders import KEN, a_request
+from tests.unit.slack.rows import EVERY, IPHONE, done, failed, pending
+from tests.unit.slack.shown import buttons, check_accepted, check_harmless, elements, everything, nasty, texts
+
+HOUR = timedelta(hours=1)
+every_row = pytest.mark.parametrize("row", EVERY, ids=lambda row: row.status)
+
+
+def a_receipt(row: ResetRequest) -> Message:
+    return receipt(row, ENGLISH, reveal_for=HOUR)
+
+
+def check(row: ResetRequest) -> None:
+    for message in (card(row, ENGLISH, ["S0ONCALL"]), a_receipt(row)):
+        check_accepted(message)
+        check_harmless(message)
+
+
+@every_row
+def test_slack_accepts_every_card_and_receipt(row: ResetRequest):
+    check(row)
+
+
+@every_row
+def test_buttons_are_there_only_while_they_can_be_pressed_and_say_what_they_do(row: ResetRequest):
+    decide = [Action.APPROVE, Action.DENY] if row.status is Status.PENDING else []
+    own = [Action.WITHDRAW] if row.status is Status.PENDING else []
+
+    assert buttons(card(row, ENGLISH)) == ([Action.APPROVE, Action.CLOSE] if row.needs_a_human else decide)
+    assert buttons(a_receipt(row)) == ([Action.SHOW_PASSCODE] if row.has_passcode else own)
+    for button in [*elements(card(row, ENGLISH), "button"), *elements(a_receipt(row), "button")]:
+        assert button["value"] == row.id
+        assert row.ref in str(button["accessibility_label"])
+
+
+@every_row
+def test_a_screen_reader_reads_the_state_first_and_all_that_the_blocks_show(row: ResetRequest):
+    for message in (card(row, ENGLISH), a_receipt(row)):
+        read = message.text
+        assert read.startswith(f"Passcode reset: {ENGLISH.stage(row)}.")
+        for shown in (ENGLISH.status(row), ENGLISH.because(row), "<@U0MEI>", "leo@contoso.com", row.ref):
+            assert shown in read
+        for typed in (row.reason, row.ticket, row.denial):
+            assert (typed or "") in read
+        if row.approval is not None:
+            assert row.approval.device.name in read
+            assert "ken@contoso.com" in read
+            assert (ENGLISH.effect(row.approval.effect) in read) is not row.is_over
+
+
+def test_the_card_says_why_it_waits_again_and_that_any_approver_can_go_on():
+    message = card(pending(cause=Cause(Code.SIGN_IN_ENDED, {"approver": "U0KEN"})), ENGLISH)
+
+    assert "waiting for approval again" in everything(message)
+    assert "sign-in of <@U0KEN> ended" in everything(message)
+    assert "Any on-call lead can approve it again" in everything(message)
+
+
+def test_a_lost_answer_is_not_tried_again_without_a_warning():
+    shown = everything(card(a_request(Status.UNCERTAIN), ENGLISH))
+
+    assert "Try again" in shown
+    assert "Before you try again, ask the owner" in shown
+
+
+@pytest.mark.parametrize(
+    ("effect", "step"),
+    [
+        (Effect.REMOVES_PASSCODE, "set a new one right away"),
+        (Effect.NEW_PASSCODE, "Press *Show passcode*"),
+        (Effect.NEW_WORK_PROFILE_PASSCODE, "own lock hasn’t changed"),
+        (Effect.NEW_PASSCODE_OR_PROFILE, "try both"),
+    ],
+)
+def test_the_requester_is_told_what_to_do_when_it_is_done(effect: Effect, step: str):
+    assert step in everything(a_receipt(done(effect)))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.MEMBER])
+def test_a_requester_who_may_not_ask_is_told_why(kind: Kind):
+    refused = a_request(Status.REFUSED, cause=Cause(Code.NOT_A_MEMBER, {"kind": kind}))
+
+    assert ENGLISH.text(f"kind.{kind}") in everything(a_receipt(refused))
+
+
+def test_the_requester_reads_why_it_was_denied():
+    denied = a_request(Status.DENIED, denial="Call her back first.", decided_by=KEN.id)
+
+    assert "Call her back first." in everything(a_receipt(denied))
+
+
+def test_people_on_call_are_notified_only_while_it_waits():
+    assert "<!subteam^S0ONCALL>" in everything(card(pending(), ENGLISH, ["S0ONCALL"]))
+    assert "<!subteam^S0ONCALL>" not in everything(card(a_request(Status.APPROVED), ENGLISH, ["S0ONCALL"]))
+
+
+def test_a_reminder_names_the_request_the_requester_the_target_and_until_when():
+    message = reminder(pending(), ENGLISH, ["S0ONCALL"])
+
+    check_accepted(message)
+    for named in ("A1B2C3", "<@U0MEI>", "leo@contoso.com", "2026-03-02 13:00 UTC", "<!subteam^S0ONCALL>"):
+        assert named in message.text
+
+
+def test_a_target_stands_in_words_everywhere():
+    row = pending(target=Target(TargetKind.SERIAL, "F2LX1234ABCD"))
+
+    for message in (card(row, ENGLISH), a_receipt(row), reminder(row, ENGLISH)):
+        assert "Serial number F2LX1234ABCD" in message.text
+        assert "serial:" not in everything(message)
+
+
+def test_a_reason_of_full_length_is_shown_and_read_whole():
+    message = card(pending(reason="r" * MAX_REASON), ENGLISH)
+
+    assert "r" * MAX_REASON in message.text
+    assert f"*Reason*\n{'r' * MAX_REASON}" in list(texts(message))
+
+
+def test_a_typed_line_break_cannot_add_a_line_of_its_own():
+    row = pending(reason="locked out\nRuns as\nken@contoso.com", ticket="INC-1\nApproved by the CEO")
+
+    for text in texts(card(row, ENGLISH)):
+        assert text.count("\n") <= 1
+
+
+@given(reason=nasty, ticket=nasty, name=nasty, denial=nasty)
+def test_nothing_that_was_typed_mentions_links_or_breaks(reason: str, ticket: str, name: str, denial: str):
+    row = pending(reason=reason, ticket=ticket, target=Target(TargetKind.NAME, name))
+    check(row)
+    check(replace(row, status=Status.DENIED, denial=denial, decided_by=KEN.id))
+
+
+@given(name=nasty, account=nasty, said=nasty)
+def test_nothing_that_microsoft_says_mentions_links_or_breaks(name: str, account: str, said: str):
+    cause = Cause(Code.MICROSOFT_REFUSED_DEVICE, {"message": said, "code": said, "status": said})
+    row = failed(cause, replace(IPHONE, name=name, model=name))
+    assert row.approval is not None
+    check(replace(row, approval=replace(row.approval, username=account)))
+
+
+def test_a_hundred_kilobytes_fit():
+    flood = "<!channel> & é " * 7000
+    check(pending(reason=flood, ticket=flood, denial=flood))

@@ -1,0 +1,279 @@
+"""The modals: accepted by Slack, exact about what will happen, and the passcode's sends nothing back."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from bot.domain.device import Device, Effect, Platform, effect_of_reset
+from bot.domain.errors import Cause, Code, RecentlyReset
+from bot.domain.request import Status
+from bot.domain.values import DeviceId, Secret
+from bot.slack import modals
+from bot.slack.blocks import View
+from bot.slack.payloads import VALUE, Action, Field, Form
+from bot.slack.wording import ENGLISH
+from bot.use_cases.review import Choice
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.builders import KEN, NOON, a_request, account_of
+from tests.unit.slack.rows import IPHONE, done, pending, review_of
+from tests.unit.slack.shown import check_accepted, check_harmless, elements, everything, field, nasty
+
+URL = "https://unlatch.contoso.com/sign-in/abc"
+LIFETIME, MAX_AGE = timedelta(minutes=10), timedelta(hours=8)
+LAPTOP = Choice(IPHONE, Cause(Code.WRONG_PLATFORM, {"device": "Ada’s PC", "system": "Windows 11"}))
+
+
+def android(number: int = 0, enrollment: str = "androidEnterpriseFullyManaged") -> Device:
+    device = replace(IPHONE, platform=Platform.ANDROID, enrollment=enrollment)
+    return replace(device, id=DeviceId(f"device-{number}"), name=f"Pixel {number}")
+
+
+def choice(device: Device) -> Choice:
+    return Choice(device, effect_of_reset(device))
+
+
+def review(*choices: Choice) -> View:
+    return modals.review_form(review_of(*choices), ENGLISH)
+
+
+def pixels(count: int) -> View:
+    return review(*(choice(android(number)) for number in range(count)))
+
+
+def sign_in(*, claims: bool = False, stale: bool = False, signed_in: bool = False) -> View:
+    account = account_of(KEN) if signed_in else None
+    why = ENGLISH.sign_in(claims=claims, stale=stale, account=account, max_age=MAX_AGE)
+    return modals.sign_in(URL, why, ENGLISH, lifetime=LIFETIME)
+
+
+def options(element: dict[str, object]) -> list[dict[str, object]]:
+    found = element["options"]
+    assert isinstance(found, list)
+    return found
+
+
+REVISION = pending().revision
+EVERY = {
+    "ask": modals.ask_form(ENGLISH),
+    "ask again": modals.ask_form(ENGLISH, target="ada", reason="r", notice="Add a reason."),
+    **{
+        f"loading {what}": modals.loading(what, ENGLISH)
+        for what in ("device", "request", "passcode", "sign_in")
+    },
+    "loading decision": modals.loading("decision", ENGLISH),
+    "message": modals.message("No device found", "No device found.", ENGLISH),
+    "sign in": sign_in(),
+    "sign in again": sign_in(claims=True),
+    "sign in freshly": sign_in(stale=True),
+    "sign in though signed in": sign_in(signed_in=True),
+    "review": review(choice(IPHONE), LAPTOP),
+    "two devices": pixels(2),
+    "eleven devices": pixels(11),
+    "a hundred devices": pixels(100),
+    "more devices": pixels(101),
+    "reset again": modals.reset_again_form(pending().id, REVISION, IPHONE.id, RecentlyReset(NOON), ENGLISH),
+    "approved": modals.approved(a_request(Status.APPROVED), ENGLISH),
+    "approved and done": modals.approved(done(), ENGLISH),
+    "deny": modals.deny_form(pending(), ENGLISH),
+    "passcode": modals.passcode(done(), Secret("4b#A"), ENGLISH),
+}
+
+
+@pytest.mark.parametrize("view", EVERY.values(), ids=EVERY)
+def test_slack_accepts_every_modal_and_it_brings_back_its_request_or_nothing(view: View):
+    check_accepted(view)
+    check_harmless(view)
+    form = Form.parse({"user": {"id": "U0KEN"}, "view": view | {"id": "V1"}})
+    if "private_metadata" in view:
+        assert (form.request_id, form.revision) == (pending().id, REVISION)
+
+
+# The form to request a reset
+
+
+def test_what_was_typed_is_still_there_after_a_mistake():
+    form = modals.ask_form(ENGLISH, target="ada", reason="locked out", notice="No such target.")
+
+    assert field(form, Field.TARGET)["initial_value"] == "ada"
+    assert field(form, Field.REASON)["initial_value"] == "locked out"
+    assert "No such target." in everything(form)
+
+
+def test_only_the_ticket_may_stay_empty():
+    optional = {block["block_id"]: block["optional"] for block in elements(modals.ask_form(ENGLISH), "input")}
+
+    assert optional == {Field.TARGET: False, Field.REASON: False, Field.TICKET: True}
+    assert next(elements(modals.deny_form(pending(), ENGLISH), "input"))["optional"] is False
+
+
+@given(target=nasty, reason=nasty)
+def test_slack_accepts_the_form_whatever_was_typed(target: str, reason: str):
+    check_accepted(modals.ask_form(ENGLISH, target=target, reason=reason))
+
+
+# The review
+
+
+@pytest.mark.parametrize(
+    "device", [IPHONE, android(), android(enrollment="androidEnterpriseDedicatedDevice")], ids=str
+)
+@pytest.mark.parametrize("more", [[], [choice(android(9))]], ids=["one device", "two devices"])
+def test_the_approver_sees_what_will_happen_on_which_device_as_whom(device: Device, more: list[Choice]):
+    shown = everything(review(choice(device), *more))
+
+    assert ENGLISH.effect(effect_of_reset(device)) in shown
+    for fact in (
+        device.name,
+        "ada@contoso.com",
+        "Ada Lindqvist",
+        device.serial,
+        device.model,
+        "compliant",
+        "18.1",
+    ):
+        assert fact in shown
+    assert "runs as *ken@contoso.com*" in shown
+    assert "Requested by <@U0MEI>" in shown
+    assert "Locked out" in shown
+    assert "INC-1024" in shown
+
+
+def test_the_choice_stands_before_the_details():
+    kinds = [block["type"] for block in EVERY["two devices"]["blocks"]]  # type: ignore[attr-defined]  # a list
+
+    assert kinds.index("input") < kinds.index("divider")
+
+
+@pytest.mark.parametrize(
+    ("count", "kind"),
+    [(1, "radio_buttons"), (2, "radio_buttons"), (10, "radio_buttons"), (11, "static_select")],
+)
+def test_a_single_device_is_chosen_already_and_of_several_none(count: int, kind: str):
+    choices = field(pixels(count), Field.DEVICE)
+
+    assert choices["type"] == kind
+    assert len(options(choices)) == count
+    assert choices.get("initial_option") == (options(choices)[0] if count == 1 else None)
+    assert options(choices)[0]["value"] == "device-0"
+
+
+def test_more_devices_than_slack_can_list_cannot_be_submitted():
+    assert "submit" not in EVERY["more devices"]
+    assert "101 devices match" in everything(EVERY["more devices"])
+
+
+def test_a_device_that_cannot_be_reset_is_shown_with_its_reason_and_cannot_be_chosen():
+    view = EVERY["review"]
+
+    assert "Ada’s PC runs Windows 11" in everything(view)
+    [option] = options(field(view, Field.DEVICE))
+    assert option["text"] == {
+        "type": "plain_text",
+        "text": "Ada’s iPhone, F2LXK1ABCD, iPhone 15",
+        "emoji": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("ago", "said"),
+    [
+        (timedelta(hours=7), ""),
+        (timedelta(hours=9), "runs when the device reconnects"),
+        (timedelta(days=40), "runs when the device reconnects"),
+        (None, "Never. The reset runs when the device connects."),
+    ],
+)
+def test_the_approver_is_warned_of_a_device_that_is_offline(ago: timedelta | None, said: str):
+    device = replace(IPHONE, last_sync_at=None if ago is None else NOON - ago)
+    shown = everything(review(choice(device)))
+
+    assert said in shown
+    assert ("reconnects" in shown) is ("reconnects" in said)
+
+
+def test_a_device_without_an_owner_says_so():
+    device = replace(IPHONE, owner_name="", owner_upn="", owner_email="")
+
+    assert "*Owner*\nnot known" in everything(review(choice(device)))
+
+
+@given(text=nasty)
+def test_nothing_that_intune_says_breaks_the_review(text: str):
+    named = dict.fromkeys(("name", "model", "serial", "owner_name", "compliance", "os_version"), text)
+    device = replace(IPHONE, enrollment=text, **named)
+    cause = Cause(Code.NOT_MANAGED, {"device": text, "state": text})
+    view = review(Choice(device, Effect.REMOVES_PASSCODE), Choice(device, cause))
+
+    check_accepted(view)
+    check_harmless(view)
+
+
+def test_many_devices_with_long_names_fit():
+    devices = [replace(android(n), name="<!channel>" * 9000, serial="é" * 4000) for n in range(60)]
+    blocked = [Choice(device, Cause(Code.NOT_MANAGED, {"device": device.name})) for device in devices]
+    view = review(*map(choice, devices), *blocked)
+
+    check_accepted(view)
+    assert "And 40 more devices." in everything(view)
+
+
+def test_a_second_reset_has_to_be_ticked_and_carries_the_device():
+    box = field(EVERY["reset again"], Field.DEVICE)
+
+    assert (box["type"], box["action_id"]) == ("checkboxes", VALUE)
+    assert "initial_options" not in box
+    assert [option["value"] for option in options(box)] == [IPHONE.id]
+
+
+# The passcode
+
+
+@given(code=st.text(min_size=1, max_size=40))
+def test_the_passcode_is_shown_exactly_and_sent_back_by_nothing(code: str):
+    view = modals.passcode(done(), Secret(code), ENGLISH)
+
+    check_accepted(view)
+    assert set(view) == {"type", "title", "close", "blocks"}
+    blocks = view["blocks"]
+    assert {block["type"] for block in blocks} == {"rich_text", "section", "context"}  # type: ignore[attr-defined]  # a list
+    assert "accessory" not in json.dumps(view)
+    shown = next(elements(view, "rich_text_preformatted"))["elements"]
+    assert shown == [{"type": "text", "text": code}]
+
+
+@pytest.mark.parametrize(
+    ("code", "spelled"),
+    [("4711", "4 · 7 · 1 · 1"), ("aB#", "small a · capital B · number sign"), ("-", "hyphen-minus")],
+)
+def test_the_passcode_is_spelled_for_reading_aloud(code: str, spelled: str):
+    assert spelled in everything(modals.passcode(done(), Secret(code), ENGLISH))
+
+
+def test_the_requester_reads_that_viewing_is_logged_and_whose_passcode_it_is():
+    shown = everything(EVERY["passcode"])
+
+    assert "Viewing this passcode is logged." in shown
+    assert "Ada’s iPhone" in shown
+
+
+# The sign-in and the rest
+
+
+def test_the_link_to_microsoft_is_a_button_that_carries_nothing_else():
+    button = next(elements(sign_in(), "button"))
+
+    assert (button["url"], button["action_id"]) == (URL, Action.SIGN_IN)
+    assert "value" not in button
+    assert "expires in 10 minutes" in everything(sign_in())
+
+
+def test_the_modal_says_why_it_asks_for_a_sign_in():
+    assert "once more" in everything(sign_in(claims=True))
+    assert "fresh sign-in" in everything(sign_in(stale=True))
+    assert "signed in as ken@contoso.com until <!date^" in everything(sign_in(signed_in=True))
+
+
+def test_a_second_press_of_the_approver_shows_how_it_went_on():
+    assert "The device has been reset." in everything(EVERY["approved and done"])

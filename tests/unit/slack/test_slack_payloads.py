@@ -1,0 +1,135 @@
+"""Payloads: any field may be missing or of another shape, and nothing but a value comes out."""
+
+import string
+
+import pytest
+from bot.domain.target import parse_target
+from bot.slack.payloads import (
+    NO_REQUEST,
+    VALUE,
+    Command,
+    Field,
+    Form,
+    Malformed,
+    Press,
+    private_metadata,
+    text_at,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+ID = "0123456789abcdef" * 2
+USER = {"id": "U0OLGA", "team_id": "T0FABRIKAM"}
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    ["user", "user_id", "trigger_id", "team", "view", "actions", "channel", "container", "text", "id"]
+)
+
+
+def a_form(**view: object) -> Form:
+    return Form.parse({"user": USER, "view": {"id": "V1", **view}})
+
+
+@pytest.mark.parametrize(
+    ("typed", "target", "reason"),
+    [
+        ("ada@contoso.com locked out", "ada@contoso.com", "locked out"),
+        (
+            "<mailto:ada@contoso.com|ada@contoso.com> ask <mailto:ken@contoso.com|ken@contoso.com>",
+            "ada@contoso.com",
+            "ask ken@contoso.com",
+        ),
+        ("<@U0MEI|mei>   ask <@U0KEN|ken> in <#C0SUPPORT|support>", "<@U0MEI>", "ask @ken in #support"),
+        ("serial:X77 see <https://desk.example/4711>", "serial:X77", "see https://desk.example/4711"),
+        ("serial:X77 see <http://desk.example|desk.example>", "serial:X77", "see desk.example"),
+        ("serial:X77 <!here> <!subteam^S1|@oncall> know", "serial:X77", "@here @oncall know"),
+        ("name:<http://van.dev|van.dev> stuck", "name:van.dev", "stuck"),
+        ('name:"Ken\'s iPhone" stuck', "name:Ken's iPhone", "stuck"),
+        ("NAME:“Field phone” stuck", "NAME:Field phone", "stuck"),
+        ('name:"Tom &amp; Ann" why', "name:Tom & Ann", "why"),
+        ("serial:X77 5 &lt; 6 &amp;amp; &lt;@U0KEN|ken&gt;", "serial:X77", "5 < 6 &amp; <@U0KEN|ken>"),
+        ("ada@contoso.com\nlocked out\ntwice", "ada@contoso.com", "locked out\ntwice"),
+        ("ada@contoso.com", "ada@contoso.com", ""),
+    ],
+)
+def test_a_command_is_split_into_target_and_reason_as_they_were_typed(typed: str, target: str, reason: str):
+    command = Command.parse({"user_id": "U0MEI", "team_id": "T0", "trigger_id": "1.2", "text": typed})
+
+    assert command.target_and_reason() == (target, reason)
+    parse_target(target)  # what the form would show again can be submitted as it is
+
+
+def test_the_team_of_a_press_is_the_persons_own_and_not_the_one_that_the_payload_is_for():
+    press = Press.parse(
+        {"trigger_id": "1.2", "team": {"id": "T0CONTOSO"}, "user": USER, "actions": [{"value": ID}]}
+    )
+
+    assert (press.actor.team, press.team, press.request_id) == ("T0FABRIKAM", "T0CONTOSO", ID)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "R1", ID.upper(), ID + "0", ID[:-1], f"{ID}\n", f" {ID}", "'; DROP TABLE"]
+)
+def test_a_value_that_is_no_id_names_no_request(value: str):
+    press = Press.parse({"trigger_id": "1.2", "user": USER, "actions": [{"value": value}]})
+
+    assert press.request_id == NO_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("metadata", "carried"),
+    [
+        (private_metadata(ID, 7), (ID, 7)),
+        (ID, (ID, 0)),
+        (f"{ID}:", (NO_REQUEST, 0)),
+        (f"{ID}:-1", (NO_REQUEST, 0)),
+        (f"{ID}:1:2", (NO_REQUEST, 0)),
+        (f"{ID}:{10**9}", (NO_REQUEST, 0)),
+        (f"{ID}:1\n", (NO_REQUEST, 0)),
+        (f"{ID}:\u0661", (NO_REQUEST, 0)),
+        ("", (NO_REQUEST, 0)),
+        (7, (NO_REQUEST, 0)),
+    ],
+)
+def test_a_form_brings_back_the_request_and_the_revision_that_it_showed(metadata: object, carried: object):
+    form = a_form(private_metadata=metadata)
+
+    assert (form.request_id, form.revision) == carried
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        {"value": "d1"},
+        {"selected_option": {"value": "d1"}},
+        {"selected_options": [{"value": "d1"}]},
+    ],
+)
+def test_a_field_is_read_whether_typed_chosen_or_ticked(element: dict[str, object]):
+    form = a_form(state={"values": {"device": {VALUE: element}}})
+
+    assert (form[Field.DEVICE], form[Field.REASON]) == ("d1", "")
+
+
+def test_text_that_no_database_stores_is_left_out():
+    assert text_at({"a": ["x\x00y\ud800z\udfff"]}, "a", 0) == "xyz"
+
+
+@pytest.mark.parametrize("field", ["user_id", "trigger_id", "team_id"])
+def test_an_id_longer_than_any_of_slacks_is_malformed(field: str):
+    with pytest.raises(Malformed):
+        Command.parse({"user_id": "U0MEI", "trigger_id": "1.2", field: "U" * 300})
+
+
+@pytest.mark.parametrize("kind", [Command, Press, Form])
+@given(body=st.dictionaries(FIELDS | st.text(string.ascii_lowercase, max_size=5), ANY_JSON, max_size=6))
+def test_no_shape_of_a_body_breaks_the_parsing(kind: type[Command | Press | Form], body: dict[str, object]):
+    try:
+        value = kind.parse(body)
+    except Malformed:
+        return
+    assert value.actor.user

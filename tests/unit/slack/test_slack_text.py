@@ -1,0 +1,104 @@
+"""People's text is shown as typed, mentions nobody, links nothing, hides nothing, and fits."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from bot.slack.blocks import cut, date, escaped, inline, mention, mrkdwn, plain, text_input, without_markup
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("<!channel> & <@U0KEN>", "&lt;!channel&gt; &amp; &lt;@U0KEN&gt;"),
+        ("&lt;!channel&gt;", "&amp;lt;!channel&amp;gt;"),
+        ("one\ntwo\r\n\tthree\u2028four", "one two three four"),
+        ("in\u202evoice\u202c a\u200bd\u2060a\ufeff", "invoice ada"),
+        ("\x00\x07\x1b[31mred \ud800half", "[31mred half"),
+        ("  Zoë 山田 👍  ", "Zoë 山田 👍"),
+        ("a" + "\u0301\u200b" * 500 + "b", "a" + "\u0301" * 4 + "b"),
+        ("Việt Nam, ไม่ใช่, שָׁלוֹם, नमस्ते", "Việt Nam, ไม่ใช่, שָׁלוֹם, नमस्ते"),
+    ],
+)
+def test_typed_text_is_shown_as_typed_on_one_line(typed: str, shown: str):
+    assert escaped(typed) == shown
+
+
+@given(st.text(), st.integers(min_value=1, max_value=60))
+def test_a_cut_never_leaves_half_an_entity_and_never_exceeds_its_limit(typed: str, limit: int):
+    short = cut(escaped("&<>" + typed), limit)
+
+    assert len(short) <= limit
+    assert short.count("&") == sum(short.count(entity) for entity in ("&amp;", "&lt;", "&gt;"))
+
+
+def test_a_cut_says_that_something_is_missing_and_leaves_no_half_mention():
+    assert (cut("abcdef", 4), cut("abcd", 4)) == ("abc…", "abcd")
+    assert cut("asked by <@U0MEI> today", 14) == "asked by…"
+
+
+@given(st.text())
+def test_a_sentence_formats_nothing_that_was_typed(typed: str):
+    shown = inline(typed)
+
+    assert not set(shown) & set("*~`<>\n")
+    assert shown
+
+
+@pytest.mark.parametrize("typed", ["*bold*", "_slanted_", "~gone~", "`code`", ":fire:", "a _b_ c"])
+def test_marks_in_a_sentence_lose_their_meaning(typed: str):
+    assert typed not in inline(typed)
+
+
+def test_an_address_in_a_sentence_can_still_be_copied():
+    assert inline("ada_x.lindqvist+1@contoso.com") == "ada_x.lindqvist+1@contoso.com"
+
+
+def test_no_text_object_is_empty_or_longer_than_slack_takes():
+    assert plain("")["text"]
+    assert mrkdwn("")["text"]
+    assert len(str(plain(escaped("é" * 100_000))["text"])) == 3000
+
+
+def test_a_time_names_its_instant_and_its_zone_for_clients_that_show_no_local_time():
+    moment = datetime(2026, 11, 23, 21, 54, tzinfo=timezone(timedelta(hours=1)))
+
+    assert date(moment) == "<!date^1795467240^{date_short_pretty} {time}|2026-11-23 20:54 UTC>"
+
+
+def test_only_a_user_id_becomes_a_mention():
+    assert mention("U0MEI") == "<@U0MEI>"
+    assert mention("U0MEI> <!channel") == "U0MEI&gt; &lt;!channel"
+
+
+def test_a_sentence_for_a_place_without_markup_shows_none():
+    until = date(datetime(2026, 11, 23, 21, 54, tzinfo=timezone.utc))  # noqa: UP017  as the line above
+    marked = f"*Approve* “a&amp;b” with `/x` after {until}."
+
+    assert without_markup(marked) == "Approve “a&b” with /x after 2026-11-23 21:54 UTC."
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        *("<!channel>", "<!here>", "<!subteam^S0ONCALL>", "<@U0KEN>", "<#C0ONCALL>"),
+        *("<https://evil.example|https://login.microsoftonline.com>", "<mailto:x@evil.example|ada@x>"),
+    ],
+)
+@pytest.mark.parametrize("between", ["", "\u200b", "\u202e", "\x00", "\ud800", "&lt;", "\u0301"], ids=repr)
+def test_no_mention_and_no_link_is_put_together_by_what_is_left_out(markup: str, between: str):
+    for typed in (
+        markup,
+        between.join(markup),
+        markup.replace("<", f"<{between}"),
+        f"{between}{markup}" * 1000,
+    ):
+        for shown in (escaped(typed), inline(typed), cut(escaped(typed), 50)):
+            assert not set(shown) & set("<>")
+
+
+def test_text_that_is_too_long_can_be_shortened_instead_of_typed_again():
+    element = text_input(1000, "r" * 1500, multiline=True)
+
+    assert (element["initial_value"], element["max_length"]) == ("r" * 1500, 1500)

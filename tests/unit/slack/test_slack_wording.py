@@ -1,0 +1,251 @@
+"""One catalog: a sentence for all that can go wrong or happen, used, filled and within Slack's limits."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from bot.domain import errors
+from bot.domain.device import Effect, Platform
+from bot.domain.errors import Cause, Code, GraphError, Refusal, SlackError, UnlatchError
+from bot.domain.people import Kind
+from bot.domain.request import ResetRequest, Status
+from bot.domain.target import Target, TargetKind
+from bot.slack import wording
+from bot.slack.blocks import NOTHING, without_markup
+from bot.slack.catalog_en import ENGLISH as CATALOG
+from bot.slack.wording import ENGLISH
+from tests.support.builders import MEI
+from tests.unit.slack.rows import CAUSES, EVERY, FACTS, IPHONE, done, failed
+
+HOUR = timedelta(hours=1)
+STAGES = {*map(str, Status), "reopened", "needs_decision", "closed"}
+FAMILIES = {
+    "code": {*map(str, Code)},
+    "kind": {*map(str, Kind)},
+    "status": STAGES,
+    "effect": {*map(str, Effect)},
+    "target": {*map(str, TargetKind)},
+}
+VARIANTS = {
+    "code.already_requested.by_reader",
+    "code.recently_reset.android",
+    "code.silent.could_not_look",
+    "code.wrong_account.no_email",
+    "status.failed.next.android",
+    "status.failed.next.apple",
+}
+LIMITS = {".title": 24, ".submit": 24, ".short": 75, ".label": 75, ".placeholder": 150, "again.option": 75}
+
+LIMITED = [
+    key
+    for key in CATALOG
+    if key.endswith(tuple(LIMITS)) and not key.startswith("status.")  # a status stands in a header
+]
+
+
+def leaves(root: type[UnlatchError] = UnlatchError) -> Iterator[type[UnlatchError]]:
+    """Every class of the tree that is raised; a Refusal has a code instead."""
+    children = [kind for kind in root.__subclasses__() if kind.__module__ == errors.__name__]
+    if root is not Refusal:
+        yield from (leaf for child in children for leaf in leaves(child)) if children else [root]
+
+
+def check_sentence(text: str) -> None:
+    assert re.fullmatch(r"[A-Z“<].*[.?]", text, re.DOTALL), text
+    assert not re.search(r"[{}]", re.sub(r"<!date[^>]*>", "", text)), text
+    assert NOTHING not in text, text
+
+
+def of_families() -> set[str]:
+    """The keys that enums demand, which no source spells out."""
+    suffixes = {
+        "code": ("", ".title"),
+        "kind": ("",),
+        "status": ("", ".title", ".next"),
+        "effect": ("", ".short", ".done", ".use"),
+        "target": ("",),
+    }
+    keys = {
+        f"{family}.{member}{end}"
+        for family, members in FAMILIES.items()
+        for member in members
+        for end in suffixes[family]
+    }
+    raised = {f"error.{leaf.__name__}{end}" for leaf in [*leaves(), UnlatchError] for end in ("", ".title")}
+    return keys | raised | VARIANTS
+
+
+def test_every_code_status_effect_kind_and_error_has_its_texts_and_no_text_is_unused():
+    modules = Path(wording.__file__).parent.glob("*.py")
+    sources = "".join(path.read_text() for path in modules if "catalog" not in path.name).replace("'", '"')
+
+    def is_used(key: str) -> bool:
+        """By its own name, by the name of the button or form it belongs to, or as what is being loaded."""
+        stem, _, end = key.rpartition(".")
+        names = (
+            [key, stem] if end in ("label", "title", "submit") else [key, end] if stem == "loading" else [key]
+        )
+        return any(f'"{name}"' in sources for name in names)
+
+    assert of_families() <= set(CATALOG)
+    assert [key for key in CATALOG if key not in of_families() and not is_used(key)] == []
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.code)
+def test_every_code_has_a_sentence_that_needs_no_other_facts_than_it_is_raised_with(cause: Cause):
+    check_sentence(ENGLISH.cause(cause))
+    check_sentence(ENGLISH.error(Refusal(cause.code, **cause.facts)))
+    assert ENGLISH.cause(Cause(cause.code))  # facts that are missing break nothing
+
+
+@pytest.mark.parametrize("kind", [*leaves(), UnlatchError], ids=lambda kind: kind.__name__)
+def test_every_error_has_a_sentence_of_its_own(kind: type[UnlatchError]):
+    error = kind(code="fatal_error") if issubclass(kind, SlackError) else kind()
+
+    assert f"error.{kind.__name__}" in CATALOG
+    check_sentence(ENGLISH.error(error))
+
+
+def test_an_error_that_the_catalog_does_not_know_is_told_as_its_kind():
+    class Surprise(errors.StoreUnavailable):
+        pass
+
+    assert ENGLISH.error(Surprise()) == CATALOG["error.StoreUnavailable"]
+
+
+@pytest.mark.parametrize("row", EVERY, ids=lambda row: f"{row.status}-{row.cause.code if row.cause else ''}")
+def test_every_row_has_its_sentences(row: ResetRequest):
+    check_sentence(ENGLISH.status(row))
+    assert len(ENGLISH.stage(row)) < 40
+    if step := ENGLISH.next_step(row, reveal_for=HOUR):
+        check_sentence(step)
+
+
+@pytest.mark.parametrize("key", LIMITED)
+def test_a_text_fits_where_slack_shows_it(key: str):
+    limit = next(limit for end, limit in LIMITS.items() if key.endswith(end))
+    filled = CATALOG[key].format(ref="A1B2C3", target="ada@contoso.com")
+
+    assert len(filled) <= limit
+
+
+def test_no_text_uses_a_placeholder_that_nothing_fills():
+    """Facts that codes carry, and what the sources pass."""
+    given = {name for facts in FACTS.values() for name in facts} - {"claims", "since", "part"}
+    given |= {"said", "stage", "decision", "kind", "value", "ref", "target", "by", "at", "until", "groups"}
+    given |= {"letter", "effect", "count", "why", "minutes", "incident", "limit"}
+    used = {name for text in CATALOG.values() for name in re.findall(r"{(\w*)}", text)}
+
+    assert used <= given
+
+
+def test_the_english_is_plain():
+    for key, text in CATALOG.items():
+        assert "!" not in text, key
+        assert not re.search(r"\b(some|any|no|every)body\b|\bwhoever\b|did not work", text, re.I), key
+
+
+def test_a_commit_that_was_not_answered_is_never_told_as_nothing_stored():
+    sentence = ENGLISH.error(errors.CommitUnknown())
+
+    assert "unclear whether" in sentence
+    assert "nothing" not in sentence.lower()
+    assert "nothing" in ENGLISH.error(errors.StoreUnavailable()).lower()
+
+
+def test_the_second_decision_is_told_who_decided_what_and_when():
+    facts = FACTS[Code.ALREADY_DECIDED]
+
+    assert "Denied by <@U0AIKO> <!date^" in ENGLISH.cause(Cause(Code.ALREADY_DECIDED, facts))
+    by_the_clock = facts | {"status": "expired", "by": ""}
+    assert "Expired <!date^" in ENGLISH.cause(Cause(Code.ALREADY_DECIDED, by_the_clock))
+
+
+def test_what_microsoft_says_is_quoted_and_mentions_nobody():
+    error = errors.ApproverRefused(message="No <!channel> permission.")
+
+    assert "(Microsoft says: “No &lt;!channel&gt; permission.”)" in ENGLISH.error(error)
+    assert "Microsoft says" not in ENGLISH.error(GraphError())
+
+
+def test_claims_are_never_shown():
+    assert "access_token" not in ENGLISH.cause(Cause(Code.SIGN_IN_ENDED, FACTS[Code.SIGN_IN_ENDED]))
+
+
+@pytest.mark.parametrize(
+    ("cause", "said", "not_said"),
+    [
+        (
+            Cause(Code.WRONG_ACCOUNT, {"account": "ken@x", "expected": ""}),
+            "no confirmed email address",
+            "ken@x",
+        ),
+        (Cause(Code.SILENT, {"could_not_look": "SignInNeeded"}), "couldn’t be asked", "hasn’t answered"),
+        (Cause(Code.SILENT), "hasn’t answered", "couldn’t be asked"),
+        (Cause(Code.RECENTLY_RESET, {"at": "x", "platform": "Android"}), "will stop working", "{"),
+        (
+            Cause(Code.RECENTLY_RESET, {"at": "x", "platform": "iOS"}),
+            "Check with the owner",
+            "will stop working",
+        ),
+    ],
+)
+def test_a_special_case_is_told_as_what_it_is(cause: Cause, said: str, not_said: str):
+    assert said in ENGLISH.cause(cause)
+    assert not_said not in ENGLISH.cause(cause)
+
+
+def test_the_requester_is_not_told_of_themselves_by_name():
+    twice = Cause(Code.ALREADY_REQUESTED, {"ref": "A9F1C7", "by": MEI.id})
+
+    assert ENGLISH.cause(twice, reader=MEI.id) == "You already have a pending request for this (A9F1C7)."
+    assert "<@U0MEI>" in ENGLISH.cause(twice)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        (TargetKind.PERSON, "ada@contoso.com", "ada@contoso.com"),
+        (TargetKind.MENTION, "U0MEI", "<@U0MEI>"),
+        (TargetKind.SERIAL, "F2LX1234ABCD", "Serial number F2LX1234ABCD"),
+        (TargetKind.IMEI, "490154203237518", "IMEI 490154203237518"),
+        (TargetKind.NAME, "Field <phone>", "Device name Field &lt;phone&gt;"),
+        (TargetKind.ID, "c8e4d4ab", "Device ID c8e4d4ab"),
+        (TargetKind.APP, "app1", "App app1"),
+    ],
+)
+def test_a_target_is_shown_in_words(kind: TargetKind, value: str, words: str):
+    assert ENGLISH.target(Target(kind, value)) == words
+
+
+def test_only_the_work_profile_is_promised_where_only_that_changes():
+    assert "own lock stays" in ENGLISH.effect(Effect.NEW_WORK_PROFILE_PASSCODE)
+    assert "doesn’t say which" in ENGLISH.effect(Effect.NEW_PASSCODE_OR_PROFILE)
+
+
+def test_the_requester_is_told_what_is_left_when_it_failed_and_until_when_a_passcode_is_there():
+    for platform, said in ((Platform.IOS, "unlock token"), (Platform.ANDROID, "policy requires")):
+        row = failed(Cause(Code.DEVICE_FAILED), replace(IPHONE, platform=platform))
+        step = ENGLISH.next_step(row, reveal_for=HOUR)
+        assert said in step
+        assert "wipe" in step
+    assert "2026-03-02 13:01 UTC" in ENGLISH.next_step(done(), reveal_for=HOUR)
+
+
+def test_a_request_that_was_closed_is_not_called_failed():
+    closed = failed(Cause(Code.CLOSED, {"person": "U0KEN"}))
+
+    assert ENGLISH.stage(closed) == "closed"
+    assert "failed" not in ENGLISH.status(closed)
+
+
+def test_the_sign_in_pages_can_show_a_refusal_without_slack():
+    with_a_person = {Code.NO_EMAIL, Code.SIGN_IN_ENDED, Code.ALREADY_REQUESTED, Code.CLOSED}
+    with_a_person |= {Code.ALREADY_DECIDED, Code.APPROVER_SIGNED_OUT}
+    for cause in CAUSES:
+        if cause.code not in with_a_person:
+            page = without_markup(ENGLISH.cause(cause)).replace("<!channel>", "")  # Microsoft's own words
+            assert not set(page) & set("<>*`")

@@ -1,0 +1,77 @@
+"""A Web API that answers what it is told to, for answers that Slack gives rarely or never as well."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from bot.timing import Timing
+from slack_sdk.web.async_client import AsyncWebClient
+
+PATIENT, SHORT = (
+    Timing(),
+    Timing(slack_timeout=timedelta(seconds=0.05), trigger_timeout=timedelta(seconds=0.05)),
+)
+GARBAGE = [
+    web.Response(status=502, text="<html>", content_type="text/html"),
+    web.Response(status=200, text="{", content_type="application/json"),
+    web.Response(status=200, text="<html>captive portal</html>", content_type="text/html"),
+    web.Response(status=500, text="[]", content_type="application/json"),
+    web.Response(status=200, text='["ok"]', content_type="application/json"),
+    web.Response(status=200, text="ok", content_type="text/plain"),
+    web.Response(body=b"\x1f\x8b", content_type="application/gzip"),
+]
+"""Answers that are not Slack's."""
+
+
+class WebApi:
+    """`answers` by method: bodies in turn, the last one from then on; `asked`: methods and arguments."""
+
+    def __init__(self, runner: web.AppRunner, client: AsyncWebClient) -> None:
+        self.answers: dict[str, list[web.Response | Mapping[str, object]]] = {}
+        self.asked: list[tuple[str, Mapping[str, Any]]] = []
+        self.hang: asyncio.Event | None = None
+        """No answer until it is set."""
+        self.client = client
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Nothing listens any more."""
+        await self._runner.cleanup()
+
+    def methods(self) -> list[str]:
+        return [method for method, _ in self.asked]
+
+    async def answer(self, request: web.Request) -> web.Response:
+        method = request.match_info["method"]
+        body = await request.json() if request.content_type == "application/json" else await request.post()
+        self.asked.append((method, {**request.query, **body}))
+        if self.hang is not None:
+            await self.hang.wait()
+        turns = self.answers.get(method, [{"ok": True}])
+        answer = turns.pop(0) if len(turns) > 1 else turns[0]
+        if isinstance(answer, web.Response):
+            return web.Response(body=answer.body, status=answer.status, headers=answer.headers)
+        return web.json_response(dict(answer))
+
+
+@asynccontextmanager
+async def web_api() -> AsyncIterator[WebApi]:
+    """Serve on a free port, with a client without retries, as in production."""
+    app = web.Application()
+    runner = web.AppRunner(app)
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient("xoxb-1", session=session, retry_handlers=[])
+        api = WebApi(runner, client)
+        app.router.add_route("*", "/{method}", api.answer)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        client.base_url = f"http://{host}:{port}/"
+        yield api
+        if api.hang is not None:
+            api.hang.set()
+    await runner.cleanup()
