@@ -142,7 +142,7 @@ class AuditLog(AuditVerifier):
         if tail.key_id == self.key_id or tail.key_id not in self._keys or self.key_id in self._announced:
             return False
         added = [json.loads(facts).get("key_id") for facts in connection.scalars(KEYS_ADDED)]
-        self._announced.update([*added, connection.scalar(FIRST_KEY)])
+        self._announced.update([*added, str(connection.scalar(FIRST_KEY))])
         return self.key_id not in self._announced
 
     def _key_added(self, beside: Entry) -> Entry:

@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from bot.domain.audit import Entry
 from bot.domain.errors import StoreUnavailable
 from bot.store.audit_log import AuditLog, Head
-from bot.store.engine import POOL, CommitFailed, engine_for, is_alive, meant_by
+from bot.store.engine import POOL, engine_for, is_alive, meant_by
 from bot.store.tables import REVISION
 
 BATCH: Final = 64
@@ -144,13 +144,14 @@ class Database:
     def _commit(self, units: Sequence[Unit]) -> None:
         """Set what each is answered. What breaks a transaction of several is found by giving each its own."""
         ran: list[Unit] = []
+        sent: list[Head | None] = []
         stored: bool | None = False
         try:
-            self.audit_log.remember(self._transact(units, ran))
+            self.audit_log.remember(self._transact(units, ran, sent))
             self._failed = None
         except BaseException as error:  # the thread outlives whatever a unit raises
-            if isinstance(error, CommitFailed):
-                stored = self._was_stored(*error.args)
+            if sent:
+                stored = self._was_stored(sent[0])
                 self._failed = None if stored else "the last COMMIT failed"
             elif ran and len(units) > 1:
                 for unit in units:
@@ -159,7 +160,8 @@ class Database:
             for unit in units:
                 unit.error = None if stored else meant_by(error, unknown=stored is None)
 
-    def _transact(self, units: Sequence[Unit], ran: list[Unit]) -> Head | None:
+    def _transact(self, units: Sequence[Unit], ran: list[Unit], sent: list[Head | None]) -> Head | None:
+        """Run the units and commit. `ran` and `sent` tell how far it came: `sent` has the last audit row."""
         entries: list[Entry] = []
         with self.engine.connect() as connection, connection.begin() as transaction:
             for unit in units:
@@ -178,11 +180,9 @@ class Database:
             head = self.audit_log.append(connection, entries)
             if not is_alive(connection):  # a COMMIT would "succeed" and store nothing
                 raise StoreUnavailable
-            try:
-                transaction.commit()
-                self._check_files()
-            except Exception as error:
-                raise CommitFailed(head) from error
+            sent.append(head)
+            transaction.commit()
+            self._check_files()
         return head
 
     def _was_stored(self, head: Head | None) -> bool | None:

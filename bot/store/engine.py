@@ -21,10 +21,6 @@ LIMITS = (  # in each transaction, for PgBouncer keeps nothing of a session
 CONNECT = {"prepare_threshold": None, "connect_timeout": 5, "tcp_user_timeout": 10_000}
 
 
-class CommitFailed(Exception):
-    """The COMMIT was sent, and no success came back; `args` is the audit row that it would have stored."""
-
-
 def engine_for(at: URL, *, read_only: bool = False, migrating: bool = False) -> Engine:
     if at.drivername.startswith("sqlite"):
         begin, size = ("BEGIN", POOL) if read_only else ("BEGIN IMMEDIATE", 1)
@@ -60,7 +56,6 @@ def is_alive(connection: Connection) -> bool:
 
 def meant_by(error: BaseException, *, unknown: bool = False) -> Exception:
     """Return what a caller is told. Never SQLAlchemy's own error: it carries the statement's parameters."""
-    error = error.__cause__ if isinstance(error, CommitFailed) and error.__cause__ else error
     away = isinstance(error, DBAPIError | NoConnection) and not isinstance(error, IntegrityError)
     ours = isinstance(error, SQLAlchemyError | StopIteration) or not isinstance(error, Exception)
     if not (unknown or away or ours) and isinstance(error, Exception):

@@ -42,12 +42,12 @@ class Cluster:
     def create(self, *, template: str = "template0") -> str:
         """Create a database, a copy of `template`; returns its name."""
         name = f"d{token_hex(6)}"
-        self._execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
+        self.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
         return name
 
     def drop(self, name: str) -> None:
         """Remove a database, with its connections."""
-        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def start(self) -> None:
         """Start, and return when it takes connections."""
@@ -100,7 +100,8 @@ class Cluster:
                 return
         raise RuntimeError("PostgreSQL did not start")
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Run one statement as the owner of everything."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 
@@ -112,7 +113,7 @@ def running(*, durable: bool = True) -> Iterator[Cluster]:
     owner = _unprivileged() if os.geteuid() == 0 else None
     if owner is not None:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-    cluster = Cluster(_binaries(), folder, _free_port(), owner, durable=durable)
+    cluster = Cluster(_binaries(), folder, free_port(), owner, durable=durable)
     try:
         cluster.initialise()
         cluster.start()
@@ -143,6 +144,7 @@ def _unprivileged() -> pwd.struct_passwd:
         return pwd.getpwnam("nobody")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listened on a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
