@@ -9,6 +9,7 @@ from bot.domain.errors import Cause, Code, Refusal, SignInNeeded, SignInRefused
 from bot.domain.people import Audience, AudienceKind
 from bot.domain.policy import (
     check_account,
+    check_approver,
     check_fresh,
     check_linking,
     check_owner,
@@ -25,6 +26,13 @@ def code_of(check: Callable[[], None]) -> Code | None:
         return check()
     except Refusal as refusal:
         return refusal.code
+
+
+def test_the_requester_is_no_approver_whatever_the_channel():
+    assert (
+        code_of(lambda: check_approver(MEI, asked_by=MEI.id, in_channel=True, on_call=True))
+        is Code.OWN_REQUEST
+    )
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class InlineDatabase(Database):
 
 
 @pytest.fixture(scope="session")
-def database() -> Iterator[Database]:
+def one_database() -> Iterator[Database]:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         database = InlineDatabase(sqlite_url(Path(folder)), audit_log())
         yield database
@@ -41,7 +41,7 @@ def database() -> Iterator[Database]:
 
 
 @pytest.fixture
-def new_bot(database: Database) -> Callable[[], Awaitable[Bot]]:
+def new_bot(one_database: Database) -> Callable[[], Awaitable[Bot]]:
     """Return a bot that finds no request, and reads the audit log from here on."""
 
     def empty(tx: Transaction) -> int:
@@ -49,7 +49,7 @@ def new_bot(database: Database) -> Callable[[], Awaitable[Bot]]:
         return int(tx.scalar(select(func.max(tables.audit.c.seq))) or 0)
 
     async def make() -> Bot:
-        return Bot(database, log_starts_after=await database.run(empty))
+        return Bot(one_database, log_starts_after=await one_database.run(empty))
 
     return make
 

@@ -164,33 +164,8 @@ async def test_an_answer_of_graph_means_one_state_and_no_second_call_unless_noth
         bot.clock.advance(pause)
         await bot.advance_due()
     assert len(bot.intune.posts) == (1 if meaning.again is None else timedelta(minutes=2) // meaning.again)
+    assert len({post.client_request_id for post in bot.intune.posts}) == len(bot.intune.posts)
     assert (await bot.row(request_id)).status is (meaning.status if meaning.again is None else Status.PENDING)
-
-
-async def test_what_was_not_executed_is_posted_again_with_another_guid(bot):
-    request_id = await bot.approved()
-    bot.intune.answers.append(Answer(error=NotExecuted()))
-    await bot.advance_due()
-    await bot.advance_due()
-    assert len(bot.intune.posts) == 1
-
-    bot.clock.advance(seconds=5)
-    await bot.advance_due()
-
-    assert (await bot.row(request_id)).status is Status.SENT
-    assert [post.client_request_id for post in bot.intune.posts] == ["call-1", "call-2"]
-    assert len(bot.intune.resets) == 1
-
-
-async def test_where_intune_refuses_the_approver_another_may_approve(bot):
-    request_id = await bot.approved(by=KEN)
-    bot.intune.answers.append(Answer(error=ApproverRefused(status=403)))
-    await bot.advance(request_id)
-
-    await bot.approve(request_id, by=AIKO)
-
-    assert (await bot.advance(request_id)).status is Status.SENT
-    assert [post.token for post in bot.intune.resets] == [token_of(AIKO.id)]
 
 
 # The approver's sign-in

@@ -4,8 +4,8 @@ import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import Cause, Code, CouldNotVerify, SignInRefused
 from bot.domain.people import Account, Kind, Person
-from bot.domain.sign_in import Confirmation, SignInLink, SignInResult
-from bot.domain.values import RequestId, Secret
+from bot.domain.sign_in import SignInLink, SignInResult
+from bot.domain.values import RequestId
 from bot.use_cases import sign_in
 from bot.use_cases.sign_in import Continuation, PendingSignIn
 from structlog.testing import capture_logs
@@ -153,21 +153,6 @@ async def test_the_audit_row_of_a_sign_in_is_kept_with_it_or_not_at_all(bot):
     assert Event.SIGNED_IN not in await bot.events()  # nothing else writes it
 
 
-async def test_a_confirmation_takes_the_secret_of_the_page_and_the_one_of_the_browser(bot):
-    held = (await received(bot, account_of(KEN))).confirmation
-
-    for half in (Confirmation(held.page, Secret("")), Confirmation(Secret(""), held.cookie)):
-        assert (await refused(sign_in.confirm(bot.deps, half))).code is Code.LINK_UNUSABLE
-    assert bot.sign_ins.accounts == {}
-
-
-async def test_an_answer_of_microsoft_is_redeemed_once(bot):
-    form = await comes_back(bot, account_of(KEN))
-    await sign_in.receive(bot.deps, form)
-
-    assert (await refused(sign_in.receive(bot.deps, form))).code is Code.LINK_UNUSABLE
-
-
 async def test_who_declines_is_linked_to_nothing_and_the_audit_log_says_to_what(bot):
     pending = await received(bot, account_of(KEN))
 
@@ -226,15 +211,6 @@ async def test_a_person_who_left_or_cannot_be_looked_up_is_not_linked(bot, at, t
     assert isinstance(refusal, CouldNotVerify) or refusal.code is Code.NOT_A_MEMBER
     assert bot.sign_ins.accounts == {}
     assert await bot.refusals() == [(KEN.id, refusal.code)]
-
-
-async def test_another_sign_in_of_the_same_person_replaces_the_first(bot):
-    await signed_in(bot, account_of(KEN))
-    bot.clock.advance(hours=1)
-
-    await signed_in(bot, account_of(KEN, at=bot.clock.now()))
-
-    assert bot.sign_ins.accounts[KEN.id].signed_in_at == bot.clock.now()
 
 
 # What Microsoft refused
