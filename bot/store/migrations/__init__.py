@@ -33,16 +33,23 @@ TRIES: Final = 60
 PAUSE: Final = timedelta(seconds=1)
 
 
-def migrate(url: str, audit_log: AuditLog, *, sleep: Callable[[float], object] = time.sleep) -> None:
+def migrate(
+    url: str,
+    audit_log: AuditLog,
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+    tries: int = TRIES,
+) -> None:
     """Bring the database up to date, and write row 1 of a new audit log; safe to run twice.
 
-    Raises StoreUnavailable, or ValueError for a URL that is none.
+    Where a table is in use it tries again, `tries` times. Raises StoreUnavailable, or ValueError for a URL
+    that is none.
     """
     at = make_url(url)
     keep_private(at)
     engine = engine_for(at, migrating=True)
     try:
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(tries)):
             try:
                 with engine.begin() as connection:
                     _upgrade(connection, audit_log)

@@ -9,6 +9,8 @@ from bot.keys import Keys
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
 from bot.store.migrations import migrate
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log, sqlite_url
 from tests.support.postgres import Cluster, running
 
@@ -81,3 +83,8 @@ async def on_sqlite(sqlite: str) -> AsyncIterator[Database]:
 def another_log(*keys: str) -> AuditLog:
     """The same deployment's log under other vault keys."""
     return AuditLog(Keys.parse(",".join(keys or (VAULT_KEYS,))).signing_seeds, DEPLOYMENT)
+
+
+def owners_engine(url: str) -> Engine:
+    """How the owner of the tables connects, beside the bot."""
+    return create_engine(make_url(url).set(drivername="sqlite" if "sqlite" in url else "postgresql+psycopg"))

@@ -15,8 +15,7 @@ from bot.keys import Keys, new_key
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
 from bot.store.migrations import migrate
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log
 from tests.unit.store.conftest import Replicas, another_log
@@ -31,10 +30,6 @@ ROW = "at, event, actor, request_id, version, facts, hash, key_id, signature"
 
 def a_copy_of(row: int, *, to: int) -> str:
     return f"INSERT INTO audit SELECT {to}, {ROW} FROM audit WHERE seq = {row}"  # noqa: S608  numbers
-
-
-def owners_engine(url: str) -> Engine:
-    return create_engine(make_url(url).set(drivername="sqlite" if "sqlite" in url else "postgresql+psycopg"))
 
 
 def behind_its_back(url: str, *statements: str) -> None:

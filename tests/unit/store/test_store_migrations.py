@@ -1,0 +1,141 @@
+"""Migrations: safe to run twice, by several at once, and while replicas serve."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+from bot.domain.errors import StoreUnavailable
+from bot.domain.request import Status
+from bot.store import migrations, requests
+from bot.store.database import Database
+from bot.store.migrations import configuration, migrate
+from bot.store.tables import REVISION, metadata
+from sqlalchemy import inspect, text
+from tests.support.database import audit_log
+from tests.support.postgres import Cluster
+from tests.unit.store.conftest import owners_engine
+from tests.unit.store.rows import KEN, NOW, a_pending, get, noted, stored
+
+NEXT = Path(__file__).with_name("next_release")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without a table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.sqlite3"
+        return
+    cluster: Cluster = request.getfixturevalue("cluster")
+    name = cluster.create()
+    yield cluster.url(name)
+    cluster.drop(name)
+
+
+@pytest.fixture
+def next_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`migrate` of a release to come: one more script, and its revision."""
+
+    def with_one_more() -> object:
+        made = configuration()
+        made.set_main_option("version_locations", f"{migrations.HERE / 'versions'}{os.pathsep}{NEXT}")
+        return made
+
+    monkeypatch.setattr(migrations, "configuration", with_one_more)
+    monkeypatch.setattr(migrations, "REVISION", "9999")
+
+
+def columns(url: str) -> dict[str, set[str]]:
+    engine = owners_engine(url)
+    found = inspect(engine)
+    names = found.get_table_names()
+    tables = {name: {column["name"] for column in found.get_columns(name)} for name in names}
+    engine.dispose()
+    return tables
+
+
+def test_the_newest_script_is_the_revision_that_the_code_expects():
+    assert ScriptDirectory.from_config(configuration()).get_heads() == [REVISION]
+
+
+async def test_the_first_migration_makes_the_tables_that_the_code_uses(empty: str):
+    migrate(empty, audit_log())
+
+    assert columns(empty) == {
+        "alembic_version": {"version_num"},
+        **{table.name: set(table.columns.keys()) for table in metadata.sorted_tables},
+    }
+    database = Database(empty, audit_log())
+    assert await database.problem() is None
+    await noted(database)
+    await database.close()
+
+
+async def test_several_that_migrate_at_once_make_one_database(empty: str):
+    logs = [audit_log() for _ in range(4)]
+    await asyncio.gather(*(asyncio.to_thread(migrate, empty, log) for log in logs))
+
+    database = Database(empty, audit_log())
+    count = text("SELECT count(*) FROM audit")
+    assert await database.read(lambda connection: connection.scalar(count)) == 1
+    await database.close()
+
+
+async def test_a_database_that_is_behind_is_not_ready_and_a_newer_one_is(url: str):
+    database = Database(url, audit_log())
+    for revision, problem in (("0000", "is not up to date: run `unlatch migrate`"), ("9999", None)):
+        change = text("UPDATE alembic_version SET version_num = :revision").bindparams(revision=revision)
+        await database.run(lambda tx, change=change: tx.execute(change).rowcount)
+        assert await database.problem() == problem
+    await database.close()
+
+
+@pytest.mark.usefixtures("next_release")
+async def test_replicas_of_this_release_serve_while_the_next_ones_migration_runs_and_after(url: str):
+    database = Database(url, audit_log())
+
+    async def life() -> None:
+        pending = await stored(database, a_pending())
+        denied = pending.deny("no", by=KEN, now=NOW)
+        await database.run(lambda tx: requests.move(tx, pending, denied, None))
+        assert (await get(database, pending)).status is Status.DENIED
+
+    migrating = asyncio.create_task(asyncio.to_thread(migrate, url, audit_log()))
+    lives = 0
+    while not migrating.done() or lives < 5:
+        await life()
+        lives += 1
+    await migrating
+
+    assert await database.problem() is None
+    assert "later" in columns(url)["requests"]
+    migrate(url, audit_log())
+    await life()
+    await database.close()
+
+
+@pytest.mark.usefixtures("next_release")
+async def test_a_migration_gives_way_to_who_holds_a_table_and_ends_without_a_change_where_it_never_gets_it(
+    postgresql: str,
+):
+    engine = owners_engine(postgresql)
+    holder = engine.connect()
+    holder.execute(text("LOCK TABLE requests IN ROW EXCLUSIVE MODE"))
+    gave_way = threading.Event()
+
+    def pause(_seconds: float) -> None:
+        gave_way.set()
+
+    with pytest.raises(StoreUnavailable):
+        await asyncio.to_thread(migrate, postgresql, audit_log(), sleep=pause, tries=2)
+    assert gave_way.is_set()
+    assert "later" not in columns(postgresql)
+
+    holder.rollback()
+    holder.close()
+    migrate(postgresql, audit_log())
+    assert "later" in columns(postgresql)
+    engine.dispose()
