@@ -13,7 +13,7 @@ def test_keys_are_read_newest_first_and_shown_never():
     assert repr(keys) == "Keys(3)"
 
 
-@pytest.mark.parametrize("text", ["", ",", "short", "A" * 44, "é" * 43, f"{'A' * 43},x", "A" * 42 + "+"])
+@pytest.mark.parametrize("text", ["", ",", "short", "A" * 44, "é" * 43, f"{'A' * 43},x"])
 def test_what_is_no_key_is_refused_without_being_repeated(text: str):
     with pytest.raises(BadKey) as refused:
         Keys.parse(text)

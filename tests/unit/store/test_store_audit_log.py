@@ -34,9 +34,7 @@ def a_copy_of(row: int, *, to: int) -> str:
 
 def behind_its_back(url: str, *statements: str) -> None:
     """Run SQL as the owner of the tables, who takes the triggers off first."""
-    engine = create_engine(
-        make_url(url).set(drivername="sqlite" if "sqlite" in url else "postgresql+psycopg")
-    )
+    engine = owners_engine(url)
     with engine.begin() as connection:
         if "sqlite" in url:
             for name in ("no_update", "no_delete", "no_replace"):
@@ -150,9 +148,7 @@ async def test_a_chain_that_is_rebuilt_carries_no_signature_and_the_kept_head_sa
     heads = await kept_head(ten_rows, tmp_path / "heads")
     forged = AuditLog(Keys.parse(new_key()).signing_seeds, DEPLOYMENT)
     behind_its_back(ten_rows, "DELETE FROM audit")
-    engine = create_engine(
-        make_url(ten_rows).set(drivername="sqlite" if "sqlite" in ten_rows else "postgresql+psycopg")
-    )
+    engine = owners_engine(ten_rows)
     with engine.begin() as connection:
         entries = [
             Entry(event=Event.LOG_CREATED, at=NOW, facts={"deployment": DEPLOYMENT}),
@@ -323,9 +319,7 @@ async def test_keys_rotate_in_two_steps_and_old_rows_stay_verifiable(url: str, c
 
     assert verified(url, capsys)[0] == FINE  # who has the first public key alone, learns the second
     assert verified(url, capsys, public_keys=Keys.parse(new).public_keys)[0] == FINE
-    engine = create_engine(
-        make_url(url).set(drivername="sqlite" if "sqlite" in url else "postgresql+psycopg")
-    )
+    engine = owners_engine(url)
     with engine.begin() as connection:
         events = list(connection.scalars(text("SELECT event FROM audit ORDER BY seq")))
     engine.dispose()
