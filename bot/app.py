@@ -1,0 +1,337 @@
+"""The composition root: builds every part from the settings and connects them. No behaviour of its own."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from types import MappingProxyType
+from typing import Final
+
+import structlog
+from pydantic import SecretStr
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.web.async_client import AsyncWebClient
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from bot import __version__
+from bot.audit import HeadKeeper, append_head, last_head, record_start
+from bot.domain.errors import (
+    AuditBroken,
+    SignInRefused,
+    SlackRefused,
+    SlackUnavailable,
+    StoreError,
+    StoreUnavailable,
+)
+from bot.domain.people import Account, Audience, AudienceKind
+from bot.domain.policy import Rules
+from bot.domain.sign_in import SignInLink
+from bot.domain.values import ChannelId, Secret
+from bot.entra.authority import Authority, Credential
+from bot.entra.client import EntraClient
+from bot.entra.links import EntraLinks
+from bot.entra.sign_ins import EntraSignIns
+from bot.entra.vault import Vault
+from bot.graph.devices import Intune, graph_client
+from bot.keys import Keys
+from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
+from bot.slack.background import Background
+from bot.slack.client import SlackClient, bot_user, slack_client, slack_session
+from bot.slack.directory import SlackDirectory
+from bot.slack.handlers import Handlers, bolt_app
+from bot.slack.notifier import SlackNotifier
+from bot.slack.receiver import http_receiver
+from bot.slack.sockets import Sockets
+from bot.slack.wording import ENGLISH
+from bot.store.audit_log import AuditLog
+from bot.store.database import Database
+from bot.store.migrations import migrate
+from bot.store.requests import backlog
+from bot.timing import Timing
+from bot.use_cases.deps import Deps
+from bot.web.app import listen, serving, web_app
+from bot.web.health import OK, Checks, Metrics, probe_routes
+from bot.web.sign_in import SignInPages
+from bot.worker import AUDIT_HEAD, Worker
+
+DATABASE_PAUSE: Final = timedelta(seconds=2)
+NO_EVENTS: Final[Mapping[tuple[str, str], int]] = MappingProxyType({})
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """One running bot."""
+
+    asgi: ASGIApp
+    metrics: ASGIApp | None
+    """What METRICS_PORT shows, where it has a listener of its own."""
+    deps: Deps
+    background: Background
+    sockets: Sockets | None
+    shutting_down: asyncio.Event
+
+
+async def serve(
+    settings: Settings, events: Mapping[tuple[str, str], int] = NO_EVENTS, timing: Timing | None = None
+) -> None:
+    """Run until SIGTERM or SIGINT; finish what is in flight within a bounded time. Raises CannotStart.
+
+    `events`: how often what was logged, for /metrics.
+    """
+    stopping = asyncio.Event()
+    async with unlatch(settings, events, timing) as app, AsyncExitStack() as stack:
+        grace = app.deps.timing.grace
+        if app.metrics is not None:
+            scraped = _listen(settings.metrics_host, settings.metrics_port or 0)
+            await stack.enter_async_context(serving(app.metrics, scraped, grace=grace))
+            log.info("serving_metrics", port=scraped.getsockname()[1])
+        sock = _listen(settings.host, settings.port)
+        host, port = sock.getsockname()[:2]
+        await stack.enter_async_context(serving(app.asgi, sock, grace=grace))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        log.info("serving", host=host, port=port, socket_mode=app.sockets is not None)
+        await stopping.wait()
+        app.shutting_down.set()
+
+
+@asynccontextmanager
+async def unlatch(
+    settings: Settings, events: Mapping[tuple[str, str], int] = NO_EVENTS, timing: Timing | None = None
+) -> AsyncIterator[App]:
+    """Build everything and run the worker; then take it down: deliveries, work, connections."""
+    timing = replace(
+        timing or Timing(),
+        lifetime=settings.request_lifetime,
+        reveal_for=settings.reveal_for,
+        sign_in_max_age=settings.sign_in_max_age,
+    )
+    async with AsyncExitStack() as stack:
+        keys = Keys.parse(settings.vault_keys.get_secret_value())
+        database = await _database(settings, keys, stack)
+        heads = HeadKeeper(database, settings.audit_heads)
+        session = await stack.enter_async_context(slack_session(timing))
+        client = slack_client(_secret(settings.slack_bot_token), settings.slack_api_url, session)
+        us = await _bot_user(client, timing)
+        entra = stack.enter_context(closing(entra_client(settings, timing)))
+        graph = await stack.enter_async_context(graph_client(timing))
+
+        vault = Vault(keys.vault)
+        deps = Deps(
+            database=database,
+            directory=SlackDirectory(client, us, timing=timing),
+            intune=Intune(graph, graph_url(settings), timing=timing, now=now),
+            links=EntraLinks(entra, vault, database, public_url=settings.public_url, timing=timing, now=now),
+            sign_ins=EntraSignIns(entra, vault, database, timing=timing, now=now),
+            rules=rules(settings, timing),
+            timing=timing,
+            now=now,
+            wake_worker=lambda: worker.wake(),
+            keep_head=lambda: worker.keep_head(),
+        )
+        on_call = [part.id for part in settings.approvers if part.kind is AudienceKind.USERGROUP]
+        channel = deps.rules.approver_channel
+        notifier = SlackNotifier(client, ENGLISH, channel, on_call=on_call, timing=timing)
+        worker = Worker(deps, notifier, {"sweep": deps.sign_ins.sweep, AUDIT_HEAD: heads.keep})
+        background = Background()
+        handlers = Handlers(deps, SlackClient(client, timing), background, ENGLISH)
+        bolt = bolt_app(client, us, handlers, lambda seconds: metrics.acknowledged(seconds))
+        sockets = None
+        if settings.slack_app_token is not None:
+            sockets = Sockets(bolt, _secret(settings.slack_app_token), client)
+
+        def resume(link: SignInLink, outcome: Account | SignInRefused) -> None:
+            if isinstance(outcome, SignInRefused):
+                background.start(handlers.resume_refused(link, outcome), name="after_sign_in")
+            else:
+                background.start(handlers.resume(link, outcome), name="after_sign_in")
+
+        https, shutting_down = settings.public_url.startswith("https://"), asyncio.Event()
+        checks = _checks(database, worker, sockets, shutting_down)
+        metrics = Metrics(events, checks, lambda: database.read(lambda c: backlog(c, now=now())))
+        pages = SignInPages(deps, resume, lambda refusal: unescape(ENGLISH.error(refusal)), secure=https)
+        routes = [*pages.routes(), *probe_routes(checks)]
+        if sockets is None:  # in Socket Mode nothing of Slack's is taken over HTTP
+            receiver = http_receiver(bolt, _secret(settings.slack_signing_secret), time.time)
+            routes.append(Route("/slack/events", receiver, methods=["POST"]))
+        if settings.metrics_port == settings.port:
+            routes.append(metrics.route())
+        beside = settings.metrics_port not in (None, settings.port)
+        app = App(
+            asgi=web_app(routes, https=https),
+            metrics=web_app([metrics.route()], https=False) if beside else None,
+            deps=deps,
+            background=background,
+            sockets=sockets,
+            shutting_down=shutting_down,
+        )
+
+        await _record_start(database, settings)
+        worker.start()
+        try:
+            if sockets is not None:
+                await _open(sockets)
+            yield app
+        finally:
+            if sockets is not None:
+                await sockets.close()
+            await background.drain(grace=timing.grace)
+            await worker.stop()
+            with suppress(StoreError):  # the first head after the next start vouches for these rows too
+                await heads.keep()
+
+
+def now() -> datetime:
+    """Return the machine's time, aware, UTC."""
+    return datetime.now(UTC)
+
+
+def rules(settings: Settings, timing: Timing) -> Rules:
+    """Return who may do what; unless set, the approver channel's members may ask."""
+    channel = ChannelId(settings.approver_channel)
+    return Rules(
+        approver_channel=channel,
+        requesters=settings.requesters or (Audience.channel(channel),),
+        approvers=settings.approvers,
+        allow_owner_approval=settings.allow_owner_approval,
+        fresh_within=timing.fresh_within if settings.fresh_sign_in else None,
+        requests_per_hour=settings.asks_per_hour,
+    )
+
+
+def entra_client(settings: Settings, timing: Timing) -> EntraClient:
+    """Return the client for Microsoft Entra; the caller closes it. Raises CannotStart."""
+    cloud = ENDPOINTS[settings.cloud]
+    try:
+        if settings.entra_client_certificate is not None:
+            credential = Credential.certificate(settings.entra_client_certificate.read_text())
+        else:
+            credential = Credential.secret(_secret(settings.entra_client_secret).reveal())
+        return EntraClient(
+            Authority.parse(settings.entra_authority or cloud.authority(settings.entra_tenant_id)),
+            tenant=settings.entra_tenant_id,
+            client_id=settings.entra_client_id,
+            credential=credential,
+            scopes=cloud.scopes,
+            timing=timing,
+            fresh_within=timing.fresh_within if settings.fresh_sign_in else None,
+        )
+    except (ValueError, OSError) as error:
+        raise CannotStart(f"Microsoft Entra cannot be used as it is set up: {error}.") from None
+
+
+def graph_url(settings: Settings) -> str:
+    """Return the base of Microsoft Graph."""
+    return settings.graph_url or ENDPOINTS[settings.cloud].graph_url
+
+
+async def _database(settings: Settings, keys: Keys, stack: AsyncExitStack) -> Database:
+    """Open the database, up to date. A server that does not answer yet is waited for; a file is not."""
+    url, path = settings.database_url, settings.audit_heads
+    audit_log = AuditLog(keys.signing_seeds, settings.audit_log_name)
+    try:
+        if path is not None:
+            append_head(path, None)
+        audit_log.seen = last_head(path, audit_log)
+    except OSError as error:
+        raise CannotStart(f"AUDIT_HEADS names a file that cannot be written ({error.strerror}).") from None
+    embedded = url.startswith("sqlite")
+    try:
+        if embedded:
+            await asyncio.to_thread(migrate, url, audit_log)
+        database = Database(url, audit_log)
+        stack.push_async_callback(database.close)
+        while True:
+            try:
+                await database.read(lambda _: None)
+                break
+            except StoreUnavailable:
+                if embedded:
+                    raise
+            log.warning("database_unavailable_at_start", again_in=DATABASE_PAUSE.total_seconds())
+            await asyncio.sleep(DATABASE_PAUSE.total_seconds())
+    except (StoreUnavailable, OSError, ValueError):
+        raise CannotStart("The database does not answer. Check DATABASE_URL, then try again.") from None
+    if (problem := await database.problem()) is not None:
+        raise CannotStart(f"The database {problem}.")
+    return database
+
+
+async def _record_start(database: Database, settings: Settings) -> None:
+    """Write the audit row of this start. A broken audit log does not end the bot: /readyz says it."""
+    facts = without_secrets(settings)
+    try:
+        await record_start(database, now=now(), version=__version__, settings=facts)
+    except AuditBroken:
+        pass
+    except StoreError:
+        raise CannotStart("The database does not answer. Check DATABASE_URL, then try again.") from None
+
+
+async def _bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
+    try:
+        return await bot_user(client, timing)
+    except SlackRefused as refused:
+        raise CannotStart(
+            f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). Copy it again from the app's page."
+        ) from None
+    except SlackUnavailable as unavailable:
+        raise CannotStart(f"Slack does not answer at SLACK_API_URL ({unavailable.code}).") from None
+
+
+async def _open(sockets: Sockets) -> None:
+    try:
+        await sockets.open()
+    except TimeoutError:
+        raise CannotStart(
+            "Slack opens no socket. Check SLACK_APP_TOKEN, its scope connections:write, and that Socket Mode "
+            "is switched on for the app."
+        ) from None
+
+
+def _checks(
+    database: Database, worker: Worker, sockets: Sockets | None, shutting_down: asyncio.Event
+) -> Checks:
+    async def of_database() -> str:
+        return await database.problem() or OK
+
+    async def of_audit_log() -> str:
+        return database.audit_log.broken or OK
+
+    async def of_worker() -> str:
+        stalled = [queue.value for queue in worker.stalled()]
+        return f"stalled: {', '.join(stalled)}" if stalled else OK
+
+    async def of_slack() -> str:
+        return OK if sockets is None or await sockets.is_open() else "no socket is open"
+
+    async def of_process() -> str:
+        return "shutting down" if shutting_down.is_set() else OK
+
+    return {
+        "database": of_database,
+        "audit_log": of_audit_log,
+        "worker": of_worker,
+        "slack": of_slack,
+        "process": of_process,
+    }
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        raise CannotStart(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}.") from None
+
+
+def _secret(setting: SecretStr | None) -> Secret:
+    return Secret(setting.get_secret_value() if setting is not None else "")
