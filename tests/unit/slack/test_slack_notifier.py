@@ -111,7 +111,7 @@ async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_pa
         {"ts": "8.2", "metadata": metadata("receipt")},
     ]
     api.answers["conversations.history"] = [
-        {"ok": True, "messages": [{"ts": "9.0"}, *others], "response_metadata": {"next_cursor": "more"}},
+        {"ok": True, "messages": messages, "response_metadata": {"next_cursor": "more"}},
         {"ok": True, "messages": [{"ts": "8.0", "metadata": metadata("card")}]},
         {"ok": True, "messages": [{"ts": "7.0", "metadata": metadata("receipt")}]},
     ]

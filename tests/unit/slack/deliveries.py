@@ -1,0 +1,179 @@
+"""What Slack delivers: signed bodies, and the whole Slack side over real use cases to deliver them to."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+from bot.domain.errors import SlackError
+from bot.domain.values import Secret
+from bot.slack.background import Background
+from bot.slack.blocks import View
+from bot.slack.handlers import Handlers, bolt_app
+from bot.slack.payloads import VALUE
+from bot.slack.receiver import http_receiver
+from bot.slack.wording import ENGLISH
+from bot.store.database import Database
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.web.async_client import AsyncWebClient
+from starlette.applications import Starlette
+from starlette.routing import Route
+from tests.support.bot import Bot
+from tests.support.builders import KEN, MEI, TEAM, TIMING
+from tests.support.clock import NOON, Clock
+
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+FORM = "application/x-www-form-urlencoded"
+RESPONSE_URL = "https://hooks.slack.com/actions/T0/1/secret"
+US = AuthorizeResult(enterprise_id=None, team_id=TEAM, bot_user_id="U0UNLATCH", bot_token="xoxb-1")
+COMMAND = {
+    "team_id": TEAM,
+    "user_id": MEI.id,
+    "channel_id": "C0SUPPORT",
+    "command": "/reset-passcode",
+    "text": "leo@contoso.com locked out",
+    "trigger_id": "1.2.three",
+}
+
+
+def command(**changes: str) -> bytes:
+    return urlencode(COMMAND | changes).encode()
+
+
+def interaction(payload: object) -> bytes:
+    return urlencode({"payload": json.dumps(payload)}).encode()
+
+
+def press(action: str, value: str, *, user: str = KEN.id, team: str = TEAM) -> bytes:
+    return interaction(
+        {
+            "type": "block_actions",
+            "team": {"id": TEAM},
+            "user": {"id": user, "team_id": team},
+            "trigger_id": "9.9.nine",
+            "response_url": RESPONSE_URL,
+            "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value}],
+        }
+    )
+
+
+def form(callback: str, *, metadata: str = "", user: str = MEI.id, **typed: str) -> bytes:
+    state = {block: {VALUE: {"type": "plain_text_input", "value": text}} for block, text in typed.items()}
+    view = {"id": "V0FORM", "type": "modal", "callback_id": callback, "private_metadata": metadata}
+    return interaction(
+        {
+            "type": "view_submission",
+            "team": {"id": TEAM},
+            "user": {"id": user, "team_id": TEAM},
+            "view": view | {"state": {"values": state}},
+        }
+    )
+
+
+def signed(body: bytes, *, at: datetime = NOON, secret: str = SECRET) -> dict[str, str | bytes | None]:
+    """Slack's two headers, computed from its documentation and not with the bot's own code."""
+    stamp = str(int(at.timestamp()))
+    digest = hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
+    return {"x_slack_request_timestamp": stamp, "x_slack_signature": f"v0={digest}"}
+
+
+class Post:
+    """Sends to the receiver; `headers` change what Slack would send, None leaves one out."""
+
+    def __init__(self, app: Any, clock: Clock) -> None:
+        self._clock = clock
+        endpoint = http_receiver(app, Secret(SECRET), lambda: clock.now().timestamp())
+        asgi = Starlette(routes=[Route("/slack/events", endpoint, methods=["POST"])])
+        transport = httpx.ASGITransport(asgi, raise_app_exceptions=False)
+        self._http = httpx.AsyncClient(transport=transport, base_url="http://bot.test")
+
+    async def __call__(
+        self, body: bytes, *, kind: str = FORM, **headers: str | bytes | None
+    ) -> httpx.Response:
+        given = signed(body, at=self._clock.now()) | {"content-type": kind} | headers
+        sent = {name.replace("_", "-"): value for name, value in given.items() if value is not None}
+        return await self._http.post("/slack/events", content=body, headers=sent)
+
+
+@dataclass
+class FakeSlackClient:
+    """Slack's modals and messages. `failing`: of modals; `hanging`: no answer until it is set."""
+
+    opened: list[tuple[str, View]] = field(default_factory=list)
+    updated: list[View] = field(default_factory=list)
+    responses: list[tuple[str, str]] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    failing: SlackError | None = None
+    failing_texts: SlackError | None = None
+    hanging: asyncio.Event | None = None
+
+    async def open_modal(self, trigger_id: str, view: View) -> str:
+        await self._answer(self.failing)
+        self.opened.append((trigger_id, view))
+        return f"V{len(self.opened)}"
+
+    async def update_modal(self, _view_id: str, view: View) -> None:
+        await self._answer(self.failing)
+        self.updated.append(view)
+
+    async def respond(self, response_url: Secret, text: str) -> None:
+        await self._answer(self.failing_texts)
+        self.responses.append((response_url.reveal(), text))
+
+    async def send_direct_message(self, user: str, text: str) -> None:
+        await self._answer(self.failing_texts)
+        self.messages.append((user, text))
+
+    async def _answer(self, failing: SlackError | None) -> None:
+        await asyncio.sleep(0)
+        if self.hanging is not None:
+            await self.hanging.wait()
+        if failing is not None:
+            raise failing
+
+
+class SlackSide:
+    """Receiver, Bolt and handlers over the use cases on a real database; modals to look into."""
+
+    def __init__(self, database: Database, **rules: object) -> None:
+        self.bot = Bot(database)
+        self.bot.rules(**rules)
+        timing = replace(TIMING, acknowledgement_drawn=timedelta(microseconds=1))
+        self.bot.deps = replace(self.bot.deps, timing=timing)
+        self.slack = FakeSlackClient()
+        self.background = Background()
+        self.handlers = Handlers(
+            self.bot.deps,
+            self.slack,  # type: ignore[arg-type]  # the fake of it
+            self.background,
+            ENGLISH,
+        )
+        self.answered: list[float] = []
+        nowhere = AsyncWebClient(base_url="http://127.0.0.1:9/")
+        self.app = bolt_app(nowhere, US, self.handlers, self.answered.append)
+        self.post = Post(self.app, self.bot.clock)
+
+    async def settle(self) -> None:
+        """Let what goes on after the acknowledgement finish."""
+        await self.background.drain(grace=timedelta(seconds=10))
+
+    async def deliver(self, body: bytes) -> httpx.Response:
+        """Deliver, and wait for all that comes of it."""
+        answer = await self.post(body)
+        await self.settle()
+        return answer
+
+    def view(self) -> View:
+        """The modal as it stands."""
+        return self.slack.updated[-1] if self.slack.updated else self.slack.opened[-1][1]
+
+    def title(self) -> str:
+        return self.view()["title"]["text"]  # type: ignore[index,return-value]  # a view of ours
+
+    def shown(self) -> str:
+        return json.dumps(self.view(), ensure_ascii=False)

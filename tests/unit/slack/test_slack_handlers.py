@@ -1,0 +1,565 @@
+"""The handlers over real use cases: what the acknowledgement waits for; each press ends in an answer."""
+
+import asyncio
+import time
+from datetime import timedelta
+
+import pytest
+from bot.domain.audit import Event
+from bot.domain.device import ActionResult
+from bot.domain.errors import (
+    ApproverRefused,
+    AuditBroken,
+    Code,
+    CommitUnknown,
+    CouldNotVerify,
+    Refusal,
+    SignInRefused,
+    SlackRefused,
+    SlackUnavailable,
+    StoreUnavailable,
+)
+from bot.domain.request import MAX_REASON, Status
+from bot.domain.sign_in import SignInLink
+from bot.slack.background import Background
+from bot.slack.catalog_en import ENGLISH as CATALOG
+from bot.slack.payloads import Action, Callback, Field, private_metadata
+from bot.slack.wording import ENGLISH
+from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
+from slack_bolt.context.ack.async_ack import AsyncAck
+from structlog.testing import capture_logs
+from tests.support.builders import AIKO, KEN, LEOS_PHONE, MEI, OTHER_TEAM, TEAM, account_of
+from tests.support.clock import NOON
+from tests.support.fakes import Answer
+from tests.unit.slack.deliveries import COMMAND, RESPONSE_URL, US, SlackSide, command, form, press, signed
+
+STORE_ERRORS = [StoreUnavailable, CommitUnknown, AuditBroken]
+
+
+@pytest.fixture
+def side(database) -> SlackSide:
+    return SlackSide(database)
+
+
+def fail(side: SlackSide, method: str, error: Exception) -> None:
+    """Every unit of work, or every read, ends like this."""
+
+    async def failing(_work: object) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    setattr(side.bot.database, method, failing)
+
+
+async def approval(side: SlackSide, request_id: str, callback: str = Callback.APPROVE) -> bytes:
+    """Ken's, of what the row says now."""
+    metadata = private_metadata(request_id, (await side.bot.row(request_id)).revision)
+    return form(callback, metadata=metadata, user=KEN.id, device=LEOS_PHONE.id)
+
+
+# What the acknowledgement waits for
+
+
+async def test_the_acknowledgement_waits_for_the_insert(side):
+    run, storing = side.bot.database.run, asyncio.Event()
+
+    async def slow(work):
+        await storing.wait()
+        return await run(work)
+
+    side.bot.database.run = slow
+    posting = asyncio.create_task(side.post(command()))
+    done, _ = await asyncio.wait([posting], timeout=0.1)
+    assert not done
+    storing.set()
+    answer = await posting
+    [row] = (await side.bot.rows()).values()
+    assert answer.text == (
+        f"Request {row.ref} sent for leo@contoso.com. I’ll update you in our direct messages."
+    )
+
+
+@pytest.mark.parametrize("text", ["", "sign-in", "nonsense", "leo@contoso.com locked out"])
+async def test_the_acknowledgement_waits_neither_for_slack_nor_for_a_lookup(side, text):
+    side.slack.hanging = asyncio.Event()
+    side.bot.directory.down = True
+    async with asyncio.timeout(5):
+        assert (await side.post(command(text=text))).status_code == 200
+    side.slack.hanging.set()
+    await side.settle()
+
+
+async def test_how_long_slack_waited_is_told(side):
+    await side.deliver(command(text="help"))
+    [seconds] = side.answered
+    assert 0 < seconds < 5
+
+
+async def test_an_acknowledgement_is_faster_than_half_of_bolts_default(side):
+    async def heard(ack: AsyncAck) -> None:
+        await ack()
+
+    async def authorize() -> object:
+        return US
+
+    default = AsyncApp(
+        client=side.app.client,
+        authorize=authorize,
+        request_verification_enabled=False,
+        ssl_check_enabled=False,
+    )
+    default.command("/reset-passcode")(heard)
+    ours, theirs = await _median(side.app), await _median(default)
+    assert ours < theirs / 2, f"ours {ours * 1000:.2f} ms, Bolt's default {theirs * 1000:.2f} ms"
+
+
+async def _median(app: AsyncApp) -> float:
+    """Seconds from the payload to the answer."""
+    taken = []
+    for _ in range(21):
+        began = time.perf_counter()
+        body = {**COMMAND, "text": "help"}
+        answer = await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=body))
+        taken.append(time.perf_counter() - began)
+        assert answer.status == 200
+    return sorted(taken)[10]
+
+
+# The command and its form
+
+
+@pytest.mark.parametrize("error", STORE_ERRORS)
+async def test_what_the_store_could_not_do_is_told_as_it_is_wherever_it_happens(side, error):
+    fail(side, "run", error())
+    fail(side, "read", error())
+    sentence = CATALOG[f"error.{error.__name__}"]
+    assert (await side.post(command())).text == sentence
+    assert (await side.post(command(text="status"))).text == sentence
+    assert (await side.post(command(text="sign-out", user_id=KEN.id))).text == sentence
+    answer = await side.post(form(Callback.ASK, target="leo@contoso.com", reason="locked out"))
+    assert answer.json()["errors"] == {Field.TARGET: sentence.replace("`", "")}
+    await side.deliver(press(Action.APPROVE, "f" * 32))
+    assert side.title() == CATALOG[f"error.{error.__name__}.title"]
+
+
+async def test_a_requester_over_the_limit_is_told_until_when_and_in_the_form_without_markup(database):
+    side = SlackSide(database, requests_per_hour=1)
+    await side.post(command())
+    answer = await side.post(command(trigger_id="another"))
+    assert answer.status_code == 200
+    assert "limit of 1 per hour. Try again after <!date^" in answer.text
+    answer = await side.post(form(Callback.ASK, target="leo@contoso.com", reason="locked out"))
+    assert "Try again after 2026-03-02 13:00 UTC" in answer.json()["errors"][Field.TARGET]
+    assert len(await side.bot.rows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("nonsense because", Code.BAD_TARGET),
+        ("resett leo@contoso.com", Code.BAD_TARGET),
+        ("help me", Code.BAD_TARGET),
+        ("serial:; because", Code.BAD_TARGET),
+        ("leo@contoso.com", Code.NO_REASON),
+        ("leo@contoso.com " + "x" * (MAX_REASON + 1), Code.REASON_TOO_LONG),
+    ],
+)
+async def test_what_cannot_be_used_comes_back_in_the_form_and_loses_nothing(side, text, code):
+    assert (await side.deliver(command(text=text))).content == b""
+    [(trigger_id, view)] = side.slack.opened
+    assert (trigger_id, view["callback_id"]) == (COMMAND["trigger_id"], Callback.ASK)
+    target, _, reason = text.partition(" ")
+    assert target in side.shown()
+    assert reason in side.shown()
+    assert ENGLISH.error(Refusal(code, typed=target, limit="1000")) in side.shown()
+    assert await side.bot.rows() == {}
+
+
+async def test_the_form_shows_an_address_as_it_was_typed_and_never_slacks_link(side):
+    await side.deliver(command(text="<mailto:leo@contoso.com|leo@contoso.com>"))
+    assert '"initial_value": "leo@contoso.com"' in side.shown()
+    assert "mailto" not in side.shown()
+
+
+@pytest.mark.parametrize(
+    ("typed", "field"),
+    [
+        ({"target": "nonsense", "reason": "why"}, Field.TARGET),
+        ({"target": "leo@contoso.com", "reason": "   "}, Field.REASON),
+        ({"target": "leo@contoso.com"}, Field.REASON),
+        ({"target": "leo@contoso.com", "reason": "x" * (MAX_REASON + 1)}, Field.REASON),
+        ({"target": "leo@contoso.com", "reason": "why", "ticket": "x" * 101}, Field.TICKET),
+        ({}, Field.TARGET),
+    ],
+)
+async def test_a_form_says_under_the_field_what_is_wrong_with_it(side, typed, field):
+    answer = (await side.post(form(Callback.ASK, **typed))).json()
+    assert answer["response_action"] == "errors"
+    assert list(answer["errors"]) == [field]
+    assert await side.bot.rows() == {}
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+async def test_the_bare_command_opens_the_form(side, text):
+    assert (await side.deliver(command(text=text))).content == b""
+    assert side.view()["callback_id"] == Callback.ASK
+
+
+@pytest.mark.parametrize("text", ["help", "HELP", " Help "])
+async def test_help_says_what_can_be_typed(side, text):
+    assert (await side.post(command(text=text))).text == CATALOG["help"]
+
+
+async def test_status_lists_the_persons_own_requests_only(side):
+    await side.post(command())
+    mine = (await side.post(command(text="status"))).text
+    theirs = (await side.post(command(text="status", user_id=KEN.id))).text
+    assert "leo@contoso.com: *checking*." in mine
+    assert theirs == CATALOG["recent.none"]
+
+
+async def test_sign_out_deletes_the_tokens_and_says_so(side):
+    first = await side.post(command(text="sign-out", user_id=KEN.id))
+    again = await side.post(command(text="sign-out", user_id=KEN.id))
+    assert (first.text, again.text) == (CATALOG["signed_out"], CATALOG["signed_out.already"])
+
+
+# Buttons and decisions
+
+
+async def test_the_job_from_the_press_to_the_passcode(side):
+    request_id = await side.bot.pending()
+    await side.deliver(press(Action.APPROVE, request_id))
+    assert side.title() == CATALOG["review.title"]
+    answer = await side.deliver(await approval(side, request_id))
+    assert answer.json()["view"]["title"]["text"] == CATALOG["loading.title"]
+    assert side.title() == CATALOG["approved.title"]
+    await side.bot.advance(request_id)
+    side.bot.intune.finish(passcode="4b#A")
+    await side.bot.advance(request_id)
+    await side.deliver(press(Action.SHOW_PASSCODE, request_id, user=MEI.id))
+    assert (side.title(), "4b#A" in side.shown()) == (CATALOG["passcode.title"], True)
+
+
+async def test_a_second_reset_within_minutes_is_asked_first_and_then_done(side):
+    request_id = await side.bot.pending()
+    side.bot.intune.shown[LEOS_PHONE.id] = [ActionResult(state="done", started_at=NOON)]
+    await side.deliver(await approval(side, request_id))
+    assert side.view()["callback_id"] == Callback.AGAIN
+    assert (await side.bot.row(request_id)).status is Status.PENDING
+    await side.deliver(await approval(side, request_id, Callback.AGAIN))
+    assert (await side.bot.row(request_id)).status is Status.APPROVED
+    assert (await side.bot.entry(Event.APPROVED)).facts["knowingly"] == "yes"
+
+
+async def test_a_denial_is_asked_for_with_its_reason_and_stored(side):
+    request_id = await side.bot.pending()
+    await side.deliver(press(Action.DENY, request_id))
+    assert side.view()["callback_id"] == Callback.DENY
+    await side.deliver(form(Callback.DENY, metadata=request_id, user=KEN.id, denial="Call him"))
+    row = await side.bot.row(request_id)
+    assert (row.status, row.denial, side.title()) == (Status.DENIED, "Call him", CATALOG["denied.title"])
+
+
+async def test_a_withdrawal_and_a_close_need_no_modal(side):
+    request_id = await side.bot.pending()
+    await side.deliver(press(Action.WITHDRAW, request_id, user=MEI.id))
+    assert (await side.bot.row(request_id)).status is Status.WITHDRAWN
+    uncertain = await side.bot.needs_a_human()
+    await side.deliver(press(Action.CLOSE, uncertain))
+    assert (await side.bot.row(uncertain)).status is Status.FAILED
+    assert side.slack.opened == []
+
+
+BUTTONS = [Action.APPROVE, Action.DENY, Action.WITHDRAW, Action.CLOSE, Action.SHOW_PASSCODE]
+
+
+@pytest.mark.parametrize("value", ["", "R1", "f" * 32])
+@pytest.mark.parametrize("action", BUTTONS)
+async def test_a_button_that_names_no_request_gets_a_sentence_and_is_in_the_audit_log(side, action, value):
+    assert (await side.deliver(press(action, value))).status_code == 200
+    assert side.title() == CATALOG["code.unknown_request.title"]
+    assert await side.bot.refusals() == [(KEN.id, Code.UNKNOWN_REQUEST)]
+
+
+async def test_the_second_approver_is_told_who_decided(side):
+    request_id = await side.bot.pending()
+    await side.bot.deny(request_id, by=KEN)
+    await side.deliver(press(Action.APPROVE, request_id, user=AIKO.id))
+    assert "Denied by <@U0KEN>" in side.shown()
+
+
+async def test_an_outsiders_press_is_refused_though_the_payloads_team_is_ours(side):
+    request_id = await side.bot.pending()
+    for action in (Action.APPROVE, Action.DENY):
+        await side.deliver(press(action, request_id, team=OTHER_TEAM))
+        assert CATALOG["kind.outsider"] in side.shown()
+    assert (await side.bot.row(request_id)).status is Status.PENDING
+
+
+@pytest.mark.parametrize("missing", ["user_id", "trigger_id"])
+async def test_a_payload_without_its_person_or_its_trigger_is_a_400(side, missing):
+    assert (await side.post(command(**{missing: ""}))).status_code == 400
+    assert (await side.post(press(Action.APPROVE, "f" * 32, user=""))).status_code == 400
+    assert (await side.post(form(Callback.DENY, user=""))).status_code == 400
+    assert await side.bot.rows() == {}
+
+
+# Crashes and a Slack that does not answer
+
+
+async def test_a_crash_before_the_acknowledgement_is_a_500_and_logged_without_its_text(side):
+    fail(side, "run", RuntimeError("ada@contoso.com"))
+    with capture_logs() as logs:
+        assert (await side.post(command())).status_code == 500
+    [line] = logs
+    assert (line["event"], line["error"]) == ("handler_crashed", "RuntimeError")
+    assert any("failing" in frame for frame in line["frames"])
+    assert "ada@contoso.com" not in str(logs)
+
+
+@pytest.mark.parametrize("action", BUTTONS)
+async def test_a_crash_after_the_acknowledgement_ends_in_an_apology_with_its_code(side, action):
+    fail(side, "read", RuntimeError("secret words"))
+    fail(side, "run", RuntimeError("secret words"))
+    with capture_logs() as logs:
+        assert (await side.deliver(press(action, "f" * 32))).status_code == 200
+    [line] = [line for line in logs if line["event"] == "interaction_crashed"]
+    assert side.title() == CATALOG["crash.title"]
+    assert line["incident"] in side.shown()
+    assert "secret words" not in side.shown() + str(logs)
+
+
+@pytest.mark.parametrize("failing", [SlackUnavailable("timeout"), SlackRefused("expired_trigger_id")])
+async def test_a_modal_that_slack_refuses_loses_nothing_and_the_person_is_told(side, failing):
+    request_id = await side.bot.pending()
+    side.slack.failing = failing
+    for body in (
+        *(press(action, request_id) for action in (Action.APPROVE, Action.DENY, Action.SHOW_PASSCODE)),
+        *(command(text=text, response_url=RESPONSE_URL) for text in ("", "sign-in", "leo@contoso.com")),
+    ):
+        assert (await side.deliver(body)).status_code == 200
+    assert (await side.bot.row(request_id)).status is Status.PENDING
+    assert side.slack.responses == [(RESPONSE_URL, CATALOG["no_modal"])] * 6
+
+
+async def test_where_slack_takes_no_sentence_either_it_is_in_the_log(side):
+    side.slack.failing = side.slack.failing_texts = SlackRefused("used_url")
+    with capture_logs() as logs:
+        await side.deliver(command(text="", response_url=RESPONSE_URL))
+        await side.deliver(command(text=""))
+    events = [line["event"] for line in logs]
+    assert events == ["modal_not_opened", "response_not_sent", "modal_not_opened"]
+    assert RESPONSE_URL not in str(logs)
+
+
+async def test_a_decision_is_made_although_the_modal_was_closed(side):
+    request_id = await side.bot.pending()
+    side.slack.failing = SlackRefused("not_found")
+    await side.deliver(form(Callback.DENY, metadata=request_id, user=KEN.id, denial="Call him"))
+    assert (await side.bot.row(request_id)).status is Status.DENIED
+
+
+async def test_shutdown_waits_for_what_goes_on_and_cancels_what_is_late():
+    background, going_on, ended = Background(), asyncio.Event(), []
+
+    async def finishes():
+        await going_on.wait()
+        ended.append("finished")
+
+    async def hangs():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("canceled")
+
+    async def crashes():
+        raise RuntimeError("secret words")
+
+    with capture_logs() as logs:
+        background.start(crashes(), name="crashes")
+        background.start(finishes(), name="finishes")
+        asyncio.get_running_loop().call_soon(going_on.set)
+        await background.drain(grace=timedelta(seconds=5))
+        background.start(hangs(), name="hangs")
+        await asyncio.sleep(0)
+        async with asyncio.timeout(2):
+            await background.drain(grace=timedelta(seconds=0.01))
+    assert ended == ["finished", "canceled"]
+    assert [(line["event"], line["work"]) for line in logs] == [("background_crashed", "crashes")]
+    assert "secret words" not in str(logs)
+
+
+# The sign-in
+
+
+def a_link(*, view_id: str | None = "V1", request_id: str | None = None) -> SignInLink:
+    return SignInLink(
+        digest="d", team=TEAM, user=KEN.id, expires_at=NOON, request_id=request_id, view_id=view_id
+    )
+
+
+async def test_an_approver_without_a_sign_in_is_looked_up_once_and_gets_a_link(side):
+    request_id = await side.bot.pending()
+    del side.bot.sign_ins.accounts[KEN.id]
+    side.bot.directory.looked_up.clear()
+    await side.deliver(press(Action.APPROVE, request_id))
+    assert side.title() == CATALOG["sign_in.title"]
+    assert side.bot.directory.looked_up.count(KEN.id) == 1
+    [link] = side.bot.links.links.values()
+    assert (link.request_id, link.view_id, link.user) == (request_id, "V1", KEN.id)
+
+
+async def test_a_claims_challenge_is_carried_by_the_link(side):
+    request_id = await side.bot.pending()
+    side.bot.intune.asks_for_claims = "claims"
+    side.bot.sign_ins.expired.add(KEN.id)
+    await side.deliver(await approval(side, request_id))
+    assert side.title() == CATALOG["sign_in.title"]
+    [link] = side.bot.links.links.values()
+    assert (link.request_id, link.view_id) == (request_id, "V0FORM")
+
+
+async def test_the_sign_in_command_says_as_whom_one_is_signed_in(side):
+    await side.deliver(command(text="sign-in", user_id=KEN.id))
+    assert "signed in as ken@contoso.com until <!date^" in side.shown()
+    await side.deliver(command(text="login", user_id="U0LEO"))
+    assert side.title() == CATALOG["code.not_an_approver.title"]
+
+
+@pytest.mark.parametrize("of_a_request", [False, True], ids=["by the command", "for a request"])
+async def test_after_the_sign_in_the_modal_that_waited_goes_on(side, of_a_request):
+    request_id = await side.bot.pending() if of_a_request else None
+    await side.handlers.resume(a_link(request_id=request_id), account_of(KEN))
+    assert side.title() == CATALOG["review.title" if of_a_request else "signed_in.title"]
+    assert side.slack.messages == []
+
+
+@pytest.mark.parametrize("view_id", [None, "V0CLOSED"], ids=["there was none", "it was closed"])
+@pytest.mark.parametrize("of_a_request", [False, True], ids=["by the command", "for a request"])
+async def test_without_a_modal_a_message_says_as_whom_and_how_to_end_it(side, view_id, of_a_request):
+    request_id = await side.bot.pending() if of_a_request else None
+    side.slack.failing = SlackRefused("not_found")
+    await side.handlers.resume(a_link(view_id=view_id, request_id=request_id), account_of(KEN))
+    [(user, sentence)] = side.slack.messages
+    assert user == KEN.id
+    assert "ken@contoso.com" in sentence
+    assert "/reset-passcode sign-out" in sentence
+
+
+async def test_a_refused_sign_in_is_told_in_the_modal_with_a_new_link(side):
+    request_id = await side.bot.pending()
+    error = SignInRefused(Code.WRONG_ACCOUNT, account="aiko@contoso.com", expected="ken@contoso.com")
+    await side.handlers.resume_refused(a_link(request_id=request_id), error)
+    assert side.title() == CATALOG["code.wrong_account.title"]
+    assert ENGLISH.error(error) in side.shown()
+    [link] = side.bot.links.links.values()
+    assert (link.request_id, link.view_id) == (request_id, "V1")
+
+
+async def test_who_may_not_sign_in_any_more_is_told_why_without_a_link(side):
+    side.bot.directory.change(KEN, kind=MEI.kind)
+    side.bot.directory.members.clear()
+    error = SignInRefused(Code.DECLINED, account="ken@contoso.com")
+    await side.handlers.resume_refused(a_link(), error)
+    assert (side.title(), side.bot.links.links) == (CATALOG["code.declined.title"], {})
+    side.slack.failing = SlackRefused("not_found")
+    await side.handlers.resume_refused(a_link(), error)
+    assert side.slack.messages == [(KEN.id, ENGLISH.error(error))]
+
+
+async def test_a_slack_that_takes_nothing_after_a_sign_in_breaks_nothing(side):
+    side.slack.failing = side.slack.failing_texts = SlackUnavailable("timeout")
+    await side.handlers.resume(a_link(), account_of(KEN))
+    await side.handlers.resume_refused(a_link(), CouldNotVerify("Microsoft Entra"))
+    assert side.slack.messages == []
+
+
+# Payloads that come again within their five minutes: a trigger is spent, so a press opens nothing.
+
+
+async def deliver_again(side: SlackSide, body: bytes) -> None:
+    """The same bytes with the same signature, at once and one after the other."""
+    side.slack.failing = SlackRefused("exchanged_trigger_id")
+    await asyncio.gather(*(side.post(body) for _ in range(4)))
+    await side.deliver(body)
+    side.slack.failing = None
+
+
+async def test_a_request_that_comes_again_is_the_same_request(side):
+    for body in (command(), form(Callback.ASK, target="mia@contoso.com", reason="locked out")):
+        await side.deliver(body)
+        before = await side.bot.rows()
+        await deliver_again(side, body)
+        assert await side.bot.rows() == before
+    await side.deliver(command(trigger_id="another"))
+    assert (await side.bot.events()).count(Event.REQUESTED) == 3
+
+
+@pytest.mark.parametrize("action", [Action.APPROVE, Action.DENY])
+async def test_a_press_that_comes_again_opens_nothing_and_looks_nothing_up(side, action):
+    request_id = await side.bot.pending()
+    await side.deliver(press(action, request_id))
+    looked, events = len(side.bot.intune.looked_for), await side.bot.events()
+    await deliver_again(side, press(action, request_id))
+    assert (len(side.bot.intune.looked_for), await side.bot.events()) == (looked, events)
+
+
+async def test_an_approval_that_comes_again_resets_once(side):
+    request_id = await side.bot.pending()
+    body = await approval(side, request_id)
+    await side.deliver(body)
+    for _ in range(2):
+        row = await side.bot.row(request_id)
+        await deliver_again(side, body)
+        assert await side.bot.row(request_id) == row
+        await side.bot.advance(request_id)
+    assert len(side.bot.intune.posts) == 1
+    assert (await side.bot.events()).count(Event.APPROVED) == 1
+
+
+@pytest.mark.parametrize("callback", [Callback.APPROVE, Callback.AGAIN])
+async def test_an_approval_that_comes_again_after_microsoft_refused_it_approves_nothing(side, callback):
+    request_id = await side.bot.pending()
+    body = await approval(side, request_id, callback)
+    await side.deliver(body)
+    side.bot.intune.answers.append(Answer(error=ApproverRefused(status=403)))
+    assert (await side.bot.advance(request_id)).status is Status.PENDING
+    await deliver_again(side, body)
+    await side.deliver(body)
+    assert side.title() == CATALOG["code.review_outdated.title"]
+    assert (await side.bot.events()).count(Event.APPROVED) == 1
+
+
+async def test_a_denial_or_a_withdrawal_that_comes_again_is_the_same_decision(side):
+    denied, withdrawn = await side.bot.pending(), await side.bot.pending(target="mia@contoso.com")
+    for request_id, body, event in (
+        (denied, form(Callback.DENY, metadata=denied, user=KEN.id, denial="Call him"), Event.DENIED),
+        (withdrawn, press(Action.WITHDRAW, withdrawn, user=MEI.id), Event.WITHDRAWN),
+    ):
+        await side.deliver(body)
+        row = await side.bot.row(request_id)
+        await deliver_again(side, body)
+        assert await side.bot.row(request_id) == row
+        assert (await side.bot.events()).count(event) == 1
+
+
+async def test_a_look_at_the_passcode_or_a_link_that_comes_again_gives_neither(side):
+    request_id = await side.bot.done()
+    await side.deliver(press(Action.SHOW_PASSCODE, request_id, user=MEI.id))
+    await deliver_again(side, press(Action.SHOW_PASSCODE, request_id, user=MEI.id))
+    await side.deliver(command(text="sign-in", user_id=KEN.id))
+    await deliver_again(side, command(text="sign-in", user_id=KEN.id))
+    assert (await side.bot.events()).count(Event.PASSCODE_VIEWED) == 1
+    assert len(side.bot.links.links) == 1
+
+
+async def test_the_signature_of_one_payload_signs_no_other_and_not_for_longer_than_five_minutes(side):
+    request_id = await side.bot.pending()
+    rows, stolen = await side.bot.rows(), signed(command())
+    others = [command(user_id=KEN.id), command(text="other"), command() + b"&text=other", command() + b" "]
+    for body in (*others, await approval(side, request_id)):
+        assert (await side.post(body, **stolen)).status_code == 401
+    side.bot.clock.advance(minutes=5, seconds=1)
+    assert (await side.post(command(), **stolen)).status_code == 401
+    assert await side.bot.rows() == rows
