@@ -18,7 +18,7 @@ from bot.store.migrations import migrate
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log
-from tests.unit.store.conftest import Replicas, another_log
+from tests.unit.store.conftest import Replicas, another_log, owners_engine
 from tests.unit.store.rows import LATE, NOW, a_pending, a_request, get, note, noted, stored
 
 Captured = pytest.CaptureFixture[str]
