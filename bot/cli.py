@@ -124,8 +124,11 @@ def _serve(_chosen: argparse.Namespace) -> int:
 
 def _doctor(_chosen: argparse.Namespace) -> int:
     from bot import doctor
+    from bot.log import set_up_log
 
-    return asyncio.run(doctor.run(read_settings()))
+    settings = read_settings()
+    set_up_log("error")  # what the adapters warn of, the list says
+    return asyncio.run(doctor.run(settings))
 
 
 def _keys(settings: Settings) -> "Keys":

@@ -103,7 +103,7 @@ def test_without_settings_a_command_names_all_of_them_and_ends_with_2(command, t
 FAILURES = {
     "serve": (["serve"], NO_DATABASE, 1, "database"),
     "serve without Slack": (["serve"], NO_VENDORS, 1, "Slack does not answer at SLACK_API_URL"),
-    "migrate": (["migrate"], NO_DATABASE, 1, "/no/such/folder"),
+    "migrate": (["migrate"], NO_DATABASE, 1, "no/such/folder"),
     "rotate": (["vault", "rotate"], NO_DATABASE, 1, "The database does not answer"),
     "verify": (["audit", "verify"], NO_DATABASE, 2, "annot"),
     "export": (["audit", "export", "--since", "2026-01-01"], NO_DATABASE, 1, "cannot be read"),
