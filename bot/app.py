@@ -179,7 +179,7 @@ async def unlatch(
         worker.start()
         try:
             if sockets is not None:
-                await _open(sockets)
+                await _open(sockets, timing)
             yield app
         finally:
             if sockets is not None:
@@ -288,9 +288,9 @@ async def _bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
         raise CannotStart(f"Slack does not answer at SLACK_API_URL ({unavailable.code}).") from None
 
 
-async def _open(sockets: Sockets) -> None:
+async def _open(sockets: Sockets, timing: Timing) -> None:
     try:
-        await sockets.open()
+        await sockets.open(within=timing.slack_timeout)
     except TimeoutError:
         raise CannotStart(
             "Slack opens no socket. Check SLACK_APP_TOKEN, its scope connections:write, and that Socket Mode "

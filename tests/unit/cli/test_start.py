@@ -1,0 +1,168 @@
+"""Before a colleague meets it: the doctor and the start name what is missing, one sentence for each."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from bot import doctor
+from bot.app import App, unlatch
+from bot.keys import Keys
+from bot.settings import CannotStart, Settings
+from bot.store.audit_log import AuditLog
+from bot.store.migrations import migrate
+from bot.timing import Timing
+from sandbox.app import Sandbox, serve
+from sandbox.cast import APP_TOKEN, BOT_USER, ON_CALL
+
+from sandbox import demo
+
+SHORT = Timing(slack_timeout=timedelta(seconds=0.5))
+NOWHERE = "sqlite:///no/such/folder/rows.sqlite3"
+
+
+class Installation:
+    """A sandbox, and settings for it."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self.sandbox = sandbox
+        self.folder = folder
+
+    def settings(self, **changes: Any) -> Settings:
+        given = demo.settings(self.sandbox, 3000, self.folder, socket_mode=False)
+        return Settings(_env_file=None, **{name.lower(): text for name, text in given.items()} | changes)
+
+    async def missing(self, capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
+        """The doctor's lines that say MISSING; every other check is ok."""
+        settings = self.settings(**changes)
+        if "database_url" not in changes:
+            keys = Keys.parse(settings.vault_keys.get_secret_value())
+            log = AuditLog(keys.signing_seeds, settings.audit_log_name)
+            await asyncio.to_thread(migrate, settings.database_url, log)
+        capsys.readouterr()
+        status = await doctor.run(settings)
+        lines = [
+            line for line in capsys.readouterr().out.splitlines() if line.startswith(("ok ", "MISSING "))
+        ]
+        found = [line for line in lines if line.startswith("MISSING")]
+        assert (len(lines), status) == (5, 1 if found else 0)
+        return found
+
+    async def refused_start(self, **changes: Any) -> str:
+        with pytest.raises(CannotStart) as told:
+            async with unlatch(self.settings(**changes), timing=SHORT):
+                pass
+        return str(told.value)
+
+
+@pytest.fixture
+async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
+    sandbox = Sandbox(bot_url="http://127.0.0.1:3000")
+    async with serve(sandbox):
+        yield Installation(sandbox, tmp_path)
+
+
+async def test_the_doctor_finds_nothing_missing_where_nothing_is(installation, capsys):
+    assert await installation.missing(capsys) == []
+
+
+MISSING = [
+    ({"slack_bot_token": "xoxb-wrong"}, ["SLACK_BOT_TOKEN", "invalid_auth"]),
+    ({"approver_channel": "C0NOWHERE"}, ["APPROVER_CHANNEL"]),
+    ({"entra_authority": "http://127.0.0.1:9/tenant/v2.0"}, ["ENTRA_AUTHORITY"]),
+    ({"entra_client_certificate": "no-such.pem"}, ["Entra"]),
+    ({"graph_url": "http://127.0.0.1:9/v1.0"}, ["http://127.0.0.1:9/v1.0"]),
+    ({"database_url": NOWHERE}, ["unlatch migrate"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), MISSING, ids=[next(iter(changes)) for changes, _ in MISSING])
+async def test_the_doctor_names_what_is_missing(installation, capsys, changes, words):
+    first, *others = await installation.missing(capsys, **changes)
+    assert [word for word in words if word not in first] == []
+    assert "slack_bot_token" in changes or others == []  # without a token nothing is known of the channel
+    assert "xoxb-wrong" not in first
+
+
+async def test_the_doctor_names_scopes_that_were_not_granted(tmp_path, capsys):
+    sandbox = Sandbox(bot_url="http://127.0.0.1:3000", scopes=("commands", "users:read", "groups:read"))
+    async with serve(sandbox):
+        [line] = await Installation(sandbox, tmp_path).missing(capsys)
+    assert "chat:write, im:history, im:write, users:read.email" in line
+
+
+async def test_the_doctor_names_a_bot_that_was_not_invited_and_a_shared_channel(installation, capsys):
+    installation.sandbox.slack.share(ON_CALL)
+    [line] = await installation.missing(capsys)
+    assert "shared with another organisation" in line
+    installation.sandbox.slack.leave(ON_CALL, BOT_USER)
+    [line] = await installation.missing(capsys)
+    assert "invite the bot" in line
+
+
+STARTS = {
+    "a refused token": ({"slack_bot_token": "xoxb-wrong"}, "Slack refuses SLACK_BOT_TOKEN (invalid_auth)"),
+    "no Slack": ({"slack_api_url": "http://127.0.0.1:9/api/"}, "SLACK_API_URL"),
+    "a refused socket": ({"slack_app_token": "xapp-wrong"}, "SLACK_APP_TOKEN"),
+    "no database": ({"database_url": NOWHERE}, "DATABASE_URL"),
+    "no certificate": ({"entra_client_certificate": "no-such.pem"}, "Entra"),
+    "heads that cannot be written": ({"audit_heads": "/no/such/folder/heads.jsonl"}, "AUDIT_HEADS"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), STARTS.values(), ids=STARTS)
+async def test_a_start_that_is_not_possible_says_why(installation, changes, words):
+    told = await installation.refused_start(**changes)
+    assert (words in told, "-wrong" in told) == (True, False)
+
+
+# What a bot that runs shows
+
+
+async def get(app: App, path: str, *, asgi: Any = None) -> httpx.Response:
+    transport = httpx.ASGITransport(asgi or app.asgi)
+    async with httpx.AsyncClient(transport=transport, base_url="http://unlatch") as http:
+        return await http.get(path)
+
+
+async def ready(app: App) -> httpx.Response:
+    """The first answer of /readyz after both queues were looked at."""
+    answer = await get(app, "/readyz")
+    while "stalled" in answer.text:
+        answer = await get(app, "/readyz")
+    return answer
+
+
+async def test_ready_says_each_reason_why_it_is_not(installation):
+    async with unlatch(installation.settings()) as app:
+        answer = await ready(app)
+        assert (answer.status_code, set(answer.json().values())) == (200, {"ok"})
+        app.deps.database.audit_log.broken = "row 7 is gone"
+        app.shutting_down.set()
+        answer = await get(app, "/readyz")
+        assert answer.status_code == 503
+        assert answer.json().items() >= {"audit_log": "row 7 is gone", "process": "shutting down"}.items()
+
+
+async def test_in_socket_mode_nothing_of_slacks_is_taken_over_http_and_sockets_count_as_ready(installation):
+    async with unlatch(installation.settings(slack_app_token=APP_TOKEN)) as app:
+        assert (await get(app, "/slack/events")).status_code == 404
+        assert (await ready(app)).json()["slack"] == "ok"
+        await app.sockets.close()
+        assert (await get(app, "/readyz")).json()["slack"] == "no socket is open"
+
+
+@pytest.mark.parametrize(
+    ("metrics_port", "public", "beside"), [(None, 404, False), (3000, 200, False), (9, 404, True)]
+)
+async def test_metrics_are_shown_where_the_settings_say_alone(installation, metrics_port, public, beside):
+    async with unlatch(installation.settings(metrics_port=metrics_port)) as app:
+        assert (await get(app, "/metrics")).status_code == public
+        assert (app.metrics is not None) == beside
+        if beside:
+            assert (
+                'unlatch_ready{check="database"} 1.0' in (await get(app, "/metrics", asgi=app.metrics)).text
+            )
