@@ -1,4 +1,4 @@
-"""The audit log of a real life: it verifies; what the owner of the database changes in it is found and named."""
+"""The audit log of a real life: it verifies; what the database's owner changes in it is found and named."""
 
 import shutil
 import sqlite3
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from bot.cli import main
-from tests.end_to_end.served import served
 from tests.support.app_fixture import TOMAS
+from tests.support.served_bot import served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -85,7 +85,7 @@ async def test_every_start_is_in_the_log_with_its_settings_and_without_secrets(l
         (["UPDATE audit SET actor = 'U0MALLORY' WHERE event = 'approved'"], "{approved}"),
         (["DELETE FROM audit WHERE event = 'approved'"], "{approved}"),
         (["DELETE FROM audit WHERE seq > 3"], "3"),
-        (["UPDATE audit SET facts = '{{}}' WHERE seq = (SELECT max(seq) FROM audit)"], "{last}"),
+        (["UPDATE audit SET facts = '{}' WHERE seq = (SELECT max(seq) FROM audit)"], "{last}"),
     ],
     ids=["edited row", "removed row", "cut tail", "edited last row"],
 )

@@ -107,9 +107,9 @@ async def test_a_socket_that_slack_replaces_loses_nothing_and_http_takes_nothing
 async def test_every_scope_of_the_manifest_is_used_and_no_other(tmp_path_factory: pytest.TempPathFactory):
     manifest = yaml.safe_load((Path(__file__).parents[2] / "manifest.yml").read_text())
     used: set[str] = set()
-    for channel, approvers in ((ON_CALL, "usergroup:S0ONCALL"), (SUPPORT, "")):
+    for channel, settings in ((ON_CALL, {"approvers": "usergroup:S0ONCALL"}), (SUPPORT, {})):
         folder = tmp_path_factory.mktemp(channel)
-        async with running_bot(folder, approver_channel=channel, approvers=approvers) as bot:
+        async with running_bot(folder, approver_channel=channel, **settings) as bot:
             used |= await scopes_used(bot, channel)
     assert set(manifest["oauth_config"]["scopes"]["bot"]) == used
 

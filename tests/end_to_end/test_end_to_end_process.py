@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 from bot.slack.catalog_en import ENGLISH
-from tests.end_to_end.served import Served, served
 from tests.support.app_fixture import PIXEL, TOMAS, free_port
+from tests.support.served_bot import ServedBot, served
 from tests.support.user_actions import MEI, ON_CALL
 
 
-def statuses(it: Served) -> list[str]:
+def statuses(it: ServedBot) -> list[str]:
     with closing(sqlite3.connect(it.folder / "unlatch.sqlite3")) as rows:
         return [status for (status,) in rows.execute("SELECT status FROM requests")]
 

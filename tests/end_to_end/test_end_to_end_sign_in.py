@@ -26,22 +26,6 @@ async def sign_in_and_approve(bot: Bot) -> None:
     await people.title_after(KEN, ENGLISH["review.title"])
 
 
-async def test_a_step_up_that_graph_asks_for_is_carried_through_the_link_and_the_approval_goes_on(bot: Bot):
-    """401 with claims in base64, a silent try that is refused, a link with the claims, acrs in the token."""
-    people = bot.people
-    request_id = await bot.pending()
-    await people.sign_in()
-    bot.demand_claims(KEN_ACCOUNT, STEP_UP)
-
-    assert await bot.review() == ENGLISH["sign_in.title"]
-    assert ENGLISH["sign_in.claims"] in people.modal_text(KEN)
-    asked = await people.browser.http.get(people.link_in_modal(KEN))
-    assert "acrs" in asked.headers["location"]
-    await sign_in_and_approve(bot)
-    await bot.reaches(request_id, Status.DONE)
-    assert (await people.resets())[-1]["upn"] == "ken@contoso.com"
-
-
 async def test_a_step_up_between_approval_and_reset_sends_nothing_before_it(bot: Bot):
     people = bot.people
     request_id = await bot.pending()
@@ -59,6 +43,22 @@ async def test_a_step_up_between_approval_and_reset_sends_nothing_before_it(bot:
     await sign_in_and_approve(bot)
     await bot.reaches(request_id, Status.DONE)
     assert len(await people.resets()) == before + 1
+
+
+async def test_a_step_up_that_graph_asks_for_is_carried_through_the_link_and_the_approval_goes_on(bot: Bot):
+    """401 with claims in base64, a silent try that is refused, a link with the claims, acrs in the token."""
+    people = bot.people
+    request_id = await bot.pending()
+    await people.sign_in()
+    bot.demand_claims(KEN_ACCOUNT, STEP_UP)
+
+    assert await bot.review() == ENGLISH["sign_in.title"]
+    assert ENGLISH["sign_in.claims"] in people.modal_text(KEN)
+    asked = await people.browser.http.get(people.link_in_modal(KEN))
+    assert "acrs" in asked.headers["location"]
+    await sign_in_and_approve(bot)
+    await bot.reaches(request_id, Status.DONE)
+    assert (await people.resets())[-1]["upn"] == "ken@contoso.com"
 
 
 async def test_where_approvals_ask_for_it_an_old_sign_in_neither_reviews_nor_approves(tmp_path: Path):

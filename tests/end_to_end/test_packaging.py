@@ -26,15 +26,19 @@ def run(*command: str | Path, env: Mapping[str, str] = os.environ, cwd: Path = R
     return ended.returncode, ended.stdout + ended.stderr
 
 
-def environment(folder: Path) -> Path:
-    """A virtual environment with requirements.txt and nothing else; returns its bin folder."""
-    uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
-    requirements = ["--require-hashes", "-r", str(ROOT / "requirements.txt")]
-    for step in (
-        ["venv", "--python", sys.executable, str(folder)],
-        ["pip", "install", "--python", str(folder / "bin" / "python"), *requirements],
-    ):
-        status, said = run(uv, "--quiet", *step)
+UV = shutil.which("uv") or shutil.which("uv", path=ROOT / ".tools" / "bin")
+
+
+def environment(folder: Path, *packages: str | Path) -> Path:
+    """A virtual environment with requirements.txt and these, without more; returns its bin folder."""
+    python = folder / "bin" / "python"
+    make = [UV, "venv", "--quiet", "--python", sys.executable] if UV else [sys.executable, "-m", "venv"]
+    install = (
+        [UV, "pip", "install", "--quiet", "--python", python] if UV else [python, "-m", "pip", "install"]
+    )
+    requirements = [*install, "--require-hashes", "-r", ROOT / "requirements.txt"]
+    for step in ([*make, folder], requirements, *([*install, "--no-deps", package] for package in packages)):
+        status, said = run(*step)
         assert status == 0, said
     return folder / "bin"
 
@@ -107,9 +111,7 @@ def test_the_wheel_holds_the_bot_alone(wheel: Path):
 
 
 def test_the_wheel_runs_without_its_sources(wheel: Path, tmp_path: Path):
-    bin_ = environment(tmp_path / "venv")
-    uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
-    assert run(uv, "pip", "install", "--python", bin_ / "python", "--no-deps", wheel)[0] == 0
+    bin_ = environment(tmp_path / "venv", wheel)
     empty = tmp_path / "empty"
     empty.mkdir()
     complete = settings(Sandbox(), 3000, empty, socket_mode=False)

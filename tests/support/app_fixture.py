@@ -1,4 +1,4 @@
-"""A bot in this process, wired by `bot.app`, over loopback beside a served sandbox, and what tests see of it."""
+"""A bot in this process, wired by `bot.app`, over loopback beside a served sandbox, and what tests see."""
 
 import asyncio
 import hashlib
@@ -14,12 +14,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import httpx
-from bot.app import App, app
+from bot.app import App, unlatch
 from bot.domain.audit import Event
 from bot.domain.request import ResetRequest, Status
 from bot.domain.values import RequestId, UserId
 from bot.settings import Settings
 from bot.store import requests, tables
+from bot.store.database import Transaction
 from bot.timing import Timing
 from bot.web.app import listen, serving
 from sandbox.app import Sandbox, serve
@@ -133,9 +134,10 @@ class Bot:
 
     async def pending(self, text: str = ADA, *, by: str = MEI) -> RequestId:
         """Ask, and wait for the card."""
-        known = {row.id for row in await self.rows(by)}
+        known = self._cards()
         await self.people.command(by, text)
-        return await self.people.until(lambda: self._offered(known))
+        found = await self.people.until(lambda: self._cards() - known)
+        return RequestId(found.pop())
 
     async def approve(self, user: str = KEN) -> None:
         """Press Approve on the newest card, review, and submit."""
@@ -165,9 +167,10 @@ class Bot:
                     return row
                 await changed.wait()
 
-    def _offered(self, known: set[RequestId]) -> RequestId | None:
-        found = [e["value"] for m in self.people.messages(ON_CALL) for _, e in buttons(m) if "value" in e]
-        return next((RequestId(value) for value in reversed(found) if value not in known), None)
+    def _cards(self) -> set[str]:
+        """The requests that can be decided on in the approver channel."""
+        found = [button for card in self.people.messages(ON_CALL) for _, button in buttons(card)]
+        return {button["value"] for button in found if button["action_id"] == "approve"}
 
     # What is stored
 
@@ -180,7 +183,11 @@ class Bot:
 
     async def execute(self, statement: Any) -> None:
         """Change rows behind the bot's back."""
-        await self.app.deps.database.run(lambda tx: tx.execute(statement))
+
+        def unit(tx: Transaction) -> None:
+            tx.execute(statement)
+
+        await self.app.deps.database.run(unit)
 
     async def audit_rows(self, request_id: str = "") -> list[tuple[str | None, str, dict[str, str]]]:
         """Actor, event and facts of every audit row of this test, or of one request, oldest first."""
@@ -292,8 +299,7 @@ async def running_bot(
         demo = demo_settings(sandbox, port, folder, socket_mode=socket_mode)
         given = {name.lower(): value for name, value in demo.items()} | {"asks_per_hour": 1000} | settings
         chosen = Settings(_env_file=None, **given)
-        migrate(chosen)
-        app = await stack.enter_async_context(running_app(chosen, timing))
+        app = await stack.enter_async_context(unlatch(chosen, timing=timing))
         await stack.enter_async_context(serving(app.asgi, listener, grace=timedelta(seconds=1)))
         people = People(sandbox)
         stack.push_async_callback(people.aclose)

@@ -1,9 +1,9 @@
-"""The real `unlatch serve` as a process with short pauses: ended, killed, started again on the same database."""
+"""The real `unlatch serve` as a process with short pauses: ended, killed, started again on its database."""
 
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,21 +12,24 @@ import httpx
 from bot.slack.catalog_en import ENGLISH
 from sandbox.app import Sandbox, serve
 from sandbox.demo import settings as demo_settings
-from tests.support.app_fixture import PHONE_SECONDS, free_port
+from tests.support.app_fixture import PHONE_SECONDS, Deliveries, free_port
 from tests.support.user_actions import KEN, MEI, ON_CALL, People
 
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass
-class Served:
+class ServedBot:
     """A bot process beside a sandbox in this process."""
 
     people: People
     http: httpx.AsyncClient
+    deliveries: Deliveries
     settings: dict[str, str]
     folder: Path
+    arguments: Sequence[str]
     lines: list[str] = field(default_factory=list)
+    """Both outputs of the process."""
     process: asyncio.subprocess.Process | None = None
     _reading: asyncio.Task[None] | None = None
 
@@ -34,16 +37,17 @@ class Served:
         """Start it, and return when it serves."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.support.fast_bot"),
+            *(sys.executable, "-W", "always", "-m", *self.arguments),
             env=kept | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)} | self.settings,
             cwd=self.folder,
-            stderr=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         serves = asyncio.Event()
         self._reading = asyncio.create_task(self._read(self.process, serves))
         async with asyncio.timeout(60):
             await serves.wait()
-        assert self.process.returncode is None, "\n".join(self.lines)
+        assert not self._reading.done(), "\n".join(self.lines)
 
     async def end(self, *, kill: bool = False) -> int:
         """SIGTERM or SIGKILL, and wait; returns the exit status."""
@@ -55,8 +59,8 @@ class Served:
         return await self.process.wait()
 
     async def _read(self, process: asyncio.subprocess.Process, serves: asyncio.Event) -> None:
-        assert process.stderr is not None
-        async for line in process.stderr:
+        assert process.stdout is not None
+        async for line in process.stdout:
             self.lines.append(line.decode(errors="replace").rstrip())
             if '"serving"' in self.lines[-1]:
                 serves.set()
@@ -76,20 +80,27 @@ class Served:
 
 
 @asynccontextmanager
-async def served(folder: Path, *, socket_mode: bool = False, **changes: str) -> AsyncIterator[Served]:
-    """A bot process that is ready, in `folder`. `changes`: settings."""
-    port = free_port()
-    sandbox = Sandbox(bot_url=f"http://127.0.0.1:{port}", action_seconds=PHONE_SECONDS)
+async def served(
+    folder: Path,
+    *,
+    socket_mode: bool = False,
+    arguments: Sequence[str] = ("tests.support.fast_bot",),
+    sandbox: Sandbox | None = None,
+    **changes: str,
+) -> AsyncIterator[ServedBot]:
+    """A bot process that is ready, in `folder`. `arguments`: a module and its own; `changes`: settings."""
+    port, deliveries = free_port(), Deliveries()
+    url = f"http://127.0.0.1:{port}"
+    sandbox = sandbox or Sandbox(bot_url=url, action_seconds=PHONE_SECONDS, transport=deliveries)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serve(sandbox))
         people = People(sandbox)
         stack.push_async_callback(people.aclose)
-        http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
-        await stack.enter_async_context(http)
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
         settings = demo_settings(sandbox, port, folder, socket_mode=socket_mode) | changes
-        it = Served(people, http, settings, folder)
-        await it.start()
+        bot = ServedBot(people, http, deliveries, settings, folder, arguments)
+        await bot.start()
         try:
-            yield it
+            yield bot
         finally:
-            await it.end()
+            await bot.end()

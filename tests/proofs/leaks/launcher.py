@@ -1,0 +1,151 @@
+"""`unlatch serve` with short pauses and, where asked, crashes whose text holds the secrets at hand.
+
+python -m tests.proofs.leaks.launcher --plant --level debug
+"""
+
+import argparse
+import asyncio
+import inspect
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bot import log as bot_log
+from bot.domain.values import Secret
+from bot.entra.client import EntraClient
+from bot.entra.sign_ins import EntraSignIns
+from bot.graph.devices import Intune
+from bot.slack.client import SlackClient
+from bot.slack.handlers import Handlers
+from bot.slack.notifier import SlackNotifier
+from tests.support import fast_bot
+
+LIBRARIES: Final = (
+    *("msal.application", "msal.token_cache", "httpx", "httpcore.http11", "httpcore.connection"),
+    *(
+        "uvicorn.error",
+        "uvicorn.access",
+        "slack_bolt.unlatch",
+        "slack_sdk.web.async_client",
+        "aiohttp.access",
+    ),
+    *(
+        "aiohttp.client",
+        "sqlalchemy.engine.Engine",
+        "sqlalchemy.pool",
+        "asyncio",
+        "alembic.runtime",
+        "psycopg",
+    ),
+    *("urllib3.connectionpool", "stamina", "some.library.of.tomorrow"),
+)
+
+
+class Planted(Exception):
+    """A crash with a secret in its text; each plant raises a class of its own."""
+
+
+PLANTS: Final[Mapping[str, tuple[type, str]]] = {
+    "PlantedInGraph": (Intune, "actions"),
+    "PlantedInReveal": (Intune, "passcode"),
+    "PlantedInEntra": (EntraClient, "redeem"),
+    "PlantedInVault": (EntraSignIns, "keep"),
+    "PlantedInModal": (SlackClient, "update_modal"),
+    "PlantedInNotifier": (SlackNotifier, "update_receipt"),
+    "PlantedInHandler": (Handlers, "deny_pressed"),
+}
+"""By the name of the exception: the method whose first call raises it, with all that it was given."""
+UNCAUGHT: Final = "PlantedUncaught"
+
+
+def plant(name: str, owner: type, method: str) -> None:
+    """Let the first call of a method raise; every later one goes through."""
+    original = getattr(owner, method)
+    kind = type(name, (Planted,), {})
+    raised = False
+
+    def raise_once(*given: object, **named: object) -> None:
+        nonlocal raised
+        if not raised:
+            raised = True
+            values = [*given, *named.values(), *vars(given[0]).values()]
+            raise kind([value.reveal() if isinstance(value, Secret) else value for value in values])
+
+    async def planted_coroutine(*given: Any, **named: Any) -> Any:
+        raise_once(*given, **named)
+        return await original(*given, **named)
+
+    def planted(*given: Any, **named: Any) -> Any:
+        raise_once(*given, **named)
+        return original(*given, **named)
+
+    setattr(owner, method, planted_coroutine if inspect.iscoroutinefunction(original) else planted)
+
+
+def plant_uncaught() -> None:
+    """Let the first search for a device leave crashes that no code of ours can catch."""
+    find, left = Intune.find, False
+
+    async def find_and_crash(self: Intune, target: Any, token: Any) -> Any:
+        nonlocal left
+        if not left:
+            left = True
+            crash_uncaught(token.reveal())
+        return await find(self, target, token)
+
+    Intune.find = find_and_crash  # type: ignore[method-assign]  # that is the plant
+
+
+def crash_uncaught(secret: str) -> None:
+    """Crash in a task, a callback, a thread, a destructor, a log call; and let libraries log the secret."""
+    kind = type(UNCAUGHT, (Planted,), {})
+
+    class Falls:
+        def __del__(self) -> None:
+            raise kind(secret)
+
+    async def breaks() -> None:
+        raise kind(secret)
+
+    def throws(*_: object) -> None:
+        raise kind(secret)
+
+    loop = asyncio.get_running_loop()
+    loop.call_soon(throws, secret)
+    loop.create_task(breaks())  # noqa: RUF006  nothing looks at it: that is the point
+    thread = threading.Thread(target=throws)
+    thread.start()
+    thread.join()
+    del thread
+    Falls()
+    logging.getLogger("bot.graph").warning("%d", secret)
+    logging.getLogger("slack_sdk.socket_mode").error(
+        f"Failed to connect (error: url=wss://x/?ticket={secret})"
+    )
+    warnings.warn(f"old: {secret}", UserWarning, stacklevel=1)
+    for name in LIBRARIES:
+        for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+            logging.getLogger(name).log(level, "Sending: %s", secret, exc_info=kind(secret))
+
+
+def launch() -> int:
+    """Run the bot; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.proofs.leaks.launcher")
+    parser.add_argument("--plant", action="store_true", help="crash once in each adapter")
+    parser.add_argument("--level", help="also one that no setting allows, such as debug")
+    chosen = parser.parse_args()
+    if chosen.plant:
+        for name, (owner, method) in PLANTS.items():
+            plant(name, owner, method)
+        plant_uncaught()
+    if chosen.level:
+        set_up = bot_log.set_up_log
+        bot_log.set_up_log = lambda _level: set_up(chosen.level)
+    return fast_bot.serve()
+
+
+if __name__ == "__main__":
+    sys.exit(launch())
