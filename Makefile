@@ -85,6 +85,7 @@ INSTALL_SELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-b
 .venv/.postgres: requirements/postgres.txt .venv/.dev
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
 	  || $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/postgres.txt
+	bash tests/support/get-pgbouncer
 	@touch $@
 
 # Debian's package where apt and root are at hand, Playwright's own browser otherwise.
