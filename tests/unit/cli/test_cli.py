@@ -48,9 +48,9 @@ def run(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedP
 @pytest.mark.parametrize(
     ("arguments", "offered"),
     [
-        (["--help"], {"serve", "doctor", "migrate", "vault", "audit"}),
-        (["vault", "--help"], {"new-key", "rotate"}),
-        (["audit", "--help"], {"verify", "export", "key", "resume"}),
+        (["--help"], ["serve", "doctor", "migrate", "vault", "audit"]),
+        (["vault", "--help"], ["new-key", "rotate"]),
+        (["audit", "--help"], ["verify", "export", "key", "resume"]),
     ],
     ids=" ".join,
 )
@@ -58,7 +58,8 @@ def test_help_lists_every_command(arguments, offered, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 0
-    assert set(re.findall(r"^ {4}([a-z-]+) +\w", capsys.readouterr().out, re.MULTILINE)) == offered
+    found = re.findall(r"^ {4}([a-z-]+) +\w", capsys.readouterr().out, re.MULTILINE)
+    assert sorted(found) == sorted(offered)
 
 
 def test_the_version_needs_no_settings(capsys):
