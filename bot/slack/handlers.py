@@ -22,8 +22,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account, Actor
+from bot.domain.request import ResetRequest
 from bot.domain.sign_in import SignInLink
-from bot.domain.values import DeviceId, RequestId, TeamId, UserId
+from bot.domain.values import DeviceId, TeamId
 from bot.slack import modals
 from bot.slack.background import Background, log_crash
 from bot.slack.blocks import View, without_markup
@@ -47,7 +48,7 @@ _FIELDS: Final = {
 log = structlog.get_logger()
 
 Body = Mapping[str, Any]
-Shown = TypeVar("Shown", bound=View | None)
+T = TypeVar("T")
 
 
 class Handlers:
@@ -89,7 +90,11 @@ class Handlers:
                 await ack(await self._sentence(self._status(command)))
             case ["sign-in" | "signin" | "login"]:
                 await ack()
-                self._start(self._sign_in_command(command))
+
+                def show(view_id: str) -> Awaitable[View]:
+                    return self._sign_in(command.actor, command.team, Continuation(view_id=view_id))
+
+                self._start(self._open_then(command, "sign_in", show))
             case ["sign-out" | "signout" | "logout"]:
                 await ack(await self._sentence(self._sign_out(command)))
             case _:
@@ -149,33 +154,35 @@ class Handlers:
 
     async def approve_pressed(self, ack: AsyncAck, body: Body) -> None:
         """Show the review, or what the approver has to do first."""
-        press = Press.parse(body)
-        await ack()
-        self._start(self._open_then(press, "device", lambda view_id: self._review(press, view_id)))
+        await self._show_in_modal(ack, Press.parse(body), "device", self._review)
 
     async def deny_pressed(self, ack: AsyncAck, body: Body) -> None:
         """Ask for the reason, of who may decide."""
-        press = Press.parse(body)
-        await ack()
-        self._start(self._open_then(press, "request", lambda _: self._denial(press)))
+        await self._show_in_modal(ack, Press.parse(body), "request", self._denial)
 
     async def passcode_pressed(self, ack: AsyncAck, body: Body) -> None:
         """Show the new passcode to the requester."""
-        press = Press.parse(body)
-        await ack()
-        self._start(self._open_then(press, "passcode", lambda _: self._passcode(press)))
+        await self._show_in_modal(ack, Press.parse(body), "passcode", self._passcode)
 
     async def withdraw_pressed(self, ack: AsyncAck, body: Body) -> None:
         """Withdraw; the receipt shows that it is done, a modal only why it is not."""
         press = Press.parse(body)
         await ack()
-        self._start(self._open_if_refused(press, self._withdraw(press)))
+        withdrawing = decide.withdraw(self._deps, press.request_id, press.actor)
+        self._start(self._open_if_refused(press, withdrawing))
 
     async def close_pressed(self, ack: AsyncAck, body: Body) -> None:
         """Close an uncertain request; the card shows that it is done, a modal only why it is not."""
         press = Press.parse(body)
         await ack()
-        self._start(self._open_if_refused(press, self._close(press)))
+        closing = decide.close(self._deps, press.request_id, press.actor)
+        self._start(self._open_if_refused(press, closing))
+
+    async def _show_in_modal(
+        self, ack: AsyncAck, press: Press, what: str, show: Callable[[Press, str], Awaitable[View]]
+    ) -> None:
+        await ack()
+        self._start(self._open_then(press, what, lambda view_id: show(press, view_id)))
 
     async def link_pressed(self, ack: AsyncAck) -> None:
         """Slack also reports that a link button was pressed; there is nothing to do."""
@@ -206,30 +213,20 @@ class Handlers:
     # What each modal shows in the end
 
     async def _review(self, press: Press, view_id: str) -> View:
-        return await self._review_of(press.request_id, press.actor, press.team, view_id)
-
-    async def _review_of(self, request_id: RequestId, actor: Actor, team: TeamId, view_id: str) -> View:
         try:
-            return modals.review_form(await review.review(self._deps, request_id, actor), self._words)
+            seen = await review.review(self._deps, press.request_id, press.actor)
         except SignInNeeded as need:
-            then = Continuation(request_id=request_id, view_id=view_id, claims=need.claims)
-            return await self._sign_in(actor, team, then, need)
+            then = Continuation(request_id=press.request_id, view_id=view_id, claims=need.claims)
+            return await self._sign_in(press.actor, press.team, then, need)
+        return modals.review_form(seen, self._words)
 
-    async def _denial(self, press: Press) -> View:
+    async def _denial(self, press: Press, _view_id: str) -> View:
         request = await decide.check_may_decide(self._deps, press.request_id, press.actor)
         return modals.deny_form(request, self._words)
 
-    async def _passcode(self, press: Press) -> View:
+    async def _passcode(self, press: Press, _view_id: str) -> View:
         request, passcode = await reveal.reveal(self._deps, press.request_id, press.actor)
         return modals.passcode(request, passcode, self._words)
-
-    async def _withdraw(self, press: Press) -> View | None:
-        await decide.withdraw(self._deps, press.request_id, press.actor)
-        return None
-
-    async def _close(self, press: Press) -> View | None:
-        await decide.close(self._deps, press.request_id, press.actor)
-        return None
 
     async def _approve(self, form: Form, *, knowingly: bool) -> View:
         device = DeviceId(form[Field.DEVICE])
@@ -255,13 +252,6 @@ class Handlers:
 
     # The sign-in
 
-    async def _sign_in_command(self, command: Command) -> None:
-        await self._open_then(
-            command,
-            "sign_in",
-            lambda view_id: self._sign_in(command.actor, command.team, Continuation(view_id=view_id)),
-        )
-
     async def _sign_in(
         self, actor: Actor, team: TeamId, then: Continuation, need: SignInNeeded | None = None
     ) -> View:
@@ -278,41 +268,42 @@ class Handlers:
 
     async def resume(self, link: SignInLink, account: Account) -> None:
         """Signed in: continue the modal that waited; where none is open, send a direct message."""
-        if not await self._continue(link, account):
-            sentence = self._words.with_account("signed_in.message", account)
-            await self._send_direct_message(link.user, sentence)
-
-    async def _continue(self, link: SignInLink, account: Account) -> bool:
-        """Return whether a modal was open to continue in."""
-        view_id = link.view_id
-        if view_id is None:
-            return False
-        if link.request_id is None:
-            sentence = self._words.with_account("signed_in", account)
-            return await self._update(
-                view_id, modals.message(self._words.text("signed_in.title"), sentence, self._words)
-            )
-        actor = Actor(user=link.user, team=link.team)
-        reviewing = self._review_of(link.request_id, actor, link.team, view_id)
-        return await self._update(view_id, await self._outcome(reviewing))
+        text = self._words.with_account("signed_in.message", account)
+        await self._show_or_send(link, lambda view_id: self._signed_in(link, account, view_id), text)
 
     async def resume_refused(self, link: SignInLink, error: UnlatchError) -> None:
         """The sign-in was refused: say so in the modal that waited, with a new link, or in a message."""
-        view_id = link.view_id
-        if view_id is None or not await self._update(
-            view_id, await self._outcome(self._sign_in_again(link, error))
-        ):
-            await self._send_direct_message(link.user, self._words.error(error))
+        text = self._words.error(error)
+        await self._show_or_send(link, lambda view_id: self._sign_in_again(link, error, view_id), text)
 
-    async def _sign_in_again(self, link: SignInLink, error: UnlatchError) -> View:
-        title, sentence = self._words.title(error), self._words.error(error)
-        then = Continuation(request_id=link.request_id, view_id=link.view_id, claims=link.claims)
+    async def _signed_in(self, link: SignInLink, account: Account, view_id: str) -> View:
+        if link.request_id is None:
+            sentence = self._words.with_account("signed_in", account)
+            return modals.message(self._words.text("signed_in.title"), sentence, self._words)
         actor = Actor(user=link.user, team=link.team)
+        press = Press(actor=actor, team=link.team, trigger_id="", request_id=link.request_id)
+        return await self._review(press, view_id)
+
+    async def _sign_in_again(self, link: SignInLink, error: UnlatchError, view_id: str) -> View:
+        title, sentence = self._words.title(error), self._words.error(error)
+        then = Continuation(request_id=link.request_id, view_id=view_id, claims=link.claims)
         with suppress(UnlatchError):  # who may not sign in any more, or too often, gets the sentence alone
-            url = await sign_in.offer(self._deps, actor, link.team, then)
+            url = await sign_in.offer(self._deps, Actor(user=link.user, team=link.team), link.team, then)
             lifetime = self._deps.timing.link_lifetime
             return modals.sign_in(url, sentence, self._words, lifetime=lifetime, title=title)
         return modals.message(title, sentence, self._words)
+
+    async def _show_or_send(
+        self, link: SignInLink, show: Callable[[str], Awaitable[View]], text: str
+    ) -> None:
+        """Show it in the modal that waited for the sign-in, or send `text` where none is open."""
+        view_id = link.view_id
+        if view_id is not None and await self._update(view_id, await self._outcome(show(view_id))):
+            return
+        try:
+            await self._slack.send_direct_message(link.user, text)
+        except SlackError as error:
+            log.warning("direct_message_not_sent", user=link.user, code=error.code)
 
     # How outcomes reach people
 
@@ -323,10 +314,10 @@ class Handlers:
         if view_id := await self._open(pressed, modals.loading(what, self._words)):
             await self._update(view_id, await self._outcome(show(view_id)))
 
-    async def _open_if_refused(self, press: Press, work: Awaitable[View | None]) -> None:
-        view = await self._outcome(work)
-        if view is not None:
-            await self._open(press, view)
+    async def _open_if_refused(self, press: Press, work: Awaitable[ResetRequest]) -> None:
+        outcome = await self._outcome(work)
+        if not isinstance(outcome, ResetRequest):
+            await self._open(press, outcome)
 
     async def _show_result(self, form: Form, work: Awaitable[View]) -> None:
         """Slack draws the acknowledgement by a path of its own; drawn later, it would cover the result."""
@@ -334,7 +325,7 @@ class Handlers:
         view, _ = await asyncio.gather(self._outcome(work), drawn)
         await self._update(form.view_id, view)
 
-    async def _outcome(self, work: Awaitable[Shown]) -> Shown | View:
+    async def _outcome(self, work: Awaitable[T]) -> T | View:
         """The one `except` after an acknowledgement: a refusal becomes a private sentence."""
         try:
             return await work
@@ -373,12 +364,6 @@ class Handlers:
             log.info("modal_not_updated", code=error.code)
             return False
         return True
-
-    async def _send_direct_message(self, user: UserId, text: str) -> None:
-        try:
-            await self._slack.send_direct_message(user, text)
-        except SlackError as error:
-            log.warning("direct_message_not_sent", user=user, code=error.code)
 
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
         self._background.start(work, name="interaction")

@@ -1,6 +1,7 @@
 """The messages about a request: card, receipt, reminder. Pure functions of the row."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -10,8 +11,7 @@ from bot.slack.blocks import MESSAGE_LIMIT, Block, Message, cut, date, escaped, 
 from bot.slack.payloads import Action
 from bot.slack.wording import Wording, device_name
 
-_LONG: Final = 1500
-"""Characters of a reason in the fallback text; the blocks show it whole."""
+_LABELLED: Final = re.compile(r"\*([^*\n]+)\*\n(.*)")
 
 
 def card(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> Message:
@@ -28,7 +28,7 @@ def card(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> 
     ]
     if on_call and (request.status is Status.PENDING or request.needs_a_human):
         shown.append(blocks.context(_called(on_call, words)))
-    return Message(_fallback(request, words), shown)
+    return _message(shown)
 
 
 def receipt(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> Message:
@@ -52,7 +52,7 @@ def receipt(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> 
         show = _button(Action.SHOW_PASSCODE, "show_passcode", request, words, style="primary")
         shown.append(blocks.actions(show))
     shown += [blocks.divider(), *requested(request, words)]
-    return Message(_fallback(request, words, next_step, reader=True), shown)
+    return _message(shown)
 
 
 def reminder(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> Message:
@@ -122,29 +122,20 @@ def _called(on_call: Sequence[str], words: Wording) -> str:
     return words.text("on_call", groups=" ".join(map(group, on_call)))
 
 
-def _fallback(request: ResetRequest, words: Wording, *more: str, reader: bool = False) -> str:
-    """All that the blocks show as one text, the state first: a screen reader reads this and no block."""
-    told = [f"{words.text('product')}: {words.stage(request)}.", *more]
-    told += _story(request, words, reader=reader)
-    return cut(" ".join(filter(None, told)), MESSAGE_LIMIT)
+def _message(shown: Sequence[Block]) -> Message:
+    """Add all that the blocks show as one text, the state first: a screen reader reads no block."""
+    texts = []
+    for block in shown:
+        parts = [block.get("text"), *_list(block, "fields"), *_list(block, "elements")]
+        for part in parts:
+            match part:
+                case {"type": "plain_text" | "mrkdwn", "text": str(text)}:
+                    labelled = _LABELLED.fullmatch(text)
+                    texts.append(f"{labelled[1]}: {labelled[2]}." if labelled else text)
+    texts[0] += "."  # the headline
+    return Message(cut(" ".join(texts), MESSAGE_LIMIT), shown)
 
 
-def _story(request: ResetRequest, words: Wording, *, reader: bool) -> Iterator[str]:
-    def named(key: str, text: str) -> str:
-        return f"{words.text(key)}: {text}."
-
-    yield asked(request, words)
-    yield words.status(request)
-    yield words.because(request, reader=request.asked_by if reader else None)
-    if request.denial:
-        yield named("denial", inline(request.denial, _LONG))
-    if request.approval is not None:
-        yield named("device", inline(device_name(request.approval.device), 200))
-        yield named("runs_as", inline(request.approval.username, 200))
-        if not request.is_over:
-            yield words.effect(request.approval.effect)
-    yield named("for", words.target(request.target))
-    yield named("number", request.ref)
-    if request.ticket:
-        yield named("ticket", inline(request.ticket, 200))
-    yield named("reason", inline(request.reason, _LONG))
+def _list(block: Block, name: str) -> list[object]:
+    found = block.get(name)
+    return found if isinstance(found, list) else []

@@ -53,15 +53,25 @@ def test_buttons_are_there_only_while_they_can_be_pressed_and_say_what_they_do(r
 def test_a_screen_reader_reads_the_state_first_and_all_that_the_blocks_show(row: ResetRequest):
     for message in (card(row, ENGLISH), a_receipt(row)):
         read = message.text
-        assert read.startswith(f"Passcode reset: {ENGLISH.stage(row)}.")
-        for shown in (ENGLISH.status(row), ENGLISH.because(row), "<@U0MEI>", "leo@contoso.com", row.ref):
-            assert shown in read
-        for typed in (row.reason, row.ticket, row.denial):
-            assert (typed or "") in read
-        if row.approval is not None:
-            assert row.approval.device.name in read
-            assert "ken@contoso.com" in read
-            assert (ENGLISH.effect(row.approval.effect) in read) is not row.is_over
+        assert read.startswith(f"Passcode reset: {ENGLISH.stage(row)}. ")
+        for block in elements(message, "mrkdwn"):
+            label, _, value = str(block["text"]).rpartition("\n")
+            assert value in read
+            assert label.strip("*") in read
+
+
+@every_row
+def test_both_messages_show_the_request_and_what_became_of_it(row: ResetRequest):
+    in_card, in_receipt = everything(card(row, ENGLISH)), everything(a_receipt(row))
+    assert "Requested by <@U0MEI>" in in_card
+    for shown in (in_card, in_receipt):
+        for told in (ENGLISH.status(row), ENGLISH.because(row), "leo@contoso.com", row.ref, row.reason):
+            assert told in shown
+        for typed in (row.ticket, row.denial, row.approval and row.approval.device.name):
+            assert (typed or "") in shown
+    if row.approval is not None:
+        assert "ken@contoso.com" in in_card
+        assert (ENGLISH.effect(row.approval.effect) in in_card) is not row.is_over
 
 
 def test_the_card_says_why_it_waits_again_and_that_any_approver_can_go_on():
