@@ -82,10 +82,10 @@ async def test_every_start_is_in_the_log_with_its_settings_and_without_secrets(l
 @pytest.mark.parametrize(
     ("statements", "named"),
     [
-        (["UPDATE audit SET actor = 'U0MALLORY' WHERE event = 'approved'"], "{approved}"),
-        (["DELETE FROM audit WHERE event = 'approved'"], "{approved}"),
-        (["DELETE FROM audit WHERE seq > 3"], "3"),
-        (["UPDATE audit SET facts = '{}' WHERE seq = (SELECT max(seq) FROM audit)"], "{last}"),
+        (["UPDATE audit SET actor = 'U0MALLORY' WHERE event = 'approved'"], "row {approved} was changed"),
+        (["DELETE FROM audit WHERE event = 'approved'"], "row {next} follows row"),
+        (["DELETE FROM audit WHERE seq > 3"], "the log ends at row 3, but a kept head names row {last}"),
+        (["UPDATE audit SET facts = '{}' WHERE seq = (SELECT max(seq) FROM audit)"], "row {last}"),
     ],
     ids=["edited row", "removed row", "cut tail", "edited last row"],
 )
@@ -107,4 +107,4 @@ async def test_attack_on_the_record(
             rows.execute(statement)
 
     assert verify(database, public_key, "--heads", str(life.folder / "heads.jsonl")) == 1
-    assert named.format(approved=approved, last=last) in capsys.readouterr().out
+    assert named.format(approved=approved, next=approved + 1, last=last) in capsys.readouterr().out

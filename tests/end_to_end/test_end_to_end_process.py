@@ -22,12 +22,12 @@ def statuses(it: ServedBot) -> list[str]:
 async def test_sigterm_waits_for_the_reset_in_flight_and_ends_with_0(tmp_path: Path):
     async with served(tmp_path, socket_mode=True) as it:
         await it.pending(TOMAS)
-        await it.people.fault("graph", "latency", "resetPasscode", seconds=1.5, after=True)
+        await it.people.fault("graph", "latency", "resetPasscode", seconds=1.2, after=True)
         await it.approve()
         await it.people.until(lambda: not it.people.state["faults"])
         ending = asyncio.create_task(it.end())
         with pytest.raises(TimeoutError):  # with nothing in flight it ends at once
-            await asyncio.wait_for(asyncio.shield(ending), timeout=0.7)
+            await asyncio.wait_for(asyncio.shield(ending), timeout=0.6)
         assert await ending == 0
         assert statuses(it) == ["sent"]
         assert [reset["device"] for reset in await it.people.resets()] == [PIXEL]

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ import httpx
 from bot.slack.catalog_en import ENGLISH
 from sandbox.app import Sandbox, serve
 from sandbox.demo import settings as demo_settings
+from starlette.types import ASGIApp
 from tests.support.app_fixture import PHONE_SECONDS, Deliveries, free_port
 from tests.support.user_actions import KEN, MEI, ON_CALL, People
 
@@ -43,10 +44,10 @@ class ServedBot:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        serves = asyncio.Event()
-        self._reading = asyncio.create_task(self._read(self.process, serves))
-        async with asyncio.timeout(60):
-            await serves.wait()
+        self._reading = asyncio.create_task(self._read(self.process))
+        answering = asyncio.create_task(self._answer())
+        await asyncio.wait([answering, self._reading], return_when=asyncio.FIRST_COMPLETED)
+        answering.cancel()
         assert not self._reading.done(), "\n".join(self.lines)
 
     async def end(self, *, kill: bool = False) -> int:
@@ -58,13 +59,15 @@ class ServedBot:
         await self._reading
         return await self.process.wait()
 
-    async def _read(self, process: asyncio.subprocess.Process, serves: asyncio.Event) -> None:
+    async def _answer(self) -> None:
+        """Return when the bot answers; a log at level "error" does not say that it serves."""
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=8), timeout=60) as http:
+            await http.get(f"{self.settings['PUBLIC_URL']}/healthz")
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
             self.lines.append(line.decode(errors="replace").rstrip())
-            if '"serving"' in self.lines[-1]:
-                serves.set()
-        serves.set()
 
     async def pending(self, text: str) -> None:
         """Ask, and wait for the card."""
@@ -85,13 +88,17 @@ async def served(
     *,
     socket_mode: bool = False,
     arguments: Sequence[str] = ("tests.support.fast_bot",),
-    sandbox: Sandbox | None = None,
+    wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     **changes: str,
 ) -> AsyncIterator[ServedBot]:
-    """A bot process that is ready, in `folder`. `arguments`: a module and its own; `changes`: settings."""
-    port, deliveries = free_port(), Deliveries()
+    """A bot process that is ready, in `folder`.
+
+    `arguments`: a module and its own. `wrap` goes around the sandbox. `changes`: settings.
+    """
+    port, deliveries = int(changes.get("PORT", free_port())), Deliveries()
     url = f"http://127.0.0.1:{port}"
-    sandbox = sandbox or Sandbox(bot_url=url, action_seconds=PHONE_SECONDS, transport=deliveries)
+    sandbox = Sandbox(bot_url=url, action_seconds=PHONE_SECONDS, transport=deliveries)
+    sandbox.asgi = wrap(sandbox.asgi)  # type: ignore[assignment]  # a Starlette, as far as anyone asks
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serve(sandbox))
         people = People(sandbox)

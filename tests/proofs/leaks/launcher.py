@@ -144,7 +144,7 @@ def launch() -> int:
     if chosen.level:
         set_up = bot_log.set_up_log
         bot_log.set_up_log = lambda _level: set_up(chosen.level)
-    return fast_bot.serve()
+    return fast_bot.main()
 
 
 if __name__ == "__main__":

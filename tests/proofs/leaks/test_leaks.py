@@ -22,7 +22,7 @@ from tests.proofs.leaks.launcher import PLANTS
 from tests.proofs.leaks.secret_forms import find_leaks, forms
 from tests.proofs.leaks.watched import Watched, watched
 from tests.support.app_fixture import PIXEL, TOMAS
-from tests.support.postgresql import Cluster, running
+from tests.support.postgres import Cluster, running
 from tests.support.user_actions import (
     AIKO,
     AIKO_ACCOUNT,
@@ -91,10 +91,10 @@ async def every_other_way(it: Watched) -> None:
     await people.press(MEI, "withdraw", channel=direct_channel(MEI))
     for account in (KEN_ACCOUNT, AIKO_ACCOUNT):
         await sign_in(it, AIKO, account)
-    await it.http.post("/sign-in/callback", data={"state": "forged", "code": "forged"})
-    await it.http.post("/slack/events", content=b"token=stranger&text=x")
+    await it.bot.http.post("/sign-in/callback", data={"state": "forged", "code": "forged"})
+    await it.bot.http.post("/slack/events", content=b"token=stranger&text=x")
     for path in ("readyz", "healthz", "metrics", f"sign-in/{it.links[0]}", "sign-in/callback", "nowhere"):
-        await it.http.get(f"/{path}")
+        await it.bot.http.get(f"/{path}")
     for command in ("status", "sign-out"):
         heard = len(people.private_texts(KEN))
         await people.command(KEN, command)
@@ -157,7 +157,7 @@ async def export(it: Watched, format_: str) -> bytes:
         sys.executable,
         *("-m", "bot", "audit", "export", "--since", "2020-01-01", "--format", format_),
         env={"PYTHONPATH": str(Path(__file__).parents[3])} | it.settings,
-        cwd=it.folder,
+        cwd=it.bot.folder,
         stdout=asyncio.subprocess.PIPE,
     )
     exported, _ = await process.communicate()
@@ -189,7 +189,7 @@ async def test_no_secret_is_anywhere_after_the_whole_job(tmp_path: Path, cluster
     async with watched(tmp_path, socket_mode=level == "warning", LOG_LEVEL=level, **database) as it:
         await whole_job(it)
         await every_other_way(it)
-        assert await it.stop() == 0
+        assert await it.bot.end() == 0
         assert await leaks(it) == []
         assert any(b"serial" in content for content in it.places().values())
     kinds = {name.split()[0] for name in it.secrets()}
@@ -199,27 +199,26 @@ async def test_no_secret_is_anywhere_after_the_whole_job(tmp_path: Path, cluster
 
 
 async def test_no_secret_is_anywhere_after_every_fault(tmp_path: Path):
-    async with watched(tmp_path, arguments=("--level", "debug"), ASKS_PER_HOUR="1000") as it:
+    async with watched(tmp_path, "--level", "debug", ASKS_PER_HOUR="1000") as it:
         await whole_job(it)
         await through_every_fault(it)
-        await it.stop()
+        await it.bot.end()
         assert await leaks(it) == []
 
 
 async def test_a_crash_with_a_secret_in_its_text_says_its_kind_and_its_place_alone(tmp_path: Path):
     """One crash in each adapter, then it goes on: a whole job meets them all."""
-    arguments = ("--level", "debug", "--plant")
-    async with watched(tmp_path, arguments=arguments, ASKS_PER_HOUR="1000") as it:
+    async with watched(tmp_path, "--level", "debug", "--plant", ASKS_PER_HOUR="1000") as it:
         for _ in range(MAX_ROUNDS):
             for step in (asks, signs_in, denies_nothing, approves, looks):
                 with suppress(NotPossible, TimeoutError, ValueError, AssertionError):
                     await asyncio.wait_for(step(it), A_WHILE)
             if it.passcodes:
                 break
-        await it.stop()
-        assert {name for name in PLANTS if name not in "\n".join(it.lines)} == set()
+        await it.bot.end()
+        assert {name for name in PLANTS if name not in "\n".join(it.bot.lines)} == set()
         assert await leaks(it) == []
-    assert all(json.loads(line) for line in it.lines)
+    assert all(json.loads(line) for line in it.bot.lines)
 
 
 def test_a_secret_is_found_in_every_form_in_which_it_may_lie_about():

@@ -1,23 +1,18 @@
 """The real process beside a sandbox, and everything that passed between them, kept byte for byte."""
 
-import asyncio
-import os
 import re
 import sqlite3
-import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
 import httpx
 import psycopg
-from sandbox.app import Sandbox, serve
-from sandbox.demo import settings as demo_settings
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from tests.support.app_fixture import PHONE_SECONDS, Deliveries, free_port
+from tests.support.app_fixture import free_port
+from tests.support.served_bot import ServedBot, served
 from tests.support.user_actions import People
 
 from sandbox import cast
@@ -77,44 +72,19 @@ class Tap:
 class Watched:
     """What a test touches, and where it looks afterwards."""
 
-    people: People
-    process: asyncio.subprocess.Process
-    settings: dict[str, str]
-    folder: Path
+    bot: ServedBot
     tap: Tap
-    deliveries: Deliveries
-    http: httpx.AsyncClient
     pages: list[httpx.Response] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     passcodes: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    """Both outputs of the process."""
-    logged: asyncio.Event = field(default_factory=asyncio.Event)
-    _reading: asyncio.Task[None] | None = None
 
-    async def stop(self) -> int:
-        """SIGTERM, and wait; returns the exit status."""
-        with suppress(ProcessLookupError):
-            self.process.terminate()
-        assert self._reading is not None
-        await self._reading
-        return await self.process.wait()
+    @property
+    def people(self) -> People:
+        return self.bot.people
 
-    async def until_logged(self, words: str, seconds: float) -> None:
-        """Wait until a line of the log has these words."""
-        async with asyncio.timeout(seconds):
-            while not any(words in line for line in self.lines):
-                self.logged.clear()
-                await self.logged.wait()
-
-    def read(self) -> None:
-        self._reading = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self.lines.append(line.decode(errors="replace").rstrip())
-            self.logged.set()
+    @property
+    def settings(self) -> dict[str, str]:
+        return self.bot.settings
 
     def secrets(self) -> dict[str, str]:
         """Every secret that there was, by what it is."""
@@ -141,15 +111,17 @@ class Watched:
 
     def secrets_of_slack(self) -> dict[str, str]:
         """Response URLs: who has one may speak in the bot's name for half an hour."""
-        said = "\n".join(unquote_plus(body.decode()) for body in [*self.deliveries.bodies, *self.tap.frames])
+        said = "\n".join(
+            unquote_plus(body.decode()) for body in [*self.bot.deliveries.bodies, *self.tap.frames]
+        )
         urls = re.findall(r"/slack/response/([^\"&]+)", said)
         return {f"response URL {number}": url for number, url in enumerate(urls[:5])}
 
     def places(self) -> dict[str, bytes]:
         """Everything that no secret may be in, by what it is."""
-        found = {"the log": "\n".join(self.lines).encode()}
+        found = {"the log": "\n".join(self.bot.lines).encode()}
         found |= {f"page {page.url.path} {n}": _page(page) for n, page in enumerate(self.pages)}
-        found |= {f"delivery {n}": body for n, body in enumerate(self.deliveries.bodies)}
+        found |= {f"delivery {n}": body for n, body in enumerate(self.bot.deliveries.bodies)}
         found |= {f"frame {n}": frame for n, frame in enumerate(self.tap.frames)}
         for n, call in enumerate(self.tap.exchanges):
             found[f"head of {call.path} {n}"] = call.path.encode() + b"?" + call.head
@@ -160,8 +132,8 @@ class Watched:
     def _database(self) -> Iterator[tuple[str, bytes]]:
         url = self.settings["DATABASE_URL"]
         if url.startswith("sqlite"):
-            yield from ((f"file {path.name}", path.read_bytes()) for path in self.folder.iterdir())
-            with closing(sqlite3.connect(self.folder / "unlatch.sqlite3")) as rows:
+            yield from ((f"file {path.name}", path.read_bytes()) for path in self.bot.folder.iterdir())
+            with closing(sqlite3.connect(self.bot.folder / "unlatch.sqlite3")) as rows:
                 yield "rows", "\n".join(rows.iterdump()).encode("utf-8", "replace")
             return
         with psycopg.connect(url) as rows:
@@ -179,42 +151,25 @@ def _page(page: httpx.Response) -> bytes:
 
 @asynccontextmanager
 async def watched(
-    folder: Path, *, socket_mode: bool = False, arguments: Sequence[str] = (), **changes: str
+    folder: Path, *arguments: str, socket_mode: bool = False, **changes: str
 ) -> AsyncIterator[Watched]:
-    """A bot process that is ready, watched from every side. `changes`: settings."""
-    port, deliveries = free_port(), Deliveries()
-    url = f"http://127.0.0.1:{port}"
-    sandbox = Sandbox(bot_url=url, action_seconds=PHONE_SECONDS, transport=deliveries)
-    tap = Tap(sandbox.asgi)
-    sandbox.asgi = tap  # type: ignore[assignment]  # a Starlette, as far as anyone asks
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serve(sandbox))
-        people = People(sandbox)
-        stack.push_async_callback(people.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
-        settings = demo_settings(sandbox, port, folder, socket_mode=socket_mode)
-        settings |= {"METRICS_PORT": str(port)} | changes
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-W", "always", "-m", "tests.proofs.leaks.launcher", *arguments),
-            env=kept | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)} | settings,
-            cwd=folder,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        it = Watched(people, process, settings, folder, tap, deliveries, http)
+    """A bot process that is ready, watched from every side. `arguments` are the launcher's."""
+    taps: list[Tap] = []
+
+    def tapped(app: ASGIApp) -> ASGIApp:
+        taps.append(Tap(app))
+        return taps[0]
+
+    port = str(free_port())
+    command = ("tests.proofs.leaks.launcher", *arguments)
+    changes |= {"PORT": port, "METRICS_PORT": port, "PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    async with served(folder, socket_mode=socket_mode, arguments=command, wrap=tapped, **changes) as bot:
+        it = Watched(bot, taps[0])
 
         async def keep(page: httpx.Response) -> None:
             await page.aread()
-            if str(page.url).startswith(url):
+            if str(page.url).startswith(it.settings["PUBLIC_URL"]):
                 it.pages.append(page)
 
-        hooks: Any = {"response": [keep]}
-        http.event_hooks = people.browser.http.event_hooks = hooks
-        it.read()
-        try:
-            await it.until_logged("the bot serves", 60)
-            yield it
-        finally:
-            await it.stop()
+        bot.http.event_hooks = bot.people.browser.http.event_hooks = {"response": [keep]}
+        yield it
