@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from microsoft_desk import IPHONE, KEN
+from microsoft import IPHONE, KEN
 from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN
 from sandbox.faults import Rule, Standing

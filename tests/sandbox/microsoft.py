@@ -1,4 +1,4 @@
-"""Entra and Intune on one desk, in this process: a clock moved by hand, and clients that reach both."""
+"""Entra and Intune in this process: a clock moved by hand, and clients that reach both."""
 
 import asyncio
 import base64
@@ -50,8 +50,8 @@ OPENAPI: dict[str, Any] = json.loads(
 )
 
 
-class Desk:
-    """Everything a test touches. `browser` is synchronous, `graph` is not."""
+class Microsoft:
+    """Entra, Intune and their clients. `browser` is synchronous, `graph` is not."""
 
     def __init__(self, *, token_of: str | None = KEN, clock: Clock | None = None) -> None:
         self.hands = HandClock(START)
@@ -72,7 +72,7 @@ class Desk:
         self.graph.headers["Authorization"] = f"Bearer {token}"
 
     def msal(self, **options: Any) -> ConfidentialClientApplication:
-        """Microsoft's own client library, reaching this desk."""
+        """Microsoft's own client library, reaching this Entra."""
         arguments = {"client_credential": CLIENT_SECRET, "client_capabilities": ["CP1"]} | options
         authority = f"https://127.0.0.1:8080/entra/{TENANT_ID}/v2.0"
         return ConfidentialClientApplication(
