@@ -1,7 +1,6 @@
 """POST /slack/response/{token}: what an app says through a response URL."""
 
 import json
-import time
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -29,7 +28,7 @@ class _Said:
         return self.body.get("response_type") == "in_channel"
 
 
-class Answers:
+class ResponseUrlEndpoint:
     """Response URLs at work (docs.slack.dev/interactivity/handling-user-interaction)."""
 
     def __init__(self, platform: Platform) -> None:
@@ -38,26 +37,19 @@ class Answers:
 
     async def answer(self, request: Request) -> Response:
         """Answer one HTTP request: `ok`, or an error with status 404 or 400."""
-        started = time.perf_counter()
         token, error, status = request.path_params["token"], "", 200
-        try:
-            url = self._platform.response_urls.look(token)
-        except Refused as refused:
-            error, status = refused.error, 404
-        else:
+        with self._platform.journal.recording("slack", "response_url", "/slack/response/…") as line:
             try:
-                self._say(url, _said(await request.body()))
-                self._platform.response_urls.use(token)
+                url = self._platform.response_urls.look(token)
             except Refused as refused:
-                error, status = refused.error, 400
-        self._platform.journal.record(
-            to="slack",
-            method="response_url",
-            path="/slack/response/…",
-            status=status,
-            note=f"ok:false {error}" if error else "",
-            duration_ms=(time.perf_counter() - started) * 1000,
-        )
+                error, status = refused.error, 404
+            else:
+                try:
+                    self._say(url, _said(await request.body()))
+                    self._platform.response_urls.use(token)
+                except Refused as refused:
+                    error, status = refused.error, 400
+            line.status, line.note = status, f"ok:false {error}" if error else ""
         if error:
             return JSONResponse({"ok": False, "error": error}, status)
         return PlainTextResponse("ok")

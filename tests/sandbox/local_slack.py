@@ -1,4 +1,4 @@
-"""A local Slack on a desk: a clock moved by hand, a Web API client, and an app that does as it is told."""
+"""The local Slack in this process, with a clock moved by hand, and an app whose answers a test chooses."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -54,7 +54,7 @@ def modal(*blocks: Json, submit: bool = True, **more: Any) -> Json:
 
 
 class App:
-    """The other side: keeps what it was sent, and answers with `reply` (an empty 200 at first)."""
+    """The app: keeps what it was sent, and answers with `reply` (an empty 200 at first)."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -89,8 +89,8 @@ class App:
         return await self.reply(self.last)
 
 
-class Office:
-    """Everything a test touches."""
+class LocalSlack:
+    """The local Slack, the app that it calls, and a client of its Web API."""
 
     def __init__(self, **more: Any) -> None:
         self.clock = HandClock(START)

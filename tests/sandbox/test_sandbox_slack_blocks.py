@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from local_slack import Json, actions, button, field, modal, section, text
 from sandbox.slack.blocks import accepted_blocks, accepted_view
 from sandbox.slack.refusals import Refused
-from slack_office import Json, actions, button, field, modal, section, text
 
 
 def _radio(count: int) -> Json:
@@ -58,7 +58,7 @@ BAD: dict[str, tuple[Json, str]] = {
     "a hundred and one options": (field(element=_select(101)), "/blocks/0/element/options"),
     "an unknown field": (section() | {"colour": "red"}, "/blocks/0"),
     "a block id too long": (section() | {"block_id": "x" * 256}, "/blocks/0/block_id"),
-    "a block nobody knows": ({"type": "carousel"}, "/blocks/0/type"),
+    "an unknown block": ({"type": "carousel"}, "/blocks/0/type"),
     "no label": ({"type": "input", "element": {"type": "plain_text_input"}}, "/blocks/0"),
     "one action id twice": (actions(button(), button()), "/blocks/0"),
 }

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from microsoft import (
+from local_microsoft import (
     AIKO,
     BASE,
     FIELD_APP,

@@ -1,15 +1,15 @@
-"""A real Bolt app over signed HTTP: the whole conversation, with Slack's own libraries on the other side."""
+"""A real Bolt app over signed HTTP, with Slack's own libraries."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from local_slack import AIKO, KEN, MEI, ON_CALL, SUPPORT, actions, button, field, modal
 from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
 from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
-from slack_office import AIKO, KEN, MEI, ON_CALL, SUPPORT, actions, button, field, modal
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from starlette.applications import Starlette
@@ -77,14 +77,14 @@ async def test_ask_file_and_approve(sandbox: Sandbox):
     assert slack.ephemerals(AIKO) == []
 
 
-async def test_a_word_that_bolt_cannot_bear_is_sent_as_slack_sends_it(sandbox: Sandbox):
-    # Bolt looks for "payload" anywhere in a form; Slack does not spare an app that.
+async def test_a_word_that_bolt_cannot_parse_is_sent_as_slack_sends_it(sandbox: Sandbox):
+    # Bolt looks for "payload" anywhere in a form; Slack sends it all the same.
     outcome = await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode payload")
 
     assert "dispatch_failed" in outcome.notice
 
 
-async def test_an_app_with_another_secret_believes_nothing(sandbox: Sandbox):
+async def test_an_app_with_another_secret_refuses_every_delivery(sandbox: Sandbox):
     sandbox.slack.platform.http._secret = "leaked and replaced"
 
     outcome = await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode")
@@ -104,28 +104,3 @@ async def test_slacks_own_client_raises_what_slack_says(sandbox: Sandbox):
         await client.users_info(user=MEI)
     assert limited.value.response.status_code == 429
     assert limited.value.response.headers["Retry-After"] == "2"
-
-
-async def test_every_method_answers_slacks_own_client(sandbox: Sandbox):
-    client = AsyncWebClient(token=BOT_TOKEN, base_url=f"{sandbox.base_url}/slack/api/")
-    posted = await client.chat_postMessage(
-        channel=MEI, text="x", metadata={"event_type": "t", "event_payload": {}}
-    )
-    where = {"channel": str(posted["channel"]), "ts": str(posted["ts"])}
-
-    answers = [
-        await client.api_test(),
-        await client.auth_test(),
-        await client.chat_update(**where, text="y", parse="none"),
-        await client.chat_delete(**where),
-        await client.chat_postEphemeral(channel=ON_CALL, user=KEN, text="x"),
-        await client.conversations_info(channel=ON_CALL, include_num_members=True),
-        await client.conversations_members(channel=ON_CALL, limit=200),
-        await client.users_info(user=MEI, include_locale=True),
-        await client.users_lookupByEmail(email="mei@contoso.com"),
-        await client.usergroups_list(include_users=True),
-        await client.usergroups_users_list(usergroup="S0ONCALL"),
-        await client.views_publish(user_id=MEI, view={"type": "home", "blocks": [{"type": "divider"}]}),
-    ]
-
-    assert [answer["ok"] for answer in answers] == [True] * len(answers)

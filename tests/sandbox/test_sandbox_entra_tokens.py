@@ -8,7 +8,7 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from microsoft import AIKO, KEN, REDIRECT, RESET, STEP_UP, Microsoft, authorize_url, pkce
+from local_microsoft import AIKO, KEN, REDIRECT, RESET, STEP_UP, Microsoft, authorize_url, pkce
 from sandbox.cast import CLIENT_ID, CLIENT_SECRET, TENANT_ID
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # any: the sandbox looks at the shape

@@ -9,12 +9,12 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
+from local_slack import MEI, SUPPORT, modal
 from sandbox.app import Sandbox, serve
 from sandbox.cast import APP_TOKEN, BOT_TOKEN
 from sandbox.slack import Outcome
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncAck, AsyncApp
-from slack_office import MEI, SUPPORT, modal
 from slack_sdk.web.async_client import AsyncWebClient
 
 
@@ -108,7 +108,7 @@ async def test_a_command_may_be_answered_in_the_acknowledgement(sandbox: Sandbox
     assert answer.text == "Here is how."
 
 
-async def test_an_open_socket_is_the_only_way(sandbox: Sandbox):
+async def test_while_a_socket_is_open_nothing_goes_over_http(sandbox: Sandbox):
     sandbox.bot_url = "http://127.0.0.1:9"
     assert sandbox.slack.mode == "http"
     assert "dispatch_failed" in (await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode")).notice
@@ -153,7 +153,9 @@ async def test_the_same_envelope_can_come_twice(sandbox: Sandbox):
         assert (await again).outcome == "ok"
 
 
-async def test_what_nobody_acknowledges_times_out(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
+async def test_an_envelope_without_acknowledgement_times_out(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("sandbox.slack.sockets.ACK_SECONDS", 0.05)
     async with sockets(sandbox, 1) as [socket]:
         await socket.next()
@@ -229,7 +231,7 @@ async def bolt(sandbox: Sandbox) -> AsyncIterator[AsyncSocketModeHandler]:
         await handler.close_async()
 
 
-async def test_over_http_slack_can_be_told_to_send_one_socket_away(sandbox: Sandbox):
+async def test_the_control_api_closes_the_oldest_socket(sandbox: Sandbox):
     async with sockets(sandbox, 2) as (oldest, other), httpx.AsyncClient(base_url=sandbox.base_url) as http:
         for socket in (oldest, other):
             assert (await socket.next())["type"] == "hello"
@@ -237,11 +239,3 @@ async def test_over_http_slack_can_be_told_to_send_one_socket_away(sandbox: Sand
         assert (answer.status_code, answer.json()) == (200, {"open": 2})
         assert (await oldest.next())["reason"] == "refresh_requested"
         assert sandbox.slack.sockets.willing == 1
-
-
-@pytest.mark.parametrize("order", [{}, {"reason": "boredom"}, {"reason": "warning", "most": 0}, ["warning"]])
-async def test_an_order_about_sockets_that_makes_no_sense_is_refused(sandbox: Sandbox, order: Any):
-    async with httpx.AsyncClient(base_url=sandbox.base_url) as http:
-        answer = await http.post("/sandbox/sockets", json=order)
-    assert answer.status_code == 400
-    assert answer.json()["error"]

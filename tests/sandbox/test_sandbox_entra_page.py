@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import jwt
 import pytest
-from microsoft import BASE, KEN, KEN_AT_FABRIKAM, OLGA, REDIRECT, Microsoft, authorize_url, pkce
+from local_microsoft import BASE, KEN, KEN_AT_FABRIKAM, OLGA, REDIRECT, Microsoft, authorize_url, pkce
 from sandbox.cast import OTHER_TENANT_ID, TENANT_ID
 
 ACCOUNT_PAGE = f"/entra/{TENANT_ID}/oauth2/v2.0/authorize/account"

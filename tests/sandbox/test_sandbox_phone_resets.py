@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from microsoft import (
+from local_microsoft import (
     ACTION_TIME,
     FIELD_APP,
     GALAXY,
