@@ -54,7 +54,7 @@ async def page() -> AsyncIterator[Page]:
     await page.sandbox.close()
 
 
-async def test_a_command_and_a_click_reach_the_bot(page: Page):
+async def test_a_command_and_a_click_reach_the_bot(page):
     card = await page.api("chat.postMessage", channel=ON_CALL, text="card", blocks=[actions()])
     place = {"channel": ON_CALL, "ts": card["ts"], "block_id": "decision", "action_id": "approve"}
 
@@ -69,15 +69,7 @@ async def test_a_command_and_a_click_reach_the_bot(page: Page):
     assert page.app.last["actions"][0]["value"] == "R1"  # what the app put there, not what the page says
 
 
-async def test_a_message_stands_in_the_channel(page: Page):
-    await page.does(MEI, "message", channel=SUPPORT, text="my phone is locked")
-
-    [message] = (await page.state())["messages"][SUPPORT]
-    assert message["from"] == {"id": MEI, "name": "Mei Tanaka", "app": False}
-    assert message["text"] == "my phone is locked"
-
-
-async def test_a_modal_is_submitted_with_errors_in_vain_accepted_and_closed(page: Page):
+async def test_a_modal_is_submitted_with_errors_in_vain_accepted_and_closed(page):
     view = await page.opened_modal()
     page.app.says({"response_action": "errors", "errors": {"reason": "Say more."}})
     refused = await page.does(MEI, "submit", view_id=view, values=TYPED)
@@ -100,18 +92,7 @@ async def test_a_modal_is_submitted_with_errors_in_vain_accepted_and_closed(page
     assert (await page.state())["notices"][MEI] == []
 
 
-async def test_an_ephemeral_message_is_shown_to_one_person_and_dismissed(page: Page):
-    await page.slack.command(MEI, SUPPORT, "/reset-passcode")
-    await page.http.post(page.app.last["response_url"], json={"text": "only you"})
-
-    [message] = (await page.state())["messages"][SUPPORT]
-    await page.does(MEI, "dismiss", id=message["ts"])
-
-    assert (message["text"], message["only_for"]) == ("only you", MEI)
-    assert (await page.state())["messages"][SUPPORT] == []
-
-
-async def test_phones_and_roles_are_changed(page: Page):
+async def test_phones_and_roles_are_changed(page):
     phone = f"/sandbox/phones/{PIXEL}"
 
     await page.http.post(phone, json={"behaviour": "fails"})
@@ -148,14 +129,14 @@ async def test_phones_and_roles_are_changed(page: Page):
         ("sockets", ["warning"], 400),
     ],
 )
-async def test_what_cannot_be_done_is_refused_in_a_sentence(page: Page, path: str, body: Any, status: int):
+async def test_what_cannot_be_done_is_refused_in_a_sentence(page, path, body, status):
     answer = await page.http.post(f"/sandbox/{path}", json=body)
 
     assert answer.status_code == status
     assert answer.json()["error"].endswith(".")
 
 
-async def test_the_state_is_everything_that_the_page_shows_and_no_secret(page: Page):
+async def test_the_state_is_everything_that_the_page_shows_and_no_secret(page):
     await page.api("auth.test")
     answer = await page.http.get("/sandbox/state")
 
@@ -175,7 +156,7 @@ async def test_the_state_is_everything_that_the_page_shows_and_no_secret(page: P
     assert not [secret for secret in (BOT_TOKEN, SIGNING_SECRET) if secret in answer.text]
 
 
-async def test_what_arrived_at_the_vendors_can_be_counted(page: Page):
+async def test_what_arrived_at_the_vendors_can_be_counted(page):
     token = page.sandbox.entra.access_token(KEN_ACCOUNT)
     headers = {"Authorization": f"Bearer {token}", "client-request-id": "R1"}
     path = f"/graph/v1.0/deviceManagement/managedDevices/{PIXEL}/resetPasscode"
@@ -205,14 +186,14 @@ async def test_what_arrived_at_the_vendors_can_be_counted(page: Page):
         {"Host": "evil.example:8080"},
     ],
 )
-async def test_a_page_of_another_origin_is_refused(page: Page, path: str, headers: dict[str, str]):
+async def test_a_page_of_another_origin_is_refused(page, path, headers):
     answer = await page.http.post(path, json={"channel": SUPPORT, "text": "x"}, headers=headers)
 
     assert answer.status_code == 403
     assert page.slack.messages(SUPPORT) == []
 
 
-async def test_the_sandboxs_own_page_may_send_json_and_no_form(page: Page):
+async def test_the_sandboxs_own_page_may_send_json_and_no_form(page):
     path, body = f"/sandbox/people/{MEI}/message", {"channel": SUPPORT, "text": "x"}
     origin = {"Origin": page.sandbox.base_url}
 
@@ -251,7 +232,7 @@ async def _states(stream: httpx.Response) -> AsyncIterator[dict[str, Any]]:
             yield json.loads(line.removeprefix("data: "))
 
 
-async def test_the_page_is_told_when_the_bots_server_begins_to_listen(monkeypatch: pytest.MonkeyPatch):
+async def test_the_page_is_told_when_the_bots_server_begins_to_listen(monkeypatch):
     monkeypatch.setattr("sandbox.network.SECONDS_BETWEEN_LOOKS", 0.02)
     async with serve(Sandbox()) as sandbox, serve(Sandbox()) as bot:
         assert sandbox.content()["bot"]["reachable"] is False

@@ -61,7 +61,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("method", "path"), ANSWERS)
-async def test_every_answer_is_as_described(method: str, path: str) -> None:
+async def test_every_answer_is_as_described(method, path):
     answer = await Microsoft().graph.request(method, path)
 
     check(method, answer)
@@ -69,7 +69,7 @@ async def test_every_answer_is_as_described(method: str, path: str) -> None:
 
 @pytest.mark.parametrize("device", PHONES)
 @pytest.mark.parametrize("behaviour", ["completes", "fails", "not supported", "stays silent"])
-async def test_every_phone_is_as_described_at_every_step_of_a_reset(device: str, behaviour: str) -> None:
+async def test_every_phone_is_as_described_at_every_step_of_a_reset(device, behaviour):
     microsoft = Microsoft()
     microsoft.intune.set_behaviour(device, behaviour)
     await microsoft.graph.post(f"deviceManagement/managedDevices/{device}/resetPasscode")
@@ -81,7 +81,7 @@ async def test_every_phone_is_as_described_at_every_step_of_a_reset(device: str,
 
 
 @pytest.mark.parametrize(("method", "path"), ANSWERS)
-async def test_every_refusal_is_as_described(method: str, path: str) -> None:
+async def test_every_refusal_is_as_described(method, path):
     microsoft = Microsoft(token_of=None)
     without_token = await microsoft.graph.request(method, path)
     microsoft.carry(microsoft.entra.access_token(MEI))
@@ -92,14 +92,14 @@ async def test_every_refusal_is_as_described(method: str, path: str) -> None:
     check(method, without_role)
 
 
-async def test_only_the_known_enrolment_types_are_outside_of_the_enum() -> None:
+async def test_only_the_known_enrolment_types_are_outside_of_the_enum():
     rows = (await Microsoft().graph.get("deviceManagement/managedDevices")).json()["value"]
 
     described = set(OPENAPI["components"]["schemas"]["microsoft.graph.deviceEnrollmentType"]["enum"])
     assert {row["deviceEnrollmentType"] for row in rows} - described == OUTSIDE_THE_ENUM
 
 
-async def test_a_device_has_exactly_the_properties_that_are_described() -> None:
+async def test_a_device_has_exactly_the_properties_that_are_described():
     device = (await Microsoft().graph.get(f"deviceManagement/managedDevices/{IPHONE}")).json()
 
     described = OPENAPI["components"]["schemas"]["microsoft.graph.managedDevice"]["properties"]

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -27,7 +26,7 @@ from local_microsoft import (
     Microsoft,
     unwrapped,
 )
-from sandbox.cast import OTHER_TENANT_ID, TENANT_ID
+from sandbox.cast import OTHER_TENANT_ID
 from sandbox.entra import SigningKey
 
 DEVICES = "deviceManagement/managedDevices"
@@ -35,11 +34,6 @@ RESET_IPHONE = f"{DEVICES}/{IPHONE}/resetPasscode"
 EVERYTHING = [IPHONE, PIXEL, GALAXY, IPAD, OWN_PHONE, LAPTOP, NEVER_SEEN, SCANNER]
 READ = "DeviceManagementManagedDevices.Read.All"
 PRIVILEGED = "DeviceManagementManagedDevices.PrivilegedOperations.All"
-
-
-@pytest.fixture
-def microsoft() -> Microsoft:
-    return Microsoft()
 
 
 def ids(answer: httpx.Response) -> list[str]:
@@ -99,16 +93,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "expected"), FILTERS)
-async def test_a_filter_is_followed_or_dropped_as_intune_does(
-    microsoft: Microsoft, text: str, expected: list[str]
-) -> None:
+async def test_a_filter_is_followed_or_dropped_as_intune_does(microsoft, text, expected):
     assert ids(await microsoft.graph.get(DEVICES, params={"$filter": text})) == expected
 
 
 @pytest.mark.parametrize(("query", "status"), REFUSED)
-async def test_a_query_that_graph_refuses_is_400_and_one_the_sandbox_does_not_know_501(
-    microsoft: Microsoft, query: str, status: int
-) -> None:
+async def test_a_query_is_refused_as_graph_does_or_not_known_with_501(microsoft, query, status):
     found, code, said = await refusal(microsoft, f"{DEVICES}?{query}")
 
     assert (found, code) == (status, {400: "BadRequest", 501: "NotImplemented"}[status])
@@ -119,18 +109,18 @@ async def test_a_query_that_graph_refuses_is_400_and_one_the_sandbox_does_not_kn
     "path",
     ["me", "users/ada@contoso.com", "deviceManagement", f"{DEVICES}/{IPHONE}/wipe", "../beta/me"],
 )
-async def test_an_address_that_the_sandbox_does_not_know_is_501(microsoft: Microsoft, path: str) -> None:
+async def test_an_address_that_the_sandbox_does_not_know_is_501(microsoft, path):
     for method in ("GET", "POST"):
         assert (await refusal(microsoft, path, method))[:2] == (501, "NotImplemented")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-async def test_an_action_is_posted(microsoft: Microsoft, method: str) -> None:
+async def test_an_action_is_posted(microsoft, method):
     assert (await refusal(microsoft, RESET_IPHONE, method))[:2] == (405, "Request_BadRequest")
     assert microsoft.intune.resets == []
 
 
-async def test_action_results_and_hidden_properties_come_only_with_one_device(microsoft: Microsoft) -> None:
+async def test_action_results_and_hidden_properties_come_only_with_one_device(microsoft):
     await microsoft.graph.post(RESET_IPHONE)
     chosen = {"$select": "id,deviceActionResults,udid,enrollmentProfileName"}
 
@@ -148,7 +138,7 @@ async def test_action_results_and_hidden_properties_come_only_with_one_device(mi
     )
 
 
-async def test_a_list_comes_in_pages_that_only_their_own_link_continues(microsoft: Microsoft) -> None:
+async def test_a_list_comes_in_pages_that_only_their_own_link_continues(microsoft):
     microsoft.intune.reading.page_size = 3
     url: str | None = f"{DEVICES}?$select=id"
     pages: list[dict[str, Any]] = []
@@ -169,7 +159,7 @@ async def test_a_list_comes_in_pages_that_only_their_own_link_continues(microsof
     assert ids(first) + ids(second) == [PIXEL, GALAXY, OWN_PHONE, SCANNER]
 
 
-async def test_devices_are_listed_below_a_user_and_a_detected_app(microsoft: Microsoft) -> None:
+async def test_devices_are_listed_below_a_user_and_a_detected_app(microsoft):
     priya = "users/0e000000-0000-4000-8000-000000000003/managedDevices"
     lists = {
         priya: [GALAXY, IPAD],
@@ -183,15 +173,6 @@ async def test_devices_are_listed_below_a_user_and_a_detected_app(microsoft: Mic
     assert (await refusal(microsoft, f"{priya}/{IPHONE}"))[:2] == (404, "ResourceNotFound")
     other = await refusal(microsoft, "users/olga@fabrikam.com/managedDevices")
     assert other[:2] == (404, "Request_ResourceNotFound")
-
-
-async def test_the_unusual_phones_are_as_unusual_as_real_ones(microsoft: Microsoft) -> None:
-    rows = {row["id"]: row for row in (await microsoft.graph.get(DEVICES)).json()["value"]}
-
-    assert rows[NEVER_SEEN]["lastSyncDateTime"] == "0001-01-01T00:00:00Z"
-    assert (rows[OWN_PHONE]["serialNumber"], rows[OWN_PHONE]["imei"]) == ("", "")
-    assert rows[SCANNER]["managementState"] == "retireIssued"
-    assert rows[LAPTOP]["jailBroken"] == "Unknown"
 
 
 # Tokens
@@ -218,7 +199,7 @@ TOKENS = [
 
 
 @pytest.mark.parametrize(("make", "message"), TOKENS)
-async def test_strictness_of_tokens(microsoft: Microsoft, make: Any, message: str) -> None:
+async def test_strictness_of_tokens(microsoft, make, message):
     microsoft.carry(make(microsoft))
 
     status, code, said = await refusal(microsoft)
@@ -228,7 +209,7 @@ async def test_strictness_of_tokens(microsoft: Microsoft, make: Any, message: st
     assert microsoft.journal.calls[-1].bearer.kind == "unknown"
 
 
-async def test_without_a_token_graph_says_where_to_get_one(microsoft: Microsoft) -> None:
+async def test_without_a_token_graph_says_where_to_get_one(microsoft):
     del microsoft.graph.headers["Authorization"]
 
     answer = await microsoft.graph.get(DEVICES)
@@ -239,16 +220,7 @@ async def test_without_a_token_graph_says_where_to_get_one(microsoft: Microsoft)
     assert microsoft.journal.calls[-1].bearer.kind == "none"
 
 
-async def test_a_token_expires_by_the_clock_of_the_sandbox(microsoft: Microsoft) -> None:
-    microsoft.carry(microsoft.entra.access_token(KEN, lifetime=timedelta(minutes=60)))
-
-    microsoft.hands.advance(timedelta(minutes=60) - timedelta(seconds=1))
-    assert (await microsoft.graph.get(DEVICES)).status_code == 200
-    microsoft.hands.advance(timedelta(seconds=1))
-    assert (await microsoft.graph.get(DEVICES)).status_code == 401
-
-
-async def test_reading_and_resetting_need_their_own_permissions(microsoft: Microsoft) -> None:
+async def test_reading_and_resetting_need_their_own_permissions(microsoft):
     microsoft.carry(microsoft.entra.access_token(KEN, permissions=[READ]))
     reset = await refusal(microsoft, RESET_IPHONE, "POST")
     microsoft.carry(microsoft.entra.access_token(KEN, permissions=[PRIVILEGED]))
@@ -260,9 +232,7 @@ async def test_reading_and_resetting_need_their_own_permissions(microsoft: Micro
     assert microsoft.intune.resets == []
 
 
-async def test_without_the_role_reading_is_401_that_no_sign_in_cures_and_resetting_403(
-    microsoft: Microsoft,
-) -> None:
+async def test_without_the_role_reading_is_401_that_no_sign_in_cures_and_resetting_403(microsoft):
     microsoft.carry(microsoft.entra.access_token(MEI))
 
     answer = await microsoft.graph.get(DEVICES)
@@ -277,20 +247,8 @@ async def test_without_the_role_reading_is_401_that_no_sign_in_cures_and_resetti
     assert microsoft.intune.resets == []
 
 
-async def test_a_role_can_be_given_and_taken_while_it_runs(microsoft: Microsoft) -> None:
-    microsoft.intune.set_role(KEN, False)
-    taken = (await microsoft.graph.post(RESET_IPHONE)).status_code
-    microsoft.intune.set_role(KEN, True)
-
-    assert (taken, (await microsoft.graph.post(RESET_IPHONE)).status_code) == (403, 204)
-    with pytest.raises(KeyError):
-        microsoft.intune.set_role(KEN_AT_FABRIKAM, True)
-
-
 @pytest.mark.parametrize("delegated_scope", [False, True])
-async def test_an_application_alone_resets_and_reads_nothing(
-    microsoft: Microsoft, delegated_scope: bool
-) -> None:
+async def test_an_application_alone_resets_and_reads_nothing(microsoft, delegated_scope):
     entra = microsoft.entra
     microsoft.carry(changed(microsoft, idtyp="app") if delegated_scope else entra.app_only_token())
 
@@ -300,9 +258,7 @@ async def test_an_application_alone_resets_and_reads_nothing(
     assert microsoft.journal.calls[-1].bearer.who == "the application alone"
 
 
-async def test_demanded_claims_are_base64_in_the_challenge_and_concern_one_account(
-    microsoft: Microsoft,
-) -> None:
+async def test_demanded_claims_are_base64_in_the_challenge_and_concern_one_account(microsoft):
     microsoft.intune.demand_claims(KEN, STEP_UP)
 
     answer = await microsoft.graph.post(RESET_IPHONE)
@@ -315,17 +271,3 @@ async def test_demanded_claims_are_base64_in_the_challenge_and_concern_one_accou
     for token in (microsoft.entra.access_token(KEN, claims=STEP_UP), microsoft.entra.access_token(AIKO)):
         microsoft.carry(token)
         assert (await microsoft.graph.post(RESET_IPHONE)).status_code == 204
-
-
-async def test_every_answer_carries_ids_a_date_and_the_callers_own_id(microsoft: Microsoft) -> None:
-    answer = await microsoft.graph.get(DEVICES, headers={"client-request-id": "mine"})
-    refused = await microsoft.graph.get(f"{DEVICES}/{TENANT_ID}", headers={"client-request-id": "mine"})
-
-    assert answer.headers["client-request-id"] == refused.headers["client-request-id"] == "mine"
-    assert answer.headers["date"] == "Mon, 23 Nov 2026 10:00:00 GMT"
-    inner = refused.json()["error"]["innerError"]
-    assert inner == {
-        "date": "2026-11-23T10:00:00",
-        "request-id": refused.headers["request-id"],
-        "client-request-id": "mine",
-    }

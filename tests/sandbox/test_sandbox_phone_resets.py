@@ -26,11 +26,6 @@ from sandbox.clock import SystemClock
 DEVICES = "deviceManagement/managedDevices"
 
 
-@pytest.fixture
-def microsoft() -> Microsoft:
-    return Microsoft()
-
-
 async def reset(microsoft: Microsoft, device: str = PIXEL, **options: Any) -> httpx.Response:
     return await microsoft.graph.post(f"{DEVICES}/{device}/resetPasscode", **options)
 
@@ -55,7 +50,7 @@ def phone(microsoft: Microsoft, device: str = PIXEL) -> dict[str, Any]:
         (f"deviceManagement/detectedApps/{FIELD_APP}", "app"),
     ],
 )
-async def test_each_address_resets_and_records_as_whom(microsoft: Microsoft, prefix: str, form: str) -> None:
+async def test_each_address_resets_and_records_as_whom(microsoft, prefix, form):
     answer = await microsoft.graph.post(
         f"{prefix}/managedDevices/{PIXEL}/resetPasscode", headers={"client-request-id": "mine"}
     )
@@ -84,9 +79,7 @@ async def test_each_address_resets_and_records_as_whom(microsoft: Microsoft, pre
         (f"{DEVICES}/{PIXEL}", {"content": b" "}, 400),
     ],
 )
-async def test_a_refused_reset_has_no_effect(
-    microsoft: Microsoft, path: str, options: dict[str, Any], status: int
-) -> None:
+async def test_a_refused_reset_has_no_effect(microsoft, path, options, status):
     answer = await microsoft.graph.post(f"{path}/resetPasscode", **options)
 
     assert answer.status_code == status
@@ -94,7 +87,7 @@ async def test_a_refused_reset_has_no_effect(
     assert microsoft.intune.resets == []
 
 
-async def test_android_gets_a_new_passcode_when_it_is_done_and_not_before(microsoft: Microsoft) -> None:
+async def test_android_gets_a_new_passcode_when_it_is_done_and_not_before(microsoft):
     await reset(microsoft)
     seen = []
     for _ in range(4):
@@ -116,7 +109,7 @@ async def test_android_gets_a_new_passcode_when_it_is_done_and_not_before(micros
     assert phone(microsoft)["last_sync_at"] == "2026-11-23T10:00:06Z"
 
 
-async def test_only_the_newest_passcode_opens_the_phone(microsoft: Microsoft) -> None:
+async def test_only_the_newest_passcode_opens_the_phone(microsoft):
     assert not microsoft.intune.unlock(PIXEL, "00000000")
     for _ in range(2):
         await reset(microsoft)
@@ -129,7 +122,7 @@ async def test_only_the_newest_passcode_opens_the_phone(microsoft: Microsoft) ->
     assert (phone(microsoft)["lock"], phone(microsoft)["resets"]) == ("open", 2)
 
 
-async def test_an_iphone_loses_its_passcode_and_its_result_has_none(microsoft: Microsoft) -> None:
+async def test_an_iphone_loses_its_passcode_and_its_result_has_none(microsoft):
     await reset(microsoft, IPHONE)
     microsoft.hands.advance(ACTION_TIME)
 
@@ -142,7 +135,7 @@ async def test_an_iphone_loses_its_passcode_and_its_result_has_none(microsoft: M
     assert microsoft.intune.unlock(IPHONE, "")
 
 
-async def test_results_of_earlier_actions_stand_before_the_new_one(microsoft: Microsoft) -> None:
+async def test_results_of_earlier_actions_stand_before_the_new_one(microsoft):
     [stale, other] = await results(microsoft, GALAXY)
     await reset(microsoft, GALAXY)
     microsoft.hands.advance(ACTION_TIME)
@@ -167,9 +160,7 @@ async def test_results_of_earlier_actions_stand_before_the_new_one(microsoft: Mi
         (NEVER_SEEN, "", "pending", None),
     ],
 )
-async def test_an_accepted_reset_may_come_to_nothing(
-    microsoft: Microsoft, device: str, behaviour: str, state: str, error: int | None
-) -> None:
+async def test_an_accepted_reset_may_come_to_nothing(microsoft, device, behaviour, state, error):
     if behaviour:
         microsoft.intune.set_behaviour(device, behaviour)
     assert (await reset(microsoft, device)).status_code == 204
@@ -182,7 +173,7 @@ async def test_an_accepted_reset_may_come_to_nothing(
     assert phone(microsoft, device)["lock"] == "locked"
 
 
-async def test_no_passcode_reaches_the_snapshot_the_journal_or_a_repr(microsoft: Microsoft) -> None:
+async def test_no_passcode_reaches_the_snapshot_the_journal_or_a_repr(microsoft):
     await reset(microsoft)
     microsoft.hands.advance(ACTION_TIME)
     [result] = await results(microsoft)
@@ -194,22 +185,7 @@ async def test_no_passcode_reaches_the_snapshot_the_journal_or_a_repr(microsoft:
     assert result["passcode"] not in f"{written} {microsoft.intune.resets}"
 
 
-async def test_a_tick_tells_once_for_each_change_of_state(microsoft: Microsoft) -> None:
-    told: list[str] = []
-    await reset(microsoft)
-    microsoft.intune.on_change.append(lambda: told.append(phone(microsoft)["action"]["state"]))
-    microsoft.intune.tick()
-
-    for _ in range(4):
-        microsoft.hands.advance(ACTION_TIME / 3)
-        microsoft.intune.tick()
-        microsoft.intune.tick()
-
-    assert told[-2:] == ["active", "done"]
-    assert told.count("active") == told.count("done") == 1
-
-
-async def test_with_the_real_clock_the_page_is_told_when_a_phone_is_done() -> None:
+async def test_with_the_real_clock_the_page_is_told_when_a_phone_is_done():
     microsoft = Microsoft(clock=SystemClock())
     microsoft.intune.resetting.action_time = timedelta(milliseconds=60)
     done = asyncio.Event()
@@ -224,29 +200,3 @@ async def test_with_the_real_clock_the_page_is_told_when_a_phone_is_done() -> No
         await microsoft.intune.close()
 
     assert phone(microsoft)["action"]["state"] == "done"
-
-
-async def test_a_snapshot_has_what_the_page_shows(microsoft: Microsoft) -> None:
-    assert phone(microsoft, IPHONE) == {
-        "id": IPHONE,
-        "name": "Ada's iPhone",
-        "model": "iPhone 16",
-        "manufacturer": "Apple",
-        "platform": "iOS",
-        "os_version": "26.1",
-        "enrollment": "Supervised, company-owned",
-        "serial": "F2LX1234ABCD",
-        "imei": "352987101234567",
-        "owner": {"name": "Ada Lindqvist", "upn": "ada@contoso.com"},
-        "lock": "locked",
-        "action": None,
-        "resets": 0,
-        "behaviour": "completes",
-        "last_sync_at": "2026-11-23T06:53:00Z",
-        "management_state": "managed",
-    }
-    assert [(role["name"], role["reset_passcode"]) for role in microsoft.intune.roles_snapshot()] == [
-        ("Mei Tanaka", False),
-        ("Ken Ito", True),
-        ("Aiko Mori", True),
-    ]

@@ -19,7 +19,7 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_says_where_it_listens_and_ends_with_0_on_a_signal(number: signal.Signals):
+async def test_it_says_where_it_listens_and_ends_with_0_on_a_signal(number):
     process = await start("--port", "0", "--bot-url", "http://127.0.0.1:9", "--action-seconds", "0.5")
     assert process.stdout is not None
     try:
@@ -37,7 +37,7 @@ async def test_it_says_where_it_listens_and_ends_with_0_on_a_signal(number: sign
 
 
 @pytest.mark.parametrize("mode", [["--without-bot"], ["--no-browser"]])
-async def test_a_taken_port_is_one_sentence_that_says_what_to_do(mode: list[str]):
+async def test_a_taken_port_is_one_sentence_that_says_what_to_do(mode):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = await start("--port", port, *mode)
@@ -51,7 +51,7 @@ async def test_a_taken_port_is_one_sentence_that_says_what_to_do(mode: list[str]
 
 
 @pytest.mark.parametrize("arguments", [("--port", "70000"), ("--action-seconds", "inf")])
-async def test_numbers_that_make_no_sense_are_refused(arguments: tuple[str, str]):
+async def test_numbers_that_make_no_sense_are_refused(arguments):
     process = await start(*arguments)
     _, err = await process.communicate()
 

@@ -62,7 +62,7 @@ def _bolt(base_url: str) -> AsyncApp:
     return app
 
 
-async def test_ask_file_and_approve(sandbox: Sandbox):
+async def test_ask_file_and_approve(sandbox):
     slack = sandbox.slack
     assert (await slack.command(MEI, SUPPORT, "/reset-passcode")).delivered
     await slack.until(lambda: slack.modal(MEI))
@@ -77,14 +77,14 @@ async def test_ask_file_and_approve(sandbox: Sandbox):
     assert slack.ephemerals(AIKO) == []
 
 
-async def test_a_word_that_bolt_cannot_parse_is_sent_as_slack_sends_it(sandbox: Sandbox):
+async def test_a_word_that_bolt_cannot_parse_is_sent_as_slack_sends_it(sandbox):
     # Bolt looks for "payload" anywhere in a form; Slack sends it all the same.
     outcome = await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode payload")
 
     assert "dispatch_failed" in outcome.notice
 
 
-async def test_an_app_with_another_secret_refuses_every_delivery(sandbox: Sandbox):
+async def test_an_app_with_another_secret_refuses_every_delivery(sandbox):
     sandbox.slack.platform.http._secret = "leaked and replaced"
 
     outcome = await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode")
@@ -92,7 +92,7 @@ async def test_an_app_with_another_secret_refuses_every_delivery(sandbox: Sandbo
     assert "dispatch_failed" in outcome.notice
 
 
-async def test_slacks_own_client_raises_what_slack_says(sandbox: Sandbox):
+async def test_slacks_own_client_raises_what_slack_says(sandbox):
     client = AsyncWebClient(token=BOT_TOKEN, base_url=f"{sandbox.base_url}/slack/api/")
 
     with pytest.raises(SlackApiError) as refused:
