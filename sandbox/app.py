@@ -24,7 +24,7 @@ from sandbox.entra import Entra
 from sandbox.faults import FaultInjection, Faults
 from sandbox.faults.connections import BreakableHttp
 from sandbox.intune import Intune
-from sandbox.journal import NOBODY, Bearer, Journal, Vendor
+from sandbox.journal import NO_TOKEN, Bearer, Journal, Vendor
 from sandbox.network import Reachability, SameOrigin, Server
 from sandbox.slack import Slack
 from sandbox.slack.local_slack import SCOPES
@@ -155,7 +155,7 @@ class Sandbox:
             case "graph":
                 return self.intune.bearer_of(authorization)
             case "entra":
-                return NOBODY  # it issues tokens, and takes none
+                return NO_TOKEN  # it issues tokens, and takes none
 
     def _middleware(self) -> list[Middleware]:
         return [

@@ -72,7 +72,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
-    """Everybody and everything the sandbox starts with."""
+    """All people, channels and accounts that the sandbox starts with."""
 
     team: Team
     other_team: Team

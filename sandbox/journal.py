@@ -27,7 +27,7 @@ class Bearer:
     who: str
 
 
-NOBODY: Final = Bearer(kind="none", who="nobody")
+NO_TOKEN: Final = Bearer(kind="none", who="nobody")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Call:
 class Line:
     """What is known of a call while it is being answered."""
 
-    bearer: Bearer = NOBODY
+    bearer: Bearer = NO_TOKEN
     status: int = 0
     note: str = ""
 
@@ -97,7 +97,7 @@ class Journal:
         method: str,
         path: str,
         status: int,
-        bearer: Bearer = NOBODY,
+        bearer: Bearer = NO_TOKEN,
         note: str = "",
         duration_ms: float = 0.0,
     ) -> Call:

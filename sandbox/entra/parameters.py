@@ -18,7 +18,7 @@ CONSENTED: Final = frozenset(
         "DeviceManagementManagedDevices.PrivilegedOperations.All",
     }
 )
-"""What the administrator of the sandbox's tenant has granted to the app, for everybody."""
+"""What the administrator of the sandbox's tenant has granted to the app, for all users."""
 GRAPH_PERMISSIONS: Final = CONSENTED | {
     "User.Read.All",
     "Directory.Read.All",

@@ -27,7 +27,7 @@ class Hit:
     target: Target
 
 
-class Standing:
+class ActiveRule:
     """A rule in force. `left`: calls that will still go wrong, None for no limit; `hits`: those that did."""
 
     def __init__(self, id: int, rule: Rule) -> None:
@@ -73,46 +73,46 @@ class Faults:
         self.on_change: list[Callable[[], None]] = []
         self.closed = asyncio.Event()
         self._clock = clock
-        self._standing: dict[int, Standing] = {}
+        self._active: dict[int, ActiveRule] = {}
         self._ids = count(1)
 
     @property
-    def rules(self) -> list[Standing]:
+    def rules(self) -> list[ActiveRule]:
         """The rules in force, oldest first."""
-        return list(self._standing.values())
+        return list(self._active.values())
 
-    def add(self, rule: Rule) -> Standing:
+    def add(self, rule: Rule) -> ActiveRule:
         """Put a rule in force."""
-        standing = Standing(next(self._ids), rule)
-        self._standing[standing.id] = standing
+        active = ActiveRule(next(self._ids), rule)
+        self._active[active.id] = active
         self._tell()
-        return standing
+        return active
 
     def remove(self, id: int) -> None:
         """Remove one rule; KeyError if it is not in force."""
-        del self._standing[id]
+        del self._active[id]
         self._tell()
 
     def clear(self) -> None:
         """Remove every rule, and forget the hits. Calls that hang go on hanging."""
-        self._standing.clear()
+        self._active.clear()
         self.hits.clear()
         self._tell()
 
     def take(self, target: Target) -> Rule | None:
         """The rule that strikes this call, counted as used, or None."""
-        standing = next((s for s in self._standing.values() if s.strikes(target)), None)
-        if standing is None:
+        active = next((s for s in self._active.values() if s.strikes(target)), None)
+        if active is None:
             return None
-        if standing.spent:
-            del self._standing[standing.id]
-        self.hits.append(Hit(at=self._clock.now(), rule_id=standing.id, rule=standing.rule, target=target))
+        if active.spent:
+            del self._active[active.id]
+        self.hits.append(Hit(at=self._clock.now(), rule_id=active.id, rule=active.rule, target=target))
         self._tell()
-        return standing.rule
+        return active.rule
 
     def snapshot(self) -> list[dict[str, object]]:
         """The rules in force, as JSON."""
-        return [standing.snapshot() for standing in self._standing.values()]
+        return [active.snapshot() for active in self._active.values()]
 
     def close(self) -> None:
         """Let go of every call that waits: its connection is reset."""

@@ -37,7 +37,7 @@ class Caller:
         return bool(self.upn) and not self.scopes.isdisjoint(scopes)
 
 
-class Gate:
+class TokenChecks:
     """Checks tokens, and remembers which accounts must come back with which claims."""
 
     def __init__(self, entra: Entra) -> None:

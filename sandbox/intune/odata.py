@@ -1,7 +1,7 @@
 """OData as far as the bot uses it: $select, $filter by equality, and pages behind an opaque link.
 
 Whatever else Graph has is answered 501, never ignored. One silence is Graph's own and stays: Intune drops a
-condition that it does not support, and lists everybody's devices.
+condition that it does not support, and lists the devices of all users.
 """
 
 import re

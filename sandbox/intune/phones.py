@@ -43,7 +43,7 @@ def new_passcode() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One accepted reset. Where it stands is computed from the time, so nothing has to run."""
+    """One accepted reset. Its state is computed from the time, so nothing has to run."""
 
     started_at: datetime
     takes: timedelta

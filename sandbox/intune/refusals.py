@@ -31,7 +31,7 @@ class GraphError(Exception):
 
 
 def bad_token(message: str) -> GraphError:
-    """401 for a token that is absent, malformed, expired or for somebody else."""
+    """401 for a token that is absent, malformed, expired or for another resource."""
     headers = {"WWW-Authenticate": _AUTHORITY}
     return GraphError(401, "InvalidAuthenticationToken", message, headers=headers)
 

@@ -15,13 +15,13 @@ from sandbox.cast import Cast
 from sandbox.clock import Clock
 from sandbox.entra import Entra
 from sandbox.intune import refusals
-from sandbox.intune.bearer import UNKNOWN, Caller, Gate
+from sandbox.intune.bearer import UNKNOWN, Caller, TokenChecks
 from sandbox.intune.fleet import Fleet, Watch
 from sandbox.intune.phones import BEHAVIOURS, Behaviour
 from sandbox.intune.reading import Reading
 from sandbox.intune.refusals import GraphError
 from sandbox.intune.resetting import AcceptedReset, Resetting
-from sandbox.journal import NOBODY, Bearer, Journal, Line
+from sandbox.journal import NO_TOKEN, Bearer, Journal, Line
 
 Handler = Callable[[Request, Caller, Line], Awaitable[Response]]
 
@@ -50,7 +50,7 @@ class Intune:
         self._clock = clock
         self._journal = journal
         self._entra = entra
-        self._gate = Gate(entra)
+        self._token_checks = TokenChecks(entra)
         self._fleet = Fleet(cast, clock.now())
         self.reading = Reading(self._fleet, clock, base_url.rstrip("/"))
         self.resetting = Resetting(self._fleet, clock, action_time, self._changed)
@@ -93,13 +93,13 @@ class Intune:
     def bearer_of(self, authorization: str) -> Bearer:
         """Whom this Authorization header speaks for."""
         try:
-            return self._gate.caller(authorization).bearer
+            return self._token_checks.caller(authorization).bearer
         except GraphError:
-            return UNKNOWN if authorization else NOBODY
+            return UNKNOWN if authorization else NO_TOKEN
 
     def demand_claims(self, oid: str, claims: str) -> None:
         """Challenge this account until it comes with a token obtained with these claims (JSON)."""
-        self._gate.demand(oid, claims)
+        self._token_checks.demand(oid, claims)
 
     def revoke_session(self, oid: str) -> None:
         """End the account's sessions at Entra, and challenge its tokens here.
@@ -110,7 +110,7 @@ class Intune:
         self._entra.revoke(oid)
         seconds = str(int(self._clock.now().timestamp()))
         claims = {"access_token": {"nbf": {"essential": True, "value": seconds}}}
-        self._gate.revoke(oid, json.dumps(claims))
+        self._token_checks.revoke(oid, json.dumps(claims))
 
     def tick(self) -> None:
         """Let what is due happen, and tell `on_change` if something did. For a clock moved by hand."""
@@ -180,11 +180,11 @@ class Intune:
         with self._journal.recording(
             "graph", request.method, request.url.path.removeprefix("/graph")
         ) as line:
-            line.bearer = UNKNOWN if "authorization" in request.headers else NOBODY
+            line.bearer = UNKNOWN if "authorization" in request.headers else NO_TOKEN
             try:
-                caller = self._gate.caller(request.headers.get("authorization"))
+                caller = self._token_checks.caller(request.headers.get("authorization"))
                 line.bearer = caller.bearer
-                self._gate.challenge(caller)
+                self._token_checks.challenge(caller)
                 response = await handler(request, caller, line)
             except GraphError as error:
                 line.note = error.note

@@ -105,7 +105,7 @@ class Commands:
         except Refused:
             return await self._told(user, f'{typed.split()[0]} failed with the error "dispatch_failed"')
         if body.get("response_type") == "in_channel":
-            # Slack then also shows everybody what was typed.
+            # Slack then shows the channel what was typed, too.
             self._workspace.post(here.id, user=user, text=typed)
             answer = self._workspace.post(here.id, user=self._workspace.bot.id, text=text, blocks=accepted)
         else:

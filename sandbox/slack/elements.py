@@ -81,7 +81,7 @@ def options(element: JsonObject) -> list[JsonObject]:
 
 
 def initial_state(blocks: Iterable[Block]) -> dict[str, dict[str, JsonObject]]:
-    """What a fresh form reports before anybody touched it."""
+    """What a form reports before it is filled in."""
     state: dict[str, dict[str, JsonObject]] = {}
     for block in blocks:
         for element in _stateful(block):

@@ -15,7 +15,7 @@ from sandbox.slack.workspace import Message
 
 
 class Clicks:
-    """Using the interactive elements that somebody sees."""
+    """Using the interactive elements that a person sees."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
@@ -37,7 +37,7 @@ class Clicks:
     ) -> Coroutine[Any, Any, Outcome]:
         """The same in a modal: what was typed so far goes along."""
         if view.user != user:
-            raise NotPossible("that modal belongs to somebody else")
+            raise NotPossible("that modal belongs to another person")
         found = find_element(view.blocks, action_id, block_id)
         if found is None:
             raise NotPossible(f"there is no {action_id} in that modal")
@@ -53,13 +53,13 @@ class Clicks:
         for message in sorted([*public, *private], key=lambda m: m.ts, reverse=True):
             if find_element(message.blocks or (), action_id, block_id):
                 return message
-        raise NotPossible(f"nobody can press {action_id} in {channel}")
+        raise NotPossible(f"there is no {action_id} to press in {channel}")
 
     def _must_see(self, user: str, message: Message) -> None:
         if not self._workspace.active(user):
             raise NotPossible("this account is deactivated or does not exist")
         if message.only_for not in (None, user):
-            raise NotPossible("only somebody else sees that message")
+            raise NotPossible("only another person sees that message")
         if user not in self._workspace.conversations[message.channel].members:
             raise NotPossible(f"{self._workspace.people[user].name} is not in that channel")
 
@@ -153,7 +153,7 @@ class Submissions:
     def close(self, user: str, view: View, *, all_of_them: bool) -> Coroutine[Any, Any, Outcome]:
         """Close the top modal (Cancel), or the whole stack (the cross)."""
         if view.user != user:
-            raise NotPossible("that modal belongs to somebody else")
+            raise NotPossible("that modal belongs to another person")
         stack = self._modals.stacks.get(user, [])
         clearing = all_of_them or bool(view.content.get("clear_on_close"))
         closed = list(reversed(stack)) if clearing else [view]
@@ -239,7 +239,7 @@ def _addressed(view: View, name: str, entry: object) -> list[tuple[str, str, Ent
 def _entry(given: object) -> Entry:
     if given is None or isinstance(given, str | Mapping):
         return given
-    raise NotPossible(f"nobody can enter {given!r}")
+    raise NotPossible(f"{given!r} cannot be entered")
 
 
 def _element(view: View, block_id: str, action_id: str) -> JsonObject:

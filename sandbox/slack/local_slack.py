@@ -208,7 +208,7 @@ class Slack:
         return self.workspace.dismiss(user, notice_or_ts)
 
     async def redeliver_last(self) -> Ack:
-        """Deliver the last command, click or form again, byte for byte; nobody sees the answer."""
+        """Deliver the last command, click or form again, byte for byte; its answer is dropped."""
         return await self.platform.carrier().repeat()
 
     def _event(self, event: JsonObject) -> JsonObject:
@@ -236,11 +236,11 @@ class Slack:
     # What people see
 
     def messages(self, channel: str) -> list[Message]:
-        """What stands in a channel, oldest first."""
+        """The messages of a channel, oldest first."""
         return list(self.workspace.conversations[channel].messages.values())
 
     def direct(self, user: str) -> list[Message]:
-        """What stands in the direct messages of a person and the bot, oldest first."""
+        """The direct messages of a person and the bot, oldest first."""
         return self.messages(self.workspace.people[user].direct)
 
     def ephemerals(self, user: str) -> list[Message]:
@@ -321,7 +321,7 @@ class Slack:
         email: str | None = None,
         email_confirmed: bool | None = None,
     ) -> None:
-        """Change what kind of member somebody is, or their e-mail address."""
+        """Change a person's kind of membership, or their e-mail address."""
         person = self.workspace.people[user]
         self.workspace.people[user] = replace(person, kind=kind or person.kind, email=email or person.email)
         if email_confirmed is False:

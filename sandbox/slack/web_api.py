@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox.cast import APP_TOKEN, BOT_ID, BOT_TOKEN
-from sandbox.journal import NOBODY, Bearer
+from sandbox.journal import NO_TOKEN, Bearer
 from sandbox.slack import chat, conversations, users, views
 from sandbox.slack.api_call import ApiCall, Arguments, Method, read_arguments
 from sandbox.slack.platform import Platform
@@ -105,11 +105,11 @@ class WebApi:
         return queued.pop(0) if queued else None
 
     def bearer(self, token: str) -> Bearer:
-        """Whose token this is; "" is nobody's."""
+        """Whose token this is; "" is no token."""
         bot = self._platform.workspace.bot.name
         match token:
             case "":
-                return NOBODY
+                return NO_TOKEN
             case t if t == BOT_TOKEN:
                 return Bearer(kind="bot", who=f"{bot} (bot token)")
             case t if t == APP_TOKEN:

@@ -154,7 +154,7 @@ class Workspace:
         metadata: JsonObject | None = None,
         thread_ts: str | None = None,
     ) -> Message:
-        """Add a message that everybody in the channel sees."""
+        """Add a message that the whole channel sees."""
         message = Message(
             channel=channel,
             ts=self.timestamps.next(),

@@ -12,7 +12,7 @@ from local_microsoft import IPHONE, KEN
 from local_slack import BOT_AUTH, ON_CALL
 from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN, TENANT_ID
-from sandbox.faults import Rule, Standing
+from sandbox.faults import ActiveRule, Rule
 from sandbox.journal import Call
 from sandbox.slack import Message
 from slack_sdk.errors import SlackApiError
@@ -34,7 +34,7 @@ class Calls:
         self.http = http
         self.ken = {"Authorization": f"Bearer {sandbox.entra.access_token(KEN)}"}
 
-    def fails(self, **rule: Any) -> Standing:
+    def fails(self, **rule: Any) -> ActiveRule:
         return self.sandbox.faults.add(Rule(**rule))
 
     async def post(self, **more: Any) -> httpx.Response:
@@ -265,11 +265,11 @@ async def test_slacks_own_client_meets_each_fault_as_at_slack(served, rule, retr
     ],
 )
 async def test_a_rule_strikes_some_calls(in_process, rule, expected):
-    standing = in_process.fails(**ALWAYS | rule)
+    active = in_process.fails(**ALWAYS | rule)
 
     assert await in_process.statuses(4) == expected
-    assert standing.hits == len(in_process.sandbox.faults.hits) == expected.count(503)
-    assert bool(in_process.sandbox.faults.rules) is (standing.left != 0)
+    assert active.hits == len(in_process.sandbox.faults.hits) == expected.count(503)
+    assert bool(in_process.sandbox.faults.rules) is (active.left != 0)
 
 
 async def test_a_seed_repeats_the_calls_that_a_probability_strikes(in_process):

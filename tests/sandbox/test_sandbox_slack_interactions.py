@@ -190,7 +190,7 @@ async def test_a_person_presses_what_they_see_or_saw(it):
 
     with pytest.raises(NotPossible, match="not in that channel"):
         await it.slack.click(MEI, "approve", channel=ON_CALL)
-    with pytest.raises(NotPossible, match="nobody can press no"):
+    with pytest.raises(NotPossible, match="there is no no to press"):
         await it.slack.click(AIKO, "no", channel=ON_CALL)  # ephemeral: only Ken sees it
     await it.slack.click(KEN, "no", channel=ON_CALL)
     assert (it.app.last["container"]["is_ephemeral"], "message" in it.app.last) == (True, False)
