@@ -5,14 +5,7 @@ import json
 from datetime import timedelta
 
 import httpx
-from local_microsoft import (
-    IPHONE,
-    KEN,
-    KEN_AT_FABRIKAM,
-    SCOPES,
-    STEP_UP,
-    Microsoft,
-)
+from local_microsoft import IPHONE, KEN, KEN_AT_FABRIKAM, SCOPES, STEP_UP, Microsoft
 from sandbox.cast import CLIENT_ID, TENANT_ID
 
 
