@@ -2,50 +2,73 @@
 
 import argparse
 import asyncio
+import errno
 import os
 import signal
 import sys
+import webbrowser
 from collections.abc import Sequence
 
-from sandbox import demo
 from sandbox.app import Sandbox, serve
+from sandbox.demo import BotEnded, first, sandbox_and_bot
 
 
-async def run(*, port: int, bot_url: str | None, action_seconds: float) -> None:
-    """Serve, say where in one line, and return after a signal. OSError if the port is taken."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with serve(Sandbox(bot_url=bot_url, action_seconds=action_seconds), port=port) as sandbox:
+async def _with_bot(chosen: argparse.Namespace) -> None:
+    run = sandbox_and_bot(
+        port=chosen.port, socket_mode=chosen.socket_mode, action_seconds=chosen.action_seconds
+    )
+    stopped = _signalled()
+    async with run as (sandbox, bot):
+        print(f"Unlatch runs here, with a local Slack, Entra and Intune:\n\n    {sandbox.base_url}/\n")
+        print("Everything is in a temporary folder and gone after Ctrl-C.", flush=True)
+        if not chosen.no_browser:
+            await asyncio.to_thread(webbrowser.open, f"{sandbox.base_url}/")
+        await first(stopped.wait(), bot.ended())
+
+
+async def _alone(chosen: argparse.Namespace) -> None:
+    sandbox = Sandbox(bot_url=chosen.bot_url, action_seconds=chosen.action_seconds)
+    stopped = _signalled()
+    async with serve(sandbox, port=chosen.port):
         print(f"The sandbox listens on {sandbox.base_url}", flush=True)
         await stopped.wait()
 
 
+def _signalled() -> asyncio.Event:
+    """An event that is set by Ctrl-C or SIGTERM."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; the exit status is 0 stopped, 1 the port is taken, 2 called wrongly."""
+    """Run until a signal; the exit status is 0 stopped, 1 it could not run, 2 wrong arguments."""
     chosen = _parser().parse_args(arguments)
-    if not chosen.without_bot and chosen.bot_url is None:
-        return asyncio.run(
-            demo.run(port=chosen.port, open_browser=not chosen.no_browser, socket_mode=chosen.socket_mode)
-        )
     try:
-        asyncio.run(run(port=chosen.port, bot_url=chosen.bot_url, action_seconds=chosen.action_seconds))
+        asyncio.run(_alone(chosen) if chosen.without_bot or chosen.bot_url else _with_bot(chosen))
+    except BotEnded as end:
+        print(f"The bot ended by itself. The end of its log:\n{end}", file=sys.stderr)
+        return 1
     except OSError as error:
-        print(f"Cannot listen on port {chosen.port}: {os.strerror(error.errno or 0)}.", file=sys.stderr)
+        if error.errno != errno.EADDRINUSE:
+            print(f"Cannot listen on port {chosen.port}: {os.strerror(error.errno or 0)}.", file=sys.stderr)
+            return 1
+        advice = "stop what uses it, or choose another port with --port (0 takes any free one)"
+        print(f"Port {chosen.port} is taken: {advice}.", file=sys.stderr)
         return 1
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sandbox", description="A local Slack, Entra and Intune, and a page to play in."
+        prog="python -m sandbox", description="A local Slack, Entra and Intune, and a page to use them."
     )
     parser.add_argument("--port", type=_port, default=8080, help="0 takes any free one (default 8080)")
     parser.add_argument("--no-browser", action="store_true", help="print the page's address, open nothing")
     parser.add_argument("--socket-mode", action="store_true", help="let the bot use Socket Mode")
     parser.add_argument("--without-bot", action="store_true", help="start no bot: yours will connect")
-    parser.add_argument("--bot-url", help="where the bot's HTTP server is: http://127.0.0.1:3000")
+    parser.add_argument("--bot-url", help="start no bot: yours listens at this address")
     parser.add_argument(
         "--action-seconds", type=_seconds, default=6.0, help="how long a phone takes to reset (default 6)"
     )

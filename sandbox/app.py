@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -17,21 +17,17 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from sandbox.arrivals import Arrivals
 from sandbox.cast import DEFAULT_CAST, Cast
 from sandbox.clock import Clock, SystemClock
+from sandbox.control import ControlApi
 from sandbox.entra import Entra
 from sandbox.faults import FaultInjection, Faults
 from sandbox.faults.connections import BreakableHttp
-from sandbox.faults.routes import FaultRoutes
 from sandbox.intune import Intune
-from sandbox.journal import NOBODY, Bearer, Journal, Vendor
-from sandbox.people import People
-from sandbox.reachability import Reachability
-from sandbox.same_origin import SameOrigin
+from sandbox.journal import NO_TOKEN, Bearer, Journal, Vendor
+from sandbox.network import Reachability, SameOrigin, Server
 from sandbox.slack import Slack
 from sandbox.slack.local_slack import SCOPES
-from sandbox.slack.socket_routes import SocketRoutes
 from sandbox.snapshot import Json, calls_snapshot, slack_snapshot
 
 PAGE: Final = Path(__file__).with_name("page")
@@ -40,7 +36,7 @@ PAGE: Final = Path(__file__).with_name("page")
 class Sandbox:
     """A local Slack, Entra and Intune that share one cast, one clock and one journal.
 
-    `faults` is what goes wrong between them and the bot: nothing, until a rule is added.
+    `faults` are the rules of what goes wrong between them and the bot; none at first.
 
     Args:
         base_url: where the sandbox is served; may be set until it serves (`serve` sets it).
@@ -83,7 +79,7 @@ class Sandbox:
         self._in_process = transport is not None
         self._sequence = count(1)
         self._change = asyncio.Event()
-        self._people = People(self)
+        self._control = ControlApi(self)
         self.bot_url = bot_url
         for part in (self.journal, self.entra, self.intune, self.faults):
             part.on_change.append(self._changed)
@@ -101,7 +97,7 @@ class Sandbox:
 
     @property
     def bot_url(self) -> str | None:
-        """Where the bot's HTTP server is; None if nobody knows yet."""
+        """Where the bot's HTTP server is; None if that is not known yet."""
         return self.slack.bot_url
 
     @bot_url.setter
@@ -112,7 +108,7 @@ class Sandbox:
             self.entra.redirect_uris = [*self.entra.redirect_uris, callback]
 
     async def start(self) -> None:
-        """Begin to look for the bot, and after the phones."""
+        """Begin to look whether the bot can be reached, and when the phones are done."""
         self._reachability.start()
         await self.intune.start()
 
@@ -123,7 +119,7 @@ class Sandbox:
         self.faults.close()
         await self._reachability.stop()
         await self.intune.close()
-        await self._people.aclose()
+        await self._control.aclose()
         await self.slack.aclose()
 
     def content(self) -> Json:
@@ -159,7 +155,7 @@ class Sandbox:
             case "graph":
                 return self.intune.bearer_of(authorization)
             case "entra":
-                return NOBODY  # it gives tokens, and takes none
+                return NO_TOKEN  # it issues tokens, and takes none
 
     def _middleware(self) -> list[Middleware]:
         return [
@@ -173,10 +169,7 @@ class Sandbox:
         return [
             Route("/", _page),
             Mount("/page", StaticFiles(directory=PAGE)),
-            *self._people.routes(),
-            *FaultRoutes(self.faults).routes(),
-            *SocketRoutes(self.slack.sockets).routes(),
-            *Arrivals(self.slack, self.intune).routes(),
+            *self._control.routes(),
             *self.slack.routes(),
             *self.entra.routes(),
             *self.intune.routes(),
@@ -186,22 +179,6 @@ class Sandbox:
 async def _page(_request: object) -> Response:
     headers = {"cache-control": "no-cache", "x-frame-options": "DENY", "x-content-type-options": "nosniff"}
     return FileResponse(PAGE / "index.html", headers=headers)
-
-
-class _QuietServer(uvicorn.Server):
-    """Uvicorn as a guest in somebody else's process: it takes no signals and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
 
 
 @asynccontextmanager
@@ -220,10 +197,10 @@ async def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Asy
         lifespan="off",
         http=BreakableHttp,
         ws="websockets-sansio",
-        timeout_graceful_shutdown=2,
-        timeout_keep_alive=75,  # as long as the real ones; a client's idle connection is not cut under it
+        date_header=False,
+        timeout_keep_alive=75,  # as long as the vendors'; a client's idle connection is not closed under it
     )
-    server = _QuietServer(config)
+    server = Server(config)
     serving = asyncio.create_task(server.serve([listener]))
     await server.listening.wait()
     await sandbox.start()
@@ -231,5 +208,5 @@ async def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Asy
         yield sandbox
     finally:
         await sandbox.close()
-        server.should_exit = True
+        server.stopping.set()
         await serving

@@ -1,23 +1,12 @@
-"""The people, channels, accounts and secrets of the sandbox; all invented, valid nowhere else."""
+"""The people, channels, accounts and secrets of the sandbox, read from data/cast.toml."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+from sandbox.data import load
 
 PersonKind = Literal["member", "guest", "single-channel-guest", "external", "deactivated", "bot"]
-
-BOT_TOKEN: Final = "xoxb-sandbox"  # noqa: S105 - opens nothing but the sandbox
-APP_TOKEN: Final = "xapp-sandbox"  # noqa: S105 - opens nothing but the sandbox
-SIGNING_SECRET: Final = "sandbox-signing-secret"  # noqa: S105 - signs nothing but the sandbox's requests
-CLIENT_SECRET: Final = "sandbox-client-secret"  # noqa: S105 - opens nothing but the sandbox
-
-TENANT_ID: Final = "11111111-2222-4333-8444-555555555555"
-OTHER_TENANT_ID: Final = "99999999-8888-4777-8666-555555555555"
-CLIENT_ID: Final = "c11e4700-0000-4000-8000-0000000000a1"
-
-BOT_USER: Final = "U0UNLATCH"
-BOT_ID: Final = "B0UNLATCH"
-APP_ID: Final = "A0UNLATCH"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +20,7 @@ class Team:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody on Slack. `tz` is an IANA name, `color` six hex digits."""
+    """A Slack user. `tz` is an IANA name, `color` six hex digits."""
 
     id: str
     name: str
@@ -51,12 +40,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A channel and who is in it at the start. `shared`: with another organisation (Slack Connect)."""
+    """A channel and its members at the start. `shared`: with another organisation (Slack Connect)."""
 
     id: str
     name: str
-    private: bool
     members: tuple[str, ...]
+    private: bool = False
     shared: bool = False
 
 
@@ -83,7 +72,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
-    """Everybody and everything the sandbox starts with."""
+    """All people, channels and accounts that the sandbox starts with."""
 
     team: Team
     other_team: Team
@@ -102,137 +91,34 @@ class Cast:
         raise KeyError(user)
 
 
-CONTOSO: Final = Team(id="T0CONTOSO", name="Contoso", domain="contoso")
-FABRIKAM: Final = Team(id="T0FABRIKAM", name="Fabrikam", domain="fabrikam")
-
-MEI: Final = Person(
-    id="U0MEI",
-    name="Mei Tanaka",
-    handle="mei",
-    title="Support engineer",
-    email="mei@contoso.com",
-    team_id=CONTOSO.id,
-    kind="member",
-    tz="Asia/Tokyo",
-    color="2b6cb0",
-)
-KEN: Final = Person(
-    id="U0KEN",
-    name="Ken Ito",
-    handle="ken",
-    title="On-call lead",
-    email="ken@contoso.com",
-    team_id=CONTOSO.id,
-    kind="member",
-    tz="Asia/Tokyo",
-    color="2f855a",
-)
-AIKO: Final = Person(
-    id="U0AIKO",
-    name="Aiko Mori",
-    handle="aiko",
-    title="On-call lead",
-    email="aiko@contoso.com",
-    team_id=CONTOSO.id,
-    kind="member",
-    tz="Europe/Berlin",
-    color="b7791f",
-)
-GUS: Final = Person(
-    id="U0GUS",
-    name="Gus Weber",
-    handle="gus",
-    title="Guest, repair shop",
-    email="gus@repairs.example",
-    team_id=CONTOSO.id,
-    kind="guest",
-    tz="Europe/Berlin",
-    color="6b46c1",
-)
-OLGA: Final = Person(
-    id="U0OLGA",
-    name="Olga Novak",
-    handle="olga",
-    title="Fabrikam, another organisation",
-    email="olga@fabrikam.com",
-    team_id=FABRIKAM.id,
-    kind="external",
-    tz="Europe/Prague",
-    color="c53030",
-)
-UNLATCH: Final = Person(
-    id=BOT_USER,
-    name="Unlatch",
-    handle="unlatch",
-    title="App",
-    email="",
-    team_id=CONTOSO.id,
-    kind="bot",
-    tz="Etc/UTC",
-    color="1d3557",
-)
-
-KEN_AT_FABRIKAM: Final = Account(
-    oid="0f000000-0000-4000-8000-00000000000b",
-    tenant_id=OTHER_TENANT_ID,
-    upn="ken@fabrikam.com",
-    name="Ken Ito (Fabrikam)",
-    reset_passcode=True,
-)
-ACCOUNTS: Final = (
-    Account(oid="0c000000-0000-4000-8000-000000000001", tenant_id=TENANT_ID, upn=MEI.email, name=MEI.name),
-    Account(
-        oid="0c000000-0000-4000-8000-000000000002",
-        tenant_id=TENANT_ID,
-        upn=KEN.email,
-        name=KEN.name,
-        reset_passcode=True,
-    ),
-    Account(
-        oid="0c000000-0000-4000-8000-000000000003",
-        tenant_id=TENANT_ID,
-        upn=AIKO.email,
-        name=AIKO.name,
-        reset_passcode=True,
-    ),
-    Account(
-        oid="0f000000-0000-4000-8000-00000000000a", tenant_id=OTHER_TENANT_ID, upn=OLGA.email, name=OLGA.name
-    ),
-    KEN_AT_FABRIKAM,
-)
+def _cast(data: Mapping[str, Any]) -> Cast:
+    return Cast(
+        team=Team(**data["team"]),
+        other_team=Team(**data["other_team"]),
+        bot=Person(**data["bot"]),
+        people=tuple(Person(**each) for each in data["people"]),
+        channels=tuple(Channel(**each | {"members": tuple(each["members"])}) for each in data["channels"]),
+        usergroups=tuple(UserGroup(**each | {"users": tuple(each["users"])}) for each in data["usergroups"]),
+        accounts=tuple(Account(**each) for each in data["accounts"]),
+        phone_owners=tuple(Account(**each) for each in data["phone_owners"]),
+    )
 
 
-def _owner(number: int, name: str, upn: str) -> Account:
-    return Account(oid=f"0e000000-0000-4000-8000-{number:012d}", tenant_id=TENANT_ID, upn=upn, name=name)
+_DATA: Final = load("cast.toml")
 
+BOT_TOKEN: Final[str] = _DATA["secrets"]["bot_token"]
+APP_TOKEN: Final[str] = _DATA["secrets"]["app_token"]
+SIGNING_SECRET: Final[str] = _DATA["secrets"]["signing_secret"]
+CLIENT_SECRET: Final[str] = _DATA["secrets"]["client_secret"]
+TENANT_ID: Final[str] = _DATA["entra"]["tenant"]
+OTHER_TENANT_ID: Final[str] = _DATA["entra"]["other_tenant"]
+CLIENT_ID: Final[str] = _DATA["entra"]["client"]
+APP_ID: Final[str] = _DATA["app"]["id"]
+BOT_ID: Final[str] = _DATA["app"]["bot_id"]
 
-PHONE_OWNERS: Final = (
-    _owner(1, "Ada Lindqvist", "ada@contoso.com"),
-    _owner(2, "Tomás Vega", "tomas@contoso.com"),
-    _owner(3, "Priya Nair", "priya@contoso.com"),
-    _owner(4, "Jonas Berg", "jonas@contoso.com"),
-    _owner(5, "Lea Dubois", "lea@contoso.com"),
-)
-
-ON_CALL: Final = "C0ONCALL"
-SUPPORT: Final = "C0SUPPORT"
-
-DEFAULT_CAST: Final = Cast(
-    team=CONTOSO,
-    other_team=FABRIKAM,
-    bot=UNLATCH,
-    people=(MEI, KEN, AIKO, GUS, OLGA),
-    channels=(
-        Channel(id=ON_CALL, name="on-call-leads", private=True, members=(KEN.id, AIKO.id, BOT_USER)),
-        Channel(
-            id=SUPPORT,
-            name="support",
-            private=False,
-            members=(MEI.id, KEN.id, AIKO.id, GUS.id, OLGA.id),
-            shared=True,
-        ),
-    ),
-    usergroups=(UserGroup(id="S0ONCALL", handle="oncall", name="On-call leads", users=(KEN.id, AIKO.id)),),
-    accounts=ACCOUNTS,
-    phone_owners=PHONE_OWNERS,
-)
+DEFAULT_CAST: Final = _cast(_DATA)
+CONTOSO: Final = DEFAULT_CAST.team
+MEI, KEN, AIKO, GUS, OLGA = DEFAULT_CAST.people
+BOT_USER: Final = DEFAULT_CAST.bot.id
+KEN_AT_FABRIKAM: Final = DEFAULT_CAST.accounts[-1]
+ON_CALL, SUPPORT = (channel.id for channel in DEFAULT_CAST.channels)

@@ -18,7 +18,7 @@ class SystemClock:
 
 
 class HandClock:
-    """A time that stands still until it is moved."""
+    """A clock that a test moves by hand."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start.astimezone(UTC)

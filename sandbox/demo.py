@@ -1,13 +1,11 @@
-"""`make demo`: the sandbox in this process, the unchanged bot as a process of its own beside it."""
+"""The sandbox in this process and the unchanged bot as a process of its own, as `make demo` runs them."""
 
 import asyncio
 import base64
 import os
 import secrets
-import signal
 import socket
 import sys
-import webbrowser
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -31,33 +29,14 @@ class BotEnded(Exception):
     """The bot ended by itself; the text is the end of its log."""
 
 
-async def run(*, port: int, open_browser: bool, socket_mode: bool) -> int:
-    """Run until Ctrl-C; returns the exit status."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    try:
-        async with sandbox_and_bot(port=port, socket_mode=socket_mode) as (sandbox, bot):
-            print(f"Unlatch runs here, with a local Slack, Entra and Intune:\n\n    {sandbox.base_url}/\n")
-            print("Everything is in a temporary folder and gone after Ctrl-C.", flush=True)
-            if open_browser:
-                await asyncio.to_thread(webbrowser.open, f"{sandbox.base_url}/")
-            await _first(stopped.wait(), bot.ended())
-    except BotEnded as end:
-        print(f"The bot ended by itself. The end of its log:\n{end}", file=sys.stderr)
-        return 1
-    except OSError:
-        print(f"Port {port} is taken. Choose another: make demo DEMO='--port 0'", file=sys.stderr)
-        return 1
-    return 0
-
-
 @asynccontextmanager
 async def sandbox_and_bot(
     *, port: int = 0, socket_mode: bool = False, action_seconds: float = 6
 ) -> AsyncIterator[tuple[Sandbox, "Bot"]]:
-    """A served sandbox and a bot that is ready, both gone at the end of the block."""
+    """A served sandbox and a bot that is ready, both stopped at the end of the block.
+
+    OSError if the port is taken, BotEnded if the bot does not start.
+    """
     bot_port = _free_port()
     with TemporaryDirectory(prefix="unlatch-demo-") as folder:
         sandbox = Sandbox(bot_url=f"http://{HOST}:{bot_port}", action_seconds=action_seconds)
@@ -120,7 +99,7 @@ class Bot:
         self._reading = asyncio.create_task(self._read(self.process))
         try:
             async with asyncio.timeout(START.total_seconds()):
-                await _first(self._ready.wait(), self.ended())
+                await first(self._ready.wait(), self.ended())
         except TimeoutError:
             await self.stop()
             raise BotEnded("\n".join(self.lines)) from None
@@ -158,7 +137,7 @@ class Bot:
                 self._ready.set()
 
 
-async def _first(*waits: Coroutine[None, None, object]) -> None:
+async def first(*waits: Coroutine[None, None, object]) -> None:
     """Wait until one of them ends, cancel the others, and raise what it raised."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:

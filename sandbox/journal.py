@@ -1,5 +1,6 @@
-"""Who called what: every request that the local vendors answered, without bodies, tokens or passcodes."""
+"""The journal: every request that the local vendors answered, without bodies, tokens or passcodes."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ class Bearer:
     who: str
 
 
-NOBODY: Final = Bearer(kind="none", who="nobody")
+NO_TOKEN: Final = Bearer(kind="none", who="nobody")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,15 @@ class Call:
     duration_ms: float
 
 
+@dataclass(slots=True)
+class Line:
+    """What is known of a call while it is being answered."""
+
+    bearer: Bearer = NO_TOKEN
+    status: int = 0
+    note: str = ""
+
+
 class Journal:
     """The last 2000 calls, newest last; `on_change` callbacks run after each new one."""
 
@@ -65,6 +75,21 @@ class Journal:
         finally:
             _NOTED.reset(before)
 
+    @contextmanager
+    def recording(self, to: Vendor, method: str, path: str) -> Iterator[Line]:
+        """Time a call and record it at the end of the block; not where the block raises."""
+        line, started = Line(), time.perf_counter()
+        yield line
+        self.record(
+            to=to,
+            method=method,
+            path=path,
+            status=line.status,
+            bearer=line.bearer,
+            note=line.note,
+            duration_ms=(time.perf_counter() - started) * 1000,
+        )
+
     def record(
         self,
         *,
@@ -72,7 +97,7 @@ class Journal:
         method: str,
         path: str,
         status: int,
-        bearer: Bearer = NOBODY,
+        bearer: Bearer = NO_TOKEN,
         note: str = "",
         duration_ms: float = 0.0,
     ) -> Call:

@@ -1,4 +1,4 @@
-"""What the sandbox's Entra knows and decides, without HTTP: accounts, sessions, tokens, revocations."""
+"""Entra without HTTP: accounts, sessions, tokens and revocations of one tenant."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -8,11 +8,11 @@ from typing import Final
 
 from sandbox.cast import CLIENT_ID, CLIENT_SECRET, TENANT_ID, Account, Cast
 from sandbox.clock import Clock
-from sandbox.entra import refusals, tokens
-from sandbox.entra.claims import Demands, parse_claims, unmet
-from sandbox.entra.grants import Code, Grants, Issued, Question, Refresh, Session
+from sandbox.entra import tokens
+from sandbox.entra.grants import AuthorizationRequest, Code, Grants, Issued, Refresh, Session
 from sandbox.entra.keys import key_of_this_process
-from sandbox.entra.scopes import CONSENTED, Scopes
+from sandbox.entra.parameters import CONSENTED, Claims, Scopes, parse_claims, unmet
+from sandbox.entra.refusals import Refusal
 
 CAPABLE: Final = '{"access_token": {"xms_cc": {"values": ["CP1"]}}}'
 """The claims request by which a client says that it handles claims challenges."""
@@ -23,9 +23,7 @@ class Authority:
 
     Everything public may be set while it runs: `redirect_uris` (exact strings), `consented` (short names of
     Graph permissions), `multitenant`, `token_lifetime` (None: 60 to 90 minutes at random), `client_secrets`,
-    `public_client_flows` (“Allow public client flows” of the app registration), `device_codes_blocked` (the
-    Conditional Access policy “Block device code flow”), and `tamper`: claims that replace those of the next
-    id_tokens (None leaves a claim out).
+    and `tamper`: claims that replace those of the next id_tokens (None leaves a claim out).
     """
 
     def __init__(self, cast: Cast, clock: Clock, *, redirect_uris: Iterable[str] = ()) -> None:
@@ -38,8 +36,6 @@ class Authority:
         self.consented = set(CONSENTED)
         self.multitenant = False
         self.token_lifetime: timedelta | None = None
-        self.public_client_flows = True
-        self.device_codes_blocked = False
         self.tamper: dict[str, object] = {}
         self.app_only_attempts = 0
         self.on_change: list[Callable[[], None]] = []
@@ -49,7 +45,7 @@ class Authority:
         self._generations: Counter[str] = Counter()
         self._step_ups: dict[str, str] = {}
         self._proved_at: dict[str, datetime] = {}
-        """By account: when somebody last proved who they are in the one browser that there is."""
+        """By account: when the person last gave credentials, in the one browser that there is."""
 
     # What tests and the page may do to an account.
 
@@ -77,7 +73,7 @@ class Authority:
         return self._access_token(self.session(self.accounts[oid], demands), sorted(names), demands, lifetime)
 
     def app_only_token(self) -> str:
-        """Mint a token that no person stands behind, to see it refused."""
+        """Mint an app-only token, to test that it is refused."""
         claims = tokens.app_only_claims(
             self.tenant, self.client_id, roles=self.consented, now=self.clock.now()
         )
@@ -92,14 +88,14 @@ class Authority:
 
     def check_client(self, tenant: str, client_id: str) -> None:
         if not self.knows_tenant(tenant):
-            raise refusals.unknown_tenant(tenant)
+            raise Refusal(90002, tenant=tenant)
         if client_id != self.client_id:
-            raise refusals.unknown_client(client_id, tenant)
+            raise Refusal(700016, client_id=client_id, tenant=tenant)
 
     def scopes(self, text: str) -> Scopes:
         return Scopes.parse(text, app=self.app_name, consented=self.consented)
 
-    def session(self, account: Account, met: Demands) -> Session:
+    def session(self, account: Account, met: Claims) -> Session:
         """Begin a session of this account now, in a browser that is signed in if it was before."""
         now = self.clock.now()
         return Session(
@@ -110,32 +106,23 @@ class Authority:
             proved_at=self._proved_at.setdefault(account.oid, now),
         )
 
-    def _prove(self, question: Question, oid: str) -> None:
-        """Ask for the password where the app wants that, or the last time is too long ago for it."""
+    def _prove(self, request: AuthorizationRequest, oid: str) -> None:
+        """Ask for credentials where the app wants that (`prompt`, `max_age`)."""
         now, proved_at = self.clock.now(), self._proved_at.get(oid)
-        old = proved_at is not None and question.max_age is not None and now - proved_at > question.max_age
-        if old or question.prompt == "login":
+        old = proved_at is not None and request.max_age is not None and now - proved_at > request.max_age
+        if old or request.prompt == "login":
             self._proved_at[oid] = now
 
-    def sign_in(self, question: Question, oid: str) -> str:
-        """Answer a question with an account and return the code; refuse an account of another tenant."""
+    def sign_in(self, request: AuthorizationRequest, oid: str) -> str:
+        """Sign an account in for a request and return the code; refuse an account of another tenant."""
         account = self.accounts[oid]
-        if account.tenant_id != question.tenant and not self.multitenant:
-            raise refusals.other_tenant(account.upn, question.tenant, self.app_name)
-        self._prove(question, oid)
-        session = self.session(account, question.claims)
-        session = replace(session, says_when=question.max_age is not None)
+        if account.tenant_id != request.tenant and not self.multitenant:
+            raise Refusal(50020, upn=account.upn, tenant=request.tenant, app=self.app_name)
+        self._prove(request, oid)
+        session = self.session(account, request.claims)
+        session = replace(session, auth_time=request.max_age is not None)
         self._changed()
-        return self.grants.code_for(Code(session=session, question=question, issued_at=self.clock.now()))
-
-    def device_session(self, tenant: str, oid: str, claims: Demands) -> Session:
-        """Sign in with a device code, unless the tenant blocks that or the account is another tenant's."""
-        account = self.accounts[oid]
-        if account.tenant_id != tenant and not self.multitenant:
-            raise refusals.other_tenant(account.upn, tenant, self.app_name)
-        if self.device_codes_blocked:
-            raise refusals.blocked_by_policy()
-        return self.session(account, claims)
+        return self.grants.code_for(Code(session=session, request=request, issued_at=self.clock.now()))
 
     def is_current(self, session: Session) -> bool:
         """Whether the session's account was not revoked since."""
@@ -144,17 +131,17 @@ class Authority:
     def check_session(self, session: Session) -> None:
         """Refuse a session that was revoked, or that lacks what the tenant's policy demands by now."""
         if not self.is_current(session):
-            raise refusals.revoked_grant(session.signed_in_at)
+            raise Refusal(50173, issued_at=session.signed_in_at)
         demanded = self._step_ups.get(session.account.oid, "")
         if unmet(parse_claims(demanded), session.met):
-            raise refusals.step_up(demanded)
+            raise Refusal(50076, claims=demanded)
 
     def issued(self, uti: str) -> Issued | None:
         """What is known of an access token by its `uti`."""
         return self.grants.issued.get(uti)
 
     def token_response(
-        self, session: Session, scopes: Scopes, asked: Demands, *, nonce: str = "", public: bool = False
+        self, session: Session, scopes: Scopes, asked: Claims, *, nonce: str = ""
     ) -> dict[str, object]:
         """The whole answer of the token endpoint."""
         demands = {**session.met, **asked}
@@ -171,14 +158,14 @@ class Authority:
             "client_info": tokens.client_info(session.account),
         }
         if scopes.offline:
-            body["refresh_token"] = self._refresh_token(session, scopes, public=public)
+            body["refresh_token"] = self._refresh_token(session, scopes)
         if scopes.identity:
             body["id_token"] = self._id_token(session, nonce)
         self._changed()
         return body
 
     def _access_token(
-        self, session: Session, permissions: list[str], demands: Demands, lifetime: timedelta | None
+        self, session: Session, permissions: list[str], demands: Claims, lifetime: timedelta | None
     ) -> str:
         claims = tokens.access_claims(
             session,
@@ -196,14 +183,9 @@ class Authority:
         tampered = {**claims, **self.tamper}
         return self.key.sign({name: value for name, value in tampered.items() if value is not None})
 
-    def _refresh_token(self, session: Session, scopes: Scopes, *, public: bool) -> str:
-        refresh = Refresh(
-            session=session,
-            client_id=self.client_id,
-            scopes=scopes,
-            issued_at=self.clock.now(),
-            public=public,
-        )
+    def _refresh_token(self, session: Session, scopes: Scopes) -> str:
+        now = self.clock.now()
+        refresh = Refresh(session=session, client_id=self.client_id, scopes=scopes, issued_at=now)
         return self.grants.refresh_for(refresh)
 
     def _changed(self) -> None:

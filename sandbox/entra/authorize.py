@@ -1,8 +1,7 @@
-"""The authorize endpoint: check the request, ask which account, send the browser back."""
+"""The authorize endpoint: check the request, ask which account, send the browser back; and discovery."""
 
 import json
 import re
-from collections import Counter
 from datetime import timedelta
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -12,19 +11,21 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sandbox.entra import pages, refusals
+from sandbox.entra import pages
 from sandbox.entra.authority import Authority
-from sandbox.entra.claims import parse_claims
-from sandbox.entra.grants import PAGE_LIFETIME, Question, ResponseMode
-from sandbox.entra.refusals import Refusal
+from sandbox.entra.grants import PAGE_LIFETIME, AuthorizationRequest, ResponseMode
+from sandbox.entra.parameters import once_each, parse_claims, required
+from sandbox.entra.refusals import Refusal, malformed
+from sandbox.journal import Line
 
-NOBODY: Final = "nobody"
+CANCEL: Final = "nobody"
+"""The value of the page's button that picks no account."""
 _PROMPTS: Final = {"", "none", "login", "consent", "select_account", "create"}
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9\-_]{43}")
 
 
 class SentBack(Exception):
-    """A refusal that goes to the app, because the address to send it to is known to be the app's."""
+    """A refusal that goes to the app, because its redirect URI is known to be the app's."""
 
     def __init__(self, refusal: Refusal, redirect_uri: str, mode: ResponseMode, state: str) -> None:
         super().__init__(str(refusal))
@@ -33,6 +34,16 @@ class SentBack(Exception):
         self.mode = mode
         self.state = state
 
+    def response(self) -> Response:
+        """The error response of RFC 6749, 4.1.2.1."""
+        fields = {
+            "error": self.refusal.error,
+            "error_description": str(self.refusal),
+            "error_uri": self.refusal.uri,
+            "state": self.state,
+        }
+        return _back(self.redirect_uri, self.mode, fields)
+
 
 class Authorize:
     """Two steps: `ask` shows the page, `answer` takes the account that was picked there."""
@@ -40,75 +51,83 @@ class Authorize:
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
 
-    def ask(self, request: Request) -> tuple[Response, str]:
-        """Answer the authorize request; returns the response and a note for the journal."""
+    async def ask(self, request: Request, line: Line) -> Response:
+        """Check an authorization request; the page of accounts, or a refusal."""
         try:
-            question = self._question(request.path_params["tenant"], request.query_params)
+            asked = self._request(request.path_params["tenant"], request.query_params)
         except Refusal as refusal:
-            return pages.refused(refusal), f"AADSTS{refusal.code}"
+            line.note = f"AADSTS{refusal.code}"
+            return pages.refused(refusal)
         except SentBack as sent:
-            return _sent_back(sent), f"AADSTS{sent.refusal.code}"
-        key = self._authority.grants.ask(question)
-        return pages.picker(question, key, self._authority.accounts.values(), self._authority.app_name), ""
+            line.note = f"AADSTS{sent.refusal.code}"
+            return sent.response()
+        return self._picker(asked, self._authority.grants.keep(asked))
 
-    async def answer(self, request: Request) -> tuple[Response, str]:
-        """Take the picked account, or nobody."""
-        form = await request.form()
-        question = self._authority.grants.questions.get(str(form.get("flow", "")))
-        picked = str(form.get("account", ""))
-        if question is None or self._authority.clock.now() >= question.asked_at + PAGE_LIFETIME:
-            return pages.expired(), "page expired"
-        if picked == NOBODY:
-            return _sent_back(_declined(question)), "cancelled"
-        if picked not in self._authority.accounts:
-            return pages.expired(), "no such account"
-        return self._signed_in(question, picked, str(form["flow"]))
-
-    def _signed_in(self, question: Question, oid: str, key: str) -> tuple[Response, str]:
-        account = self._authority.accounts[oid]
-        try:
-            code = self._authority.sign_in(question, oid)
-        except Refusal as refusal:
-            again = pages.picker_path(question, key)
-            return pages.refused(refusal, again=again), f"AADSTS{refusal.code} {account.upn}"
-        fields = {"code": code, "state": question.state, "session_state": str(uuid4())}
-        return _back(question.redirect_uri, question.response_mode, fields), f"{account.name} signed in"
-
-    def again(self, request: Request) -> tuple[Response, str]:
-        """Show the page of a question once more, after an account was refused."""
+    async def again(self, request: Request, line: Line) -> Response:
+        """Show the page of a request once more, after an account was refused."""
         key = request.query_params.get("flow", "")
-        question = self._authority.grants.questions.get(key)
-        if question is None:
-            return pages.expired(), "page expired"
-        return pages.picker(question, key, self._authority.accounts.values(), self._authority.app_name), ""
+        asked = self._authority.grants.requests.get(key)
+        if asked is None:
+            line.note = "page expired"
+            return pages.expired()
+        return self._picker(asked, key)
 
-    def _question(self, tenant: str, query: QueryParams) -> Question:
-        _once_each(query)
-        client_id = _required(query, "client_id")
+    async def answer(self, request: Request, line: Line) -> Response:
+        """Sign in the picked account, or send the browser back without one."""
+        form = await request.form()
+        key, picked = str(form.get("flow", "")), str(form.get("account", ""))
+        asked = self._authority.grants.requests.get(key)
+        if asked is None or self._authority.clock.now() >= asked.asked_at + PAGE_LIFETIME:
+            line.note = "page expired"
+            return pages.expired()
+        if picked == CANCEL:
+            line.note = "cancelled"
+            return SentBack(Refusal(65004), asked.redirect_uri, asked.response_mode, asked.state).response()
+        if picked not in self._authority.accounts:
+            line.note = "no such account"
+            return pages.expired()
+        account = self._authority.accounts[picked]
+        try:
+            code = self._authority.sign_in(asked, picked)
+        except Refusal as refusal:
+            line.note = f"AADSTS{refusal.code} {account.upn}"
+            return pages.refused(refusal, again=pages.picker_path(asked, key))
+        line.note = f"{account.name} signed in"
+        fields = {"code": code, "state": asked.state, "session_state": str(uuid4())}
+        return _back(asked.redirect_uri, asked.response_mode, fields)
+
+    def _picker(self, asked: AuthorizationRequest, key: str) -> Response:
+        return pages.picker(asked, key, self._authority.accounts.values(), self._authority.app_name)
+
+    def _request(self, tenant: str, query: QueryParams) -> AuthorizationRequest:
+        once_each(query.multi_items())
+        client_id = required(query, "client_id")
         self._authority.check_client(tenant, client_id)
-        redirect_uri = _required(query, "redirect_uri")
+        redirect_uri = required(query, "redirect_uri")
         if redirect_uri not in self._authority.redirect_uris:
-            raise refusals.wrong_redirect(redirect_uri, client_id)
+            raise Refusal(50011, redirect_uri=redirect_uri, client_id=client_id)
         mode: ResponseMode = "form_post" if query.get("response_mode") == "form_post" else "query"
         try:
             return self._checked(tenant, query, redirect_uri, mode)
         except Refusal as refusal:
             raise SentBack(refusal, redirect_uri, mode, query.get("state", "")) from refusal
 
-    def _checked(self, tenant: str, query: QueryParams, redirect_uri: str, mode: ResponseMode) -> Question:
+    def _checked(
+        self, tenant: str, query: QueryParams, redirect_uri: str, mode: ResponseMode
+    ) -> AuthorizationRequest:
         _check_parameters(query)
-        scopes = self._authority.scopes(_required(query, "scope"))
+        scopes = self._authority.scopes(required(query, "scope"))
         claims = parse_claims(query.get("claims", ""))
         if query.get("prompt") == "none":
-            raise refusals.nobody_signed_in()
-        return Question(
+            raise Refusal(50058)
+        return AuthorizationRequest(
             tenant=tenant,
             client_id=query["client_id"],
             redirect_uri=redirect_uri,
             response_mode=mode,
             scopes=scopes,
-            state=query.get("state", ""),
-            nonce=query.get("nonce", ""),
+            state=query["state"],
+            nonce=query["nonce"],
             challenge=query["code_challenge"],
             claims=claims,
             login_hint=query.get("login_hint", ""),
@@ -118,55 +137,22 @@ class Authorize:
         )
 
 
-def _once_each(query: QueryParams) -> None:
-    counted = Counter(name for name, _ in query.multi_items())
-    for name, times in counted.items():
-        if times > 1:
-            raise refusals.repeated(name)
-
-
-def _required(query: QueryParams, name: str) -> str:
-    value = query.get(name, "")
-    if not value:
-        raise refusals.missing(name)
-    return value
-
-
 def _check_parameters(query: QueryParams) -> None:
-    if (response_type := _required(query, "response_type")) != "code":
-        raise refusals.other_response_type(response_type)
+    if (response_type := required(query, "response_type")) != "code":
+        raise Refusal(700051, response_type=response_type)
     if query.get("response_mode", "query") not in {"query", "form_post"}:
-        raise refusals.malformed("response_mode must be form_post or query")
+        raise malformed("response_mode must be form_post or query")
     if query.get("code_challenge_method") != "S256":
-        raise refusals.malformed("code_challenge_method must be S256")
-    if not _CHALLENGE.fullmatch(_required(query, "code_challenge")):
-        raise refusals.malformed("code_challenge is not a SHA-256 in base64url")
+        raise malformed("code_challenge_method must be S256")
+    if not _CHALLENGE.fullmatch(required(query, "code_challenge")):
+        raise malformed("code_challenge is not a SHA-256 in base64url")
     if query.get("prompt", "") not in _PROMPTS:
-        raise refusals.malformed("unsupported prompt value")
+        raise malformed("unsupported prompt value")
     if not query.get("max_age", "0").isdigit():
-        raise refusals.malformed("max_age is not a number of seconds")
-    _check_state(query)
-
-
-def _check_state(query: QueryParams) -> None:
-    """The app of this sandbox must protect itself: real Entra lets these two be absent."""
-    _required(query, "state")
-    _required(query, "nonce")
-
-
-def _declined(question: Question) -> SentBack:
-    refusal = refusals.consent_declined()
-    return SentBack(refusal, question.redirect_uri, question.response_mode, question.state)
-
-
-def _sent_back(sent: SentBack) -> Response:
-    fields = {
-        "error": sent.refusal.error,
-        "error_description": sent.refusal.described,
-        "error_uri": f"https://login.microsoftonline.com/error?code={sent.refusal.code}",
-        "state": sent.state,
-    }
-    return _back(sent.redirect_uri, sent.mode, fields)
+        raise malformed("max_age is not a number of seconds")
+    # Stricter than Entra, which lets these two be absent: the app must protect its sign-in.
+    required(query, "state")
+    required(query, "nonce")
 
 
 def _back(redirect_uri: str, mode: ResponseMode, fields: dict[str, str]) -> Response:
@@ -190,7 +176,6 @@ def discovery(tenant: str, base_url: str) -> bytes:
         "issuer": f"https://login.microsoftonline.com/{tenant}/v2.0",
         "authorization_endpoint": f"{base_url}/entra/{tenant}/oauth2/v2.0/authorize",
         "token_endpoint": f"{secure}/entra/{tenant}/oauth2/v2.0/token",
-        "device_authorization_endpoint": f"{secure}/entra/{tenant}/oauth2/v2.0/devicecode",
         "jwks_uri": f"{secure}/entra/{tenant}/discovery/v2.0/keys",
         "response_modes_supported": ["query", "form_post"],
         "response_types_supported": ["code"],

@@ -1,4 +1,4 @@
-"""What Entra remembers between requests: questions on the page, codes, refresh and access tokens."""
+"""What Entra keeps between requests: authorization requests, codes, refresh and access tokens."""
 
 import base64
 import hashlib
@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from sandbox.cast import Account
-from sandbox.entra import refusals
-from sandbox.entra.claims import Demands
-from sandbox.entra.scopes import Scopes
+from sandbox.entra.parameters import Claims, Scopes
+from sandbox.entra.refusals import Refusal
 
 ResponseMode = Literal["form_post", "query"]
 
@@ -23,8 +22,8 @@ _VERIFIER: Final = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One valid authorize request, waiting for somebody to pick an account."""
+class AuthorizationRequest:
+    """One valid authorization request (RFC 6749, 4.1.1); its page waits until an account is picked."""
 
     tenant: str
     client_id: str
@@ -34,7 +33,7 @@ class Question:
     state: str
     nonce: str
     challenge: str
-    claims: Demands
+    claims: Claims
     login_hint: str
     prompt: str
     max_age: timedelta | None
@@ -48,12 +47,12 @@ class Session:
     account: Account
     signed_in_at: datetime
     generation: int
-    met: Demands
+    met: Claims
     """The claims that were demanded, and met, when the person signed in."""
     proved_at: datetime
-    """When the person last proved who they are; a browser that is signed in asks for no password."""
-    says_when: bool = False
-    """Whether the app asked how long ago that was (`max_age`)."""
+    """When the person last gave credentials; a browser that is signed in asks for none."""
+    auth_time: bool = False
+    """Whether the app asked for the time of that (`max_age`), so that the id_token carries it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ class Code:
     """An authorization code: once, and for ten minutes."""
 
     session: Session
-    question: Question
+    request: AuthorizationRequest
     issued_at: datetime
 
 
@@ -73,8 +72,6 @@ class Refresh:
     client_id: str
     scopes: Scopes
     issued_at: datetime
-    public: bool = False
-    """Given to a public client: redeemed without a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,25 +79,25 @@ class Issued:
     """What is known of an issued access token, by its `uti`."""
 
     session: Session
-    claims: Demands
+    claims: Claims
 
 
 @dataclass(slots=True)
 class Grants:
     """Everything outstanding, by its secret."""
 
-    questions: dict[str, Question] = field(default_factory=dict)
+    requests: dict[str, AuthorizationRequest] = field(default_factory=dict)
     codes: dict[str, Code] = field(default_factory=dict)
     redeemed: set[str] = field(default_factory=set)
     refreshes: dict[str, Refresh] = field(default_factory=dict)
     issued: dict[str, Issued] = field(default_factory=dict)
 
-    def ask(self, question: Question) -> str:
-        """Keep a question and return its key; those whose page is too old by now are forgotten."""
-        oldest = question.asked_at - PAGE_LIFETIME
-        self.questions = {key: kept for key, kept in self.questions.items() if kept.asked_at > oldest}
+    def keep(self, request: AuthorizationRequest) -> str:
+        """Keep a request and return its key; forget those whose page is too old."""
+        oldest = request.asked_at - PAGE_LIFETIME
+        self.requests = {key: kept for key, kept in self.requests.items() if kept.asked_at > oldest}
         key = secrets.token_urlsafe(24)
-        self.questions[key] = question
+        self.requests[key] = request
         return key
 
     def code_for(self, code: Code) -> str:
@@ -116,30 +113,30 @@ class Grants:
     def redeem(self, key: str, *, now: datetime) -> Code:
         """Use up a code, or refuse it."""
         if key in self.redeemed:
-            raise refusals.redeemed_code()
+            raise Refusal(54005)
         code = self.codes.pop(key, None)
         if code is None:
-            raise refusals.bad_code("the code is not one of ours")
+            raise Refusal(70000, why="the code is not one of ours")
         self.redeemed.add(key)
         if now >= code.issued_at + CODE_LIFETIME:
-            raise refusals.expired_grant()
+            raise Refusal(70008)
         return code
 
     def refresh(self, key: str, *, now: datetime) -> Refresh:
         """Find a refresh token, or refuse it."""
         refresh = self.refreshes.get(key)
         if refresh is None:
-            raise refusals.bad_code("the refresh token is not one of ours")
+            raise Refusal(70000, why="the refresh token is not one of ours")
         if now >= refresh.issued_at + REFRESH_LIFETIME:
-            raise refusals.expired_grant()
+            raise Refusal(70008)
         return refresh
 
 
 def check_verifier(verifier: str, challenge: str) -> None:
     """Compare a PKCE verifier with its S256 challenge (RFC 7636, section 4.6)."""
     if not _VERIFIER.fullmatch(verifier):
-        raise refusals.wrong_verifier()
+        raise Refusal(501481)
     digest = hashlib.sha256(verifier.encode()).digest()
     computed = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
     if not hmac.compare_digest(computed, challenge):
-        raise refusals.wrong_verifier()
+        raise Refusal(501481)

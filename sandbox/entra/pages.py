@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from sandbox.cast import Account
-from sandbox.entra.grants import Question
+from sandbox.entra.grants import AuthorizationRequest
 from sandbox.entra.refusals import Refusal
 
-DEVICE_PATH: Final = "/entra/devicelogin"
 STYLE_PATH: Final = "/entra/sign-in.css"
 SUBMIT_PATH: Final = "/entra/submit.js"
 _HERE: Final = Path(__file__).parent
@@ -37,32 +37,30 @@ _PAGE: Final = """<!doctype html>
 """
 
 
-def style() -> Response:
+async def style(_request: Request) -> Response:
     return FileResponse(_HERE / "sign_in.css", media_type="text/css")
 
 
-def submit_script() -> Response:
+async def submit_script(_request: Request) -> Response:
     return FileResponse(_HERE / "submit.js", media_type="text/javascript")
 
 
-def picker_path(question: Question, key: str) -> str:
-    """Where the page of a question can be seen again."""
-    return f"/entra/{quote(question.tenant)}/oauth2/v2.0/authorize/account?flow={quote(key)}"
+def picker_path(asked: AuthorizationRequest, key: str) -> str:
+    """Where the page of a request can be seen again."""
+    return f"/entra/{quote(asked.tenant)}/oauth2/v2.0/authorize/account?flow={quote(key)}"
 
 
-def picker(question: Question, key: str, accounts: Iterable[Account], app_name: str) -> Response:
+def picker(asked: AuthorizationRequest, key: str, accounts: Iterable[Account], app_name: str) -> Response:
     """The people who can sign in, the hinted one first."""
-    hint = question.login_hint.casefold()
+    hint = asked.login_hint.casefold()
     ordered = sorted(accounts, key=lambda account: (account.upn.casefold() != hint, account.upn))
-    ordered.sort(key=lambda account: account.upn.casefold() != hint and account.tenant_id != question.tenant)
-    rows = "\n".join(_row(account, question.tenant, question.login_hint) for account in ordered)
-    anew = (
-        '<p class="lead">You are asked to prove who you are anew.</p>' if question.prompt == "login" else ""
-    )
+    ordered.sort(key=lambda account: account.upn.casefold() != hint and account.tenant_id != asked.tenant)
+    rows = "\n".join(_row(account, asked.tenant, asked.login_hint) for account in ordered)
+    again = '<p class="lead">Sign in again to confirm that it is you.</p>' if asked.prompt == "login" else ""
     content = f"""<h1>Pick an account</h1>
 <p class="lead">to continue to <strong>{escape(app_name)}</strong></p>
-{anew}
-<form method="post" action="/entra/{quote(question.tenant)}/oauth2/v2.0/authorize/account">
+{again}
+<form method="post" action="/entra/{quote(asked.tenant)}/oauth2/v2.0/authorize/account">
 <input type="hidden" name="flow" value="{escape(key)}">
 <ul>
 {rows}
@@ -70,9 +68,9 @@ def picker(question: Question, key: str, accounts: Iterable[Account], app_name: 
 <button class="cancel" name="account" value="nobody">Use nobody: cancel</button>
 </form>
 <details><summary>What {escape(app_name)} asks for</summary>
-<ul class="scopes">{"".join(f"<li>{escape(_short(scope))}</li>" for scope in question.scopes.asked)}</ul>
+<ul class="scopes">{"".join(f"<li>{escape(_short(scope))}</li>" for scope in asked.scopes.asked)}</ul>
 </details>"""
-    sources = f"'self' {_origin(question.redirect_uri)}"
+    sources = f"'self' {_origin(asked.redirect_uri)}"
     return _page("Pick an account", content, form_action=sources)
 
 
@@ -80,7 +78,7 @@ def refused(refusal: Refusal, *, again: str = "") -> Response:
     """A refusal that stays here: the browser is not sent anywhere."""
     link = f'<p><a class="again" href="{escape(again)}">Pick another account</a></p>' if again else ""
     content = f"""<h1>Sorry, we cannot sign you in</h1>
-<p class="error" role="alert">{escape(refusal.described)}</p>
+<p class="error" role="alert">{escape(str(refusal))}</p>
 {link}"""
     return _page("Sign-in refused", content, status=400)
 
@@ -89,46 +87,6 @@ def expired() -> Response:
     content = """<h1>This page is too old</h1>
 <p role="alert">Go back to Slack and ask for a new sign-in link.</p>"""
     return _page("This page is too old", content, status=400)
-
-
-def type_code(*, wrong: bool = False) -> Response:
-    """Where a device code is typed."""
-    told = (
-        '<p class="error" role="alert">That code did not work. Check it, and try again.</p>' if wrong else ""
-    )
-    content = f"""<h1>Enter code</h1>
-<p class="lead">Enter the code that your app shows. Do not enter codes from sources you do not trust.</p>
-{told}
-<form method="post" action="{DEVICE_PATH}">
-<label>Code <input name="code" autocomplete="off" autocapitalize="characters" required autofocus></label>
-<button class="primary">Next</button>
-</form>"""
-    return _page("Enter code", content, status=400 if wrong else 200, form_action="'self'")
-
-
-def device_picker(code: str, tenant: str, accounts: Iterable[Account], app_name: str) -> Response:
-    """Who uses this code?"""
-    ordered = sorted(accounts, key=lambda account: (account.tenant_id != tenant, account.upn))
-    rows = "\n".join(_row(account, tenant, "") for account in ordered)
-    content = f"""<h1>Are you trying to sign in to {escape(app_name)}?</h1>
-<p class="lead">Only continue if you asked for this code yourself.</p>
-<form method="post" action="{DEVICE_PATH}/account">
-<input type="hidden" name="code" value="{escape(code)}">
-<ul>
-{rows}
-</ul>
-<button class="cancel" name="account" value="nobody">Use nobody: cancel</button>
-</form>"""
-    return _page("Pick an account", content, form_action="'self'")
-
-
-def device_done(app_name: str, *, declined: bool = False) -> Response:
-    """The page has nothing more to ask."""
-    if declined:
-        return _page("Cancelled", "<h1>You have cancelled</h1>\n<p>You may close this page.</p>")
-    content = f"""<h1>You have signed in to {escape(app_name)} on your device</h1>
-<p>You may now close this page.</p>"""
-    return _page("Signed in", content)
 
 
 def form_post(redirect_uri: str, fields: Mapping[str, str]) -> Response:

@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sandbox.cast import Account
-from sandbox.entra.claims import Demands, authentication_contexts, capable
 from sandbox.entra.grants import Session
-from sandbox.entra.scopes import GRAPH
+from sandbox.entra.parameters import GRAPH, Claims, authentication_contexts, capable
 
 ID_TOKEN_LIFETIME: Final = timedelta(hours=1)
 SHORTEST: Final = timedelta(minutes=60)
@@ -47,7 +46,7 @@ def id_claims(session: Session, *, client_id: str, nonce: str, now: datetime) ->
         "email": account.upn,
         "uti": secrets.token_urlsafe(16),
     }
-    when = {"auth_time": _seconds(session.proved_at)} if session.says_when else {}
+    when = {"auth_time": _seconds(session.proved_at)} if session.auth_time else {}
     return claims | when | _times(now, ID_TOKEN_LIFETIME) | ({"nonce": nonce} if nonce else {})
 
 
@@ -56,7 +55,7 @@ def access_claims(
     *,
     client_id: str,
     permissions: Collection[str],
-    claims: Demands,
+    claims: Claims,
     now: datetime,
     lifetime: timedelta,
 ) -> dict[str, object]:
@@ -85,7 +84,7 @@ def access_claims(
 def app_only_claims(
     tenant: str, client_id: str, *, roles: Collection[str], now: datetime
 ) -> dict[str, object]:
-    """The claims of a token that no person stands behind; the sandbox makes one only to see it refused."""
+    """The claims of an app-only token; the sandbox makes one only to test that Graph refuses it."""
     body: dict[str, object] = {
         "ver": "1.0",
         "aud": GRAPH,

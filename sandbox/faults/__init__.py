@@ -1,7 +1,7 @@
-"""Bad moments of the vendors, to be ordered: late, refused, broken or missing answers."""
+"""Fault injection: late, refused, broken or missing answers of the vendors, by rules."""
 
 from sandbox.faults.injection import FaultInjection
-from sandbox.faults.queue import Faults, Hit, Standing
-from sandbox.faults.rules import Kind, Rule
+from sandbox.faults.queue import ActiveRule, Faults, Hit
+from sandbox.faults.rules import Kind, Rule, Target
 
-__all__ = ["FaultInjection", "Faults", "Hit", "Kind", "Rule", "Standing"]
+__all__ = ["ActiveRule", "FaultInjection", "Faults", "Hit", "Kind", "Rule", "Target"]

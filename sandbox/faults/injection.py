@@ -1,25 +1,53 @@
-"""The middleware in front of the vendors: it carries out what a rule says."""
+"""The middleware in front of the vendors: answers, delays or breaks the calls that a rule strikes."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox.faults.bad_answers import throttled, unavailable
 from sandbox.faults.connections import Connection
 from sandbox.faults.queue import Faults
-from sandbox.faults.rules import Rule
-from sandbox.faults.targets import Target
+from sandbox.faults.rules import Rule, Target
 from sandbox.journal import Bearer, Journal, Vendor
 
 NO_ANSWER: Final = 0
 """The status in the journal of a call that got no answer."""
+
+_THROTTLED: Final[dict[Vendor, dict[str, object]]] = {
+    # docs.slack.dev/apis/web-api/rate-limits
+    "slack": {"ok": False, "error": "ratelimited"},
+    # learn.microsoft.com/graph/throttling, "Sample response"
+    "graph": {
+        "error": {
+            "code": "TooManyRequests",
+            "innerError": {"code": "429", "message": "Please retry after", "status": "429"},
+            "message": "Please retry again later.",
+        }
+    },
+    # learn.microsoft.com/entra/identity-platform/reference-error-codes, AADSTS90055
+    "entra": {
+        "error": "temporarily_unavailable",
+        "error_description": "AADSTS90055: There are too many incoming requests.",
+        "error_codes": [90055],
+    },
+}
+
+# What Windows' HTTP.sys sends in front of an application that is down: a page where JSON is expected.
+_PAGE: Final = """\
+<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN""http://www.w3.org/TR/html4/strict.dtd">\r
+<HTML><HEAD><TITLE>{phrase}</TITLE>\r
+<META HTTP-EQUIV="Content-Type" Content="text/html; charset=us-ascii"></HEAD>\r
+<BODY><h2>{phrase}</h2>\r
+<hr><p>HTTP Error {status}. The service is unavailable.</p>\r
+</BODY></HTML>\r
+"""
 
 WhoseToken = Callable[[Vendor, str], Bearer]
 """Whom an Authorization header ("" if there is none) at this vendor speaks for."""
@@ -86,10 +114,8 @@ class FaultInjection:
         match call.rule.kind:
             case "latency":
                 await self._late(call)
-            case "429":
-                await self._answer(call, throttled(call.rule.to, call.rule.retry_after))
-            case "5xx":
-                await self._answer(call, unavailable(call.rule.status, call.rule.retry_after))
+            case "429" | "5xx":
+                await self._answer(call, _refusal(call.rule))
             case "reset before" | "reset after":
                 await self._reset(call)
             case "truncated" | "aborted":
@@ -171,3 +197,12 @@ class FaultInjection:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+
+
+def _refusal(rule: Rule) -> Response:
+    headers = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
+    if rule.kind == "429":
+        return JSONResponse(_THROTTLED[rule.to], 429, headers)
+    known = rule.status in HTTPStatus.__members__.values()
+    phrase = HTTPStatus(rule.status).phrase if known else "Server Error"
+    return HTMLResponse(_PAGE.format(phrase=phrase, status=rule.status), rule.status, headers)

@@ -1,17 +1,16 @@
-"""The rules that stand, in order, and what they did so far."""
+"""The rules in force, in order, and what they did so far."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from random import Random
 from typing import Final
 
 from sandbox.clock import Clock
-from sandbox.faults.rules import Rule
-from sandbox.faults.targets import Target
+from sandbox.faults.rules import Rule, Target
 
 KEPT_HITS: Final = 2000
 
@@ -28,8 +27,8 @@ class Hit:
     target: Target
 
 
-class Standing:
-    """A rule at work. `left`: calls that will still go wrong, None for ever; `hits`: those that did."""
+class ActiveRule:
+    """A rule in force. `left`: calls that will still go wrong, None for no limit; `hits`: those that did."""
 
     def __init__(self, id: int, rule: Rule) -> None:
         self.id = id
@@ -37,7 +36,7 @@ class Standing:
         self.left = rule.times
         self.hits = 0
         self._to_skip = rule.skip
-        self._random = Random(rule.seed)  # noqa: S311 - a storm that can be had again, nothing secret
+        self._random = Random(rule.seed)  # noqa: S311 - repeatable, nothing secret
 
     @property
     def spent(self) -> bool:
@@ -59,11 +58,11 @@ class Standing:
 
     def snapshot(self) -> dict[str, object]:
         """The rule as JSON, with `id`, `left` and `hits`."""
-        return {"id": self.id, **asdict(self.rule), "left": self.left, "hits": self.hits}
+        return {"id": self.id, **self.rule.model_dump(), "left": self.left, "hits": self.hits}
 
 
 class Faults:
-    """What is to go wrong: a call meets the first rule that strikes it. A rule that is used up is gone.
+    """What goes wrong: the first rule that strikes a call. A rule that is used up is gone.
 
     `sleep` is how a late answer waits: tests may give one that takes no time.
     """
@@ -74,46 +73,46 @@ class Faults:
         self.on_change: list[Callable[[], None]] = []
         self.closed = asyncio.Event()
         self._clock = clock
-        self._standing: dict[int, Standing] = {}
+        self._active: dict[int, ActiveRule] = {}
         self._ids = count(1)
 
     @property
-    def rules(self) -> list[Standing]:
-        """The rules that still stand, oldest first."""
-        return list(self._standing.values())
+    def rules(self) -> list[ActiveRule]:
+        """The rules in force, oldest first."""
+        return list(self._active.values())
 
-    def add(self, rule: Rule) -> Standing:
-        """Order it; it counts from now on."""
-        standing = Standing(next(self._ids), rule)
-        self._standing[standing.id] = standing
+    def add(self, rule: Rule) -> ActiveRule:
+        """Put a rule in force."""
+        active = ActiveRule(next(self._ids), rule)
+        self._active[active.id] = active
         self._tell()
-        return standing
+        return active
 
     def remove(self, id: int) -> None:
-        """Call one rule off; KeyError if it does not stand (any more)."""
-        del self._standing[id]
+        """Remove one rule; KeyError if it is not in force."""
+        del self._active[id]
         self._tell()
 
     def clear(self) -> None:
-        """Call every rule off, and forget the hits. Calls that hang go on hanging."""
-        self._standing.clear()
+        """Remove every rule, and forget the hits. Calls that hang go on hanging."""
+        self._active.clear()
         self.hits.clear()
         self._tell()
 
     def take(self, target: Target) -> Rule | None:
-        """The rule that strikes this call, counted as used; None for a call that fares well."""
-        standing = next((s for s in self._standing.values() if s.strikes(target)), None)
-        if standing is None:
+        """The rule that strikes this call, counted as used, or None."""
+        active = next((s for s in self._active.values() if s.strikes(target)), None)
+        if active is None:
             return None
-        if standing.spent:
-            del self._standing[standing.id]
-        self.hits.append(Hit(at=self._clock.now(), rule_id=standing.id, rule=standing.rule, target=target))
+        if active.spent:
+            del self._active[active.id]
+        self.hits.append(Hit(at=self._clock.now(), rule_id=active.id, rule=active.rule, target=target))
         self._tell()
-        return standing.rule
+        return active.rule
 
     def snapshot(self) -> list[dict[str, object]]:
-        """The rules that stand, as JSON."""
-        return [standing.snapshot() for standing in self._standing.values()]
+        """The rules in force, as JSON."""
+        return [active.snapshot() for active in self._active.values()]
 
     def close(self) -> None:
         """Let go of every call that waits: its connection is reset."""

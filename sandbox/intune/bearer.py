@@ -7,8 +7,8 @@ from typing import Final
 import jwt
 
 from sandbox.entra import Entra
-from sandbox.entra.claims import Demands, carried, parse_claims
 from sandbox.entra.grants import Issued
+from sandbox.entra.parameters import Claims, carried, parse_claims
 from sandbox.intune import refusals
 from sandbox.journal import Bearer
 
@@ -19,7 +19,7 @@ APPLICATION: Final = Bearer(kind="unknown", who="the application alone")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who a good token speaks for. `scopes` is empty for an application alone."""
+    """Whom a valid token speaks for. `scopes` is empty for an application alone."""
 
     oid: str
     upn: str
@@ -37,7 +37,7 @@ class Caller:
         return bool(self.upn) and not self.scopes.isdisjoint(scopes)
 
 
-class Gate:
+class TokenChecks:
     """Checks tokens, and remembers which accounts must come back with which claims."""
 
     def __init__(self, entra: Entra) -> None:
@@ -75,7 +75,7 @@ class Gate:
         if caller.capable and caller.oid in self._revoked and not self._is_current(caller):
             raise refusals.claims_challenge(self._revoked[caller.oid])
 
-    def _unmet(self, oid: str, claims: Demands) -> str:
+    def _unmet(self, oid: str, claims: Claims) -> str:
         demanded = self._demands.get(oid, "")
         return "" if carried(parse_claims(demanded), claims) else demanded
 

@@ -1,60 +1,104 @@
-"""The query options of Graph: $select, $top, $skip, $count, and pages behind an opaque link."""
+"""OData as far as the bot uses it: $select, $filter by equality, and pages behind an opaque link.
 
+Whatever else Graph has is answered 501, never ignored. One silence is Graph's own and stays: Intune drops a
+condition that it does not support, and lists the devices of all users.
+"""
+
+import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 
-from sandbox.intune.refusals import GraphError, bad_request
+from sandbox.intune.refusals import bad_request, not_known
 
-LARGEST_TOP: Final = 1000
 METADATA: Final = "https://graph.microsoft.com/v1.0/$metadata"
-_OPTIONS: Final = frozenset(
-    {"$filter", "$select", "$top", "$skip", "$count", "$orderby", "$search", "$skiptoken"}
+_KNOWN: Final = ("$filter", "$select", "$skiptoken")
+_GRAPHS: Final = ("$top", "$skip", "$count", "$orderby", "$search", "$expand", "$format")
+
+# Properties that a $filter on managedDevices compares with eq, by Graph v1.0's property descriptions.
+_EQ_OR: Final = frozenset(
+    {
+        *("complianceState", "deviceCategoryDisplayName", "exchangeAccessState", "imei", "jailBroken"),
+        *("managementAgent", "managementState", "manufacturer", "operatingSystem", "serialNumber"),
+    }
 )
+_EQ: Final = _EQ_OR | {"azureADDeviceId", "deviceName", "model", "userPrincipalName"}
+_CONDITION: Final = r"(\w+) eq '((?:[^']|'')*)'"
+_FILTER: Final = re.compile(rf"{_CONDITION}(?: or {_CONDITION})*")
 
 Entity = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """`name eq 'literal'`, or several joined by `or` that compare the same property."""
+
+    name: str
+    literals: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str, known: Collection[str]) -> Self:
+        """Read a $filter; 400 for what Graph refuses, 501 for what only real Graph understands."""
+        if text.count("'") % 2:
+            raise bad_request(f"Invalid filter clause: there is an unterminated string literal in '{text}'.")
+        if not _FILTER.fullmatch(text):
+            raise not_known(f"$filter={text}")
+        conditions = re.findall(_CONDITION, text)
+        for name, _ in conditions:
+            if name not in known:
+                raise bad_request(f"Could not find a property named '{name}' on type 'managedDevice'.")
+        if len({name for name, _ in conditions}) > 1:
+            raise not_known(f"$filter={text}")
+        literals = tuple(literal.replace("''", "'") for _, literal in conditions)
+        name = conditions[0][0]
+        # Where the property does not support `or`, Intune follows the first condition and drops the others.
+        return cls(name=name, literals=literals if name in _EQ_OR else literals[:1])
+
+    def holds(self, row: Entity) -> bool:
+        """Whether a row passes; every row does where Intune drops the condition."""
+        if self.name not in _EQ or "" in self.literals:
+            return True
+        value = str(row[self.name] or "").casefold()
+        return any(value == literal.casefold() for literal in self.literals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What was asked of a list or of one entity. Orders and searches are accepted and not followed."""
+    """What was asked of a list or of one device."""
 
     select: tuple[str, ...]
-    filter: str
-    top: int | None
-    skip: int
-    count: bool
+    filter: Filter | None
     token: str
     carried: tuple[tuple[str, str], ...]
     """The options that the link to the next page repeats."""
 
     @classmethod
-    def parse(cls, query: QueryParams, known: Iterable[str]) -> Self:
-        """Read the options, or 400 for an option or a property that does not exist."""
-        _check_names(query)
+    def parse(cls, query: QueryParams, known: Collection[str]) -> Self:
+        """Read the options; 400 for an option or a property that does not exist, 501 for Graph's others."""
+        names = [name for name, _ in query.multi_items() if name.startswith("$")]
+        for name in names:
+            if name in _GRAPHS:
+                raise not_known(name)
+            if name not in _KNOWN or names.count(name) > 1:
+                raise bad_request(f"The query option '{name}' is not valid here.")
         select = tuple(name.strip() for name in query.get("$select", "").split(",") if name.strip())
         for name in select:
-            if name not in frozenset(known):
+            if name not in known:
                 raise bad_request(f"Parsing OData Select and Expand failed: no property named '{name}'.")
         return cls(
             select=select,
-            filter=query.get("$filter", ""),
-            top=_number(query, "$top", least=1),
-            skip=_number(query, "$skip", least=0) or 0,
-            count=query.get("$count", "") == "true",
+            filter=Filter.parse(query["$filter"], known) if "$filter" in query else None,
             token=query.get("$skiptoken", ""),
-            carried=tuple((name, query[name]) for name in ("$filter", "$select", "$top") if name in query),
+            carried=tuple((name, query[name]) for name in ("$filter", "$select") if name in query),
         )
 
     def chosen(self, entity: Entity) -> dict[str, object]:
         """The selected properties; all of them where nothing was selected."""
-        if not self.select:
-            return dict(entity)
-        return {name: value for name, value in entity.items() if name in self.select}
+        return {name: value for name, value in entity.items() if not self.select or name in self.select}
 
     def context(self, of: str) -> str:
         """The @odata.context of an answer about `of`."""
@@ -71,39 +115,15 @@ class Pages:
         self, rows: Sequence[Entity], options: Options, *, address: str, size: int
     ) -> tuple[Sequence[Entity], str]:
         """Return one page and the link to the next ("" on the last)."""
-        start = self._start(options, address)
-        end = start + min(options.top or size, size)
-        return rows[start:end], self._link(options, address, end) if end < len(rows) else ""
-
-    def _start(self, options: Options, address: str) -> int:
-        if not options.token:
-            return options.skip
-        place = self._places.get(options.token)
-        if place is None or place[0] != address:
-            raise bad_request("Skip token is not valid.")
-        return place[1]
-
-    def _link(self, options: Options, address: str, start: int) -> str:
+        start = 0
+        if options.token:
+            of, start = self._places.get(options.token, ("", 0))
+            if of != address:
+                raise bad_request("Skip token is not valid.")
+        end = start + size
+        if end >= len(rows):
+            return rows[start:], ""
         token = secrets.token_urlsafe(18)
-        self._places[token] = (address, start)
-        return f"{address}?{urlencode([*options.carried, ('$skiptoken', token)], safe='$')}"
-
-
-def _check_names(query: QueryParams) -> None:
-    names = [name for name, _ in query.multi_items() if name.startswith("$")]
-    for name in names:
-        if name not in _OPTIONS or names.count(name) > 1:
-            raise _bad_option(name)
-
-
-def _number(query: QueryParams, name: str, *, least: int) -> int | None:
-    if name not in query:
-        return None
-    text = query[name]
-    if not text.isdecimal() or not least <= int(text) <= LARGEST_TOP:
-        raise _bad_option(name)
-    return int(text)
-
-
-def _bad_option(name: str) -> GraphError:
-    return bad_request(f"The query option '{name}' is not valid here.")
+        self._places[token] = (address, end)
+        link = f"{address}?{urlencode([*options.carried, ('$skiptoken', token)], safe='$')}"
+        return rows[start:end], link

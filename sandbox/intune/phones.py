@@ -1,4 +1,4 @@
-"""A phone: what Intune says about it, what a reset does to it, and when."""
+"""A phone: what Intune says about it, what a reset does to it, and when; and how the page shows it."""
 
 import hmac
 import secrets
@@ -18,8 +18,17 @@ Properties = Mapping[str, object]
 
 BEHAVIOURS: Final[tuple[Behaviour, ...]] = get_args(Behaviour)
 FAILURE_CODE: Final = 2016
+NEVER: Final = "0001-01-01T00:00:00Z"
 _APPLE_RESULT: Final = "#microsoft.graph.deviceActionResult"
 _ANDROID_RESULT: Final = "#microsoft.graph.resetPasscodeActionResult"
+_ENROLLMENTS: Final[Mapping[str, str]] = {
+    "appleBulkWithUser": "Supervised, company-owned",
+    "androidEnterpriseFullyManaged": "Fully managed",
+    "androidEnterpriseCorporateWorkProfile": "Company-owned with work profile",
+    "androidEnterpriseDedicatedDevice": "Dedicated",
+    "userEnrollment": "Personal with work profile",
+    "windowsAzureADJoin": "Entra joined",
+}
 _ENDS: Final[Mapping[Behaviour, ActionState]] = {
     "completes": "done",
     "fails": "failed",
@@ -34,7 +43,7 @@ def new_passcode() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One accepted reset. Where it stands is computed from the time, so nothing has to run."""
+    """One accepted reset. Its state is computed from the time, so nothing has to run."""
 
     started_at: datetime
     takes: timedelta
@@ -96,6 +105,10 @@ class Phone:
     @property
     def id(self) -> str:
         return str(self.properties["id"])
+
+    @property
+    def name(self) -> str:
+        return str(self.properties["deviceName"])
 
     @property
     def is_apple(self) -> bool:
@@ -162,6 +175,34 @@ class Phone:
             result["passcode"] = action.passcode if state == "done" else None
             result["errorCode"] = FAILURE_CODE if state == "failed" else 0
         return result
+
+    def snapshot(self, now: datetime) -> dict[str, object]:
+        """The phone as the page shows it, once settled at `now`; never a passcode."""
+        said, action = self.properties, self.actions[-1] if self.actions else None
+        enrollment = str(said["deviceEnrollmentType"])
+        return {
+            "id": self.id,
+            "name": self.name,
+            "model": said["model"],
+            "manufacturer": said["manufacturer"],
+            "platform": said["operatingSystem"],
+            "os_version": said["osVersion"],
+            "enrollment": _ENROLLMENTS.get(enrollment, enrollment),
+            "serial": said["serialNumber"],
+            "imei": said["imei"],
+            "owner": {"name": self.owner.name, "upn": self.owner.upn},
+            "lock": self.lock,
+            "action": action
+            and {
+                "state": action.state(now),
+                "started_at": action.started_at.isoformat(),
+                "updated_at": action.updated_at(now).isoformat(),
+            },
+            "resets": len(self.actions),
+            "behaviour": self.behaviour,
+            "last_sync_at": said["lastSyncDateTime"],
+            "management_state": said["managementState"],
+        }
 
 
 def graph_time(at: datetime) -> str:

@@ -31,7 +31,7 @@ class GraphError(Exception):
 
 
 def bad_token(message: str) -> GraphError:
-    """401 for a token that is absent, malformed, expired or for somebody else."""
+    """401 for a token that is absent, malformed, expired or for another resource."""
     headers = {"WWW-Authenticate": _AUTHORITY}
     return GraphError(401, "InvalidAuthenticationToken", message, headers=headers)
 
@@ -62,12 +62,6 @@ def missing_scope(scopes: tuple[str, ...]) -> GraphError:
     return GraphError(403, "Forbidden", _wrapped(said), note="Forbidden: scope")
 
 
-def directory_scope() -> GraphError:
-    """403 of the directory (/me, /users)."""
-    message = "Insufficient privileges to complete the operation."
-    return GraphError(403, "Authorization_RequestDenied", message)
-
-
 def no_role_to_reset() -> GraphError:
     """403 of Intune: the person lacks the role."""
     said = "User is not authorized to perform this operation"
@@ -81,7 +75,8 @@ def no_role_to_read() -> GraphError:
     return GraphError(401, "UnknownError", message, note="UnknownError: role")
 
 
-def no_device() -> GraphError:
+def not_found() -> GraphError:
+    """404 of Intune for a device or app that is not there, or out of the caller's scope."""
     return GraphError(404, "ResourceNotFound", _wrapped("The requested resource was not found"))
 
 
@@ -90,10 +85,6 @@ def no_user(key: str) -> GraphError:
         f"Resource '{key}' does not exist or one of its queried reference-property objects are not present."
     )
     return GraphError(404, "Request_ResourceNotFound", message)
-
-
-def no_app() -> GraphError:
-    return GraphError(404, "ResourceNotFound", _wrapped("The requested detected app was not found"))
 
 
 def unsupported_platform() -> GraphError:
@@ -105,26 +96,13 @@ def bad_request(message: str) -> GraphError:
     return GraphError(400, "BadRequest", message)
 
 
-def unexpected_body() -> GraphError:
-    return GraphError(400, "BadRequest", "The action resetPasscode takes no request body.")
-
-
-def no_segment(path: str) -> GraphError:
-    segment = path.rstrip("/").rpartition("/")[2]
-    return GraphError(400, "BadRequest", f"Resource not found for the segment '{segment}'.")
+def not_known(what: str) -> GraphError:
+    """501: Graph may know this, but the sandbox has no answer that could be trusted."""
+    return GraphError(501, "NotImplemented", f"The sandbox does not know this: {what}")
 
 
 def wrong_method(method: str) -> GraphError:
     return GraphError(405, "Request_BadRequest", f"Specified HTTP method '{method}' is not allowed here.")
-
-
-def faulty(status: int, retry_after: int | None) -> GraphError:
-    """An answer that was ordered by a test."""
-    code = {429: "TooManyRequests", 503: "ServiceUnavailable", 504: "GatewayTimeout"}.get(
-        status, "InternalServerError" if status >= 500 else "BadRequest"
-    )
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return GraphError(status, code, _wrapped("An error has occurred"), headers=headers)
 
 
 def _wrapped(said: str) -> str:

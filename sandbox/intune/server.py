@@ -2,36 +2,40 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Final
+from uuid import uuid4
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from sandbox.cast import Cast
 from sandbox.clock import Clock
 from sandbox.entra import Entra
 from sandbox.intune import refusals
-from sandbox.intune.bearer import UNKNOWN, Caller, Gate
-from sandbox.intune.calls import GraphCall
-from sandbox.intune.faults import Fault, When
-from sandbox.intune.fleet import Fleet
+from sandbox.intune.bearer import UNKNOWN, Caller, TokenChecks
+from sandbox.intune.fleet import Fleet, Watch
 from sandbox.intune.phones import BEHAVIOURS, Behaviour
-from sandbox.intune.reading import Answered, Reading
+from sandbox.intune.reading import Reading
 from sandbox.intune.refusals import GraphError
 from sandbox.intune.resetting import AcceptedReset, Resetting
-from sandbox.intune.snapshot import phone_snapshot
-from sandbox.intune.watch import Watch
-from sandbox.journal import NOBODY, Bearer, Journal
+from sandbox.journal import NO_TOKEN, Bearer, Journal, Line
 
-Handler = Callable[[Request, Caller], Awaitable[Answered]]
+Handler = Callable[[Request, Caller, Line], Awaitable[Response]]
 
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+_COLLECTIONS: Final = ("/users/{user}", "/deviceManagement", "/deviceManagement/detectedApps/{app}")
+_DIAGNOSTIC: Final = json.dumps({"ServerInfo": {"DataCenter": "Sandbox", "Slice": "E", "Ring": "1"}})
 
 
 class Intune:
-    """Graph v1.0 as far as the bot needs it, with the phones behind it. Device ids are lower-case GUIDs."""
+    """Graph v1.0 as far as the bot needs it, with the phones behind it. Device ids are lower-case GUIDs.
+
+    `reading.page_size` and `resetting.action_time` (from 204 until the phone has done it; for later resets)
+    may be set while it runs.
+    """
 
     def __init__(
         self,
@@ -46,10 +50,10 @@ class Intune:
         self._clock = clock
         self._journal = journal
         self._entra = entra
-        self._gate = Gate(entra)
+        self._token_checks = TokenChecks(entra)
         self._fleet = Fleet(cast, clock.now())
-        self._reading = Reading(self._fleet, clock, base_url.rstrip("/"))
-        self._resetting = Resetting(self._fleet, clock, action_time, self._changed)
+        self.reading = Reading(self._fleet, clock, base_url.rstrip("/"))
+        self.resetting = Resetting(self._fleet, clock, action_time, self._changed)
         self._watch = Watch(self._fleet, clock, self._tell)
 
     # What the page and tests may do.
@@ -57,32 +61,15 @@ class Intune:
     @property
     def resets(self) -> list[AcceptedReset]:
         """Every accepted reset, oldest first."""
-        return self._resetting.resets
-
-    @property
-    def page_size(self) -> int:
-        return self._reading.page_size
-
-    @page_size.setter
-    def page_size(self, rows: int) -> None:
-        self._reading.page_size = rows
-
-    @property
-    def action_time(self) -> timedelta:
-        """From 204 until the phone has done it; changes count for later resets."""
-        return self._resetting.action_time
-
-    @action_time.setter
-    def action_time(self, takes: timedelta) -> None:
-        self._resetting.action_time = takes
+        return self.resetting.resets
 
     @property
     def base_url(self) -> str:
-        return self._reading.base_url
+        return self.reading.base_url
 
     @base_url.setter
     def base_url(self, url: str) -> None:
-        self._reading.base_url = url.rstrip("/")
+        self.reading.base_url = url.rstrip("/")
 
     def set_behaviour(self, device_id: str, behaviour: str) -> None:
         """What this phone does with the next reset; KeyError for the phone, ValueError for the behaviour."""
@@ -106,17 +93,13 @@ class Intune:
     def bearer_of(self, authorization: str) -> Bearer:
         """Whom this Authorization header speaks for."""
         try:
-            return self._gate.caller(authorization).bearer
+            return self._token_checks.caller(authorization).bearer
         except GraphError:
-            return UNKNOWN if authorization else NOBODY
-
-    def fail_next(self, status: int | None, *, when: When = "before", retry_after: int | None = None) -> None:
-        """Answer the next reset that would be accepted with this status (None: break the connection)."""
-        self._resetting.faults.order(Fault(status=status, when=when, retry_after=retry_after))
+            return UNKNOWN if authorization else NO_TOKEN
 
     def demand_claims(self, oid: str, claims: str) -> None:
         """Challenge this account until it comes with a token obtained with these claims (JSON)."""
-        self._gate.demand(oid, claims)
+        self._token_checks.demand(oid, claims)
 
     def revoke_session(self, oid: str) -> None:
         """End the account's sessions at Entra, and challenge its tokens here.
@@ -127,7 +110,7 @@ class Intune:
         self._entra.revoke(oid)
         seconds = str(int(self._clock.now().timestamp()))
         claims = {"access_token": {"nbf": {"essential": True, "value": seconds}}}
-        self._gate.revoke(oid, json.dumps(claims))
+        self._token_checks.revoke(oid, json.dumps(claims))
 
     def tick(self) -> None:
         """Let what is due happen, and tell `on_change` if something did. For a clock moved by hand."""
@@ -144,7 +127,7 @@ class Intune:
         """The phones as the page shows them; never a passcode."""
         now = self._clock.now()
         self._fleet.settle(now)
-        return [phone_snapshot(phone, now) for phone in self._fleet.phones.values()]
+        return [phone.snapshot(now) for phone in self._fleet.phones.values()]
 
     def roles_snapshot(self) -> list[dict[str, object]]:
         """The tenant's accounts that can sign in, and whether their role allows a reset."""
@@ -161,59 +144,59 @@ class Intune:
 
     def routes(self) -> list[BaseRoute]:
         """Everything below /graph, with absolute paths."""
-        read, reset = self._reading, self._resetting
-        user, all_devices = "/users/{user}", "/deviceManagement/managedDevices"
-        apps = "/deviceManagement/detectedApps"
-        return [
-            self._route("GET", "/me", read.me),
-            self._route("GET", user, read.user),
-            *self._device_routes(f"{user}/managedDevices", read.devices_of_user, read.device_of_user),
-            *self._device_routes(all_devices, read.devices, read.device),
-            self._route("GET", apps, read.apps),
-            self._route("GET", f"{apps}/{{app}}", read.app),
-            *self._device_routes(
-                f"{apps}/{{app}}/managedDevices", read.devices_with_app, read.device_with_app
-            ),
-            *self._reset_routes(f"{user}/managedDevices", reset.of_user),
-            *self._reset_routes(all_devices, reset.of_device),
-            *self._reset_routes(f"{apps}/{{app}}/managedDevices", reset.with_app),
-            Route("/graph/{rest:path}", self._nothing_here, methods=_METHODS),
-        ]
-
-    # How a call is served.
-
-    def _device_routes(self, path: str, listed: Handler, alone: Handler) -> list[Route]:
-        return [self._route("GET", path, listed), self._route("GET", f"{path}/{{device}}", alone)]
-
-    def _reset_routes(self, path: str, handler: Handler) -> list[Route]:
-        names = ("resetPasscode", "microsoft.graph.resetPasscode")
-        return [self._route("POST", f"{path}/{{device}}/{name}", handler) for name in names]
+        routes: list[BaseRoute] = []
+        for prefix in _COLLECTIONS:
+            devices = f"{prefix}/managedDevices"
+            routes += [
+                self._route("GET", devices, self.reading.devices),
+                self._route("GET", f"{devices}/{{device}}", self.reading.device),
+                self._route("POST", f"{devices}/{{device}}/resetPasscode", self.resetting.reset),
+                self._route(
+                    "POST", f"{devices}/{{device}}/microsoft.graph.resetPasscode", self.resetting.reset
+                ),
+            ]
+        return [*routes, Route("/graph/{rest:path}", self._unknown, methods=_METHODS)]
 
     def _route(self, method: str, path: str, handler: Handler) -> Route:
+        async def checked(request: Request, caller: Caller, line: Line) -> Response:
+            if request.method != method:
+                raise refusals.wrong_method(request.method)
+            return await handler(request, caller, line)
+
         async def endpoint(request: Request) -> Response:
-            return await self._served(request, method, handler)
+            return await self._served(request, checked)
 
         return Route(f"/graph/v1.0{path}", endpoint, methods=_METHODS)
 
-    async def _nothing_here(self, request: Request) -> Response:
-        async def refuse(request: Request, _caller: Caller) -> Answered:
-            raise refusals.no_segment(request.url.path)
+    async def _unknown(self, request: Request) -> Response:
+        async def refuse(request: Request, _caller: Caller, _line: Line) -> Response:
+            raise refusals.not_known(f"{request.method} {request.url.path.removeprefix('/graph')}")
 
-        return await self._served(request, request.method, refuse)
+        return await self._served(request, refuse)
 
-    async def _served(self, request: Request, method: str, handler: Handler) -> Response:
-        call = GraphCall(request, self._clock.now())
-        try:
-            caller = self._gate.caller(request.headers.get("authorization"))
-            call.bearer = caller.bearer
-            self._gate.challenge(caller)
-            if request.method != method:
-                raise refusals.wrong_method(request.method)
-            answered = await handler(request, caller)
-        except GraphError as error:
-            answered = call.refused(error)
-        self._journal.record(to="graph", **call.line(answered))
-        return call.finished(answered.response)
+    async def _served(self, request: Request, handler: Handler) -> Response:
+        now, request_id = self._clock.now(), str(uuid4())
+        client_id = request.headers.get("client-request-id", request_id)
+        with self._journal.recording(
+            "graph", request.method, request.url.path.removeprefix("/graph")
+        ) as line:
+            line.bearer = UNKNOWN if "authorization" in request.headers else NO_TOKEN
+            try:
+                caller = self._token_checks.caller(request.headers.get("authorization"))
+                line.bearer = caller.bearer
+                self._token_checks.challenge(caller)
+                response = await handler(request, caller, line)
+            except GraphError as error:
+                line.note = error.note
+                response = _refused(error, now, request_id, client_id)
+            line.status = response.status_code
+        # What every answer of Graph carries.
+        response.headers["request-id"] = request_id
+        response.headers["client-request-id"] = client_id
+        response.headers["x-ms-ags-diagnostic"] = _DIAGNOSTIC
+        response.headers["Date"] = format_datetime(now.astimezone(UTC), usegmt=True)
+        response.headers.setdefault("Cache-Control", "no-cache")
+        return response
 
     def _changed(self) -> None:
         self._watch.wake()
@@ -224,8 +207,19 @@ class Intune:
             changed()
 
 
+def _refused(error: GraphError, at: datetime, request_id: str, client_id: str) -> Response:
+    """The error body (learn.microsoft.com/graph/errors)."""
+    inner = {
+        "date": f"{at:%Y-%m-%dT%H:%M:%S}",
+        "request-id": request_id,
+        "client-request-id": client_id,
+    }
+    body = {"error": {"code": error.code, "message": error.message, "innerError": inner}}
+    return JSONResponse(body, error.status, error.headers)
+
+
 def _behaviour(text: str) -> Behaviour:
     for behaviour in BEHAVIOURS:
         if text == behaviour:
             return behaviour
-    raise ValueError(f"a phone {', '.join(BEHAVIOURS)}; not {text!r}")
+    raise ValueError(f"behaviour must be one of: {', '.join(BEHAVIOURS)}; not {text!r}.")

@@ -3,7 +3,7 @@
 from sandbox.slack.delivery import Ack
 from sandbox.slack.local_slack import Slack
 from sandbox.slack.modals import View
-from sandbox.slack.outcome import Outcome
+from sandbox.slack.platform import Outcome
 from sandbox.slack.refusals import NotPossible
 from sandbox.slack.workspace import Message, Notice
 

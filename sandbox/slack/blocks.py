@@ -66,7 +66,7 @@ def accepted_blocks(blocks: object) -> list[Block]:
 
 
 def accepted_view(view: object) -> JsonObject:
-    """Return a modal or home view as Slack stores it, or refuse: `invalid_arguments`, `view_too_large`."""
+    """Return a modal as Slack stores it, or refuse: `invalid_arguments`, `view_too_large`."""
     mistakes = list(_view_mistakes(view))
     if mistakes:
         raise refused_because("invalid_arguments", mistakes)
@@ -131,12 +131,12 @@ def _message_mistakes(blocks: object) -> Iterator[str]:
 
 
 def _view_mistakes(view: object) -> Iterator[str]:
-    if not isinstance(view, dict) or view.get("type") not in ("modal", "home"):
-        yield "[ERROR] must be a view of type modal or home [json-pointer:/view/type]"
+    if not isinstance(view, dict) or view.get("type") != "modal":
+        yield "[ERROR] must be a view of type modal [json-pointer:/view/type]"
         return
     # The blocks are judged one by one below, where a mistake can be named more closely.
     frame = {**view, "blocks": [{"type": "divider"}] if view.get("blocks") else view.get("blocks", [])}
-    for error in _validator(f"{view['type']}_view").iter_errors(frame):
+    for error in _validator("modal_view").iter_errors(frame):
         yield _sentence(error, "/view")
     blocks = view.get("blocks")
     if isinstance(blocks, list):
@@ -148,7 +148,7 @@ def _modal_mistakes(view: JsonObject, blocks: Sequence[object]) -> Iterator[str]
     if len(blocks) > 100:
         yield "[ERROR] no more than 100 items allowed [json-pointer:/view/blocks]"
     has_input = any(isinstance(block, dict) and block.get("type") == "input" for block in blocks)
-    if view["type"] == "modal" and has_input and "submit" not in view:
+    if has_input and "submit" not in view:
         yield "[ERROR] missing required field: submit [json-pointer:/view]"
 
 

@@ -1,14 +1,13 @@
-"""chat.*: the app writes, changes and deletes messages (docs.slack.dev/reference/methods)."""
+"""chat.postMessage and chat.update (docs.slack.dev/reference/methods)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from sandbox.slack.api_call import ApiCall, Method, visible, writable
 from sandbox.slack.blocks import accepted_blocks
-from sandbox.slack.method import ApiCall, Method
 from sandbox.slack.refusals import Refused
 from sandbox.slack.shapes import Block, JsonObject
-from sandbox.slack.visibility import visible, writable
 from sandbox.slack.workspace import Message
 
 POSTED_TEXT: Final = 40_000
@@ -36,23 +35,9 @@ def _post_message(call: ApiCall) -> JsonObject:
     return {"channel": where.id, "ts": message.ts, "message": said}
 
 
-def _post_ephemeral(call: ApiCall) -> JsonObject:
-    call.need("chat:write")
-    where = visible(call, call.arguments.required("channel"))
-    user = call.arguments.required("user")
-    workspace = call.platform.workspace
-    if workspace.bot.id not in where.members:
-        raise Refused("not_in_channel")
-    text, blocks = _content(call)
-    if not workspace.active(user) or user not in where.members:
-        raise Refused("user_not_in_channel")
-    message = workspace.show_only(user, where.id, text=text, blocks=blocks)
-    return {"message_ts": message.ts}
-
-
 def _update(call: ApiCall) -> JsonObject:
     call.need("chat:write")
-    message = _own(call, "cant_update_message")
+    message = _own(call)
     text, blocks = _content(call)
     if len(text) > UPDATED_TEXT:
         raise Refused("msg_too_long")
@@ -64,21 +49,14 @@ def _update(call: ApiCall) -> JsonObject:
     return {"channel": edited.channel, "ts": edited.ts, "text": edited.text, "message": said}
 
 
-def _delete(call: ApiCall) -> JsonObject:
-    call.need("chat:write")
-    message = _own(call, "cant_delete_message")
-    call.platform.workspace.remove(message)
-    return {"channel": message.channel, "ts": message.ts}
-
-
-def _own(call: ApiCall, otherwise: str) -> Message:
+def _own(call: ApiCall) -> Message:
     # A user id is not a channel here: the message lives in the D… channel that chat.postMessage returned.
     where = visible(call, call.arguments.required("channel"))
     message = where.messages.get(call.arguments.required("ts"))
     if message is None:
         raise Refused("message_not_found")
     if not message.by_app:
-        raise Refused(otherwise)
+        raise Refused("cant_update_message")
     return message
 
 
@@ -110,7 +88,5 @@ _WRITE: Final = ("chat:write",)
 
 METHODS: Final[Mapping[str, Method]] = {
     "chat.postMessage": Method(run=_post_message, accepts=_WRITE, subject="channel"),
-    "chat.postEphemeral": Method(run=_post_ephemeral, accepts=_WRITE, subject="channel"),
     "chat.update": Method(run=_update, accepts=_WRITE, subject="channel"),
-    "chat.delete": Method(run=_delete, accepts=_WRITE, subject="channel"),
 }

@@ -1,19 +1,26 @@
 """A person types a slash command, or a message."""
 
-from collections.abc import Coroutine
+import re
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 from sandbox.cast import APP_ID
 from sandbox.slack.blocks import accepted_blocks
 from sandbox.slack.delivery import Ack, Envelope
-from sandbox.slack.escaping import escaped
-from sandbox.slack.outcome import Outcome
-from sandbox.slack.platform import Platform
+from sandbox.slack.platform import Outcome, Platform
 from sandbox.slack.refusals import NotPossible, Refused
 from sandbox.slack.shapes import JsonObject
 from sandbox.slack.workspace import Conversation, Message
 
 _ERRORS: Final = {"timeout": "operation_timeout", "failed": "dispatch_failed"}
+
+_PARTS: Final = re.compile(
+    r"(?P<url>https?://[^\s<>|]+)"
+    r"|(?P<email>[\w.+%'-]+@[\w-]+(?:\.[\w-]+)+)"
+    r"|(?<![\w@])@(?P<handle>[a-z0-9][a-z0-9._-]*)"
+    r"|(?<![\w#])#(?P<channel>[\w-]+)"
+    r"|(?<![\w@./-])(?P<domain>(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev))(?![\w@.-]*[\w@-])"
+)
 
 
 class Commands:
@@ -98,9 +105,32 @@ class Commands:
         except Refused:
             return await self._told(user, f'{typed.split()[0]} failed with the error "dispatch_failed"')
         if body.get("response_type") == "in_channel":
-            # Slack then also shows everybody what was typed.
+            # Slack then shows the channel what was typed, too.
             self._workspace.post(here.id, user=user, text=typed)
             answer = self._workspace.post(here.id, user=self._workspace.bot.id, text=text, blocks=accepted)
         else:
             answer = self._workspace.show_only(user, here.id, text=text, blocks=accepted)
         return Outcome(answer=answer)
+
+
+def escaped(text: str, *, handles: Mapping[str, str], channels: Mapping[str, str]) -> str:
+    """Return typed text as a slash command carries it.
+
+    `handles` and `channels` map the name to the id. Sources: docs.slack.dev
+    interactivity/implementing-slash-commands (should_escape) and messaging/formatting-message-text.
+    """
+    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+    def replaced(found: re.Match[str]) -> str:
+        name, value = found.lastgroup, found[found.lastgroup or 0]
+        if name == "url":
+            return f"<{value}>"
+        if name == "email":
+            return f"<mailto:{value}|{value}>"
+        if name == "domain":
+            return f"<http://{value}|{value}>"
+        known = handles if name == "handle" else channels
+        sign = "@" if name == "handle" else "#"
+        return f"<{sign}{known[value]}|{value}>" if value in known else found[0]
+
+    return _PARTS.sub(replaced, plain)

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sandbox.slack.method import ApiCall, Method
-from sandbox.slack.pages import page
+from sandbox.slack.api_call import HISTORY_SCOPES, READ_SCOPES, ApiCall, Method, page, scope_for, visible
 from sandbox.slack.refusals import Refused
 from sandbox.slack.shapes import JsonObject
-from sandbox.slack.visibility import HISTORY_SCOPES, READ_SCOPES, scope_for, visible
 from sandbox.slack.workspace import Conversation
 
 CREATED: Final = 1_767_225_600

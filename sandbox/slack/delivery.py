@@ -1,6 +1,8 @@
 """Bringing what people do to the app: one signed HTTP request, or one envelope on a socket."""
 
 import asyncio
+import hashlib
+import hmac
 import json
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
@@ -10,7 +12,6 @@ import httpx
 
 from sandbox.clock import Clock
 from sandbox.slack.shapes import JsonObject
-from sandbox.slack.signatures import signature
 
 ACK_SECONDS: Final = 3.0
 EnvelopeKind = Literal["slash_commands", "interactive", "events_api"]
@@ -110,6 +111,15 @@ class SignedHttp:
                 transport=self._transport, timeout=ACK_SECONDS + 1, trust_env=False
             )
         return self._client
+
+
+def signature(secret: str, timestamp: int, body: bytes) -> str:
+    """Return the `X-Slack-Signature` of a raw body sent at `timestamp` (Unix seconds).
+
+    Source: docs.slack.dev/authentication/verifying-requests-from-slack
+    """
+    base = b"v0:%d:%s" % (timestamp, body)
+    return "v0=" + hmac.new(secret.encode(), base, hashlib.sha256).hexdigest()
 
 
 def _encoded(envelope: Envelope) -> tuple[bytes, str]:

@@ -14,7 +14,6 @@ _ENTRY: Final[Mapping[str, tuple[str, str]]] = {
     "url_text_input": ("value", "initial_value"),
     "number_input": ("value", "initial_value"),
     "static_select": ("selected_option", "initial_option"),
-    "external_select": ("selected_option", "initial_option"),
     "radio_buttons": ("selected_option", "initial_option"),
     "overflow": ("selected_option", ""),
     "users_select": ("selected_user", "initial_user"),
@@ -69,9 +68,6 @@ def _checked(element: JsonObject, name: str, given: object) -> JsonObject:
 
 def _option(element: JsonObject, given: object) -> JsonObject:
     value = given.get("value") if isinstance(given, Mapping) else None
-    # What an external select offers is known to the app only; the person picked it from there.
-    if element["type"] == "external_select" and isinstance(given, Mapping) and "text" in given:
-        return dict(given)
     for option in options(element):
         if option["value"] == value:
             return option
@@ -85,7 +81,7 @@ def options(element: JsonObject) -> list[JsonObject]:
 
 
 def initial_state(blocks: Iterable[Block]) -> dict[str, dict[str, JsonObject]]:
-    """What a fresh form reports before anybody touched it."""
+    """What a form reports before it is filled in."""
     state: dict[str, dict[str, JsonObject]] = {}
     for block in blocks:
         for element in _stateful(block):

@@ -1,31 +1,28 @@
 """The local Slack as one object: what people do, what they see, and what changes around them."""
 
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal, TypeVar
 
 import httpx
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from sandbox.cast import APP_ID, SIGNING_SECRET, Cast
+from sandbox.cast import APP_ID, SIGNING_SECRET, Cast, PersonKind
 from sandbox.clock import Clock, SystemClock
-from sandbox.journal import Journal
-from sandbox.slack.answers import Answers
-from sandbox.slack.changes import Changes
-from sandbox.slack.clicks import Clicks
+from sandbox.journal import Bearer, Journal
 from sandbox.slack.commands import Commands
 from sandbox.slack.delivery import Ack, Envelope, SignedHttp
 from sandbox.slack.elements import Entry
+from sandbox.slack.interactions import Clicks, Submissions
 from sandbox.slack.modals import Modals, View
-from sandbox.slack.outcome import Outcome
-from sandbox.slack.platform import Platform
-from sandbox.slack.refusals import NotPossible
+from sandbox.slack.platform import Outcome, Platform
+from sandbox.slack.refusals import NotPossible, Refused
+from sandbox.slack.response_urls import ResponseUrlEndpoint
 from sandbox.slack.shapes import JsonObject
 from sandbox.slack.sockets import Sockets
-from sandbox.slack.submissions import Submissions
-from sandbox.slack.suggestions import Suggestions
-from sandbox.slack.surroundings import Surroundings
 from sandbox.slack.tickets import ResponseUrls, Triggers
-from sandbox.slack.workspace import Message, Workspace
+from sandbox.slack.web_api import Fault, WebApi
+from sandbox.slack.workspace import Changes, Message, Notice, Workspace
 
 T = TypeVar("T")
 
@@ -45,7 +42,7 @@ SCOPES: Final = (
 COMMANDS: Final = ("/reset-passcode",)
 
 
-class Slack(Surroundings):
+class Slack:
     """A strict local Slack.
 
     People are named by their Slack ids. What a person does either raises NotPossible at once (Slack's
@@ -95,19 +92,21 @@ class Slack(Surroundings):
             scopes=tuple(scopes),
             commands=tuple(commands),
         )
-        super().__init__(platform)
+        self.platform = platform
+        self.workspace = platform.workspace
+        self.changed = platform.changes
         self.sockets = platform.sockets
-        self._answers = Answers(platform)
+        self._web_api = WebApi(platform)
+        self._response_urls = ResponseUrlEndpoint(platform)
         self._commands = Commands(platform)
         self._clicks = Clicks(platform)
         self._submissions = Submissions(platform)
-        self._suggestions = Suggestions(platform)
 
     def routes(self) -> list[BaseRoute]:
         """The HTTP and WebSocket routes, with absolute paths."""
         return [
             Route("/slack/api/{method}", self._web_api.answer, methods=["GET", "POST"]),
-            Route("/slack/response/{token}", self._answers.answer, methods=["POST"]),
+            Route("/slack/response/{token}", self._response_urls.answer, methods=["POST"]),
             WebSocketRoute("/slack/socket", self.sockets.accept),
         ]
 
@@ -116,7 +115,7 @@ class Slack(Surroundings):
         await self.sockets.close()
         await self.platform.http.close()
 
-    # -- what people do ---------------------------------------------------------------------------
+    # What people do
 
     async def command(self, user: str, channel: str, text: str) -> Outcome:
         """Type a slash command, as a person would: `@mei`, plain addresses, `#support`."""
@@ -199,13 +198,6 @@ class Slack(Surroundings):
         view = self.view(user, view_id)
         return await self._submissions.close(user, view, all_of_them=all_of_them)
 
-    async def suggest(
-        self, user: str, action_id: str, typed: str, *, view_id: str = "", seen: Message | None = None
-    ) -> list[JsonObject]:
-        """Type into an external select; returns the options that the app offers."""
-        place = seen or self.view(user, view_id)
-        return await self._suggestions.suggest(user, place, action_id, typed)
-
     async def event(self, event: JsonObject) -> Ack:
         """Tell the app of an event (`{"type": "app_home_opened", …}`), once: nothing is delivered again."""
         envelope = Envelope(kind="events_api", payload=self._event(event), takes_answer=False)
@@ -216,7 +208,7 @@ class Slack(Surroundings):
         return self.workspace.dismiss(user, notice_or_ts)
 
     async def redeliver_last(self) -> Ack:
-        """Deliver the last command, click or form again, byte for byte; nobody sees the answer."""
+        """Deliver the last command, click or form again, byte for byte; its answer is dropped."""
         return await self.platform.carrier().repeat()
 
     def _event(self, event: JsonObject) -> JsonObject:
@@ -241,7 +233,122 @@ class Slack(Surroundings):
             raise NotPossible("there is no such message")
         return message
 
-    # -- the app ----------------------------------------------------------------------------------
+    # What people see
+
+    def messages(self, channel: str) -> list[Message]:
+        """The messages of a channel, oldest first."""
+        return list(self.workspace.conversations[channel].messages.values())
+
+    def direct(self, user: str) -> list[Message]:
+        """The direct messages of a person and the bot, oldest first."""
+        return self.messages(self.workspace.people[user].direct)
+
+    def ephemerals(self, user: str) -> list[Message]:
+        """The messages that only this person sees, oldest first."""
+        return list(self.workspace.ephemerals.get(user, []))
+
+    def notices(self, user: str) -> list[Notice]:
+        """What Slack itself told this person, oldest first."""
+        return list(self.workspace.notices.get(user, []))
+
+    def modal(self, user: str) -> View | None:
+        """The modal in front of this person, or None."""
+        return self.platform.modals.top(user)
+
+    def view(self, user: str, view_id: str = "") -> View:
+        """The open modal of this id, or the top one; NotPossible if there is none."""
+        try:
+            view = self.platform.modals.find(view_id=view_id) if view_id else self.modal(user)
+        except Refused:
+            view = None
+        if view is None:
+            raise NotPossible("that modal is not open")
+        return view
+
+    async def until(
+        self,
+        predicate: Callable[[], T],
+        timeout: float = 5.0,  # noqa: ASYNC109 - see Changes.until
+    ) -> T:
+        """Wait for the first true value of `predicate`; TimeoutError after `timeout` real seconds."""
+        return await self.changed.until(predicate, timeout)
+
+    # What changes around the app
+
+    def join(self, channel: str, user: str) -> None:
+        """Add a person (or the bot) to a channel."""
+        members = self.workspace.conversations[channel].members
+        if user not in members:
+            members.append(user)
+        self.changed.tell()
+
+    def leave(self, channel: str, user: str) -> None:
+        """Take a person (or the bot) out of a channel."""
+        self.workspace.conversations[channel].members.remove(user)
+        self.changed.tell()
+
+    def share(self, channel: str, *, shared: bool = True, pending: bool = False) -> None:
+        """Share a channel with another organisation, or begin to (`pending`)."""
+        conversation = self.workspace.conversations[channel]
+        conversation.shared, conversation.pending_share = shared and not pending, pending
+        self.changed.tell()
+
+    def archive(self, channel: str) -> None:
+        """Archive a channel."""
+        self.workspace.conversations[channel].archived = True
+        self.changed.tell()
+
+    def set_usergroup(self, group: str, users: Collection[str]) -> None:
+        """Set who is in a user group."""
+        self.workspace.groups[group].users = list(users)
+        self.changed.tell()
+
+    def deactivate(self, user: str) -> None:
+        """Deactivate an account: it leaves every channel and group."""
+        self.change_person(user, kind="deactivated")
+        for conversation in self.workspace.conversations.values():
+            if conversation.direct_with is None and user in conversation.members:
+                conversation.members.remove(user)
+        for group in self.workspace.groups.values():
+            group.users = [other for other in group.users if other != user]
+        self.changed.tell()
+
+    def change_person(
+        self,
+        user: str,
+        *,
+        kind: PersonKind | None = None,
+        email: str | None = None,
+        email_confirmed: bool | None = None,
+    ) -> None:
+        """Change a person's kind of membership, or their e-mail address."""
+        person = self.workspace.people[user]
+        self.workspace.people[user] = replace(person, kind=kind or person.kind, email=email or person.email)
+        if email_confirmed is False:
+            self.workspace.unconfirmed_emails.add(user)
+        elif email_confirmed:
+            self.workspace.unconfirmed_emails.discard(user)
+        self.changed.tell()
+
+    def bearer_of(self, authorization: str) -> Bearer:
+        """Whom this Authorization header speaks for."""
+        return self._web_api.bearer(authorization.removeprefix("Bearer ").strip())
+
+    def fail_next(
+        self, method: str, error: str = "internal_error", *, after: bool = False, times: int = 1
+    ) -> None:
+        """Answer the next calls of a method with `error`; `after`: although it was carried out."""
+        self._web_api.faults.setdefault(method, []).extend([Fault(error=error, before=not after)] * times)
+
+    def break_next(self, method: str, status: int = 503, *, after: bool = False, times: int = 1) -> None:
+        """Answer the next calls of a method with this HTTP status and no body."""
+        self._web_api.faults.setdefault(method, []).extend([Fault(status=status, before=not after)] * times)
+
+    def limit_next(self, method: str, seconds: int = 1, *, times: int = 1) -> None:
+        """Answer the next calls of a method with HTTP 429 and this `Retry-After`."""
+        self._web_api.faults.setdefault(method, []).extend([Fault(retry_after=seconds)] * times)
+
+    # The app
 
     @property
     def scopes_used(self) -> set[str]:

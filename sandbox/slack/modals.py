@@ -1,18 +1,16 @@
-"""The modals that people have open, and their App Home: stacks of views."""
+"""The modals that people have open."""
 
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Final
 
 from sandbox.cast import APP_ID, BOT_ID
-from sandbox.slack.changes import Changes
 from sandbox.slack.elements import initial_state, kept_state
 from sandbox.slack.refusals import Refused, refused_because
 from sandbox.slack.shapes import Block, JsonObject
+from sandbox.slack.workspace import Changes
 
-STACK_DEPTH: Final = 3
 Values = dict[str, dict[str, JsonObject]]
 
 
@@ -24,8 +22,6 @@ class View:
     user: str
     content: JsonObject
     hash: str
-    root_view_id: str
-    previous_view_id: str | None = None
     state: Values = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
 
@@ -37,7 +33,7 @@ class View:
 
     @property
     def title(self) -> str:
-        """The title's text; empty in an App Home."""
+        """The title's text."""
         return str(self.content.get("title", {}).get("text", ""))
 
     @property
@@ -56,7 +52,6 @@ class Modals:
 
     def __init__(self, team_id: str, changes: Changes) -> None:
         self.stacks: dict[str, list[View]] = {}
-        self.homes: dict[str, View] = {}
         self.side_by_side = False
         """Every first view opens in another of that person's clients (desktop, phone) and replaces none."""
         self._team_id = team_id
@@ -72,21 +67,8 @@ class Modals:
         """Show a first view, in place of whatever was open."""
         kept = self.stacks.get(user, []) if self.side_by_side else []
         self._refuse_taken_external_id(content, None if kept else user)
-        view = self._new(user, content, root=None, previous=None)
+        view = self._new(user, content)
         self.stacks[user] = [*kept, view]
-        self._changes.tell()
-        return view
-
-    def push(self, user: str, content: JsonObject) -> View:
-        """Put a view on top of the ones that are open (three at most)."""
-        stack = self.stacks.get(user, [])
-        if not stack:
-            raise Refused("not_found")
-        if len(stack) >= STACK_DEPTH:
-            raise Refused("push_limit_reached")
-        self._refuse_taken_external_id(content, None)
-        view = self._new(user, content, root=stack[0].id, previous=stack[-1].id)
-        stack.append(view)
         self._changes.tell()
         return view
 
@@ -98,13 +80,6 @@ class Modals:
         changed = replace(view, content=content, hash=_new_hash(), state=kept, errors={})
         self.put(changed)
         return changed
-
-    def publish(self, user: str, content: JsonObject) -> View:
-        """Show a person's App Home."""
-        view = self._new(user, content, root=None, previous=None)
-        self.homes[user] = view
-        self._changes.tell()
-        return view
 
     def put(self, view: View) -> None:
         """Store the new state of a view that is open."""
@@ -149,22 +124,19 @@ class Modals:
             "team_id": self._team_id,
             "state": {"values": view.state},
             "hash": view.hash,
-            "root_view_id": view.root_view_id,
-            "previous_view_id": view.previous_view_id,
+            "root_view_id": view.id,
+            "previous_view_id": None,
             "app_id": APP_ID,
             "bot_id": BOT_ID,
             "app_installed_team_id": self._team_id,
         }
 
-    def _new(self, user: str, content: JsonObject, *, root: str | None, previous: str | None) -> View:
-        view_id = f"V0SANDBOX{next(self._numbers):04d}"
+    def _new(self, user: str, content: JsonObject) -> View:
         return View(
-            id=view_id,
+            id=f"V0SANDBOX{next(self._numbers):04d}",
             user=user,
             content=content,
             hash=_new_hash(),
-            root_view_id=root or view_id,
-            previous_view_id=previous,
             state=initial_state(content["blocks"]),
         )
 

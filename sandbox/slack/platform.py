@@ -1,23 +1,41 @@
-"""Everything inside the local Slack, tied together once."""
+"""The parts of the local Slack, tied together once; and what a person sees after an action."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from sandbox.cast import APP_ID, Cast
 from sandbox.clock import Clock
 from sandbox.journal import Journal
-from sandbox.slack.changes import Changes
 from sandbox.slack.delivery import Ack, Carrier, Envelope, SignedHttp
 from sandbox.slack.modals import Modals
 from sandbox.slack.shapes import JsonObject
 from sandbox.slack.sockets import Sockets
 from sandbox.slack.tickets import ResponseUrls, Triggers
-from sandbox.slack.workspace import Workspace
+from sandbox.slack.workspace import Changes, Message, Workspace
+
+TROUBLE: Final = "We had some trouble connecting. Try again?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What Slack shows at once: everything the app does later arrives in messages and modals.
+
+    `delivered`: the app acknowledged. `notice`: what Slack itself said. `answer`: what the app said in
+    its acknowledgement. `errors`: block id to sentence, under the fields of a form. `closed`: the form
+    was accepted and went away.
+    """
+
+    delivered: bool = True
+    notice: str = ""
+    answer: Message | None = None
+    errors: Mapping[str, str] = field(default_factory=dict)
+    closed: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class Platform:
-    """The parts that methods, deliveries and gestures share."""
+    """The parts that Web API methods and people's actions share."""
 
     cast: Cast
     clock: Clock
@@ -36,11 +54,11 @@ class Platform:
     messages_tab: bool = True
 
     def carrier(self) -> Carrier:
-        """The way to the app: a socket if any is open, and then only a socket."""
+        """How to reach the app: by a socket if any is open, and then only by a socket."""
         return self.sockets if self.sockets.connections else self.http
 
     async def deliver(self, envelope: Envelope) -> Ack:
-        """Bring one envelope to the app, once."""
+        """Deliver one envelope to the app, once."""
         ack = await self.carrier().carry(envelope)
         self.changes.tell()
         return ack

@@ -10,9 +10,9 @@ from typing import Final, Literal
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from sandbox.cast import APP_ID
-from sandbox.slack.changes import Changes
 from sandbox.slack.delivery import ACK_SECONDS, Ack, Envelope
 from sandbox.slack.shapes import JsonObject
+from sandbox.slack.workspace import Changes
 
 CONNECTIONS: Final = 10
 DisconnectReason = Literal["warning", "refresh_requested", "link_disabled"]

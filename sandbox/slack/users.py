@@ -1,4 +1,4 @@
-"""users.*: who somebody is (docs.slack.dev/reference/objects/user-object)."""
+"""users.info and usergroups.users.list (docs.slack.dev/reference/objects/user-object)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sandbox.cast import Person
-from sandbox.slack.method import ApiCall, Method
+from sandbox.slack.api_call import ApiCall, Method
 from sandbox.slack.refusals import Refused
 from sandbox.slack.shapes import JsonObject
 
@@ -22,19 +22,12 @@ def _info(call: ApiCall) -> JsonObject:
     return {"user": _user_json(call, person)}
 
 
-def _lookup_by_email(call: ApiCall) -> JsonObject:
-    call.need("users:read", "users:read.email")
-    email = call.arguments.required("email").lower()
-    for person in call.platform.workspace.people.values():
-        # Only active people of this workspace are found by address.
-        if person.email.lower() == email and _findable(call, person):
-            return {"user": _user_json(call, person)}
-    raise Refused("users_not_found")
-
-
-def _findable(call: ApiCall, person: Person) -> bool:
-    workspace = call.platform.workspace
-    return workspace.active(person.id) and not workspace.external(person.id)
+def _usergroup_users(call: ApiCall) -> JsonObject:
+    call.need("usergroups:read")
+    group = call.platform.workspace.groups.get(call.arguments.required("usergroup"))
+    if group is None or not (group.enabled or call.arguments.flag("include_disabled")):
+        raise Refused("no_such_subteam")
+    return {"users": list(group.users)}
 
 
 def _user_json(call: ApiCall, person: Person) -> JsonObject:
@@ -110,5 +103,5 @@ def _zone(name: str) -> JsonObject:
 
 METHODS: Final[Mapping[str, Method]] = {
     "users.info": Method(run=_info, accepts=("users:read",), subject="user"),
-    "users.lookupByEmail": Method(run=_lookup_by_email, accepts=("users:read.email",)),
+    "usergroups.users.list": Method(run=_usergroup_users, accepts=("usergroups:read",), subject="usergroup"),
 }

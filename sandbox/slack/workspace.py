@@ -1,14 +1,46 @@
-"""The state of one Slack workspace: people, channels, messages, user groups."""
+"""The state of one Slack workspace: people, channels, messages, user groups; and waiting for a change."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
+from typing import TypeVar
 
 from sandbox.cast import APP_ID, BOT_ID, Cast, Person
 from sandbox.clock import Clock
-from sandbox.slack.changes import Changes
 from sandbox.slack.shapes import Block, JsonObject
+
+T = TypeVar("T")
+
+
+class Changes:
+    """Tells listeners and waiters that something changed."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[], None]] = []
+        self._next = asyncio.Event()
+
+    def tell(self) -> None:
+        """Something changed."""
+        woken, self._next = self._next, asyncio.Event()
+        woken.set()
+        for listener in list(self.listeners):
+            listener()
+
+    async def until(
+        self,
+        predicate: Callable[[], T],
+        timeout: float = 5.0,  # noqa: ASYNC109 - reads better in tests than asyncio.timeout
+    ) -> T:
+        """Return the first true value of `predicate`, asked after every change.
+
+        TimeoutError after `timeout` real seconds.
+        """
+        async with asyncio.timeout(timeout):
+            while not (found := predicate()):
+                await self._next.wait()
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +109,7 @@ class Timestamps:
 
 
 class Workspace:
-    """Who is where, and what was said."""
+    """People, channels with their members and messages, user groups."""
 
     def __init__(self, cast: Cast, clock: Clock, changes: Changes) -> None:
         self.team = cast.team
@@ -122,7 +154,7 @@ class Workspace:
         metadata: JsonObject | None = None,
         thread_ts: str | None = None,
     ) -> Message:
-        """Add a message that everybody in the channel sees."""
+        """Add a message that the whole channel sees."""
         message = Message(
             channel=channel,
             ts=self.timestamps.next(),

@@ -1,62 +1,59 @@
-"""`python -m sandbox`: a sandbox of its own, for programs that outlive or kill the bot."""
+"""`python -m sandbox` as a process of its own. tests/browser starts it with the bot."""
 
 import asyncio
 import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 
-@asynccontextmanager
-async def a_process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sandbox", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        async with asyncio.timeout(30):
-            yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_says_where_it_listens_and_ends_on_a_signal(number: signal.Signals):
-    async with a_process("--port", "0", "--bot-url", "http://127.0.0.1:9", "--action-seconds", "0.5") as it:
-        assert it.stdout is not None
-        line = (await it.stdout.readline()).decode()
-        found = re.fullmatch(r"The sandbox listens on (http://127\.0\.0\.1:\d+)\n", line)
-        assert found is not None, line
-        async with httpx.AsyncClient(base_url=found[1]) as http:
-            assert (await http.get("/sandbox/resets")).json() == []
+async def test_it_says_where_it_listens_and_ends_with_0_on_a_signal(number):
+    process = await start("--port", "0", "--bot-url", "http://127.0.0.1:9", "--action-seconds", "0.5")
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            line = (await process.stdout.readline()).decode()
+            found = re.fullmatch(r"The sandbox listens on (http://127\.0\.0\.1:\d+)\n", line)
+            assert found is not None, line
+            async with httpx.AsyncClient(base_url=found[1]) as http:
+                assert (await http.get("/sandbox/resets")).json() == []
+    finally:
+        process.send_signal(number)
+        out, err = await process.communicate()
 
-        it.send_signal(number)
-        out, err = await it.communicate()
-
-    assert (it.returncode, out, err) == (0, b"", b"")
+    assert (process.returncode, out, err) == (0, b"", b"")
 
 
-async def test_it_says_that_a_port_is_taken():
+@pytest.mark.parametrize("mode", [["--without-bot"], ["--no-browser"]])
+async def test_a_taken_port_is_one_sentence_that_says_what_to_do(mode):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        async with a_process("--port", port, "--without-bot") as it:
-            _, err = await it.communicate()
+        process = await start("--port", port, *mode)
+        out, err = await process.communicate()
 
-    assert (it.returncode, err.decode()) == (1, f"Cannot listen on port {port}: Address already in use.\n")
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode() == (
+        f"Port {port} is taken: stop what uses it, "
+        "or choose another port with --port (0 takes any free one).\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [("--port", "70000"), ("--action-seconds", "inf")])
-async def test_it_refuses_numbers_that_make_no_sense(arguments: tuple[str, str]):
-    async with a_process(*arguments) as it:
-        _, err = await it.communicate()
+async def test_numbers_that_make_no_sense_are_refused(arguments):
+    process = await start(*arguments)
+    _, err = await process.communicate()
 
-    assert it.returncode == 2
+    assert process.returncode == 2
     assert arguments[0] in err.decode()

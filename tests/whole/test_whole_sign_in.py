@@ -1,15 +1,12 @@
-"""Signing in, in the assembled bot: step-up, fresh sign-ins, device codes, and a message without a window."""
+"""Signing in, in the assembled bot: step-up, fresh sign-ins, and a message without a window."""
 
-import re
 from datetime import UTC, datetime, timedelta
 
-import httpx
-import pytest
 from bot.domain.request import Status
 from bot.store.schema import sign_ins
 from sqlalchemy import update
-from tests.whole.browser import AIKO_ACCOUNT, KEN_ACCOUNT
-from tests.whole.installed import KEN, ON_CALL, Installed, installed
+from tests.whole.browser import KEN_ACCOUNT
+from tests.whole.installed import KEN, Installed, installed
 
 STEP_UP = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
 
@@ -94,71 +91,3 @@ async def test_without_a_window_a_message_says_as_whom_one_is_signed_in(there):
 
     await there.until(lambda: there.slack.direct(KEN))
     assert "signed in as ken@contoso.com" in there.slack.direct(KEN)[-1].text
-
-
-# Device codes
-
-
-@pytest.fixture
-async def by_code(tmp_path):
-    """No address for browsers, no client secret; Microsoft may be asked at once."""
-    async with installed(
-        tmp_path, socket_mode=True, sign_in="device-code", public_url=None, entra_client_secret=None
-    ) as there:
-        yield there
-
-
-async def types(there: Installed, account: str) -> httpx.Response:
-    """Type the code of Ken's window at Microsoft, and pick an account."""
-    found = re.search(r"'text': '([A-Z2-9]{9})'", str(there.slack.view(KEN).content))
-    assert found, there.slack.view(KEN).content
-    page = f"{there.sandbox.base_url}/entra/devicelogin"
-    assert page in str(there.slack.view(KEN).content)
-    shown = await there.browser.http.post(page, data={"code": found[1]})
-    assert "Are you trying to sign in to Unlatch?" in shown.text
-    return await there.browser.http.post(f"{page}/account", data={"code": found[1], "account": account})
-
-
-async def test_an_approver_signs_in_by_code_and_the_same_window_goes_on(by_code):
-    there: Installed = by_code
-    request_id = await there.pending()
-    assert await there.review() == "Sign in"
-    assert f"<@{KEN}>" in there.words(KEN)
-
-    await types(there, KEN_ACCOUNT)
-    await there.slack.until(lambda: there.title(KEN) == "Review the reset", timeout=20)
-    await there.slack.submit(KEN)
-    await there.until(lambda: there.title(KEN) == "Approved")
-    await there.reaches(request_id, Status.DONE)
-
-    assert [reset.upn for reset in there.sandbox.intune.resets] == ["ken@contoso.com"]
-
-
-async def test_somebody_elses_account_behind_the_code_is_refused_in_the_window(by_code):
-    there: Installed = by_code
-    await there.slack.command(KEN, ON_CALL, "/reset-passcode sign-in")
-    await there.until(lambda: there.title(KEN) == "Sign in")
-
-    await types(there, AIKO_ACCOUNT)
-
-    await there.slack.until(lambda: there.title(KEN) != "Sign in", timeout=20)
-    assert "aiko@contoso.com" in there.words(KEN)
-    assert await there.bot.desk.sign_ins.account(KEN) is None
-
-
-async def test_a_tenant_that_blocks_device_codes_says_so_on_microsofts_page(by_code):
-    there: Installed = by_code
-    there.sandbox.entra.device_codes_blocked = True
-    await there.slack.command(KEN, ON_CALL, "/reset-passcode sign-in")
-    await there.until(lambda: there.title(KEN) == "Sign in")
-
-    assert "AADSTS53003" in (await types(there, KEN_ACCOUNT)).text
-
-    assert there.title(KEN) == "Sign in"
-
-
-async def test_with_device_codes_there_is_no_page_to_attack(by_code):
-    there: Installed = by_code
-    for path in ("/sign-in/callback", "/sign-in/confirm", "/sign-in/anything"):
-        assert (await there.http.get(path)).status_code == 404
-        assert (await there.http.post(path)).status_code == 404

@@ -3,7 +3,7 @@ import { h, freshId } from "./dom.js";
 import { icon } from "./icons.js";
 import { safeHref } from "./links.js";
 import { menu } from "./menu.js";
-import { checkboxes, externalSelect, radios, select, textInput, usersSelect } from "./fields.js";
+import { checkboxes, radios, select, textInput, usersSelect } from "./fields.js";
 import { plain } from "./texts.js";
 
 /** The node of one element. Whatever is pressed or picked is sent at once, as Slack does outside of inputs. */
@@ -34,7 +34,6 @@ export function makeField(spec, env) {
 const FIELDS = {
   static_select: select,
   users_select: usersSelect,
-  external_select: externalSelect,
   radio_buttons: radios,
   checkboxes,
   plain_text_input: textInput,

@@ -1,7 +1,6 @@
 // Things to fill in or pick from, each as `{node, control, read(), write(state), onPick(listener)}`.
 // `read` gives what Slack calls the state of an element; `write` takes it back after a view was redrawn.
 import { h } from "./dom.js";
-import { postAs } from "./api.js";
 import { plain } from "./texts.js";
 
 /** A native menu of options, grouped or not. */
@@ -45,43 +44,6 @@ export function usersSelect(spec, env, id) {
     read: () => ({ type: spec.type, selected_user: control.value || null }),
     write,
     onPick: (listener) => control.addEventListener("change", listener),
-  };
-}
-
-/** Options that the app is asked for while the person types. */
-export function externalSelect(spec, env, id) {
-  let chosen = spec.initial_option ?? null;
-  let listener = () => {};
-  const list = h("div", { class: "menu menu-wide", role: "listbox", hidden: true });
-  const control = h("input", { id, type: "text", role: "combobox", autocomplete: "off", "aria-expanded": "false", placeholder: plain(spec.placeholder) });
-  const show = (options) => {
-    list.replaceChildren(...options.map((option) => h("button", { type: "button", role: "option", class: "menu-item", on: { click: () => pick(option) } }, plain(option.text))));
-    list.hidden = options.length === 0;
-    control.setAttribute("aria-expanded", String(!list.hidden));
-  };
-  const write = (state) => {
-    chosen = state?.selected_option ?? null;
-    control.value = chosen ? plain(chosen.text) : "";
-  };
-  const pick = (option) => {
-    write({ selected_option: option });
-    show([]);
-    listener();
-  };
-  control.addEventListener("input", async () => {
-    chosen = null;
-    if (control.value.length < (spec.min_query_length ?? 3)) return show([]);
-    const asked = { ...env.place, block_id: env.blockId, action_id: spec.action_id, value: control.value };
-    const answer = await postAs(env.personId, "suggest", asked);
-    return show(answer.data.options ?? []);
-  });
-  write({ selected_option: chosen });
-  return {
-    node: h("span", { class: "external" }, control, list),
-    control,
-    read: () => ({ type: spec.type, selected_option: chosen }),
-    write,
-    onPick: (heard) => (listener = heard),
   };
 }
 

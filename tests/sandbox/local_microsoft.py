@@ -1,0 +1,201 @@
+"""Entra and Intune in this process: a clock moved by hand, and clients that reach both."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+from msal import ConfidentialClientApplication
+from sandbox.cast import CLIENT_ID, CLIENT_SECRET, DEFAULT_CAST, TENANT_ID
+from sandbox.clock import Clock, HandClock
+from sandbox.entra import Entra
+from sandbox.intune import Intune
+from sandbox.journal import Journal
+from starlette.applications import Starlette
+
+BASE = "http://127.0.0.1:8080"
+REDIRECT = "http://127.0.0.1:3000/sign-in/callback"
+START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+ACTION_TIME = timedelta(seconds=6)
+
+MEI, KEN, AIKO, OLGA, KEN_AT_FABRIKAM = (account.oid for account in DEFAULT_CAST.accounts)
+
+GRAPH = "https://graph.microsoft.com"
+READ = f"{GRAPH}/DeviceManagementManagedDevices.Read.All"
+RESET = f"{GRAPH}/DeviceManagementManagedDevices.PrivilegedOperations.All"
+SCOPES = [READ, RESET]
+STEP_UP = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
+
+IPHONE = "5a000000-0000-4000-8000-0000000000a1"
+PIXEL = "5a000000-0000-4000-8000-0000000000b2"
+GALAXY = "5a000000-0000-4000-8000-0000000000c3"
+IPAD = "5a000000-0000-4000-8000-0000000000c4"
+OWN_PHONE = "5a000000-0000-4000-8000-0000000000d5"
+LAPTOP = "5a000000-0000-4000-8000-0000000000e6"
+NEVER_SEEN = "5a000000-0000-4000-8000-0000000000e7"
+SCANNER = "5a000000-0000-4000-8000-0000000000f8"
+FIELD_APP = "b7a3c915-2e4f-4d60-9c18-0f1e2d3c4b5a"
+
+OPENAPI: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "specs" / "graph-v1.0-intune.openapi.json").read_text()
+)
+
+
+class Microsoft:
+    """Entra, Intune and their clients. `browser` is synchronous, `graph` is not."""
+
+    def __init__(self, *, token_of: str | None = KEN, clock: Clock | None = None) -> None:
+        self.hands = HandClock(START)
+        self.clock = clock or self.hands
+        self.journal = Journal(self.clock)
+        self.entra = Entra(DEFAULT_CAST, self.clock, self.journal, BASE, redirect_uris=[REDIRECT])
+        self.intune = Intune(DEFAULT_CAST, self.clock, self.journal, BASE, self.entra, ACTION_TIME)
+        self.app = Starlette(routes=[*self.entra.routes(), *self.intune.routes()])
+        self.browser = httpx.Client(transport=InThisProcess(self.app), base_url=BASE)
+        self.graph = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app), base_url=f"{BASE}/graph/v1.0/"
+        )
+        if token_of is not None:
+            self.carry(self.entra.access_token(token_of))
+
+    def carry(self, token: str) -> None:
+        """Send this token with every Graph call from now on."""
+        self.graph.headers["Authorization"] = f"Bearer {token}"
+
+    def msal(self, **options: Any) -> ConfidentialClientApplication:
+        """Microsoft's own client library, reaching this Entra."""
+        arguments = {"client_credential": CLIENT_SECRET, "client_capabilities": ["CP1"]} | options
+        authority = f"https://127.0.0.1:8080/entra/{TENANT_ID}/v2.0"
+        return ConfidentialClientApplication(
+            CLIENT_ID, oidc_authority=authority, http_client=LoopbackHttp(self.browser), **arguments
+        )
+
+    def pick(self, url: str, oid: str = KEN) -> httpx.Response:
+        """Open a sign-in page and press the button of an account ("nobody" cancels)."""
+        page = self.browser.get(url)
+        assert page.status_code == 200, page.text
+        [key] = re.findall(r'name="flow" value="([^"]+)"', page.text)
+        [action] = re.findall(r'<form method="post" action="([^"]+)"', page.text)
+        return self.browser.post(action, data={"flow": unescape(key), "account": oid})
+
+    def come_back(self, url: str, oid: str = KEN) -> dict[str, str]:
+        """What the browser carries back to the app after the page."""
+        answer = self.pick(url, oid)
+        if answer.status_code == 303:
+            query = parse_qs(urlsplit(answer.headers["location"]).query)
+            return {name: values[0] for name, values in query.items()}
+        fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', answer.text)
+        return {name: unescape(value) for name, value in fields}
+
+    def sign_in(self, app: ConfidentialClientApplication, oid: str = KEN, **more: Any) -> dict[str, Any]:
+        """Run the whole code flow with MSAL."""
+        flow = app.initiate_auth_code_flow(SCOPES, REDIRECT, response_mode="form_post", **more)
+        result: dict[str, Any] = app.acquire_token_by_auth_code_flow(
+            flow, self.come_back(flow["auth_uri"], oid)
+        )
+        return result
+
+    def redeem(self, code: str, verifier: str, /, **changes: str) -> httpx.Response:
+        """Redeem a code by hand; a change to "" leaves the field out."""
+        form = {
+            "grant_type": "authorization_code",
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "code": code,
+            "redirect_uri": REDIRECT,
+            "code_verifier": verifier,
+        } | changes
+        return self.token({name: value for name, value in form.items() if value})
+
+    def refresh(self, token: str, **changes: str) -> httpx.Response:
+        form = {
+            "grant_type": "refresh_token",
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "refresh_token": token,
+        }
+        return self.token(form | changes)
+
+    def token(self, form: dict[str, str], **headers: str) -> httpx.Response:
+        return self.browser.post(f"/entra/{TENANT_ID}/oauth2/v2.0/token", data=form, headers=headers)
+
+
+class InThisProcess(httpx.BaseTransport):
+    """A synchronous way to the application, as a browser and MSAL need it; on a loop of its own."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._transport = httpx.ASGITransport(app)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            return thread.submit(asyncio.run, self._answer(request)).result()
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._transport.handle_async_request(request)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+
+
+class LoopbackHttp:
+    """What MSAL calls an http_client: https on loopback goes out as http."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> Any:
+        return self._client.get(_plain(url), params=params, headers=_given(headers))
+
+    def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> Any:
+        fields = {name: v.decode() if isinstance(v, bytes) else v for name, v in (data or {}).items()}
+        return self._client.post(_plain(url), params=params, data=fields, headers=_given(headers))
+
+    def close(self) -> None:
+        pass
+
+
+def pkce() -> tuple[str, str]:
+    """A verifier and its challenge."""
+    verifier = secrets.token_urlsafe(48)
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return verifier, base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def authorize_url(challenge: str, *, tenant: str = TENANT_ID, **changes: str) -> str:
+    """The address of a sign-in page; a change to "" leaves the parameter out."""
+    query = {
+        "client_id": CLIENT_ID,
+        "redirect_uri": REDIRECT,
+        "response_type": "code",
+        "response_mode": "query",
+        "scope": f"{READ} openid profile offline_access",
+        "state": "the-state",
+        "nonce": "the-nonce",
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    } | changes
+    given = {name: value for name, value in query.items() if value}
+    return str(httpx.URL(f"{BASE}/entra/{tenant}/oauth2/v2.0/authorize", params=given))
+
+
+def unwrapped(body: dict[str, Any]) -> dict[str, Any]:
+    """The innermost JSON that Intune hides in `message`."""
+    inner: Any = body["error"]
+    while isinstance(text := inner.get("message", inner.get("Message")), str) and text.startswith("{"):
+        inner = json.loads(text)
+    return dict(inner)
+
+
+def _plain(url: str) -> str:
+    return re.sub(r"^https://127\.0\.0\.1", "http://127.0.0.1", url)
+
+
+def _given(headers: Any) -> dict[str, str]:
+    return {name: value for name, value in (headers or {}).items() if value is not None}

@@ -1,0 +1,343 @@
+"""Fault injection: which calls a rule strikes, what the client sees, and whether the call had its effect."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+from local_microsoft import IPHONE, KEN
+from local_slack import BOT_AUTH, ON_CALL
+from sandbox.app import Sandbox, serve
+from sandbox.cast import BOT_TOKEN, TENANT_ID
+from sandbox.faults import ActiveRule, Rule
+from sandbox.journal import Call
+from sandbox.slack import Message
+from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry.builtin_async_handlers import (
+    AsyncConnectionErrorRetryHandler,
+    AsyncRateLimitErrorRetryHandler,
+)
+from slack_sdk.web.async_client import AsyncWebClient
+
+RESET = f"/graph/v1.0/deviceManagement/managedDevices/{IPHONE}/resetPasscode"
+ALWAYS: dict[str, Any] = {"to": "slack", "kind": "5xx", "match": "chat.postMessage", "times": None}
+
+
+class Calls:
+    """A sandbox with faults, and two calls that have an effect: a post at Slack, a reset at Graph."""
+
+    def __init__(self, sandbox: Sandbox, http: httpx.AsyncClient) -> None:
+        self.sandbox = sandbox
+        self.http = http
+        self.ken = {"Authorization": f"Bearer {sandbox.entra.access_token(KEN)}"}
+
+    def fails(self, **rule: Any) -> ActiveRule:
+        return self.sandbox.faults.add(Rule(**rule))
+
+    async def post(self, **more: Any) -> httpx.Response:
+        said = {"channel": ON_CALL, "text": "card", **more}
+        return await self.http.post("/slack/api/chat.postMessage", json=said, headers=BOT_AUTH)
+
+    async def statuses(self, calls: int) -> list[int]:
+        return [(await self.post()).status_code for _ in range(calls)]
+
+    async def reset(self, **options: Any) -> httpx.Response:
+        return await self.http.post(RESET, headers=self.ken, **options)
+
+    @property
+    def resets(self) -> int:
+        return len(self.sandbox.intune.resets)
+
+    @property
+    def posted(self) -> list[Message]:
+        return self.sandbox.slack.messages(ON_CALL)
+
+    @property
+    def last_call(self) -> Call:
+        return self.sandbox.journal.calls[-1]
+
+
+@pytest.fixture
+async def served(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Calls]:
+    """Over real sockets. A connection that breaks by a rule leaves the server nothing to log."""
+    async with (
+        serve(Sandbox()) as sandbox,
+        httpx.AsyncClient(base_url=sandbox.base_url, timeout=5) as http,
+    ):
+        yield Calls(sandbox, http)
+    logged = [*caplog.get_records("call"), *caplog.records]
+    assert [record for record in logged if record.levelno >= logging.WARNING] == []
+
+
+@pytest.fixture
+async def in_process() -> AsyncIterator[Calls]:
+    sandbox = Sandbox()
+    transport = httpx.ASGITransport(sandbox.asgi)
+    async with httpx.AsyncClient(transport=transport, base_url=sandbox.base_url) as http:
+        yield Calls(sandbox, http)
+    await sandbox.close()
+
+
+# What the client sees
+
+
+@pytest.mark.parametrize(
+    ("rule", "error", "resets", "status", "note"),
+    [
+        ({"kind": "reset before"}, httpx.ReadError, 0, 0, "fault: reset before"),
+        ({"kind": "reset after"}, httpx.ReadError, 1, 204, "fault: reset after; reset Ada's iPhone"),
+        ({"kind": "truncated"}, httpx.RemoteProtocolError, 1, 204, "fault: truncated; reset Ada's iPhone"),
+        ({"kind": "aborted"}, httpx.RemoteProtocolError, 1, 204, "fault: aborted; reset Ada's iPhone"),
+        ({"kind": "hang"}, httpx.ReadTimeout, 0, 0, "fault: hang"),
+        (
+            {"kind": "hang", "after": True},
+            httpx.ReadTimeout,
+            1,
+            204,
+            "fault: hang, after the effect; reset Ada's iPhone",
+        ),
+    ],
+)
+async def test_a_broken_call_has_its_effect_before_or_not_at_all(served, rule, error, resets, status, note):
+    served.fails(to="graph", match="resetPasscode", **rule)
+
+    with pytest.raises(error):
+        await served.reset(timeout=0.3)
+
+    assert served.resets == resets
+    assert (served.last_call.status, served.last_call.note) == (status, note)
+    assert (served.last_call.bearer.kind, served.last_call.bearer.who) == ("user", "Ken Ito")
+
+
+async def test_a_truncated_answer_is_whole_for_http_but_not_for_json(served):
+    served.fails(to="slack", kind="truncated", match="chat.postMessage")
+
+    answer = await served.post()
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert answer.text.startswith('{"ok":true')
+    with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
+        answer.json()
+    assert len(served.posted) == 1
+
+
+@pytest.mark.parametrize("rule", [{"kind": "hang"}, {"kind": "latency", "seconds": 60}])
+async def test_a_call_that_waits_does_not_keep_the_sandbox_from_closing(rule):
+    async with asyncio.timeout(2), httpx.AsyncClient(timeout=10) as http:
+        async with serve(Sandbox()) as sandbox:
+            calls = Calls(sandbox, http)
+            http.base_url = httpx.URL(sandbox.base_url)
+            calls.fails(to="graph", match="resetPasscode", **rule)
+            struck = asyncio.Event()
+            sandbox.faults.on_change.append(struck.set)
+            waiting = asyncio.create_task(calls.reset())
+            await struck.wait()
+        with pytest.raises(httpx.ReadError):
+            await waiting
+        assert calls.resets == 0
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_late_answer_is_the_same_answer(served, after):
+    seen: list[tuple[float, int]] = []
+
+    async def sleep(seconds: float) -> None:
+        seen.append((seconds, served.resets))
+
+    served.sandbox.faults.sleep = sleep
+    served.fails(to="graph", kind="latency", seconds=30, match="resetPasscode", after=after)
+
+    assert (await served.reset()).status_code == 204
+    assert (seen, served.resets) == ([(30, int(after))], 1)
+    assert served.last_call.note.startswith("fault: 30 s late")
+
+
+async def test_a_late_call_is_carried_out_even_if_the_client_gave_up(served):
+    gave_up, done = asyncio.Event(), asyncio.Event()
+    served.sandbox.intune.on_change.append(done.set)
+
+    async def sleep(_seconds: float) -> None:
+        await gave_up.wait()
+
+    served.sandbox.faults.sleep = sleep
+    served.fails(to="graph", kind="latency", match="resetPasscode")
+    with pytest.raises(httpx.ReadTimeout):
+        await served.reset(timeout=0.1)
+    assert served.resets == 0
+
+    gave_up.set()
+    await asyncio.wait_for(done.wait(), 2)
+    assert served.resets == 1
+
+
+@pytest.mark.parametrize("retry_after", [None, 7])
+async def test_429_is_in_the_vendors_own_words(in_process, retry_after):
+    for vendor in ("slack", "entra", "graph"):
+        in_process.fails(to=vendor, kind="429", retry_after=retry_after)
+
+    slack, graph = await in_process.post(), await in_process.reset()
+    entra = await in_process.http.post(f"/entra/{TENANT_ID}/oauth2/v2.0/token")
+
+    expected = None if retry_after is None else "7"
+    for answer in (slack, graph, entra):
+        assert (answer.status_code, answer.headers.get("retry-after")) == (429, expected)
+    assert slack.json() == {"ok": False, "error": "ratelimited"}
+    assert graph.json()["error"]["code"] == "TooManyRequests"
+    assert entra.json()["error_codes"] == [90055]
+    assert (in_process.resets, in_process.posted) == (0, [])
+
+
+@pytest.mark.parametrize(("status", "after", "resets"), [(503, False, 0), (504, True, 1), (599, False, 0)])
+async def test_5xx_is_a_page_where_json_was_expected(in_process, status, after, resets):
+    in_process.fails(to="graph", kind="5xx", status=status, after=after)
+
+    answer = await in_process.reset()
+
+    assert (answer.status_code, in_process.resets) == (status, resets)
+    assert answer.headers["content-type"].startswith("text/html")
+    assert f"HTTP Error {status}" in answer.text
+
+
+async def test_the_page_and_its_api_are_never_faulted(in_process):
+    for vendor in ("slack", "entra", "graph"):
+        in_process.fails(to=vendor, kind="reset before", times=None)
+
+    for path in ("/", "/page/icon.svg", "/sandbox/state"):
+        assert (await in_process.http.get(path)).status_code == 200
+    assert list(in_process.sandbox.faults.hits) == []
+
+
+async def test_a_response_url_is_faulted_without_its_secret_in_the_journal(in_process):
+    in_process.fails(to="slack", kind="5xx", match="response_url")
+
+    answer = await in_process.http.post("/slack/response/the-secret", json={"text": "done"})
+
+    assert answer.status_code == 503
+    assert (in_process.last_call.method, in_process.last_call.path) == ("response_url", "/slack/response/…")
+
+
+@pytest.mark.parametrize(
+    ("rule", "retries", "error", "posts"),
+    [
+        ({"kind": "reset before"}, False, aiohttp.ClientOSError, 0),
+        ({"kind": "hang"}, False, TimeoutError, 0),
+        ({"kind": "5xx"}, False, SlackApiError, 0),
+        ({"kind": "truncated"}, False, SlackApiError, 1),
+        ({"kind": "429", "retry_after": 0}, True, None, 1),
+        ({"kind": "reset after"}, True, None, 2),  # a retry after the effect posts twice
+    ],
+)
+async def test_slacks_own_client_meets_each_fault_as_at_slack(served, rule, retries, error, posts):
+    served.fails(to="slack", match="chat.postMessage", **rule)
+    handlers = [AsyncConnectionErrorRetryHandler(), AsyncRateLimitErrorRetryHandler()] if retries else []
+    url = f"{served.sandbox.base_url}/slack/api/"
+    client = AsyncWebClient(BOT_TOKEN, base_url=url, retry_handlers=handlers)
+    client.timeout = 0.2 if rule["kind"] == "hang" else 5  # type: ignore[assignment]  # aiohttp takes fractions
+
+    if error is None:
+        await client.chat_postMessage(channel=ON_CALL, text="card")
+    else:
+        with pytest.raises(error):
+            await client.chat_postMessage(channel=ON_CALL, text="card")
+
+    assert len(served.posted) == posts
+
+
+# Which calls, and how often
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({"times": 2}, [503, 503, 200, 200]),
+        ({"times": 1, "skip": 2}, [200, 200, 503, 200]),
+        ({"times": None}, [503] * 4),
+        ({"match": ""}, [503] * 4),
+        ({"match": "CHAT.POST"}, [503] * 4),
+        ({"match": "POST /slack/api/chat"}, [503] * 4),
+        ({"match": "GET /slack"}, [200] * 4),
+        ({"match": "chat.update"}, [200] * 4),
+        ({"to": "graph", "match": ""}, [200] * 4),
+    ],
+)
+async def test_a_rule_strikes_some_calls(in_process, rule, expected):
+    active = in_process.fails(**ALWAYS | rule)
+
+    assert await in_process.statuses(4) == expected
+    assert active.hits == len(in_process.sandbox.faults.hits) == expected.count(503)
+    assert bool(in_process.sandbox.faults.rules) is (active.left != 0)
+
+
+async def test_a_seed_repeats_the_calls_that_a_probability_strikes(in_process):
+    storms = []
+    for seed in (1, 1, 2):
+        in_process.fails(**ALWAYS | {"probability": 0.4, "seed": seed})
+        storms.append(await in_process.statuses(40))
+        in_process.sandbox.faults.clear()
+
+    assert storms[0] == storms[1] != storms[2]
+    assert 8 <= storms[0].count(503) <= 24
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"kind": "hang"}, "to: Field required."),
+        ({"to": "slack"}, "kind: Field required."),
+        ({"to": "intune", "kind": "hang"}, "to: Input should be 'slack', 'entra' or 'graph'."),
+        ({"to": "slack", "kind": "bang"}, "kind: Input should be"),
+        ({"to": "slack", "kind": "hang", "times": True}, "times: Input should be a valid integer."),
+        ({"to": "slack", "kind": "hang", "times": 0}, "times: Input should be greater than or equal to 1."),
+        ({"to": "slack", "kind": "hang", "skip": 1.5}, "skip: Input should be a valid integer"),
+        ({"to": "slack", "kind": "hang", "skip": -1}, "skip: Input should be greater"),
+        ({"to": "slack", "kind": "hang", "after": "yes"}, "after: Input should be a valid boolean."),
+        ({"to": "slack", "kind": "latency", "seconds": "2"}, "seconds: Input should be a valid number."),
+        ({"to": "slack", "kind": "latency", "seconds": 0}, "seconds: Input should be greater than 0."),
+        ({"to": "slack", "kind": "5xx", "status": 404}, "status: Input should be greater"),
+        ({"to": "slack", "kind": "hang", "probability": 0}, "probability: Input should be greater"),
+        ({"to": "slack", "kind": "429", "retry_after": -1}, "retry_after: Input should be greater"),
+        ({"to": "slack", "kind": "hang", "retry_after": 3}, "retry_after goes only with 429, 5xx."),
+        ({"to": "slack", "kind": "reset before", "after": True}, "after goes only with latency, 5xx, hang."),
+        ({"to": "slack", "kind": "hang", "how": "badly"}, "how: Extra inputs are not permitted."),
+        ([], "Send a JSON object."),
+    ],
+)
+async def test_a_rule_that_makes_no_sense_is_refused_in_a_sentence(in_process, body, words):
+    answer = await in_process.http.post("/sandbox/faults", json=body)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(words)
+    assert answer.json()["error"].endswith(".")
+    assert in_process.sandbox.faults.rules == []
+
+
+async def test_rules_are_added_listed_and_removed_over_http(in_process):
+    http, change = in_process.http, in_process.sandbox.next_change()
+    rule = {"to": "slack", "kind": "5xx", "match": "chat.postMessage", "status": 502, "times": None}
+
+    added = await http.post("/sandbox/faults", json=rule)
+    assert change.is_set()  # the page is told
+    await in_process.post()
+    listed = (await http.get("/sandbox/faults")).json()
+    shown = (await http.get("/sandbox/state")).json()["faults"]
+    removed = [await http.delete(f"/sandbox/faults/{added.json()['id']}") for _ in range(2)]
+    in_process.fails(**ALWAYS)
+    await http.delete("/sandbox/faults")
+
+    assert (added.status_code, added.json()) == (
+        201,
+        {
+            **{"id": 1, "to": "slack", "kind": "5xx", "match": "chat.postMessage", "seconds": 2.0},
+            **{"status": 502, "retry_after": None, "after": False, "times": None, "skip": 0},
+            **{"probability": 1.0, "seed": 0, "left": None, "hits": 0},
+        },
+    )
+    [hit] = listed["hits"]
+    assert listed["faults"] == shown == [added.json() | {"hits": 1}]
+    assert (hit["id"], hit["to"], hit["method"], hit["kind"]) == (1, "slack", "chat.postMessage", "5xx")
+    assert [answer.status_code for answer in removed] == [200, 404]
+    assert (await http.get("/sandbox/faults")).json() == {"faults": [], "hits": []}

@@ -1,0 +1,406 @@
+"""What people do: commands, clicks, modals; what the app is sent, and what its answers do."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from local_slack import (
+    AIKO,
+    BASE,
+    GUS,
+    KEN,
+    MEI,
+    OLGA,
+    ON_CALL,
+    SUPPORT,
+    Json,
+    LocalSlack,
+    actions,
+    button,
+    field,
+    modal,
+    section,
+    text,
+)
+from sandbox.cast import SIGNING_SECRET
+from sandbox.slack import NotPossible
+from sandbox.slack.platform import TROUBLE
+from slack_sdk.signature import SignatureVerifier
+from starlette.responses import Response
+
+
+async def posted(it: LocalSlack, *blocks: Json) -> Json:
+    """A message of the app, with a button unless told otherwise."""
+    shown = list(blocks or [actions()])
+    return await it.done("chat.postMessage", channel=ON_CALL, text="card", blocks=shown)
+
+
+async def respond(it: LocalSlack, **what: Any) -> httpx.Response:
+    """Use the response URL of the last delivery."""
+    return await it.http.post(it.app.last["response_url"], json=what)
+
+
+# Deliveries
+
+
+async def test_a_command_is_a_form_with_slacks_fields_in_slacks_order(it):
+    outcome = await it.slack.command(MEI, SUPPORT, "/reset-passcode  serial:F2LX  locked out")
+
+    sent = it.app.last
+    assert outcome.delivered
+    assert list(sent) == [
+        *("token", "team_id", "team_domain", "channel_id", "channel_name", "user_id", "user_name"),
+        *("command", "text", "api_app_id", "is_enterprise_install", "response_url", "trigger_id"),
+    ]
+    assert (sent["command"], sent["text"]) == ("/reset-passcode", "serial:F2LX  locked out")
+    assert (sent["team_id"], sent["channel_id"], sent["user_id"]) == ("T0CONTOSO", SUPPORT, MEI)
+    assert sent["response_url"].startswith(f"{BASE}/slack/response/")
+    assert it.app.requests[-1].headers["content-type"] == "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("@ken", "<@U0KEN|ken>"),
+        ("@nobody", "@nobody"),
+        ("mei@contoso.com", "<mailto:mei@contoso.com|mei@contoso.com>"),
+        ("#support", "<#C0SUPPORT|support>"),
+        ("https://x.example/a?b=1&c", "<https://x.example/a?b=1&amp;c>"),
+        ("contoso.com", "<http://contoso.com|contoso.com>"),
+        ("<!channel> & co", "&lt;!channel&gt; &amp; co"),
+        ("imei:356938035643809", "imei:356938035643809"),
+    ],
+)
+async def test_text_is_escaped_as_slack_does(it, typed, sent):
+    await it.slack.command(MEI, SUPPORT, f"/reset-passcode {typed}")
+
+    assert it.app.last["text"] == sent
+
+
+async def test_a_delivery_is_signed_and_can_be_repeated_byte_for_byte(it):
+    await it.slack.command(MEI, SUPPORT, "/reset-passcode payload")
+    ack = await it.slack.redeliver_last()
+
+    headers, body = dict(it.app.requests[0].headers), it.app.bodies[0]
+    assert SignatureVerifier(SIGNING_SECRET).is_valid_request(body, headers)
+    assert not SignatureVerifier("another").is_valid_request(body, headers)
+    assert (ack.outcome, it.app.bodies[1]) == ("ok", body)
+    assert it.app.requests[1].headers.raw == it.app.requests[0].headers.raw
+
+
+@pytest.mark.parametrize("status", [201, 302, 404, 500, None])
+async def test_anything_but_200_is_a_failure_that_the_person_sees_and_slack_does_not_retry(it, status):
+    await posted(it)
+    if status is None:
+        it.slack.bot_url = None  # nothing listens
+    else:
+        it.app.fails(status)
+
+    command = await it.slack.command(MEI, SUPPORT, "/reset-passcode")
+    click = await it.slack.click(KEN, "approve", channel=ON_CALL)
+
+    assert (command.delivered, click.delivered, click.notice) == (False, False, TROUBLE)
+    failed = '/reset-passcode failed with the error "dispatch_failed"'
+    assert [n.text for n in it.slack.notices(MEI)] == [command.notice] == [failed]
+    assert len(it.app.requests) == (0 if status is None else 2)
+
+
+async def test_the_app_has_three_real_seconds(monkeypatch):
+    monkeypatch.setattr("sandbox.slack.delivery.ACK_SECONDS", 0.05)
+    it, released = LocalSlack(), asyncio.Event()
+
+    async def late(_last: Json) -> Response:
+        await released.wait()
+        return Response()
+
+    it.app.reply = late
+    async with asyncio.timeout(2):
+        outcome = await it.slack.command(MEI, SUPPORT, "/reset-passcode")
+
+    assert outcome.notice == '/reset-passcode failed with the error "operation_timeout"'
+
+
+# Commands
+
+
+async def test_an_answer_to_a_command_is_ephemeral_or_shows_everybody_what_was_typed(it):
+    it.app.says("Asked.")
+    outcome = await it.slack.command(MEI, SUPPORT, "/reset-passcode help")
+    assert outcome.answer is not None
+    assert (outcome.answer.text, outcome.answer.only_for) == ("Asked.", MEI)
+    assert (it.slack.ephemerals(MEI), it.slack.messages(SUPPORT)) == ([outcome.answer], [])
+
+    it.app.says({"response_type": "in_channel", "text": "Done."})
+    await it.slack.command(MEI, SUPPORT, "/reset-passcode mei@contoso.com")
+    said = [(m.user, m.text) for m in it.slack.messages(SUPPORT)]
+    assert said == [(MEI, "/reset-passcode mei@contoso.com"), ("U0UNLATCH", "Done.")]
+
+    it.app.says({"blocks": [section("")]})
+    refused = await it.slack.command(MEI, SUPPORT, "/reset-passcode")
+    assert refused.notice == '/reset-passcode failed with the error "dispatch_failed"'
+
+
+async def test_who_may_type_a_command_where():
+    it, unscoped = LocalSlack(), LocalSlack(scopes=["chat:write"])
+    invalid = "/reset-passcode is not a valid command"
+
+    assert (await it.slack.command(GUS, SUPPORT, "/reset-passcode")).delivered  # a guest may
+    # A command belongs to the workspace that installed the app (docs.slack.dev/apis/slack-connect).
+    assert (await it.slack.command(OLGA, SUPPORT, "/reset-passcode")).notice == invalid
+    assert (await it.slack.command(MEI, SUPPORT, "/reset")).notice == "/reset is not a valid command"
+    assert (await unscoped.slack.command(MEI, SUPPORT, "/reset-passcode")).notice == invalid
+    with pytest.raises(NotPossible, match="Mei Tanaka is not in that channel"):
+        await it.slack.command(MEI, ON_CALL, "/reset-passcode")
+    it.slack.deactivate(KEN)
+    with pytest.raises(NotPossible, match="deactivated"):
+        await it.slack.command(KEN, ON_CALL, "/reset-passcode")
+    assert len(it.app.requests) == 1
+
+
+# Clicks
+
+
+async def test_a_click_carries_the_message_the_action_and_both_rights_to_answer(it):
+    card = await posted(it)
+
+    outcome = await it.slack.click(KEN, "approve", channel=ON_CALL)
+
+    sent = it.app.last
+    assert outcome.delivered
+    assert (sent["type"], sent["api_app_id"], sent["enterprise"]) == ("block_actions", "A0UNLATCH", None)
+    assert sent["user"] == {"id": KEN, "username": "ken", "name": "ken", "team_id": "T0CONTOSO"}
+    assert sent["channel"] == {"id": ON_CALL, "name": "on-call-leads"}
+    assert sent["container"] == {
+        **{"type": "message", "message_ts": card["ts"], "channel_id": ON_CALL, "is_ephemeral": False},
+    }
+    assert sent["message"]["blocks"] == card["message"]["blocks"]
+    [action] = sent["actions"]
+    assert (action["type"], action["block_id"], action["value"]) == ("button", "decision", "R1")
+    assert float(action["action_ts"]) > float(card["ts"])
+    assert {"trigger_id", "response_url", "state"} <= set(sent)
+
+
+async def test_a_person_presses_what_they_see_or_saw(it):
+    card = await posted(it)
+    [seen] = it.slack.messages(ON_CALL)
+    await it.slack.click(KEN, "approve", channel=ON_CALL)
+    await respond(it, text="x", replace_original=False, blocks=[actions(button("no"))])
+
+    with pytest.raises(NotPossible, match="not in that channel"):
+        await it.slack.click(MEI, "approve", channel=ON_CALL)
+    with pytest.raises(NotPossible, match="there is no no to press"):
+        await it.slack.click(AIKO, "no", channel=ON_CALL)  # ephemeral: only Ken sees it
+    await it.slack.click(KEN, "no", channel=ON_CALL)
+    assert (it.app.last["container"]["is_ephemeral"], "message" in it.app.last) == (True, False)
+
+    await it.done("chat.update", channel=ON_CALL, ts=card["ts"], text="decided")
+    with pytest.raises(NotPossible):
+        await it.slack.click(KEN, "approve", channel=ON_CALL, ts=card["ts"])
+    assert (await it.slack.click(KEN, "approve", seen=seen)).delivered  # on a screen that is behind
+    it.slack.deactivate(KEN)
+    with pytest.raises(NotPossible, match="deactivated"):
+        await it.slack.click(KEN, "approve", seen=seen)
+
+
+async def test_a_menu_reports_the_option_that_was_chosen(it):
+    options = [{"text": text("iPhone"), "value": "d1"}, {"text": text("Pixel"), "value": "d2"}]
+    menu = {"type": "static_select", "action_id": "device", "options": options}
+    await posted(it, section() | {"accessory": menu, "block_id": "which"})
+
+    await it.slack.click(KEN, "device", channel=ON_CALL, value="d2")
+
+    assert it.app.last["actions"][0]["selected_option"] == options[1]
+    state = it.app.last["state"]["values"]["which"]["device"]
+    assert state == {"type": "static_select", "selected_option": options[1]}
+    with pytest.raises(NotPossible, match="no option 'd3'"):
+        await it.slack.click(KEN, "device", channel=ON_CALL, value="d3")
+
+
+@pytest.mark.parametrize("answer", [{"text": "not here"}, "not here"])
+async def test_a_click_is_acknowledged_with_nothing(it, answer):
+    it.app.says(answer)
+    await posted(it)
+
+    assert (await it.slack.click(KEN, "approve", channel=ON_CALL)).notice == TROUBLE
+
+
+# Modals
+
+
+async def test_a_submission_carries_the_view_its_state_and_a_trigger(it):
+    view = await it.opened(modal(field(), callback_id="ask", private_metadata="R1"))
+
+    outcome = await it.slack.submit(MEI, {"reason": "locked out"})
+
+    sent = it.app.last
+    assert (outcome.closed, it.slack.modal(MEI)) == (True, None)
+    assert (sent["type"], sent["user"]["team_id"]) == ("view_submission", "T0CONTOSO")
+    shown = sent["view"]
+    assert (shown["hash"], shown["callback_id"], shown["private_metadata"]) == (view["hash"], "ask", "R1")
+    assert shown["root_view_id"] == shown["id"]
+    typed = {"type": "plain_text_input", "value": "locked out"}
+    assert shown["state"]["values"] == {"reason": {"reason_typed": typed}}
+    assert sent["trigger_id"]
+    assert "channel" not in sent
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ("", "Please complete this required field."),
+        ("abc", "Please enter at least 4 characters."),
+        ("abcdefghi", "Please enter at most 8 characters."),
+    ],
+)
+async def test_slacks_client_complains_before_the_app_is_asked(it, entry, sentence):
+    await it.opened(modal(field(element={"min_length": 4, "max_length": 8})))
+    it.app.bodies.clear()
+
+    for values in ({"reason": entry}, {"reason_typed": entry}, {"reason": {"reason_typed": entry}}):
+        assert (await it.slack.submit(MEI, values)).errors == {"reason": sentence}
+
+    assert it.app.bodies == []
+
+
+async def test_an_acknowledgement_shows_errors_updates_the_modal_or_clears_it(it):
+    await it.opened(modal())
+
+    it.app.says({"response_action": "errors", "errors": {"reason": "Say more."}})
+    assert (await it.slack.submit(MEI, {"reason": "x"})).errors == {"reason": "Say more."}
+    assert it.slack.view(MEI).errors == {"reason": "Say more."}
+    assert it.slack.view(MEI).state["reason"]["reason_typed"]["value"] == "x"
+
+    it.app.says({"response_action": "update", "view": modal(title=text("Second"))})
+    await it.slack.submit(MEI, {"reason": "x"})
+    assert (it.slack.view(MEI).title, it.slack.view(MEI).errors) == ("Second", {})
+
+    it.app.says({"response_action": "clear"})
+    assert (await it.slack.submit(MEI, {"reason": "x"})).closed
+    assert it.slack.modal(MEI) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(500, id="an error status"),
+        pytest.param("ok", id="a word"),
+        pytest.param({"text": "thanks"}, id="a message"),
+        pytest.param({"response_action": "errors", "errors": {}}, id="no errors"),
+        pytest.param({"response_action": "errors", "errors": {"title": "x"}}, id="errors of no input"),
+        pytest.param({"response_action": "update"}, id="update without a view"),
+        pytest.param({"response_action": "update", "view": modal(submit=False)}, id="a view Slack refuses"),
+        pytest.param({"response_action": "close"}, id="an unknown action"),
+    ],
+)
+async def test_any_other_acknowledgement_is_trouble_and_the_form_stays(it, answer):
+    await it.opened(modal())
+    if isinstance(answer, int):
+        it.app.fails(answer)
+    else:
+        it.app.says(answer)
+
+    assert (await it.slack.submit(MEI, {"reason": "x"})).notice == TROUBLE
+
+    assert it.slack.view(MEI).title == "Reset"
+    it.app.says("")
+    assert (await it.slack.submit(MEI)).closed
+    assert it.app.last["view"]["state"]["values"]["reason"]["reason_typed"]["value"] == "x"
+
+
+async def test_only_an_open_form_is_submitted_by_who_sees_it(it):
+    view = await it.opened(modal(section(), submit=False))
+
+    with pytest.raises(NotPossible, match="nothing to submit"):
+        await it.slack.submit(MEI)
+    with pytest.raises(NotPossible):
+        await it.slack.submit(KEN, view_id=view["id"])
+    with pytest.raises(NotPossible, match="no field device"):
+        it.slack.fill(MEI, {"device": "x"})
+    await it.slack.close(MEI)
+    with pytest.raises(NotPossible, match="not open"):
+        await it.slack.submit(MEI)
+
+
+async def test_closing_is_told_only_to_an_app_that_asked(it):
+    await it.opened(modal())
+    it.app.bodies.clear()
+    assert (await it.slack.close(MEI)).closed
+    assert it.app.bodies == []
+
+    for cross in (False, True):
+        await it.opened(modal(notify_on_close=True))
+        assert (await it.slack.close(MEI, all_of_them=cross)).closed
+        assert (it.app.last["type"], it.app.last["is_cleared"]) == ("view_closed", cross)
+        assert it.slack.modal(MEI) is None
+
+
+# Response URLs
+
+
+async def asked() -> LocalSlack:
+    """After a command, whose response URL has no original message."""
+    it = LocalSlack()
+    await it.slack.command(MEI, SUPPORT, "/reset-passcode")
+    return it
+
+
+async def clicked() -> LocalSlack:
+    """After a click on the app's message."""
+    it = LocalSlack()
+    await posted(it)
+    await it.slack.click(KEN, "approve", channel=ON_CALL)
+    return it
+
+
+async def test_a_response_is_ephemeral_unless_it_says_otherwise():
+    it = await asked()
+
+    assert (await respond(it, text="for you")).text == "ok"
+    await respond(it, text="second", replace_original=True)  # there is none to replace
+    await respond(it, text="for all", response_type="in_channel")
+
+    assert [m.text for m in it.slack.ephemerals(MEI)] == ["for you", "second"]
+    assert [m.text for m in it.slack.messages(SUPPORT)] == ["for all"]  # the bot is not even in there
+
+
+async def test_a_response_url_takes_five_responses_and_does_not_count_refused_ones():
+    it = await asked()
+    url = it.app.last["response_url"]
+
+    refused = [
+        *(await respond(it), await respond(it, blocks=[section("")])),
+        await it.http.post(url, content=b"text=x"),
+    ]
+    taken = [(await respond(it, text=str(n))).status_code for n in range(6)]
+
+    assert [(r.status_code, r.json()["error"]) for r in refused] == [
+        *((400, "no_text"), (400, "invalid_blocks"), (400, "invalid_payload")),
+    ]
+    assert taken == [200] * 5 + [404]
+    assert (await respond(it, text="x")).json() == {"ok": False, "error": "used_url"}
+    assert (await it.http.post("/slack/response/guessed", json={"text": "x"})).status_code == 404
+    assert url.rsplit("/", 1)[1] not in repr(it.journal.calls)
+
+
+async def test_a_response_url_works_for_thirty_minutes():
+    it = await asked()
+    it.clock.advance(timedelta(minutes=29, seconds=59))
+    assert (await respond(it, text="x")).status_code == 200
+    it.clock.advance(timedelta(seconds=1))
+    assert (await respond(it, text="x")).json()["error"] == "expired_url"
+
+
+async def test_a_response_replaces_or_deletes_the_message_that_was_clicked():
+    it = await clicked()
+    said = lambda: [m.text for m in it.slack.messages(ON_CALL)]  # noqa: E731
+
+    await respond(it, response_type="in_channel", replace_original=False, text="another")
+    assert said() == ["card", "another"]
+    await respond(it, response_type="in_channel", text="instead")  # overwrites unless told not to
+    assert said() == ["instead", "another"]
+    await respond(it, replace_original=True, text="decided")
+    assert said() == ["decided", "another"]
+    await respond(it, delete_original="true")
+    assert said() == ["another"]

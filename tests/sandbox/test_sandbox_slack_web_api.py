@@ -1,0 +1,283 @@
+"""The Web API: tokens, arguments, scopes, and what each method answers and refuses."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from local_slack import (
+    AIKO,
+    BOT,
+    GUS,
+    KEN,
+    MEI,
+    OLGA,
+    ON_CALL,
+    SUPPORT,
+    LocalSlack,
+    actions,
+    field,
+    modal,
+    section,
+    text,
+)
+from sandbox.cast import APP_TOKEN, BOT_TOKEN
+from sandbox.slack.web_api import METHODS
+
+# Any call
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+async def test_every_method_wants_a_token_that_it_knows(it, method):
+    without = await it.http.post(f"/slack/api/{method}")
+    wrong = await it.http.post(f"/slack/api/{method}", headers={"Authorization": "Bearer xoxb-other"})
+    other = BOT_TOKEN if method == "apps.connections.open" else APP_TOKEN
+    unfit = await it.http.post(f"/slack/api/{method}", headers={"Authorization": f"Bearer {other}"})
+
+    assert without.json() == {"ok": False, "error": "not_authed"}
+    assert wrong.json() == {"ok": False, "error": "invalid_auth"}
+    assert unfit.json() == {"ok": False, "error": "not_allowed_token_type"}
+
+
+SCOPES = [
+    ("chat.postMessage", {"channel": ON_CALL, "text": "x"}, "chat:write"),
+    ("chat.update", {"channel": ON_CALL, "text": "x", "ts": "1.0"}, "chat:write"),
+    ("users.info", {"user": MEI}, "users:read"),
+    ("conversations.members", {"channel": ON_CALL}, "groups:read"),
+    ("conversations.info", {"channel": SUPPORT}, "channels:read"),
+    ("conversations.info", {"channel": "D0MEI"}, "im:read"),
+    ("conversations.history", {"channel": ON_CALL}, "groups:history"),
+    ("conversations.open", {"users": MEI}, "im:write"),
+    ("usergroups.users.list", {"usergroup": "S0ONCALL"}, "usergroups:read"),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "needed"), SCOPES)
+async def test_a_missing_scope_is_named(method, arguments, needed):
+    it = LocalSlack(scopes=["commands"])
+
+    body = await it.call(method, **arguments)
+
+    assert body == {"ok": False, "error": "missing_scope", "needed": needed, "provided": "commands"}
+    assert it.slack.scopes_used == set()
+
+
+async def test_the_journal_keeps_who_called_what_and_never_a_token_or_a_text(it):
+    await it.done("chat.postMessage", channel=ON_CALL, text="the passcode is 4711")
+    await it.error("chat.postMessage", channel="C0NOWHERE", text="x")
+    await it.http.post("/slack/api/auth.test", headers={"Authorization": "Bearer stolen"})
+
+    assert [(c.to, c.method, c.status, c.bearer.kind, c.note) for c in it.journal.calls] == [
+        ("slack", "chat.postMessage", 200, "bot", ON_CALL),
+        ("slack", "chat.postMessage", 200, "bot", "ok:false channel_not_found"),
+        ("slack", "auth.test", 200, "unknown", "ok:false invalid_auth"),
+    ]
+    kept = repr(it.journal.calls)
+    assert not [secret for secret in ("4711", "stolen", BOT_TOKEN) if secret in kept]
+
+
+# What each method refuses
+
+
+STRICTNESS: list[tuple[str, dict[str, Any], str]] = [
+    ("chat.shout", {}, "unknown_method"),
+    ("chat.delete", {"channel": ON_CALL, "ts": "1.0"}, "unknown_method"),  # Slack's, but not modelled
+    ("chat.postMessage", {"text": "x"}, "invalid_arguments"),
+    ("chat.postMessage", {"channel": ON_CALL}, "no_text"),
+    ("chat.postMessage", {"channel": ON_CALL, "blocks": [section("")]}, "invalid_blocks"),
+    ("chat.postMessage", {"channel": ON_CALL, "blocks": "[{"}, "invalid_blocks_format"),
+    ("chat.postMessage", {"channel": "C0NOWHERE", "text": "x"}, "channel_not_found"),
+    ("chat.postMessage", {"channel": SUPPORT, "text": "x"}, "not_in_channel"),  # public, without the bot
+    ("chat.postMessage", {"channel": OLGA, "text": "x"}, "channel_not_found"),  # shares none with the bot
+    ("chat.postMessage", {"channel": ON_CALL, "text": "x", "thread_ts": "1.0"}, "thread_not_found"),
+    ("chat.postMessage", {"channel": ON_CALL, "text": "x", "metadata": {}}, ""),
+    ("chat.postMessage", {"channel": ON_CALL, "text": "x", "metadata": "{"}, "invalid_metadata_format"),
+    (
+        "chat.postMessage",
+        {"channel": ON_CALL, "text": "x", "metadata": {"event_type": "e", "event_payload": 1}},
+        "invalid_metadata_format",
+    ),
+    (
+        "chat.postMessage",
+        {"channel": ON_CALL, "text": "x", "metadata": {"event_type": "e" * 16_000, "event_payload": {}}},
+        "metadata_too_large",
+    ),
+    ("chat.update", {"channel": ON_CALL, "ts": "1.2", "text": "x"}, "message_not_found"),
+    ("conversations.info", {"channel": "C0NOWHERE"}, "channel_not_found"),
+    ("conversations.members", {"channel": ON_CALL, "limit": 0}, "invalid_arguments"),
+    ("conversations.members", {"channel": ON_CALL, "limit": 1000}, "invalid_arguments"),
+    ("conversations.members", {"channel": ON_CALL, "limit": "many"}, "invalid_arguments"),
+    ("conversations.members", {"channel": ON_CALL, "cursor": "§"}, "invalid_cursor"),
+    ("conversations.history", {"channel": SUPPORT}, "not_in_channel"),
+    ("conversations.open", {"users": "U0NOBODY"}, "user_not_found"),
+    ("conversations.open", {"users": f"{MEI},{KEN}"}, "method_not_supported_for_channel_type"),
+    ("users.info", {"user": "U0NOBODY"}, "user_not_found"),
+    ("usergroups.users.list", {"usergroup": "S0NONE"}, "no_such_subteam"),
+    ("views.open", {"view": modal()}, "invalid_arguments"),
+    ("views.open", {"view": modal(), "trigger_id": "1.2.abc"}, "invalid_trigger_id"),
+    ("views.update", {"view": modal(), "view_id": "V1"}, "not_found"),
+    ("views.update", {"view": modal()}, "invalid_arguments"),
+    ("views.update", {"view": modal(), "view_id": "V1", "external_id": "e"}, "invalid_arguments"),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "error"), STRICTNESS)
+async def test_strictness_of_methods(method, arguments, error):
+    assert (await LocalSlack().call(method, **arguments)).get("error", "") == error
+
+
+async def test_people_and_channels_that_the_bot_cannot_reach_any_more(it):
+    it.slack.deactivate(MEI)
+    assert await it.error("chat.postMessage", channel=MEI, text="x") == "channel_not_found"
+    assert await it.error("conversations.open", users=MEI) == "user_disabled"
+    it.slack.platform.messages_tab = False
+    assert await it.error("chat.postMessage", channel=KEN, text="x") == "messages_tab_disabled"
+    it.slack.archive(ON_CALL)
+    assert await it.error("chat.postMessage", channel=ON_CALL, text="x") == "is_archived"
+    it.slack.leave(ON_CALL, BOT)  # private: without the bot it does not exist for it
+    for method in ("chat.postMessage", "conversations.info", "conversations.members"):
+        assert await it.error(method, channel=ON_CALL, text="x") == "channel_not_found"
+
+    it.slack.join(SUPPORT, BOT)  # an outsider is reached through a channel that both are in
+    it.slack.platform.messages_tab = True
+    assert (await it.done("chat.postMessage", channel=OLGA, text="x"))["channel"] == "D0OLGA"
+
+
+# Messages
+
+
+async def test_a_message_to_a_person_stands_in_their_direct_messages_and_is_updated_there(it):
+    sent = await it.done("chat.postMessage", channel=MEI, text="Hello", blocks=[section()])
+
+    assert (sent["channel"], sent["message"]["bot_id"]) == ("D0MEI", "B0UNLATCH")
+    assert [m.text for m in it.slack.direct(MEI)] == ["Hello"]
+    assert await it.error("chat.update", channel=MEI, ts=sent["ts"], text="y") == "channel_not_found"
+    await it.done("chat.update", channel=sent["channel"], ts=sent["ts"], text="y")
+
+
+async def test_a_long_text_is_cut_when_posted_and_refused_when_updated(it):
+    sent = await it.done("chat.postMessage", channel=ON_CALL, text="x" * 40_001)
+
+    again = {"channel": ON_CALL, "ts": sent["ts"]}
+    assert len(sent["message"]["text"]) == 40_000
+    assert await it.error("chat.update", text="x" * 4001, **again) == "msg_too_long"
+    await it.done("chat.update", text="x" * 4000, **again)
+
+
+async def test_an_update_replaces_the_blocks_and_marks_a_message_without_them_as_edited(it):
+    sent = await it.done("chat.postMessage", channel=ON_CALL, text="card", blocks=[actions()])
+    where = {"channel": ON_CALL, "ts": sent["ts"]}
+
+    await it.done("chat.update", text="decided", blocks=[section()], **where)
+    assert it.slack.messages(ON_CALL)[0].edited_at is None
+    await it.done("chat.update", text="decided", **where)
+
+    [message] = it.slack.messages(ON_CALL)
+    assert (message.text, message.blocks, message.edited_at) == ("decided", None, it.clock.now())
+    theirs = it.slack.message(KEN, ON_CALL, "looking into it")
+    assert await it.error("chat.update", text="x", channel=ON_CALL, ts=theirs.ts) == "cant_update_message"
+
+
+# Modals
+
+
+async def test_a_trigger_opens_one_modal_within_three_seconds(it):
+    old = await it.trigger(MEI)
+    it.clock.advance(timedelta(seconds=2.999))
+    young = await it.trigger(MEI)
+    it.clock.advance(timedelta(milliseconds=1))
+
+    assert await it.error("views.open", trigger_id=old, view=modal()) == "expired_trigger_id"
+    # A refused view leaves the trigger unused.
+    unsent = modal(submit=False)
+    assert await it.error("views.open", trigger_id=young, view=unsent) == "invalid_arguments"
+    heavy = modal(*[section("x" * 3000)] * 84)
+    assert await it.error("views.open", trigger_id=young, view=heavy) == "view_too_large"
+    await it.done("views.open", trigger_id=young, view=modal())
+    assert await it.error("views.open", trigger_id=young, view=modal()) == "exchanged_trigger_id"
+    assert it.slack.view(MEI).title == "Reset"
+    assert it.slack.modal(KEN) is None
+
+
+async def test_an_update_keeps_what_was_typed_and_a_stale_hash_conflicts(it):
+    view = await it.opened(modal(field("reason"), field("ticket", optional=True)))
+    it.slack.fill(MEI, {"reason": "locked out", "ticket": "T-1"})
+    change = {"view_id": view["id"], "hash": view["hash"], "view": modal(title=text("New"))}
+
+    updated = await it.done("views.update", **change)
+
+    shown = it.slack.view(MEI)
+    assert (shown.title, updated["view"]["hash"] != view["hash"]) == ("New", True)
+    assert {b: e[f"{b}_typed"]["value"] for b, e in shown.state.items()} == {"reason": "locked out"}
+    assert await it.error("views.update", **change) == "hash_conflict"
+
+
+# People and channels
+
+
+async def test_a_channel_tells_how_private_and_how_shared_it_is():
+    it, facts = LocalSlack(), ("is_private", "is_member", "is_ext_shared", "is_pending_ext_shared")
+
+    async def seen(channel: str) -> list[bool]:
+        found = (await it.done("conversations.info", channel=channel))["channel"]
+        return [found[fact] for fact in facts]
+
+    assert await seen(ON_CALL) == [True, True, False, False]
+    assert await seen(SUPPORT) == [False, False, True, False]
+    assert OLGA in (await it.done("conversations.members", channel=SUPPORT))["members"]
+    it.slack.share(ON_CALL, pending=True)
+    assert await seen(ON_CALL) == [True, True, False, True]
+
+
+async def test_members_come_in_pages(it):
+    for number in range(250):
+        it.slack.join(ON_CALL, f"U{number:03d}")
+
+    pages, cursor = [], ""
+    while not pages or cursor:
+        body = await it.done("conversations.members", channel=ON_CALL, cursor=cursor)
+        pages.append(body["members"])
+        cursor = body["response_metadata"]["next_cursor"]
+
+    assert [len(page) for page in pages] == [100, 100, 53]
+    assert len({user for page in pages for user in page}) == 253
+
+
+async def test_history_is_newest_first_between_two_moments_and_in_pages(it):
+    sent = [await it.done("chat.postMessage", channel=ON_CALL, text=str(n)) for n in range(4)]
+    between = {"oldest": sent[0]["ts"], "latest": sent[3]["ts"]}
+
+    async def history(**more: Any) -> tuple[list[str], bool, str]:
+        body = await it.done("conversations.history", channel=ON_CALL, **more)
+        cursor = body.get("response_metadata", {}).get("next_cursor", "")
+        return [m["text"] for m in body["messages"]], body["has_more"], cursor
+
+    assert (await history(**between))[0] == ["2", "1"]
+    assert (await history(**between, inclusive=True))[0] == ["3", "2", "1", "0"]
+    first, more, cursor = await history(limit=3)
+    assert (first, more) == (["3", "2", "1"], True)
+    assert await history(limit=3, cursor=cursor) == (["0"], False, "")
+
+
+async def test_a_member_a_guest_an_outsider_and_a_deactivated_account_look_different(it):
+    async def user(who: str, **more: Any) -> dict[str, Any]:
+        return dict((await it.done("users.info", user=who, **more))["user"])
+
+    assert [(await user(who))["is_restricted"] for who in (MEI, GUS, OLGA, BOT)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert (await user(BOT))["is_bot"]
+    mei, olga = await user(MEI, include_locale=True), await user(OLGA, include_locale=True)
+    assert (mei["locale"], mei["tz"], mei["tz_offset"]) == ("en-US", "Asia/Tokyo", 32400)
+    assert olga["team_id"] == olga["profile"]["team"] == "T0FABRIKAM"
+    assert ("is_stranger" in mei, olga["is_stranger"], "locale" in olga) == (False, True, False)
+    it.slack.join(SUPPORT, BOT)
+    assert (await user(OLGA))["is_stranger"] is False
+
+    it.slack.deactivate(KEN)
+    gone = await user(KEN)
+    assert (gone["deleted"], "is_restricted" in gone) == (True, False)
+    assert KEN not in (await it.done("conversations.members", channel=ON_CALL))["members"]
+    assert (await it.done("usergroups.users.list", usergroup="S0ONCALL"))["users"] == [AIKO]
