@@ -18,9 +18,19 @@ from bot.domain.errors import ApproverRefused, CouldNotVerify, GraphError, Refus
 from bot.domain.people import Kind
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target, TargetKind
-from bot.domain.values import DeviceId, RequestId
+from bot.domain.values import DeviceId, RequestId, UserId
 from tests.support.bot import Bot, outcome
-from tests.support.builders import APPROVAL, IN_CHANNEL, KEN, LEOS_PHONE, MEI, ON_CALL, a_request, account_of
+from tests.support.builders import (
+    AIKO,
+    APPROVAL,
+    IN_CHANNEL,
+    KEN,
+    LEOS_PHONE,
+    MEI,
+    ON_CALL,
+    a_request,
+    account_of,
+)
 
 RELATIONS = ("a colleague", "the requester", "the same account", "the same address", "the owner")
 STATES = (*(str(status) for status in Status), "needs a human", "out of time")
@@ -88,7 +98,9 @@ def request_of(case: Case, state: str, number: int) -> ResetRequest:
         version=2,
     )
     if request.approval is not None:
-        request = replace(request, approval=replace(APPROVAL, device=device_of(case, number)))
+        by = account_of(AIKO if case.relation == "the requester" else KEN)
+        approval = replace(APPROVAL, by=UserId(f"U0{by.name.upper()}"), oid=by.oid, username=by.username)
+        request = replace(request, approval=replace(approval, device=device_of(case, number)))
     if request.held_device is not None:
         request = replace(request, held_device=device_of(case, number).id)
     if state == "uncertain":

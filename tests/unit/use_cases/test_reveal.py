@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import ApproverRefused, Cause, Code, StoreUnavailable
+from bot.domain.people import Kind
 from bot.domain.request import Status
 from bot.domain.values import RequestId
 from tests.support.bot import AS_KEN, outcome, refused
@@ -87,13 +88,15 @@ async def test_a_passcode_of_another_reset_is_never_shown(bot, shown):
     assert Event.PASSCODE_VIEWED not in await bot.events()
 
 
-@pytest.mark.parametrize("ended", ["signed out", "tokens ended", "another account"])
+@pytest.mark.parametrize("ended", ["signed out", "tokens ended", "left the workspace", "another account"])
 async def test_without_the_approver_s_sign_in_the_requester_hears_whose_it_takes(bot, ended):
     request_id = await bot.done()
     if ended == "signed out":
         await bot.sign_ins.forget(KEN.id)
     elif ended == "tokens ended":
         bot.sign_ins.expired.add(KEN.id)
+    elif ended == "left the workspace":
+        bot.directory.change(KEN, kind=Kind.DEACTIVATED)
     else:
         bot.sign_ins.accounts[KEN.id] = account_of(KEN, oid="oid-of-another")
 
