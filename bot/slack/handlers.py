@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -24,7 +25,7 @@ from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNee
 from bot.domain.people import Account, Actor
 from bot.domain.request import ResetRequest
 from bot.domain.sign_in import SignInLink
-from bot.domain.values import DeviceId, TeamId
+from bot.domain.values import DeviceId
 from bot.slack import modals
 from bot.slack.background import Background, log_crash
 from bot.slack.blocks import View, without_markup
@@ -90,10 +91,7 @@ class Handlers:
                 await ack(await self._sentence(self._status(command)))
             case ["sign-in" | "signin" | "login"]:
                 await ack()
-
-                def show(view_id: str) -> Awaitable[View]:
-                    return self._sign_in(command.actor, command.team, Continuation(view_id=view_id))
-
+                show = partial(self._sign_in, command)
                 self._start(self._open_then(command, "sign_in", show))
             case ["sign-out" | "signout" | "logout"]:
                 await ack(await self._sentence(self._sign_out(command)))
@@ -182,7 +180,7 @@ class Handlers:
         self, ack: AsyncAck, press: Press, what: str, show: Callable[[Press, str], Awaitable[View]]
     ) -> None:
         await ack()
-        self._start(self._open_then(press, what, lambda view_id: show(press, view_id)))
+        self._start(self._open_then(press, what, partial(show, press)))
 
     async def link_pressed(self, ack: AsyncAck) -> None:
         """Slack also reports that a link button was pressed; there is nothing to do."""
@@ -216,8 +214,7 @@ class Handlers:
         try:
             seen = await review.review(self._deps, press.request_id, press.actor)
         except SignInNeeded as need:
-            then = Continuation(request_id=press.request_id, view_id=view_id, claims=need.claims)
-            return await self._sign_in(press.actor, press.team, then, need)
+            return await self._sign_in(press, view_id, need)
         return modals.review_form(seen, self._words)
 
     async def _denial(self, press: Press, _view_id: str) -> View:
@@ -242,8 +239,7 @@ class Handlers:
         except RecentlyReset as recent:
             return modals.reset_again_form(form.request_id, form.revision, device, recent, self._words)
         except SignInNeeded as need:
-            then = Continuation(request_id=form.request_id, view_id=form.view_id, claims=need.claims)
-            return await self._sign_in(form.actor, form.team, then, need)
+            return await self._sign_in(form, form.view_id, need)
         return modals.approved(approved, self._words)
 
     async def _deny(self, form: Form) -> View:
@@ -253,15 +249,17 @@ class Handlers:
     # The sign-in
 
     async def _sign_in(
-        self, actor: Actor, team: TeamId, then: Continuation, need: SignInNeeded | None = None
+        self, who: Command | Press | Form, view_id: str, need: SignInNeeded | None = None
     ) -> View:
         """Return a private link; after the sign-in the same modal continues (`resume`)."""
-        approver = need.approver if need else None
-        url = await sign_in.offer(self._deps, actor, team, then, approver=approver)
+        request_id = None if isinstance(who, Command) else who.request_id
+        claims, approver = (need.claims, need.approver) if need else (None, None)
+        then = Continuation(request_id=request_id, view_id=view_id, claims=claims)
+        url = await sign_in.offer(self._deps, who.actor, who.team, then, approver=approver)
         why = self._words.sign_in(
-            claims=then.claims is not None,
+            claims=claims is not None,
             stale=need is not None and need.stale,
-            account=None if need else await self._deps.sign_ins.account(actor.user),
+            account=None if need else await self._deps.sign_ins.account(who.actor.user),
             max_age=self._deps.timing.sign_in_max_age,
         )
         return modals.sign_in(url, why, self._words, lifetime=self._deps.timing.link_lifetime)
@@ -269,12 +267,12 @@ class Handlers:
     async def resume(self, link: SignInLink, account: Account) -> None:
         """Signed in: continue the modal that waited; where none is open, send a direct message."""
         text = self._words.with_account("signed_in.message", account)
-        await self._show_or_send(link, lambda view_id: self._signed_in(link, account, view_id), text)
+        await self._show_or_send(link, partial(self._signed_in, link, account), text)
 
     async def resume_refused(self, link: SignInLink, error: UnlatchError) -> None:
         """The sign-in was refused: say so in the modal that waited, with a new link, or in a message."""
         text = self._words.error(error)
-        await self._show_or_send(link, lambda view_id: self._sign_in_again(link, error, view_id), text)
+        await self._show_or_send(link, partial(self._sign_in_again, link, error), text)
 
     async def _signed_in(self, link: SignInLink, account: Account, view_id: str) -> View:
         if link.request_id is None:

@@ -13,7 +13,7 @@ from bot.slack.blocks import Message
 from bot.slack.messages import card, receipt, reminder
 from bot.slack.payloads import Action
 from bot.slack.wording import ENGLISH
-from hypothesis import given
+from hypothesis import given, settings
 from tests.support.builders import KEN, a_request
 from tests.unit.slack.rows import EVERY, IPHONE, done, failed, pending
 from tests.unit.slack.shown import buttons, check_accepted, check_harmless, elements, everything, nasty, texts
@@ -74,14 +74,6 @@ def test_both_messages_show_the_request_and_what_became_of_it(row: ResetRequest)
         assert (ENGLISH.effect(row.approval.effect) in in_card) is not row.is_over
 
 
-def test_the_card_says_why_it_waits_again_and_that_any_approver_can_go_on():
-    message = card(pending(cause=Cause(Code.SIGN_IN_ENDED, {"approver": "U0KEN"})), ENGLISH)
-
-    assert "waiting for approval again" in everything(message)
-    assert "sign-in of <@U0KEN> ended" in everything(message)
-    assert "Any on-call lead can approve it again" in everything(message)
-
-
 def test_a_lost_answer_is_not_tried_again_without_a_warning():
     shown = everything(card(a_request(Status.UNCERTAIN), ENGLISH))
 
@@ -107,12 +99,6 @@ def test_a_requester_who_may_not_ask_is_told_why(kind: Kind):
     refused = a_request(Status.REFUSED, cause=Cause(Code.NOT_A_MEMBER, {"kind": kind}))
 
     assert ENGLISH.text(f"kind.{kind}") in everything(a_receipt(refused))
-
-
-def test_the_requester_reads_why_it_was_denied():
-    denied = a_request(Status.DENIED, denial="Call her back first.", decided_by=KEN.id)
-
-    assert "Call her back first." in everything(a_receipt(denied))
 
 
 def test_people_on_call_are_notified_only_while_it_waits():
@@ -150,6 +136,7 @@ def test_a_typed_line_break_cannot_add_a_line_of_its_own():
         assert text.count("\n") <= 1
 
 
+@settings(max_examples=40)
 @given(reason=nasty, ticket=nasty, name=nasty, denial=nasty)
 def test_nothing_that_was_typed_mentions_links_or_breaks(reason: str, ticket: str, name: str, denial: str):
     row = pending(reason=reason, ticket=ticket, target=Target(TargetKind.NAME, name))
@@ -157,6 +144,7 @@ def test_nothing_that_was_typed_mentions_links_or_breaks(reason: str, ticket: st
     check(replace(row, status=Status.DENIED, denial=denial, decided_by=KEN.id))
 
 
+@settings(max_examples=40)
 @given(name=nasty, account=nasty, said=nasty)
 def test_nothing_that_microsoft_says_mentions_links_or_breaks(name: str, account: str, said: str):
     cause = Cause(Code.MICROSOFT_REFUSED_DEVICE, {"message": said, "code": said, "status": said})

@@ -14,7 +14,7 @@ from bot.slack.blocks import View
 from bot.slack.payloads import VALUE, Action, Field, Form
 from bot.slack.wording import ENGLISH
 from bot.use_cases.review import Choice
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.builders import KEN, NOON, a_request, account_of
 from tests.unit.slack.rows import IPHONE, done, pending, review_of
@@ -108,6 +108,7 @@ def test_only_the_ticket_may_stay_empty():
     assert next(elements(modals.deny_form(pending(), ENGLISH), "input"))["optional"] is False
 
 
+@settings(max_examples=40)
 @given(target=nasty, reason=nasty)
 def test_slack_accepts_the_form_whatever_was_typed(target: str, reason: str):
     check_accepted(modals.ask_form(ENGLISH, target=target, reason=reason))
@@ -199,6 +200,7 @@ def test_a_device_without_an_owner_says_so():
     assert "*Owner*\nnot known" in everything(review(choice(device)))
 
 
+@settings(max_examples=40)
 @given(text=nasty)
 def test_nothing_that_intune_says_breaks_the_review(text: str):
     named = dict.fromkeys(("name", "model", "serial", "owner_name", "compliance", "os_version"), text)
@@ -230,6 +232,7 @@ def test_a_second_reset_has_to_be_ticked_and_carries_the_device():
 # The passcode
 
 
+@settings(max_examples=40)
 @given(code=st.text(min_size=1, max_size=40))
 def test_the_passcode_is_shown_exactly_and_sent_back_by_nothing(code: str):
     view = modals.passcode(done(), Secret(code), ENGLISH)
