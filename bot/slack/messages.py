@@ -131,7 +131,7 @@ def _message(shown: Sequence[Block]) -> Message:
             match part:
                 case {"type": "plain_text" | "mrkdwn", "text": str(text)}:
                     labelled = _LABELLED.fullmatch(text)
-                    texts.append(f"{labelled[1]}: {labelled[2]}." if labelled else text)
+                    texts.append(f"{labelled[1]}: {labelled[2].rstrip('.')}." if labelled else text)
     texts[0] += "."  # the headline
     return Message(cut(" ".join(texts), MESSAGE_LIMIT), shown)
 
