@@ -41,7 +41,7 @@ from bot.domain.request import (
     Status,
 )
 from bot.domain.target import Target, TargetKind
-from bot.domain.values import ChannelId, DeviceId, RequestId, TeamId, UserId, utc_text
+from bot.domain.values import ChannelId, UserId, utc_text
 from bot.store.database import Transaction
 from bot.store.tables import requests, sign_ins
 
@@ -132,11 +132,7 @@ def add_request(tx: Transaction, request: ResetRequest, entry: Entry, *, limit: 
         INSERT,
         request_columns(request)
         | message_columns(MessageState())
-        | {
-            "publish_at": utc_text(request.changed_at),
-            "advance_leased_until": None,
-            "publish_leased_until": None,
-        },
+        | {"publish_at": utc_text(request.changed_at)},
     )
     tx.entries.append(entry)
     return request
@@ -243,7 +239,7 @@ def next_due(connection: Connection, queue: Queue) -> datetime | None:
     free_at = case((and_(queue.lease.is_not(None), queue.lease > queue.due), queue.lease), else_=queue.due)
     # An index finds what is greater than something, but not what IS NOT NULL.
     earliest = connection.scalar(select(func.min(free_at)).where(queue.due > ""))
-    return None if earliest is None else datetime.fromisoformat(earliest)
+    return _moment(earliest)
 
 
 def backlog(connection: Connection, *, now: datetime) -> Backlog:
@@ -266,65 +262,62 @@ def _overdue(connection: Connection, queue: Queue, now: datetime) -> timedelta:
     at = utc_text(now)
     free = or_(queue.lease.is_(None), queue.lease <= at)
     oldest = connection.scalar(select(func.min(queue.due)).where(queue.due > "", queue.due <= at, free))
-    return timedelta(0) if oldest is None else now - datetime.fromisoformat(oldest)
+    due = _moment(oldest)
+    return timedelta(0) if due is None else now - due
 
 
 # Rows
+
+SAME: Final = (
+    *("id", "delivery", "team", "asked_by", "asked_by_team", "reason", "ticket", "status", "version"),
+    *("reminders", "decided_by", "denial", "attempts", "held_device"),
+)
+"""Fields of a request that its columns hold as they are."""
+TIMES: Final = ("asked_at", "changed_at", "next_at", "expires_at", "decided_at")
+MESSAGES: Final = {
+    "card_digest": "card_digest",
+    "receipt_digest": "receipt_digest",
+    "reminders": "posted_reminders",
+    "posting": "posting",
+    "failures": "publish_failures",
+}
+"""Fields of a MessageState, and their columns."""
 
 
 def request_columns(request: ResetRequest) -> dict[str, Any]:
     """Return the columns of a request."""
     attempt, cause = request.attempt, request.cause
     return {
-        "id": request.id,
-        "delivery": request.delivery,
-        "team": request.team,
-        "asked_by": request.asked_by,
-        "asked_by_team": request.asked_by_team,
-        "asked_at": utc_text(request.asked_at),
+        **{name: getattr(request, name) for name in SAME},
+        **{name: _text(getattr(request, name)) for name in TIMES},
         "target_kind": request.target.kind,
         "target": request.target.value,
-        "reason": request.reason,
-        "ticket": request.ticket,
-        "status": request.status,
-        "version": request.version,
-        "changed_at": utc_text(request.changed_at),
-        "expires_at": _text(request.expires_at),
-        "reminders": request.reminders,
-        "decided_by": request.decided_by,
-        "decided_at": _text(request.decided_at),
-        "denial": request.denial,
         "approval": _approval_text(request.approval),
         "attempt_number": attempt.number if attempt else None,
         "attempt_started_at": utc_text(attempt.started_at) if attempt else None,
         "attempt_seen_at": _text(attempt.seen_at) if attempt else None,
         "client_request_id": attempt.client_request_id if attempt else None,
-        "attempts": request.attempts,
         "cause": json.dumps({"code": cause.code, "facts": dict(cause.facts)}) if cause else None,
         "open_target": request.open_target,
-        "held_device": request.held_device,
-        "next_at": _text(request.next_at),
     }
 
 
 def message_columns(state: MessageState) -> dict[str, Any]:
     """Return the columns of what Slack shows."""
     return {
+        **{column: getattr(state, name) for name, column in MESSAGES.items()},
         "card_channel": state.card.channel if state.card else None,
         "card_ts": state.card.ts if state.card else None,
-        "card_digest": state.card_digest,
         "receipt_channel": state.receipt.channel if state.receipt else None,
         "receipt_ts": state.receipt.ts if state.receipt else None,
-        "receipt_digest": state.receipt_digest,
-        "posted_reminders": state.reminders,
-        "posting": state.posting,
-        "publish_failures": state.failures,
     }
 
 
 def read_request(row: Row[Any]) -> ResetRequest:
     """Return the request of a row; JSON leniently: unknown keys are dropped, missing ones have defaults."""
-    attempt = None
+    values = row._mapping
+    same = {name: values[name] for name in SAME} | {name: _time(values[name]) for name in TIMES}
+    attempt = cause = None
     if row.attempt_number is not None:
         attempt = Attempt(
             number=row.attempt_number,
@@ -332,54 +325,31 @@ def read_request(row: Row[Any]) -> ResetRequest:
             client_request_id=row.client_request_id,
             seen_at=_time(row.attempt_seen_at),
         )
-    cause = None
     if row.cause is not None:
         stored = json.loads(row.cause)
         cause = Cause(Code(stored["code"]), stored["facts"])
     return ResetRequest(
-        id=RequestId(row.id),
-        delivery=row.delivery,
-        team=TeamId(row.team),
-        asked_by=UserId(row.asked_by),
-        asked_by_team=None if row.asked_by_team is None else TeamId(row.asked_by_team),
-        asked_at=datetime.fromisoformat(row.asked_at),
+        **same | {"status": Status(row.status)},
         target=Target(TargetKind(row.target_kind), row.target),
-        reason=row.reason,
-        ticket=row.ticket,
-        status=Status(row.status),
-        version=row.version,
-        changed_at=datetime.fromisoformat(row.changed_at),
-        next_at=_time(row.next_at),
-        expires_at=_time(row.expires_at),
-        reminders=row.reminders,
-        decided_by=row.decided_by,
-        decided_at=_time(row.decided_at),
-        denial=row.denial,
         approval=_read_approval(row.approval),
         attempt=attempt,
-        attempts=row.attempts,
         cause=cause,
-        held_device=row.held_device,
     )
 
 
 def read_messages(row: Row[Any]) -> MessageState:
     """Return what Slack shows of a row."""
     return MessageState(
+        **{name: row._mapping[column] for name, column in MESSAGES.items()},
         card=_ref(row.card_channel, row.card_ts),
-        card_digest=row.card_digest,
         receipt=_ref(row.receipt_channel, row.receipt_ts),
-        receipt_digest=row.receipt_digest,
-        reminders=row.posted_reminders,
-        posting=bool(row.posting),
-        failures=row.publish_failures,
     )
 
 
 def _readable(row: Row[Any]) -> ResetRequest | None:
     try:
         return read_request(row)
-    except (ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # a row that another program wrote may hold anything
         log.error("row_unreadable", request=row.id, error=type(error).__name__)
         return None
 
@@ -390,6 +360,14 @@ def _text(moment: datetime | None) -> str | None:
 
 def _time(stored: str | None) -> datetime | None:
     return None if stored is None else datetime.fromisoformat(stored).astimezone(UTC)
+
+
+def _moment(stored: str | None) -> datetime | None:
+    """Return the time; None for one that is none, which `claim` logs with its row."""
+    try:
+        return _time(stored)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _ref(channel: str | None, ts: str | None) -> MessageRef | None:
@@ -405,7 +383,6 @@ def _read_approval(stored: str | None) -> Approval | None:
         return None
     known = _known(Approval, json.loads(stored))
     device = _known(Device, known["device"])
-    device["id"] = DeviceId(device["id"])
     device["platform"] = Platform(device["platform"])
     device["last_sync_at"] = _time(device.get("last_sync_at"))
     known["device"] = Device(**device)

@@ -20,8 +20,6 @@ from bot.domain.request import OPEN, RESETTING, Status
 
 REVISION: Final = "0001"
 """The newest migration; a test holds it against Alembic's own head."""
-ONE_OPEN_TARGET: Final = "requests_one_open_target"
-ONE_HELD_DEVICE: Final = "requests_one_held_device"
 
 
 def _unique_while(name: str, column: str, statuses: frozenset[Status]) -> Index:
@@ -83,8 +81,8 @@ requests: Final = Table(
     Index("requests_by_publish_at", "publish_at"),
     Index("requests_by_requester", "asked_by", "asked_at"),
     Index("requests_by_status", "status", "asked_at"),
-    _unique_while(ONE_OPEN_TARGET, "open_target", OPEN),
-    _unique_while(ONE_HELD_DEVICE, "held_device", RESETTING),
+    _unique_while("requests_one_open_target", "open_target", OPEN),
+    _unique_while("requests_one_held_device", "held_device", RESETTING),
 )
 
 audit: Final = Table(
