@@ -215,7 +215,7 @@ def entra_client(settings: Settings, timing: Timing) -> EntraClient:
         if settings.entra_client_certificate is not None:
             credential = Credential.certificate(settings.entra_client_certificate.read_text())
         else:
-            credential = Credential.secret(_secret(settings.entra_client_secret).reveal())
+            credential = Credential(_secret(settings.entra_client_secret).reveal())
         return EntraClient(
             Authority.parse(settings.entra_authority or cloud.authority(settings.entra_tenant_id)),
             tenant=settings.entra_tenant_id,

@@ -73,14 +73,9 @@ class Authority:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credential:
-    """A client secret or a certificate: what MSAL calls `client_credential`."""
+    """A client secret or a certificate: what MSAL calls `client_credential`. Its repr shows nothing of it."""
 
     for_msal: str | dict[str, str]
-
-    @classmethod
-    def secret(cls, secret: str) -> Self:
-        """Return a client secret."""
-        return cls(secret)
 
     @classmethod
     def certificate(cls, pem: str) -> Self:
@@ -103,7 +98,3 @@ class Credential:
         if private.public_key() != public:
             raise ValueError("the private key and the certificate in the certificate file do not match")
         return cls({"private_key": key, "public_certificate": certificate})
-
-    def __repr__(self) -> str:
-        """Return a mask."""
-        return "Credential(…)"

@@ -111,7 +111,7 @@ class EntraClient:
         """
         begun = json.loads(flow.reveal())
         # Ours to check, on our clock and with a reason: MSAL raises the same error for much else.
-        max_age = begun.pop("max_age", None)
+        begun.pop("max_age", None)
         cache = msal.SerializableTokenCache()
         app = self._app(cache)
         failure: SignInRefused | CouldNotVerify
@@ -119,11 +119,8 @@ class EntraClient:
             result = app.acquire_token_by_auth_code_flow(begun, dict(form))
             if "error" in result:
                 raise _refused(result)
-            account = self._verifier.verify(
-                str(result.get("id_token", "")),
-                now=now,
-                max_age=None if max_age is None else timedelta(seconds=max_age),
-            )
+            token = str(result.get("id_token", ""))
+            account = self._verifier.verify(token, now=now, max_age=self._fresh_within)
             return account, Secret(cache.serialize())
         except UNAVAILABLE as error:
             _log_no_answer(error)
@@ -222,6 +219,5 @@ def _oauth_error(result: Result) -> str:
 
 def _claims(text: str | None) -> str | None:
     """Return the text if it is a JSON object of objects: MSAL breaks on claims of any other shape."""
-    content = None if text is None else read_object(text)
-    is_object_of_objects = content is not None and all(isinstance(part, dict) for part in content.values())
-    return text if is_object_of_objects else None
+    content = read_object(text or "")
+    return text if content is not None and all(isinstance(part, dict) for part in content.values()) else None

@@ -4,9 +4,8 @@ Source: Microsoft's pages "ID tokens" and "ID token claims reference"; OpenID Co
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import jwt
 
@@ -23,8 +22,7 @@ _ALGORITHM: Final = "RS256"
 Claims = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(NamedTuple):
     """What the OpenID configuration says: who issues, and with which keys."""
 
     issuer: str
@@ -48,13 +46,12 @@ class IdTokenVerifier:
         if not isinstance(issuer, str) or not isinstance(keys_url, str):
             raise EntraUnavailable("the OpenID configuration names no issuer or no keys")
         entries = self._json(keys_url).get("keys")
-        rsa = [
-            entry
-            for entry in (entries if isinstance(entries, list) else [])
-            if isinstance(entry, dict) and entry.get("kty") == "RSA" and isinstance(entry.get("kid"), str)
-        ]
         try:
-            keys = {entry["kid"]: jwt.PyJWK(entry, algorithm=_ALGORITHM) for entry in rsa}
+            keys = {
+                entry["kid"]: jwt.PyJWK(entry, algorithm=_ALGORITHM)
+                for entry in (entries if isinstance(entries, list) else [])
+                if isinstance(entry, dict) and entry.get("kty") == "RSA" and isinstance(entry.get("kid"), str)
+            }
         except jwt.PyJWTError as error:
             raise EntraUnavailable("the provider's keys cannot be read") from error
         self._provider = provider = Provider(issuer, keys)
@@ -65,7 +62,7 @@ class IdTokenVerifier:
 
         With `max_age` the person must have signed in interactively within it, and the token must say when.
         """
-        provider, key = self._key(_key_id(token))
+        provider, key = self._key(token)
         claims = self._signed(token, key)
         tenant = claims.get("tid")
         if not isinstance(tenant, str) or tenant.casefold() != self._tenant.casefold():
@@ -88,8 +85,15 @@ class IdTokenVerifier:
             authenticated_at=_authenticated_at(claims),
         )
 
-    def _key(self, key_id: str) -> tuple[Provider, jwt.PyJWK]:
-        """Return the key of this name; an unknown name may be a new key, so fetch them once more."""
+    def _key(self, token: str) -> tuple[Provider, jwt.PyJWK]:
+        """Return the key that the token names; an unknown name may be a new key, so fetch them once more."""
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.InvalidTokenError:
+            header = {}
+        key_id = header.get("kid")
+        if not isinstance(key_id, str) or header.get("alg") != _ALGORITHM:
+            raise _bad("header")
         provider = self._provider
         if provider is None or key_id not in provider.keys:
             provider = self.fetch()
@@ -127,17 +131,6 @@ class IdTokenVerifier:
         if body is None:
             raise EntraUnavailable("the OpenID configuration cannot be read")
         return body
-
-
-def _key_id(token: str) -> str:
-    try:
-        header = jwt.get_unverified_header(token)
-    except jwt.InvalidTokenError:
-        header = {}
-    key_id = header.get("kid")
-    if not isinstance(key_id, str) or header.get("alg") != _ALGORITHM:
-        raise _bad("header")
-    return key_id
 
 
 def _check_time(claims: Claims, now: datetime) -> None:

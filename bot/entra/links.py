@@ -5,7 +5,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +14,7 @@ from bot.domain.people import Account
 from bot.domain.sign_in import Confirmation, SignInLink, SignInResult
 from bot.domain.values import Secret, utc_text
 from bot.entra.client import EntraClient
-from bot.entra.vault import AssociatedData, CannotOpen, Vault, for_flow, for_result
+from bot.entra.vault import CannotOpen, Step, Vault, for_link
 from bot.store import sign_ins as rows
 from bot.store.database import Database
 from bot.timing import Timing
@@ -23,6 +23,7 @@ PATH: Final = "/sign-in"
 CALLBACK_PATH: Final = f"{PATH}/callback"
 
 
+@dataclass(repr=False, eq=False)
 class EntraLinks:
     """Fulfils the Protocol `SignInLinks`. One row lives through link, flow and result.
 
@@ -30,28 +31,18 @@ class EntraLinks:
     register.
     """
 
-    def __init__(
-        self,
-        client: EntraClient,
-        vault: Vault,
-        database: Database,
-        *,
-        public_url: str,
-        timing: Timing,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._client = client
-        self._vault = vault
-        self._database = database
-        self._public_url = public_url.rstrip("/")
-        self._timing = timing
-        self._now = now
+    client: EntraClient
+    vault: Vault
+    database: Database
+    public_url: str
+    timing: Timing
+    now: Callable[[], datetime]
 
     async def create(self, link: SignInLink, secret: Secret, *, limit: int) -> str:
         """Store the link and return its URL. Raises Refusal(QUOTA_EXCEEDED) after `limit` in an hour."""
-        now = self._now()
-        await self._database.run(lambda tx: rows.add_link(tx, link, now=now, limit=limit))
-        return f"{self._public_url}{PATH}/{secret.reveal()}"
+        now = self.now()
+        await self.database.run(lambda tx: rows.add_link(tx, link, now=now, limit=limit))
+        return f"{self.public_url.rstrip('/')}{PATH}/{secret.reveal()}"
 
     async def get(self, secret: Secret) -> SignInLink:
         """Return the link that may be opened, or raise Refusal(LINK_UNUSABLE)."""
@@ -64,10 +55,15 @@ class EntraLinks:
         """
         row = await self._find(secret)
         if not row.sealed:
-            await self._begin_flow(row.link, login_hint)
+            state, flow = await asyncio.to_thread(
+                self.client.begin_flow,
+                redirect_uri=f"{self.public_url.rstrip('/')}{CALLBACK_PATH}",
+                login_hint=login_hint,
+                claims=row.link.claims,
+            )
+            await self._keep(rows.begin_flow, "flow", row.link, _digest(state), flow.reveal())
             row = await self._find(secret)  # of two that open it at once, one began the flow
-        flow = self._open(row.sealed, for_flow(row.link, row.state_digest))
-        return self._client.authorization_url(Secret(flow.decode()))
+        return self.client.authorization_url(Secret(self._opened("flow", row)))
 
     async def redeem(self, form: Mapping[str, str]) -> SignInResult:
         """Redeem Microsoft's answer, once per `state`.
@@ -75,78 +71,56 @@ class EntraLinks:
         Raises Refusal(LINK_UNUSABLE), SignInRefused with the link, or CouldNotVerify where Entra does not
         answer.
         """
-        state = _digest(form.get("state", ""))
-        row = await self._take(state)
-        flow = Secret(self._open(row.sealed, for_flow(row.link, state)).decode())
+        link, flow = await self._take("flow", _digest(form.get("state", "")))
         try:
-            account, cache = await asyncio.to_thread(self._client.redeem, flow, form, now=self._now())
+            account, cache = await asyncio.to_thread(self.client.redeem, Secret(flow), form, now=self.now())
         except SignInRefused as refused:
-            refused.link = row.link
+            refused.link = link
             raise
-        return SignInResult(link=row.link, account=account, cache=cache)
+        return SignInResult(link=link, account=account, cache=cache)
 
     async def hold(self, result: SignInResult) -> Confirmation:
         """Keep the result, encrypted, for the browser that holds both secrets."""
         confirmation = Confirmation(
             page=Secret(secrets.token_urlsafe(32)), cookie=Secret(secrets.token_urlsafe(32))
         )
-        state, now = _confirmation_digest(confirmation), self._now()
-        sealed = self._vault.seal(_packed(result), for_result(result.link, state))
-        await self._database.run(
-            lambda tx: rows.hold_result(
-                tx,
-                result.link.digest,
-                state_digest=state,
-                sealed=sealed,
-                now=now,
-                expires_at=now + self._timing.link_lifetime,
-            )
-        )
+        digest = _confirmation_digest(confirmation)
+        await self._keep(rows.hold_result, "result", result.link, digest, _packed(result))
         return confirmation
 
     async def take(self, confirmation: Confirmation) -> SignInResult:
         """Take the result out, once, or raise Refusal(LINK_UNUSABLE)."""
-        state = _confirmation_digest(confirmation)
-        row = await self._take(state)
-        return _unpacked(self._open(row.sealed, for_result(row.link, state)), row.link)
+        return _unpacked(*await self._take("result", _confirmation_digest(confirmation)))
 
     async def _find(self, secret: Secret) -> rows.LinkRow:
-        digest, now = _digest(secret.reveal()), self._now()
-        row = await self._database.read(lambda connection: rows.find_link(connection, digest, now=now))
+        digest, now = _digest(secret.reveal()), self.now()
+        row = await self.database.read(lambda connection: rows.find_link(connection, digest, now=now))
         if row is None:
             raise Refusal(Code.LINK_UNUSABLE)
         return row
 
-    async def _take(self, state_digest: str) -> rows.LinkRow:
-        now = self._now()
-        row = await self._database.run(lambda tx: rows.take(tx, state_digest, now=now))
+    async def _take(self, step: Step, state_digest: str) -> tuple[SignInLink, str]:
+        now = self.now()
+        row = await self.database.run(lambda tx: rows.take(tx, state_digest, now=now))
         if row is None:
             raise Refusal(Code.LINK_UNUSABLE)
-        return row
+        return row.link, self._opened(step, row)
 
-    async def _begin_flow(self, link: SignInLink, login_hint: str | None) -> None:
-        state, flow = await asyncio.to_thread(
-            self._client.begin_flow,
-            redirect_uri=f"{self._public_url}{CALLBACK_PATH}",
-            login_hint=login_hint,
-            claims=link.claims,
-        )
-        state_digest, now = _digest(state), self._now()
-        sealed = self._vault.seal(flow.reveal().encode(), for_flow(link, state_digest))
-        await self._database.run(
-            lambda tx: rows.begin_flow(
-                tx,
-                link.digest,
-                state_digest=state_digest,
-                sealed=sealed,
-                now=now,
-                expires_at=now + self._timing.link_lifetime,
-            )
-        )
+    async def _keep(
+        self, store: Callable[..., object], step: Step, link: SignInLink, state_digest: str, content: str
+    ) -> None:
+        """Encrypt a flow or a result into the link's row, for what the browser will bring back."""
+        now = self.now()
+        kept = {
+            "state_digest": state_digest,
+            "sealed": self.vault.seal(content.encode(), for_link(step, link, state_digest)),
+            "expires_at": now + self.timing.link_lifetime,
+        }
+        await self.database.run(lambda tx: store(tx, link.digest, **kept, now=now))
 
-    def _open(self, sealed: bytes, associated: AssociatedData) -> bytes:
+    def _opened(self, step: Step, row: rows.LinkRow) -> str:
         try:
-            return self._vault.open(sealed, associated)
+            return self.vault.open(row.sealed, for_link(step, row.link, row.state_digest)).decode()
         except CannotOpen as error:
             raise Refusal(Code.LINK_UNUSABLE) from error
 
@@ -160,16 +134,13 @@ def _confirmation_digest(confirmation: Confirmation) -> str:
     return _digest(f"{confirmation.page.reveal()}.{confirmation.cookie.reveal()}")
 
 
-def _packed(result: SignInResult) -> bytes:
-    """Return the account and the cache as bytes to seal; the link is in the row."""
-    content = asdict(result.account) | {
-        "emails": sorted(result.account.emails),
-        "cache": result.cache.reveal(),
-    }
-    return json.dumps(content, default=utc_text).encode()
+def _packed(result: SignInResult) -> str:
+    """Return the account and the cache as JSON to seal; the link is in the row."""
+    account = asdict(result.account) | {"emails": sorted(result.account.emails)}
+    return json.dumps(account | {"cache": result.cache.reveal()}, default=utc_text)
 
 
-def _unpacked(content: bytes, link: SignInLink) -> SignInResult:
+def _unpacked(link: SignInLink, content: str) -> SignInResult:
     kept = json.loads(content)
     cache = Secret(kept.pop("cache"))
     for name in ("signed_in_at", "authenticated_at"):

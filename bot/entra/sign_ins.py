@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -28,24 +28,17 @@ PAGE: Final = 100
 log = structlog.get_logger()
 
 
+@dataclass(repr=False, eq=False)
 class EntraSignIns:
     """Fulfils the Protocol `SignIns`. A sign-in older than `timing.sign_in_max_age` is forgotten."""
 
-    def __init__(
-        self,
-        client: EntraClient,
-        vault: Vault,
-        database: Database,
-        *,
-        timing: Timing,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._client = client
-        self._vault = vault
-        self._database = database
-        self._max_age = timing.sign_in_max_age
-        self._now = now
-        self._locks: WeakValueDictionary[UserId, asyncio.Lock] = WeakValueDictionary()
+    client: EntraClient
+    vault: Vault
+    database: Database
+    timing: Timing
+    now: Callable[[], datetime]
+    _locks: WeakValueDictionary[UserId, asyncio.Lock] = field(init=False, default_factory=WeakValueDictionary)
+    """One a user, in this process; held weakly, so that it goes when no task waits."""
 
     async def keep(self, user: UserId, result: SignInResult, entry: Entry) -> None:
         """Link the account to the Slack user and keep its tokens, in one commit with the audit entry.
@@ -53,24 +46,12 @@ class EntraSignIns:
         Raises SignInRefused(ACCOUNT_TAKEN) where another Slack user has the account.
         """
         account = result.account
-        sealed = self._vault.seal(
-            result.cache.reveal().encode(), for_cache(user, account.tenant, account.oid)
-        )
-        row = SignInRow(
-            user=user,
-            tenant=account.tenant,
-            oid=account.oid,
-            username=account.username,
-            name=account.name,
-            emails=account.emails,
-            signed_in_at=account.signed_in_at,
-            authenticated_at=account.authenticated_at,
-            key_id=self._vault.key_id,
-            sealed=sealed,
-        )
+        associated = for_cache(user, account.tenant, account.oid)
+        sealed = self.vault.seal(result.cache.reveal().encode(), associated)
+        row = SignInRow(user=user, **asdict(account), key_id=self.vault.key_id, sealed=sealed)
         async with self._lock(user):
             try:
-                await self._database.run(lambda tx: rows.put_sign_in(tx, row, entry))
+                await self.database.run(lambda tx: rows.put_sign_in(tx, row, entry))
             except LostRace as lost:
                 raise SignInRefused(Code.ACCOUNT_TAKEN, link=result.link, account=account.username) from lost
 
@@ -81,12 +62,9 @@ class EntraSignIns:
 
     async def linked_to(self, account: Account) -> UserId | None:
         """Return which Slack user this account is linked to."""
-        user = await self._database.read(
-            lambda connection: rows.linked_to(connection, account.tenant, account.oid)
-        )
-        if user is None or await self._current(user) is None:
-            return None
-        return user
+        find = partial(rows.linked_to, tenant=account.tenant, oid=account.oid)
+        user = await self.database.read(find)
+        return None if user is None or await self._current(user) is None else user
 
     async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
         """Return a Graph access token; raises SignInNeeded, or CouldNotVerify where Entra does not answer."""
@@ -97,7 +75,7 @@ class EntraSignIns:
                     raise SignInNeeded(claims)
                 token, cache = await self._silent_token(row, claims)
                 if cache is None or await _update_sealed(
-                    self._database, self._vault, row, cache.reveal().encode()
+                    self.database, self.vault, row, cache.reveal().encode()
                 ):
                     break
                 # Another replica refreshed meanwhile, or the person signed in or out: read the row again.
@@ -107,49 +85,42 @@ class EntraSignIns:
         self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
     ) -> bool:
         """Delete the user's tokens with an audit row; False where there were none."""
-        now = self._now()
+        now = self.now()
 
         def unit(tx: Transaction) -> bool:
             row = rows.get_sign_in(tx, user)
             return row is not None and rows.delete_sign_in(tx, user, _signed_out(row, reason, now, facts))
 
         async with self._lock(user):
-            return await self._database.run(unit)
+            return await self.database.run(unit)
 
     async def sweep(self) -> int:
         """Delete links and sign-ins that are past their time; returns how many."""
-        now = self._now()
-        old = await self._database.read(
-            lambda connection: rows.sign_ins_older(connection, now - self._max_age, limit=SWEEP_LIMIT)
-        )
-        signed_out = [await self._forget_old(row) for row in old]
-        return sum(signed_out) + await self._database.run(lambda tx: rows.sweep_links(tx, now=now))
+        now = self.now()
+        than = now - self.timing.sign_in_max_age
+        old = await self.database.read(partial(rows.sign_ins_older, than=than, limit=SWEEP_LIMIT))
+        forgotten = [
+            await _forget(self.database, row, _signed_out(row, SignOutReason.TOO_OLD, now)) for row in old
+        ]
+        return sum(forgotten) + await self.database.run(lambda tx: rows.sweep_links(tx, now=now))
 
     async def _current(self, user: UserId) -> SignInRow | None:
         """Return the user's row; one that is too old is forgotten."""
-        row = await self._database.read(lambda connection: rows.get_sign_in(connection, user))
-        if row is None or self._now() < row.signed_in_at + self._max_age:
+        row, now = await self.database.read(partial(rows.get_sign_in, user=user)), self.now()
+        if row is None or now < row.signed_in_at + self.timing.sign_in_max_age:
             return row
-        await self._forget_old(row)
+        await _forget(self.database, row, _signed_out(row, SignOutReason.TOO_OLD, now))
         return None
-
-    async def _forget_old(self, row: SignInRow) -> bool:
-        """Delete this row, not one that the person has signed in to since."""
-        entry = _signed_out(row, SignOutReason.TOO_OLD, self._now())
-        return await self._database.run(
-            lambda tx: rows.delete_sign_in(tx, row.user, entry, version=row.version)
-        )
 
     async def _silent_token(self, row: SignInRow, claims: str | None) -> tuple[Secret, Secret | None]:
         try:
-            cache = Secret(self._vault.open(row.sealed, _associated(row)).decode())
+            cache = Secret(self.vault.open(row.sealed, _associated(row)).decode())
         except CannotOpen as error:
             log.warning("entra_cannot_open", user=row.user, key=row.key_id)
             raise SignInNeeded(claims) from error
-        return await asyncio.to_thread(self._client.silent_token, cache, claims=claims)
+        return await asyncio.to_thread(self.client.silent_token, cache, claims=claims)
 
     def _lock(self, user: UserId) -> asyncio.Lock:
-        """Return the user's lock in this process; held weakly, so that it goes when no task waits."""
         return self._locks.setdefault(user, asyncio.Lock())
 
 
@@ -186,8 +157,10 @@ async def rotate(
     unreadable: dict[UserId, str] = {}
     async for row in _all_rows(database):
         if not vault.opens(row.sealed, _associated(row)):
-            if not forget_unreadable or await _forget_unreadable(database, row, now()):
-                unreadable[row.user] = key_of(row.sealed)
+            key = key_of(row.sealed)
+            entry = _signed_out(row, SignOutReason.UNREADABLE, now(), {"key": key})
+            if not forget_unreadable or await _forget(database, row, entry):
+                unreadable[row.user] = key
         elif key_of(row.sealed) == vault.key_id:
             current += 1
         else:
@@ -228,12 +201,6 @@ async def _reseal(database: Database, vault: Vault, row: SignInRow) -> bool:
     return False
 
 
-async def _forget_unreadable(database: Database, row: SignInRow, now: datetime) -> bool:
-    """Delete this row, not one that the person has signed in to since."""
-    entry = _signed_out(row, SignOutReason.UNREADABLE, now, {"key": key_of(row.sealed)})
-    return await database.run(lambda tx: rows.delete_sign_in(tx, row.user, entry, version=row.version))
-
-
 # Both
 
 
@@ -242,6 +209,11 @@ async def _update_sealed(database: Database, vault: Vault, row: SignInRow, conte
     return await database.run(
         lambda tx: rows.update_sealed(tx, row.user, version=row.version, key_id=vault.key_id, sealed=sealed)
     )
+
+
+async def _forget(database: Database, row: SignInRow, entry: Entry) -> bool:
+    """Delete this row, not one that the person has signed in to since."""
+    return await database.run(lambda tx: rows.delete_sign_in(tx, row.user, entry, version=row.version))
 
 
 def _signed_out(
@@ -257,12 +229,4 @@ def _associated(row: SignInRow) -> AssociatedData:
 
 
 def _account(row: SignInRow) -> Account:
-    return Account(
-        tenant=row.tenant,
-        oid=row.oid,
-        username=row.username,
-        name=row.name,
-        emails=row.emails,
-        signed_in_at=row.signed_in_at,
-        authenticated_at=row.authenticated_at,
-    )
+    return Account(**{part.name: getattr(row, part.name) for part in fields(Account)})

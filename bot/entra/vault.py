@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,6 +19,7 @@ _HEADER_BYTES: Final = len(_FORMAT) + _ID_BYTES + _NONCE_BYTES
 
 AssociatedData = tuple[str, ...]
 """What something is sealed for. It is not stored, so a row that was moved or swapped does not open."""
+Step = Literal["flow", "result"]
 
 
 class CannotOpen(Exception):
@@ -73,23 +74,17 @@ def key_of(sealed: bytes) -> str:
     return sealed[len(_FORMAT) : len(_FORMAT) + _ID_BYTES].hex()
 
 
-def for_flow(link: SignInLink, state_digest: str) -> AssociatedData:
-    """A browser's flow belongs to its link, the link's owner and purpose, and Microsoft's `state`."""
-    return ("flow", *_of_link(link), state_digest)
+def for_link(step: Step, link: SignInLink, state_digest: str) -> AssociatedData:
+    """A flow or a result belongs to its link, the link's owner and purpose, and what the browser brings back.
 
-
-def for_result(link: SignInLink, state_digest: str) -> AssociatedData:
-    """A result that waits for the confirmation belongs to the same, and to both secrets of the browser."""
-    return ("result", *_of_link(link), state_digest)
+    That is Microsoft's `state` for a flow, and both secrets of the browser for a result.
+    """
+    return (step, link.team, link.user, link.request_id or "", link.digest, state_digest)
 
 
 def for_cache(user: UserId, tenant: str, oid: str) -> AssociatedData:
     """A token cache belongs to the account and the Slack user who is linked to it."""
     return ("cache", tenant, oid, user)
-
-
-def _of_link(link: SignInLink) -> AssociatedData:
-    return (link.team, link.user, link.request_id or "", link.digest)
 
 
 def _encoded(header: bytes, associated: AssociatedData) -> bytes:

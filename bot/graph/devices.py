@@ -17,7 +17,7 @@ from bot.domain.errors import DeviceRefused, GraphError, NotExecuted, OutcomeUnk
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId, Secret, read_object
 from bot.graph import managed_device, paths
-from bot.graph.errors import EXCEPTIONS, from_exception, from_response, unreadable
+from bot.graph.errors import HTTPX_ERRORS, from_exception, from_response, unreadable
 from bot.timing import Timing
 
 MAX_ROWS: Final = 1000
@@ -149,30 +149,28 @@ class Intune:
                 return answer
         raise AssertionError("the last attempt returns or raises")
 
-    async def _send(
-        self, method: str, url: httpx.URL, token: Secret, client_request_id: str
-    ) -> httpx.Response:
+    async def _send(self, method: str, url: httpx.URL, token: Secret, call_id: str) -> httpx.Response:
         headers = {
             "Authorization": f"Bearer {token.reveal()}",
             "Accept": "application/json",
             "Prefer": "include-unknown-enum-members",
-            "client-request-id": client_request_id,
+            "client-request-id": call_id,
         }
         try:
             answer = await self._http.request(method, url, headers=headers)
-        except (*EXCEPTIONS,) as error:
+        except HTTPX_ERRORS as error:
             failure = from_exception(error)
         else:
             # Ids for Microsoft's support; never a URL, which names people and devices.
             log.info(
                 "graph_answered",
                 status=answer.status_code,
-                client_request_id=client_request_id,
+                client_request_id=call_id,
                 request_id=_request_id(answer),
                 diagnostic=answer.headers.get("x-ms-ags-diagnostic", ""),
             )
             return answer
-        log.warning("graph_no_answer", error=failure.code, client_request_id=client_request_id)
+        log.warning("graph_no_answer", error=failure.code, client_request_id=call_id)
         # Outside of the except: an httpx exception carries the request, and with it the token.
         raise failure
 

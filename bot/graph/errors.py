@@ -3,52 +3,19 @@
 import base64
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import httpx
 
 from bot.domain.errors import ApproverRefused, DeviceRefused, GraphError, NotExecuted, OutcomeUnknown
 from bot.domain.values import read_object, storable
 
-EXCEPTIONS: Final[Mapping[type[Exception], type[GraphError]]] = {
-    # There was no connection, or no free one: nothing was sent.
-    httpx.ConnectError: NotExecuted,
-    httpx.ConnectTimeout: NotExecuted,
-    httpx.PoolTimeout: NotExecuted,
-    # Something was sent, or may have been, or an answer was lost.
-    httpx.HTTPError: OutcomeUnknown,
-    httpx.RequestError: OutcomeUnknown,
-    httpx.TransportError: OutcomeUnknown,
-    httpx.TimeoutException: OutcomeUnknown,
-    httpx.ReadTimeout: OutcomeUnknown,
-    httpx.WriteTimeout: OutcomeUnknown,
-    httpx.NetworkError: OutcomeUnknown,
-    httpx.ReadError: OutcomeUnknown,
-    httpx.WriteError: OutcomeUnknown,
-    httpx.CloseError: OutcomeUnknown,
-    httpx.ProtocolError: OutcomeUnknown,
-    httpx.LocalProtocolError: OutcomeUnknown,
-    httpx.RemoteProtocolError: OutcomeUnknown,
-    httpx.ProxyError: OutcomeUnknown,
-    httpx.UnsupportedProtocol: OutcomeUnknown,
-    httpx.DecodingError: OutcomeUnknown,
-    httpx.TooManyRedirects: OutcomeUnknown,
-    httpx.HTTPStatusError: OutcomeUnknown,
-    # Raised by a wrong use of httpx; where in the call is not known.
-    httpx.InvalidURL: OutcomeUnknown,
-    httpx.CookieConflict: OutcomeUnknown,
-    httpx.StreamError: OutcomeUnknown,
-    httpx.StreamConsumed: OutcomeUnknown,
-    httpx.StreamClosed: OutcomeUnknown,
-    httpx.ResponseNotRead: OutcomeUnknown,
-    httpx.RequestNotRead: OutcomeUnknown,
-    # Our own limit on the whole call ran out.
-    TimeoutError: OutcomeUnknown,
-}
-"""Every exception that a call may end in, by its exact class; a test fails when httpx has one more."""
+NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""There was no connection, or no free one. After any other exception something may have been sent."""
+HTTPX_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError)
+"""The base of every exception of httpx; a test fails when there is one more."""
 
 MAX_TEXT: Final = 300
 """Characters kept of Graph's code and sentence."""
@@ -65,11 +32,12 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 def from_exception(error: Exception) -> GraphError:
-    """Return what an exception means; one that is not in the table may have happened.
+    """Return what an exception means, by its exact class: whether the call may have happened.
 
     Only its class is kept: an httpx exception carries the request, and with it the token.
     """
-    return EXCEPTIONS.get(type(error), OutcomeUnknown)(code=type(error).__name__)
+    meaning = NotExecuted if type(error) in NOT_SENT else OutcomeUnknown
+    return meaning(code=type(error).__name__)
 
 
 def from_response(response: httpx.Response, *, now: datetime, with_body: bool = True) -> GraphError:
@@ -82,11 +50,9 @@ def from_response(response: httpx.Response, *, now: datetime, with_body: bool = 
         case 429:
             asked = response.headers.get("retry-after", "") or body.retry_after
             error = NotExecuted(retry_after=parse_retry_after(asked, now=now))
-        case 408:  # a gateway stopped waiting; the request may have gone on
-            error = OutcomeUnknown()
-        case status if 400 <= status < 500:
+        case status if 400 <= status < 500 and status != 408:
             error = DeviceRefused()
-        case _:
+        case _:  # 408 too: a gateway stopped waiting; the request may have gone on
             error = OutcomeUnknown()
     error.status = response.status_code
     error.code = body.code
@@ -139,8 +105,7 @@ def _decoded_claims(value: str) -> str | None:
     return text if read_object(text) is not None else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorBody:
+class ErrorBody(NamedTuple):
     """Graph's error body: its code, one sentence without URLs, and the ids for Microsoft's support.
 
     Intune puts JSON inside the message, sometimes twice.
@@ -157,22 +122,27 @@ class ErrorBody:
         """Read an error body; an HTML page, or anything else that is not one, is empty."""
         error = _object((read_object(content) or {}).get("error"))
         inner = _object(error.get("innerError") or error.get("innererror"))
-        body = cls(code=_text(error.get("code"))[:MAX_TEXT], request_id=_text(inner.get("request-id")))
-        message = _text(error.get("message"))
+        code, message, retry_after = _text(error.get("code")), _text(error.get("message")), ""
         for _ in range(MAX_DEPTH):
             wrapped = read_object(message) if message.lstrip().startswith("{") else None
             if not wrapped:
                 break
-            if body.code in _VAGUE:
-                body = replace(body, code=_text(wrapped.get("ErrorCode"))[:MAX_TEXT] or body.code)
-            if not body.retry_after and isinstance(seconds := wrapped.get("RetryAfter"), int | str):
-                body = replace(body, retry_after=str(seconds))
+            if code in _VAGUE:
+                code = _text(wrapped.get("ErrorCode")) or code
+            if not retry_after and isinstance(seconds := wrapped.get("RetryAfter"), int | str):
+                retry_after = str(seconds)
             message = _text(wrapped.get("Message") or wrapped.get("message"))
         message = message[:MAX_SCANNED]
         activity = _ACTIVITY.search(message)
         # Intune's own URLs name scale units and devices.
-        sentence = _URL.sub("", _SUPPORT.sub("", message)).strip()[:MAX_TEXT]
-        return replace(body, message=sentence, activity_id=activity.group(1) if activity else "")
+        sentence = _URL.sub("", _SUPPORT.sub("", message)).strip()
+        return cls(
+            code=code[:MAX_TEXT],
+            message=sentence[:MAX_TEXT],
+            request_id=_text(inner.get("request-id")),
+            activity_id=activity.group(1) if activity else "",
+            retry_after=retry_after,
+        )
 
 
 def _object(value: object) -> Mapping[str, object]:

@@ -20,12 +20,20 @@ RESULT_FIELDS: Final = "id,deviceActionResults"
 
 def find(target: Target) -> str:
     """Return the path and query that list the target's devices; of an id, that read the one device."""
-    query = {"$select": DEVICE_FIELDS}
-    if target.kind is TargetKind.ID:
-        return f"{_collection(target)}/{_segment(target.value)}?{_encoded(query)}"
-    if condition := _filter(target):
-        query["$filter"] = condition
-    return f"{_collection(target)}?{_encoded(query)}"
+    path, query, literal = _collection(target), {"$select": DEVICE_FIELDS}, _literal(target.value)
+    match target.kind:
+        case TargetKind.ID:
+            path = f"{path}/{_segment(target.value)}"
+        case TargetKind.SERIAL:
+            query["$filter"] = f"serialNumber eq {literal}"
+        case TargetKind.NAME:
+            query["$filter"] = f"deviceName eq {literal}"
+        case TargetKind.IMEI:
+            imei = target.value
+            # iPhones report it, and Intune stores it, with blanks: 35 298710 123456 7
+            spaced = " ".join(filter(None, (imei[:2], imei[2:8], imei[8:14], imei[14:])))
+            query["$filter"] = f"imei eq {literal} or imei eq {_literal(spaced)}"
+    return f"{path}?{_encoded(query)}"
 
 
 def reset_passcode(target: Target, device: DeviceId) -> str:
@@ -50,21 +58,6 @@ def _collection(target: Target) -> str:
             raise DeviceRefused(code="MentionNotResolved")
         case _:
             assert_never(target.kind)
-
-
-def _filter(target: Target) -> str:
-    match target.kind:
-        case TargetKind.SERIAL:
-            return f"serialNumber eq {_literal(target.value)}"
-        case TargetKind.NAME:
-            return f"deviceName eq {_literal(target.value)}"
-        case TargetKind.IMEI:
-            imei = target.value
-            # iPhones report it, and Intune stores it, with blanks: 35 298710 123456 7
-            spaced = " ".join(filter(None, (imei[:2], imei[2:8], imei[8:14], imei[14:])))
-            return f"imei eq {_literal(imei)} or imei eq {_literal(spaced)}"
-        case _:
-            return ""
 
 
 def _literal(text: str) -> str:

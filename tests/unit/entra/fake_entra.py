@@ -170,7 +170,7 @@ def a_client(
         Authority.parse(authority),
         tenant=TENANT,
         client_id=CLIENT_ID,
-        credential=credential or Credential.secret(CLIENT_SECRET),
+        credential=credential or Credential(CLIENT_SECRET),
         scopes=[SCOPE],
         timing=Timing(),
         fresh_within=fresh_within,

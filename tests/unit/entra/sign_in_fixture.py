@@ -32,6 +32,20 @@ PUBLIC: Final = "https://unlatch.contoso.com"
 OLD_KEY, NEW_KEY = b"o" * 32, b"n" * 32
 
 
+class Overtaken:
+    """The database, in which something else is done just before the first write."""
+
+    def __init__(self, database: Database, first: Callable[[], Awaitable[object]]) -> None:
+        self.read = database.read
+        self._database = database
+        self._first = [first]
+
+    async def run(self, work: Any) -> Any:
+        while self._first:
+            await self._first.pop()()
+        return await self._database.run(work)
+
+
 @dataclass
 class Replica:
     links: EntraLinks

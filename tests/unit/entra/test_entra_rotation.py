@@ -1,7 +1,6 @@
 """Key rotation: every sign-in moves under the newest key, no token is lost, what no key opens is named."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,25 +10,10 @@ from bot.domain.values import UserId
 from bot.entra.sign_ins import PAGE, Rotated, rotate
 from bot.entra.vault import Vault, key_id, key_of
 from bot.store import sign_ins as rows
-from bot.store.database import Database
 from tests.unit.entra.fake_entra import AIKO_OID
-from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, SignInFixture
+from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, Overtaken, SignInFixture
 
 OLD_ID, NEW_ID = key_id(OLD_KEY), key_id(NEW_KEY)
-
-
-class Overtaken:
-    """The database, in which something else is done just before the first write."""
-
-    def __init__(self, database: Database, first: Callable[[], Awaitable[object]]) -> None:
-        self.read = database.read
-        self._database = database
-        self._first = [first]
-
-    async def run(self, work: Any) -> Any:
-        while self._first:
-            await self._first.pop()()
-        return await self._database.run(work)
 
 
 @pytest.fixture
