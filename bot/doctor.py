@@ -1,9 +1,9 @@
 """`unlatch doctor`: ask Slack, Entra, Graph and the database what is missing, before a colleague does."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,7 +14,6 @@ from bot.app import entra_client, graph_url
 from bot.domain.errors import ApproverRefused, CouldNotVerify, GraphError, SlackRefused, SlackUnavailable
 from bot.domain.values import DeviceId, Secret
 from bot.graph.devices import Intune, graph_client
-from bot.keys import Keys
 from bot.settings import CannotStart, Settings
 from bot.slack.client import call, slack_client, slack_session
 from bot.store.audit_log import AuditLog
@@ -31,31 +30,23 @@ class Missing(Exception):
     """One thing to put right, as a sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A name for the list, and a question that answers with a fact or raises Missing."""
-
-    name: str
-    ask: Callable[[], Awaitable[str]]
-
-
 async def run(settings: Settings) -> int:
     """Print one line a check; return 0 where nothing is missing, else 1."""
     token = Secret(settings.slack_bot_token.get_secret_value())
     failed = 0
     async with slack_session(TIMING) as session:
         slack = slack_client(token, settings.slack_api_url, session)
-        for check in (
-            Check("Slack: bot token", lambda: _token(slack)),
-            Check("Slack: approver channel", lambda: _channel(slack, settings.approver_channel)),
-            Check("Microsoft Entra: tenant", lambda: _entra(settings)),
-            Check("Microsoft Graph", lambda: _graph(settings)),
-            Check("Database", lambda: _database(settings)),
+        for name, check in (
+            ("Slack: bot token", _token(slack)),
+            ("Slack: approver channel", _channel(slack, settings.approver_channel)),
+            ("Microsoft Entra: tenant", _entra(settings)),
+            ("Microsoft Graph", _graph(settings)),
+            ("Database", _database(settings)),
         ):
             try:
-                print(f"ok       {check.name}: {await check.ask()}")
+                print(f"ok       {name}: {await check}")
             except (Missing, CannotStart) as missing:
-                print(f"MISSING  {check.name}: {missing}")
+                print(f"MISSING  {name}: {missing}")
                 failed += 1
     return 1 if failed else 0
 
@@ -123,8 +114,8 @@ async def _graph(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    keys = Keys.parse(settings.vault_keys.get_secret_value())
-    database = Database(settings.database_url, AuditLog(keys.signing_seeds, settings.audit_log_name))
+    log = AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+    database = Database(settings.database_url, log)
     try:
         problem = await database.problem()
     finally:

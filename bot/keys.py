@@ -48,10 +48,8 @@ class Keys:
     @property
     def public_keys(self) -> Sequence[str]:
         """The public halves as an auditor is given them, `ed25519:` and base64url, newest first."""
-        return [
-            show_public_key(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
-            for seed in self.signing_seeds
-        ]
+        keys = [Ed25519PrivateKey.from_private_bytes(seed).public_key() for seed in self.signing_seeds]
+        return [PUBLIC_PREFIX + _encode(key.public_bytes_raw()) for key in keys]
 
     def __repr__(self) -> str:
         """Return how many there are, never a key."""
@@ -60,17 +58,16 @@ class Keys:
 
 def new_key() -> str:
     """Return a new key as `VAULT_KEYS` takes it: 32 random bytes in base64url."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=")
-
-
-def show_public_key(raw: bytes) -> str:
-    """Return a public key as text."""
-    return PUBLIC_PREFIX + base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return _encode(secrets.token_bytes(KEY_BYTES))
 
 
 def parse_public_key(text: str) -> bytes:
     """Read a public key; raises BadKey."""
     return _decode(text.strip().removeprefix(PUBLIC_PREFIX), "a public key")
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _decode(text: str, what: str = "a key in VAULT_KEYS") -> bytes:

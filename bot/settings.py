@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from bot.domain.people import Audience, AudienceKind
+from bot.keys import Keys
 
 CONFIG_VARIABLE: Final = "UNLATCH_CONFIG"
 PERMISSIONS: Final = (
@@ -30,7 +31,6 @@ PERMISSIONS: Final = (
 
 Audiences = Annotated[tuple[Audience, ...], NoDecode]
 
-_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=?")
 _LOGIN: Final = re.compile(r"://.*@", re.DOTALL)
 """The user name and password in a URL."""
 _PLAIN: Final = {
@@ -230,8 +230,7 @@ class Settings(BaseSettings):
     @field_validator("vault_keys")
     @classmethod
     def _keys(cls, value: SecretStr) -> SecretStr:
-        if not all(_KEY.fullmatch(key) for key in value.get_secret_value().split(",")):
-            raise ValueError("a key is not 32 bytes in base64url")
+        Keys.parse(value.get_secret_value())
         return value
 
     @field_validator("slack_signing_secret", "entra_client_secret")
@@ -242,6 +241,11 @@ class Settings(BaseSettings):
         if value is None and info.data.get(other[str(info.field_name)]) is None:
             raise ValueError("missing")
         return value
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of VAULT_KEYS, and those derived from them."""
+        return Keys.parse(self.vault_keys.get_secret_value())
 
     @property
     def audit_log_name(self) -> str:
@@ -273,10 +277,8 @@ def read_settings() -> Settings:
     except ValidationError as errors:
         found = errors.errors(include_input=False, include_url=False)
         lines = "".join(f"\n  {_line(dict(error))}" for error in found)
-        head = (
-            "Unlatch cannot start. Set these, in the environment, in .env or in the file of UNLATCH_CONFIG:"
-        )
-        raise SettingsError(head + lines) from None
+        where = f"in the environment, in .env or in the file of {CONFIG_VARIABLE}"
+        raise SettingsError(f"Unlatch cannot start. Set these, {where}:{lines}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         # The text of such an error can hold a line of the file, and with it a secret.
         place = re.search(r"\(at line \d+, column \d+\)", str(error))

@@ -4,15 +4,17 @@ What waits costs a row and no task: only rows that are due have one, at most MAX
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 
 from bot.domain.errors import LostRace, StoreError
 from bot.store import requests
+from bot.store.database import Transaction
 from bot.store.requests import Claimed, Queue
 from bot.use_cases.deps import Deps, Notifier
 from bot.use_cases.execute import advance
@@ -67,8 +69,12 @@ class QueueLoop:
         """Claim and start what is due; return how long nothing else will be due."""
         now, timing = self._deps.now(), self._deps.timing
         room = MAX_ROWS - len(self._at_work)
+
+        def claim(tx: Transaction) -> Sequence[Claimed]:
+            return requests.claim(tx, self._queue, now=now, lease=timing.lease, limit=room)
+
         try:
-            claimed = await self._claim(now, room) if room else []
+            claimed = await self._deps.database.run(claim) if room else []
             for row in claimed:
                 task = rows.create_task(self._work(row))
                 self._at_work.add(task)
@@ -88,13 +94,6 @@ class QueueLoop:
         if due is None or due <= now:  # due, and not claimed: another replica claims it right now
             return timing.idle
         return min(timing.idle, due - now)
-
-    async def _claim(self, now: datetime, room: int) -> list[Claimed]:
-        lease = self._deps.timing.lease
-        claimed = await self._deps.database.run(
-            lambda tx: requests.claim(tx, self._queue, now=now, lease=lease, limit=room)
-        )
-        return list(claimed)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._at_work.discard(task)
@@ -132,13 +131,10 @@ class Worker:
         async def advance_row(row: Claimed) -> None:
             await advance(deps, row.request)
 
-        async def publish_row(row: Claimed) -> datetime | None:
-            return await publish(deps, notifier, row)
-
         self._timing = deps.timing
         self._queues = {
             Queue.ADVANCE: QueueLoop(deps, Queue.ADVANCE, advance_row),
-            Queue.PUBLISH: QueueLoop(deps, Queue.PUBLISH, publish_row),
+            Queue.PUBLISH: QueueLoop(deps, Queue.PUBLISH, partial(publish, deps, notifier)),
         }
         self._periodic = dict(periodic)
         self._due = {name: asyncio.Event() for name in periodic}
@@ -147,8 +143,7 @@ class Worker:
 
     def start(self) -> None:
         """Start the queues and the periodic tasks."""
-        loops = [queue.run() for queue in self._queues.values()]
-        loops += [self._repeat(name) for name in self._periodic]
+        loops = [*(queue.run() for queue in self._queues.values()), *map(self._repeat, self._periodic)]
         self._running = [asyncio.create_task(loop) for loop in loops]
 
     def wake(self) -> None:
