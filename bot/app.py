@@ -40,7 +40,6 @@ from bot.entra.links import EntraLinks
 from bot.entra.sign_ins import EntraSignIns
 from bot.entra.vault import Vault
 from bot.graph.devices import Intune, graph_client
-from bot.keys import Keys
 from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
 from bot.slack.background import Background
 from bot.slack.client import SlackClient, bot_user, slack_client, slack_session
@@ -57,7 +56,7 @@ from bot.store.requests import backlog
 from bot.timing import Timing
 from bot.use_cases.deps import Deps
 from bot.web.app import listen, serving, web_app
-from bot.web.health import OK, Checks, Metrics, probe_routes
+from bot.web.health import OK, Metrics, probe_routes
 from bot.web.sign_in import SignInPages
 from bot.worker import AUDIT_HEAD, Worker
 
@@ -116,8 +115,7 @@ async def unlatch(
         sign_in_max_age=settings.sign_in_max_age,
     )
     async with AsyncExitStack() as stack:
-        keys = Keys.parse(settings.vault_keys.get_secret_value())
-        database = await _database(settings, keys, stack)
+        database = await _database(settings, stack)
         heads = HeadKeeper(database, settings.audit_heads)
         session = await stack.enter_async_context(slack_session(timing))
         client = slack_client(_secret(settings.slack_bot_token), settings.slack_api_url, session)
@@ -125,7 +123,7 @@ async def unlatch(
         entra = stack.enter_context(closing(entra_client(settings, timing)))
         graph = await stack.enter_async_context(graph_client(timing))
 
-        vault = Vault(keys.vault)
+        vault = Vault(settings.keys.vault)
         deps = Deps(
             database=database,
             directory=SlackDirectory(client, us, timing=timing),
@@ -156,10 +154,20 @@ async def unlatch(
                 background.start(handlers.resume(link, outcome), name="after_sign_in")
 
         https, shutting_down = settings.public_url.startswith("https://"), asyncio.Event()
-        checks = _checks(database, worker, sockets, shutting_down)
-        metrics = Metrics(events, checks, lambda: database.read(lambda c: backlog(c, now=now())))
+
+        async def check() -> Mapping[str, str]:
+            stalled = ", ".join(queue.value for queue in worker.stalled())
+            return {
+                "database": await database.problem() or OK,
+                "audit_log": database.audit_log.broken or OK,
+                "worker": f"stalled: {stalled}" if stalled else OK,
+                "slack": OK if sockets is None or await sockets.is_open() else "no socket is open",
+                "process": "shutting down" if shutting_down.is_set() else OK,
+            }
+
+        metrics = Metrics(events, check, lambda: database.read(lambda c: backlog(c, now=now())))
         pages = SignInPages(deps, resume, lambda refusal: unescape(ENGLISH.error(refusal)), secure=https)
-        routes = [*pages.routes(), *probe_routes(checks)]
+        routes = [*pages.routes(), *probe_routes(check)]
         if sockets is None:  # in Socket Mode nothing of Slack's is taken over HTTP
             receiver = http_receiver(bolt, _secret(settings.slack_signing_secret), time.time)
             routes.append(Route("/slack/events", receiver, methods=["POST"]))
@@ -234,10 +242,10 @@ def graph_url(settings: Settings) -> str:
     return settings.graph_url or ENDPOINTS[settings.cloud].graph_url
 
 
-async def _database(settings: Settings, keys: Keys, stack: AsyncExitStack) -> Database:
+async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
     """Open the database, up to date. A server that does not answer yet is waited for; a file is not."""
     url, path = settings.database_url, settings.audit_heads
-    audit_log = AuditLog(keys.signing_seeds, settings.audit_log_name)
+    audit_log = AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
     try:
         if path is not None:
             append_head(path, None)
@@ -268,11 +276,9 @@ async def _database(settings: Settings, keys: Keys, stack: AsyncExitStack) -> Da
 
 async def _record_start(database: Database, settings: Settings) -> None:
     """Write the audit row of this start. A broken audit log does not end the bot: /readyz says it."""
-    facts = without_secrets(settings)
     try:
-        await record_start(database, now=now(), version=__version__, settings=facts)
-    except AuditBroken:
-        pass
+        with suppress(AuditBroken):
+            await record_start(database, now=now(), version=__version__, settings=without_secrets(settings))
     except StoreError:
         raise CannotStart("The database does not answer. Check DATABASE_URL, then try again.") from None
 
@@ -296,34 +302,6 @@ async def _open(sockets: Sockets, timing: Timing) -> None:
             "Slack opens no socket. Check SLACK_APP_TOKEN, its scope connections:write, and that Socket Mode "
             "is switched on for the app."
         ) from None
-
-
-def _checks(
-    database: Database, worker: Worker, sockets: Sockets | None, shutting_down: asyncio.Event
-) -> Checks:
-    async def of_database() -> str:
-        return await database.problem() or OK
-
-    async def of_audit_log() -> str:
-        return database.audit_log.broken or OK
-
-    async def of_worker() -> str:
-        stalled = [queue.value for queue in worker.stalled()]
-        return f"stalled: {', '.join(stalled)}" if stalled else OK
-
-    async def of_slack() -> str:
-        return OK if sockets is None or await sockets.is_open() else "no socket is open"
-
-    async def of_process() -> str:
-        return "shutting down" if shutting_down.is_set() else OK
-
-    return {
-        "database": of_database,
-        "audit_log": of_audit_log,
-        "worker": of_worker,
-        "slack": of_slack,
-        "process": of_process,
-    }
 
 
 def _listen(host: str, port: int) -> socket.socket:

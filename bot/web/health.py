@@ -22,19 +22,19 @@ BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 """Seconds; Slack waits for three."""
 OK: Final = "ok"
 
-Checks = Mapping[str, Callable[[], Awaitable[str]]]
-"""By name, a question that answers OK or says in a few words what is wrong."""
+Check = Callable[[], Awaitable[Mapping[str, str]]]
+"""Answers by the name of each part: OK, or in a few words what is wrong."""
 
 
-def probe_routes(checks: Checks) -> list[Route]:
+def probe_routes(check: Check) -> list[Route]:
     """`/healthz` answers while the process lives; `/readyz` says what each check found, 503 if one failed."""
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("alive\n")
 
     async def readyz(_: Request) -> Response:
-        found = {name: await check() for name, check in checks.items()}
-        return JSONResponse(found, status_code=200 if set(found.values()) <= {OK} else 503)
+        found = await check()
+        return JSONResponse(dict(found), status_code=200 if set(found.values()) <= {OK} else 503)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
@@ -45,11 +45,11 @@ class Metrics:
     def __init__(
         self,
         events: Mapping[tuple[str, str], int],
-        checks: Checks,
+        check: Check,
         backlog: Callable[[], Awaitable[Backlog]],
     ) -> None:
         self._events = events
-        self._checks = checks
+        self._check = check
         self._backlog = backlog
         self._registry = CollectorRegistry()
         self._acknowledged = Histogram(
@@ -69,18 +69,18 @@ class Metrics:
 
     async def _metrics(self, _: Request) -> Response:
         ready = GaugeMetricFamily("unlatch_ready", "1 where a check of /readyz passes.", labels=["check"])
-        for name, check in self._checks.items():
-            ready.add_metric([name], float(await check() == OK))
+        for name, found in (await self._check()).items():
+            ready.add_metric([name], float(found == OK))
         logged = CounterMetricFamily(
             "unlatch_log_events", "Lines of the log, by level and event.", labels=["level", "event"]
         )
         for (level, event), count in sorted(self._events.items()):
             logged.add_metric([level, event], count)
-        found: list[Metric] = [ready, logged]
+        shown: list[Metric] = [ready, logged]
         with suppress(StoreError):  # unlatch_ready says so
-            found += _of_backlog(await self._backlog())
+            shown += _of_backlog(await self._backlog())
         page = CollectorRegistry()
-        page.register(_Found(found))
+        page.register(_Found(shown))
         return Response(generate_latest(self._registry) + generate_latest(page), media_type=TEXT)
 
 

@@ -38,13 +38,16 @@ class Site:
         bot.sign_ins.accounts.clear()
         self.resumed: list[tuple[SignInLink, Account | SignInRefused]] = []
 
+        async def ok() -> dict[str, str]:
+            return {}
+
         async def crashes(_: Request) -> Response:
             raise RuntimeError("secret words")
 
         pages = SignInPages(
             bot.deps, lambda *told: self.resumed.append(told), lambda r: f"{r.code} {r.facts}", secure=https
         )
-        routes = [*pages.routes(), *probe_routes({}), Route("/crashes", crashes)]
+        routes = [*pages.routes(), *probe_routes(ok), Route("/crashes", crashes)]
         self.app = web_app(routes, https=https)
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url="https://unlatch.contoso.com")
