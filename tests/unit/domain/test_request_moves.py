@@ -110,6 +110,18 @@ def test_after_an_expiry_the_refusal_names_the_time_and_no_person():
 # Decisions
 
 
+@pytest.mark.parametrize(
+    ("status", "decide"),
+    [
+        (Status.PENDING, lambda r: r.approve(replace(APPROVAL, by=MEI.id), reviewed=r.revision)),
+        (Status.PENDING, lambda r: r.deny("No", by=MEI.id, now=LATER)),
+        (Status.UNCERTAIN, lambda r: r.close(by=MEI.id, now=LATER)),
+    ],
+)
+def test_the_requester_does_not_decide_whatever_was_checked_before(status, decide):
+    assert refused(lambda: decide(a(status))).code is Code.OWN_REQUEST
+
+
 def test_a_decision_counts_until_the_moment_of_the_expiry():
     pending = a(Status.PENDING, expires_at=LATER)
 
