@@ -78,15 +78,6 @@ async def test_no_name_ends_the_literal_of_its_filter(kind, field, value):
     assert request.url.fragment == ""
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
-async def test_an_error_nested_too_deeply_to_read_is_sorted_by_its_status(status):
-    deep = '{"error":' + "[" * 50_000 + "]" * 50_000 + "}"
-
-    error = await GraphStub(httpx.Response(status, text=deep)).failed_reset()
-
-    assert (error.status, error.code) == (status, "")
-
-
 async def test_a_message_wrapped_without_end_is_left_wrapped():
     message = "the sentence"
     for _ in range(9):
