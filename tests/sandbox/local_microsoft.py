@@ -43,6 +43,7 @@ OWN_PHONE = "5a000000-0000-4000-8000-0000000000d5"
 LAPTOP = "5a000000-0000-4000-8000-0000000000e6"
 NEVER_SEEN = "5a000000-0000-4000-8000-0000000000e7"
 SCANNER = "5a000000-0000-4000-8000-0000000000f8"
+PHONES = [IPHONE, PIXEL, GALAXY, IPAD, OWN_PHONE, LAPTOP, NEVER_SEEN, SCANNER]
 FIELD_APP = "b7a3c915-2e4f-4d60-9c18-0f1e2d3c4b5a"
 
 OPENAPI: dict[str, Any] = json.loads(
@@ -115,15 +116,6 @@ class Microsoft:
             "code_verifier": verifier,
         } | changes
         return self.token({name: value for name, value in form.items() if value})
-
-    def refresh(self, token: str, **changes: str) -> httpx.Response:
-        form = {
-            "grant_type": "refresh_token",
-            "client_id": CLIENT_ID,
-            "client_secret": CLIENT_SECRET,
-            "refresh_token": token,
-        }
-        return self.token(form | changes)
 
     def token(self, form: dict[str, str], **headers: str) -> httpx.Response:
         return self.browser.post(f"/entra/{TENANT_ID}/oauth2/v2.0/token", data=form, headers=headers)

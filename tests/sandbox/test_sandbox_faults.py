@@ -63,10 +63,7 @@ class Calls:
 @pytest.fixture
 async def served(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Calls]:
     """Over real sockets. A connection that breaks by a rule leaves the server nothing to log."""
-    async with (
-        serve(Sandbox()) as sandbox,
-        httpx.AsyncClient(base_url=sandbox.base_url, timeout=5) as http,
-    ):
+    async with serve(Sandbox()) as sandbox, httpx.AsyncClient(base_url=sandbox.base_url, timeout=5) as http:
         yield Calls(sandbox, http)
     logged = [*caplog.get_records("call"), *caplog.records]
     assert [record for record in logged if record.levelno >= logging.WARNING] == []

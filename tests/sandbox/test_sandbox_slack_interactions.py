@@ -173,7 +173,7 @@ async def test_a_click_carries_the_message_the_action_and_both_rights_to_answer(
     assert sent["user"] == {"id": KEN, "username": "ken", "name": "ken", "team_id": "T0CONTOSO"}
     assert sent["channel"] == {"id": ON_CALL, "name": "on-call-leads"}
     assert sent["container"] == {
-        **{"type": "message", "message_ts": card["ts"], "channel_id": ON_CALL, "is_ephemeral": False},
+        **{"type": "message", "message_ts": card["ts"], "channel_id": ON_CALL, "is_ephemeral": False}
     }
     assert sent["message"]["blocks"] == card["message"]["blocks"]
     [action] = sent["actions"]
@@ -376,7 +376,7 @@ async def test_a_response_url_takes_five_responses_and_does_not_count_refused_on
     taken = [(await respond(it, text=str(n))).status_code for n in range(6)]
 
     assert [(r.status_code, r.json()["error"]) for r in refused] == [
-        *((400, "no_text"), (400, "invalid_blocks"), (400, "invalid_payload")),
+        *((400, "no_text"), (400, "invalid_blocks"), (400, "invalid_payload"))
     ]
     assert taken == [200] * 5 + [404]
     assert (await respond(it, text="x")).json() == {"ok": False, "error": "used_url"}

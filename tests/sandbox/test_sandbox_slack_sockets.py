@@ -1,4 +1,4 @@
-"""Socket Mode with Slack's own clients, on a real port."""
+"""Socket Mode with bare WebSockets, on a real port."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,13 +8,10 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
-from local_slack import MEI, SUPPORT, modal
+from local_slack import MEI, SUPPORT
 from sandbox.app import Sandbox, serve
-from sandbox.cast import APP_TOKEN, BOT_TOKEN
+from sandbox.cast import APP_TOKEN
 from sandbox.slack import Outcome
-from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
-from slack_bolt.async_app import AsyncAck, AsyncApp
-from slack_sdk.web.async_client import AsyncWebClient
 
 
 @pytest.fixture
@@ -122,48 +119,6 @@ async def test_a_warned_socket_still_works_and_a_retired_one_gets_nothing(sandbo
         await sandbox.slack.sockets.disconnect("refresh_requested")
         assert (await socket.next())["reason"] == "refresh_requested"
         assert "dispatch_failed" in (await _asking(sandbox)).notice
-
-
-async def test_a_bolt_app_lives_through_a_refresh(sandbox):
-    async with bolt(sandbox) as handler:
-        assert (await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode one")).answer
-        await sandbox.slack.until(lambda: sandbox.slack.modal(MEI))
-        before = handler.client.wss_uri
-
-        await sandbox.slack.sockets.disconnect("refresh_requested")
-        await sandbox.slack.until(lambda: handler.client.wss_uri != before and _willing(sandbox))
-
-        answer = (await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode two")).answer
-        assert answer is not None
-        assert answer.text == "Heard two"
-        assert (await sandbox.slack.submit(MEI, {"reason": "locked out"})).closed
-
-
-def _willing(sandbox: Sandbox) -> bool:
-    return sandbox.slack.sockets.willing == 1
-
-
-@asynccontextmanager
-async def bolt(sandbox: Sandbox) -> AsyncIterator[AsyncSocketModeHandler]:
-    client = AsyncWebClient(token=BOT_TOKEN, base_url=f"{sandbox.base_url}/slack/api/")
-    app = AsyncApp(client=client, process_before_response=True)
-
-    @app.command("/reset-passcode")
-    async def asked(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
-        await ack(f"Heard {body['text']}")
-        await client.views_open(trigger_id=body["trigger_id"], view=modal(callback_id="ask"))
-
-    @app.view("ask")
-    async def filed(ack: AsyncAck) -> None:
-        await ack()
-
-    handler = AsyncSocketModeHandler(app, APP_TOKEN)
-    await handler.connect_async()
-    await sandbox.slack.until(lambda: sandbox.slack.mode == "socket")
-    try:
-        yield handler
-    finally:
-        await handler.close_async()
 
 
 async def test_the_control_api_closes_the_oldest_socket(sandbox):
