@@ -1,4 +1,4 @@
-"""A real Bolt app over signed HTTP and over a socket, with Slack's own libraries."""
+"""A real Bolt app over signed HTTP, with Slack's own libraries. tests/end_to_end has one over a socket."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,8 +7,7 @@ import httpx
 import pytest
 from local_slack import AIKO, KEN, MEI, ON_CALL, SUPPORT, actions, button, field, modal
 from sandbox.app import Sandbox, serve
-from sandbox.cast import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
-from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
+from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
 from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from slack_sdk.errors import SlackApiError
@@ -76,24 +75,6 @@ async def test_ask_file_and_approve(sandbox):
     await slack.until(lambda: slack.messages(ON_CALL)[0].text == "decided")
     assert [m.text for m in slack.ephemerals(KEN)] == ["You decided."]
     assert slack.ephemerals(AIKO) == []
-
-
-async def test_over_a_socket_the_app_lives_through_a_refresh():
-    async with serve(Sandbox()) as sandbox:
-        slack = sandbox.slack
-        handler = AsyncSocketModeHandler(_bolt(sandbox.base_url), APP_TOKEN)
-        await handler.connect_async()
-        try:
-            await slack.until(lambda: slack.mode == "socket")
-            before = handler.client.wss_uri
-            await slack.sockets.disconnect("refresh_requested")
-            await slack.until(lambda: handler.client.wss_uri != before and slack.sockets.willing == 1)
-
-            assert (await slack.command(MEI, SUPPORT, "/reset-passcode")).delivered
-            await slack.until(lambda: slack.modal(MEI))
-            assert (await slack.submit(MEI, {"reason": "locked out"})).closed
-        finally:
-            await handler.close_async()
 
 
 async def test_a_word_that_bolt_cannot_parse_is_sent_as_slack_sends_it(sandbox):

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import jwt
@@ -40,7 +40,7 @@ Claims = dict[str, object]
 
 
 def query_of(url: str) -> Form:
-    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    return dict(parse_qsl(urlsplit(url).query))
 
 
 def base64url(content: bytes) -> str:
@@ -79,8 +79,7 @@ class FakeEntra(httpx.BaseTransport):
 
     def forms(self, grant: str) -> list[Form]:
         """What was posted to the token endpoint for this grant."""
-        posts = [parse_qs(request.content.decode()) for request in self.requests if request.method == "POST"]
-        forms = [{name: values[0] for name, values in post.items()} for post in posts]
+        forms = [dict(parse_qsl(request.content.decode())) for request in self.requests]
         return [form for form in forms if form.get("grant_type") == grant]
 
     def sign_in(self, url: str, oid: str = KEN_OID) -> Form:
@@ -115,7 +114,7 @@ class FakeEntra(httpx.BaseTransport):
         if endpoint == "keys":
             key = jwt.algorithms.RSAAlgorithm.to_jwk(self.published_key.public_key(), as_dict=True)
             return self._json(keys=[{**key, "kid": self.key_id}, {"kty": "EC", "kid": "other"}])
-        return self._token({name: values[0] for name, values in parse_qs(request.content.decode()).items()})
+        return self._token(dict(parse_qsl(request.content.decode())))
 
     def _token(self, form: Form) -> httpx.Response:
         assert "client_assertion" in form or form["client_secret"] == CLIENT_SECRET

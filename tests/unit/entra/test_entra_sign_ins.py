@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -324,37 +325,42 @@ async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanw
 async def test_no_token_is_stored_in_the_clear_or_kept_in_a_log_or_an_exception(setup, caplog):
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.WARNING, "msal")  # its DEBUG prints the code; the log settings keep it quieter
-    await setup.sign_in()
-    hidden = [
-        entry["secret"]
-        for kind in ("AccessToken", "RefreshToken")
-        for entry in (await setup.cache())[kind].values()
-    ]
-    await setup.expire_token()
-    shown = [repr(await setup.row()), repr(setup.sign_ins)]
+    first, second = await setup.returned(), await setup.returned()
 
     with structlog.testing.capture_logs() as logged:
+        setup.entra.answer(200, "a-token-in-a-broken-answer")
+        shown = [await failure(setup.links.redeem(first))]
+        setup.entra.mend()
+        setup.entra.claims = {"nonce": "nonce-of-another"}
+        shown.append(await failure(setup.links.redeem(second)))
+        setup.entra.claims = {}
+        await setup.sign_in()
+        cache = await setup.cache()
+        shown += [repr(await setup.row()), repr(setup.sign_ins)]
+        await setup.expire_token()
         setup.entra.answer(200, json.dumps({"access_token": "access-in-a-broken-answer"}) + "<trailing>")
-        shown.append(await failure(setup.sign_ins))
+        shown.append(await failure(setup.sign_ins.token(KEN)))
         for how in ("cut", "html", "503"):
             fail(setup, how)
-            shown.append(await failure(setup.sign_ins))
+            shown.append(await failure(setup.sign_ins.token(KEN)))
         setup.entra.mend()
         setup.entra.token_error = INTERACTION
-        shown.append(await failure(setup.replica().sign_ins))
+        shown.append(await failure(setup.replica().sign_ins.token(KEN)))
 
-    events = [line["event"] for line in logged]
-    assert events.count("entra_no_answer") >= 4
-    assert "entra_no_token" in events
+    assert {line["event"] for line in logged} == {"entra_no_answer", "entra_no_token"}
+    assert len([line for line in logged if line["event"] == "entra_no_answer"]) >= 6
+    kinds = ("AccessToken", "RefreshToken", "IdToken")
+    hidden = [entry["secret"] for kind in kinds for entry in cache[kind].values()]
+    assert len(hidden) == 3
     everything = " ".join([*shown, str(logged), *(str(vars(record)) for record in caplog.records)])
-    for secret in (*hidden, *setup.entra.codes, "access-in-a-broken-answer", "the-client-secret"):
+    for secret in (*hidden, *setup.entra.codes, "in-a-broken-answer", "-of-another", "the-client-secret"):
         assert secret not in everything
 
 
-async def failure(sign_ins: EntraSignIns) -> str:
+async def failure(call: Awaitable[object]) -> str:
     """Return everything that an exception chain shows of itself and of the requests that it carries."""
-    with pytest.raises((SignInNeeded, CouldNotVerify)) as caught:
-        await sign_ins.token(KEN)
+    with pytest.raises((SignInNeeded, CouldNotVerify, SignInRefused)) as caught:
+        await call
     shown = []
     error: BaseException | None = caught.value
     while error is not None:
