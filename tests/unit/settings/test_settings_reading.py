@@ -2,8 +2,6 @@
 
 import os
 import re
-from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -35,11 +33,7 @@ def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def environment(monkeypatch):
-    def put(values: Mapping[str, str]) -> None:
-        for name, value in values.items():
-            monkeypatch.setenv(name, value)
-
-    return put
+    return lambda values: [monkeypatch.setenv(name, value) for name, value in values.items()]
 
 
 def refused() -> str:
@@ -58,13 +52,6 @@ def test_an_empty_environment_names_everything_that_is_needed_and_where_to_get_i
     for name in REQUIRED:
         [line] = [line for line in message.splitlines() if line.startswith(f"  {name}: missing. ")]
         assert str(Settings.model_fields[name.lower()].description) in line
-
-
-def test_a_complete_environment_is_read(environment):
-    environment(COMPLETE)
-    settings = read_settings()
-    assert settings.slack_bot_token.get_secret_value() == "xoxb-secret"
-    assert settings.request_lifetime == timedelta(hours=1)
 
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
@@ -136,12 +123,9 @@ def test_the_environment_comes_before_dotenv_and_dotenv_before_the_file(environm
     assert (settings.port, settings.host, settings.cloud) == (1, "host-of-dotenv", "china")
 
 
-def test_a_config_file_that_does_not_exist_is_named(environment):
+def test_of_a_config_file_that_cannot_be_read_the_line_is_named_and_not_its_content(environment, tmp_path):
     environment(COMPLETE | {CONFIG_VARIABLE: "nowhere.toml"})
     assert "nowhere.toml" in refused()
-
-
-def test_a_config_file_that_cannot_be_read_is_named_by_its_line_without_its_content(environment, tmp_path):
     (tmp_path / "unlatch.toml").write_text(f"port = 1\n[{PASTED}]\n[{PASTED}]\n")
     environment(COMPLETE | {CONFIG_VARIABLE: str(tmp_path / "unlatch.toml")})
     message = refused()
