@@ -5,8 +5,9 @@ import csv
 import hashlib
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
-from bot.domain.values import utc_text
+from bot.domain.values import read_object, utc_text
 from bot.keys import BadKey, parse_public_key
 from bot.store.audit_log import LAST, AuditLog, AuditVerifier, Head, hash_after, newest_facts, pages
 from bot.store.database import Database
@@ -35,8 +36,9 @@ CLOCK_STEP: Final = timedelta(minutes=10)
 """A row that says it is older than the row before it by more than this is worth a note."""
 PROGRESS: Final = 100_000
 COLUMNS: Final = ("seq", "at", "event", "actor", "request_id", "version", "facts", "previous", "hash")
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet would run: a cell that begins so is not text to it, in some locale."""
+FORMULA: Final = re.compile(r'(?:^(?=[\t\r\n])|(?:^|[;\t\r\n])(?=[\s"]*[=+\-@＝＋－＠]))')
+"""Where a cell would begin with what a spreadsheet runs. Which cell a line is split into depends on the
+locale: many split at semicolons, and then a line end within our quotes ends the line too."""
 HEAD_EVENT: Final = "audit_head"
 """Marks a head, in the file and in the log alike."""
 
@@ -81,16 +83,10 @@ def append_head(path: Path, head: Head | None) -> None:
 def read_heads(lines: Iterable[str]) -> Iterator[Head]:
     """Yield the heads among some lines, which may be those of a whole log."""
     for line in lines:
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue
-        if (
-            isinstance(values, dict)
-            and values.get("event") == HEAD_EVENT
-            and isinstance(values.get("seq"), int)
-        ):
-            yield Head(values["seq"], *(str(values.get(name, "")) for name in Head._fields[1:]))
+        values = read_object(line) or {}
+        seq = values.get("seq")
+        if values.get("event") == HEAD_EVENT and isinstance(seq, int):
+            yield Head(seq, *(str(values.get(name, "")) for name in Head._fields[1:]))
 
 
 def last_head(path: Path | None, verifier: AuditVerifier) -> Head | None:
@@ -98,8 +94,20 @@ def last_head(path: Path | None, verifier: AuditVerifier) -> Head | None:
     if path is None or not path.exists():
         return None
     with path.open(errors="replace") as file:
-        signed = [head for head in read_heads(file) if verifier.is_signed(head)]
-    return signed[-1] if signed else None
+        heads = list(read_heads(file))
+    return next((head for head in reversed(heads) if verifier.is_signed(head)), None)
+
+
+async def signing_key(database: Database) -> int | None:
+    """Return the place in VAULT_KEYS of the key that signed the newest row; None where none of them did.
+
+    That key has to stay until another one signs: a bot without it takes the row for a planted one, and stops.
+    """
+    audit_log = database.audit_log
+    last = await database.read(lambda connection: connection.execute(LAST).first())
+    if last is None or not audit_log.is_signed(last):
+        return None
+    return audit_log.key_ids.index(last.key_id)
 
 
 async def record_start(
@@ -124,13 +132,15 @@ class Verification:
     """One pass over the log in constant memory, but for the heads. `findings` are sentences."""
 
     verifier: AuditVerifier
-    heads: Iterable[Head] = ()
+    heads: Sequence[Head] = ()
     full: bool = False
     """Check every signature, to name where a rewrite begins."""
     rows: int = 0
     notes: list[str] = field(default_factory=list)
     restored: list[tuple[int, int]] = field(default_factory=list)
     """From which row to which the log was lost, and resumed."""
+    heads_count: bool = False
+    """Whether a kept head is signed with a known key: others are no evidence of anything."""
     unverifiable: str | None = None
 
     def findings(self, connection: Connection) -> Iterator[str]:
@@ -146,7 +156,7 @@ class Verification:
                 yield from self._chain(last, row)
                 self._learn(row)
                 newest_at = self._clock(newest_at, row)
-                mismatched += [head for head in kept.pop(row.seq, ()) if head.hash != row.hash]
+                mismatched += self._mismatched(kept.pop(row.seq, ()), row)
                 known = str(row.key_id) in self.verifier.public
                 if self.full and known and trusted and not self.verifier.is_signed(row):
                     trusted = False
@@ -192,8 +202,13 @@ class Verification:
                 self.notes.append(
                     f"restored at {row.at}: row {row.seq} names the lost head {facts['lost_seq']}"
                 )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return
+
+    def _mismatched(self, heads: Iterable[Head], row: Any) -> list[Head]:
+        fits = [head for head in heads if head.hash == row.hash]
+        self.heads_count = self.heads_count or any(map(self.verifier.is_signed, fits))
+        return [head for head in heads if head.hash != row.hash]
 
     def _clock(self, newest_at: str, row: Any) -> str:
         try:
@@ -211,6 +226,9 @@ class Verification:
     def _kept(self, last: Any, others: list[Head]) -> Iterator[str]:
         """Heads that fit no row: cut, or rewritten, unless the log was resumed after an honest restore."""
         signed = [head for head in others if self.verifier.is_signed(head)]
+        self.heads_count = self.heads_count or bool(signed)
+        if len(signed) < len(others):
+            self.notes.append(f"{len(others) - len(signed)} kept heads are not signed with a known key")
         unexplained = [
             head for head in signed if not any(first <= head.seq <= lost for first, lost in self.restored)
         ]
@@ -232,10 +250,12 @@ def verify(
     """
     try:
         raw = [parse_public_key(key) for key in public_keys]
-        lines = heads.read_text(errors="replace").splitlines() if heads is not None else []
-        kept = list(read_heads(lines))
-        if heads is not None and not kept:
-            return _cannot_verify(f"there is no head in {heads}")
+        kept: list[Head] = []
+        if heads is not None:
+            with heads.open(errors="replace") as file:
+                kept = list(read_heads(file))
+            if not kept:
+                return _cannot_verify(f"there is no head in {heads}")
         with reading(database_url) as connection:
             verifier = AuditVerifier(raw, name or _deployment(connection))
             verification = Verification(verifier, kept, full)
@@ -263,6 +283,8 @@ def _conclude(verification: Verification, found: int) -> int:
         return TAMPERED
     if verification.unverifiable:
         return _cannot_verify(verification.unverifiable)
+    if verification.heads and not verification.heads_count:
+        return _cannot_verify("no kept head is signed with a key that you provided")
     signed = f"signed, of deployment {verification.verifier.name}"
     print(f"{'RESTORED' if verification.restored else 'OK'}: {verification.rows} rows verified, {signed}.")
     return FINE
@@ -280,11 +302,11 @@ def _deployment(connection: Connection) -> str:
 
 @contextmanager
 def reading(database_url: str) -> Iterator[Connection]:
-    """A connection that only reads, each page in a transaction of its own."""
-    engine = engine_for(make_url(database_url), read_only=True)
+    """A connection that only reads. A long log may take its time."""
+    engine = engine_for(make_url(database_url), read_only=True, bounded=False)
     try:
         with engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
     finally:
         engine.dispose()
 
@@ -324,11 +346,12 @@ def _write_jsonl(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
 
 def _facts(stored: str) -> object:
     """Facts as an object, if they can be written back from it as they are stored; else their text."""
-    try:
-        facts = json.loads(stored)
-    except ValueError:
-        return stored
-    return facts if json.dumps(facts, ensure_ascii=False, sort_keys=True) == stored else stored
+    facts = read_object(stored)
+    return (
+        facts
+        if facts is not None and json.dumps(facts, ensure_ascii=False, sort_keys=True) == stored
+        else stored
+    )
 
 
 def _write_csv(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
@@ -336,11 +359,7 @@ def _write_csv(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
     writer.writerow(COLUMNS)
     for row in rows:
         cells = ("" if row[name] is None else str(row[name]) for name in COLUMNS)
-        writer.writerow([f"'{cell}" if _is_formula(cell) else cell for cell in cells])
-
-
-def _is_formula(cell: str) -> bool:
-    return cell.startswith(FORMULA) or cell.lstrip().startswith(FORMULA)
+        writer.writerow([FORMULA.sub(r"\g<0>'", cell) for cell in cells])
 
 
 # Resume

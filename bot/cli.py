@@ -162,6 +162,7 @@ def _new_key(_chosen: argparse.Namespace) -> int:
 
 
 def _rotate(chosen: argparse.Namespace) -> int:
+    from bot.audit import signing_key
     from bot.entra.sign_ins import rotate
     from bot.entra.vault import Vault
     from bot.store.database import Database
@@ -177,6 +178,7 @@ def _rotate(chosen: argparse.Namespace) -> int:
                 now=lambda: datetime.now(UTC),
                 forget_unreadable=chosen.forget_unreadable,
             )
+            signing = await signing_key(database)
         finally:
             await database.close()
         names = {key: f"key {number} ({key})" for number, key in enumerate(rotated.keys, start=1)}
@@ -188,9 +190,13 @@ def _rotate(chosen: argparse.Namespace) -> int:
             print(f"No key in VAULT_KEYS opens the sign-in of {user} (encrypted with {key}): it {done}.")
         if rotated.unreadable and not rotated.forgotten:
             print("Put the missing key back, or delete these with --forget-unreadable.")
-        if rotated.unused:
+        signer = None if signing is None else rotated.keys[signing]
+        if unused := [names[key] for key in rotated.unused if key != signer]:
+            print(f"No longer used, take out of VAULT_KEYS: {', '.join(unused)}.")
+        if signer is not None and signer in rotated.unused:
             print(
-                f"No longer used, take out of VAULT_KEYS: {', '.join(names[key] for key in rotated.unused)}."
+                f"Signed the newest row of the audit log, keep it until a bot that has the newest key first "
+                f"has started, then run this again: {names[signer]}."
             )
         if rotated.under_way:
             still = ", ".join(names[key] for key in rotated.under_way)

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
-from bot.domain.values import utc_text
+from bot.domain.values import read_object, utc_text
 from bot.store.tables import audit
 
 HASHED: Final = ("seq", "at", "event", "actor", "request_id", "version", "facts")
@@ -97,13 +97,14 @@ class AuditLog(AuditVerifier):
         super().__init__(raw, name)
         self._keys = dict(zip(map(key_id_of, raw), keys, strict=True))
         self._raw = dict(zip(map(key_id_of, raw), raw, strict=True))
-        self.key_id = key_id_of(raw[0])
-        """The key that signs now."""
+        self.key_ids = [key_id_of(key) for key in raw]
+        """In the order of VAULT_KEYS: the first one signs now."""
         self.seen = seen
         """The newest row that is known to be committed."""
         self.broken: str | None = None
         """Why nothing can be appended, until something can."""
         self._announced: set[str] = set()
+        """Keys that a committed row names."""
 
     def append(self, connection: Connection, entries: Sequence[Entry], *, first: bool = False) -> Head | None:
         """Add rows; last before the COMMIT, since other writers wait from here. `first`: by migrate alone.
@@ -118,9 +119,8 @@ class AuditLog(AuditVerifier):
         if self._is_new_key(connection, head):
             old = self._keys[head.key_id]
             head = self._row(rows, head, self._key_added(entries[0]), head.key_id, old)
-            self._announced.add(self.key_id)
         for entry in entries:
-            head = self._row(rows, head, entry, self.key_id, self._keys[self.key_id])
+            head = self._row(rows, head, entry, self.key_ids[0], self._keys[self.key_ids[0]])
         connection.execute(INSERT, rows)
         return head
 
@@ -138,24 +138,27 @@ class AuditLog(AuditVerifier):
         return head
 
     def _is_new_key(self, connection: Connection, tail: Head) -> bool:
-        """Whether our key signs for the first time, after another of ours: the log then says so first."""
-        if tail.key_id == self.key_id or tail.key_id not in self._keys or self.key_id in self._announced:
+        """Whether our key signs for the first time, after another of ours: the log then says so first.
+
+        Learned from the table alone: a row that this process wrote may have been rolled back.
+        """
+        ours = self.key_ids[0]
+        if tail.key_id == ours or tail.key_id not in self._keys or ours in self._announced:
             return False
-        added = [json.loads(facts).get("key_id") for facts in connection.scalars(KEYS_ADDED)]
-        self._announced.update([*added, str(connection.scalar(FIRST_KEY))])
-        return self.key_id not in self._announced
+        added = [(read_object(facts) or {}).get("key_id") for facts in connection.scalars(KEYS_ADDED)]
+        self._announced.update(map(str, [*added, connection.scalar(FIRST_KEY)]))
+        return ours not in self._announced
 
     def _key_added(self, beside: Entry) -> Entry:
-        public = base64.urlsafe_b64encode(self._raw[self.key_id]).decode().rstrip("=")
-        return Entry(
-            event=Event.KEY_ADDED,
-            at=beside.at,
-            facts={"key_id": self.key_id, "public_key": f"ed25519:{public}"},
-        )
+        ours = self.key_ids[0]
+        public = base64.urlsafe_b64encode(self._raw[ours]).decode().rstrip("=")
+        facts = {"key_id": ours, "public_key": f"ed25519:{public}"}
+        return Entry(event=Event.KEY_ADDED, at=beside.at, facts=facts)
 
     def tail(self, connection: Connection) -> Head:
         """Return the row to append to. Raises AuditBroken where it is not one that this bot can vouch for."""
-        last, seen = connection.execute(LAST).first(), self.seen
+        seen = self.seen  # before the read: another thread may remember a row that this snapshot lacks
+        last = connection.execute(LAST).first()
         if last is None:
             raise AuditBroken("the audit log is empty")
         if seen is None or (last.seq, last.hash) != seen[:2]:
@@ -217,12 +220,17 @@ def key_id_of(public_key: bytes) -> str:
 def newest_facts(connection: Connection, event: Event) -> dict[str, str] | None:
     """Return the facts of the newest row of this event."""
     found = connection.scalar(NEWEST_OF, {"event": event.value})
-    return None if found is None else json.loads(found)
+    return None if found is None else {name: str(value) for name, value in (read_object(found) or {}).items()}
 
 
 def pages(connection: Connection, after: int = -(2**63), size: int = 1000) -> Iterator[Sequence[Any]]:
-    """Yield rows after `after`, a page at a time; memory stays the same however long the log is."""
+    """Yield rows after `after`, a page at a time; memory stays the same however long the log is.
+
+    Each page is a transaction of its own, over before it is yielded: `unlatch audit export | less` would
+    else keep SQLite's WAL growing. The chain makes a common snapshot needless.
+    """
     statement = AFTER.limit(size)
     while rows := connection.execute(statement, {"seq": after}).all():
+        connection.rollback()
         yield rows
         after = rows[-1].seq

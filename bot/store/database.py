@@ -33,7 +33,7 @@ BATCH: Final = 64
 WAITING: Final = 2000
 """Units that may wait; one more is refused at once."""
 PATIENCE: Final = 10.0
-"""Seconds after which a unit that still waits is not begun."""
+"""Seconds after which a unit or a read that still waits is not begun."""
 MAX_SKEW: Final = timedelta(seconds=5)
 """Between PostgreSQL's clock and ours: leases are times."""
 REVISION_AND_CLOCK: Final = text("SELECT version_num, CURRENT_TIMESTAMP FROM alembic_version")
@@ -96,8 +96,14 @@ class Database:
             raise
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Return what `work` reads, shortly; it sees all that was answered before it began."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        """Return what `work` reads, shortly; it sees all that was answered before it began.
+
+        Raises StoreUnavailable, and what `work` raised.
+        """
+        if self._closed:
+            raise StoreUnavailable
+        until = time.monotonic() + PATIENCE
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, until)
 
     async def problem(self) -> str | None:
         """Return why the database cannot be relied on, in a few words; None where it can."""
@@ -122,7 +128,9 @@ class Database:
         self.engine.dispose()
         self.reader.dispose()
 
-    def _read(self, work: Callable[[Connection], T]) -> T:
+    def _read(self, work: Callable[[Connection], T], until: float) -> T:
+        if time.monotonic() > until:
+            raise StoreUnavailable
         try:
             with self.reader.connect() as connection:
                 return work(connection)
@@ -153,6 +161,7 @@ class Database:
             if sent:
                 stored = self._was_stored(sent[0])
                 self._failed = None if stored else "the last COMMIT failed"
+                self.audit_log.remember(sent[0] if stored else None)
             elif ran and len(units) > 1:
                 for unit in units:
                     self._commit([unit])
@@ -187,8 +196,10 @@ class Database:
 
     def _was_stored(self, head: Head | None) -> bool | None:
         """Whether a COMMIT whose answer was lost took place; None where nobody can say."""
+        until = time.monotonic() + PATIENCE
         for pause in (0.0, 0.2, 0.8, 2.0, 2.0):
-            if head is None or self.is_sqlite:  # what SQLite could not sync may come back after a crash
+            # What SQLite could not sync may come back after a crash.
+            if head is None or self.is_sqlite or time.monotonic() > until:
                 return None
             time.sleep(pause)
             with suppress(DBAPIError, NoConnection), self.engine.begin() as connection:

@@ -21,7 +21,8 @@ LIMITS = (  # in each transaction, for PgBouncer keeps nothing of a session
 CONNECT = {"prepare_threshold": None, "connect_timeout": 5, "tcp_user_timeout": 10_000}
 
 
-def engine_for(at: URL, *, read_only: bool = False, migrating: bool = False) -> Engine:
+def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True) -> Engine:
+    """Return an engine; `bounded`: no wait for PostgreSQL takes longer than seconds."""
     if at.drivername.startswith("sqlite"):
         begin, size = ("BEGIN", POOL) if read_only else ("BEGIN IMMEDIATE", 1)
         engine = create_engine(
@@ -29,9 +30,20 @@ def engine_for(at: URL, *, read_only: bool = False, migrating: bool = False) -> 
         )
         event.listen(engine, "connect", lambda connection, _: prepare(connection, read_only=read_only))
     else:
-        begin, url = "" if migrating else LIMITS, at.set(drivername="postgresql+psycopg")
+        begin = "; ".join(
+            [*(["SET TRANSACTION READ ONLY"] if read_only else []), *([LIMITS] if bounded else [])]
+        )
+        url = at.set(drivername="postgresql+psycopg")
         options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED", "connect_args": CONNECT}
         engine = create_engine(url, pool_size=POOL, max_overflow=0, hide_parameters=True, **options)
+        if bounded:
+            from bot.store.postgresql import BoundedConnection  # SQLite needs no driver of PostgreSQL's
+
+            event.listen(
+                engine,
+                "do_connect",
+                lambda _dialect, _record, args, options: BoundedConnection.connect(*args, **options),
+            )
     if begin:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine

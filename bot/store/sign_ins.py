@@ -29,6 +29,7 @@ LINK: Final = select(links).where(
     links.c.digest == bindparam("digest"), links.c.used_at.is_(None), links.c.expires_at > bindparam("now")
 )
 BY_USER: Final = select(sign_ins).where(sign_ins.c.user == bindparam("user"))
+LOCKED: Final = BY_USER.with_for_update()
 BY_ACCOUNT: Final = select(sign_ins.c.user).where(
     sign_ins.c.tenant == bindparam("tenant"), sign_ins.c.oid == bindparam("oid")
 )
@@ -80,11 +81,12 @@ def put_sign_in(tx: Transaction, row: SignInRow, entry: Entry) -> None:
     The version goes on from the old row's, so that no stale refresh fits. Without an old row it starts at
     random: what a row had before a sign-out does not come back.
     """
-    old = get_sign_in(tx, row.user)
+    # Locked: of two at once both would make the same version, and a refresh of one would fit the other.
+    found = tx.execute(LOCKED, {"user": row.user}).first()
     other = linked_to(tx, row.tenant, row.oid)
     if other not in (None, row.user):
         raise LostRace
-    version = (randbits(30) if old is None else old.version) + 1
+    version = (randbits(30) if found is None else found.version) + 1
     values = {
         "user": row.user,
         "tenant": row.tenant,
@@ -99,7 +101,7 @@ def put_sign_in(tx: Transaction, row: SignInRow, entry: Entry) -> None:
         "version": version,
     }
     try:
-        if old is None:
+        if found is None:
             tx.execute(insert(sign_ins).values(values))
         else:
             tx.execute(update(sign_ins).where(sign_ins.c.user == row.user).values(values))

@@ -47,7 +47,7 @@ def migrate(
     """
     at = make_url(url)
     keep_private(at)
-    engine = engine_for(at, migrating=True)
+    engine = engine_for(at, bounded=False)
     try:
         for left in reversed(range(tries)):
             try:
