@@ -1,7 +1,10 @@
 """The audit log: what was written is found as it was, and what was done to it behind its back is named."""
 
 import asyncio
+import csv
+import hashlib
 import json
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,9 @@ from bot.audit import CANNOT_VERIFY, FINE, TAMPERED
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
 from bot.keys import Keys, new_key
-from bot.store.audit_log import AuditLog
+from bot.store.audit_log import LAST, AuditLog, newest_facts, pages
 from bot.store.database import Database
-from bot.store.migrations import migrate
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log
 from tests.unit.store.conftest import Replicas, another_log, owners_engine
@@ -23,8 +25,6 @@ from tests.unit.store.rows import LATE, NOW, a_pending, a_request, get, note, no
 
 Captured = pytest.CaptureFixture[str]
 PUBLIC = Keys.parse(VAULT_KEYS).public_keys
-
-
 ROW = "at, event, actor, request_id, version, facts, hash, key_id, signature"
 
 
@@ -60,8 +60,9 @@ def fine(rows: int) -> str:
 
 
 def restarted(url: str, heads: Path) -> Database:
-    seeds = Keys.parse(VAULT_KEYS).signing_seeds
-    return Database(url, AuditLog(seeds, DEPLOYMENT, audit.last_head(heads, audit_log())))
+    log = audit_log()
+    log.seen = audit.last_head(heads, log)
+    return Database(url, log)
 
 
 async def kept_head(url: str, path: Path) -> Path:
@@ -79,35 +80,23 @@ def verified(url: str, capsys: Captured, *, heads: Path | None = None, **given: 
     return status, captured.out + captured.err
 
 
+EDITED = {
+    **{"facts": "{}", "actor": "U0EVE", "at": "2020-01-01", "request_id": "x", "version": "7"},
+    **{"event": "approved", "hash": "x"},
+}
 TAMPERING: dict[str, tuple[list[str], str]] = {
-    "edited facts": (["UPDATE audit SET facts = '{}' WHERE seq = 4"], "row 4 was changed"),
-    "edited actor": (["UPDATE audit SET actor = 'U0EVE' WHERE seq = 4"], "row 4 was changed"),
-    "edited time": (
-        ["UPDATE audit SET at = '2020-01-01' WHERE seq = 4"],
-        "row 4 was changed",
-    ),
-    "edited request": (["UPDATE audit SET request_id = 'x' WHERE seq = 4"], "row 4 was changed"),
-    "edited version": (["UPDATE audit SET version = 7 WHERE seq = 4"], "row 4 was changed"),
-    "edited event": (["UPDATE audit SET event = 'approved' WHERE seq = 4"], "row 4 was changed"),
-    "edited hash": (["UPDATE audit SET hash = 'x' WHERE seq = 4"], "row 4 was changed"),
+    **{
+        f"edited {column}": ([f"UPDATE audit SET {column} = '{text_}' WHERE seq = 4"], "row 4 was changed")  # noqa: S608  ours
+        for column, text_ in EDITED.items()
+    },
     "removed": (["DELETE FROM audit WHERE seq = 4"], "row 5 follows row 3: 1 removed"),
     "removed the first": (["DELETE FROM audit WHERE seq = 1"], "row 2 follows row 0: 1 removed"),
     "swapped": (
-        [
-            "UPDATE audit SET seq = 99 WHERE seq = 4",
-            "UPDATE audit SET seq = 4 WHERE seq = 5",
-            "UPDATE audit SET seq = 5 WHERE seq = 99",
-        ],
+        [f"UPDATE audit SET seq = {to} WHERE seq = {row}" for row, to in ((4, 99), (5, 4), (99, 5))],  # noqa: S608  numbers
         "row 4 was changed",
     ),
-    "inserted behind": (
-        [a_copy_of(10, to=11)],
-        "row 11 was changed",
-    ),
-    "inserted before the first": (
-        [a_copy_of(10, to=-5)],
-        "row -5 follows row 0: inserted or reordered",
-    ),
+    "inserted behind": ([a_copy_of(10, to=11)], "row 11 was changed"),
+    "inserted before the first": ([a_copy_of(10, to=-5)], "row -5 follows row 0: inserted or reordered"),
     "signature of the newest": (
         ["UPDATE audit SET signature = 'é' WHERE seq = 10"],
         "row 10 was not written by Unlatch, nor what follows from it",
@@ -115,19 +104,16 @@ TAMPERING: dict[str, tuple[list[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("tampering", list(TAMPERING))
-async def test_tampering_is_named_and_ends_with_1(ten_rows: str, capsys: Captured, tampering: str):
-    assert verified(ten_rows, capsys) == (
-        FINE,
-        fine(10),
-    )
-    statements, finding = TAMPERING[tampering]
+@pytest.mark.parametrize(("statements", "finding"), TAMPERING.values(), ids=TAMPERING)
+async def test_tampering_is_named_and_ends_with_1(
+    ten_rows: str, capsys: Captured, statements: list[str], finding: str
+):
+    assert verified(ten_rows, capsys) == (FINE, fine(10))
     behind_its_back(ten_rows, *statements)
 
     status, said = verified(ten_rows, capsys)
 
-    assert status == TAMPERED
-    assert finding in said
+    assert (status, finding in said) == (TAMPERED, True)
 
 
 async def test_a_cut_tail_is_found_by_a_kept_head_alone(ten_rows: str, tmp_path: Path, capsys: Captured):
@@ -146,58 +132,36 @@ async def test_a_chain_that_is_rebuilt_carries_no_signature_and_the_kept_head_sa
 ):
     """With the public algorithm anybody can make hashes; signatures take the vault's key."""
     heads = await kept_head(ten_rows, tmp_path / "heads")
-    forged = AuditLog(Keys.parse(new_key()).signing_seeds, DEPLOYMENT)
+    forgers = Keys.parse(new_key())
     behind_its_back(ten_rows, "DELETE FROM audit")
+    created = Entry(event=Event.LOG_CREATED, at=NOW, facts={"deployment": DEPLOYMENT})
     engine = owners_engine(ten_rows)
     with engine.begin() as connection:
-        entries = [
-            Entry(event=Event.LOG_CREATED, at=NOW, facts={"deployment": DEPLOYMENT}),
-            *map(note, range(9)),
-        ]
-        forged.append(connection, entries, first=True)
+        forged = AuditLog(forgers.signing_seeds, DEPLOYMENT)
+        forged.append(connection, [created, *map(note, range(9))], first=True)
     engine.dispose()
 
-    status, said = verified(ten_rows, capsys)
-    assert (status, said) == (
+    assert verified(ten_rows, capsys) == (
         CANNOT_VERIFY,
         "Cannot verify: rows 1 to 10: signed with a key that you did not provide.\n",
     )
     assert verified(ten_rows, capsys, heads=heads)[0] == TAMPERED
-    status, said = verified(ten_rows, capsys, public_keys=forged_keys(forged), heads=heads)
-    assert (
-        status == FINE
-    )  # the forger's own key verifies the forger's log: which key it is, the auditor knows
-
+    # The forger's own key verifies the forger's log: which key it is, the auditor knows.
+    assert verified(ten_rows, capsys, public_keys=forgers.public_keys)[0] == FINE
     database = Database(ten_rows, audit_log())
     with pytest.raises(AuditBroken):
         await noted(database)
     await database.close()
 
 
-def forged_keys(log: AuditLog) -> list[str]:
-    import base64
-
-    return [
-        "ed25519:" + base64.urlsafe_b64encode(key.public_bytes_raw()).decode().rstrip("=")
-        for key in log.public.values()
-    ]
-
-
-@pytest.mark.parametrize("what", ["another deployment", "an empty log", "no database"])
-async def test_what_cannot_be_verified_ends_with_2(
-    ten_rows: str, tmp_path: Path, capsys: Captured, what: str
+async def test_a_log_of_another_deployment_is_tampering_and_none_at_all_cannot_be_verified(
+    ten_rows: str, tmp_path: Path, capsys: Captured
 ):
-    match what:
-        case "another deployment":
-            status, _ = verified(ten_rows, capsys, name="another")
-            assert status == TAMPERED  # row 1 is not its first row
-        case "an empty log":
-            behind_its_back(ten_rows, "DELETE FROM audit")
-            assert verified(ten_rows, capsys) == (CANNOT_VERIFY, "Cannot verify: the audit log is empty.\n")
-        case _:
-            status, said = verified(f"sqlite:///{tmp_path}/none.sqlite3", capsys)
-            assert status == CANNOT_VERIFY
-            assert "cannot be read" in said
+    assert verified(ten_rows, capsys, name="another")[0] == TAMPERED  # row 1 is not its first row
+    behind_its_back(ten_rows, "DELETE FROM audit")
+    assert verified(ten_rows, capsys) == (CANNOT_VERIFY, "Cannot verify: the audit log is empty.\n")
+    status, said = verified(f"sqlite:///{tmp_path}/none.sqlite3", capsys)
+    assert (status, "cannot be read" in said) == (CANNOT_VERIFY, True)
 
 
 # What the bot does
@@ -225,9 +189,7 @@ async def test_a_running_bot_appends_to_no_log_but_its_own_and_goes_on_without_a
     with pytest.raises(AuditBroken):
         await stored(database, a_request())
     assert database.audit_log.broken
-    assert (
-        await database.run(lambda _: "what needs no audit row goes on") == "what needs no audit row goes on"
-    )
+    assert await database.run(lambda _: "what needs no audit row goes on")
     await database.close()
 
 
@@ -249,10 +211,7 @@ async def test_two_replicas_append_in_turn_to_one_chain(replicas: Replicas, caps
     both = (replicas.here, replicas.elsewhere)
     await asyncio.gather(*(noted(both[n % 2], 5) for n in range(8)))
 
-    assert verified(replicas.url, capsys) == (
-        FINE,
-        fine(41),
-    )
+    assert verified(replicas.url, capsys) == (FINE, fine(41))
 
 
 async def test_a_replica_notices_that_another_ones_rows_were_cut(replicas: Replicas):
@@ -263,6 +222,30 @@ async def test_a_replica_notices_that_another_ones_rows_were_cut(replicas: Repli
 
     with pytest.raises(AuditBroken):
         await noted(replicas.here)
+
+
+async def test_looking_at_the_log_while_another_thread_appends_raises_no_alarm(on_sqlite: Database):
+    await noted(on_sqlite)
+    loop = asyncio.get_running_loop()
+
+    class Overtaken:
+        """A connection beside which a row is committed as soon as the newest row is read."""
+
+        def __init__(self, connection: Connection) -> None:
+            self.scalar, self._connection = connection.scalar, connection
+
+        def execute(self, statement: Any) -> Any:
+            result = self._connection.execute(statement).freeze()
+            assert statement is LAST
+            asyncio.run_coroutine_threadsafe(noted(on_sqlite), loop).result(10)
+            return result()
+
+    head = await on_sqlite.read(lambda connection: on_sqlite.audit_log.look(Overtaken(connection)))  # type: ignore[arg-type]  # enough of one
+
+    assert head.seq == 2
+    assert on_sqlite.audit_log.broken is None
+    assert on_sqlite.audit_log.seen is not None
+    assert on_sqlite.audit_log.seen.seq == 3
 
 
 async def test_a_row_that_was_rolled_back_is_not_missed(database: Database):
@@ -284,25 +267,17 @@ async def test_one_version_of_a_request_has_one_audit_row(database: Database):
     assert await get(database, request) == request
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE audit SET facts = '{}' WHERE seq = 1",
-        "DELETE FROM audit",
-        f"INSERT OR REPLACE INTO audit SELECT 1, {ROW} FROM audit WHERE seq = 2",  # noqa: S608  columns
-        f"INSERT OR REPLACE INTO audit SELECT 3, {ROW} FROM audit WHERE seq = 2",  # noqa: S608  columns
-        "TRUNCATE audit",
-    ],
-)
-async def test_triggers_refuse_every_change_of_a_row(database: Database, statement: str):
+async def test_triggers_refuse_every_change_of_a_row(database: Database):
     await stored(database, a_request())
-    if database.is_sqlite == statement.startswith("TRUNCATE") or (
-        "REPLACE" in statement and not database.is_sqlite
-    ):
-        return  # not of this database
-    engine = create_engine(database.engine.url)
-    with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
-        connection.execute(text(statement))
+    statements = ["UPDATE audit SET facts = '{}' WHERE seq = 1", "DELETE FROM audit"]
+    if database.is_sqlite:  # REPLACE would delete by either unique key
+        statements += [a_copy_of(2, to=row).replace("INSERT", "INSERT OR REPLACE") for row in (1, 3)]
+    else:
+        statements.append("TRUNCATE audit")
+    engine = owners_engine(database.engine.url)
+    for statement in statements:
+        with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+            connection.execute(text(statement))
     engine.dispose()
 
 
@@ -324,6 +299,35 @@ async def test_keys_rotate_in_two_steps_and_old_rows_stay_verifiable(url: str, c
         events = list(connection.scalars(text("SELECT event FROM audit ORDER BY seq")))
     engine.dispose()
     assert events.count("key_added") == 1
+
+
+async def test_a_new_key_is_named_in_the_log_although_its_first_row_was_rolled_back(
+    url: str, capsys: Captured
+):
+    database = Database(url, another_log(new_key(), VAULT_KEYS))
+    request = a_request()
+    twice = Entry.of_move(Event.REQUESTED, request, {})
+    with pytest.raises(RuntimeError):
+        await database.run(lambda tx: tx.entries.extend([twice, twice]))
+
+    await noted(database, 2)
+    await database.close()
+
+    assert verified(url, capsys)[0] == FINE  # with the old public key alone
+
+
+async def test_the_key_that_signed_the_newest_row_has_to_stay(url: str):
+    new = new_key()
+    places = []
+    for log in (another_log(VAULT_KEYS), another_log(new, VAULT_KEYS), another_log(new_key())):
+        database = Database(url, log)
+        places.append(await audit.signing_key(database))
+        if places[-1] is not None:
+            await noted(database)
+            places.append(await audit.signing_key(database))
+        await database.close()
+
+    assert places == [0, 0, 1, 0, None]
 
 
 async def test_a_bot_without_the_key_of_the_newest_row_stops(url: str):
@@ -352,8 +356,7 @@ async def test_after_an_honest_restore_resume_goes_on_and_verify_says_restored(
     await noted(again, 3)
     await again.close()
     status, out = verified(ten_rows, capsys, heads=heads)
-    assert status == FINE
-    assert out.splitlines()[-1] == f"RESTORED: 11 rows verified, signed, of deployment {DEPLOYMENT}."
+    assert (status, out.splitlines(keepends=True)[-1]) == (FINE, fine(11).replace("OK", "RESTORED"))
 
 
 async def test_a_restore_that_hides_more_than_it_names_is_tampering(
@@ -371,12 +374,44 @@ async def test_a_restore_that_hides_more_than_it_names_is_tampering(
     assert verified(ten_rows, capsys, heads=heads)[0] == TAMPERED
 
 
-async def test_no_head_that_is_unsigned_raises_an_alarm(ten_rows: str, tmp_path: Path, capsys: Captured):
+async def test_a_head_that_is_unsigned_raises_no_alarm_and_proves_nothing(
+    ten_rows: str, tmp_path: Path, capsys: Captured
+):
     heads = tmp_path / "heads"
     line = {"event": "audit_head", "seq": 99, "hash": "x", "key_id": "y", "signature": "z"}
-    heads.write_text(json.dumps(line) + "\nnot a head\n")
+    heads.write_text(f"{json.dumps(line)}\nnot a head\n{'[' * 100_000}\n")
 
-    assert verified(ten_rows, capsys, heads=heads)[0] == FINE
+    status, said = verified(ten_rows, capsys, heads=heads)
+    assert (status, "no kept head is signed with a key that you provided" in said) == (CANNOT_VERIFY, True)
+
+    await kept_head(ten_rows, heads)
+    status, said = verified(ten_rows, capsys, heads=heads)
+    assert (status, "note: 1 kept heads are not signed with a known key" in said) == (FINE, True)
+
+
+async def test_a_head_is_kept_once_and_again_where_the_file_could_not_be_written(
+    on_sqlite: Database, tmp_path: Path
+):
+    path = tmp_path / "folder" / "heads"
+    keeper = audit.HeadKeeper(on_sqlite, path)
+    await keeper.keep()
+    path.parent.mkdir()
+    for _ in range(2):
+        await keeper.keep()
+        await keeper.keep()
+        await noted(on_sqlite)
+
+    assert [json.loads(line)["seq"] for line in path.read_text().splitlines()] == [1, 2]
+
+
+async def test_a_start_says_whether_the_settings_changed_since_the_last_one(database: Database):
+    told = []
+    for setting in ("a", "a", "b"):
+        await audit.record_start(database, now=NOW, version="1", settings={"X": setting})
+        facts = await database.read(lambda connection: newest_facts(connection, Event.STARTED)) or {}
+        told.append(facts.get("configuration_changed"))
+
+    assert told == [None, None, "yes"]
 
 
 async def test_a_clock_that_stepped_back_is_a_note(url: str, capsys: Captured):
@@ -386,14 +421,8 @@ async def test_a_clock_that_stepped_back_is_a_note(url: str, capsys: Captured):
     await database.close()
 
     status, said = verified(url, capsys)
-
     assert status == FINE
     assert "note: the clock stepped back by 1:00:00 before row 3" in said
-
-
-async def test_migrating_twice_writes_row_one_once(url: str, capsys: Captured):
-    migrate(url, audit_log())
-    assert verified(url, capsys)[1].startswith("OK: 1 rows")
 
 
 # Export
@@ -420,8 +449,6 @@ async def test_an_export_can_be_checked_by_hand_and_by_time(ten_rows: str, tmp_p
 
 def by_hand(rows: list[dict[str, Any]]) -> list[int]:
     """The check of docs/operate.md."""
-    import hashlib
-
     wrong = []
     for row in rows:
         facts = json.dumps(row["facts"], ensure_ascii=False, sort_keys=True)
@@ -432,14 +459,40 @@ def by_hand(rows: list[dict[str, Any]]) -> list[int]:
     return wrong
 
 
-@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t=", "\r", "\n=", " =", "＝"])
-async def test_no_spreadsheet_runs_a_cell_of_an_export(url: str, tmp_path: Path, first: str):
-    database = Database(url, audit_log())
-    entry = Entry(event=Event.STARTED, at=NOW, actor=f"{first}cmd|'/c calc'!A0", facts={})  # type: ignore[arg-type]  # an id that is none
+async def test_an_export_that_rests_between_two_pages_keeps_nothing_open(on_sqlite: Database, tmp_path: Path):
+    await on_sqlite.run(lambda tx: tx.entries.extend(map(note, range(1500))))
+
+    with audit.reading(f"sqlite:///{tmp_path}/unlatch.sqlite3") as connection:
+        assert len(next(pages(connection))) == 1000
+        await noted(on_sqlite)
+        other = sqlite3.connect(tmp_path / "unlatch.sqlite3")
+        blocked, *_ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        other.close()
+
+    assert not blocked
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "begins",
+    ["=", "+", "-", "@", "\t=", "\r", "\n=", " =", "＝", "a;=", "a; =", 'a;"=', "a\t=", "a\n=", "a\r\n@"],
+)
+async def test_no_spreadsheet_of_any_locale_runs_a_cell_of_an_export(
+    sqlite: str, tmp_path: Path, begins: str, separator: str
+):
+    """Where semicolons separate, our quotes protect nothing: they do not begin a cell."""
+    database = Database(sqlite, audit_log())
+    typed = f"{begins}cmd|'/c calc'!A0"
+    entry = Entry(event=Event.STARTED, at=NOW, actor=typed, facts={"reason": typed})  # type: ignore[arg-type]  # an id that is none
     await database.run(lambda tx: tx.entries.append(entry))
     await database.close()
     path = tmp_path / "log.csv"
     with path.open("w", newline="") as out:
-        exported(url, out, "csv")
+        exported(sqlite, out, "csv")
 
-    assert f"'{first}cmd" in path.read_bytes().decode()
+    with path.open(newline="") as read:
+        cells = [cell for row in csv.reader(read, delimiter=separator) for cell in row]
+    assert any("cmd|" in cell for cell in cells)
+    assert [
+        cell for cell in cells if cell.strip(' "').startswith(("=", "+", "-", "@", "＝", "\t", "\r"))
+    ] == []

@@ -121,6 +121,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self._port = port
         self.on_commit: str | None = None
+        self.silent = False
         self.url_port = 0
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -136,7 +137,7 @@ class Proxy:
                 writer.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.on_commit == "silent from the start":
+        if self.silent:
             self._writers.add(writer)
             return
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
@@ -145,6 +146,8 @@ class Proxy:
         answering.set()
         answers = asyncio.create_task(self._answer(from_server, writer, answering))
         while data := await reader.read(65536):
+            if self.silent:
+                continue
             if self.on_commit and b"COMMIT\0" in data:
                 if self.on_commit == "cut after":
                     answering.clear()
@@ -225,19 +228,23 @@ async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_seconds_on
     frozen.dispose()
 
 
-async def test_a_server_that_accepts_and_never_answers_holds_no_caller_and_no_shutdown_for_long(
-    postgresql: str,
+async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_long(
+    postgresql: str, cluster: Cluster
 ):
-    async with Proxy(0).serving() as proxy:
-        proxy.on_commit = "silent from the start"
+    """New connections are accepted, and those that worked stay open; neither is answered."""
+    async with Proxy(cluster.port).serving() as proxy:
         database = Database(through(postgresql, proxy), audit_log())
+        await asyncio.gather(*(stored(database, a_request()) for _ in range(20)))
+        assert await database.problem() is None
+        proxy.silent = True
+
         async with asyncio.timeout(25):
-            ends = await asyncio.gather(
-                *(stored(database, a_request()) for _ in range(100)), return_exceptions=True
-            )
+            units = [stored(database, a_request()) for _ in range(100)]
+            *ends, problem = await asyncio.gather(*units, database.problem(), return_exceptions=True)
             await database.close()
 
     assert {type(end) for end in ends} == {StoreUnavailable}
+    assert "does not answer" in str(problem)
 
 
 # PgBouncer

@@ -302,13 +302,20 @@ async def test_who_lost_the_lease_ends_and_writes_nothing(replicas: Replicas):
     assert again.messages == SHOWN
 
 
-UNREADABLE: dict[str, str] = {"status": "later", "approval": "{", "cause": "[]", "next_at": "x"}
+UNREADABLE: tuple[tuple[str, str], ...] = (
+    ("status", "later"),
+    ("cause", "[]"),
+    *(("approval", text) for text in ("{", "[]", "5", '{"device": "x"}', "[" * 100_000)),
+    *(("next_at", text) for text in ("x", "0", "0001-01-01T00:00:00+14:00")),
+)
 
 
-@pytest.mark.parametrize("column", list(UNREADABLE))
-async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(database: Database, column: str):
+@pytest.mark.parametrize(("column", "value"), UNREADABLE, ids=lambda text: text[:9])
+async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(
+    database: Database, column: str, value: str
+):
     bad = await stored(database, a_request(at=NOW - SECOND))
-    spoil = update(table).where(table.c.id == bad.id).values({column: UNREADABLE[column]})
+    spoil = update(table).where(table.c.id == bad.id).values({column: value})
     await database.run(lambda tx: tx.execute(spoil).rowcount)
     good = [await stored(database, a_request()) for _ in range(3)]
 
@@ -320,6 +327,9 @@ async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(database: D
         lambda connection: requests.recent_requests(connection, UserId("U0MEI"), limit=9)
     )
     assert len(recent) == 3
+    for queue in Queue:
+        await database.read(lambda connection, queue=queue: requests.next_due(connection, queue))
+    assert (await database.read(lambda c: requests.backlog(c, now=NOW))).open_requests[Status.RECEIVED] >= 3
 
 
 async def test_the_next_due_time_is_when_the_first_row_is_due_and_free(database: Database):

@@ -143,6 +143,18 @@ async def test_a_sign_in_comes_back_as_it_was_and_goes_on_in_versions(database: 
     assert (second.version, second.oid, second.authenticated_at) == (first.version + 1, "another", None)
 
 
+async def test_sign_ins_of_one_person_at_once_get_a_version_each(replicas: Replicas):
+    await put(replicas.here, a_sign_in())
+    first = await got(replicas.here)
+
+    await asyncio.gather(*(put((replicas.here, replicas.elsewhere)[n % 2], a_sign_in()) for n in range(20)))
+
+    last = await got(replicas.here)
+    assert first is not None
+    assert last is not None
+    assert last.version == first.version + 20
+
+
 async def test_an_account_is_linked_to_one_slack_user(replicas: Replicas):
     ends = await asyncio.gather(
         put(replicas.here, a_sign_in(KEN)), put(replicas.elsewhere, a_sign_in(MEI)), return_exceptions=True
