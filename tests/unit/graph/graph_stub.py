@@ -9,8 +9,9 @@ from typing import Final
 
 import httpx
 import pytest
+from bot.domain.device import FoundDevices
 from bot.domain.errors import GraphError
-from bot.domain.target import parse_target
+from bot.domain.target import Target, parse_target
 from bot.domain.values import DeviceId, Secret
 from bot.graph.devices import Intune, graph_client
 from bot.timing import Timing
@@ -33,7 +34,6 @@ def fixture(name: str) -> dict[str, object]:
 
 IPHONE: Final = fixture("iphone_supervised_pending")
 ANDROID: Final = fixture("android_cope_done")
-WINDOWS: Final = fixture("windows_unsupported")
 
 
 def ok(body: object) -> httpx.Response:
@@ -59,8 +59,11 @@ class GraphStub:
         self.http = graph_client(timing, httpx.MockTransport(self._answer))
         self.intune = Intune(self.http, BASE, timing=timing, now=lambda: NOW)
 
-    async def reset(self) -> str:
-        return await self.intune.reset_passcode(GRACE, PHONE, TOKEN, client_request_id="0b1c")
+    async def find(self, target: Target = GRACE) -> FoundDevices:
+        return await self.intune.find(target, TOKEN)
+
+    async def reset(self, target: Target = GRACE, device: str = PHONE) -> str:
+        return await self.intune.reset_passcode(target, DeviceId(device), TOKEN, client_request_id="0b1c")
 
     async def failed_reset(self) -> GraphError:
         with pytest.raises(GraphError) as caught:

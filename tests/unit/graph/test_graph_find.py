@@ -11,19 +11,7 @@ from bot.domain.device import Effect, Platform, effect_of_reset
 from bot.domain.errors import DeviceRefused, GraphError, OutcomeUnknown
 from bot.domain.target import Target, TargetKind, parse_target
 from bot.graph.managed_device import parse_device, parse_time
-from tests.unit.graph.graph_stub import (
-    ANDROID,
-    BASE,
-    GRACE,
-    IPHONE,
-    PHONE,
-    SHORT,
-    TOKEN,
-    WINDOWS,
-    GraphStub,
-    ok,
-    page,
-)
+from tests.unit.graph.graph_stub import ANDROID, BASE, GRACE, IPHONE, PHONE, SHORT, GraphStub, ok, page
 
 ALL = "/deviceManagement/managedDevices"
 APP = Target(TargetKind.APP, "0000f3d7a1b2")
@@ -61,13 +49,16 @@ async def test_a_device_is_reset_below_the_collection_in_which_it_was_found(targ
     single = target.kind is TargetKind.ID
     graph = GraphStub(ok(IPHONE) if single else page(), httpx.Response(204))
 
-    await graph.intune.find(target, TOKEN)
-    await graph.intune.reset_passcode(target, PHONE, TOKEN, client_request_id="c")
+    await graph.find(target)
+    await graph.reset(target)
 
     found, reset = graph.requests
     path, _, query = found.url.raw_path.decode().partition("?")
     assert (found.method, path) == ("GET", f"/v1.0{collection}" + (f"/{PHONE}" if single else ""))
     assert found.url.params.get("$filter") == condition
+    fields = set(found.url.params["$select"].split(","))
+    assert {"id", "imei", "userPrincipalName", "lastSyncDateTime"} <= fields
+    assert not fields & {"activationLockBypassCode", "deviceActionResults", "phoneNumber"}
     assert "+" not in query, "not every OData reader takes a plus sign for a blank"
     assert (reset.method, reset.url.raw_path.decode()) == ("POST", f"/v1.0{collection}/{PHONE}/resetPasscode")
 
@@ -77,7 +68,7 @@ async def test_every_call_is_the_approvers_with_an_id_of_its_own_and_asks_for_un
     """Without the Prefer header Graph answers "unknownFutureValue" for an enrolment that v1.0 lacks."""
     graph = GraphStub(httpx.ConnectError("no route"), page(), httpx.Response(204))
 
-    await graph.intune.find(GRACE, TOKEN)
+    await graph.find()
     await graph.reset()
 
     assert len({request.headers["client-request-id"] for request in graph.requests}) == 3
@@ -86,20 +77,10 @@ async def test_every_call_is_the_approvers_with_an_id_of_its_own_and_asks_for_un
         assert request.headers["Prefer"] == "include-unknown-enum-members"
 
 
-async def test_only_the_fields_of_a_device_are_asked_for():
-    graph = GraphStub(page())
-
-    await graph.intune.find(GRACE, TOKEN)
-
-    fields = set(graph.requests[0].url.params["$select"].split(","))
-    assert {"id", "imei", "userPrincipalName", "lastSyncDateTime"} <= fields
-    assert not fields & {"activationLockBypassCode", "deviceActionResults", "phoneNumber"}
-
-
 async def test_a_filter_that_graph_ignores_lets_no_other_device_through():
-    graph = GraphStub(page(ANDROID, IPHONE, WINDOWS))
+    graph = GraphStub(page(ANDROID, IPHONE))
 
-    found = await graph.intune.find(parse_target("serial:F2LX1234ABCD"), TOKEN)
+    found = await graph.find(parse_target("serial:F2LX1234ABCD"))
 
     assert [device.serial for device in found.devices] == ["F2LX1234ABCD"]
 
@@ -111,7 +92,7 @@ async def test_every_page_is_read_and_its_request_id_kept():
         answer.headers["request-id"] = f"r{number}"
     graph = GraphStub(*pages)
 
-    found = await graph.intune.find(GRACE, TOKEN)
+    found = await graph.find()
 
     assert [device.id for device in found.devices] == ["1", "2"]
     assert found.request_ids == ["r0", "r1"]
@@ -121,9 +102,9 @@ async def test_every_page_is_read_and_its_request_id_kept():
 async def test_a_list_without_end_is_cut():
     full, empty = (GraphStub(page(*rows, next_link=f"{BASE}/again")) for rows in ([IPHONE] * 150, []))
 
-    assert len((await full.intune.find(GRACE, TOKEN)).devices) == 1000
+    assert len((await full.find()).devices) == 1000
     assert len(full.requests) == 7
-    assert (await empty.intune.find(GRACE, TOKEN)).devices == []
+    assert (await empty.find()).devices == []
     assert len(empty.requests) == 20
 
 
@@ -135,10 +116,10 @@ async def test_a_target_that_graph_does_not_know_has_no_device(status, code, is_
     graph = GraphStub(httpx.Response(status, json={"error": {"code": code, "message": "gone"}}))
 
     if is_empty:
-        assert (await graph.intune.find(GRACE, TOKEN)).devices == ()
+        assert (await graph.find()).devices == ()
     else:
         with pytest.raises(DeviceRefused):
-            await graph.intune.find(GRACE, TOKEN)
+            await graph.find()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +129,7 @@ async def test_a_success_that_is_not_a_list_is_an_error_that_keeps_nothing_of_it
     graph = GraphStub(httpx.Response(200, text=body, headers={"request-id": "r1"}))
 
     with pytest.raises(OutcomeUnknown) as caught:
-        await graph.intune.find(GRACE, TOKEN)
+        await graph.find()
 
     assert (caught.value.code, caught.value.request_id, caught.value.message) == ("Unreadable", "r1", "")
     assert caught.value.__context__ is None
@@ -176,7 +157,7 @@ async def test_a_read_is_attempted_three_times_at_most_and_only_where_a_moment_h
     graph = GraphStub(answer)
 
     with pytest.raises(GraphError) as caught, structlog.testing.capture_logs() as logged:
-        await graph.intune.find(GRACE, TOKEN)
+        await graph.find()
 
     assert len(graph.requests) == len(logged) == attempts, "stamina's own lines would carry Graph's words"
     assert caught.value.__context__ is None
@@ -186,7 +167,7 @@ async def test_retry_after_is_waited_for_within_the_limit_of_the_whole_read():
     graph = GraphStub(httpx.Response(429, headers={"Retry-After": "8"}), timing=SHORT)
 
     with pytest.raises(GraphError) as caught:
-        await graph.intune.find(GRACE, TOKEN)
+        await graph.find()
 
     assert (len(graph.requests), caught.value.code) == (1, "TimeoutError")
 
@@ -223,7 +204,7 @@ async def test_the_token_follows_no_next_link_to_another_origin(link):
     graph = GraphStub(httpx.Response(200, text=first), page(IPHONE))
 
     with pytest.raises(OutcomeUnknown) as caught:
-        await graph.intune.find(GRACE, TOKEN)
+        await graph.find()
 
     assert caught.value.code == "ForeignNextLink"
     assert len(graph.requests) == 1
@@ -233,8 +214,8 @@ async def test_no_cookie_of_one_approver_is_sent_for_another():
     first = httpx.Response(200, json={"value": []}, headers={"Set-Cookie": "who=ken; Path=/"})
     graph = GraphStub(first, page())
 
-    await graph.intune.find(GRACE, TOKEN)
-    await graph.intune.find(GRACE, TOKEN)
+    await graph.find()
+    await graph.find()
 
     assert "cookie" not in graph.requests[1].headers
 
@@ -242,7 +223,7 @@ async def test_no_cookie_of_one_approver_is_sent_for_another():
 # Parsing a managedDevice
 
 
-def test_a_whole_iphone_is_parsed():
+def test_a_whole_phone_is_parsed_with_an_enrolment_that_v1_does_not_list():
     phone = parse_device(IPHONE)
 
     assert phone.platform is Platform.IOS
@@ -251,9 +232,6 @@ def test_a_whole_iphone_is_parsed():
     assert phone.last_sync_at == datetime(2026, 11, 23, 6, 55, 31, tzinfo=UTC)
     assert not phone.personal
     assert effect_of_reset(phone) is Effect.REMOVES_PASSCODE
-
-
-def test_an_enrolment_that_v1_does_not_list_is_kept():
     assert effect_of_reset(parse_device(ANDROID)) is Effect.NEW_WORK_PROFILE_PASSCODE
 
 
@@ -262,7 +240,7 @@ def test_an_enrolment_that_v1_does_not_list_is_kept():
 )
 @pytest.mark.parametrize("target", [GRACE, APP], ids=["person", "app"])
 async def test_a_row_without_a_plain_id_is_not_a_device(id_, target):
-    found = await GraphStub(page({**IPHONE, "id": id_})).intune.find(target, TOKEN)
+    found = await GraphStub(page({**IPHONE, "id": id_})).find(target)
 
     assert found.devices == []
 

@@ -10,7 +10,7 @@ from bot.domain.errors import ApproverRefused, GraphError
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId
 from bot.graph.errors import MAX_TEXT, ErrorBody, claims_challenge
-from tests.unit.graph.graph_stub import GRACE, IPHONE, TOKEN, GraphStub, ok, page
+from tests.unit.graph.graph_stub import IPHONE, TOKEN, GraphStub, ok, page
 
 # fmt: off
 CLIMBS = [
@@ -34,7 +34,7 @@ def path_of(request: httpx.Request) -> str:
 async def test_no_id_leaves_its_segment_of_the_path(device):
     graph = GraphStub(httpx.Response(204), ok(IPHONE))
 
-    await graph.intune.reset_passcode(GRACE, DeviceId(device), TOKEN, client_request_id="c")
+    await graph.reset(device=device)
     await graph.intune.actions(DeviceId(device), TOKEN)
 
     reset, read = graph.requests
@@ -54,7 +54,7 @@ async def test_no_id_leaves_its_segment_of_the_path(device):
 async def test_no_target_leaves_its_segment_even_if_its_parsing_let_it_through(kind, depth, value):
     graph = GraphStub(ok(IPHONE) if kind == "id" else page())
 
-    await graph.intune.find(Target(TargetKind(kind), value), TOKEN)
+    await graph.find(Target(TargetKind(kind), value))
 
     [request] = graph.requests
     assert path_of(request).count("/") == depth
@@ -66,7 +66,7 @@ async def test_no_target_leaves_its_segment_even_if_its_parsing_let_it_through(k
 async def test_no_name_ends_the_literal_of_its_filter(kind, field, value):
     graph = GraphStub(page())
 
-    await graph.intune.find(Target(TargetKind(kind), value), TOKEN)
+    await graph.find(Target(TargetKind(kind), value))
 
     [request] = graph.requests
     query = parse_qs(request.url.query.decode(), strict_parsing=True)

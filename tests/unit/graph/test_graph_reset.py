@@ -10,10 +10,9 @@ from email.utils import format_datetime
 import httpx
 import pytest
 from bot.domain.errors import ApproverRefused, DeviceRefused, NotExecuted, OutcomeUnknown
-from bot.domain.values import DeviceId
 from bot.graph.errors import claims_challenge
 from bot.timing import Timing
-from tests.unit.graph.graph_stub import GRACE, NOW, SHORT, TOKEN, GraphStub, error_body
+from tests.unit.graph.graph_stub import NOW, SHORT, GraphStub, error_body
 
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1764000000"}}}'
 ENCODED = base64.b64encode(CLAIMS.encode()).decode()
@@ -115,7 +114,7 @@ async def test_an_id_that_cannot_be_one_path_segment_is_refused(device):
     graph = GraphStub(httpx.Response(204))
 
     with pytest.raises(DeviceRefused):
-        await graph.intune.reset_passcode(GRACE, DeviceId(device), TOKEN, client_request_id="0b1c")
+        await graph.reset(device=device)
 
     assert graph.requests == []
 
