@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from html import unescape
 from types import MappingProxyType
 from typing import Final
@@ -60,7 +60,8 @@ from bot.web.health import OK, Metrics, probe_routes
 from bot.web.sign_in import SignInPages
 from bot.worker import AUDIT_HEAD, Worker
 
-DATABASE_PAUSE: Final = timedelta(seconds=2)
+DATABASE_PAUSE: Final = 2.0
+"""Seconds between looks at a server that does not answer yet."""
 NO_EVENTS: Final[Mapping[tuple[str, str], int]] = MappingProxyType({})
 
 log = structlog.get_logger()
@@ -82,8 +83,9 @@ class App:
 async def serve(
     settings: Settings, events: Mapping[tuple[str, str], int] = NO_EVENTS, timing: Timing | None = None
 ) -> None:
-    """Run until SIGTERM or SIGINT; finish what is in flight within a bounded time. Raises CannotStart.
+    """Run until SIGTERM or SIGINT; finish what is in flight within a bounded time.
 
+    Raises CannotStart, and StoreError where the database stops answering during the start.
     `events`: how often what was logged, for /metrics.
     """
     stopping = asyncio.Event()
@@ -183,7 +185,8 @@ async def unlatch(
             shutting_down=shutting_down,
         )
 
-        await _record_start(database, settings)
+        with suppress(AuditBroken):  # it does not end the bot: /readyz says it
+            await record_start(database, now=now(), version=__version__, settings=without_secrets(settings))
         worker.start()
         try:
             if sockets is not None:
@@ -265,22 +268,13 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
             except StoreUnavailable:
                 if embedded:
                     raise
-            log.warning("database_unavailable_at_start", again_in=DATABASE_PAUSE.total_seconds())
-            await asyncio.sleep(DATABASE_PAUSE.total_seconds())
+            log.warning("database_unavailable_at_start", again_in=DATABASE_PAUSE)
+            await asyncio.sleep(DATABASE_PAUSE)
     except (StoreUnavailable, OSError, ValueError):
         raise CannotStart("The database does not answer. Check DATABASE_URL, then try again.") from None
     if (problem := await database.problem()) is not None:
         raise CannotStart(f"The database {problem}.")
     return database
-
-
-async def _record_start(database: Database, settings: Settings) -> None:
-    """Write the audit row of this start. A broken audit log does not end the bot: /readyz says it."""
-    try:
-        with suppress(AuditBroken):
-            await record_start(database, now=now(), version=__version__, settings=without_secrets(settings))
-    except StoreError:
-        raise CannotStart("The database does not answer. Check DATABASE_URL, then try again.") from None
 
 
 async def _bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final
 
 import structlog
+from structlog.typing import EventDict, Processor
 
 _QUIET: Final = {
     # Their DEBUG and INFO print parameters, bodies and URLs; msal's ERROR prints a whole token response.
@@ -36,7 +37,7 @@ _DETAILS: Final = re.compile(r"[:(<{\[\"'=\n]")
 _KEPT_OF_A_LIBRARY: Final = ("level", "timestamp", "exc_info", "_record", "_from_structlog")
 _LAST_FRAMES: Final = 12
 
-_SHARED: Final[list[structlog.typing.Processor]] = [
+_SHARED: Final[list[Processor]] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.ExtraAdder(),
@@ -51,7 +52,7 @@ def set_up_log(level: str) -> Counts:
     """Send every logger to standard error as JSON, at `level` or above; the returned counts keep counting."""
     counts: Counts = Counter()
 
-    def count(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    def count(_logger: object, _method: str, event: EventDict) -> EventDict:
         name = str(event.get("event")) if event.get("_from_structlog") else event["_record"].name
         counts[str(event.get("level")), name] += 1
         return event
@@ -83,9 +84,7 @@ def set_up_log(level: str) -> Counts:
     return counts
 
 
-def _drop_exception_text(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _drop_exception_text(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Keep the type of an exception, drop its text: libraries put addresses and bodies into theirs."""
     found = event.pop("exc_info", None)
     error = found[1] if isinstance(found, tuple) else found
@@ -94,14 +93,10 @@ def _drop_exception_text(
     return event
 
 
-def _shorten_library_message(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _shorten_library_message(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Keep the first words of a message that is not ours, and which logger wrote it."""
-    record = event.get("_record")
-    if event.get("_from_structlog") or not isinstance(record, logging.LogRecord):
-        return event
-    if record.name.partition(".")[0] == "bot":
+    record = event["_record"]
+    if event.get("_from_structlog") or record.name.partition(".")[0] == "bot":
         return event
     kept = {name: event[name] for name in _KEPT_OF_A_LIBRARY if name in event}
     words = _DETAILS.split(str(event["event"]), maxsplit=1)[0].strip()
