@@ -4,8 +4,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from bot.slack import ids
-from tests.crash.town import AIKO, GUS, KEN, KEN_ACCOUNT, MEI, ON_CALL, Json, Town, about, direct, offered
+from bot.slack.payloads import Action
+from tests.proofs.crash_and_race.user_actions import (
+    AIKO,
+    GUS,
+    KEN,
+    KEN_ACCOUNT,
+    MEI,
+    ON_CALL,
+    Json,
+    People,
+    about,
+    direct,
+    offered,
+)
 
 IPHONE = "5a000000-0000-4000-8000-0000000000a1"
 PIXEL = "5a000000-0000-4000-8000-0000000000b2"
@@ -15,7 +27,7 @@ ADA, TOMAS, WINDOWS = "ada@contoso.com", "serial:59040DLJH001", "serial:7XK2P34"
 
 SIDES = ("before", "after")
 
-Story = Callable[[Town], Awaitable[None]]
+Story = Callable[[People], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -32,150 +44,152 @@ class Case:
         return ", then ".join(self.deaths)
 
 
-async def asked(town: Town, target: str = TOMAS) -> str:
+async def asked(people: People, target: str = TOMAS) -> str:
     """A request that waits for an approver: one that does already, or else a new one."""
-    state = await town.see()
-    for unclear in about(state, ON_CALL, ids.CLOSE, target):
-        await town.give_up(KEN, unclear)
-    if waiting := about(state, ON_CALL, ids.DENY, target):
+    state = await people.see()
+    for unclear in about(state, ON_CALL, Action.CLOSE, target):
+        await people.give_up(KEN, unclear)
+    if waiting := about(state, ON_CALL, Action.DENY, target):
         return waiting[0]
-    before = set(offered(await town.see(), ON_CALL, ids.APPROVE))
-    await town.ask(MEI, f"{target} locked out in the field")
-    new: set[str] = await town.until(lambda state: set(offered(state, ON_CALL, ids.APPROVE)) - before)
+    before = set(offered(await people.see(), ON_CALL, Action.APPROVE))
+    await people.ask(MEI, f"{target} locked out in the field")
+    new: set[str] = await people.until(lambda state: set(offered(state, ON_CALL, Action.APPROVE)) - before)
     return new.pop()
 
 
-async def reset(town: Town) -> None:
+async def reset(people: People) -> None:
     """The main job: asked, approved, done."""
-    await _through(town, KEN, await asked(town))
+    await _through(people, KEN, await asked(people))
 
 
-async def lose(town: Town) -> None:
+async def lose(people: People) -> None:
     """The same for a phone that nobody else resets meanwhile."""
-    await _through(town, KEN, await asked(town, ADA))
+    await _through(people, KEN, await asked(people, ADA))
 
 
-async def try_again(town: Town) -> None:
+async def try_again(people: People) -> None:
     """An attempt that never arrived is tried again by somebody else."""
-    lost = await town.until(_needs_a_human)
-    await _through(town, AIKO, lost[-1])
+    lost = await people.until(_needs_a_human)
+    await _through(people, AIKO, lost[-1])
 
 
-async def give_up(town: Town) -> None:
+async def give_up(people: People) -> None:
     """An attempt that never arrived is closed."""
-    lost = await town.until(_needs_a_human)
-    await town.give_up(AIKO, lost[-1])
+    lost = await people.until(_needs_a_human)
+    await people.give_up(AIKO, lost[-1])
 
 
-async def wait(town: Town) -> None:
+async def wait(people: People) -> None:
     """Nobody does anything: a second reset of the same phone could be taken for the lost one."""
-    await town.until(lambda _: False)
+    await people.until(lambda _: False)
 
 
-async def _through(town: Town, user: str, request: str) -> None:
-    await town.approve(user, request)
-    await town.until(lambda state: request in offered(state, direct(MEI), ids.SHOW_PASSCODE))
+async def _through(people: People, user: str, request: str) -> None:
+    await people.approve(user, request)
+    await people.until(lambda state: request in offered(state, direct(MEI), Action.SHOW_PASSCODE))
 
 
 def _needs_a_human(state: Json) -> list[str]:
     """It has one button only."""
-    return [r for r in offered(state, ON_CALL, ids.APPROVE) if r not in offered(state, ON_CALL, ids.DENY)]
+    return [
+        r for r in offered(state, ON_CALL, Action.APPROVE) if r not in offered(state, ON_CALL, Action.DENY)
+    ]
 
 
-async def deny(town: Town) -> None:
+async def deny(people: People) -> None:
     """A lead says no."""
-    await town.deny(AIKO, await asked(town))
+    await people.deny(AIKO, await asked(people))
 
 
-async def withdraw(town: Town) -> None:
+async def withdraw(people: People) -> None:
     """Mei takes it back."""
-    request = await asked(town)
-    await town.until(lambda state: request in offered(state, direct(MEI), ids.WITHDRAW))
-    await town.withdraw(MEI, request)
-    await town.until(lambda state: request not in offered(state, direct(MEI), ids.WITHDRAW))
+    request = await asked(people)
+    await people.until(lambda state: request in offered(state, direct(MEI), Action.WITHDRAW))
+    await people.withdraw(MEI, request)
+    await people.until(lambda state: request not in offered(state, direct(MEI), Action.WITHDRAW))
 
 
-async def ask_by_form(town: Town) -> None:
+async def ask_by_form(people: People) -> None:
     """Mei fills the form in."""
-    await town.ask_by_form(MEI, ADA, "locked out before her flight")
-    await town.until(lambda state: offered(state, ON_CALL, ids.APPROVE))
+    await people.ask_by_form(MEI, ADA, "locked out before her flight")
+    await people.until(lambda state: offered(state, ON_CALL, Action.APPROVE))
 
 
-async def refuse(town: Town) -> None:
+async def refuse(people: People) -> None:
     """A guest asks."""
-    await town.ask(GUS, f"{ADA} let me in")
-    await town.until(lambda state: state["messages"][direct(GUS)])
+    await people.ask(GUS, f"{ADA} let me in")
+    await people.until(lambda state: state["messages"][direct(GUS)])
 
 
-async def ask_twice(town: Town) -> None:
+async def ask_twice(people: People) -> None:
     """Mei asks again for what waits already."""
-    await asked(town)
-    before = len((await town.see())["messages"][direct(MEI)])
-    await town.ask(MEI, f"{TOMAS} still locked out")
-    await town.until(lambda state: len(state["messages"][direct(MEI)]) > before)
+    await asked(people)
+    before = len((await people.see())["messages"][direct(MEI)])
+    await people.ask(MEI, f"{TOMAS} still locked out")
+    await people.until(lambda state: len(state["messages"][direct(MEI)]) > before)
 
 
-async def hopeless(town: Town) -> None:
+async def hopeless(people: People) -> None:
     """Somebody asks for a device that Intune cannot reset; a lead looks."""
-    await town.review(KEN, await asked(town, WINDOWS))
+    await people.review(KEN, await asked(people, WINDOWS))
 
 
-async def expire(town: Town) -> None:
+async def expire(people: People) -> None:
     """Nobody decides, on one that was asked for in a life that makes requests expire soon."""
-    request = await asked(town, SPARE)
-    await town.until(lambda state: request not in offered(state, ON_CALL, ids.APPROVE))
+    request = await asked(people, SPARE)
+    await people.until(lambda state: request not in offered(state, ON_CALL, Action.APPROVE))
 
 
-async def device_fails(town: Town) -> None:
+async def device_fails(people: People) -> None:
     """The phone answers that it failed."""
-    await town.phone(PIXEL, "fails")
+    await people.phone(PIXEL, "fails")
     try:
-        await reset(town)
+        await reset(people)
     finally:
-        await town.phone(PIXEL, "completes")
+        await people.phone(PIXEL, "completes")
 
 
-async def forbidden(town: Town) -> None:
+async def forbidden(people: People) -> None:
     """Ken loses his role in Intune while his reset is on its way."""
-    request = await asked(town)
-    await town.trouble("graph", "latency", "resetPasscode", seconds=0.6)
+    request = await asked(people)
+    await people.trouble("graph", "latency", "resetPasscode", seconds=0.6)
     try:
-        await town.approve(KEN, request)
-        await town.role(KEN_ACCOUNT, may_reset=False)
-        await town.until(lambda state: request in offered(state, ON_CALL, ids.DENY))
+        await people.approve(KEN, request)
+        await people.role(KEN_ACCOUNT, may_reset=False)
+        await people.until(lambda state: request in offered(state, ON_CALL, Action.DENY))
     finally:
-        await town.role(KEN_ACCOUNT, may_reset=True)
+        await people.role(KEN_ACCOUNT, may_reset=True)
 
 
-async def throttled(town: Town) -> None:
+async def throttled(people: People) -> None:
     """Graph is busy: it did nothing, and says so."""
-    request = await asked(town)
-    await town.trouble("graph", "429", "resetPasscode", retry_after=0)
-    await _through(town, KEN, request)
+    request = await asked(people)
+    await people.trouble("graph", "429", "resetPasscode", retry_after=0)
+    await _through(people, KEN, request)
 
 
-async def sign_in(town: Town) -> None:
+async def sign_in(people: People) -> None:
     """Ken signs out, and in."""
-    await town.ask(KEN, "sign-out")
-    await town.sign_in(KEN)
+    await people.ask(KEN, "sign-out")
+    await people.sign_in(KEN)
 
 
-async def reveal(town: Town) -> None:
+async def reveal(people: People) -> None:
     """Mei reads the new passcode."""
-    request = await asked(town)
-    await _through(town, KEN, request)
-    await town.reveal(MEI, request)
+    request = await asked(people)
+    await _through(people, KEN, request)
+    await people.reveal(MEI, request)
 
 
-async def replaced(town: Town) -> None:
+async def replaced(people: People) -> None:
     """Slack sends a socket away while people are busy."""
-    await town.sockets("refresh_requested", most=1)
-    await reset(town)
+    await people.sockets("refresh_requested", most=1)
+    await reset(people)
 
 
 COMMITS: Sequence[tuple[str, Story]] = (
-    ("add", reset),
-    ("add", ask_by_form),
+    ("add_request", reset),
+    ("add_request", ask_by_form),
     ("move received to pending", reset),
     ("move received to refused", refuse),
     ("move pending to approved", reset),
@@ -190,34 +204,34 @@ COMMITS: Sequence[tuple[str, Story]] = (
     ("move received to refused", ask_twice),
     ("move pending to withdrawn", withdraw),
     ("move pending to refused", hopeless),
-    ("claim drive", reset),
-    ("claim show", reset),
-    ("release drive", reset),
-    ("release show", reset),
-    ("save_shown", reset),
-    ("note reviewed", reset),
-    ("note sign_in_started", sign_in),
-    ("note signed_in", sign_in),
-    ("note passcode_seen", reveal),
-    ("ticket add", sign_in),
-    ("ticket begin", sign_in),
-    ("ticket take", sign_in),
-    ("ticket hold", sign_in),
-    ("sign-in put", sign_in),
-    ("sign-in delete", sign_in),
+    ("claim advance", reset),
+    ("claim publish", reset),
+    ("release advance", reset),
+    ("release publish", reset),
+    ("save_messages", reset),
+    ("audit reviewed", reset),
+    ("audit sign_in_started", sign_in),
+    ("audit signed_in", sign_in),
+    ("audit passcode_viewed", reveal),
+    ("link add_link", sign_in),
+    ("link begin_flow", sign_in),
+    ("link take", sign_in),
+    ("link hold_result", sign_in),
+    ("sign-in put_sign_in", sign_in),
+    ("sign-in delete_sign_in", sign_in),
 )
 BUSY = (
-    "add",
+    "add_request",
     "move received to pending",
     "move pending to approved",
     "move approved to attempting",
     "move attempting to sent",
     "move sent to done",
-    "claim drive",
-    "claim show",
-    "release drive",
-    "release show",
-    "save_shown",
+    "claim advance",
+    "claim publish",
+    "release advance",
+    "release publish",
+    "save_messages",
     "slack chat.postMessage card",
     "slack chat.postMessage receipt",
     "slack chat.update card",
@@ -225,7 +239,13 @@ BUSY = (
     "slack views.open",
     "slack views.update",
     "graph actions",
-    *("move approved to attempting", "graph reset", "graph reset", "move attempting to sent") * 2,
+    *(
+        "move approved to attempting",
+        "graph reset_passcode",
+        "graph reset_passcode",
+        "move attempting to sent",
+    )
+    * 2,
 )
 """What goes on all the time under load: a random death is often near one of these, mostly in an attempt."""
 CALLS: Sequence[tuple[str, Story]] = (
@@ -242,7 +262,7 @@ CALLS: Sequence[tuple[str, Story]] = (
     ("entra configuration", sign_in),
     ("graph find", reset),
     ("graph actions", reset),
-    ("graph reset", reset),
+    ("graph reset_passcode", reset),
     ("graph passcode", reveal),
 )
 LAST_SHOWN: Sequence[tuple[str, Story, Sequence[str]]] = (
@@ -250,11 +270,11 @@ LAST_SHOWN: Sequence[tuple[str, Story, Sequence[str]]] = (
     ("slack chat.update card", deny, ()),
     ("slack chat.update receipt", deny, ("--nth", "2")),
     ("slack chat.update receipt", withdraw, ("--nth", "2")),
-    ("save_shown", deny, ("--nth", "7")),
+    ("save_messages", deny, ("--nth", "7")),
 )
 OVER_SOCKETS: Sequence[tuple[str, Story, Sequence[str]]] = (
-    ("add", reset, ()),
-    ("add", ask_by_form, ()),
+    ("add_request", reset, ()),
+    ("add_request", ask_by_form, ()),
     ("move pending to approved", reset, ()),
     ("move pending to denied", deny, ()),
     ("slack views.open", reset, ()),
@@ -268,10 +288,10 @@ BY_THE_CLOCK: Sequence[tuple[str, Story, Sequence[str]]] = (
 )
 AFTER_A_LOST_ATTEMPT: Sequence[tuple[str, str]] = (
     # What arrived is found on the device, what did not is given up for a human.
-    ("after graph reset", "move attempting to uncertain"),
-    ("after graph reset", "move uncertain to sent"),
-    ("before graph reset", "move uncertain to uncertain"),
-    ("before graph reset", "move uncertain to needs a human"),
+    ("after graph reset_passcode", "move attempting to uncertain"),
+    ("after graph reset_passcode", "move uncertain to sent"),
+    ("before graph reset_passcode", "move uncertain to uncertain"),
+    ("before graph reset_passcode", "move uncertain to needs a human"),
 )
 
 
@@ -293,7 +313,7 @@ def cases() -> list[Case]:
         for (first, then), side in product(AFTER_A_LOST_ATTEMPT, SIDES)
     ]
     again = [
-        Case(["before graph reset", f"{side} move needs a human to {then}"], [lose, story])
+        Case(["before graph reset_passcode", f"{side} move needs a human to {then}"], [lose, story])
         for (then, story), side in product((("approved", try_again), ("failed", give_up)), SIDES)
     ]
     found = [

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bot.store import migrate
-from tests.crash.bots import ROOT, a_nest
-from tests.crash.cases import Case, cases, cases_over_sockets
-from tests.crash.season import Season, a_season
-from tests.crash.verdict import Verdict
-from tests.postgres.cluster import running
+from tests.proofs.crash_and_race.campaign import Campaign, campaign
+from tests.proofs.crash_and_race.checks import Findings
+from tests.proofs.crash_and_race.kill_cases import Case, cases, cases_over_sockets
+from tests.proofs.crash_and_race.processes import ROOT, fork_server
+from tests.support.postgres import running
 
-A_SEASON = 50
+KILLS_EACH = 50
 """Kills; then all is judged, and begins anew with an empty database."""
 LAST_LINE = re.compile(r"(\d+) kills, (\d+) lost, (\d+) doubled, (\d+) stuck")
 
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.crash")
+    parser = argparse.ArgumentParser(prog="python -m tests.proofs.crash_and_race.crash")
     parser.add_argument(
         "--seed", default=secrets.token_hex(4), help="what people do and when the bot is killed"
     )
@@ -58,7 +57,7 @@ async def _beside(database: str, chosen: argparse.Namespace) -> list[int]:
     more = ["--points-only"] if chosen.points_only else []
     more += ["--only", chosen.only] if chosen.only else []
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.crash", "--database", database),
+        *(sys.executable, "-m", "tests.proofs.crash_and_race.crash", "--database", database),
         *("--seed", chosen.seed, "--kills", str(chosen.kills), *more),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
@@ -74,38 +73,38 @@ async def _beside(database: str, chosen: argparse.Namespace) -> list[int]:
 
 async def _one(chosen: argparse.Namespace) -> list[int]:
     print(f"--seed {chosen.seed}", flush=True)
-    started, kills, verdict = time.monotonic(), 0, Verdict()
+    started, kills, findings = time.monotonic(), 0, Findings()
     with _database(chosen.database) as database_url:
-        async with a_nest() as nest:
+        async with fork_server() as forks:
             for socket_mode, found in ((False, cases()), (True, cases_over_sockets())):
                 name = f"{chosen.seed}:points:{socket_mode}"
-                async with a_season(nest, database_url, name, socket_mode=socket_mode) as season:
-                    await season.at_points(_wanted(found, chosen), _say)
-                    kills += await _ended(season, verdict, started)
-            rounds = 0 if chosen.points_only else -(-chosen.kills // A_SEASON)
+                async with campaign(forks, database_url, name, socket_mode=socket_mode) as campaign_:
+                    await campaign_.at_points(_wanted(found, chosen), _say)
+                    kills += await _ended(campaign_, findings, started)
+            rounds = 0 if chosen.points_only else -(-chosen.kills // KILLS_EACH)
             for number in range(rounds):
                 over = number % 3 == 2
-                async with a_season(
-                    nest, database_url, f"{chosen.seed}:{number}", socket_mode=over
-                ) as season:
-                    await season.at_random(min(A_SEASON, chosen.kills - number * A_SEASON))
-                    kills += await _ended(season, verdict, started)
-    return [kills, len(verdict.lost), len(verdict.doubled), len(verdict.stuck)]
+                async with campaign(
+                    forks, database_url, f"{chosen.seed}:{number}", socket_mode=over
+                ) as campaign_:
+                    await campaign_.at_random(min(KILLS_EACH, chosen.kills - number * KILLS_EACH))
+                    kills += await _ended(campaign_, findings, started)
+    return [kills, len(findings.lost), len(findings.doubled), len(findings.stuck)]
 
 
 def _wanted(found: Sequence[Case], chosen: argparse.Namespace) -> list[Case]:
     return [case for case in found if not chosen.only or chosen.only in case.name]
 
 
-async def _ended(season: Season, verdict: Verdict, started: float) -> int:
-    await season.settle()
-    for sentence in season.verdict.sentences:
+async def _ended(campaign_: Campaign, findings: Findings, started: float) -> int:
+    await campaign_.settle()
+    for sentence in campaign_.findings.sentences:
         _say(sentence)
-    seen = ", ".join(f"{count} {what}" for what, count in sorted(season.verdict.seen.items()))
-    over = "sockets" if season.socket_mode else "HTTP"
-    _say(f"{season.kills} kills over {over} after {time.monotonic() - started:.0f} s: {seen}")
-    verdict.add(season.verdict)
-    return season.kills
+    seen = ", ".join(f"{count} {what}" for what, count in sorted(campaign_.findings.seen.items()))
+    over = "sockets" if campaign_.socket_mode else "HTTP"
+    _say(f"{campaign_.kills} kills over {over} after {time.monotonic() - started:.0f} s: {seen}")
+    findings.add(campaign_.findings)
+    return campaign_.kills
 
 
 @contextmanager
@@ -114,9 +113,7 @@ def _database(kind: str) -> Iterator[DatabaseUrl]:
         yield lambda folder: f"sqlite:///{folder}/unlatch.sqlite3"
         return
     with running() as cluster:
-        template = cluster.create()
-        migrate(cluster.url(template))
-        yield lambda _: cluster.url(cluster.create(template=template))
+        yield lambda _: cluster.url(cluster.create())
 
 
 def _say(line: str) -> None:

@@ -12,12 +12,13 @@ from tempfile import TemporaryDirectory, gettempdir
 
 import httpx
 from bot.domain.request import Status
-from bot.store import Store, open_store
-from tests.crash.bots import House, Nest, a_house
-from tests.crash.cases import BUSY, Case, Story
-from tests.crash.crowd import Crowd
-from tests.crash.town import ACCOUNTS, AIKO, KEN, GaveUp, Town
-from tests.crash.verdict import Books, Row, Verdict, judge, read
+from bot.store.database import Database
+from tests.proofs.crash_and_race.checks import Findings, Row, Stored, check, read
+from tests.proofs.crash_and_race.kill_cases import BUSY, Case, Story
+from tests.proofs.crash_and_race.load import Load
+from tests.proofs.crash_and_race.processes import ForkServer, Installation, installation
+from tests.proofs.crash_and_race.user_actions import ACCOUNTS, AIKO, KEN, GaveUp, People
+from tests.support.database import audit_log
 
 REACHED_SECONDS = 25.0
 QUIET_SECONDS = 90.0
@@ -27,22 +28,22 @@ NEAR_A_POINT = 0.6
 A_MOMENT = "0.03"
 LONGEST_LIFE = 6.0
 KEPT = Path(gettempdir()) / "unlatch-crash-kept"
-"""Where the logs, and on SQLite the rows, of a season that went wrong are left."""
+"""Where the logs, and on SQLite the rows, of a campaign_ that went wrong are left."""
 
 Say = Callable[[str], None]
 
 
 @dataclass
-class Season:
+class Campaign:
     """What is beside each other for a while."""
 
-    house: House
-    town: Town
-    store: Store
+    bots: Installation
+    people: People
+    database: Database
     rng: random.Random
     socket_mode: bool
     kills: int = 0
-    verdict: Verdict = field(default_factory=Verdict)
+    findings: Findings = field(default_factory=Findings)
 
     async def at_points(self, cases: Sequence[Case], say: Say) -> None:
         """Die at every named point, one after the other; what one death left is taken up in the next life."""
@@ -50,13 +51,13 @@ class Season:
             started = time.monotonic()
             for death, story in zip(case.deaths, case.stories, strict=True):
                 if not await self._die(death, story, case.arguments):
-                    self.verdict.stuck.append(f"the point “{death}” was never reached ({case.name})")
-                    await self.house.kill()
+                    self.findings.stuck.append(f"the point “{death}” was never reached ({case.name})")
+                    await self.bots.kill()
             say(f"{time.monotonic() - started:5.1f} s  {case.name}")
 
     async def _die(self, death: str, story: Story, arguments: Sequence[str]) -> bool:
-        bot = await self.house.start("--die-at", death, *arguments)
-        told = asyncio.create_task(_again_and_again(story, self.town))
+        bot = await self.bots.start("--die-at", death, *arguments)
+        told = asyncio.create_task(_again_and_again(story, self.people))
         try:
             async with asyncio.timeout(REACHED_SECONDS):
                 await bot.ended.wait()
@@ -69,8 +70,8 @@ class Season:
         return True
 
     async def at_random(self, kills: int) -> None:
-        """Die at any moment while the crowd is busy."""
-        crowd = asyncio.create_task(Crowd(self.town, _dice(self.rng.random()), self.socket_mode).live())
+        """Die at any moment while the load is busy."""
+        load = asyncio.create_task(Load(self.people, _dice(self.rng.random()), self.socket_mode).live())
         try:
             for _ in range(kills):
                 if self.rng.random() < NEAR_A_POINT:
@@ -79,44 +80,44 @@ class Season:
                     await self._live_a_while()
                 self.kills += 1
         finally:
-            crowd.cancel()
-            await asyncio.gather(crowd, return_exceptions=True)
+            load.cancel()
+            await asyncio.gather(load, return_exceptions=True)
 
     async def _live_a_while(self) -> None:
-        await self.house.start("--latency", LATENCY, wait=self.rng.random() < 0.85)
+        await self.bots.start("--latency", LATENCY, wait=self.rng.random() < 0.85)
         await asyncio.sleep(self.rng.choice((0.8, 0.8, 2.0)) * self.rng.random())
-        await self.house.kill()
+        await self.bots.kill()
 
     async def _live_to_a_point(self) -> None:
         point = f"{self.rng.choice(('before', 'after'))} {self.rng.choice(BUSY)}"
         death = ("--die-at", point, "--nth", str(self.rng.choice((1, 1, 2))), "--late", A_MOMENT)
-        bot = await self.house.start("--latency", LATENCY, *death)
+        bot = await self.bots.start("--latency", LATENCY, *death)
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_LIFE):
                 await bot.ended.wait()
-        await self.house.kill()
+        await self.bots.kill()
 
     async def settle(self) -> None:
-        """Let the bot live, let people decide what waits, wait for quiet, and judge."""
-        await self.house.start()
+        """Let the bot live, let people decide what waits, wait for quiet, and check."""
+        await self.bots.start()
         for oid in ACCOUNTS.values():
-            await self.town.role(oid, may_reset=True)
+            await self.people.role(oid, may_reset=True)
         until = time.monotonic() + QUIET_SECONDS
-        books = await self._quiet(until)
-        while (waiting := _undecided(books)) and time.monotonic() < until:
+        stored = await self._quiet(until)
+        while (waiting := _undecided(stored)) and time.monotonic() < until:
             await self._decide(waiting)
-            books = await self._quiet(until)
-        self.verdict.add(await judge(self.town, books))
-        if said := await self.house.audited():
-            self.verdict.lost.append(f"the record does not hold: {said}")
-        if self.verdict.sentences:
-            shutil.copytree(self.house.folder, KEPT / self.house.folder.name)
+            stored = await self._quiet(until)
+        self.findings.add(await check(self.people, stored))
+        if said := await self.bots.audited():
+            self.findings.lost.append(f"the record does not hold: {said}")
+        if self.findings.sentences:
+            shutil.copytree(self.bots.folder, KEPT / self.bots.folder.name)
 
-    async def _quiet(self, until: float) -> Books:
+    async def _quiet(self, until: float) -> Stored:
         while True:
-            books = await read(self.store)
-            if all(row.rests for row in books.rows) or time.monotonic() > until:
-                return books
+            stored = await read(self.database)
+            if all(row.rests for row in stored.rows) or time.monotonic() > until:
+                return stored
             await asyncio.sleep(0.2)
 
     async def _decide(self, waiting: Sequence[Row]) -> None:
@@ -128,43 +129,43 @@ class Season:
 
     async def _work_through(self, user: str, rows: Sequence[Row]) -> None:
         for row in rows:
-            act = self.town.approve if self.rng.random() < 0.5 else self.town.deny
+            act = self.people.approve if self.rng.random() < 0.5 else self.people.deny
             if row.request.needs_a_human:
-                act = self.town.approve
+                act = self.people.approve
             try:
                 await act(user, row.request.id)
             except (GaveUp, httpx.HTTPError):
                 continue
 
 
-def _undecided(books: Books) -> list[Row]:
+def _undecided(stored: Stored) -> list[Row]:
     waits = (Status.PENDING, Status.UNCERTAIN)
-    return [row for row in books.rows if row.request.status in waits]
+    return [row for row in stored.rows if row.request.status in waits]
 
 
-async def _again_and_again(story: Story, town: Town) -> None:
+async def _again_and_again(story: Story, people: People) -> None:
     while True:
         try:
-            await story(town)
+            await story(people)
         except (GaveUp, httpx.HTTPError):
             await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
-async def a_season(
-    nest: Nest, database_url: Callable[[Path], str], seed: str, *, socket_mode: bool = False
-) -> AsyncIterator[Season]:
+async def campaign(
+    forks: ForkServer, database_url: Callable[[Path], str], seed: str, *, socket_mode: bool = False
+) -> AsyncIterator[Campaign]:
     """A new sandbox and an empty database."""
     with TemporaryDirectory(prefix="unlatch-crash-") as folder:
         url = database_url(Path(folder))
-        store = open_store(url)
-        async with a_house(nest, Path(folder), url, socket_mode=socket_mode) as house:
-            town = Town(house.sandbox_url)
+        database = Database(url, audit_log())
+        async with installation(forks, Path(folder), url, socket_mode=socket_mode) as bots:
+            people = People(bots.sandbox_url)
             try:
-                yield Season(house, town, store, _dice(seed), socket_mode)
+                yield Campaign(bots, people, database, _dice(seed), socket_mode)
             finally:
-                await town.close()
-                await store.close()
+                await people.close()
+                await database.close()
 
 
 def _dice(seed: object) -> random.Random:

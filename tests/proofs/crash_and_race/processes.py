@@ -16,7 +16,7 @@ from sandbox.app import Sandbox
 from sandbox.demo import settings
 
 HOST = "127.0.0.1"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ACTION_SECONDS = 0.5
 """Longer than the first pause before a look at the device, so that there is a second look."""
 START_SECONDS = 30.0
@@ -42,15 +42,15 @@ class BotProcess:
 
 
 @dataclass
-class Nest:
+class ForkServer:
     """The process that forks bots."""
 
     process: asyncio.subprocess.Process
-    _born: asyncio.Queue[BotProcess] = field(default_factory=asyncio.Queue)
+    _started: asyncio.Queue[BotProcess] = field(default_factory=asyncio.Queue)
     _alive: dict[int, BotProcess] = field(default_factory=dict)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def bear(
+    async def start(
         self, environment: Mapping[str, str], folder: Path, arguments: Sequence[str] = ()
     ) -> BotProcess:
         """Start a bot; it does not serve yet."""
@@ -62,7 +62,7 @@ class Nest:
             "arguments": list(arguments),
         }
         self._say(order)
-        return await self._born.get()
+        return await self._started.get()
 
     async def kill(self, bot: BotProcess) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -74,15 +74,15 @@ class Nest:
             self.process.stdin.write(json.dumps(order).encode() + b"\n")
 
     async def listen(self) -> None:
-        """Take the news, until the nest is gone."""
+        """Take the news, until the forks is gone."""
         while self.process.stdout is not None and (line := await self.process.stdout.readline()):
             match json.loads(line):
                 case {"ready": True}:
                     self._ready.set()
-                case {"born": int(pid)}:
+                case {"started": int(pid)}:
                     bot = self._alive[pid] = BotProcess(pid)
-                    self._born.put_nowait(bot)
-                case {"dead": int(pid), "status": int(status)}:
+                    self._started.put_nowait(bot)
+                case {"ended": int(pid), "status": int(status)}:
                     bot = self._alive.pop(pid)
                     bot.status = status
                     bot.ended.set()
@@ -94,19 +94,19 @@ class Nest:
 
 
 @asynccontextmanager
-async def a_nest() -> AsyncIterator[Nest]:
-    """A nest; whatever it bore is dead at the end of the block."""
+async def fork_server() -> AsyncIterator[ForkServer]:
+    """A forks; whatever it bore is dead at the end of the block."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.crash.nest"),
+        *(sys.executable, "-m", "tests.proofs.crash_and_race.fork_server"),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    nest = Nest(process)
-    listening = asyncio.create_task(nest.listen())
+    forks = ForkServer(process)
+    listening = asyncio.create_task(forks.listen())
     try:
-        await nest.ready()
-        yield nest
+        await forks.ready()
+        yield forks
     finally:
         if process.stdin is not None:
             process.stdin.close()
@@ -115,10 +115,10 @@ async def a_nest() -> AsyncIterator[Nest]:
 
 
 @dataclass
-class House:
+class Installation:
     """One sandbox, one database and one bot at a time."""
 
-    nest: Nest
+    forks: ForkServer
     sandbox_url: str
     environment: Mapping[str, str]
     folder: Path
@@ -130,7 +130,7 @@ class House:
 
     async def start(self, *arguments: str, wait: bool = True) -> BotProcess:
         """Start the bot, and wait until it listens or is dead again."""
-        self.bot = await self.nest.bear(self.environment, self.folder, arguments)
+        self.bot = await self.forks.start(self.environment, self.folder, arguments)
         if wait:
             await self.listens(self.bot)
         return self.bot
@@ -152,20 +152,24 @@ class House:
     async def kill(self) -> None:
         """SIGKILL the bot that runs."""
         if self.bot is not None:
-            await self.nest.kill(self.bot)
+            await self.forks.kill(self.bot)
 
     async def audited(self) -> str:
         """What `unlatch audit verify` finds wrong, by the heads that every life left in the log."""
-        command = [sys.executable, "-m", "bot", "audit", "verify", "--heads", str(self.folder / "bot.log")]
+        status, said = await self.unlatch("audit", "verify", "--heads", str(self.folder / "bot.log"))
+        return said if status else ""
+
+    async def unlatch(self, *arguments: str) -> tuple[int | None, str]:
+        """Run a command of the terminal with the bot's settings; returns its exit status and output."""
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *(sys.executable, "-m", "bot", *arguments),
             cwd=ROOT,
             env=dict(self.environment),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         said, _ = await process.communicate()
-        return said.decode() if process.returncode else ""
+        return process.returncode, said.decode()
 
     def end_of_log(self) -> str:
         """The last lines of the bot."""
@@ -173,7 +177,9 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(nest: Nest, folder: Path, database_url: str, *, socket_mode: bool) -> AsyncIterator[House]:
+async def installation(
+    forks: ForkServer, folder: Path, database_url: str, *, socket_mode: bool
+) -> AsyncIterator[Installation]:
     """A sandbox in its own process, with a bot that is not started yet."""
     bot_port, port = free_port(), free_port()
     base = f"http://{HOST}:{port}"
@@ -182,11 +188,12 @@ async def a_house(nest: Nest, folder: Path, database_url: str, *, socket_mode: b
         environment = settings(Sandbox(base_url=base), bot_port, folder, socket_mode=socket_mode)
         kept = {"PYTHONUNBUFFERED": "1", "PATH": os.environ.get("PATH", ""), "LOG_LEVEL": "info"}
         kept |= {"ASKS_PER_HOUR": "100000"}
-        house = House(nest, base, environment | kept | {"DATABASE_URL": database_url}, folder)
+        bots = Installation(forks, base, environment | kept | {"DATABASE_URL": database_url}, folder)
+        await bots.unlatch("migrate")
         try:
-            yield house
+            yield bots
         finally:
-            await house.kill()
+            await bots.kill()
     finally:
         sandbox.terminate()
         await sandbox.wait()

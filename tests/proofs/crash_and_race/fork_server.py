@@ -15,12 +15,8 @@ import sys
 import traceback
 from typing import Any
 
-import bot.cli
-import bot.logs
-import bot.settings
-import bot.store.migrations
-import bot.wiring  # noqa: F401  these are what a start spends its time on
-from tests.crash.launcher import launch
+import bot.app  # noqa: F401  what a start spends its time on
+from tests.proofs.crash_and_race.launcher import launch
 
 Order = dict[str, Any]
 
@@ -28,42 +24,42 @@ Order = dict[str, Any]
 def main() -> None:
     """Obey until the input ends."""
     gc.freeze()
-    alarm, bell = os.pipe()
-    os.set_blocking(bell, False)
+    wakeup_read, wakeup_write = os.pipe()
+    os.set_blocking(wakeup_write, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(bell)
+    signal.set_wakeup_fd(wakeup_write)
     alive: set[int] = set()
     unread = b""
-    _tell(ready=True)
+    _report(ready=True)
     while True:
-        readable, _, _ = select.select([0, alarm], [], [])
-        if alarm in readable:
-            os.read(alarm, 1024)
-            _bury(alive)
+        readable, _, _ = select.select([0, wakeup_read], [], [])
+        if wakeup_read in readable:
+            os.read(wakeup_read, 1024)
+            _reap(alive)
         if 0 in readable:
             heard = os.read(0, 65536)
             if not heard:
                 break
             *lines, unread = (unread + heard).split(b"\n")
             for line in lines:
-                _obey(json.loads(line), alive, (alarm, bell))
+                _run(json.loads(line), alive, (wakeup_read, wakeup_write))
     for pid in alive:
         os.kill(pid, signal.SIGKILL)
 
 
-def _obey(order: Order, alive: set[int], private: tuple[int, int]) -> None:
+def _run(order: Order, alive: set[int], private: tuple[int, int]) -> None:
     if order["do"] == "kill":
         if order["pid"] in alive:  # it is not buried, so its number belongs to nobody else
             os.kill(order["pid"], signal.SIGKILL)
         return
     pid = os.fork()
     if pid == 0:
-        _live(order, private)
+        _become_bot(order, private)
     alive.add(pid)
-    _tell(born=pid)
+    _report(started=pid)
 
 
-def _live(order: Order, private: tuple[int, int]) -> None:
+def _become_bot(order: Order, private: tuple[int, int]) -> None:
     """Become a bot."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -87,16 +83,16 @@ def _live(order: Order, private: tuple[int, int]) -> None:
         os._exit(status)
 
 
-def _bury(alive: set[int]) -> None:
+def _reap(alive: set[int]) -> None:
     while alive:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
         alive.discard(pid)
-        _tell(dead=pid, status=os.waitstatus_to_exitcode(status))
+        _report(ended=pid, status=os.waitstatus_to_exitcode(status))
 
 
-def _tell(**news: object) -> None:
+def _report(**news: object) -> None:
     os.write(1, json.dumps(news).encode() + b"\n")
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from bot.slack import ids
-from bot.slack.wording import ENGLISH
-from tests.whole.browser import AIKO_ACCOUNT, KEN_ACCOUNT, Browser
+from bot.slack.catalog_en import ENGLISH
+from bot.slack.payloads import VALUE, Action, Field
+from tests.support.user_actions import AIKO_ACCOUNT, KEN_ACCOUNT, Browser
 
 MEI, KEN, AIKO, GUS = "U0MEI", "U0KEN", "U0AIKO", "U0GUS"
 ON_CALL, SUPPORT = "C0ONCALL", "C0SUPPORT"
@@ -29,7 +29,7 @@ class GaveUp(Exception):
 
 
 @dataclass
-class Town:
+class People:
     """The people of one sandbox."""
 
     url: str
@@ -93,8 +93,8 @@ class Town:
         """By the form, and see it close."""
         await self.clear(user)
         await self.ask(user, "")
-        window = await self.window(user, ENGLISH.ask_title)
-        values = {ids.TARGET: {ids.VALUE: target}, ids.REASON: {ids.VALUE: reason}}
+        window = await self.window(user, ENGLISH["ask.title"])
+        values = {Field.TARGET: {VALUE: target}, Field.REASON: {VALUE: reason}}
         answer = await self.do(user, "submit", view_id=window["id"], values=values)
         if answer.get("closed"):
             self.forms.append(window["id"])
@@ -107,62 +107,66 @@ class Town:
     async def review(self, user: str, request: str) -> Json:
         """As far as the open review."""
         await self.clear(user)
-        await self.press(user, ON_CALL, request, ids.APPROVE)
+        await self.press(user, ON_CALL, request, Action.APPROVE)
         window = await self.window(user)
-        if _title(window) == ENGLISH.sign_in_title:
+        if _title(window) == ENGLISH["sign_in.title"]:
             await self.follow_link(user, window)
-            window = await self.window(user, ENGLISH.review_title)
-        if _title(window) != ENGLISH.review_title or window["submit"] is None:
+            window = await self.window(user, ENGLISH["review.title"])
+        if _title(window) != ENGLISH["review.title"] or window["submit"] is None:
             raise GaveUp(_title(window))
         return window
 
     async def submit_review(self, user: str, request: str, window: Json) -> None:
         """Choose the last device, which is the one that the request names if it names several, and submit."""
-        [choice] = [block for block in window["blocks"] if block.get("block_id") == ids.DEVICE]
+        [choice] = [block for block in window["blocks"] if block.get("block_id") == Field.DEVICE]
         chosen = {"type": choice["element"]["type"], "selected_option": choice["element"]["options"][-1]}
-        values = {ids.DEVICE: {ids.VALUE: chosen}}
+        values = {Field.DEVICE: {VALUE: chosen}}
         await self.do(user, "submit", view_id=window["id"], values=values)
         shown = await self.window(user)
-        if _title(shown) == ENGLISH.again_title:
-            await self.do(user, "submit", view_id=shown["id"], values=values)
+        if _title(shown) == ENGLISH["code.recently_reset.title"]:
+            [block] = [block for block in shown["blocks"] if block["type"] == "input"]
+            option = block["element"]["options"][-1]
+            yes = {"type": block["element"]["type"], "selected_options": [option]}
+            again = {block["block_id"]: {VALUE: yes}}
+            await self.do(user, "submit", view_id=shown["id"], values=again)
             shown = await self.window(user)
-        if _title(shown) == ENGLISH.approved_title:
+        if _title(shown) == ENGLISH["approved.title"]:
             self.told.append((user, "approved", request))
 
     async def give_up(self, user: str, request: str) -> None:
         """Give an uncertain request up, and see the card change."""
-        await self.press(user, ON_CALL, request, ids.CLOSE)
-        await self.until(lambda state: request not in offered(state, ON_CALL, ids.CLOSE))
+        await self.press(user, ON_CALL, request, Action.CLOSE)
+        await self.until(lambda state: request not in offered(state, ON_CALL, Action.CLOSE))
 
     async def deny(self, user: str, request: str) -> None:
         """Press Deny, and give a reason."""
         await self.clear(user)
-        await self.press(user, ON_CALL, request, ids.DENY)
-        window = await self.window(user, ENGLISH.deny_title)
+        await self.press(user, ON_CALL, request, Action.DENY)
+        window = await self.window(user, ENGLISH["deny.title"])
         await self.submit_denial(user, request, window)
 
     async def submit_denial(self, user: str, request: str, window: Json) -> None:
         """Say why."""
-        values = {ids.DENIAL: {ids.VALUE: "not on my watch"}}
+        values = {Field.DENIAL: {VALUE: "not on my watch"}}
         await self.do(user, "submit", view_id=window["id"], values=values)
-        if _title(await self.window(user)) == ENGLISH.denied_title:
+        if _title(await self.window(user)) == ENGLISH["denied.title"]:
             self.told.append((user, "denied", request))
 
     async def withdraw(self, user: str, request: str) -> None:
         """Press Withdraw on the receipt."""
-        await self.press(user, direct(user), request, ids.WITHDRAW)
+        await self.press(user, direct(user), request, Action.WITHDRAW)
 
     async def reveal(self, user: str, request: str) -> None:
         """Press Show passcode on the receipt, and see it."""
         await self.clear(user)
-        await self.press(user, direct(user), request, ids.SHOW_PASSCODE)
-        await self.window(user, ENGLISH.passcode_title)
+        await self.press(user, direct(user), request, Action.SHOW_PASSCODE)
+        await self.window(user, ENGLISH["passcode.title"])
 
     async def sign_in(self, user: str) -> None:
         """By the command."""
         await self.clear(user)
         await self.ask(user, "sign-in")
-        await self.follow_link(user, await self.window(user, ENGLISH.sign_in_title))
+        await self.follow_link(user, await self.window(user, ENGLISH["sign_in.title"]))
 
     async def press(self, user: str, channel: str, request: str, action: str) -> None:
         """Press a button about a request."""
@@ -242,7 +246,7 @@ def about(state: Json, channel: str, action: str, target: str) -> list[str]:
         str(element["value"])
         for message in state["messages"][channel]
         for _, element in _buttons(message)
-        if element.get("action_id") == action and target in message["text"]
+        if element.get("action_id") == action and target.rpartition(":")[2] in message["text"]
     ]
 
 
@@ -255,7 +259,7 @@ def _buttons(message: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
 
 def _settled(state: Json, user: str) -> Json | None:
     stack = state["modals"][user]
-    return stack[-1] if stack and _title(stack[-1]) != ENGLISH.loading_title else None
+    return stack[-1] if stack and _title(stack[-1]) != ENGLISH["loading.title"] else None
 
 
 def _title(window: Json) -> str:
