@@ -23,6 +23,7 @@ from local_microsoft import (
 )
 from sandbox.clock import SystemClock
 
+ANOTHER_APP = "4f1d7c2e-90ab-4c3d-8e21-5b6a7c8d9e01"
 DEVICES = "deviceManagement/managedDevices"
 
 
@@ -68,11 +69,7 @@ async def test_each_address_resets_and_records_as_whom(microsoft, prefix, form):
     ("path", "options", "status"),
     [
         (f"users/ada@contoso.com/managedDevices/{PIXEL}", {}, 404),
-        (
-            f"deviceManagement/detectedApps/4f1d7c2e-90ab-4c3d-8e21-5b6a7c8d9e01/managedDevices/{PIXEL}",
-            {},
-            404,
-        ),
+        (f"deviceManagement/detectedApps/{ANOTHER_APP}/managedDevices/{PIXEL}", {}, 404),
         (f"{DEVICES}/00000000-0000-4000-8000-000000000000", {}, 404),
         (f"{DEVICES}/{LAPTOP}", {}, 400),  # Windows: refused without a reason
         (f"{DEVICES}/{PIXEL}", {"json": {}}, 400),
