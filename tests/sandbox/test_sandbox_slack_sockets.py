@@ -35,10 +35,8 @@ class Socket:
         await self._socket.send_json(body | ({"payload": payload} if payload is not None else {}))
 
     async def closed(self) -> bool:
-        return (await self._socket.receive(timeout=5)).type in (
-            aiohttp.WSMsgType.CLOSE,
-            aiohttp.WSMsgType.CLOSED,
-        )
+        message = await self._socket.receive(timeout=5)
+        return message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
 
 
 @asynccontextmanager
