@@ -171,11 +171,8 @@ class Verification:
         if vouching.seq and not self.verifier.is_signed(vouching):
             yield f"row {vouching.seq} was not written by Unlatch, nor what follows from it"
         elif last.seq != vouching.seq:
-            rows = (
-                f"row {last.seq}"
-                if last.seq == vouching.seq + 1
-                else f"rows {vouching.seq + 1} to {last.seq}"
-            )
+            first = vouching.seq + 1
+            rows = f"row {first}" if first == last.seq else f"rows {first} to {last.seq}"
             self.unverifiable = f"{rows}: signed with a key that you did not provide"
         yield from self._kept(last, [*mismatched, *(head for found in kept.values() for head in found)])
 
@@ -212,11 +209,7 @@ class Verification:
 
     def _clock(self, newest_at: str, row: Any) -> str:
         try:
-            step = (
-                datetime.fromisoformat(newest_at) - datetime.fromisoformat(row.at)
-                if newest_at
-                else timedelta(0)
-            )
+            step = datetime.fromisoformat(newest_at or row.at) - datetime.fromisoformat(row.at)
         except (ValueError, TypeError):
             return newest_at
         if step > CLOCK_STEP:

@@ -47,9 +47,9 @@ class Keys:
 
     @property
     def public_keys(self) -> Sequence[str]:
-        """The public halves as an auditor is given them, `ed25519:` and base64url, newest first."""
+        """The public halves, newest first."""
         keys = [Ed25519PrivateKey.from_private_bytes(seed).public_key() for seed in self.signing_seeds]
-        return [PUBLIC_PREFIX + _encode(key.public_bytes_raw()) for key in keys]
+        return [public_key_text(key.public_bytes_raw()) for key in keys]
 
     def __repr__(self) -> str:
         """Return how many there are, never a key."""
@@ -59,6 +59,11 @@ class Keys:
 def new_key() -> str:
     """Return a new key as `VAULT_KEYS` takes it: 32 random bytes in base64url."""
     return _encode(secrets.token_bytes(KEY_BYTES))
+
+
+def public_key_text(raw: bytes) -> str:
+    """Return a public key as an auditor is given it, `ed25519:` and base64url."""
+    return PUBLIC_PREFIX + _encode(raw)
 
 
 def parse_public_key(text: str) -> bytes:

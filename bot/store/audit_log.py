@@ -25,6 +25,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
 from bot.domain.values import read_object, utc_text
+from bot.keys import public_key_text
 from bot.store.tables import audit
 
 HASHED: Final = ("seq", "at", "event", "actor", "request_id", "version", "facts")
@@ -95,10 +96,9 @@ class AuditLog(AuditVerifier):
         keys = [Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds]
         raw = [key.public_key().public_bytes_raw() for key in keys]
         super().__init__(raw, name)
-        self._keys = dict(zip(map(key_id_of, raw), keys, strict=True))
-        self._raw = dict(zip(map(key_id_of, raw), raw, strict=True))
         self.key_ids = [key_id_of(key) for key in raw]
         """In the order of VAULT_KEYS: the first one signs now."""
+        self._keys = dict(zip(self.key_ids, keys, strict=True))
         self.seen = seen
         """The newest row that is known to be committed."""
         self.broken: str | None = None
@@ -150,9 +150,9 @@ class AuditLog(AuditVerifier):
         return ours not in self._announced
 
     def _key_added(self, beside: Entry) -> Entry:
-        ours = self.key_ids[0]
-        public = base64.urlsafe_b64encode(self._raw[ours]).decode().rstrip("=")
-        facts = {"key_id": ours, "public_key": f"ed25519:{public}"}
+        key_id = self.key_ids[0]
+        public = public_key_text(self.public[key_id].public_bytes_raw())
+        facts = {"key_id": key_id, "public_key": public}
         return Entry(event=Event.KEY_ADDED, at=beside.at, facts=facts)
 
     def tail(self, connection: Connection) -> Head:

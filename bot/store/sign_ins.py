@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from secrets import randbits
 from typing import Any, Final
 
@@ -13,13 +13,15 @@ from sqlalchemy.exc import IntegrityError
 from bot.domain.audit import Entry
 from bot.domain.errors import LostRace
 from bot.domain.sign_in import SignInLink
-from bot.domain.values import TeamId, UserId, utc_text
+from bot.domain.values import UserId, utc_text
 from bot.store.database import Transaction
-from bot.store.requests import PERSON_LOCK, check_quota
+from bot.store.requests import HOUR, PERSON_LOCK, check_quota
 from bot.store.tables import sign_in_links as links
 from bot.store.tables import sign_ins
 
-HOUR: Final = timedelta(hours=1)
+SAME: Final = ("user", "tenant", "oid", "username", "name", "key_id", "sealed")
+"""Fields of a sign-in that its columns hold as they are."""
+SAME_OF_LINK: Final = ("digest", "team", "user", "request_id", "view_id", "claims")
 LINKS_SINCE: Final = (
     select(links.c.created_at)
     .where(links.c.user == bindparam("user"), links.c.created_at > bindparam("since"))
@@ -87,17 +89,10 @@ def put_sign_in(tx: Transaction, row: SignInRow, entry: Entry) -> None:
     if other not in (None, row.user):
         raise LostRace
     version = (randbits(30) if found is None else found.version) + 1
-    values = {
-        "user": row.user,
-        "tenant": row.tenant,
-        "oid": row.oid,
-        "username": row.username,
-        "name": row.name,
+    values = {name: getattr(row, name) for name in SAME} | {
         "emails": json.dumps(sorted(row.emails)),
         "signed_in_at": utc_text(row.signed_in_at),
         "authenticated_at": None if row.authenticated_at is None else utc_text(row.authenticated_at),
-        "key_id": row.key_id,
-        "sealed": row.sealed,
         "version": version,
     }
     try:
@@ -146,16 +141,8 @@ def add_link(tx: Transaction, link: SignInLink, *, now: datetime, limit: int) ->
     if tx.is_postgresql:
         tx.execute(PERSON_LOCK, {"user": link.user})
     check_quota(tx, LINKS_SINCE, link.user, now, limit)
-    values = {
-        "digest": link.digest,
-        "team": link.team,
-        "user": link.user,
-        "created_at": utc_text(now),
-        "expires_at": utc_text(link.expires_at),
-        "request_id": link.request_id,
-        "view_id": link.view_id,
-        "claims": link.claims,
-    }
+    values = {name: getattr(link, name) for name in SAME_OF_LINK}
+    values |= {"created_at": utc_text(now), "expires_at": utc_text(link.expires_at)}
     tx.execute(insert(links).values(values))
 
 
@@ -218,28 +205,15 @@ def sweep_links(tx: Transaction, *, now: datetime) -> int:
 def _sign_in(row: Row[Any]) -> SignInRow:
     proved = row.authenticated_at
     return SignInRow(
-        user=UserId(row.user),
-        tenant=row.tenant,
-        oid=row.oid,
-        username=row.username,
-        name=row.name,
+        **{name: row._mapping[name] for name in SAME},
         emails=frozenset(json.loads(row.emails)),
         signed_in_at=datetime.fromisoformat(row.signed_in_at),
         authenticated_at=None if proved is None else datetime.fromisoformat(proved),
-        key_id=row.key_id,
-        sealed=bytes(row.sealed),
         version=row.version,
     )
 
 
 def _link(row: Row[Any]) -> LinkRow:
-    link = SignInLink(
-        digest=row.digest,
-        team=TeamId(row.team),
-        user=UserId(row.user),
-        expires_at=datetime.fromisoformat(row.expires_at),
-        request_id=row.request_id,
-        view_id=row.view_id,
-        claims=row.claims,
-    )
+    same = {name: row._mapping[name] for name in SAME_OF_LINK}
+    link = SignInLink(**same, expires_at=datetime.fromisoformat(row.expires_at))
     return LinkRow(link, row.state_digest or "", bytes(row.sealed or b""))
