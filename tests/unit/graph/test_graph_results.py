@@ -53,11 +53,8 @@ async def test_other_actions_and_results_without_a_start_are_not_resets():
     seen = await graph.intune.actions(PHONE, TOKEN)
 
     assert [(one.state, one.error_code) for one in seen] == [("failed", 7)]
-
-
-@pytest.mark.parametrize("body", [{"id": "1"}, {"id": "1", "deviceActionResults": None}])
-async def test_no_results_are_no_resets(body):
-    assert await GraphStub(ok(body)).intune.actions(PHONE, TOKEN) == []
+    for body in ({"id": "1"}, {"id": "1", "deviceActionResults": None}):
+        assert await GraphStub(ok(body)).intune.actions(PHONE, TOKEN) == []
 
 
 OURS, LATER, LAST = "2026-11-23T09:41:07.1234567Z", "2026-11-23T09:45:00.0000001Z", "2026-11-23T09:50:00Z"
