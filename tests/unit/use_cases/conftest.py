@@ -8,40 +8,48 @@ from typing import Any
 
 import pytest
 from bot.store import tables
-from bot.store.database import Database, Transaction, Unit
-from sqlalchemy import Connection, delete, func, select
+from bot.store.audit_log import AuditLog
+from bot.store.database import Transaction
+from bot.store.engine import engine_for
+from sqlalchemy import Connection, delete, func, make_url, select
 from tests.support.bot import Bot
 from tests.support.database import audit_log, sqlite_url
 
 MEMORY = Path("/dev/shm")  # noqa: S108  an fsync on a disk takes most of these tests' time
 
 
-class InlineDatabase(Database):
-    """Run each unit on the calling thread: half the time, and the same order of events each time."""
+class InlineDatabase:
+    """A Database that runs each unit on the calling thread: half the time, and the same order each time."""
+
+    def __init__(self, url: str, audit_log: AuditLog) -> None:
+        self.engine = engine_for(make_url(url))
+        self.audit_log = audit_log
 
     async def run(self, work: Callable[[Transaction], Any]) -> Any:
         await asyncio.sleep(0)
-        unit = Unit(work)
-        self._commit([unit])
-        if unit.error is not None:
-            raise unit.error
-        return unit.result
+        with self.engine.begin() as connection:
+            tx = Transaction(connection)
+            result = work(tx)
+            head = self.audit_log.append(connection, tx.entries)
+        self.audit_log.remember(head)
+        return result
 
     async def read(self, work: Callable[[Connection], Any]) -> Any:
         await asyncio.sleep(0)
-        return self._read(work)
+        with self.engine.begin() as connection:
+            return work(connection)
 
 
 @pytest.fixture(scope="session")
-def one_database() -> Iterator[Database]:
+def one_database() -> Iterator[InlineDatabase]:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         database = InlineDatabase(sqlite_url(Path(folder)), audit_log())
         yield database
-        asyncio.run(database.close())
+        database.engine.dispose()
 
 
 @pytest.fixture
-def new_bot(one_database: Database) -> Callable[[], Awaitable[Bot]]:
+def new_bot(one_database: InlineDatabase) -> Callable[[], Awaitable[Bot]]:
     """Return a bot that finds no request, and reads the audit log from here on."""
 
     def empty(tx: Transaction) -> int:
