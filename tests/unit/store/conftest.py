@@ -1,6 +1,7 @@
 """A migrated database of each kind, open twice: as two replicas have it."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +50,19 @@ def url(request: pytest.FixtureRequest) -> str:
     return found
 
 
+@asynccontextmanager
+async def opened(url: str, log: AuditLog | None = None) -> AsyncIterator[Database]:
+    """A replica's store."""
+    database = Database(url, log or audit_log())
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 @dataclass
 class Replicas:
-    """Two processes' stores on one database. `open` opens one more."""
+    """Two processes' stores on one database."""
 
     url: str
     here: Database
@@ -60,24 +71,20 @@ class Replicas:
 
 @pytest.fixture
 async def replicas(url: str) -> AsyncIterator[Replicas]:
-    both = Replicas(url, Database(url, audit_log()), Database(url, audit_log()))
-    yield both
-    await both.here.close()
-    await both.elsewhere.close()
+    async with opened(url) as here, opened(url) as elsewhere:
+        yield Replicas(url, here, elsewhere)
 
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    opened = Database(url, audit_log())
-    yield opened
-    await opened.close()
+    async with opened(url) as database:
+        yield database
 
 
 @pytest.fixture
 async def on_sqlite(sqlite: str) -> AsyncIterator[Database]:
-    opened = Database(sqlite, audit_log())
-    yield opened
-    await opened.close()
+    async with opened(sqlite) as database:
+        yield database
 
 
 def another_log(*keys: str) -> AuditLog:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.domain.audit import Entry, Event
 from bot.domain.device import Device, Effect, Platform
-from bot.domain.request import Approval, ResetRequest, Status
+from bot.domain.request import Approval, ResetRequest
 from bot.domain.target import parse_target
 from bot.domain.values import DeviceId, RequestId, TeamId, UserId
 from bot.store import requests
@@ -75,6 +75,3 @@ async def noted(database: Database, count: int = 1, first: int = 0) -> None:
     for number in range(first, first + count):
         entry = note(number)
         await database.run(lambda tx, entry=entry: tx.entries.append(entry))
-
-
-ALL_STATUSES = tuple(Status)

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import json
 import sqlite3
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from bot.store.database import Database
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log
-from tests.unit.store.conftest import Replicas, another_log, owners_engine
+from tests.unit.store.conftest import Replicas, another_log, opened, owners_engine
 from tests.unit.store.rows import LATE, NOW, a_pending, a_request, get, note, noted, stored
 
 Captured = pytest.CaptureFixture[str]
@@ -49,9 +50,8 @@ def behind_its_back(url: str, *statements: str) -> None:
 @pytest.fixture
 async def ten_rows(url: str) -> str:
     """A log of ten rows."""
-    database = Database(url, audit_log())
-    await noted(database, 9)
-    await database.close()
+    async with opened(url) as database:
+        await noted(database, 9)
     return url
 
 
@@ -59,16 +59,15 @@ def fine(rows: int) -> str:
     return f"OK: {rows} rows verified, signed, of deployment {DEPLOYMENT}.\n"
 
 
-def restarted(url: str, heads: Path) -> Database:
+def restarted(url: str, heads: Path) -> AbstractAsyncContextManager[Database]:
     log = audit_log()
     log.seen = audit.last_head(heads, log)
-    return Database(url, log)
+    return opened(url, log)
 
 
 async def kept_head(url: str, path: Path) -> Path:
-    database = Database(url, audit_log())
-    await audit.HeadKeeper(database, path).keep()
-    await database.close()
+    async with opened(url) as database:
+        await audit.HeadKeeper(database, path).keep()
     return path
 
 
@@ -148,10 +147,9 @@ async def test_a_chain_that_is_rebuilt_carries_no_signature_and_the_kept_head_sa
     assert verified(ten_rows, capsys, heads=heads)[0] == TAMPERED
     # The forger's own key verifies the forger's log: which key it is, the auditor knows.
     assert verified(ten_rows, capsys, public_keys=forgers.public_keys)[0] == FINE
-    database = Database(ten_rows, audit_log())
-    with pytest.raises(AuditBroken):
-        await noted(database)
-    await database.close()
+    async with opened(ten_rows) as database:
+        with pytest.raises(AuditBroken):
+            await noted(database)
 
 
 async def test_a_log_of_another_deployment_is_tampering_and_none_at_all_cannot_be_verified(
@@ -180,31 +178,29 @@ async def test_a_log_of_another_deployment_is_tampering_and_none_at_all_cannot_b
 async def test_a_running_bot_appends_to_no_log_but_its_own_and_goes_on_without_audit_rows(
     ten_rows: str, statements: list[str]
 ):
-    database = Database(ten_rows, audit_log())
-    await noted(database)
-    behind_its_back(ten_rows, "DELETE FROM audit WHERE seq = 11", *statements)
-
-    with pytest.raises(AuditBroken):
+    async with opened(ten_rows) as database:
         await noted(database)
-    with pytest.raises(AuditBroken):
-        await stored(database, a_request())
-    assert database.audit_log.broken
-    assert await database.run(lambda _: "what needs no audit row goes on")
-    await database.close()
+        behind_its_back(ten_rows, "DELETE FROM audit WHERE seq = 11", *statements)
+
+        with pytest.raises(AuditBroken):
+            await noted(database)
+        with pytest.raises(AuditBroken):
+            await stored(database, a_request())
+        assert database.audit_log.broken
+        assert await database.run(lambda _: "what needs no audit row goes on")
 
 
 async def test_a_planted_row_stops_the_log_only_while_it_is_there(ten_rows: str):
-    database = Database(ten_rows, audit_log())
-    await noted(database)
-    behind_its_back(ten_rows, a_copy_of(3, to=12))
-    with pytest.raises(AuditBroken):
+    async with opened(ten_rows) as database:
+        await noted(database)
+        behind_its_back(ten_rows, a_copy_of(3, to=12))
+        with pytest.raises(AuditBroken):
+            await noted(database)
+
+        behind_its_back(ten_rows, "DELETE FROM audit WHERE seq = 12")
         await noted(database)
 
-    behind_its_back(ten_rows, "DELETE FROM audit WHERE seq = 12")
-    await noted(database)
-
-    assert database.audit_log.broken is None
-    await database.close()
+        assert database.audit_log.broken is None
 
 
 async def test_two_replicas_append_in_turn_to_one_chain(replicas: Replicas, capsys: Captured):
@@ -288,9 +284,8 @@ async def test_keys_rotate_in_two_steps_and_old_rows_stay_verifiable(url: str, c
     new = new_key()
     one, both, turned = another_log(), another_log(VAULT_KEYS, new), another_log(new, VAULT_KEYS)
     for log in (one, both, turned, both, turned, another_log(new)):
-        database = Database(url, log)
-        await noted(database)
-        await database.close()
+        async with opened(url, log) as database:
+            await noted(database)
 
     assert verified(url, capsys)[0] == FINE  # who has the first public key alone, learns the second
     assert verified(url, capsys, public_keys=Keys.parse(new).public_keys)[0] == FINE
@@ -304,14 +299,13 @@ async def test_keys_rotate_in_two_steps_and_old_rows_stay_verifiable(url: str, c
 async def test_a_new_key_is_named_in_the_log_although_its_first_row_was_rolled_back(
     url: str, capsys: Captured
 ):
-    database = Database(url, another_log(new_key(), VAULT_KEYS))
-    request = a_request()
-    twice = Entry.of_move(Event.REQUESTED, request, {})
-    with pytest.raises(RuntimeError):
-        await database.run(lambda tx: tx.entries.extend([twice, twice]))
+    async with opened(url, another_log(new_key(), VAULT_KEYS)) as database:
+        request = a_request()
+        twice = Entry.of_move(Event.REQUESTED, request, {})
+        with pytest.raises(RuntimeError):
+            await database.run(lambda tx: tx.entries.extend([twice, twice]))
 
-    await noted(database, 2)
-    await database.close()
+        await noted(database, 2)
 
     assert verified(url, capsys)[0] == FINE  # with the old public key alone
 
@@ -320,21 +314,19 @@ async def test_the_key_that_signed_the_newest_row_has_to_stay(url: str):
     new = new_key()
     places = []
     for log in (another_log(VAULT_KEYS), another_log(new, VAULT_KEYS), another_log(new_key())):
-        database = Database(url, log)
-        places.append(await audit.signing_key(database))
-        if places[-1] is not None:
-            await noted(database)
+        async with opened(url, log) as database:
             places.append(await audit.signing_key(database))
-        await database.close()
+            if places[-1] is not None:
+                await noted(database)
+                places.append(await audit.signing_key(database))
 
     assert places == [0, 0, 1, 0, None]
 
 
 async def test_a_bot_without_the_key_of_the_newest_row_stops(url: str):
-    database = Database(url, another_log(new_key()))
-    with pytest.raises(AuditBroken):
-        await noted(database)
-    await database.close()
+    async with opened(url, another_log(new_key())) as database:
+        with pytest.raises(AuditBroken):
+            await noted(database)
 
 
 async def test_after_an_honest_restore_resume_goes_on_and_verify_says_restored(
@@ -342,19 +334,17 @@ async def test_after_an_honest_restore_resume_goes_on_and_verify_says_restored(
 ):
     heads = await kept_head(ten_rows, tmp_path / "heads")
     behind_its_back(ten_rows, "DELETE FROM audit WHERE seq > 7")
-    stopped = restarted(ten_rows, heads)
-    with pytest.raises(AuditBroken):
-        await noted(stopped)
-    await stopped.close()
+    async with restarted(ten_rows, heads) as stopped:
+        with pytest.raises(AuditBroken):
+            await noted(stopped)
 
     said = audit.resume(ten_rows, audit_log(), heads)
 
     assert said == "Resumed after row 7. The kept head named row 10."
     with pytest.raises(AuditBroken):
         audit.resume(ten_rows, audit_log(), heads)
-    again = restarted(ten_rows, heads)
-    await noted(again, 3)
-    await again.close()
+    async with restarted(ten_rows, heads) as again:
+        await noted(again, 3)
     status, out = verified(ten_rows, capsys, heads=heads)
     assert (status, out.splitlines(keepends=True)[-1]) == (FINE, fine(11).replace("OK", "RESTORED"))
 
@@ -365,9 +355,8 @@ async def test_a_restore_that_hides_more_than_it_names_is_tampering(
     heads = await kept_head(ten_rows, tmp_path / "heads")
     behind_its_back(ten_rows, "DELETE FROM audit WHERE seq > 7")
     audit.resume(ten_rows, audit_log(), heads)
-    later = Database(ten_rows, audit_log())
-    await noted(later, 6)
-    await later.close()
+    async with opened(ten_rows) as later:
+        await noted(later, 6)
     await kept_head(ten_rows, heads)
     behind_its_back(ten_rows, "DELETE FROM audit WHERE seq > 12")
 
@@ -415,10 +404,9 @@ async def test_a_start_says_whether_the_settings_changed_since_the_last_one(data
 
 
 async def test_a_clock_that_stepped_back_is_a_note(url: str, capsys: Captured):
-    database = Database(url, audit_log())
-    for at in (LATE, LATE - timedelta(hours=1)):
-        await database.run(lambda tx, at=at: tx.entries.append(note(at=at)))
-    await database.close()
+    async with opened(url) as database:
+        for at in (LATE, LATE - timedelta(hours=1)):
+            await database.run(lambda tx, at=at: tx.entries.append(note(at=at)))
 
     status, said = verified(url, capsys)
     assert status == FINE
@@ -481,11 +469,10 @@ async def test_no_spreadsheet_of_any_locale_runs_a_cell_of_an_export(
     sqlite: str, tmp_path: Path, begins: str, separator: str
 ):
     """Where semicolons separate, our quotes protect nothing: they do not begin a cell."""
-    database = Database(sqlite, audit_log())
-    typed = f"{begins}cmd|'/c calc'!A0"
-    entry = Entry(event=Event.STARTED, at=NOW, actor=typed, facts={"reason": typed})  # type: ignore[arg-type]  # an id that is none
-    await database.run(lambda tx: tx.entries.append(entry))
-    await database.close()
+    async with opened(sqlite) as database:
+        typed = f"{begins}cmd|'/c calc'!A0"
+        entry = Entry(event=Event.STARTED, at=NOW, actor=typed, facts={"reason": typed})  # type: ignore[arg-type]  # an id that is none
+        await database.run(lambda tx: tx.entries.append(entry))
     path = tmp_path / "log.csv"
     with path.open("w", newline="") as out:
         exported(sqlite, out, "csv")

@@ -23,6 +23,7 @@ from sqlalchemy import select, text
 from sqlalchemy.engine import make_url
 from tests.support.database import audit_log
 from tests.support.postgres import Cluster, free_port, running
+from tests.unit.store.conftest import opened
 from tests.unit.store.rows import KEN, NOW, TIMING, a_pending, a_request, get, noted, stored
 
 ROOT = Path(__file__).parents[3]
@@ -30,10 +31,8 @@ ACKNOWLEDGED = 60
 
 
 async def ids(url: str) -> set[str]:
-    database = Database(url, audit_log())
-    found = await database.read(lambda connection: set(connection.scalars(select(table.c.id))))
-    await database.close()
-    return found
+    async with opened(url) as database:
+        return await database.read(lambda connection: set(connection.scalars(select(table.c.id))))
 
 
 async def test_a_process_killed_right_after_an_acknowledgement_has_lost_nothing(url: str):
@@ -66,15 +65,19 @@ async def test_every_transaction_on_postgresql_waits_for_the_disk_and_is_bounded
     name = make_url(postgresql).database
     cluster.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     cluster.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
-    database = Database(postgresql, audit_log())
-    names = ("synchronous_commit", "lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    async with opened(postgresql) as database:
+        names = (
+            "synchronous_commit",
+            "lock_timeout",
+            "statement_timeout",
+            "idle_in_transaction_session_timeout",
+        )
 
-    shown = await database.run(
-        lambda tx: [tx.scalar(text(f"SHOW {name}")) for name in (*names, "transaction_isolation")]
-    )
+        shown = await database.run(
+            lambda tx: [tx.scalar(text(f"SHOW {name}")) for name in (*names, "transaction_isolation")]
+        )
 
-    assert shown == ["on", "2s", "5s", "3s", "read committed"]
-    await database.close()
+        assert shown == ["on", "2s", "5s", "3s", "read committed"]
 
 
 def test_a_new_sqlite_file_is_readable_for_its_owner_alone(tmp_path: Path):
@@ -88,28 +91,26 @@ def test_a_new_sqlite_file_is_readable_for_its_owner_alone(tmp_path: Path):
 async def test_a_database_that_is_not_there_is_unavailable_and_not_ready(tmp_path: Path):
     port = free_port()
     for url in (f"sqlite:///{tmp_path}/no/folder.sqlite3", f"postgresql://unlatch@127.0.0.1:{port}/none"):
-        database = Database(url, audit_log())
-        with pytest.raises(StoreUnavailable):
-            await stored(database, a_request())
-        assert "does not answer" in str(await database.problem())
-        await database.close()
+        async with opened(url) as database:
+            with pytest.raises(StoreUnavailable):
+                await stored(database, a_request())
+            assert "does not answer" in str(await database.problem())
 
 
 async def test_a_server_that_was_killed_is_used_again_when_it_is_back():
     with running(durable=False) as cluster:
         url = cluster.url(cluster.create())
         await asyncio.to_thread(migrate, url, audit_log())
-        database = Database(url, audit_log())
-        before = await stored(database, a_request())
+        async with opened(url) as database:
+            before = await stored(database, a_request())
 
-        await asyncio.to_thread(cluster.kill)
-        with pytest.raises(StoreError):
-            await stored(database, a_request())
-        await asyncio.to_thread(cluster.start)
+            await asyncio.to_thread(cluster.kill)
+            with pytest.raises(StoreError):
+                await stored(database, a_request())
+            await asyncio.to_thread(cluster.start)
 
-        after = await stored(database, a_request())
-        assert {before.id, after.id} <= await ids(url)
-        await database.close()
+            after = await stored(database, a_request())
+            assert {before.id, after.id} <= await ids(url)
 
 
 # A proxy between the bot and PostgreSQL
@@ -176,8 +177,7 @@ def through(url: str, proxy: Proxy) -> str:
 async def test_a_commit_whose_answer_is_lost_is_looked_up_so_that_what_is_said_is_true(
     postgresql: str, cluster: Cluster, when: str, is_stored: bool
 ):
-    async with Proxy(cluster.port).serving() as proxy:
-        database = Database(through(postgresql, proxy), audit_log())
+    async with Proxy(cluster.port).serving() as proxy, opened(through(postgresql, proxy)) as database:
         await noted(database)
         proxy.on_commit = when
         request = a_request()
@@ -190,14 +190,12 @@ async def test_a_commit_whose_answer_is_lost_is_looked_up_so_that_what_is_said_i
         assert (answer == request) is is_stored
         assert (request.id in await ids(postgresql)) is is_stored
         await noted(database)
-        await database.close()
 
 
 async def test_a_commit_without_an_audit_row_whose_answer_is_lost_is_unknown(
     postgresql: str, cluster: Cluster
 ):
-    async with Proxy(cluster.port).serving() as proxy:
-        database = Database(through(postgresql, proxy), audit_log())
+    async with Proxy(cluster.port).serving() as proxy, opened(through(postgresql, proxy)) as database:
         pending = await stored(database, a_pending())
         proxy.on_commit = "cut after"
         later = pending.remind(now=NOW, timing=TIMING)
@@ -205,26 +203,23 @@ async def test_a_commit_without_an_audit_row_whose_answer_is_lost_is_unknown(
         with pytest.raises(CommitUnknown):
             await database.run(lambda tx: requests.move(tx, pending, later, None))
         assert (await get(database, pending)).reminders == 1
-        await database.close()
 
 
 async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_seconds_only(postgresql: str):
     frozen = engine_for(make_url(postgresql))
     connection = frozen.connect()
     audit_log().lock(connection)  # begins, and holds the audit lock
-    database = Database(postgresql, audit_log())
+    async with opened(postgresql) as database:
+        async with asyncio.timeout(8):
+            while True:
+                try:
+                    await stored(database, a_request())
+                    break
+                except StoreUnavailable:
+                    continue
 
-    async with asyncio.timeout(8):
-        while True:
-            try:
-                await stored(database, a_request())
-                break
-            except StoreUnavailable:
-                continue
-
-    with closing(connection), pytest.raises(Exception, match=r"idle-in-transaction|terminating|closed"):
-        connection.execute(text("SELECT 1"))
-    await database.close()
+        with closing(connection), pytest.raises(Exception, match=r"idle-in-transaction|terminating|closed"):
+            connection.execute(text("SELECT 1"))
     frozen.dispose()
 
 

@@ -11,13 +11,12 @@ from alembic.script import ScriptDirectory
 from bot.domain.errors import StoreUnavailable
 from bot.domain.request import Status
 from bot.store import migrations, requests
-from bot.store.database import Database
 from bot.store.migrations import configuration, migrate
 from bot.store.tables import REVISION, metadata
 from sqlalchemy import inspect, text
 from tests.support.database import audit_log
 from tests.support.postgres import Cluster
-from tests.unit.store.conftest import owners_engine
+from tests.unit.store.conftest import opened, owners_engine
 from tests.unit.store.rows import KEN, NOW, a_pending, get, noted, stored
 
 NEXT = Path(__file__).with_name("next_release")
@@ -68,53 +67,49 @@ async def test_the_first_migration_makes_the_tables_that_the_code_uses(empty: st
         "alembic_version": {"version_num"},
         **{table.name: set(table.columns.keys()) for table in metadata.sorted_tables},
     }
-    database = Database(empty, audit_log())
-    assert await database.problem() is None
-    await noted(database)
-    await database.close()
+    async with opened(empty) as database:
+        assert await database.problem() is None
+        await noted(database)
 
 
 async def test_several_that_migrate_at_once_make_one_database(empty: str):
     logs = [audit_log() for _ in range(4)]
     await asyncio.gather(*(asyncio.to_thread(migrate, empty, log) for log in logs))
 
-    database = Database(empty, audit_log())
-    count = text("SELECT count(*) FROM audit")
-    assert await database.read(lambda connection: connection.scalar(count)) == 1
-    await database.close()
+    async with opened(empty) as database:
+        count = text("SELECT count(*) FROM audit")
+        assert await database.read(lambda connection: connection.scalar(count)) == 1
 
 
 async def test_a_database_that_is_behind_is_not_ready_and_a_newer_one_is(url: str):
-    database = Database(url, audit_log())
-    for revision, problem in (("0000", "is not up to date: run `unlatch migrate`"), ("9999", None)):
-        change = text("UPDATE alembic_version SET version_num = :revision").bindparams(revision=revision)
-        await database.run(lambda tx, change=change: tx.execute(change).rowcount)
-        assert await database.problem() == problem
-    await database.close()
+    async with opened(url) as database:
+        for revision, problem in (("0000", "is not up to date: run `unlatch migrate`"), ("9999", None)):
+            change = text("UPDATE alembic_version SET version_num = :revision").bindparams(revision=revision)
+            await database.run(lambda tx, change=change: tx.execute(change).rowcount)
+            assert await database.problem() == problem
 
 
 @pytest.mark.usefixtures("next_release")
 async def test_replicas_of_this_release_serve_while_the_next_ones_migration_runs_and_after(url: str):
-    database = Database(url, audit_log())
+    async with opened(url) as database:
 
-    async def life() -> None:
-        pending = await stored(database, a_pending())
-        denied = pending.deny("no", by=KEN, now=NOW)
-        await database.run(lambda tx: requests.move(tx, pending, denied, None))
-        assert (await get(database, pending)).status is Status.DENIED
+        async def life() -> None:
+            pending = await stored(database, a_pending())
+            denied = pending.deny("no", by=KEN, now=NOW)
+            await database.run(lambda tx: requests.move(tx, pending, denied, None))
+            assert (await get(database, pending)).status is Status.DENIED
 
-    migrating = asyncio.create_task(asyncio.to_thread(migrate, url, audit_log()))
-    lives = 0
-    while not migrating.done() or lives < 5:
+        migrating = asyncio.create_task(asyncio.to_thread(migrate, url, audit_log()))
+        lives = 0
+        while not migrating.done() or lives < 5:
+            await life()
+            lives += 1
+        await migrating
+
+        assert await database.problem() is None
+        assert "later" in columns(url)["requests"]
+        migrate(url, audit_log())
         await life()
-        lives += 1
-    await migrating
-
-    assert await database.problem() is None
-    assert "later" in columns(url)["requests"]
-    migrate(url, audit_log())
-    await life()
-    await database.close()
 
 
 @pytest.mark.usefixtures("next_release")

@@ -1,7 +1,6 @@
 """Requests in both databases: one winner of each move, one replica at each row, limits that hold at once."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import Cause, Code, LostRace, Refusal
 from bot.domain.request import Attempt, MessageRef, MessageState, ResetRequest, Status
-from bot.domain.values import ChannelId, DeviceId, UserId, utc_text
+from bot.domain.values import ChannelId, DeviceId, utc_text
 from bot.store import requests
 from bot.store.database import Database, Transaction
 from bot.store.requests import Claimed, Queue
@@ -19,8 +18,8 @@ from bot.store.tables import requests as table
 from sqlalchemy import select, text, update
 from tests.unit.store.conftest import Replicas
 from tests.unit.store.rows import (
-    ALL_STATUSES,
     KEN,
+    MEI,
     NOW,
     TIMING,
     a_pending,
@@ -53,6 +52,15 @@ async def claimed(
     return list(rows)
 
 
+async def due(database: Database, queue: Queue = Queue.ADVANCE) -> Any:
+    return await database.read(lambda connection: requests.next_due(connection, queue))
+
+
+async def recent(database: Database, limit: int = 9) -> list[ResetRequest]:
+    rows = await database.read(lambda connection: requests.recent_requests(connection, MEI, limit=limit))
+    return list(rows)
+
+
 async def released(database: Database, row: Claimed, due_at: Any = None) -> None:
     await database.run(lambda tx: requests.release(tx, row, due_at=due_at))
 
@@ -67,7 +75,7 @@ async def audit_rows(database: Database) -> list[Any]:
 
 async def test_a_request_comes_back_as_it_was_in_every_status(database: Database):
     attempt = Attempt(number=2, started_at=NOW, client_request_id="guid", seen_at=NOW + SECOND)
-    for number, status in enumerate(ALL_STATUSES):
+    for number, status in enumerate(Status):
         full = a_request(
             status=status,
             ticket="INC-1",
@@ -142,12 +150,7 @@ async def test_a_device_is_held_by_one_request_at_a_time(replicas: Replicas):
     await moved(replicas.here, first, approved, Event.APPROVED)
 
     with pytest.raises(Refusal) as refused:
-        await moved(
-            replicas.elsewhere,
-            second,
-            approve(second),
-            Event.APPROVED,
-        )
+        await moved(replicas.elsewhere, second, approve(second), Event.APPROVED)
 
     assert (refused.value.code, refused.value.facts) == (Code.DEVICE_BUSY, {"ref": first.ref})
     assert await get(replicas.here, second) == second
@@ -176,11 +179,6 @@ async def test_of_two_that_take_one_target_or_device_at_once_one_is_refused(repl
         refused = [end for end in ends if end is not None]
         assert len(refused) == 1
         assert isinstance(refused[0], Refusal | LostRace)  # LostRace: read again, then a Refusal
-
-
-async def test_an_app_names_many_devices_and_blocks_no_second_request(database: Database):
-    for _ in range(2):
-        await stored(database, a_pending(target="app:0000f3d7a1b2"))
 
 
 # Quotas
@@ -270,7 +268,7 @@ async def test_a_release_says_when_the_row_is_due_again(
 
     await released(database, row, due_at)
 
-    assert await database.read(lambda connection: requests.next_due(connection, queue)) == again
+    assert await due(database, queue) == again
 
 
 @pytest.mark.parametrize("queue", list(Queue))
@@ -282,8 +280,7 @@ async def test_a_release_yields_to_a_move_that_was_made_meanwhile(database: Data
 
     await released(database, row, NOW + timedelta(days=9))
 
-    due = later.next_at if queue is Queue.ADVANCE else later.changed_at
-    assert await database.read(lambda connection: requests.next_due(connection, queue)) == due
+    assert await due(database, queue) == (later.next_at if queue is Queue.ADVANCE else later.changed_at)
 
 
 async def test_who_lost_the_lease_ends_and_writes_nothing(replicas: Replicas):
@@ -323,39 +320,29 @@ async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(
 
     assert sorted(row.request.id for row in found) == sorted(row.id for row in good)
     assert await claimed(database, Queue.PUBLISH) == []
-    recent = await database.read(
-        lambda connection: requests.recent_requests(connection, UserId("U0MEI"), limit=9)
-    )
-    assert len(recent) == 3
+    assert len(await recent(database)) == 3
     for queue in Queue:
         await database.read(lambda connection, queue=queue: requests.next_due(connection, queue))
     assert (await database.read(lambda c: requests.backlog(c, now=NOW))).open_requests[Status.RECEIVED] >= 3
 
 
 async def test_the_next_due_time_is_when_the_first_row_is_due_and_free(database: Database):
-    def due(queue: Queue) -> Callable[[Any], Any]:
-        return lambda connection: requests.next_due(connection, queue)
-
-    assert await database.read(due(Queue.ADVANCE)) is None
+    assert await due(database) is None
     await stored(database, a_request(next_at=NOW + 5 * SECOND))
     await stored(database, a_request(next_at=None))
-    assert await database.read(due(Queue.ADVANCE)) == NOW + 5 * SECOND
+    assert await due(database) == NOW + 5 * SECOND
     await stored(database, a_request())
     await claimed(database)
-    assert await database.read(due(Queue.ADVANCE)) == NOW + 5 * SECOND
+    assert await due(database) == NOW + 5 * SECOND
     await claimed(database, now=NOW + 5 * SECOND)
-    assert await database.read(due(Queue.ADVANCE)) == NOW + LEASE
+    assert await due(database) == NOW + LEASE
 
 
 async def test_the_latest_requests_of_a_person_come_newest_first(database: Database):
     mine = [await stored(database, a_request(at=NOW + n * SECOND)) for n in range(4)]
     await stored(database, a_request(by=KEN))
 
-    found = await database.read(
-        lambda connection: requests.recent_requests(connection, UserId("U0MEI"), limit=3)
-    )
-
-    assert list(found) == mine[:0:-1]
+    assert await recent(database, 3) == mine[:0:-1]
 
 
 async def test_the_backlog_counts_what_waits(database: Database):

@@ -53,12 +53,17 @@ async def got(database: Database, user: UserId = KEN) -> SignInRow | None:
     return await database.read(lambda connection: sign_ins.get_sign_in(connection, user))
 
 
-async def begun(database: Database, name: str = "link", state: str = "state") -> bool:
-    return await database.run(
-        lambda tx: sign_ins.begin_flow(
-            tx, name, state_digest=state, sealed=b"flow", now=NOW, expires_at=LATER
-        )
-    )
+async def added(database: Database, link: SignInLink, *, now: Any = NOW, limit: int = 20) -> None:
+    await database.run(lambda tx: sign_ins.add_link(tx, link, now=now, limit=limit))
+
+
+async def begun(database: Database, name: str = "link", state: str = "state", now: Any = NOW) -> bool:
+    flow: dict[str, Any] = {"state_digest": state, "sealed": b"flow", "expires_at": LATER}
+    return await database.run(lambda tx: sign_ins.begin_flow(tx, name, now=now, **flow))
+
+
+async def taken(database: Database, state: str = "state", now: Any = NOW) -> Any:
+    return await database.run(lambda tx: sign_ins.take(tx, state, now=now))
 
 
 async def looked_up(database: Database, name: str = "link", now: Any = NOW) -> Any:
@@ -70,63 +75,49 @@ async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas: Repli
     for number in range(5):
         name, state = f"link{number}", f"state{number}"
         link = a_link(name)
-        await here.run(lambda tx, link=link: sign_ins.add_link(tx, link, now=NOW, limit=20))
+        await added(here, link)
 
-        assert sorted(await asyncio.gather(begun(here, name, state), begun(elsewhere, name, state))) == [
-            False,
-            True,
-        ]
+        begins = await asyncio.gather(begun(here, name, state), begun(elsewhere, name, state))
+        assert sorted(begins) == [False, True]
         found = await looked_up(here, name)
-        assert found is not None
         assert (found.link, found.state_digest, found.sealed) == (link, state, b"flow")
 
-        async def take(database: Database, state: str) -> Any:
-            return await database.run(lambda tx: sign_ins.take(tx, state, now=NOW))
+        flows = await asyncio.gather(taken(here, state), taken(elsewhere, state))
+        assert [row.sealed for row in flows if row is not None] == [b"flow"]
+        assert await looked_up(here, name) is None
 
-        taken = await asyncio.gather(take(here, state), take(elsewhere, state))
-        assert [row is None for row in taken].count(False) == 1
-        assert (
-            await here.read(lambda connection, name=name: sign_ins.find_link(connection, name, now=NOW))
-            is None
-        )
-
-        def hold(tx: Any, name: str = name) -> None:
-            sign_ins.hold_result(
-                tx, name, state_digest=f"key-{name}", sealed=b"result", now=NOW, expires_at=LATER
-            )
-
-        await here.run(hold)
-        results = await asyncio.gather(take(here, f"key-{name}"), take(elsewhere, f"key-{name}"))
+        key = f"key-{name}"
+        held: dict[str, Any] = {"state_digest": key, "sealed": b"result", "expires_at": LATER}
+        await here.run(lambda tx, name=name, held=held: sign_ins.hold_result(tx, name, now=NOW, **held))
+        results = await asyncio.gather(taken(here, key), taken(elsewhere, key))
         assert [row.sealed for row in results if row is not None] == [b"result"]
-        assert await take(here, f"key-{name}") is None
+        assert await taken(here, key) is None
 
 
 async def test_a_link_and_a_flow_that_are_out_of_time_are_gone(database: Database):
-    await database.run(lambda tx: sign_ins.add_link(tx, a_link(), now=NOW, limit=20))
+    await added(database, a_link())
+    await added(database, a_link("later"))
     await begun(database)
 
     assert await looked_up(database, now=LATER) is None
-    assert await database.run(lambda tx: sign_ins.take(tx, "state", now=LATER)) is None
-    assert not await database.run(
-        lambda tx: sign_ins.begin_flow(tx, "link", state_digest="x", sealed=b"", now=LATER, expires_at=LATER)
-    )
+    assert await taken(database, now=LATER) is None
+    assert not await begun(database, "later", "x", now=LATER)
 
 
 async def test_used_links_count_towards_the_quota_until_the_hour_is_over(database: Database):
     for number in range(3):
-        link = a_link(f"link{number}")
-        await database.run(lambda tx, link=link: sign_ins.add_link(tx, link, now=NOW, limit=3))
-        await begun(database, link.digest, f"s{number}")
-        await database.run(lambda tx, number=number: sign_ins.take(tx, f"s{number}", now=NOW))
+        await added(database, a_link(f"link{number}"), limit=3)
+        await begun(database, f"link{number}", f"s{number}")
+        await taken(database, f"s{number}")
 
     assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=NOW + timedelta(minutes=59))) == 0
     with pytest.raises(Refusal) as refused:
-        await database.run(lambda tx: sign_ins.add_link(tx, a_link("over"), now=NOW, limit=3))
+        await added(database, a_link("over"), limit=3)
     assert refused.value.code is Code.QUOTA_EXCEEDED
-    await database.run(lambda tx: sign_ins.add_link(tx, a_link("mei", MEI), now=NOW, limit=3))
+    await added(database, a_link("mei", MEI), limit=3)
 
     later = NOW + timedelta(hours=1)
-    await database.run(lambda tx: sign_ins.add_link(tx, a_link("later"), now=later, limit=3))
+    await added(database, a_link("later"), now=later, limit=3)
     assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=later)) == 4
 
 

@@ -41,6 +41,16 @@ async def held(database: Database) -> tuple[Gate, asyncio.Task[str]]:
     return gate, task
 
 
+async def together(database: Database, *units: Callable[[Transaction], Any]) -> list[Any]:
+    """What each is answered; on SQLite all share one commit."""
+    gate, first = await held(database) if database.is_sqlite else (Gate(), None)
+    tasks = [asyncio.create_task(database.run(unit)) for unit in units]
+    await asyncio.sleep(0)
+    gate.open()
+    ends = await asyncio.gather(*tasks, *filter(None, [first]), return_exceptions=True)
+    return ends[: len(units)]
+
+
 async def count(database: Database) -> int:
     return await database.read(
         lambda connection: connection.scalar(select(func.count()).select_from(table)) or 0
@@ -83,23 +93,14 @@ async def test_a_unit_that_fails_stores_nothing_and_takes_no_other_with_it(
     database: Database, unit: Callable[[Transaction], Any], told: type[Exception]
 ):
     before, after = a_request(), a_request()
-    gate, first = None, None
-    if database.is_sqlite:
-        gate, first = await held(database)  # so that all three share one commit
-    tasks = [asyncio.create_task(database.run(lambda tx: add(tx, before)))]
-    tasks.append(asyncio.create_task(database.run(unit)))
-    tasks.append(asyncio.create_task(database.run(lambda tx: add(tx, after))))
-    await asyncio.sleep(0)
-    if gate is not None and first is not None:
-        gate.open()
-        await first
 
-    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    first, failed, last = await together(
+        database, lambda tx: add(tx, before), unit, lambda tx: add(tx, after)
+    )
 
-    assert ends[0] == before
-    assert isinstance(ends[1], told)
-    assert not isinstance(ends[1], DBAPIError)  # it would carry the parameters
-    assert ends[2] == after
+    assert (first, last) == (before, after)
+    assert isinstance(failed, told)
+    assert not isinstance(failed, DBAPIError)  # it would carry the parameters
     assert await count(database) == 2
     assert await stored(database, a_request())  # the writer lives
 
@@ -114,16 +115,9 @@ async def test_no_unit_is_answered_before_the_commit_it_rests_on_not_even_with_a
     def ends_the_transaction(tx: Transaction) -> None:
         tx.execute(text("ROLLBACK"))  # as a full disk does
 
-    gate, first = await held(on_sqlite)
-    tasks = [
-        asyncio.create_task(on_sqlite.run(unit))
-        for unit in (lambda tx: add(tx, winner), refused, ends_the_transaction)
-    ]
-    await asyncio.sleep(0)
-    gate.open()
-    await first
-
-    stored_, told, broken = await asyncio.gather(*tasks, return_exceptions=True)
+    stored_, told, broken = await together(
+        on_sqlite, lambda tx: add(tx, winner), refused, ends_the_transaction
+    )
 
     assert stored_ == winner
     assert isinstance(told, Refusal)
