@@ -139,8 +139,6 @@ class Verification:
     notes: list[str] = field(default_factory=list)
     restored: list[tuple[int, int]] = field(default_factory=list)
     """From which row to which the log was lost, and resumed."""
-    heads_count: bool = False
-    """Whether a kept head is signed with a known key: others are no evidence of anything."""
     unverifiable: str | None = None
 
     def findings(self, connection: Connection) -> Iterator[str]:
@@ -156,7 +154,7 @@ class Verification:
                 yield from self._chain(last, row)
                 self._learn(row)
                 newest_at = self._clock(newest_at, row)
-                mismatched += self._mismatched(kept.pop(row.seq, ()), row)
+                mismatched += [head for head in kept.pop(row.seq, ()) if head.hash != row.hash]
                 known = str(row.key_id) in self.verifier.public
                 if self.full and known and trusted and not self.verifier.is_signed(row):
                     trusted = False
@@ -202,11 +200,6 @@ class Verification:
         except (ValueError, KeyError, TypeError, RecursionError):
             return
 
-    def _mismatched(self, heads: Iterable[Head], row: Any) -> list[Head]:
-        fits = [head for head in heads if head.hash == row.hash]
-        self.heads_count = self.heads_count or any(map(self.verifier.is_signed, fits))
-        return [head for head in heads if head.hash != row.hash]
-
     def _clock(self, newest_at: str, row: Any) -> str:
         try:
             step = datetime.fromisoformat(newest_at or row.at) - datetime.fromisoformat(row.at)
@@ -219,7 +212,6 @@ class Verification:
     def _kept(self, last: Any, others: list[Head]) -> Iterator[str]:
         """Heads that fit no row: cut, or rewritten, unless the log was resumed after an honest restore."""
         signed = [head for head in others if self.verifier.is_signed(head)]
-        self.heads_count = self.heads_count or bool(signed)
         if len(signed) < len(others):
             self.notes.append(f"{len(others) - len(signed)} kept heads are not signed with a known key")
         unexplained = [
@@ -276,7 +268,7 @@ def _conclude(verification: Verification, found: int) -> int:
         return TAMPERED
     if verification.unverifiable:
         return _cannot_verify(verification.unverifiable)
-    if verification.heads and not verification.heads_count:
+    if verification.heads and not any(map(verification.verifier.is_signed, verification.heads)):
         return _cannot_verify("no kept head is signed with a key that you provided")
     signed = f"signed, of deployment {verification.verifier.name}"
     print(f"{'RESTORED' if verification.restored else 'OK'}: {verification.rows} rows verified, {signed}.")
@@ -340,11 +332,8 @@ def _write_jsonl(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
 def _facts(stored: str) -> object:
     """Facts as an object, if they can be written back from it as they are stored; else their text."""
     facts = read_object(stored)
-    return (
-        facts
-        if facts is not None and json.dumps(facts, ensure_ascii=False, sort_keys=True) == stored
-        else stored
-    )
+    as_stored = facts is not None and json.dumps(facts, ensure_ascii=False, sort_keys=True) == stored
+    return facts if as_stored else stored
 
 
 def _write_csv(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:

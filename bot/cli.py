@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.domain.errors import AuditBroken, StoreError
+from bot.keys import new_key
 from bot.settings import CannotStart, Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -146,8 +147,6 @@ def _migrate(_chosen: argparse.Namespace) -> int:
 
 
 def _new_key(_chosen: argparse.Namespace) -> int:
-    from bot.keys import new_key
-
     print(new_key())
     if sys.stdout.isatty():
         print("Put it into VAULT_KEYS, and keep it out of the database's reach.", file=sys.stderr)

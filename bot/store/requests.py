@@ -128,12 +128,8 @@ def add_request(tx: Transaction, request: ResetRequest, entry: Entry, *, limit: 
     if found := tx.execute(BY_DELIVERY, {"delivery": request.delivery}).first():
         return read_request(found)
     check_quota(tx, ASKED_SINCE, request.asked_by, request.asked_at, limit)
-    tx.execute(
-        INSERT,
-        request_columns(request)
-        | message_columns(MessageState())
-        | {"publish_at": utc_text(request.changed_at)},
-    )
+    values = request_columns(request) | message_columns(MessageState())
+    tx.execute(INSERT, values | {"publish_at": utc_text(request.changed_at)})
     tx.entries.append(entry)
     return request
 

@@ -161,11 +161,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp,
-    sock: socket.socket,
-    *,
-    grace: timedelta,
-    bounds: Bounds = Bounds(),
+    app: ASGIApp, sock: socket.socket, *, grace: timedelta, bounds: Bounds = Bounds()
 ) -> AsyncIterator[None]:
     """Serve during the block; then accept no more, and cancel what has not ended within `grace`.
 

@@ -52,16 +52,13 @@ class Metrics:
         self._check = check
         self._backlog = backlog
         self._registry = CollectorRegistry()
-        self._acknowledged = Histogram(
+        self.acknowledged: Callable[[float], None] = Histogram(
             "unlatch_acknowledgement_seconds",
             "How long Slack waited for the answer to a delivery.",
             buckets=BUCKETS,
             registry=self._registry,
-        )
-
-    def acknowledged(self, seconds: float) -> None:
-        """Record that Slack has its answer after so long."""
-        self._acknowledged.observe(seconds)
+        ).observe
+        """Record that Slack has its answer after so many seconds."""
 
     def route(self) -> Route:
         """Return what Prometheus scrapes."""

@@ -34,11 +34,7 @@ PAUSE: Final = timedelta(seconds=1)
 
 
 def migrate(
-    url: str,
-    audit_log: AuditLog,
-    *,
-    sleep: Callable[[float], object] = time.sleep,
-    tries: int = TRIES,
+    url: str, audit_log: AuditLog, *, sleep: Callable[[float], object] = time.sleep, tries: int = TRIES
 ) -> None:
     """Bring the database up to date, and write row 1 of a new audit log; safe to run twice.
 

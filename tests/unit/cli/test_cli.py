@@ -142,9 +142,9 @@ def test_the_public_keys_of_every_vault_key_are_printed_and_nothing_secret(tmp_p
 
 async def sign_in(folder: Path, user: str, key: str) -> None:
     """Keep a sign-in of this user, encrypted with this key, in the folder's database."""
-    keys = Keys.parse(COMPLETE["VAULT_KEYS"])
-    name = Settings(**{name.lower(): text for name, text in COMPLETE.items()}).audit_log_name
-    database = Database(f"sqlite:///{folder}/unlatch.sqlite3", AuditLog(keys.signing_seeds, name))
+    settings = Settings(**{name.lower(): text for name, text in COMPLETE.items()})
+    audit_log = AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+    database = Database(f"sqlite:///{folder}/unlatch.sqlite3", audit_log)
     now, raw = datetime.now(UTC), Keys.parse(key).vault
     row = SignInRow(
         user=UserId(user),

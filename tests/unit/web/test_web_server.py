@@ -22,8 +22,6 @@ SOON = 5.0
 """Seconds after which a test gives up."""
 SLACK_WAITS = 3.0
 
-Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
 
 @dataclass
 class Port:
@@ -33,17 +31,15 @@ class Port:
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     open: list[asyncio.StreamWriter] = field(default_factory=list)
 
-    async def connect(self, start: bytes = b"") -> Pair:
+    async def connect(self, start: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.number)
         self.open.append(writer)
         writer.write(start)
         return reader, writer
 
-    async def exchange(self, *parts: bytes) -> bytes:
+    async def exchange(self, sent: bytes) -> bytes:
         """Everything that comes back until the server closes."""
-        reader, writer = await self.connect()
-        for part in parts:
-            writer.write(part)
+        reader, _ = await self.connect(sent)
         return await to_the_end(reader)
 
     async def deliver(self) -> float:
