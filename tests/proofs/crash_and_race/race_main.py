@@ -1,6 +1,6 @@
-"""`python -m tests.race`: a thousand rounds over two processes on one PostgreSQL, or one on SQLite.
+"""`python -m tests.proofs.crash_and_race.race_main`: a thousand rounds over two processes on one PostgreSQL, or one on SQLite.
 
-A third of them is played over sockets, the others over HTTP.
+A third of them is round_ over sockets, the others over HTTP.
 """
 
 import argparse
@@ -11,13 +11,13 @@ from pathlib import Path
 from secrets import randbelow
 from tempfile import TemporaryDirectory
 
-from tests.postgres.cluster import running
-from tests.race.race import Tally, race
+from tests.proofs.crash_and_race.race import Tally, race
+from tests.support.postgres import running
 
 
 def main() -> int:
     """Play, print what went wrong and the sum; 1 if anything did."""
-    parser = argparse.ArgumentParser(prog="python -m tests.race", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.proofs.crash_and_race.race_main", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=randbelow(10**6), help="draws the same rounds again")
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")

@@ -7,25 +7,26 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final, TypeVar
 
-from bot.domain.identifiers import RequestId
 from bot.domain.request import ResetRequest, Status
-from bot.slack import ids
-from bot.slack.about import NO_REQUEST, About
-from bot.slack.wording import ENGLISH
+from bot.domain.values import RequestId
+from bot.slack.catalog_en import ENGLISH
+from bot.slack.payloads import Action, Callback, Field
+from bot.store import requests
 from sandbox.cast import ON_CALL, SUPPORT, Person
 from sandbox.slack import Outcome
 from sandbox.slack.blocks import find_element
 from sandbox.slack.modals import View
 from sandbox.slack.workspace import Message
-from tests.race.balancer import Trip, going
-from tests.race.plan import APPROVALS, DENIALS, Kind, Plan, Stop
-from tests.race.stage import Stage
+from tests.proofs.crash_and_race.proxy import Delivery, delivering
+from tests.proofs.crash_and_race.race_plan import APPROVALS, DENIALS, Kind, Plan, Stop
+from tests.proofs.crash_and_race.replicas import Replicas
 
 PATIENCE: Final = 120.0
 """Seconds; whoever has to wait longer than this for what they see to change is stuck."""
 RECENT: Final = 60
 """Newest messages among which a round looks for its own."""
 
+NO_REQUEST: Final = RequestId("")
 T = TypeVar("T")
 
 
@@ -38,7 +39,7 @@ class Told:
 
 
 @dataclass(kw_only=True)
-class Played:
+class Round:
     """What people saw of a round."""
 
     plan: Plan
@@ -52,30 +53,30 @@ class Played:
     """What nobody got to see in time."""
 
 
-async def play(stage: Stage, plan: Plan, requester: Person) -> Played:
+async def run_round(there: Replicas, plan: Plan, requester: Person) -> Round:
     """Play one round to its end, or to what got stuck."""
-    game = _Game(stage, plan, requester)
+    game = _Game(there, plan, requester)
     try:
-        await game.play()
+        await game.run_round()
     except TimeoutError:
-        game.played.stuck = f"{game.waiting_for} ({game.seen()})"
+        game.round_.stuck = f"{game.waiting_for} ({game.seen()})"
     finally:
         game.close_windows()
-    return game.played
+    return game.round_
 
 
 class _Game:
     """The hands and eyes of everybody in one round."""
 
-    def __init__(self, stage: Stage, plan: Plan, requester: Person) -> None:
-        self._stage, self._slack, self._plan, self._requester = stage, stage.slack, plan, requester
-        self._modals = stage.slack.platform.modals
+    def __init__(self, there: Replicas, plan: Plan, requester: Person) -> None:
+        self._there, self._slack, self._plan, self._requester = there, there.slack, plan, requester
+        self._modals = there.slack.platform.modals
         self._views: dict[Kind, View] = {}
-        self._trips: list[Trip] = []
-        self.played = Played(plan=plan, requester=requester.id)
+        self._deliveries: list[Delivery] = []
+        self.round_ = Round(plan=plan, requester=requester.id)
         self.waiting_for = ""
 
-    async def play(self) -> None:
+    async def run_round(self) -> None:
         card, receipt = await self._ask()
         self._views = dict(await asyncio.gather(*(self._open(kind, card) for kind in self._plan.submitted)))
         await self._set_the_clock()
@@ -84,10 +85,10 @@ class _Game:
             *(self._withdraw(receipt, stop) for stop in self._plan.withdrawn),
             *(self._ask_again(stop) for stop in self._plan.asked_again),
         )
-        await self._until("the card shows a decision", lambda: not _has(self._card(), ids.APPROVE))
-        row = await self._stage.store.requests.get(self.played.request_id)
+        await self._until("the card shows a decision", lambda: not _has(self._card(), Action.APPROVE))
+        row = await self._row()
         await self._until("everybody is told", lambda: self._all_told(row))
-        self.played.told = self._told()
+        self.round_.told = self._told()
 
     def close_windows(self) -> None:
         for view in self._views.values():
@@ -97,7 +98,7 @@ class _Game:
     def seen(self) -> str:
         """What is in front of everybody, for a report."""
         windows = [*(self._now(view) for view in self._views.values()), *self._withdrawals()]
-        arrived = sum(len(trip.answers) for trip in self._trips)
+        arrived = sum(len(delivery.answers) for delivery in self._deliveries)
         shown = ", ".join(f"{view.user}: {view.title}" for view in windows)
         return f"{arrived} forms arrived; {shown or 'no windows'}"
 
@@ -107,15 +108,15 @@ class _Game:
         """A command, sometimes twice at once; returns the card and the receipt of a request that waits."""
         before = len(self._slack.direct(self._requester.id))
         typed = f"/reset-passcode serial:{self._plan.phone} locked out in round {self._plan.number}"
-        self._command = Trip(self._plan.asked)
-        with going(self._command):
+        self._command = Delivery(self._plan.asked)
+        with delivering(self._command):
             self._noted("the command", await self._slack.command(self._requester.id, SUPPORT, typed))
         await self._until("the receipt is there", lambda: self._slack.direct(self._requester.id)[before:])
         mine = self._slack.direct(self._requester.id)[before]
-        self.played.request_id = _about(mine)
+        self.round_.request_id = _about(mine)
         await self._until(
             "card and receipt have buttons",
-            lambda: _has(self._card(), ids.APPROVE) and _has(self._receipt(mine), ids.WITHDRAW),
+            lambda: _has(self._card(), Action.APPROVE) and _has(self._receipt(mine), Action.WITHDRAW),
         )
         card, receipt = self._card(), self._receipt(mine)
         assert card is not None
@@ -125,7 +126,7 @@ class _Game:
     async def _open(self, kind: Kind, card: Message) -> tuple[Kind, View]:
         """Press Approve or Deny, and wait for the form."""
         user, action, form = _hand(kind)
-        with going(Trip([Stop(self._plan.pressed[kind])])):
+        with delivering(Delivery([Stop(self._plan.pressed[kind])])):
             self._noted(f"{action} pressed", await self._slack.click(user, action, seen=card))
         return kind, await self._until(f"the form to {action}", lambda: self._form(user, form))
 
@@ -133,34 +134,38 @@ class _Game:
         """Bring the end of the request's life forward into the race, as a change that makes no review old."""
         if self._plan.expires_after is None:
             return
-        requests = self._stage.store.requests
-        row = await requests.get(self.played.request_id)
+        row = await self._row()
         end = datetime.now(UTC) + timedelta(seconds=self._plan.expires_after)
         counts = {"version": row.version + 1, "reminders": row.reminders + 1}
-        await requests.replace(row, replace(row, **counts, expires_at=end, next_at=end))
+        changed = replace(row, **counts, expires_at=end, next_at=end)
+        await self._there.database.run(lambda tx: requests.move(tx, row, changed, None))
+
+    async def _row(self) -> ResetRequest:
+        request_id = self.round_.request_id
+        return await self._there.database.read(lambda c: requests.get_request(c, request_id))
 
     # The race
 
     async def _submit(self, kind: Kind, stops: Sequence[Stop]) -> None:
         user, _, _ = _hand(kind)
-        values: Mapping[str, object] = {ids.DENIAL: f"Not now, says {user}"} if kind in DENIALS else {}
-        self._trips.append(Trip(stops))
-        with going(self._trips[-1]):
+        values: Mapping[str, object] = {Field.DENIAL: f"Not now, says {user}"} if kind in DENIALS else {}
+        self._deliveries.append(Delivery(stops))
+        with delivering(self._deliveries[-1]):
             self._noted(str(kind), await self._slack.submit(user, values, view_id=self._views[kind].id))
 
     async def _withdraw(self, receipt: Message, stop: Stop) -> None:
-        with going(Trip([stop])):
-            outcome = await self._slack.click(self._requester.id, ids.WITHDRAW, seen=receipt)
+        with delivering(Delivery([stop])):
+            outcome = await self._slack.click(self._requester.id, Action.WITHDRAW, seen=receipt)
         self._noted(str(Kind.WITHDRAWN), outcome)
 
     async def _ask_again(self, stop: Stop) -> None:
-        self.played.asked_again.append(await self._stage.road.again(self._command, stop))
+        self.round_.asked_again.append(await self._there.proxy.again(self._command, stop))
 
     def _noted(self, what: str, outcome: Outcome) -> None:
         if not outcome.delivered:
-            self.played.unanswered.append(f"{what}: {outcome.notice}")
+            self.round_.unanswered.append(f"{what}: {outcome.notice}")
         if outcome.answer is not None:
-            self.played.asked = outcome.answer.text
+            self.round_.asked = outcome.answer.text
 
     # What everybody sees
 
@@ -173,18 +178,18 @@ class _Game:
     def _newest(self, channel: str) -> Message | None:
         messages = self._slack.workspace.conversations[channel].messages
         recent = islice(reversed(messages.values()), RECENT)
-        return next((one for one in recent if _about(one) == self.played.request_id), None)
+        return next((one for one in recent if _about(one) == self.round_.request_id), None)
 
     def _form(self, user: str, callback: str) -> View | None:
         for view in self._modals.stacks.get(user, []):
-            about = About.read(view.content.get("private_metadata", ""))
-            if view.callback_id == callback and about.request == self.played.request_id:
+            about = str(view.content.get("private_metadata", ""))
+            if view.callback_id == callback and about.startswith(self.round_.request_id):
                 return view
         return None
 
     def _all_told(self, row: ResetRequest) -> bool:
         """Every form has an answer, every withdrawal but the one that won has a window, none is loading."""
-        arrived = all(len(trip.answers) == len(trip.stops) for trip in self._trips)
+        arrived = all(len(delivery.answers) == len(delivery.stops) for delivery in self._deliveries)
         withdrawn = self._withdrawals()
         losers = len(self._plan.withdrawn) - (row.status is Status.WITHDRAWN)
         windows = [*(self._now(view) for view in self._views.values()), *withdrawn]
@@ -211,8 +216,8 @@ class _Game:
 def _hand(kind: Kind) -> tuple[str, str, str]:
     """Who, which button, which form."""
     if kind in APPROVALS:
-        return APPROVALS[kind], ids.APPROVE, ids.APPROVE_FORM
-    return DENIALS[kind], ids.DENY, ids.DENY_FORM
+        return APPROVALS[kind], Action.APPROVE, Callback.APPROVE
+    return DENIALS[kind], Action.DENY, Callback.DENY
 
 
 def _about(message: Message) -> RequestId:
@@ -225,7 +230,7 @@ def _has(message: Message | None, action: str) -> bool:
 
 
 def _has_answer(view: View) -> bool:
-    return not view.callback_id and view.title != ENGLISH.loading_title
+    return not view.callback_id and view.title != ENGLISH["loading.title"]
 
 
 def _read(view: View) -> Told:

@@ -2,25 +2,24 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from bot.domain.errors import AlreadyDecided, TooLate
-from bot.domain.identifiers import ChannelId, RequestId
-from bot.domain.record import Event
+from bot.domain.audit import Event
+from bot.domain.errors import Code, Refusal
 from bot.domain.request import ResetRequest, Status
-from bot.slack import message as slack_message
-from bot.slack.cards import card
-from bot.slack.receipts import receipt
+from bot.domain.values import RequestId, utc_text
+from bot.slack import blocks as slack_blocks
+from bot.slack.messages import card, receipt
 from bot.slack.wording import ENGLISH
-from sandbox.cast import ON_CALL
+from bot.timing import Timing
 from sandbox.intune.resetting import AcceptedReset
 from sandbox.slack.workspace import Message
-from tests.race.plan import APPROVALS, DENIALS, Kind
-from tests.race.playing import Played, Told
+from tests.proofs.crash_and_race.race_plan import APPROVALS, DENIALS, Kind
+from tests.proofs.crash_and_race.race_rounds import Round, Told
 
-WORDS: Final = replace(ENGLISH, approver_channel=ChannelId(ON_CALL))
+WORDS: Final = ENGLISH
 DECISIVE: Final[Mapping[Event, Status]] = {
     Event.APPROVED: Status.DONE,
     Event.DENIED: Status.DENIED,
@@ -49,10 +48,10 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class RoundAtRest:
     """One round when all is quiet."""
 
-    played: Played
+    round_: Round
     row: ResetRequest
     record: Sequence[tuple[Event, str | None]]
     """Event and actor, oldest first."""
@@ -62,13 +61,13 @@ class Evidence:
     receipts: Sequence[Message]
 
 
-def faults_of(seen: Evidence) -> Iterator[Fault]:
+def faults_of(seen: RoundAtRest) -> Iterator[Fault]:
     """Everything that is wrong with a round."""
     for check in (_outcome, _resets, _messages, _redeliveries, _everybody_told, _losers_recorded):
         yield from check(seen)
 
 
-def _outcome(seen: Evidence) -> Iterator[Fault]:
+def _outcome(seen: RoundAtRest) -> Iterator[Fault]:
     """One decision in the record, by who the row says, and the row has come to its end."""
     decisions = [(event, actor) for event, actor in seen.record if event in DECISIVE]
     if len(decisions) != 1:
@@ -84,7 +83,7 @@ def _outcome(seen: Evidence) -> Iterator[Fault]:
             Wrong.LOST,
             f"{event} at {seen.row.decided_at or seen.row.changed_at}, and it ended {seen.row.expires_at}",
         )
-    if _winner(seen.row) not in _contenders(seen.played):
+    if _winner(seen.row) not in _contenders(seen.round_):
         yield Fault(Wrong.LOST, f"{event} by {actor}, which nobody chose")
 
 
@@ -93,7 +92,7 @@ def _in_time(row: ResetRequest) -> bool:
     return row.expires_at is not None and (row.decided_at or row.changed_at) < row.expires_at
 
 
-def _resets(seen: Evidence) -> Iterator[Fault]:
+def _resets(seen: RoundAtRest) -> Iterator[Fault]:
     """One reset, as the approver, where an approval won; none where something else did."""
     starts = sum(event is Event.ATTEMPT_STARTED for event, _ in seen.record)
     won = _winner(seen.row) in APPROVALS
@@ -109,11 +108,11 @@ def _resets(seen: Evidence) -> Iterator[Fault]:
             yield Fault(Wrong.DOUBLED, f"reset of {reset.device_id} as {reset.upn}, approved: {approval}")
 
 
-def _messages(seen: Evidence) -> Iterator[Fault]:
+def _messages(seen: RoundAtRest) -> Iterator[Fault]:
     """One card and one receipt, and each shows the row."""
     for name, found, wanted in (
         ("card", seen.cards, card(seen.row, WORDS)),
-        ("receipt", seen.receipts, receipt(seen.row, WORDS)),
+        ("receipt", seen.receipts, receipt(seen.row, WORDS, reveal_for=Timing().reveal_for)),
     ):
         if len(found) != 1:
             yield Fault(Wrong.DOUBLED if found else Wrong.LOST, f"{len(found)} {name}s")
@@ -121,50 +120,50 @@ def _messages(seen: Evidence) -> Iterator[Fault]:
             yield Fault(Wrong.LOST, f"the {name} says “{found[0].text}” instead of “{wanted.text}”")
 
 
-def _redeliveries(seen: Evidence) -> Iterator[Fault]:
+def _redeliveries(seen: RoundAtRest) -> Iterator[Fault]:
     """A command that arrives again gets the first one's answer."""
-    if seen.row.ref not in seen.played.asked:
-        yield Fault(Wrong.LOST, f"the command was answered “{seen.played.asked}”")
-    for text in seen.played.asked_again:
-        if text != seen.played.asked:
-            yield Fault(Wrong.DOUBLED, f"the command again was answered “{text}”, not “{seen.played.asked}”")
+    if seen.row.ref not in seen.round_.asked:
+        yield Fault(Wrong.LOST, f"the command was answered “{seen.round_.asked}”")
+    for text in seen.round_.asked_again:
+        if text != seen.round_.asked:
+            yield Fault(Wrong.DOUBLED, f"the command again was answered “{text}”, not “{seen.round_.asked}”")
 
 
-def _everybody_told(seen: Evidence) -> Iterator[Fault]:
+def _everybody_told(seen: RoundAtRest) -> Iterator[Fault]:
     """The winner reads that it is done; everybody else who decided what, and when."""
-    yield from (Fault(Wrong.STUCK, f"no answer to {what}") for what in seen.played.unanswered)
-    if seen.played.stuck:
-        yield Fault(Wrong.STUCK, f"waited in vain until {seen.played.stuck}")
+    yield from (Fault(Wrong.STUCK, f"no answer to {what}") for what in seen.round_.unanswered)
+    if seen.round_.stuck:
+        yield Fault(Wrong.STUCK, f"waited in vain until {seen.round_.stuck}")
         return
     truths = _truths(seen.row)
-    if seen.played.plan.expires_after is not None:
+    if seen.round_.plan.expires_after is not None:
         # True too a moment before a decision is stored that was made in time.
-        truths.add(Told(WORDS.refused_title, WORDS.refusal(TooLate())))
-    for kind, windows in seen.played.told.items():
+        truths.add(_told(Refusal(Code.REQUEST_EXPIRED)))
+    for kind, windows in seen.round_.told.items():
         own = _own(kind, seen.row)
         for told in windows:
             if not (own(told) or told in truths):
                 yield Fault(Wrong.LOST, f"{kind} was told {told} about a {seen.row.status} one")
 
 
-def _losers_recorded(seen: Evidence) -> Iterator[Fault]:
+def _losers_recorded(seen: RoundAtRest) -> Iterator[Fault]:
     """Every delivery of a decision that came too late left a row in the record."""
     winner = _winner(seen.row)
-    delivered = Counter({kind: len(stops) for kind, stops in seen.played.plan.submitted.items()})
-    delivered[Kind.WITHDRAWN] = len(seen.played.plan.withdrawn)
+    delivered = Counter({kind: len(stops) for kind, stops in seen.round_.plan.submitted.items()})
+    delivered[Kind.WITHDRAWN] = len(seen.round_.plan.withdrawn)
     # The approver's own second submission is answered with the approval; where the clock took part it may
     # also find the time over a moment before the first one is stored.
-    clock = seen.played.plan.expires_after is not None
+    clock = seen.round_.plan.expires_after is not None
     own = delivered[winner] if winner in APPROVALS else min(1, delivered[winner])
     least = delivered.total() - own
     most = delivered.total() - 1 if clock and winner in APPROVALS else least
-    refused = sum(event is Event.TRY_REFUSED for event, _ in seen.record)
+    refused = sum(event is Event.ACCESS_REFUSED for event, _ in seen.record)
     if not least <= refused <= most:
         yield Fault(Wrong.LOST, f"{refused} of {least} late decisions are in the record")
 
 
-def _contenders(played: Played) -> set[Kind]:
-    plan = played.plan
+def _contenders(round_: Round) -> set[Kind]:
+    plan = round_.plan
     clock = {Kind.EXPIRED} if plan.expires_after is not None else set()
     return {*plan.submitted, *clock, *([Kind.WITHDRAWN] if plan.withdrawn else [])}
 
@@ -178,19 +177,22 @@ def _winner(row: ResetRequest) -> Kind | None:
 
 def _own(kind: Kind, row: ResetRequest) -> Callable[[Told], bool]:
     """What the winner's own window may say besides."""
-    titles = {True: WORDS.approved_title, False: WORDS.denied_title}
+    titles = {True: WORDS.text("approved.title"), False: WORDS.text("denied.title")}
     return lambda told: kind == _winner(row) and told.title == titles[kind in APPROVALS]
 
 
 def _truths(row: ResetRequest) -> set[Told]:
     """Every sentence that is true of who decided what, when."""
     statuses = _ON_THE_WAY if row.status in _ON_THE_WAY else (row.status,)
-    decided_at = row.decided_at or row.changed_at
-    errors = [AlreadyDecided(status, row.decided_by, decided_at) for status in statuses]
-    return {Told(WORDS.refused_title, WORDS.refusal(error)) for error in errors}
+    facts = {"by": row.decided_by or "", "at": utc_text(row.decided_at or row.changed_at)}
+    return {_told(Refusal(Code.ALREADY_DECIDED, status=status, **facts)) for status in statuses}
 
 
-def _shows(message: Message, wanted: slack_message.Message) -> bool:
+def _told(refusal: Refusal) -> Told:
+    return Told(WORDS.title(refusal), WORDS.error(refusal))
+
+
+def _shows(message: Message, wanted: slack_blocks.Message) -> bool:
     return message.text == wanted.text and _plain(message.blocks) == _plain(wanted.blocks)
 
 

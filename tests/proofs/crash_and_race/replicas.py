@@ -1,32 +1,35 @@
-"""Where the rounds are played: the sandbox in this process, and one process of the bot a replica."""
+"""Where the rounds are round_: the sandbox in this process, and one process of the bot a replica."""
 
-import socket
+import asyncio
+import os
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bot.store import Store, migrate, open_store
+from bot.store.database import Database
 from sandbox.app import Sandbox, serve
 from sandbox.cast import DEFAULT_CAST, MEI, SUPPORT, Cast, Person
 from sandbox.demo import Bot
 from sandbox.demo import settings as demo_settings
 from sandbox.slack.local_slack import Slack
-from tests.crash.cases import PIXEL
-from tests.race.balancer import Balancer, Road, Switchboard, Trip, going
-from tests.race.plan import AIKO, KEN, Stop, serial
-from tests.whole.brisk import patient_slack
-from tests.whole.browser import AIKO_ACCOUNT, KEN_ACCOUNT, Browser
+from tests.proofs.crash_and_race.kill_cases import PIXEL
+from tests.proofs.crash_and_race.proxy import Delivery, HttpProxy, Proxy, SocketProxy, delivering
+from tests.proofs.crash_and_race.race_plan import AIKO, KEN, Stop, serial
+from tests.support.database import audit_log
+from tests.support.postgres import free_port
+from tests.support.user_actions import AIKO_ACCOUNT, KEN_ACCOUNT, Browser
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Replicas:
     """Everything that a round touches."""
 
     sandbox: Sandbox
-    road: Road
-    store: Store
+    proxy: Proxy
+    database: Database
     bots: Sequence[Bot]
     requesters: Sequence[Person]
 
@@ -36,39 +39,38 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(
+async def replicas_of(
     database_url: str, folder: Path, *, replicas: int, requesters: int, rounds: int, socket_mode: bool
-) -> AsyncIterator[Stage]:
-    """A stage on which Ken and Aiko are signed in; every replica has ended by SIGTERM after the block."""
-    urls = [f"http://127.0.0.1:{_free_port()}" for _ in range(replicas)]
+) -> AsyncIterator[Replicas]:
+    """A there on which Ken and Aiko are signed in; every replica has ended by SIGTERM after the block."""
+    urls = [f"http://127.0.0.1:{free_port()}" for _ in range(replicas)]
     cast = with_requesters(requesters)
-    balancer = Balancer(urls)
-    sandbox = Sandbox(cast=cast, bot_url=urls[0], transport=balancer, action_seconds=0.03)
-    road = Switchboard(sandbox.slack.sockets) if socket_mode else balancer
+    http = HttpProxy(urls)
+    sandbox = Sandbox(cast=cast, bot_url=urls[0], transport=http, action_seconds=0.03)
+    proxy = SocketProxy(sandbox.slack.sockets) if socket_mode else http
     sandbox.slack.platform.modals.side_by_side = True
     _hand_out_phones(sandbox, rounds)
-    migrate(database_url)
     async with AsyncExitStack() as stack:
-        stack.enter_context(patient_slack())
-        store = open_store(database_url)
-        stack.push_async_callback(store.close)
+        database = Database(database_url, audit_log())
+        stack.push_async_callback(database.close)
         await stack.enter_async_context(serve(sandbox))
         bots = _bots(sandbox, database_url, folder, urls, socket_mode=socket_mode)
+        await _migrate(bots[0])
         for bot in bots:
             stack.push_async_callback(bot.stop)
             await bot.start()
-        stack.push_async_callback(balancer.aclose)
-        stack.push_async_callback(road.arrived)
-        stage = Stage(sandbox, road, store, bots, _requesters(cast))
+        stack.push_async_callback(http.aclose)
+        stack.push_async_callback(proxy.arrived)
+        there = Replicas(sandbox, proxy, database, bots, _requesters(cast))
         for user, account in ((KEN, KEN_ACCOUNT), (AIKO, AIKO_ACCOUNT)):
-            await sign_in(stage, user, account)
-        yield stage
+            await sign_in(there, user, account)
+        yield there
 
 
 def _hand_out_phones(sandbox: Sandbox, rounds: int) -> None:
     """A phone for every round, all of the kind that Tomás has."""
     phones = sandbox.intune._fleet.phones
-    [pattern] = [phone for phone in phones.values() if phone.id == PIXEL]
+    pattern = phones[PIXEL]
     for number in range(1, rounds + 1):
         named = {"id": f"5b000000-0000-4000-8000-{number:012}", "serialNumber": serial(number)}
         phone = replace(pattern, properties=dict(pattern.properties) | named, actions=[])
@@ -87,10 +89,10 @@ def with_requesters(count: int) -> Cast:
     return replace(DEFAULT_CAST, people=(*DEFAULT_CAST.people, *others), channels=channels)
 
 
-async def sign_in(stage: Stage, user: str, account: str) -> None:
+async def sign_in(there: Replicas, user: str, account: str) -> None:
     """The command, the link, Microsoft's page in a browser, and the window that goes on by itself."""
-    slack, browser = stage.slack, Browser()
-    with going(Trip([Stop(0)])):
+    slack, browser = there.slack, Browser()
+    with delivering(Delivery([Stop(0)])):
         await slack.command(user, "C0ONCALL", "/reset-passcode sign-in")
     link = await slack.until(lambda: _link(slack, user))
     await browser.sign_in(link, account)
@@ -128,6 +130,7 @@ def _bots(
     return [Bot(common | {"PORT": url.rpartition(":")[2]}, folder, deque()) for url in urls]
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+async def _migrate(bot: Bot) -> None:
+    environment = dict(os.environ) | dict(bot.settings)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bot", "migrate", env=environment)
+    assert await process.wait() == 0

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 from sandbox.slack.delivery import Ack, Envelope
 from sandbox.slack.sockets import Sockets
-from tests.race.plan import Stop
+from tests.proofs.crash_and_race.race_plan import Stop
 
 
 @dataclass
-class Trip:
+class Delivery:
     """One gesture on its way, delivered once for each stop; the first stop's answer is the one Slack sees."""
 
     stops: Sequence[Stop]
@@ -25,29 +25,29 @@ class Trip:
     body: bytes = b""
 
 
-_TRIP: ContextVar[Trip] = ContextVar("_TRIP")
+_DELIVERY: ContextVar[Delivery] = ContextVar("_DELIVERY")
 
 
 @contextmanager
-def going(trip: Trip) -> Iterator[Trip]:
+def delivering(delivery: Delivery) -> Iterator[Delivery]:
     """What is delivered inside the block goes this way."""
-    token = _TRIP.set(trip)
+    token = _DELIVERY.set(delivery)
     try:
-        yield trip
+        yield delivery
     finally:
-        _TRIP.reset(token)
+        _DELIVERY.reset(token)
 
 
-class Road:
+class Proxy:
     """What is on its way."""
 
     def __init__(self) -> None:
         self._on_the_way: set[asyncio.Task[object]] = set()
 
-    async def again(self, trip: Trip, stop: Stop) -> str:
+    async def again(self, delivery: Delivery, stop: Stop) -> str:
         """Deliver what went this way once more, as it was; returns the text of the answer."""
-        await self._carry(trip, stop)
-        return trip.answers[-1]
+        await self._carry(delivery, stop)
+        return delivery.answers[-1]
 
     async def arrived(self) -> None:
         """Wait until nothing is on the way."""
@@ -57,17 +57,17 @@ class Road:
         """Close the connections."""
         await self.arrived()
 
-    def _carry(self, trip: Trip, stop: Stop) -> asyncio.Task[Any]:
-        task = asyncio.create_task(self._deliver(trip, stop))
+    def _carry(self, delivery: Delivery, stop: Stop) -> asyncio.Task[Any]:
+        task = asyncio.create_task(self._deliver(delivery, stop))
         self._on_the_way.add(task)
         task.add_done_callback(self._on_the_way.discard)
         return task
 
-    async def _deliver(self, trip: Trip, stop: Stop) -> object:
+    async def _deliver(self, delivery: Delivery, stop: Stop) -> object:
         raise NotImplementedError
 
 
-class Balancer(Road, httpx.AsyncBaseTransport):
+class HttpProxy(Proxy, httpx.AsyncBaseTransport):
     """Takes what Slack signed, as it is, to `urls[stop.replica]`."""
 
     def __init__(self, urls: Sequence[str]) -> None:
@@ -77,9 +77,9 @@ class Balancer(Road, httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Deliver once for each stop; return when the first has answered."""
-        trip = _TRIP.get()
-        trip.headers, trip.body = request.headers, await request.aread()
-        first, *_ = [self._carry(trip, stop) for stop in trip.stops]
+        delivery = _DELIVERY.get()
+        delivery.headers, delivery.body = request.headers, await request.aread()
+        first, *_ = [self._carry(delivery, stop) for stop in delivery.stops]
         answer: httpx.Response = await first
         return answer
 
@@ -88,19 +88,21 @@ class Balancer(Road, httpx.AsyncBaseTransport):
         await super().aclose()
         await self._http.aclose()
 
-    async def _deliver(self, trip: Trip, stop: Stop) -> httpx.Response:
+    async def _deliver(self, delivery: Delivery, stop: Stop) -> httpx.Response:
         await asyncio.sleep(stop.after)
         headers = {
-            name: trip.headers[name] for name in trip.headers if name.startswith(("content-t", "x-slack"))
+            name: delivery.headers[name]
+            for name in delivery.headers
+            if name.startswith(("content-t", "x-slack"))
         }
         url = f"{self._urls[stop.replica]}/slack/events"
-        answer = await self._http.post(url, content=trip.body, headers=headers)
+        answer = await self._http.post(url, content=delivery.body, headers=headers)
         kept = {"content-type": answer.headers.get("content-type", "")}
-        trip.answers.append(answer.text)
+        delivery.answers.append(answer.text)
         return httpx.Response(answer.status_code, headers=kept, content=answer.content)
 
 
-class Switchboard(Road):
+class SocketProxy(Proxy):
     """Socket Mode: Slack chooses one of all sockets of all replicas, as it likes."""
 
     def __init__(self, sockets: Sockets) -> None:
@@ -110,15 +112,15 @@ class Switchboard(Road):
 
     async def carry(self, envelope: Envelope) -> Ack:
         """Deliver once for each stop; return when the first is acknowledged."""
-        trip = _TRIP.get()
-        trip.envelope = envelope
-        first, *_ = [self._carry(trip, stop) for stop in trip.stops]
+        delivery = _DELIVERY.get()
+        delivery.envelope = envelope
+        first, *_ = [self._carry(delivery, stop) for stop in delivery.stops]
         ack: Ack = await first
         return ack
 
-    async def _deliver(self, trip: Trip, stop: Stop) -> Ack:
-        assert trip.envelope is not None
+    async def _deliver(self, delivery: Delivery, stop: Stop) -> Ack:
+        assert delivery.envelope is not None
         await asyncio.sleep(stop.after)
-        ack = await self._send(trip.envelope)
-        trip.answers.append(str(ack.body.get("text", "")) if isinstance(ack.body, dict) else ack.body)
+        ack = await self._send(delivery.envelope)
+        delivery.answers.append(str(ack.body.get("text", "")) if isinstance(ack.body, dict) else ack.body)
         return ack
