@@ -16,8 +16,8 @@ import pytest
 from tests.end_to_end.faults import Call, Fault, Lane, Result
 from tests.support.app_fixture import FAST, running_bot
 
-WE_WAIT = timedelta(seconds=2.5)
-TOO_LATE = Fault("latency", (("seconds", 3.5),))
+WE_WAIT = timedelta(seconds=3)
+TOO_LATE = Fault("latency", (("seconds", 4.2),))
 BUSY, BUSY_FOR_A_WHILE = Fault("429"), Fault("429", (("retry_after", 1),))
 DOWN = Fault("5xx")
 CUT_BEFORE, CUT_AFTER = Fault("reset before"), Fault("reset after")
