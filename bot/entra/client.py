@@ -152,8 +152,11 @@ class EntraClient:
             result = {"error": "temporarily_unavailable"}
         if result is None or "access_token" not in result:
             raise _no_token(result, claims)
+        token = result["access_token"]
+        if not (isinstance(token, str) and token and token.isascii() and token.isprintable()):
+            raise CouldNotVerify(ENTRA)  # RFC 6749, A.12; anything else breaks the header that it goes into
         changed = Secret(cache.serialize()) if cache.has_state_changed else None
-        return Secret(result["access_token"]), changed
+        return Secret(token), changed
 
     def _app(self, cache: msal.SerializableTokenCache) -> msal.ConfidentialClientApplication:
         """Return an instance of its own for every cache: to swap the cache of a shared one would be a race.

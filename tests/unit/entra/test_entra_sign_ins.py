@@ -124,6 +124,16 @@ async def test_a_claims_challenge_that_needs_no_interaction_brings_a_new_token(s
     assert json.loads(form["claims"])["access_token"]["acrs"] == {"essential": True, "value": "c1"}
 
 
+@pytest.mark.parametrize("text", ["é", "a\r\nb", "\ud800", "", None, ["a"]], ids=ascii)
+async def test_what_no_header_can_carry_is_no_token(setup, text):
+    await setup.sign_in()
+    await setup.expire_token()
+    setup.entra.answer(200, json.dumps({"token_type": "Bearer", "expires_in": 3600, "access_token": text}))
+
+    with pytest.raises(CouldNotVerify):
+        await token(setup.sign_ins)
+
+
 def fail(setup, how: str) -> None:
     match how:
         case "html":
