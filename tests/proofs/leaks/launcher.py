@@ -55,7 +55,7 @@ PLANTS: Final[Mapping[str, tuple[type, str]]] = {
     "PlantedInVault": (EntraSignIns, "keep"),
     "PlantedInModal": (SlackClient, "update_modal"),
     "PlantedInNotifier": (SlackNotifier, "update_receipt"),
-    "PlantedInHandler": (Handlers, "deny_pressed"),
+    "PlantedInHandler": (Handlers, "_denial"),
 }
 """By the name of the exception: the method whose first call raises it, with all that it was given."""
 UNCAUGHT: Final = "PlantedUncaught"
