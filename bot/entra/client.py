@@ -89,15 +89,20 @@ class EntraClient:
         The record is JSON with the PKCE verifier and the address to send the browser to.
         """
         fresh = self._fresh_within
-        flow = self._app(msal.SerializableTokenCache()).initiate_auth_code_flow(
-            self._scopes,
-            redirect_uri=redirect_uri,
-            response_mode="form_post",
-            login_hint=login_hint,
-            claims_challenge=_claims(claims),
-            prompt=msal.Prompt.SELECT_ACCOUNT if fresh is None else msal.Prompt.LOGIN,
-            max_age=None if fresh is None else int(fresh.total_seconds()),
-        )
+        app = self._app(msal.SerializableTokenCache())
+        try:
+            flow = app.initiate_auth_code_flow(
+                self._scopes,
+                redirect_uri=redirect_uri,
+                response_mode="form_post",
+                login_hint=login_hint,
+                claims_challenge=_claims(claims),
+                prompt=msal.Prompt.SELECT_ACCOUNT if fresh is None else msal.Prompt.LOGIN,
+                max_age=None if fresh is None else int(fresh.total_seconds()),
+            )
+        except UNEXPECTED as error:  # an OpenID configuration whose endpoint is no address
+            self._http_cache.clear()
+            raise CouldNotVerify(ENTRA) from error
         return flow["state"], Secret(json.dumps(flow))
 
     def authorization_url(self, flow: Secret) -> str:

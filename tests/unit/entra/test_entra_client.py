@@ -320,6 +320,17 @@ def test_a_warm_up_without_entra_says_so_and_can_be_repeated():
     client.warm_up()
 
 
+def test_a_configuration_whose_endpoint_is_no_address_is_not_believed_for_a_day():
+    entra = FakeEntra(a_clock())
+    client = a_client(entra)
+    entra.answer(200, '{"issuer": "i", "token_endpoint": "t", "authorization_endpoint": null}')
+    with pytest.raises(CouldNotVerify):
+        client.begin_flow(redirect_uri=CALLBACK, login_hint=None, claims=None)
+
+    entra.mend()
+    client.begin_flow(redirect_uri=CALLBACK, login_hint=None, claims=None)
+
+
 def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http_without_cookies(ken):
     ken.redeem()
     ken.begin()
