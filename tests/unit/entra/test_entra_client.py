@@ -15,6 +15,7 @@ from tests.unit.entra.fake_entra import (
     ANOTHER_KEY,
     CALLBACK,
     CLIENT_ID,
+    ISSUER,
     KEN_OID,
     ORIGIN,
     OTHER_TENANT,
@@ -323,7 +324,8 @@ def test_a_warm_up_without_entra_says_so_and_can_be_repeated():
 def test_a_configuration_whose_endpoint_is_no_address_is_not_believed_for_a_day():
     entra = FakeEntra(a_clock())
     client = a_client(entra)
-    entra.answer(200, '{"issuer": "i", "token_endpoint": "t", "authorization_endpoint": null}')
+    broken = {"issuer": ISSUER, "token_endpoint": f"{ORIGIN}/token", "authorization_endpoint": None}
+    entra.answer(200, json.dumps(broken))
     with pytest.raises(CouldNotVerify):
         client.begin_flow(redirect_uri=CALLBACK, login_hint=None, claims=None)
 
