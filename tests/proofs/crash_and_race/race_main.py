@@ -1,4 +1,4 @@
-"""`python -m tests.proofs.crash_and_race.race_main`: a thousand rounds over two processes on one PostgreSQL, or one on SQLite.
+"""A thousand rounds of simultaneous decisions: two processes on one PostgreSQL, or one on SQLite.
 
 A third of them is round_ over sockets, the others over HTTP.
 """
@@ -17,7 +17,7 @@ from tests.support.postgres import running
 
 def main() -> int:
     """Play, print what went wrong and the sum; 1 if anything did."""
-    parser = argparse.ArgumentParser(prog="python -m tests.proofs.crash_and_race.race_main", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make race", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=randbelow(10**6), help="draws the same rounds again")
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
