@@ -59,6 +59,7 @@ class SignedHttp:
         self, bot_url: str | None, *, secret: str, clock: Clock, transport: httpx.AsyncBaseTransport | None
     ) -> None:
         self.bot_url = bot_url
+        self.ack_seconds = ACK_SECONDS
         self._secret = secret
         self._clock = clock
         self._transport = transport
@@ -96,7 +97,7 @@ class SignedHttp:
             return Ack("failed")
         url = f"{self.bot_url.rstrip('/')}/slack/events"
         try:
-            async with asyncio.timeout(ACK_SECONDS):
+            async with asyncio.timeout(self.ack_seconds):
                 response = await self._http().post(url, content=request.body, headers=request.headers)
         except TimeoutError:
             return Ack("timeout")
@@ -108,7 +109,7 @@ class SignedHttp:
         if self._client is None:
             # A second more than Slack waits: the three seconds are counted around the whole exchange.
             self._client = httpx.AsyncClient(
-                transport=self._transport, timeout=ACK_SECONDS + 1, trust_env=False
+                transport=self._transport, timeout=self.ack_seconds + 1, trust_env=False
             )
         return self._client
 

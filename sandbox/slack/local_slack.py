@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar
 
 import httpx
@@ -333,6 +334,11 @@ class Slack:
     def bearer_of(self, authorization: str) -> Bearer:
         """Whom this Authorization header speaks for."""
         return self._web_api.bearer(authorization.removeprefix("Bearer ").strip())
+
+    def be_patient(self, seconds: float) -> None:
+        """Wait this long instead of three seconds, so that a busy machine is no failure of the app."""
+        self.sockets.ack_seconds = self.platform.http.ack_seconds = seconds
+        self.platform.triggers.life = timedelta(seconds=seconds)
 
     def fail_next(
         self, method: str, error: str = "internal_error", *, after: bool = False, times: int = 1

@@ -28,6 +28,7 @@ class Sockets:
     """The open connections of the app; each envelope goes to exactly one of them, in turn."""
 
     def __init__(self, changes: Changes) -> None:
+        self.ack_seconds = ACK_SECONDS
         self._changes = changes
         self._tickets: set[str] = set()
         self._open: list[_Connection] = []
@@ -149,7 +150,7 @@ class Sockets:
         waiting: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
         self._acks[envelope_id] = waiting
         try:
-            async with asyncio.timeout(ACK_SECONDS):
+            async with asyncio.timeout(self.ack_seconds):
                 await connection.socket.send_json(body)
                 return await waiting
         except TimeoutError:

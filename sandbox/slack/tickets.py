@@ -28,6 +28,7 @@ class Triggers:
     """Trigger ids: three seconds, one use (docs.slack.dev/interactivity/handling-user-interaction)."""
 
     def __init__(self, clock: Clock) -> None:
+        self.life = TRIGGER_LIFE
         self._clock = clock
         self._issued: dict[str, Trigger] = {}
         self._number = count(1000)
@@ -36,7 +37,7 @@ class Triggers:
         """Return a new trigger id for something that `user` just did."""
         number = next(self._number)
         trigger_id = f"{number}.{number * 7}.{secrets.token_hex(16)}"
-        expires_at = self._clock.now() + TRIGGER_LIFE
+        expires_at = self._clock.now() + self.life
         self._issued[trigger_id] = Trigger(user=user, view_id=view_id, expires_at=expires_at)
         return trigger_id
 

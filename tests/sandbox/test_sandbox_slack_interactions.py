@@ -107,9 +107,9 @@ async def test_anything_but_200_is_a_failure_that_the_person_sees_and_slack_does
     assert len(it.app.requests) == (0 if status is None else 2)
 
 
-async def test_the_app_has_three_real_seconds(monkeypatch):
-    monkeypatch.setattr("sandbox.slack.delivery.ACK_SECONDS", 0.05)
+async def test_the_app_has_three_real_seconds():
     it, released = LocalSlack(), asyncio.Event()
+    it.slack.be_patient(0.05)
 
     async def late(_last: Json) -> Response:
         await released.wait()

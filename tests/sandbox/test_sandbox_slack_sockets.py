@@ -95,8 +95,8 @@ async def test_a_ticket_opens_one_socket(sandbox):
         await first.close()
 
 
-async def test_an_envelope_without_acknowledgement_times_out(sandbox, monkeypatch):
-    monkeypatch.setattr("sandbox.slack.sockets.ACK_SECONDS", 0.05)
+async def test_an_envelope_without_acknowledgement_times_out(sandbox):
+    sandbox.slack.be_patient(0.05)
     async with sockets(sandbox, 1) as [socket]:
         await socket.next()
 
