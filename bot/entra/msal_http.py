@@ -86,7 +86,7 @@ class MsalHttp:
                 headers={name: value for name, value in (headers or {}).items() if value is not None},
                 data=fields or None,
             )
-        except httpx.RequestError as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:  # the URL is one that Entra named
             reason = type(error).__name__
         # Outside of the except: an httpx exception carries the request, and with it secrets.
         raise EntraUnavailable(reason)

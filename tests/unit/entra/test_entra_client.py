@@ -321,6 +321,19 @@ def test_a_warm_up_without_entra_says_so_and_can_be_repeated():
     client.warm_up()
 
 
+@pytest.mark.parametrize("keys", ["http://\u202eevil.example/", "\x1fhttp://evil.example/"], ids=ascii)
+def test_an_address_of_keys_that_no_client_can_call_is_an_outage(ken, keys):
+    names = {"authorization_endpoint": "authorize", "token_endpoint": "token"}
+    configuration = {name: f"{ORIGIN}/{TENANT}/{path}" for name, path in names.items()}
+    configuration |= {"issuer": ISSUER, "jwks_uri": keys}
+    ken.entra.instead = lambda request: (
+        httpx.Response(200, json=configuration) if request.url.path.endswith("configuration") else None
+    )
+
+    with pytest.raises(CouldNotVerify):
+        a_client(ken.entra).redeem(ken.flow, ken.form, now=ken.clock.now())
+
+
 def test_a_configuration_whose_endpoint_is_no_address_is_not_believed_for_a_day():
     entra = FakeEntra(a_clock())
     client = a_client(entra)
