@@ -1,6 +1,6 @@
 """`make fuzz`: inputs at every entry point that no vendor would send; an equal share of the time for each.
 
-The last line is `N inputs, 0 failures`; a failure comes with the input as hypothesis has shrunk it, to be kept
+The last line is `N inputs, 0 failures`. A failure comes with its input as hypothesis has shrunk it: keep that
 among the examples of its opening.
 """
 

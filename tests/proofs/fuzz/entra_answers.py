@@ -74,7 +74,7 @@ KEYS: Final = {"Entra's": KEY, "a stranger's": ANOTHER_KEY, "none": None}
 
 @dataclass(frozen=True)
 class Case:
-    """Which answer is changed. ID-TOKEN in `body` stands for a token of `claims`, signed with the key `signed`."""
+    """Which answer is changed. ID-TOKEN in `body` stands for a token of `claims`, signed with that key."""
 
     part: str
     body: str
@@ -106,6 +106,11 @@ def _cases(draw: st.DrawFn) -> Case:
 
 cases = _cases()
 examples = (
+    *(
+        Case("openid-configuration", dumped({**DOCUMENTS["openid-configuration"], name: text}))
+        for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
+        for text in (None, "\x1fhttp://evil.example/", "http://\u202eevil.example/")
+    ),
     *(Case("token", dumped(TOKEN), signed=signed) for signed in KEYS),
     *(Case("token", dumped(TOKEN), claims=dumped({**CLAIMS, name: "x"})) for name in ("iss", "aud", "tid")),
     *(Case("token", dumped({**TOKEN, name: None})) for name in TOKEN),
@@ -160,11 +165,9 @@ def _check_account(account: Account, case: Case) -> None:
         return
     assert (case.signed, case.cut) == ("Entra's", False)
     claims = json.loads(case.claims)
-    assert [claims["iss"], claims["aud"], claims["tid"]] in (
-        [ISSUER, CLIENT_ID, TENANT],
-        [ISSUER, [CLIENT_ID], TENANT],
-    )
-    assert account.oid == claims["oid"] and account.tenant == TENANT
+    assert (claims["iss"], claims["tid"], claims["oid"]) == (ISSUER, TENANT, account.oid)
+    assert claims["aud"] in (CLIENT_ID, [CLIENT_ID])
+    assert account.tenant == TENANT
 
 
 def _answer(case: Case, nonce: str) -> httpx.Response:

@@ -20,7 +20,7 @@ from tests.proofs.fuzz.ground import Play
 
 @dataclass(frozen=True)
 class Opening:
-    """`cases`: what is sent; `examples`: what failed once, always sent; `opened`: gives the way to send it."""
+    """`cases`: what is sent; `examples`: what failed once, always sent; `opened`: how to send one."""
 
     name: str
     cases: SearchStrategy[Any]

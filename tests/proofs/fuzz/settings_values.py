@@ -1,4 +1,4 @@
-"""Values of the environment: a bot that could start, or one sentence about what is wrong, without a secret."""
+"""Values of the environment: a bot that could start, or a message about what is wrong, without a secret."""
 
 import os
 from collections.abc import AsyncIterator, Mapping

@@ -25,29 +25,35 @@ from tests.support.clock import NOON
 from tests.unit.entra.fake_entra import ORIGIN, FakeEntra, a_client
 from tests.unit.entra.sign_in_fixture import OLD_KEY, PUBLIC
 
-# fmt: off
 PATHS: Final = (
-    "/sign-in/LINK", "/sign-in/LINK", "/sign-in/callback", "/sign-in/callback", "/sign-in/confirm",
-    "/sign-in/confirm", "/sign-in/unknown", "/sign-in", "/sign-in/", "/", "/healthz", "/readyz", "/metrics",
-    "/sign-in/LINK/", "//sign-in/x", "/sign-in/..%2fcallback", "/sign-in/%2e%2e/healthz", "/favicon.ico",
-    "/sign-in/callback/../x",
+    *("/sign-in/LINK", "/sign-in/callback", "/sign-in/confirm") * 3,
+    *("/sign-in/unknown", "/sign-in", "/sign-in/", "/", "/healthz", "/readyz", "/metrics", "/sign-in/LINK/"),
+    *("//sign-in/x", "/sign-in/..%2fcallback", "/sign-in/%2e%2e/healthz", "/sign-in/callback/../x"),
 )
-METHODS: Final = ("GET", "POST", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "X")
-HOSTS: Final = ("evil.example", "", "[", "localhost:99999", "unlatch.contoso.com@evil.example")
+METHODS: Final = ("GET", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "X")
+HOST: Final = "unlatch.contoso.com"
+HOSTS: Final = ("evil.example", "", "[", "localhost:99999", f"{HOST}@evil.example")
 FIELDS: Final = (
-    "page", "answer", "state", "code", "error", "error_description", "client_info", "session_state", "iss", "next",
+    "page",
+    "answer",
+    "state",
+    "code",
+    "error",
+    "error_description",
+    "client_info",
+    "iss",
+    "next",
 )
-# fmt: on
 
 
 @dataclass(frozen=True)
 class Case:
-    """LINK, STATE, CODE and PAGE stand for what a browser has that went through a sign-in as far as `begun`."""
+    """LINK, STATE, CODE and PAGE stand for what a browser has that came as far as `begun`."""
 
     method: str
     path: str
     body: bytes = b""
-    host: str = "unlatch.contoso.com"
+    host: str = HOST
     begun: int = 0
     """0: nothing, 1: a link, 2: at Microsoft, 3: back, and asked whether the account is theirs."""
 
@@ -71,7 +77,7 @@ def _cases(draw: st.DrawFn) -> Case:
         draw(st.sampled_from(METHODS)),
         path,
         draw(usually(body, mutated_bytes(body))),
-        draw(usually("unlatch.contoso.com", st.sampled_from(HOSTS))),
+        draw(usually(HOST, st.sampled_from(HOSTS))),
         draw(st.integers(0, 3)),
     )
 
@@ -108,7 +114,7 @@ async def opening() -> AsyncIterator[Play]:
 
 async def _browse(bot: Bot, entra: FakeEntra, case: Case) -> None:
     pages = SignInPages(bot.deps, lambda *_: None, ENGLISH.error)
-    asgi = web_app([*pages.routes(), *probe_routes({})], https=True)
+    asgi = web_app([*pages.routes(), *probe_routes(_no_checks)], https=True)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(asgi), base_url=PUBLIC) as http:
         names = await _begin(http, bot, entra, case.begun)
         path, body = case.path, case.body
@@ -120,11 +126,15 @@ async def _browse(bot: Bot, entra: FakeEntra, case: Case) -> None:
     assert answer.status_code < 500
     assert "<script" not in answer.text
     assert "<img" not in answer.text
-    assert answer.headers.get("location", ORIGIN).startswith(f"{ORIGIN}/") or "location" not in answer.headers
+    assert f"{answer.headers.get('location', ORIGIN)}/".startswith(f"{ORIGIN}/")
     missing = [name for name in HEADERS if name not in answer.headers]
     assert not missing, f"{answer.status_code} without {missing}"
     confirmed = b"page=" + names.get("PAGE", "-").encode() in body and b"answer=yes" in body
     assert confirmed or not bot.sign_ins.accounts, "linked without a yes"
+
+
+async def _no_checks() -> dict[str, str]:
+    return {}
 
 
 async def _begin(http: httpx.AsyncClient, bot: Bot, entra: FakeEntra, steps: int) -> dict[str, str]:

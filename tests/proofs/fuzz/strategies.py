@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 Json = Any
 
-TYPED_IDS: Final = ("U0TEXT", "C0TEXT", "S0TEXT")
-"""In no workspace: where one is mentioned, typed text came out as a mention."""
 # fmt: off
 NASTY: Final = (
     "<!channel>", "<!here>", "<!everyone>", "<@U0TEXT>", "<#C0TEXT>", "<!subteam^S0TEXT>", "<@U0MEI|mei>",
@@ -19,29 +17,24 @@ NASTY: Final = (
     "<!date^1^{date}^https://evil.example|soon>", "<", ">", "&", "&lt;!channel&gt;", "&amp;lt;", "<@", "|",
     "<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "{by}", "{0.__class__}", "%s%n", "$&",
     "*bold* _it_ ~no~ `code` :fire:", "```", "> quote", "\n", "\r\n", "\t", "\x00", "\x1b[31m", "\x7f",
-    "\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\u2028", "\u0301" * 60, "\U000e0041", "ﷺ", "𝔞", "👩‍👩‍👧",
+    "\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\u2028", "\u0301" * 60, "\U000e0041", "ﷺ", "𝔞", "👩",
     "\ud800", "\udfff", "\uffff", "é" * 400, "' or 1 eq 1 or '", "''", "'; DROP TABLE requests; --", "\\",
     "../", "..%2f", "%2e%2e/", "/", "?", "#", "%00", "%ff", "%", "+", ";", "@", "a@b.co", "“", "”",
     "serial:", "imei:", "name:", 'name:"', "id:", "app:", "person:", "payload", "payload={}", "<mailto:",
-    "٣", "²", "１２", "-0", "1e999", "NaN", "9" * 400, "0x10", "true", "null", "[]", "{}",
-    "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2026-02-30T00:00:00Z", "2026-W01-1",
-    "2026-11-23T09:41:07.1234567Z",
+    "٣", "²", "１２", "-0", "-1", "1e999", "NaN", "9" * 400, "0x10", "true", "null", "[]", "{}", "",
 )
 PLAIN: Final[tuple[Json, ...]] = (
     None, True, False, 0, 1, -1, 2**31, 2**63, 10**30, -0.5, 1e308, "", " ", "0", [], {}, [[]], [None],
     {"": None}, {"id": None}, {"id": []}, {"text": "<!channel>"}, {"ok": True}, [{}], ["x"],
+    "$DEEP:60", "$DEEP:1200", "$DEEP:40000", "$WIDE:5000", "$DIGITS:5000", "$NAN", "$HALF",
 )
-MARKS: Final = ("$DEEP:60", "$DEEP:1200", "$DEEP:40000", "$WIDE:5000", "$DIGITS:5000", "$NAN", "$HALF")
-"""What no Python value can be; `dumped` replaces them."""
+"""JSON that has nothing to do with what is expected; `dumped` replaces what no Python value can be."""
 # fmt: on
 LENGTHS: Final = (20, 76, 151, 256, 1001, 2001, 3001, 4001, 20_001)
 _MARK: Final = re.compile(r'"\$(DEEP|WIDE|DIGITS|NAN|HALF):?(\d{0,6})"')
 
-any_text = st.text(st.characters(), max_size=30)
-"""With lone surrogates."""
-nasty = st.sampled_from(NASTY) | any_text
-anything = st.sampled_from(PLAIN + MARKS) | nasty
-"""A JSON value that has nothing to do with what is expected."""
+nasty = st.sampled_from(NASTY) | st.text(st.characters(), max_size=30)  # with lone surrogates
+anything = st.sampled_from(PLAIN).map(deepcopy) | nasty
 
 
 @st.composite
@@ -55,9 +48,7 @@ def near(draw: st.DrawFn, good: str) -> str:
             case 3:
                 good = good[:at] + good[at + draw(st.integers(0, 30)) :]
             case 4:
-                unit = good[:20] or "x"
-                length = draw(st.sampled_from(LENGTHS))
-                good = (unit * (length // len(unit) + 1))[:length]
+                good = ((good[:20] or "x") * 20_001)[: draw(st.sampled_from(LENGTHS))]
             case 5:
                 good = draw(st.sampled_from((good.upper(), good.swapcase(), good[::-1], good.strip())))
             case _:
@@ -100,31 +91,21 @@ def mutated(draw: st.DrawFn, good: Json) -> Json:
 
 
 def _places(found: Json) -> Iterator[tuple[Json, Json]]:
-    """Every container and key, the outer ones first."""
-    pairs = list(
-        found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
-    )
-    yield from ((found, key) for key, _ in pairs)
-    for _, part in pairs:
-        yield from _places(part)
-
-
-def texts_changed(good: Json, *names: str) -> st.SearchStrategy[Json]:
-    """An object in which only texts are changed, so that it gets as far as it can."""
-    changes = {name: near(good[name]) for name in names}
-    return st.fixed_dictionaries({}, optional=changes).map(lambda changed: {**good, **changed})
+    """Every container and key, however deep."""
+    keys = list(found if isinstance(found, dict) else range(len(found)) if isinstance(found, list) else ())
+    for key in keys:
+        yield found, key
+        yield from _places(found[key])
 
 
 def json_text(value: st.SearchStrategy[Json]) -> st.SearchStrategy[str]:
     """The value as JSON text, now and then no longer well formed."""
     texts = value.map(dumped)
-    return (
-        texts | texts | texts | texts.flatmap(lambda text: near(text) if len(text) < 5000 else st.just(text))
-    )
+    return texts | texts | texts | texts.flatmap(lambda text: near(text[:5000]))
 
 
 def dumped(value: Json) -> str:
-    """JSON text, with what stands behind each mark: 40,000 brackets, 5,000 digits, NaN, half a character."""
+    """JSON text, with what a mark stands for: 40,000 brackets, 5,000 digits, NaN, half a character."""
 
     def marked(mark: re.Match[str]) -> str:
         kind, count = mark[1], int(mark[2] or 1)
@@ -153,6 +134,6 @@ def mutated_bytes(draw: st.DrawFn, good: bytes) -> bytes:
             case 2:
                 made[at:at] = made[max(0, at - 64) : at] * draw(st.sampled_from((1, 3, 100)))
             case _:
-                inserted = (b"%", b"&", b"=", b"+", b"%00", b"%ff", b"%u0041", b";", b"\xff\xfe")
-                made[at:at] = draw(st.sampled_from(inserted) | st.binary(max_size=64))
+                escapes = (b"%", b"&", b"=", b"+", b"%00", b"%ff", b"%u0041", b";", b"\xff\xfe")
+                made[at:at] = draw(st.sampled_from(escapes) | st.binary(max_size=64))
     return bytes(made)

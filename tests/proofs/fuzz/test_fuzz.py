@@ -5,7 +5,7 @@ from hypothesis import settings
 from tests.proofs.fuzz.ground import played
 from tests.proofs.fuzz.openings import OPENINGS, Opening, property_of
 
-SLICE = settings(max_examples=80, derandomize=True, database=None, deadline=None)
+SLICE = settings(max_examples=60, derandomize=True, database=None, deadline=None)
 
 
 @pytest.mark.parametrize("opening", OPENINGS, ids=lambda opening: opening.name)
