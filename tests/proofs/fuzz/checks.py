@@ -63,7 +63,8 @@ def check_text(said: str) -> None:
 
 def check_shown(shown: Message | View) -> None:
     """Slack accepts the message or view, and all of its texts are escaped."""
-    shape = json.dumps(_shape(list(shown.blocks) if isinstance(shown, Message) else shown, ""))
+    whole = {"text": shown.text, "blocks": list(shown.blocks)} if isinstance(shown, Message) else shown
+    shape = json.dumps(_shape(whole, ""))
     if shape not in _accepted:
         check_accepted(shown)
         _accepted.add(shape)

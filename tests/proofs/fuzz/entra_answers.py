@@ -24,6 +24,7 @@ from tests.unit.entra.fake_entra import (
     ISSUER,
     KEN_OID,
     KEY,
+    ORIGIN,
     STEP_UP,
     TENANT,
     FakeEntra,
@@ -49,15 +50,10 @@ ERROR: Final = {
     "suberror": "basic_action",
     "claims": STEP_UP,
 }
-HOME: Final = f"http://127.0.0.1:8080/{TENANT}"
+CONFIGURATION: Final = "openid-configuration"
 DOCUMENTS: Final[Mapping[str, Any]] = {
-    "openid-configuration": {
-        "issuer": "https://login.microsoftonline.com/{tenantid}/v2.0",
-        "authorization_endpoint": f"{HOME}/authorize",
-        "token_endpoint": f"{HOME}/token",
-        "jwks_uri": f"{HOME}/keys",
-    },
-    "keys": {"keys": [{"kty": "RSA", "kid": "key-1", "n": "AQAB", "e": "AQAB"}]},
+    name: FakeEntra(a_clock()).handle_request(httpx.Request("GET", f"{ORIGIN}/{name}")).json()
+    for name in (CONFIGURATION, "keys")
 }
 CLAIMS: Final = {
     "iss": ISSUER,
@@ -107,7 +103,7 @@ def _cases(draw: st.DrawFn) -> Case:
 cases = _cases()
 examples = (
     *(
-        Case("openid-configuration", dumped({**DOCUMENTS["openid-configuration"], name: text}))
+        Case(CONFIGURATION, dumped({**DOCUMENTS[CONFIGURATION], name: text}))
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
         for text in (None, "\x1fhttp://evil.example/", "http://\u202eevil.example/")
     ),
