@@ -26,10 +26,10 @@ test: check .venv/.browser .venv/.postgres ## Check the code, then run every tes
 	$(BIN)/python -m pytest --ignore=tests/unit/domain --ignore=tests/unit/use_cases -n 2 --dist loadfile --no-loadscope-reorder
 
 crash: .venv/.dev .venv/.postgres ## Kill the bot at every point and at random, on both databases, and count
-	$(BIN)/python -m tests.proofs.crash_and_race.crash $(CRASH)
+	$(BIN)/python -m tests.proofs.crash_and_race crash $(CRASH)
 
 race: .venv/.dev .venv/.postgres ## Let people decide at the same moment on two replicas, and count
-	$(BIN)/python -m tests.proofs.crash_and_race.race_main $(RACE)
+	$(BIN)/python -m tests.proofs.crash_and_race race $(RACE)
 
 fuzz: .venv/.dev ## Send inputs to every entry point that no vendor would send, and count what broke
 	$(BIN)/python -m tests.proofs.fuzz $(FUZZ)

@@ -1,124 +1,153 @@
-"""`make crash`: the real bot, killed at every named point and at random moments, and what that did.
+"""A campaign: one database, one sandbox, many lives of the bot, killed at named points or random moments."""
 
-The last line is `N kills, 0 lost, 0 doubled, 0 stuck`; the exit status is 1 where any of these is not 0.
-"""
-
-import argparse
 import asyncio
-import re
-import secrets
-import sys
+import random
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
-from tests.proofs.crash_and_race.campaign import Campaign, campaign
-from tests.proofs.crash_and_race.checks import Findings
-from tests.proofs.crash_and_race.kill_cases import Case, cases, cases_over_sockets
-from tests.proofs.crash_and_race.processes import ROOT, fork_server
-from tests.support.postgres import running
+from bot.domain.request import Status
+from tests.proofs.crash_and_race.checks import Findings, Kind, Row, check
+from tests.proofs.crash_and_race.kill_cases import Case, Story, busy_points
+from tests.proofs.crash_and_race.kill_points import KillPoints
+from tests.proofs.crash_and_race.launcher import Life
+from tests.proofs.crash_and_race.load import Load
+from tests.proofs.crash_and_race.people import ACCOUNTS, AIKO, GAVE_UP, KEN, People
+from tests.proofs.crash_and_race.processes import Installation, installation
 
-KILLS_EACH = 50
-"""Kills; then all is judged, and begins anew with an empty database."""
-LAST_LINE = re.compile(r"(\d+) kills, (\d+) lost, (\d+) doubled, (\d+) stuck")
-
-DatabaseUrl = Callable[[Path], str]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
-    chosen = _parser().parse_args(arguments)
-    counts = asyncio.run(_both(chosen) if chosen.database == "both" else _one(chosen))
-    print("{} kills, {} lost, {} doubled, {} stuck".format(*counts))
-    return 1 if any(counts[1:]) else 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.proofs.crash_and_race.crash")
-    parser.add_argument(
-        "--seed", default=secrets.token_hex(4), help="what people do and when the bot is killed"
-    )
-    parser.add_argument("--kills", type=int, default=300, help="at random moments, on each database")
-    parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
-    parser.add_argument("--points-only", action="store_true", help="no random moments")
-    parser.add_argument("--only", metavar="TEXT", help="only the points with this in their names")
-    return parser
+REACHED_SECONDS = 25.0
+LATENCY = 0.02
+NEAR_A_POINT = 0.6
+"""How many of the random deaths are a moment after something that matters; the others are at any time."""
+A_MOMENT = 0.03
+LONGEST_LIFE = 6.0
+KEPT = Path(gettempdir()) / "unlatch-crash-kept"
+"""Where the logs, and on SQLite the rows, of a campaign that went wrong are left."""
 
 
-async def _both(chosen: argparse.Namespace) -> list[int]:
-    """Each database in a process of its own, side by side."""
-    print(f"--seed {chosen.seed}", flush=True)
-    counts = await asyncio.gather(*(_beside(name, chosen) for name in ("sqlite", "postgresql")))
-    return [sum(column) for column in zip(*counts, strict=True)]
+@dataclass
+class Campaign:
+    """What is beside each other for a while."""
+
+    bots: Installation
+    people: People
+    rng: random.Random
+    socket_mode: bool
+    kills: int = 0
+    findings: Findings = field(default_factory=Findings)
+
+    async def at_points(self, cases: Iterable[Case], say: Callable[[str], None] = print) -> None:
+        """Die at every named point, one after the other; what one death left is taken up in the next life."""
+        for case in cases:
+            started = time.monotonic()
+            for number, (point, story) in enumerate(case.deaths):
+                points = KillPoints(point, case.nth if number == 0 else 1)
+                if not await self._die(Life(points=points, **case.life), story):
+                    fault = f"the point “{point}” was never reached ({case.name})"
+                    self.findings.faults.append((Kind.STUCK, fault))
+                    await self.bots.end()
+            say(f"{time.monotonic() - started:5.1f} s  {case.name}")
+
+    async def _die(self, life: Life, story: Story) -> bool:
+        bot = await self.bots.start(life)
+        acting = asyncio.create_task(_again_and_again(story, self.people))
+        try:
+            async with asyncio.timeout(REACHED_SECONDS):
+                await bot.ended.wait()
+        except TimeoutError:
+            return False
+        finally:
+            acting.cancel()
+            await asyncio.gather(acting, return_exceptions=True)
+        self.kills += 1
+        return True
+
+    async def at_random(self, kills: int) -> None:
+        """Die at any moment while the load is busy."""
+        load = Load(self.people, random.Random(self.rng.random()), self.socket_mode)  # noqa: S311  replayed
+        acting = asyncio.create_task(load.run())
+        points = busy_points()
+        try:
+            for _ in range(kills):
+                if self.rng.random() < NEAR_A_POINT:
+                    await self._live_to_a_point(self.rng.choice(points))
+                else:
+                    await self._live_a_while()
+                await self.bots.end()
+                self.kills += 1
+        finally:
+            acting.cancel()
+            await asyncio.gather(acting, return_exceptions=True)
+
+    async def _live_a_while(self) -> None:
+        await self.bots.start(Life(points=KillPoints(latency=LATENCY)), wait=self.rng.random() < 0.85)
+        await asyncio.sleep(self.rng.choice((0.8, 0.8, 2.0)) * self.rng.random())
+
+    async def _live_to_a_point(self, what: str) -> None:
+        point, nth = f"{self.rng.choice(('before', 'after'))} {what}", self.rng.choice((1, 1, 2))
+        bot = await self.bots.start(Life(points=KillPoints(point, nth, late=A_MOMENT, latency=LATENCY)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_LIFE):
+                await bot.ended.wait()
+
+    async def settle(self) -> Findings:
+        """Let the bot live, let people decide what waits, wait for quiet, and check."""
+        await self.bots.start(Life())
+        for account in ACCOUNTS.values():
+            await self.people.role(account, may_reset=True)
+        until = time.monotonic() + 90
+        stored = await self.bots.quiet()
+        while (waiting := _undecided(stored.rows.values())) and time.monotonic() < until:
+            await self._decide(waiting)
+            stored = await self.bots.quiet(until - time.monotonic())
+        self.findings.add(check(self.bots.sandbox, stored, forms=self.people.forms, told=self.people.told))
+        self.findings.faults += await self.bots.faults()
+        if self.findings.faults:
+            shutil.copytree(self.bots.folder, KEPT / self.bots.folder.name)
+        return self.findings
+
+    async def _decide(self, waiting: Sequence[Row]) -> None:
+        """Both leads work through what waits for them."""
+        shares: dict[str, list[Row]] = {KEN: [], AIKO: []}
+        for row in waiting:
+            shares[self.rng.choice([who for who in shares if who != row.request.asked_by])].append(row)
+        await asyncio.gather(*(self._work_through(who, rows) for who, rows in shares.items()))
+
+    async def _work_through(self, user: str, rows: Sequence[Row]) -> None:
+        for row in rows:
+            with suppress(*GAVE_UP):
+                if row.request.needs_a_human or self.rng.random() < 0.5:
+                    await self.people.approve(user, row.request.id)
+                else:
+                    await self.people.deny(user, row.request.id)
 
 
-async def _beside(database: str, chosen: argparse.Namespace) -> list[int]:
-    more = ["--points-only"] if chosen.points_only else []
-    more += ["--only", chosen.only] if chosen.only else []
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.proofs.crash_and_race.crash", "--database", database),
-        *("--seed", chosen.seed, "--kills", str(chosen.kills), *more),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    counts = [0, 0, 0, 1]  # without a last line something broke
-    while process.stdout is not None and (line := (await process.stdout.readline()).decode().rstrip()):
-        if found := LAST_LINE.fullmatch(line):
-            counts = [int(count) for count in found.groups()]
-        print(f"{database:>10}: {line}", flush=True)
-    await process.wait()
-    return counts
+def _undecided(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.request.status in (Status.PENDING, Status.UNCERTAIN)]
 
 
-async def _one(chosen: argparse.Namespace) -> list[int]:
-    print(f"--seed {chosen.seed}", flush=True)
-    started, kills, findings = time.monotonic(), 0, Findings()
-    with _database(chosen.database) as database_url:
-        async with fork_server() as forks:
-            for socket_mode, found in ((False, cases()), (True, cases_over_sockets())):
-                name = f"{chosen.seed}:points:{socket_mode}"
-                async with campaign(forks, database_url, name, socket_mode=socket_mode) as campaign_:
-                    await campaign_.at_points(_wanted(found, chosen), _say)
-                    kills += await _ended(campaign_, findings, started)
-            rounds = 0 if chosen.points_only else -(-chosen.kills // KILLS_EACH)
-            for number in range(rounds):
-                over = number % 3 == 2
-                async with campaign(
-                    forks, database_url, f"{chosen.seed}:{number}", socket_mode=over
-                ) as campaign_:
-                    await campaign_.at_random(min(KILLS_EACH, chosen.kills - number * KILLS_EACH))
-                    kills += await _ended(campaign_, findings, started)
-    return [kills, len(findings.lost), len(findings.doubled), len(findings.stuck)]
+async def _again_and_again(story: Story, people: People) -> None:
+    while True:
+        try:
+            await story(people)
+        except GAVE_UP:
+            await asyncio.sleep(0.02)  # people are no faster
 
 
-def _wanted(found: Sequence[Case], chosen: argparse.Namespace) -> list[Case]:
-    return [case for case in found if not chosen.only or chosen.only in case.name]
-
-
-async def _ended(campaign_: Campaign, findings: Findings, started: float) -> int:
-    await campaign_.settle()
-    for sentence in campaign_.findings.sentences:
-        _say(sentence)
-    seen = ", ".join(f"{count} {what}" for what, count in sorted(campaign_.findings.seen.items()))
-    over = "sockets" if campaign_.socket_mode else "HTTP"
-    _say(f"{campaign_.kills} kills over {over} after {time.monotonic() - started:.0f} s: {seen}")
-    findings.add(campaign_.findings)
-    return campaign_.kills
-
-
-@contextmanager
-def _database(kind: str) -> Iterator[DatabaseUrl]:
-    if kind == "sqlite":
-        yield lambda folder: f"sqlite:///{folder}/unlatch.sqlite3"
-        return
-    with running() as cluster:
-        yield lambda _: cluster.url(cluster.create())
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+@asynccontextmanager
+async def campaign(
+    database_url: Callable[[Path], str], seed: str, *, socket_mode: bool = False
+) -> AsyncIterator[Campaign]:
+    """A new sandbox and an empty database."""
+    with TemporaryDirectory(prefix="unlatch-crash-") as name:
+        folder = Path(name)
+        async with installation(folder, database_url(folder), socket_mode=socket_mode) as bots:
+            people = People(bots.sandbox)
+            try:
+                yield Campaign(bots, people, random.Random(seed), socket_mode)  # noqa: S311  replayed
+            finally:
+                await people.aclose()

@@ -1,143 +1,128 @@
-"""Which points there are, and which story of people leads to each."""
+"""Which kill points there are, and which story of people leads to each."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bot.slack.payloads import Action
-from tests.proofs.crash_and_race.user_actions import (
-    AIKO,
-    GUS,
-    KEN,
-    KEN_ACCOUNT,
-    MEI,
-    ON_CALL,
-    Json,
-    People,
-    about,
-    direct,
-    offered,
-)
+from tests.proofs.crash_and_race.people import AIKO, GUS, KEN, MEI, ON_CALL, People
+from tests.support.user_actions import KEN_ACCOUNT, direct_channel
 
 IPHONE = "5a000000-0000-4000-8000-0000000000a1"
 PIXEL = "5a000000-0000-4000-8000-0000000000b2"
+ADA, TOMAS, WINDOWS = "ada@contoso.com", "serial:59040DLJH001", "serial:7XK2P34"
 SPARE = "serial:R5CX70ABCDE"
 """A phone that no other story is about."""
-ADA, TOMAS, WINDOWS = "ada@contoso.com", "serial:59040DLJH001", "serial:7XK2P34"
-
-SIDES = ("before", "after")
 
 Story = Callable[[People], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Deaths in a row, one in each life of the bot, while a story goes on."""
+    """Deaths in a row, one in each life of the bot, while people act out a story."""
 
-    deaths: Sequence[str]
-    stories: Sequence[Story]
-    """What people do in each life."""
-    arguments: Sequence[str] = ()
+    deaths: Sequence[tuple[str, Story]]
+    nth: int = 1
+    """The first death comes at the point's how many-th time."""
+    life: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        return ", then ".join(self.deaths)
+        return ", then ".join(point for point, _ in self.deaths)
+
+
+# Stories
 
 
 async def asked(people: People, target: str = TOMAS) -> str:
-    """A request that waits for an approver: one that does already, or else a new one."""
-    state = await people.see()
-    for unclear in about(state, ON_CALL, Action.CLOSE, target):
-        await people.give_up(KEN, unclear)
-    if waiting := about(state, ON_CALL, Action.DENY, target):
+    """Return a request that waits for an approver: one that does already, or else a new one."""
+    for unclear in people.offered(ON_CALL, Action.CLOSE, target):
+        await people.close_request(KEN, unclear)
+    if waiting := people.offered(ON_CALL, Action.DENY, target):
         return waiting[0]
-    before = set(offered(await people.see(), ON_CALL, Action.APPROVE))
-    await people.ask(MEI, f"{target} locked out in the field")
-    new: set[str] = await people.until(lambda state: set(offered(state, ON_CALL, Action.APPROVE)) - before)
-    return new.pop()
+    before = set(people.offered(ON_CALL, Action.APPROVE))
+    await people.command(MEI, f"{target} locked out in the field")
+    return (await people.until(lambda: set(people.offered(ON_CALL, Action.APPROVE)) - before)).pop()
 
 
 async def reset(people: People) -> None:
     """The main job: asked, approved, done."""
-    await _through(people, KEN, await asked(people))
+    await _approve_and_wait(people, KEN, await asked(people))
 
 
 async def lose(people: People) -> None:
     """The same for a phone that nobody else resets meanwhile."""
-    await _through(people, KEN, await asked(people, ADA))
+    await _approve_and_wait(people, KEN, await asked(people, ADA))
 
 
 async def try_again(people: People) -> None:
-    """An attempt that never arrived is tried again by somebody else."""
-    lost = await people.until(_needs_a_human)
-    await _through(people, AIKO, lost[-1])
+    """An attempt that never arrived is approved again by the other lead."""
+    await _approve_and_wait(people, AIKO, await _needs_a_human(people))
 
 
-async def give_up(people: People) -> None:
+async def close(people: People) -> None:
     """An attempt that never arrived is closed."""
-    lost = await people.until(_needs_a_human)
-    await people.give_up(AIKO, lost[-1])
+    await people.close_request(AIKO, await _needs_a_human(people))
 
 
 async def wait(people: People) -> None:
     """Nobody does anything: a second reset of the same phone could be taken for the lost one."""
-    await people.until(lambda _: False)
+    await people.until(lambda: False)
 
 
-async def _through(people: People, user: str, request: str) -> None:
+async def _approve_and_wait(people: People, user: str, request: str) -> None:
     await people.approve(user, request)
-    await people.until(lambda state: request in offered(state, direct(MEI), Action.SHOW_PASSCODE))
+    await people.until(lambda: request in people.offered(direct_channel(MEI), Action.SHOW_PASSCODE))
 
 
-def _needs_a_human(state: Json) -> list[str]:
-    """It has one button only."""
-    return [
-        r for r in offered(state, ON_CALL, Action.APPROVE) if r not in offered(state, ON_CALL, Action.DENY)
-    ]
+async def _needs_a_human(people: People) -> str:
+    """Such a request can be approved or closed, and not denied."""
+
+    def found() -> set[str]:
+        can_be_denied = people.offered(ON_CALL, Action.DENY)
+        return set(people.offered(ON_CALL, Action.APPROVE)) - set(can_be_denied)
+
+    return (await people.until(found)).pop()
 
 
 async def deny(people: People) -> None:
-    """A lead says no."""
     await people.deny(AIKO, await asked(people))
 
 
 async def withdraw(people: People) -> None:
-    """Mei takes it back."""
-    request = await asked(people)
-    await people.until(lambda state: request in offered(state, direct(MEI), Action.WITHDRAW))
+    request, channel = await asked(people), direct_channel(MEI)
+    await people.until(lambda: request in people.offered(channel, Action.WITHDRAW))
     await people.withdraw(MEI, request)
-    await people.until(lambda state: request not in offered(state, direct(MEI), Action.WITHDRAW))
+    await people.until(lambda: request not in people.offered(channel, Action.WITHDRAW))
 
 
 async def ask_by_form(people: People) -> None:
-    """Mei fills the form in."""
     await people.ask_by_form(MEI, ADA, "locked out before her flight")
-    await people.until(lambda state: offered(state, ON_CALL, Action.APPROVE))
+    await people.until(lambda: people.offered(ON_CALL, Action.APPROVE))
 
 
 async def refuse(people: People) -> None:
     """A guest asks."""
-    await people.ask(GUS, f"{ADA} let me in")
-    await people.until(lambda state: state["messages"][direct(GUS)])
+    await people.command(GUS, f"{ADA} let me in")
+    await people.until(lambda: people.direct(GUS))
 
 
 async def ask_twice(people: People) -> None:
     """Mei asks again for what waits already."""
     await asked(people)
-    before = len((await people.see())["messages"][direct(MEI)])
-    await people.ask(MEI, f"{TOMAS} still locked out")
-    await people.until(lambda state: len(state["messages"][direct(MEI)]) > before)
+    before = len(people.direct(MEI))
+    await people.command(MEI, f"{TOMAS} still locked out")
+    await people.until(lambda: len(people.direct(MEI)) > before)
 
 
-async def hopeless(people: People) -> None:
-    """Somebody asks for a device that Intune cannot reset; a lead looks."""
+async def cannot_be_reset(people: People) -> None:
+    """The only device that is found is one that Intune cannot reset; a lead looks."""
     await people.review(KEN, await asked(people, WINDOWS))
 
 
 async def expire(people: People) -> None:
     """Nobody decides, on one that was asked for in a life that makes requests expire soon."""
     request = await asked(people, SPARE)
-    await people.until(lambda state: request not in offered(state, ON_CALL, Action.APPROVE))
+    await people.until(lambda: request not in people.offered(ON_CALL, Action.APPROVE))
 
 
 async def device_fails(people: People) -> None:
@@ -152,11 +137,11 @@ async def device_fails(people: People) -> None:
 async def forbidden(people: People) -> None:
     """Ken loses his role in Intune while his reset is on its way."""
     request = await asked(people)
-    await people.trouble("graph", "latency", "resetPasscode", seconds=0.6)
+    await people.fault("graph", "latency", "resetPasscode", seconds=0.6)
     try:
         await people.approve(KEN, request)
         await people.role(KEN_ACCOUNT, may_reset=False)
-        await people.until(lambda state: request in offered(state, ON_CALL, Action.DENY))
+        await people.until(lambda: request in people.offered(ON_CALL, Action.DENY))
     finally:
         await people.role(KEN_ACCOUNT, may_reset=True)
 
@@ -164,160 +149,103 @@ async def forbidden(people: People) -> None:
 async def throttled(people: People) -> None:
     """Graph is busy: it did nothing, and says so."""
     request = await asked(people)
-    await people.trouble("graph", "429", "resetPasscode", retry_after=0)
-    await _through(people, KEN, request)
+    await people.fault("graph", "429", "resetPasscode", retry_after=0)
+    await _approve_and_wait(people, KEN, request)
 
 
 async def sign_in(people: People) -> None:
-    """Ken signs out, and in."""
-    await people.ask(KEN, "sign-out")
-    await people.sign_in(KEN)
+    await people.sign_in_again(KEN)
 
 
 async def reveal(people: People) -> None:
     """Mei reads the new passcode."""
     request = await asked(people)
-    await _through(people, KEN, request)
+    await _approve_and_wait(people, KEN, request)
     await people.reveal(MEI, request)
 
 
 async def replaced(people: People) -> None:
     """Slack sends a socket away while people are busy."""
-    await people.sockets("refresh_requested", most=1)
+    await people.sandbox.slack.sockets.disconnect("refresh_requested", most=1)
     await reset(people)
 
 
-COMMITS: Sequence[tuple[str, Story]] = (
-    ("add_request", reset),
-    ("add_request", ask_by_form),
-    ("move received to pending", reset),
-    ("move received to refused", refuse),
-    ("move pending to approved", reset),
-    ("move approved to attempting", reset),
-    ("move attempting to sent", reset),
-    ("move sent to sent", reset),
-    ("move sent to done", reset),
-    ("move sent to failed", device_fails),
-    ("move attempting to pending", forbidden),
-    ("move attempting to approved", throttled),
-    ("move pending to denied", deny),
-    ("move received to refused", ask_twice),
-    ("move pending to withdrawn", withdraw),
-    ("move pending to refused", hopeless),
-    ("claim advance", reset),
-    ("claim publish", reset),
-    ("release advance", reset),
-    ("release publish", reset),
-    ("save_messages", reset),
-    ("audit reviewed", reset),
-    ("audit sign_in_started", sign_in),
-    ("audit signed_in", sign_in),
-    ("audit passcode_viewed", reveal),
-    ("link add_link", sign_in),
-    ("link begin_flow", sign_in),
-    ("link take", sign_in),
-    ("link hold_result", sign_in),
-    ("sign-in put_sign_in", sign_in),
-    ("sign-in delete_sign_in", sign_in),
+# Points. Each row: a story, and what it leads to, before and after.
+
+COMMITS: Sequence[tuple[Story, str]] = (
+    (reset, "add_request, move received to pending, move pending to approved, move approved to attempting"),
+    (reset, "move attempting to sent, move sent to sent, move sent to done, save_messages"),
+    (reset, "claim advance, claim publish, release advance, release publish, audit reviewed"),
+    (ask_by_form, "add_request"),
+    (refuse, "move received to refused"),
+    (ask_twice, "move received to refused"),
+    (cannot_be_reset, "move pending to refused"),
+    (deny, "move pending to denied"),
+    (withdraw, "move pending to withdrawn"),
+    (device_fails, "move sent to failed"),
+    (forbidden, "move attempting to pending"),
+    (throttled, "move attempting to approved"),
+    (reveal, "audit passcode_viewed"),
+    (sign_in, "audit sign_in_started, audit signed_in, link add_link, link begin_flow, link take"),
+    (sign_in, "link hold_result, sign-in put_sign_in, sign-in delete_sign_in"),
 )
-BUSY = (
-    "add_request",
-    "move received to pending",
-    "move pending to approved",
-    "move approved to attempting",
-    "move attempting to sent",
-    "move sent to done",
-    "claim advance",
-    "claim publish",
-    "release advance",
-    "release publish",
-    "save_messages",
-    "slack chat.postMessage card",
-    "slack chat.postMessage receipt",
-    "slack chat.update card",
-    "slack chat.update receipt",
-    "slack views.open",
-    "slack views.update",
-    "graph actions",
-    *(
-        "move approved to attempting",
-        "graph reset_passcode",
-        "graph reset_passcode",
-        "move attempting to sent",
-    )
-    * 2,
+CALLS: Sequence[tuple[Story, str]] = (
+    (reset, "slack auth.test, slack users.info, slack conversations.members, slack views.open"),
+    (reset, "slack views.update, slack chat.postMessage card, slack chat.postMessage receipt"),
+    (reset, "slack chat.update card, slack chat.update receipt"),
+    (reset, "graph find, graph actions, graph reset_passcode"),
+    (reveal, "graph passcode"),
+    (sign_in, "entra authorization_code, entra configuration"),
 )
-"""What goes on all the time under load: a random death is often near one of these, mostly in an attempt."""
-CALLS: Sequence[tuple[str, Story]] = (
-    ("slack auth.test", reset),
-    ("slack users.info", reset),
-    ("slack conversations.members", reset),
-    ("slack chat.postMessage card", reset),
-    ("slack chat.postMessage receipt", reset),
-    ("slack chat.update card", reset),
-    ("slack chat.update receipt", reset),
-    ("slack views.open", reset),
-    ("slack views.update", reset),
-    ("entra authorization_code", sign_in),
-    ("entra configuration", sign_in),
-    ("graph find", reset),
-    ("graph actions", reset),
-    ("graph reset_passcode", reset),
-    ("graph passcode", reveal),
-)
-LAST_SHOWN: Sequence[tuple[str, Story, Sequence[str]]] = (
-    # Nothing comes after these that would show the row by the way.
-    ("slack chat.update card", deny, ()),
-    ("slack chat.update receipt", deny, ("--nth", "2")),
-    ("slack chat.update receipt", withdraw, ("--nth", "2")),
-    ("save_messages", deny, ("--nth", "7")),
-)
-OVER_SOCKETS: Sequence[tuple[str, Story, Sequence[str]]] = (
-    ("add_request", reset, ()),
-    ("add_request", ask_by_form, ()),
-    ("move pending to approved", reset, ()),
-    ("move pending to denied", deny, ()),
-    ("slack views.open", reset, ()),
-    ("slack apps.connections.open", reset, ()),
-    ("slack apps.connections.open", replaced, ("--nth", "3")),
+OVER_SOCKETS: Sequence[tuple[Story, str]] = (
+    (reset, "add_request, move pending to approved, slack views.open, slack apps.connections.open"),
+    (ask_by_form, "add_request"),
+    (deny, "move pending to denied"),
 )
 """Where an acknowledgement, or a new socket, travels another way than over HTTP."""
-BY_THE_CLOCK: Sequence[tuple[str, Story, Sequence[str]]] = (
-    ("move pending to expired", expire, ("--lifetime", "1.5")),
-    ("move pending to pending", expire, ("--remind", "0.4", "--lifetime", "1.5")),
-)
-AFTER_A_LOST_ATTEMPT: Sequence[tuple[str, str]] = (
-    # What arrived is found on the device, what did not is given up for a human.
-    ("after graph reset_passcode", "move attempting to uncertain"),
-    ("after graph reset_passcode", "move uncertain to sent"),
-    ("before graph reset_passcode", "move uncertain to uncertain"),
-    ("before graph reset_passcode", "move uncertain to needs a human"),
+AFTER_A_LOST_ATTEMPT: Sequence[tuple[str, Story, str]] = (
+    # What arrived is found on the device; what did not is given up, and a human approves again or closes.
+    ("after graph reset_passcode", wait, "move attempting to uncertain"),
+    ("after graph reset_passcode", wait, "move uncertain to sent"),
+    ("before graph reset_passcode", wait, "move uncertain to uncertain"),
+    ("before graph reset_passcode", wait, "move uncertain to needs a human"),
+    ("before graph reset_passcode", try_again, "move needs a human to approved"),
+    ("before graph reset_passcode", close, "move needs a human to failed"),
 )
 
 
-def cases_over_sockets() -> list[Case]:
-    """What differs in Socket Mode."""
-    return _with_arguments(OVER_SOCKETS)
+def busy_points() -> list[str]:
+    """What goes on all the time under load: a random death is often near one of these, or in an attempt."""
+    found = [what for story, what in _each((*COMMITS, *CALLS)) if story is reset]
+    attempt = ["move approved to attempting", *["graph reset_passcode"] * 2, "move attempting to sent"]
+    return found + attempt * 2
 
 
-def _with_arguments(points: Sequence[tuple[str, Story, Sequence[str]]]) -> list[Case]:
-    return [Case([f"{side} {what}"], [story], args) for (what, story, args), side in product(points, SIDES)]
-
-
-def cases() -> list[Case]:
+def cases() -> Iterator[Case]:
     """Every named point, in the order of a request's life."""
-    once = [Case([f"{side} {what}"], [story]) for (what, story), side in product((*COMMITS, *CALLS), SIDES)]
-    late = _with_arguments((*LAST_SHOWN, *BY_THE_CLOCK))
-    twice = [
-        Case([first, f"{side} {then}"], [lose, wait])
-        for (first, then), side in product(AFTER_A_LOST_ATTEMPT, SIDES)
-    ]
-    again = [
-        Case(["before graph reset_passcode", f"{side} move needs a human to {then}"], [lose, story])
-        for (then, story), side in product((("approved", try_again), ("failed", give_up)), SIDES)
-    ]
-    found = [
-        Case([f"after slack chat.postMessage {kind}", f"{side} slack conversations.history"], [reset, wait])
-        for kind, side in product(("card", "receipt"), SIDES)
-    ]
-    return [*once, *late, *twice, *again, *found]
+    for story, what in _each((*COMMITS, *CALLS)):
+        yield from (Case([(f"{side} {what}", story)]) for side in ("before", "after"))
+    for side in ("before", "after"):
+        # Nothing comes after these that would show the row by the way.
+        yield Case([(f"{side} slack chat.update card", deny)])
+        yield Case([(f"{side} slack chat.update receipt", deny)], nth=2)
+        yield Case([(f"{side} slack chat.update receipt", withdraw)], nth=2)
+        yield Case([(f"{side} save_messages", deny)], nth=7)
+        yield Case([(f"{side} move pending to expired", expire)], life={"lifetime": 1.5})
+        yield Case([(f"{side} move pending to pending", expire)], life={"lifetime": 1.5, "remind": 0.4})
+        for first, story, then in AFTER_A_LOST_ATTEMPT:
+            yield Case([(first, lose), (f"{side} {then}", story)])
+        for kind in ("card", "receipt"):
+            posted = f"after slack chat.postMessage {kind}"
+            yield Case([(posted, reset), (f"{side} slack conversations.history", wait)])
+
+
+def cases_over_sockets() -> Iterator[Case]:
+    """What differs in Socket Mode."""
+    for side in ("before", "after"):
+        yield from (Case([(f"{side} {what}", story)]) for story, what in _each(OVER_SOCKETS))
+        yield Case([(f"{side} slack apps.connections.open", replaced)], nth=3)
+
+
+def _each(table: Sequence[tuple[Story, str]]) -> Iterator[tuple[Story, str]]:
+    yield from ((story, what) for story, points in table for what in points.split(", "))

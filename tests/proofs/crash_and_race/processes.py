@@ -1,211 +1,196 @@
-"""Processes beside each other: the sandbox, and bots that are started, killed, and started again."""
+"""One installation: a sandbox in this process, a database, and bots that are started, killed, started again.
+
+Every bot is a fork of a server that has imported everything once, and a process of its own all the same: it
+opens its own files and sockets, and SIGKILL ends it whole.
+"""
 
 import asyncio
 import json
+import multiprocessing
 import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.app import Sandbox
+import httpx
+from bot.store.database import Database
+from sandbox.app import Sandbox, serve
+from sandbox.cast import DEFAULT_CAST, Cast
 from sandbox.demo import settings
+from tests.proofs.crash_and_race.checks import Fault, Kind, Stored, read
+from tests.proofs.crash_and_race.launcher import Life, launch
+from tests.support.database import audit_log
+from tests.support.postgres import free_port, running
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[3]
-ACTION_SECONDS = 0.5
-"""Longer than the first pause before a look at the device, so that there is a second look."""
-START_SECONDS = 30.0
+START_SECONDS = 60.0
+PATIENCE = 30.0
+"""Seconds that the sandbox's Slack waits for the bot: a busy machine is no finding."""
+QUIET_SECONDS = 90.0
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    [f"tests.proofs.crash_and_race.{name}" for name in ("crash", "race", "__main__")]
+)
 
 
 class DidNotServe(Exception):
     """A bot ended by itself, or never listened."""
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@dataclass
 class BotProcess:
     """One life of the bot. `ended` is set when the process is gone; `status` is then -9 after a kill."""
 
-    pid: int
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    status: int | None = None
+    def __init__(self, environment: Mapping[str, str], log_file: Path, life: Life) -> None:
+        self._process = FORKS.Process(target=launch, args=(environment, log_file, life), daemon=True)
+        self._process.start()
+        self.ended = asyncio.Event()
+        self.status: int | None = None
+        asyncio.get_running_loop().add_reader(self._process.sentinel, self._end)
 
+    async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal, and wait until it is gone."""
+        if not self.ended.is_set():
+            os.kill(self._process.pid or 0, number)
+            await self.ended.wait()
 
-@dataclass
-class ForkServer:
-    """The process that forks bots."""
-
-    process: asyncio.subprocess.Process
-    _started: asyncio.Queue[BotProcess] = field(default_factory=asyncio.Queue)
-    _alive: dict[int, BotProcess] = field(default_factory=dict)
-    _ready: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def start(
-        self, environment: Mapping[str, str], folder: Path, arguments: Sequence[str] = ()
-    ) -> BotProcess:
-        """Start a bot; it does not serve yet."""
-        order = {
-            "do": "start",
-            "environment": dict(environment),
-            "folder": str(folder),
-            "log": str(folder / "bot.log"),
-            "arguments": list(arguments),
-        }
-        self._say(order)
-        return await self._started.get()
-
-    async def kill(self, bot: BotProcess) -> None:
-        """SIGKILL, and wait until it is gone."""
-        self._say({"do": "kill", "pid": bot.pid})
-        await bot.ended.wait()
-
-    def _say(self, order: Mapping[str, object]) -> None:
-        if self.process.stdin is not None:
-            self.process.stdin.write(json.dumps(order).encode() + b"\n")
-
-    async def listen(self) -> None:
-        """Take the news, until the forks is gone."""
-        while self.process.stdout is not None and (line := await self.process.stdout.readline()):
-            match json.loads(line):
-                case {"ready": True}:
-                    self._ready.set()
-                case {"started": int(pid)}:
-                    bot = self._alive[pid] = BotProcess(pid)
-                    self._started.put_nowait(bot)
-                case {"ended": int(pid), "status": int(status)}:
-                    bot = self._alive.pop(pid)
-                    bot.status = status
-                    bot.ended.set()
-
-    async def ready(self) -> None:
-        """Wait until it takes orders."""
-        async with asyncio.timeout(START_SECONDS):
-            await self._ready.wait()
-
-
-@asynccontextmanager
-async def fork_server() -> AsyncIterator[ForkServer]:
-    """A forks; whatever it bore is dead at the end of the block."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.proofs.crash_and_race.fork_server"),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    forks = ForkServer(process)
-    listening = asyncio.create_task(forks.listen())
-    try:
-        await forks.ready()
-        yield forks
-    finally:
-        if process.stdin is not None:
-            process.stdin.close()
-        await process.wait()
-        await listening
+    def _end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._process.sentinel)
+        self._process.join()
+        self.status = self._process.exitcode
+        self._process.close()
+        self.ended.set()
 
 
 @dataclass
 class Installation:
-    """One sandbox, one database and one bot at a time."""
+    """A sandbox, a database, and one bot or several replicas."""
 
-    forks: ForkServer
-    sandbox_url: str
-    environment: Mapping[str, str]
+    sandbox: Sandbox
+    database: Database
+    """Read beside the bots."""
+    environments: list[dict[str, str]]
+    """Of each replica."""
     folder: Path
-    bot: BotProcess | None = None
+    bots: dict[int, BotProcess] = field(default_factory=dict)
 
-    @property
-    def bot_port(self) -> int:
-        return int(self.environment["PORT"])
+    def log_file(self, replica: int) -> Path:
+        return self.folder / f"bot-{replica}.log"
 
-    async def start(self, *arguments: str, wait: bool = True) -> BotProcess:
-        """Start the bot, and wait until it listens or is dead again."""
-        self.bot = await self.forks.start(self.environment, self.folder, arguments)
+    async def start(self, life: Life, *, replica: int = 0, wait: bool = True) -> BotProcess:
+        """Start a bot, and wait until it listens or is dead again."""
+        bot = BotProcess(self.environments[replica], self.log_file(replica), life)
+        self.bots[replica] = bot
         if wait:
-            await self.listens(self.bot)
-        return self.bot
+            await self._listens(bot, replica)
+        return bot
 
-    async def listens(self, bot: BotProcess) -> None:
-        """Wait until it takes connections; DidNotServe where it ended by itself, or does neither."""
+    async def _listens(self, bot: BotProcess, replica: int) -> None:
+        port = int(self.environments[replica]["PORT"])
         async with asyncio.timeout(START_SECONDS):
             while not bot.ended.is_set():
                 try:
-                    _, writer = await asyncio.open_connection(HOST, self.bot_port)
+                    _, writer = await asyncio.open_connection(HOST, port)
                 except OSError:
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.02)  # it is another process
                 else:
                     writer.close()
                     return
         if bot.status != -signal.SIGKILL:
-            raise DidNotServe(self.end_of_log())
+            raise DidNotServe(self.log_file(replica).read_text(errors="replace")[-3000:])
 
-    async def kill(self) -> None:
-        """SIGKILL the bot that runs."""
-        if self.bot is not None:
-            await self.forks.kill(self.bot)
+    async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send every bot a signal, and wait until all are gone."""
+        await asyncio.gather(*(bot.end(number) for bot in self.bots.values()))
 
-    async def audited(self) -> str:
-        """What `unlatch audit verify` finds wrong, by the heads that every life left in the log."""
-        status, said = await self.unlatch("audit", "verify", "--heads", str(self.folder / "bot.log"))
-        return said if status else ""
+    async def quiet(self, seconds: float = QUIET_SECONDS) -> Stored:
+        """Wait until nothing is left to do without a person, or until the time is over."""
+        until = time.monotonic() + seconds
+        while True:
+            stored = await read(self.database)
+            if all(row.rests for row in stored.rows.values()) or time.monotonic() > until:
+                return stored
+            await asyncio.sleep(0.2)  # the rows change in other processes
 
-    async def unlatch(self, *arguments: str) -> tuple[int | None, str]:
-        """Run a command of the terminal with the bot's settings; returns its exit status and output."""
+    async def unlatch(self, *arguments: str) -> str:
+        """Run a command of the terminal with the bot's settings; returns its output where it failed."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bot", *arguments),
             cwd=ROOT,
-            env=dict(self.environment),
+            env=self.environments[0],
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         said, _ = await process.communicate()
-        return process.returncode, said.decode()
+        return said.decode() if process.returncode else ""
 
-    def end_of_log(self) -> str:
-        """The last lines of the bot."""
-        return "\n".join((self.folder / "bot.log").read_text(errors="replace").splitlines()[-30:])
+    async def faults(self) -> list[Fault]:
+        """Return how the processes and the audit log are not as they should be."""
+        found = []
+        for replica in self.bots:
+            crashes = [line for line in self.lines(replica) if line.get("level") in ("error", "critical")]
+            found += [(Kind.STUCK, f"replica {replica} logged {line}") for line in crashes]
+            heads = str(self.log_file(replica))
+            if said := await self.unlatch("audit", "verify", "--heads", heads):
+                found.append((Kind.LOST, f"the audit log does not hold: {said}"))
+        return found
+
+    def lines(self, replica: int) -> Iterator[dict[str, Any]]:
+        """The log of a replica; what is no JSON, such as a traceback, is an error."""
+        for line in self.log_file(replica).read_text(errors="replace").splitlines():
+            try:
+                yield dict(json.loads(line))
+            except ValueError:
+                yield {"level": "error", "event": line}
 
 
 @asynccontextmanager
 async def installation(
-    forks: ForkServer, folder: Path, database_url: str, *, socket_mode: bool
+    folder: Path,
+    database_url: str,
+    *,
+    socket_mode: bool = False,
+    replicas: int = 1,
+    cast: Cast = DEFAULT_CAST,
+    action_seconds: float = 0.5,
+    transport: Callable[[list[str]], httpx.AsyncBaseTransport | None] = lambda _: None,
 ) -> AsyncIterator[Installation]:
-    """A sandbox in its own process, with a bot that is not started yet."""
-    bot_port, port = free_port(), free_port()
-    base = f"http://{HOST}:{port}"
-    sandbox = await _sandbox(port, bot_port, folder)
+    """A served sandbox and an empty database; no bot is started yet, and every bot is killed after the block.
+
+    `transport`: how Slack reaches the bots, given the URL of each.
+    """
+    urls = [f"http://{HOST}:{free_port()}" for _ in range(replicas)]
+    sandbox = Sandbox(cast=cast, bot_url=urls[0], action_seconds=action_seconds, transport=transport(urls))
+    sandbox.slack.be_patient(PATIENCE)
+    database = Database(database_url, audit_log())
     try:
-        environment = settings(Sandbox(base_url=base), bot_port, folder, socket_mode=socket_mode)
-        kept = {"PYTHONUNBUFFERED": "1", "PATH": os.environ.get("PATH", ""), "LOG_LEVEL": "info"}
-        kept |= {"ASKS_PER_HOUR": "100000"}
-        bots = Installation(forks, base, environment | kept | {"DATABASE_URL": database_url}, folder)
-        await bots.unlatch("migrate")
-        try:
-            yield bots
-        finally:
-            await bots.kill()
+        async with serve(sandbox):
+            common = settings(sandbox, int(urls[0].rpartition(":")[2]), folder, socket_mode=socket_mode)
+            common |= {"PYTHONUNBUFFERED": "1", "PATH": os.environ.get("PATH", ""), "ASKS_PER_HOUR": "100000"}
+            common |= {"DATABASE_URL": database_url, "LOG_LEVEL": "info"}
+            environments = [common | {"PORT": url.rpartition(":")[2]} for url in urls]
+            found = Installation(sandbox, database, environments, folder)
+            if said := await found.unlatch("migrate"):
+                raise DidNotServe(said)
+            try:
+                yield found
+            finally:
+                await found.end()
     finally:
-        sandbox.terminate()
-        await sandbox.wait()
+        await database.close()
 
 
-async def _sandbox(port: int, bot_port: int, folder: Path) -> asyncio.subprocess.Process:
-    command: list[Any] = [sys.executable, "-m", "sandbox", "--port", str(port)]
-    command += ["--bot-url", f"http://{HOST}:{bot_port}", "--action-seconds", str(ACTION_SECONDS)]
-    with (folder / "sandbox.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=log
-        )
-    if process.stdout is None or not await process.stdout.readline():
-        raise DidNotServe((folder / "sandbox.log").read_text())
-    return process
+@contextmanager
+def databases(kind: str) -> Iterator[Callable[[Path], str]]:
+    """How to make an empty database: its URL, given a folder. `kind`: sqlite or postgresql."""
+    if kind == "sqlite":
+        yield lambda folder: f"sqlite:///{folder}/unlatch.sqlite3"
+        return
+    with running(durable=False) as cluster:
+        yield lambda _: cluster.url(cluster.create())

@@ -15,55 +15,58 @@ from tests.proofs.crash_and_race.race_plan import Stop
 
 @dataclass
 class Delivery:
-    """One gesture on its way, delivered once for each stop; the first stop's answer is the one Slack sees."""
+    """One action on its way, delivered once for each stop; the first stop's answer is the one Slack sees."""
 
     stops: Sequence[Stop]
     answers: list[str] = field(default_factory=list)
     """The texts of every stop's answer, in the order of their arrival."""
-    envelope: Envelope | None = None
-    headers: httpx.Headers = field(default_factory=httpx.Headers)
-    body: bytes = b""
+    carried: Any = None
+    """The request or the envelope."""
 
 
-_DELIVERY: ContextVar[Delivery] = ContextVar("_DELIVERY")
+DELIVERY: ContextVar[Delivery] = ContextVar("DELIVERY")
 
 
 @contextmanager
-def delivering(delivery: Delivery) -> Iterator[Delivery]:
-    """What is delivered inside the block goes this way."""
-    token = _DELIVERY.set(delivery)
+def delivering(stops: Sequence[Stop]) -> Iterator[Delivery]:
+    """Deliver what is done inside the block this way; else all goes to replica 0."""
+    delivery = Delivery(stops)
+    token = DELIVERY.set(delivery)
     try:
         yield delivery
     finally:
-        _DELIVERY.reset(token)
+        DELIVERY.reset(token)
 
 
 class Proxy:
     """What is on its way."""
 
     def __init__(self) -> None:
-        self._on_the_way: set[asyncio.Task[object]] = set()
+        self._on_the_way: set[asyncio.Task[Any]] = set()
 
     async def again(self, delivery: Delivery, stop: Stop) -> str:
-        """Deliver what went this way once more, as it was; returns the text of the answer."""
-        await self._carry(delivery, stop)
+        """Deliver what went this way once more, byte for byte; returns the text of the answer."""
+        await self._start(delivery, stop)
         return delivery.answers[-1]
 
     async def arrived(self) -> None:
         """Wait until nothing is on the way."""
         await asyncio.gather(*self._on_the_way)
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self.arrived()
+    async def _deliver_all(self, carried: Any) -> Any:
+        """Deliver once for each stop; return the first one's answer."""
+        delivery = DELIVERY.get(None) or Delivery([Stop(0)])
+        delivery.carried = carried
+        first, *_ = [self._start(delivery, stop) for stop in delivery.stops]
+        return await first
 
-    def _carry(self, delivery: Delivery, stop: Stop) -> asyncio.Task[Any]:
+    def _start(self, delivery: Delivery, stop: Stop) -> asyncio.Task[Any]:
         task = asyncio.create_task(self._deliver(delivery, stop))
         self._on_the_way.add(task)
         task.add_done_callback(self._on_the_way.discard)
         return task
 
-    async def _deliver(self, delivery: Delivery, stop: Stop) -> object:
+    async def _deliver(self, delivery: Delivery, stop: Stop) -> Any:
         raise NotImplementedError
 
 
@@ -73,32 +76,26 @@ class HttpProxy(Proxy, httpx.AsyncBaseTransport):
     def __init__(self, urls: Sequence[str]) -> None:
         super().__init__()
         self._urls = urls
-        self._http = httpx.AsyncClient(timeout=10, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=60, trust_env=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Deliver once for each stop; return when the first has answered."""
-        delivery = _DELIVERY.get()
-        delivery.headers, delivery.body = request.headers, await request.aread()
-        first, *_ = [self._carry(delivery, stop) for stop in delivery.stops]
-        answer: httpx.Response = await first
+        await request.aread()
+        answer: httpx.Response = await self._deliver_all(request)
         return answer
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await super().aclose()
         await self._http.aclose()
 
     async def _deliver(self, delivery: Delivery, stop: Stop) -> httpx.Response:
-        await asyncio.sleep(stop.after)
-        headers = {
-            name: delivery.headers[name]
-            for name in delivery.headers
-            if name.startswith(("content-t", "x-slack"))
+        await asyncio.sleep(stop.after)  # the plan says when it arrives
+        sent = delivery.carried
+        signed = {
+            name: value for name, value in sent.headers.items() if name.startswith(("content-t", "x-slack"))
         }
         url = f"{self._urls[stop.replica]}/slack/events"
-        answer = await self._http.post(url, content=delivery.body, headers=headers)
-        kept = {"content-type": answer.headers.get("content-type", "")}
+        answer = await self._http.post(url, content=sent.content, headers=signed)
         delivery.answers.append(answer.text)
+        kept = {"content-type": answer.headers.get("content-type", "")}
         return httpx.Response(answer.status_code, headers=kept, content=answer.content)
 
 
@@ -111,16 +108,11 @@ class SocketProxy(Proxy):
         sockets.carry = self.carry  # type: ignore[method-assign]
 
     async def carry(self, envelope: Envelope) -> Ack:
-        """Deliver once for each stop; return when the first is acknowledged."""
-        delivery = _DELIVERY.get()
-        delivery.envelope = envelope
-        first, *_ = [self._carry(delivery, stop) for stop in delivery.stops]
-        ack: Ack = await first
+        ack: Ack = await self._deliver_all(envelope)
         return ack
 
     async def _deliver(self, delivery: Delivery, stop: Stop) -> Ack:
-        assert delivery.envelope is not None
-        await asyncio.sleep(stop.after)
-        ack = await self._send(delivery.envelope)
+        await asyncio.sleep(stop.after)  # the plan says when it arrives
+        ack = await self._send(delivery.carried)
         delivery.answers.append(str(ack.body.get("text", "")) if isinstance(ack.body, dict) else ack.body)
         return ack

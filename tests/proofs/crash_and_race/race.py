@@ -1,169 +1,206 @@
-"""Many rounds on one there, some at a time; then quiet, and the verdict."""
+"""Many rounds on one installation, some at a time; then quiet, and the checks of all and of each round."""
 
 import asyncio
-import json
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
+import httpx
 from bot.domain.audit import Event
-from bot.domain.request import ResetRequest
-from bot.domain.values import RequestId
-from bot.store.database import Database
-from bot.store.requests import get_request
-from bot.store.tables import audit, requests
-from sandbox.cast import ON_CALL
-from sandbox.slack.workspace import Message
-from sqlalchemy import func, or_, select
-from tests.proofs.crash_and_race.race_checks import Fault, RoundAtRest, Wrong, faults_of, strangers
-from tests.proofs.crash_and_race.race_plan import plan
-from tests.proofs.crash_and_race.race_rounds import Round, run_round
-from tests.proofs.crash_and_race.replicas import Replicas, replicas_of
+from bot.domain.errors import Code, Refusal
+from bot.domain.request import ResetRequest, Status
+from bot.domain.values import utc_text
+from bot.slack.wording import ENGLISH
+from sandbox.app import Sandbox
+from sandbox.cast import DEFAULT_CAST, MEI, SUPPORT, Cast
+from tests.proofs.crash_and_race.checks import Fault, Findings, Kind, Logged, check
+from tests.proofs.crash_and_race.kill_cases import PIXEL
+from tests.proofs.crash_and_race.launcher import Life
+from tests.proofs.crash_and_race.people import ACCOUNTS
+from tests.proofs.crash_and_race.processes import Installation, installation
+from tests.proofs.crash_and_race.proxy import HttpProxy, SocketProxy
+from tests.proofs.crash_and_race.race_plan import APPROVALS, DENIALS, Decision, plan
+from tests.proofs.crash_and_race.race_rounds import Round, Told, serial
+from tests.support.user_actions import People
 
-AT_ONCE: Final = 12
+AT_ONCE = 8
 """Rounds at a time."""
-QUIET: Final = 180.0
-"""Seconds within which everything that was begun has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """`faults` by what they are about."""
-
-    rounds: int
-    faults: Sequence[tuple[str, Fault]]
-    winners: Mapping[str, int]
-
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            self.rounds + other.rounds,
-            [*self.faults, *other.faults],
-            Counter(self.winners) + Counter(other.winners),
-        )
-
-    def __str__(self) -> str:
-        found = Counter(fault.wrong for _, fault in self.faults)
-        return f"{self.rounds} rounds, " + ", ".join(f"{found[wrong]} {wrong}" for wrong in Wrong)
+DECISIVE = {
+    Event.APPROVED: Status.DONE,
+    Event.DENIED: Status.DENIED,
+    Event.WITHDRAWN: Status.WITHDRAWN,
+    Event.EXPIRED: Status.EXPIRED,
+    Event.REFUSED: Status.REFUSED,
+}
+"""The events that end the waiting, and the status when all is quiet."""
 
 
 async def race(
-    database_url: str, folder: Path, *, seed: int, rounds: int, replicas: int, socket_mode: bool = False
-) -> Tally:
-    """Play `rounds` rounds over `replicas` processes on one database."""
-    game = {"replicas": replicas, "rounds": rounds, "socket_mode": socket_mode}
-    async with replicas_of(database_url, folder, requesters=AT_ONCE, **game) as there:
-        round_ = await _all_rounds(there, seed, rounds, replicas)
-        await _quiet(there.database)
-        faults = [*await _findings(there, round_), *_logged(there)]
-        winners = await _winners(there.database)
-    faults += [
-        (f"replica {number}", Fault(Wrong.STUCK, f"ended with {bot.process.returncode}"))
-        for number, bot in enumerate(there.bots)
-        if bot.process is not None and bot.process.returncode != 0
+    database_url: str, folder: Path, *, seed: object, rounds: int, replicas: int, socket_mode: bool = False
+) -> Findings:
+    """Run `rounds` rounds over `replicas` processes on one database; `seen` counts who decided, too."""
+    proxies: list[HttpProxy] = []
+
+    def transport(urls: list[str]) -> httpx.AsyncBaseTransport:
+        proxies.append(HttpProxy(urls))
+        return proxies[0]
+
+    options = {"socket_mode": socket_mode, "replicas": replicas, "action_seconds": 0.03}
+    async with AsyncExitStack() as stack:
+        there = installation(folder, database_url, cast=_cast(), transport=transport, **options)
+        bots = await stack.enter_async_context(there)
+        proxy = SocketProxy(bots.sandbox.slack.sockets) if socket_mode else proxies[0]
+        await asyncio.gather(*(bots.start(Life(faster=6), replica=number) for number in range(replicas)))
+        people = People(bots.sandbox)
+        stack.push_async_callback(people.aclose)
+        for user, account in ACCOUNTS.items():
+            await people.sign_in(user, account)
+            people.browser.http.cookies.clear()
+        bots.sandbox.slack.platform.modals.side_by_side = True
+        _add_phones(bots.sandbox, rounds)
+
+        numbers, ran = iter(range(1, rounds + 1)), list[Round]()
+
+        async def take_turns(requester: str) -> None:
+            for number in numbers:
+                drawn = plan(seed, number, replicas=replicas)
+                given = {"slack": bots.sandbox.slack, "proxy": proxy, "database": bots.database}
+                ran.append(Round(plan=drawn, requester=requester, **given))
+                await ran[-1].run()
+
+        await asyncio.gather(*(take_turns(f"{MEI.id}{number}") for number in range(AT_ONCE)))
+        await proxy.arrived()
+        stored = await bots.quiet()
+        findings = check(bots.sandbox, stored)
+        for round_ in ran:
+            row = stored.rows.get(round_.request_id)
+            faults = (
+                [(Kind.STUCK, "no request")]
+                if row is None
+                else _faults(round_, row.request, stored.log[round_.request_id])
+            )
+            findings.faults += [(kind, f"{round_.plan}: {what}") for kind, what in faults]
+        if len(stored.rows) != rounds:
+            kind = Kind.DOUBLED if len(stored.rows) > rounds else Kind.LOST
+            findings.faults.append((kind, f"{len(stored.rows)} rows for {rounds} commands"))
+        await bots.end(signal.SIGTERM)
+        findings.faults += await bots.faults()
+        findings.faults += [
+            (Kind.STUCK, f"ended with {bot.status}") for bot in bots.bots.values() if bot.status
+        ]
+        for replica in range(replicas):
+            findings.seen[f"decided by replica {replica}"] = _decided(bots, replica)
+    return findings
+
+
+def _decided(bots: Installation, replica: int) -> int:
+    """How many decisions this replica committed."""
+    *_, last = bots.lines(replica)
+    committed = last.get("committed", {})
+    return sum(times for name, times in committed.items() if name.startswith("move pending to "))
+
+
+def _cast() -> Cast:
+    """The usual people, and more support engineers like Mei: one for each round that runs at a time."""
+    others = [
+        replace(MEI, id=f"{MEI.id}{n}", name=f"Mei {n}", handle=f"mei{n}", email=f"mei{n}@contoso.com")
+        for n in range(AT_ONCE)
     ]
-    return Tally(len(round_), faults, winners)
+    channels = [
+        replace(channel, members=(*channel.members, *(person.id for person in others)))
+        if channel.id == SUPPORT
+        else channel
+        for channel in DEFAULT_CAST.channels
+    ]
+    return replace(DEFAULT_CAST, people=(*DEFAULT_CAST.people, *others), channels=channels)
 
 
-async def _all_rounds(there: Replicas, seed: int, rounds: int, replicas: int) -> list[Round]:
-    """Every requester takes the next round when the last one is over."""
-    numbers = iter(range(1, rounds + 1))
-    round_: list[Round] = []
-
-    async def turns(requester: int) -> None:
-        for number in numbers:
-            drawn = plan(seed, number, replicas=replicas)
-            round_.append(await run_round(there, drawn, there.requesters[requester]))
-
-    await asyncio.gather(*(turns(requester) for requester in range(len(there.requesters))))
-    await there.proxy.arrived()
-    return round_
+def _add_phones(sandbox: Sandbox, rounds: int) -> None:
+    """A phone for every round, all of the kind that Tomás has."""
+    phones = sandbox.intune._fleet.phones
+    pattern = phones[PIXEL]
+    for number in range(1, rounds + 1):
+        named = {"id": f"5b000000-0000-4000-8000-{number:012}", "serialNumber": serial(number)}
+        phone = replace(pattern, properties=dict(pattern.properties) | named, actions=[])
+        phones[phone.id] = phone
 
 
-async def _quiet(database: Database) -> None:
-    """Wait until no row is due or held; what is not quiet in time shows in the findings."""
-    columns = ("next_at", "advance_leased_until", "publish_at", "publish_leased_until")
-    busy = select(func.count()).where(or_(*(requests.c[name].is_not(None) for name in columns)))
-    ends = asyncio.get_running_loop().time() + QUIET
-    while asyncio.get_running_loop().time() < ends:
-        if not await database.read(lambda connection: connection.scalar(busy)):
-            return
-        await asyncio.sleep(0.2)  # the rows change in other processes
+# Each round, beside what `checks` counts
 
 
-async def _findings(there: Replicas, round_: Sequence[Round]) -> list[tuple[str, Fault]]:
-    ids = [one.request_id for one in round_ if one.request_id]
-    rows = {id_: await there.database.read(lambda c, id_=id_: get_request(c, id_)) for id_ in ids}
-    record, messages = await _record(there.database), _by_request(there)
-    resets = there.sandbox.intune.resets
-    attempts = {row.attempt.client_request_id: row.id for row in rows.values() if row.attempt}
-    found = [("Intune", fault) for fault in strangers(resets, attempts)]
-    found += await _strange_rows(there.database, len(round_))
-    for one in round_:
-        name = str(one.plan)
-        row = rows.get(one.request_id)
-        if row is None:
-            found.append((name, Fault(Wrong.STUCK, f"waited in vain until {one.stuck}")))
-            continue
-        about = messages[row.id]
-        outcome = RoundAtRest(
-            round_=one,
-            row=row,
-            record=record[row.id],
-            resets=[reset for reset in resets if attempts.get(reset.client_request_id) == row.id],
-            cards=[message for message in about if message.channel == ON_CALL],
-            receipts=[message for message in about if message.channel != ON_CALL],
-        )
-        found += [(name, fault) for fault in (*faults_of(outcome), *_still_due(row))]
-    return found
+def _faults(seen: Round, row: ResetRequest, log: list[Logged]) -> Iterator[Fault]:
+    if seen.waiting_for:
+        yield Kind.STUCK, f"waited in vain for {seen.waiting_for}"
+    yield from ((Kind.STUCK, f"no answer to {what}") for what in seen.unanswered)
+    if row.ref not in seen.asked:
+        yield Kind.LOST, f"the command was answered “{seen.asked}”"
+    for text in seen.asked_again:
+        if text != seen.asked:
+            yield Kind.DOUBLED, f"the command again was answered “{text}”, not “{seen.asked}”"
+    yield from _decision(seen, row, log)
+    if not seen.waiting_for:
+        yield from _untold(seen, row)
+        yield from _not_recorded(seen, row, log)
 
 
-def _still_due(row: ResetRequest) -> Iterator[Fault]:
-    if row.next_at is not None:
-        due = (row.next_at - datetime.now(UTC)).total_seconds()
-        yield Fault(Wrong.STUCK, f"{row.status}, and due in {due:.0f} s")
+def _decision(seen: Round, row: ResetRequest, log: list[Logged]) -> Iterator[Fault]:
+    """One decision in the audit log, by whom the row says, in time; one attempt where it is an approval."""
+    decisions = [(logged.event, logged.actor) for logged in log if logged.event in DECISIVE]
+    if len(decisions) != 1:
+        yield Kind.DOUBLED if decisions else Kind.LOST, f"decisions in the audit log: {decisions}"
+        return
+    [(event, actor)] = decisions
+    if row.status is not DECISIVE[event]:
+        yield Kind.STUCK, f"{event} in the audit log, and the row is {row.status}"
+    if actor != row.decided_by:
+        yield Kind.DOUBLED, f"{event} by {actor} in the audit log, by {row.decided_by} in the row"
+    at = row.decided_at or row.changed_at
+    if row.expires_at is None or (at < row.expires_at) is (event is Event.EXPIRED):
+        yield Kind.LOST, f"{event} at {at}, and it ended {row.expires_at}"
+    drawn = +seen.plan.delivered + Counter([Decision.EXPIRED] * (seen.plan.expires_after is not None))
+    if _winner(row) not in drawn:
+        yield Kind.LOST, f"{event} by {actor}, which nobody chose"
+    starts = sum(logged.event is Event.ATTEMPT_STARTED for logged in log)
+    if starts != (event is Event.APPROVED):
+        yield Kind.DOUBLED if starts else Kind.LOST, f"{starts} attempts of a {row.status} one"
 
 
-async def _strange_rows(database: Database, rounds: int) -> list[tuple[str, Fault]]:
-    """Every command made one row, however often it arrived."""
-    query = select(func.count()).select_from(requests)
-    count = await database.read(lambda connection: connection.scalar(query) or 0)
-    if count == rounds:
-        return []
-    wrong = Wrong.DOUBLED if count > rounds else Wrong.LOST
-    return [("the database", Fault(wrong, f"{count} rows for {rounds} rounds"))]
+def _untold(seen: Round, row: ResetRequest) -> Iterator[Fault]:
+    """The winner reads that it is done; everybody else who decided what, and when."""
+    passed = (Status.APPROVED, Status.SENT, Status.DONE) if row.approval else (row.status,)
+    facts = {"by": row.decided_by or "", "at": utc_text(row.decided_at or row.changed_at)}
+    refusals = [Refusal(Code.ALREADY_DECIDED, status=status, **facts) for status in passed]
+    if seen.plan.expires_after is not None:
+        # True too a moment before a decision is stored that was made in time.
+        refusals.append(Refusal(Code.REQUEST_EXPIRED))
+    truths = {Told(ENGLISH.title(refusal), ENGLISH.error(refusal)) for refusal in refusals}
+    winner = _winner(row)
+    own = ENGLISH.text("approved.title" if winner in APPROVALS else "denied.title")
+    for decision, modals in seen.told.items():
+        for told in modals:
+            if told not in truths and not (decision == winner and told.title == own):
+                yield Kind.LOST, f"{decision} was told {told} about a {row.status} one"
 
 
-async def _record(database: Database) -> Mapping[RequestId, Sequence[tuple[Event, str | None]]]:
-    found: dict[RequestId, list[tuple[Event, str | None]]] = defaultdict(list)
-    query = select(audit).order_by(audit.c.seq)
-    for row in await database.read(lambda connection: connection.execute(query).all()):
-        if row.request_id:
-            found[RequestId(row.request_id)].append((Event(row.event), row.actor))
-    return found
+def _not_recorded(seen: Round, row: ResetRequest, log: list[Logged]) -> Iterator[Fault]:
+    """Every delivery of a decision that came too late left a row in the audit log."""
+    delivered, winner = seen.plan.delivered, _winner(row)
+    # The approver's own second submission is answered with the approval; where the clock took part it may
+    # also find the time over a moment before the first one is stored.
+    own = delivered[winner] if winner in APPROVALS else min(1, delivered[winner])
+    least = delivered.total() - own
+    late = seen.plan.expires_after is not None and winner in APPROVALS
+    most = delivered.total() - 1 if late else least
+    refused = sum(logged.event is Event.ACCESS_REFUSED for logged in log)
+    if not least <= refused <= most:
+        yield Kind.LOST, f"{refused} of {least} late decisions are in the audit log"
 
 
-def _by_request(there: Replicas) -> Mapping[RequestId, Sequence[Message]]:
-    found: dict[RequestId, list[Message]] = defaultdict(list)
-    for conversation in there.slack.workspace.conversations.values():
-        for message in conversation.messages.values():
-            payload = (message.metadata or {}).get("event_payload", {})
-            found[RequestId(payload.get("request_id", ""))].append(message)
-    return found
-
-
-def _logged(there: Replicas) -> Iterator[tuple[str, Fault]]:
-    """Nothing crashed, whatever came of it."""
-    for number, bot in enumerate(there.bots):
-        for line in bot.lines:
-            entry = json.loads(line) if line.startswith("{") else {"level": "error", "event": line}
-            if entry.get("level") in ("error", "critical"):
-                yield f"replica {number}", Fault(Wrong.STUCK, line)
-
-
-async def _winners(database: Database) -> Mapping[str, int]:
-    query = select(requests.c.status, func.count()).group_by(requests.c.status).order_by(requests.c.status)
-    rows = await database.read(lambda connection: connection.execute(query).all())
-    return {str(status): int(count) for status, count in rows}
+def _winner(row: ResetRequest) -> Decision | None:
+    if row.status in (Status.WITHDRAWN, Status.EXPIRED):
+        return Decision.WITHDRAWN if row.status is Status.WITHDRAWN else Decision.EXPIRED
+    deciders = DENIALS if row.status is Status.DENIED else APPROVALS
+    return next((decision for decision, user in deciders.items() if user == row.decided_by), None)

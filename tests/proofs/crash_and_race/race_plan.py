@@ -7,15 +7,10 @@ from enum import StrEnum
 from random import Random
 from typing import Final
 
-KEN, AIKO = "U0KEN", "U0AIKO"
+from tests.support.user_actions import AIKO, KEN
 
 
-def serial(number: int) -> str:
-    """The serial number of the round's own phone: only one request may wait for a phone at a time."""
-    return f"RACE{number:06}"
-
-
-class Kind(StrEnum):
+class Decision(StrEnum):
     """What may end a request. The value says it in a report."""
 
     APPROVED_BY_KEN = "approve by Ken"
@@ -26,22 +21,20 @@ class Kind(StrEnum):
     EXPIRED = "expiry by the clock"
 
 
-APPROVALS: Final[Mapping[Kind, str]] = {Kind.APPROVED_BY_KEN: KEN, Kind.APPROVED_BY_AIKO: AIKO}
-DENIALS: Final[Mapping[Kind, str]] = {Kind.DENIED_BY_KEN: KEN, Kind.DENIED_BY_AIKO: AIKO}
-
-_BOTH: Final = (Kind.APPROVED_BY_KEN, Kind.APPROVED_BY_AIKO)
-_MIXES: Final[Sequence[Sequence[Kind]]] = (
-    _BOTH,
-    (*_BOTH, Kind.DENIED_BY_KEN, Kind.DENIED_BY_AIKO),
-    (*_BOTH, Kind.WITHDRAWN),
-    (*_BOTH, Kind.EXPIRED),
-    (Kind.DENIED_BY_KEN, Kind.DENIED_BY_AIKO, Kind.WITHDRAWN, Kind.EXPIRED),
-    (*Kind,),
+APPROVALS: Final[Mapping[Decision, str]] = {Decision.APPROVED_BY_KEN: KEN, Decision.APPROVED_BY_AIKO: AIKO}
+DENIALS: Final[Mapping[Decision, str]] = {Decision.DENIED_BY_KEN: KEN, Decision.DENIED_BY_AIKO: AIKO}
+MIXES: Final[Sequence[Sequence[Decision]]] = (
+    (*APPROVALS,),
+    (*APPROVALS, *DENIALS),
+    (*APPROVALS, Decision.WITHDRAWN),
+    (*APPROVALS, Decision.EXPIRED),
+    (*DENIALS, Decision.WITHDRAWN, Decision.EXPIRED),
+    (*Decision,),
 )
-_SPREADS: Final = (0.0, 0.0, 0.3, 1.0)
+SPREADS: Final = (0.0, 0.0, 0.3, 1.0)
 """Over how many seconds the quick decisions of a round are spread. An approval has to ask Intune first, so
 in a dead heat it would always lose."""
-_DOUBLE_CLICK: Final = 0.03
+DOUBLE_CLICK: Final = 0.03
 """Seconds between the presses of a double click, at most."""
 
 
@@ -58,54 +51,52 @@ class Plan:
     """One round. Several stops of one approval or denial are one form that arrives several times."""
 
     number: int
-    phone: str
     asked: Sequence[Stop]
-    pressed: Mapping[Kind, int]
-    """The replica that opens the window of each approval and denial."""
-    submitted: Mapping[Kind, Sequence[Stop]]
+    pressed: Mapping[Decision, int]
+    """The replica that opens the modal of each approval and denial."""
+    submitted: Mapping[Decision, Sequence[Stop]]
     withdrawn: Sequence[Stop]
     asked_again: Sequence[Stop]
     expires_after: float | None
     """Seconds after the start of the race; None: the clock takes no part."""
 
+    @property
+    def delivered(self) -> Counter[Decision]:
+        """How often each decision of a person arrives."""
+        found = Counter({decision: len(stops) for decision, stops in self.submitted.items()})
+        found[Decision.WITHDRAWN] = len(self.withdrawn)
+        return found
+
     def __str__(self) -> str:
-        kinds = [f"{len(stops)} × {kind}" for kind, stops in self.submitted.items()]
-        kinds += [f"{len(self.withdrawn)} × {Kind.WITHDRAWN}"] if self.withdrawn else []
-        kinds += [str(Kind.EXPIRED)] if self.expires_after is not None else []
-        return f"round {self.number} ({', '.join(kinds)})"
+        taken = [f"{times} × {decision}" for decision, times in self.delivered.items() if times]
+        taken += [str(Decision.EXPIRED)] if self.expires_after is not None else []
+        return f"round {self.number} ({', '.join(taken)})"
 
 
-def plan(seed: int, number: int, *, replicas: int) -> Plan:
-    """Two to eight decisions for one request, and now and then a command that arrives again."""
-    draw = Random(f"{seed}:{number}")  # noqa: S311  a game that can be replayed
-    spread = draw.choice(_SPREADS)
+def plan(seed: object, number: int, *, replicas: int) -> Plan:
+    """Draw two to eight decisions for one request, and now and then a command that arrives again."""
+    draw = Random(f"{seed}:{number}")  # noqa: S311  it can be replayed
+    spread = draw.choice(SPREADS)
 
-    def stop(within: float = spread) -> Stop:
-        return Stop(draw.randrange(replicas), draw.uniform(0, within))
+    def stops(times: int, within: float = spread) -> list[Stop]:
+        found = [Stop(draw.randrange(replicas), draw.uniform(0, within)) for _ in range(times)]
+        return sorted(found, key=lambda one: one.after)
 
-    def form(kind: Kind, times: int) -> list[Stop]:
-        within = _DOUBLE_CLICK if kind in APPROVALS else spread
-        return sorted((stop(within) for _ in range(times)), key=lambda one: one.after)
-
-    decisions = _decisions(draw)
-    forms = [kind for kind in decisions if kind in APPROVALS or kind in DENIALS]
+    # How often each; the clock strikes once, and a person acts beside it.
+    drawn = Counter(draw.choices(draw.choice(MIXES), k=draw.randint(2, 8)))
+    clock = bool(drawn.pop(Decision.EXPIRED, 0))
+    withdrawn = drawn.pop(Decision.WITHDRAWN, 0)
+    if clock and not withdrawn and not drawn:
+        drawn[draw.choice([*APPROVALS])] = 1
     return Plan(
         number=number,
-        phone=serial(number),
-        asked=[Stop(draw.randrange(replicas)) for _ in range(draw.choice((1, 1, 1, 2)))],
-        pressed={kind: draw.randrange(replicas) for kind in forms},
-        submitted={kind: form(kind, decisions[kind]) for kind in forms},
-        withdrawn=[stop() for _ in range(decisions[Kind.WITHDRAWN])],
-        asked_again=[stop() for _ in range(draw.choice((0, 0, 1, 2)))],
-        expires_after=draw.uniform(0.05, 1.0) if Kind.EXPIRED in decisions else None,
+        asked=stops(draw.choice((1, 1, 1, 2)), 0),
+        pressed={decision: draw.randrange(replicas) for decision in drawn},
+        submitted={
+            decision: stops(times, DOUBLE_CLICK if decision in APPROVALS else spread)
+            for decision, times in drawn.items()
+        },
+        withdrawn=stops(withdrawn),
+        asked_again=stops(draw.choice((0, 0, 1, 2))),
+        expires_after=draw.uniform(0.05, 1.0) if clock else None,
     )
-
-
-def _decisions(draw: Random) -> Counter[Kind]:
-    """How often each; the clock strikes once, and somebody acts beside it."""
-    drawn = Counter(draw.choices(draw.choice(_MIXES), k=draw.randint(2, 8)))
-    if Kind.EXPIRED in drawn:
-        drawn[Kind.EXPIRED] = 1
-        if drawn.total() < 2:
-            drawn[draw.choice(_BOTH)] += 1
-    return drawn
