@@ -20,6 +20,8 @@ from types import FrameType
 from typing import Any
 from urllib.parse import urlencode
 
+import uvicorn
+
 SECRET = os.environ.get("SLACK_SIGNING_SECRET", "")
 sys.path.insert(0, os.getcwd())  # noqa: PTH109  the tree, which is the working directory
 
@@ -103,6 +105,20 @@ async def functions(app: Any, recorder: Recorder) -> dict[str, object]:
     return {"status": status, "functions": len(seen), "files": len({file for file, *_ in seen})}
 
 
+async def whole_job(app: Any, recorder: Recorder) -> dict[str, object]:
+    """Serve on PORT, count until a line comes on standard input."""
+    config = uvicorn.Config(app, port=int(os.environ["PORT"]), log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    with recorder.on() as seen:
+        serving = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
+            await asyncio.sleep(0.05)
+        print("serving", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+    serving.cancel()
+    return {"functions": len(seen), "files": len({file for file, *_ in seen})}
+
+
 async def acknowledgements(app: Any, clients: int, each: int) -> dict[str, object]:
     """Deliver `clients` × `each` requests of different people."""
     waits: list[float] = []
@@ -133,7 +149,7 @@ async def main() -> None:
     """Build the tree's bot and run what the arguments name."""
     what, *numbers = sys.argv[1:]
     recorder = Recorder()
-    if what == "functions":
+    if what != "acknowledgements":
         recorder.everywhere()
     settings = import_module("bot.settings").read_settings()
     try:
@@ -145,6 +161,8 @@ async def main() -> None:
         app = bot.asgi
         if what == "functions":
             found = await functions(app, recorder)
+        elif what == "whole-job":
+            found = await whole_job(app, recorder)
         else:
             await acknowledgements(app, 8, 5)
             found = await acknowledgements(app, *map(int, numbers))

@@ -1,18 +1,44 @@
-"""How many functions of `bot/`, in how many files, run between a signed command and its acknowledgement."""
+"""How many functions of `bot/`, in how many files, run until an acknowledgement, and in one whole job."""
 
 import argparse
 import asyncio
 import sys
 from pathlib import Path
 
-from benchmarks.measure import ROOT, environment, measure
+from sandbox.app import Sandbox, serve
+from tests.support.postgres import free_port
+from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, People, direct_channel
+
+from benchmarks.measure import ROOT, bot_process, environment, measure, result, settings_for
 
 
 async def run(tree: Path, python: str) -> None:
-    """Print both numbers."""
+    """Print both pairs of numbers."""
     async with environment() as values:
-        found = await measure(tree, python, values, "functions")
-    print(f"before the acknowledgement: {found['functions']} functions in {found['files']} files")
+        acknowledged = await measure(tree, python, values, "functions")
+    for what, found in (("acknowledgement", acknowledged), ("whole job", await whole_job(tree, python))):
+        print(f"{what}: {found['functions']} functions in {found['files']} files")
+
+
+async def whole_job(tree: Path, python: str) -> dict[str, float]:
+    """Count while a reset is asked for, approved after a sign-in, done, and its passcode shown."""
+    port = free_port()
+    sandbox = Sandbox(bot_url=f"http://127.0.0.1:{port}", action_seconds=0.5)
+    async with serve(sandbox), bot_process(tree, python, settings_for(sandbox, port), "whole-job") as process:
+        people = People(sandbox)
+        assert process.stdout is not None
+        await process.stdout.readline()
+        await people.command(MEI, "serial:59040DLJH001 locked out in the field")
+        await people.until(lambda: people.messages("C0ONCALL"))
+        title = await people.open(KEN, "approve")
+        await people.browser.sign_in(people.link_in_modal(KEN), KEN_ACCOUNT)
+        title = await people.title_after(KEN, title)
+        assert await people.submit(KEN) == {}
+        await people.title_after(KEN, title)
+        await people.until(lambda: "show_passcode" in str(people.direct(MEI)), seconds=60)
+        await people.open(MEI, "show_passcode", channel=direct_channel(MEI))
+        await people.aclose()
+        return await result(process)
 
 
 if __name__ == "__main__":
