@@ -29,7 +29,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from bot.domain.values import utc_text
@@ -118,7 +117,7 @@ class Cause:
     """Why a request ended, waits again or cannot be reset. Facts are short strings, never a secret."""
 
     code: Code
-    facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def as_facts(self) -> dict[str, str]:
         """Return the code and its facts, for an audit row."""

@@ -1,13 +1,13 @@
 """Requests: a move is one compare-and-set on `version`, in one transaction with its audit row."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
 import structlog
+from pydantic import TypeAdapter
 from sqlalchemy import (
     Column,
     Connection,
@@ -27,7 +27,6 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.audit import Entry
-from bot.domain.device import Device, Effect, Platform
 from bot.domain.errors import Cause, Code, LostRace, Refusal
 from bot.domain.request import (
     MOVES,
@@ -35,13 +34,12 @@ from bot.domain.request import (
     RESETTING,
     Approval,
     Attempt,
-    MessageRef,
     MessageState,
     ResetRequest,
     Status,
 )
 from bot.domain.target import Target, TargetKind
-from bot.domain.values import ChannelId, UserId, utc_text
+from bot.domain.values import UserId, utc_text
 from bot.store.database import Transaction
 from bot.store.tables import requests, sign_ins
 
@@ -153,7 +151,7 @@ def get_request(tx: Transaction | Connection, request_id: str) -> ResetRequest:
 def recent_requests(connection: Connection, user: UserId, *, limit: int) -> Sequence[ResetRequest]:
     """Return what `user` asked for, newest first."""
     rows = connection.execute(RECENT, {"user": user, "count": limit}).all()
-    return [request for row in rows if (request := _readable(row)) is not None]
+    return [read[0] for row in rows if (read := _readable(row)) is not None]
 
 
 def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | None) -> None:
@@ -200,12 +198,11 @@ def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, lim
     rows = tx.execute(leased.returning(requests)).all()
     claimed = []
     for row in sorted(rows, key=lambda row: (row._mapping[queue.due.name], row.id)):
-        request = _readable(row)
-        if request is None:
+        if read := _readable(row):
+            claimed.append(Claimed(*read, queue, until))
+        else:
             later = utc_text(now + UNREADABLE_PAUSE)
             tx.execute(update(requests).where(requests.c.id == row.id).values({queue.lease: later}))
-        else:
-            claimed.append(Claimed(request, read_messages(row), queue, until))
     return claimed
 
 
@@ -270,88 +267,51 @@ SAME: Final = (
 )
 """Fields of a request that its columns hold as they are."""
 TIMES: Final = ("asked_at", "changed_at", "next_at", "expires_at", "decided_at")
-MESSAGES: Final = {
-    "card_digest": "card_digest",
-    "receipt_digest": "receipt_digest",
-    "reminders": "posted_reminders",
-    "posting": "posting",
-    "failures": "publish_failures",
-}
-"""Fields of a MessageState, and their columns."""
+# Fields that their columns hold as JSON: unknown keys are dropped, missing ones have defaults.
+APPROVAL: Final = TypeAdapter(Approval | None)
+ATTEMPT: Final = TypeAdapter(Attempt | None)
+CAUSE: Final = TypeAdapter(Cause | None)
+MESSAGES: Final = TypeAdapter(MessageState)
 
 
 def request_columns(request: ResetRequest) -> dict[str, Any]:
     """Return the columns of a request."""
-    attempt, cause = request.attempt, request.cause
     return {
         **{name: getattr(request, name) for name in SAME},
-        **{name: _text(getattr(request, name)) for name in TIMES},
+        **{name: None if (at := getattr(request, name)) is None else utc_text(at) for name in TIMES},
         "target_kind": request.target.kind,
         "target": request.target.value,
-        "approval": _approval_text(request.approval),
-        "attempt_number": attempt.number if attempt else None,
-        "attempt_started_at": utc_text(attempt.started_at) if attempt else None,
-        "attempt_seen_at": _text(attempt.seen_at) if attempt else None,
-        "client_request_id": attempt.client_request_id if attempt else None,
-        "cause": json.dumps({"code": cause.code, "facts": dict(cause.facts)}) if cause else None,
+        "approval": APPROVAL.dump_json(request.approval).decode(),
+        "attempt": ATTEMPT.dump_json(request.attempt).decode(),
+        "cause": CAUSE.dump_json(request.cause).decode(),
         "open_target": request.open_target,
     }
 
 
 def message_columns(state: MessageState) -> dict[str, Any]:
     """Return the columns of what Slack shows."""
-    return {
-        **{column: getattr(state, name) for name, column in MESSAGES.items()},
-        "card_channel": state.card.channel if state.card else None,
-        "card_ts": state.card.ts if state.card else None,
-        "receipt_channel": state.receipt.channel if state.receipt else None,
-        "receipt_ts": state.receipt.ts if state.receipt else None,
-    }
+    return {"messages": MESSAGES.dump_json(state).decode(), "publish_failures": state.failures}
 
 
 def read_request(row: Row[Any]) -> ResetRequest:
-    """Return the request of a row; JSON leniently: unknown keys are dropped, missing ones have defaults."""
-    values = row._mapping
-    same = {name: values[name] for name in SAME} | {name: _time(values[name]) for name in TIMES}
-    attempt = cause = None
-    if row.attempt_number is not None:
-        attempt = Attempt(
-            number=row.attempt_number,
-            started_at=datetime.fromisoformat(row.attempt_started_at),
-            client_request_id=row.client_request_id,
-            seen_at=_time(row.attempt_seen_at),
-        )
-    if row.cause is not None:
-        stored = json.loads(row.cause)
-        cause = Cause(Code(stored["code"]), stored["facts"])
+    """Return the request of a row; raises ValueError and others for a row that another program wrote."""
+    values: dict[str, Any] = {name: row._mapping[name] for name in SAME}
+    values |= {name: _time(row._mapping[name]) for name in TIMES}
     return ResetRequest(
-        **same | {"status": Status(row.status)},
+        **values | {"status": Status(row.status)},
         target=Target(TargetKind(row.target_kind), row.target),
-        approval=_read_approval(row.approval),
-        attempt=attempt,
-        cause=cause,
+        approval=APPROVAL.validate_json(row.approval),
+        attempt=ATTEMPT.validate_json(row.attempt),
+        cause=CAUSE.validate_json(row.cause),
     )
 
 
-def read_messages(row: Row[Any]) -> MessageState:
-    """Return what Slack shows of a row."""
-    return MessageState(
-        **{name: row._mapping[column] for name, column in MESSAGES.items()},
-        card=_ref(row.card_channel, row.card_ts),
-        receipt=_ref(row.receipt_channel, row.receipt_ts),
-    )
-
-
-def _readable(row: Row[Any]) -> ResetRequest | None:
+def _readable(row: Row[Any]) -> tuple[ResetRequest, MessageState] | None:
     try:
-        return read_request(row)
+        return read_request(row), MESSAGES.validate_json(row.messages)
     except Exception as error:  # a row that another program wrote may hold anything
         log.error("row_unreadable", request=row.id, error=type(error).__name__)
         return None
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else utc_text(moment)
 
 
 def _time(stored: str | None) -> datetime | None:
@@ -364,30 +324,3 @@ def _moment(stored: str | None) -> datetime | None:
         return _time(stored)
     except (ValueError, OverflowError):
         return None
-
-
-def _ref(channel: str | None, ts: str | None) -> MessageRef | None:
-    return None if channel is None or ts is None else MessageRef(ChannelId(channel), ts)
-
-
-def _approval_text(approval: Approval | None) -> str | None:
-    return None if approval is None else json.dumps(asdict(approval), default=utc_text, ensure_ascii=False)
-
-
-def _read_approval(stored: str | None) -> Approval | None:
-    if stored is None:
-        return None
-    known = _known(Approval, json.loads(stored))
-    device = _known(Device, known["device"])
-    device["platform"] = Platform(device["platform"])
-    device["last_sync_at"] = _time(device.get("last_sync_at"))
-    known["device"] = Device(**device)
-    known["effect"] = Effect(known["effect"])
-    known["at"] = datetime.fromisoformat(known["at"])
-    known["previous_reset_at"] = _time(known.get("previous_reset_at"))
-    return Approval(**known)
-
-
-def _known(kind: type[Approval] | type[Device], stored: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in stored.items() if name in names}

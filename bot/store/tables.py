@@ -4,7 +4,6 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Index,
     Integer,
@@ -52,13 +51,11 @@ requests: Final = Table(
     Column("decided_by", String(32)),
     Column("decided_at", String(27)),
     Column("denial", Text),
-    Column("approval", Text),  # JSON
-    Column("attempt_number", Integer),
-    Column("attempt_started_at", String(27)),
-    Column("attempt_seen_at", String(27)),
-    Column("client_request_id", String(36)),
+    # what happened, as JSON
+    Column("approval", Text, nullable=False),
+    Column("attempt", Text, nullable=False),
+    Column("cause", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("cause", Text),  # JSON
     # what no second request may have meanwhile; the unique indexes below say while what
     Column("open_target", String(300)),
     Column("held_device", String(64)),
@@ -67,15 +64,8 @@ requests: Final = Table(
     Column("advance_leased_until", String(27)),
     Column("publish_at", String(27)),
     Column("publish_leased_until", String(27)),
-    # what Slack shows
-    Column("card_channel", String(32)),
-    Column("card_ts", String(32)),
-    Column("card_digest", String(64), nullable=False),
-    Column("receipt_channel", String(32)),
-    Column("receipt_ts", String(32)),
-    Column("receipt_digest", String(64), nullable=False),
-    Column("posted_reminders", Integer, nullable=False),
-    Column("posting", Boolean, nullable=False),
+    # what Slack shows, as JSON
+    Column("messages", Text, nullable=False),
     Column("publish_failures", Integer, nullable=False),
     Index("requests_by_next_at", "next_at"),
     Index("requests_by_publish_at", "publish_at"),

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 
-import pytest
 from bot.domain import errors
 from bot.domain.errors import Cause, Code, GraphError, RecentlyReset, Refusal, UnlatchError
 from tests.support.clock import NOON
@@ -30,11 +29,6 @@ def test_a_refusal_keeps_its_code_and_facts_for_a_row_and_for_the_audit_log():
         Code.RECENTLY_RESET, {"at": "2026-03-02T12:00:00.000000Z", "platform": "iOS"}
     )
     assert Refusal(Code.OWN_DEVICE, device="x").cause.as_facts() == {"cause": "own_device", "device": "x"}
-
-
-def test_a_cause_without_facts_has_none_that_could_be_changed():
-    with pytest.raises(TypeError):
-        Cause(Code.SILENT).facts["x"] = "y"  # type: ignore[index]  # that is the point
 
 
 def test_the_facts_of_a_graph_error_are_what_graph_gave():

@@ -1,5 +1,6 @@
 """Publish: Slack follows the row; nothing is posted twice, and one message that fails keeps no other back."""
 
+import json
 from datetime import timedelta
 from itertools import count
 
@@ -104,17 +105,18 @@ async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_befo
     seen = []
 
     async def look(name: str) -> None:
-        table = tables.requests
-        query = select(table.c.posting, table.c.card_ts, table.c.receipt_ts).where(table.c.id == request_id)
-        seen.append((name, *await bot.database.read(lambda connection: connection.execute(query).one())))
+        query = select(tables.requests.c.messages).where(tables.requests.c.id == request_id)
+        stored = json.loads(await bot.database.read(lambda connection: connection.scalar(query)))
+        shown = [message["ts"] for message in (stored["card"], stored["receipt"]) if message]
+        seen.append((name, stored["posting"], shown))
 
     bot.notifier.on_call = look
     await bot.publish(request_id)
 
     assert seen == [
-        ("card", True, None, None),
-        ("receipt", True, "1.0", None),
-        ("reminder", True, "1.0", "2.0"),
+        ("card", True, []),
+        ("receipt", True, ["1.0"]),
+        ("reminder", True, ["1.0", "2.0"]),
     ]
     assert not (await messages_of(bot, request_id)).posting
 
