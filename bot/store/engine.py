@@ -2,8 +2,9 @@
 
 import os
 import sqlite3
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
@@ -12,7 +13,9 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.errors import CommitUnknown, StoreUnavailable
 
-POOL = 8
+POOL: Final = 8
+ANSWER: Final = 7.0
+"""Seconds that PostgreSQL may take to answer; longer than its own limits, which it enforces while it runs."""
 PRAGMAS = ("synchronous = FULL", "busy_timeout = 2000", "foreign_keys = ON", "journal_size_limit = 16777216")
 LIMITS = (  # in each transaction, for PgBouncer keeps nothing of a session
     "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';"
@@ -37,16 +40,33 @@ def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True) -> Eng
         options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED", "connect_args": CONNECT}
         engine = create_engine(url, pool_size=POOL, max_overflow=0, hide_parameters=True, **options)
         if bounded:
-            from bot.store.postgresql import BoundedConnection  # SQLite needs no driver of PostgreSQL's
-
+            connect = bounded_connection().connect
             event.listen(
-                engine,
-                "do_connect",
-                lambda _dialect, _record, args, options: BoundedConnection.connect(*args, **options),
+                engine, "do_connect", lambda _dialect, _record, args, options: connect(*args, **options)
             )
     if begin:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+@cache
+def bounded_connection() -> Any:
+    """Return a psycopg.Connection that gives up on a server which falls silent: stopped, or a paused pooler.
+
+    TCP does not notice: the kernel, or a proxy, goes on acknowledging.
+    """
+    import psycopg  # SQLite needs no driver of PostgreSQL's
+
+    class BoundedConnection(psycopg.Connection[Any]):
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = ANSWER) -> Any:
+            """Under the ping, BEGIN, each statement and COMMIT alike; closes the connection on a time-out."""
+            try:
+                return super().wait(gen, interval, timeout)
+            except psycopg.errors._WaitTimeout:  # what `wait` is documented to raise
+                self.close()
+                raise psycopg.OperationalError("the server does not answer") from None
+
+    return BoundedConnection
 
 
 def prepare(connection: sqlite3.Connection, *, read_only: bool) -> None:

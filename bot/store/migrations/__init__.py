@@ -29,6 +29,8 @@ LOCK: Final = 0x756E6C61
 LOCK_TIMEOUT: Final = timedelta(milliseconds=500)
 """Everybody else waits behind a migration that waits for a table, and Slack waits for three seconds only.
 Shorter than PostgreSQL's deadlock_timeout (1 s), so that the migration gives way, never a move."""
+IN_USE: Final = ("55P03", "SQLITE_BUSY")
+"""PostgreSQL's lock_not_available, and SQLite's name for the same."""
 TRIES: Final = 60
 PAUSE: Final = timedelta(seconds=1)
 
@@ -50,7 +52,8 @@ def migrate(
                 with engine.begin() as connection:
                     _upgrade(connection, audit_log)
             except OperationalError as busy:
-                if not left or getattr(busy.orig, "sqlstate", None) != "55P03":  # lock_not_available
+                code = getattr(busy.orig, "sqlstate", getattr(busy.orig, "sqlite_errorname", None))
+                if not left or code not in IN_USE:
                     raise
                 sleep(PAUSE.total_seconds())
             else:

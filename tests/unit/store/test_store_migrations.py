@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,17 @@ async def test_several_that_migrate_at_once_make_one_database(empty: str):
     async with opened(empty) as database:
         count = text("SELECT count(*) FROM audit")
         assert await database.read(lambda connection: connection.scalar(count)) == 1
+
+
+def test_a_migration_waits_for_a_file_that_another_process_has_locked(tmp_path: Path):
+    other = sqlite3.connect(tmp_path / "new.sqlite3", isolation_level=None)
+    other.execute("PRAGMA journal_mode = WAL")
+    other.execute("BEGIN IMMEDIATE")
+
+    migrate(f"sqlite:///{tmp_path}/new.sqlite3", audit_log(), sleep=lambda _: other.execute("ROLLBACK"))
+
+    other.close()
+    assert "requests" in columns(f"sqlite:///{tmp_path}/new.sqlite3")
 
 
 async def test_a_database_that_is_behind_is_not_ready_and_a_newer_one_is(url: str):
