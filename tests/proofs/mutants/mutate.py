@@ -1,0 +1,98 @@
+"""Every small change of a module that a test should notice, as text, so that lines stay where they are."""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+COMPARISONS = {
+    **{"<=": "<", "<": "<=", ">=": ">", ">": ">=", "==": "!=", "!=": "=="},
+    **{"is not": "is", "is": "is not", "not in": "in", "in": "not in"},
+}
+ARITHMETIC = {"+": "-", "-": "+", "*": "+", "//": "*", "%": "*", "|": "&", "&": "|"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One module with one change."""
+
+    path: str
+    line: int
+    before: str
+    after: str
+    source: str
+
+    def __str__(self) -> str:
+        """Return where it is and what it changes."""
+        return f"{self.path}:{self.line}  {self.before}  →  {self.after}"
+
+
+def mutants(path: Path, root: Path) -> Iterator[Mutant]:
+    """Yield the mutants of a module, in the order of its lines."""
+    source = path.read_text()
+    lines = source.splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+
+    def offset(line: int, column: int) -> int:
+        return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
+
+    for begin, end, after in sorted(set(_changes(ast.parse(source), source, offset))):
+        line = source.count("\n", 0, begin) + 1
+        changed = source[:begin] + after + source[end:]
+        first, last = source.rfind("\n", 0, begin) + 1, source.find("\n", end)
+        before = " ".join(source[first:last].split())
+        shown = " ".join((source[first:begin] + after + source[end:last]).split())
+        yield Mutant(str(path.relative_to(root)), line, before, shown, changed)
+
+
+def _code(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what runs: no annotations, no decorators."""
+    yield node
+    for name, value in ast.iter_fields(node):
+        if name not in ("annotation", "returns", "decorator_list"):
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from _code(child)
+
+
+def _changes(  # noqa: C901  a table of kinds
+    tree: ast.Module, source: str, offset: Callable[[int, int], int]
+) -> Iterator[tuple[int, int, str]]:
+    def span(node: ast.AST) -> tuple[int, int]:
+        return offset(node.lineno, node.col_offset), offset(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+
+    def between(left: ast.AST, right: ast.AST, words: dict[str, str]) -> Iterator[tuple[int, int, str]]:
+        begin, end = span(left)[1], span(right)[0]
+        found = re.search("|".join(map(re.escape, words)), source[begin:end])
+        if found:
+            yield begin + found.start(), begin + found.end(), words[found.group()]
+
+    for node in _code(tree):
+        match node:
+            case ast.Compare():
+                for left, right in zip([node.left, *node.comparators], node.comparators, strict=False):
+                    yield from between(left, right, COMPARISONS)
+            case ast.BoolOp():
+                for left, right in zip(node.values, node.values[1:], strict=False):
+                    yield from between(left, right, {" and ": " or ", " or ": " and "})
+            case ast.BinOp():
+                yield from between(node.left, node.right, ARITHMETIC)
+            case ast.UnaryOp(op=ast.Not()):
+                begin, end = span(node)
+                yield begin, end, source[slice(*span(node.operand))]
+            case ast.Constant(value=bool(value)):
+                yield *span(node), str(not value)
+            case ast.Constant(value=int(value)):
+                yield *span(node), str(value + 1)
+            case ast.If() | ast.While() | ast.IfExp():
+                begin, end = span(node.test)
+                yield begin, end, f"not ({source[begin:end]})"
+            case ast.Raise():
+                yield *span(node), "pass"
+            case ast.Expr(value=ast.Call() | ast.Await()) | ast.AugAssign():
+                yield *span(node), "pass"
+            case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
+                yield *span(node), "return None"
