@@ -117,7 +117,7 @@ async def unlatch(
         sign_in_max_age=settings.sign_in_max_age,
     )
     async with AsyncExitStack() as stack:
-        database = await _database(settings, stack)
+        database = await _database(settings, timing, stack)
         heads = HeadKeeper(database, settings.audit_heads)
         session = await stack.enter_async_context(slack_session(timing))
         client = slack_client(_secret(settings.slack_bot_token), settings.slack_api_url, session)
@@ -245,7 +245,7 @@ def graph_url(settings: Settings) -> str:
     return settings.graph_url or ENDPOINTS[settings.cloud].graph_url
 
 
-async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
+async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -> Database:
     """Open the database, up to date. A server that does not answer yet is waited for; a file is not."""
     url, path = settings.database_url, settings.audit_heads
     audit_log = AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
@@ -259,7 +259,7 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
     try:
         if embedded:
             await asyncio.to_thread(migrate, url, audit_log)
-        database = Database(url, audit_log)
+        database = Database(url, audit_log, timing)
         stack.push_async_callback(database.close)
         while True:
             try:

@@ -56,6 +56,17 @@ class Timing:
     acknowledgement_drawn: timedelta = timedelta(seconds=0.5)
     """By then Slack has drawn the acknowledgement of a form; it would cover a result drawn earlier."""
 
+    # the database
+    lock_timeout: timedelta = timedelta(seconds=2)
+    """How long a transaction waits for another's lock; of another process on SQLite."""
+    idle_timeout: timedelta = timedelta(seconds=3)
+    """A replica that freezes within a transaction holds the others up for so long."""
+    statement_timeout: timedelta = timedelta(seconds=5)
+    database_answer: timedelta = timedelta(seconds=7)
+    """How long PostgreSQL may be silent; its own limits above hold only while it runs."""
+    database_wait: timedelta = timedelta(seconds=10)
+    """A unit or a read that has waited for so long is not begun."""
+
     # the worker
     lease: timedelta = timedelta(seconds=90)
     """How long a claimed row belongs to one replica."""
@@ -80,6 +91,8 @@ class Timing:
         for longer, shorter in pairwise(order):
             if getattr(self, longer) <= getattr(self, shorter):
                 raise ValueError(f"{longer} must be longer than {shorter}")
+        if self.database_answer <= max(self.lock_timeout, self.idle_timeout, self.statement_timeout):
+            raise ValueError("database_answer must be longer than PostgreSQL's own limits")
         if self.stalled_after <= self.idle:
             raise ValueError("stalled_after must be longer than idle")
         if self.send_for <= self.send_retry:

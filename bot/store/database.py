@@ -25,15 +25,14 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from bot.domain.audit import Entry
 from bot.domain.errors import StoreUnavailable
 from bot.store.audit_log import AuditLog, Head
-from bot.store.engine import POOL, engine_for, is_alive, meant_by
+from bot.store.engine import DEFAULT, POOL, engine_for, is_alive, meant_by
 from bot.store.tables import REVISION
+from bot.timing import Timing
 
 BATCH: Final = 64
 """Units in one COMMIT on SQLite."""
 WAITING: Final = 2000
 """Units that may wait; one more is refused at once."""
-PATIENCE: Final = 10.0
-"""Seconds after which a unit or a read that still waits is not begun."""
 MAX_SKEW: Final = timedelta(seconds=5)
 """Between PostgreSQL's clock and ours: leases are times."""
 REVISION_AND_CLOCK: Final = text("SELECT version_num, CURRENT_TIMESTAMP FROM alembic_version")
@@ -54,18 +53,20 @@ class Transaction:
 class Unit:
     """Claimed once: by a writer, who runs it, or by its cancelled caller, who drops it."""
 
-    def __init__(self, work: Callable[[Transaction], Any]) -> None:
-        self.work, self.claim = work, Lock().acquire
+    def __init__(self, work: Callable[[Transaction], Any], until: float) -> None:
+        self.work, self.until, self.claim = work, until, Lock().acquire
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.result, self.until = None, time.monotonic() + PATIENCE
+        self.result = None
         self.error: Exception | None = StoreUnavailable()  # until it is run
 
 
 class Database:
-    def __init__(self, url: str, audit_log: AuditLog) -> None:
+    def __init__(self, url: str, audit_log: AuditLog, timing: Timing = DEFAULT) -> None:
         at = make_url(url)
         self.audit_log, self.is_sqlite = audit_log, at.drivername.startswith("sqlite")
-        self.engine, self.reader = engine_for(at), engine_for(at, read_only=True)
+        self.engine = engine_for(at, timing=timing)
+        self.reader = engine_for(at, read_only=True, timing=timing)
+        self._wait = timing.database_wait.total_seconds()
         self._path = at.database or ""
         self._files: list[tuple[int, int]] | None = None
         self._waiting: SimpleQueue[Unit | None] = SimpleQueue()
@@ -84,7 +85,7 @@ class Database:
         """
         if self._closed or self._waiting.qsize() >= WAITING:
             raise StoreUnavailable
-        unit = Unit(work)
+        unit = Unit(work, time.monotonic() + self._wait)
         self._waiting.put(unit)
         try:
             result: T = await asyncio.shield(unit.future)
@@ -102,7 +103,7 @@ class Database:
         """
         if self._closed:
             raise StoreUnavailable
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + self._wait
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, until)
 
     async def problem(self) -> str | None:
@@ -196,7 +197,7 @@ class Database:
 
     def _was_stored(self, head: Head | None) -> bool | None:
         """Whether a COMMIT whose answer was lost took place; None where nobody can say."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + self._wait
         for pause in (0.0, 0.2, 0.8, 2.0, 2.0):
             # What SQLite could not sync may come back after a crash.
             if head is None or self.is_sqlite or time.monotonic() > until:

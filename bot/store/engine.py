@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -12,35 +13,35 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.errors import CommitUnknown, StoreUnavailable
+from bot.timing import Timing
 
+DEFAULT: Final = Timing()
 POOL: Final = 8
-ANSWER: Final = 7.0
-"""Seconds that PostgreSQL may take to answer; longer than its own limits, which it enforces while it runs."""
-PRAGMAS = ("synchronous = FULL", "busy_timeout = 2000", "foreign_keys = ON", "journal_size_limit = 16777216")
-LIMITS = (  # in each transaction, for PgBouncer keeps nothing of a session
-    "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';"
-    "SET LOCAL idle_in_transaction_session_timeout = '3s'; SET LOCAL synchronous_commit = 'on'"
-)
-CONNECT = {"prepare_threshold": None, "connect_timeout": 5, "tcp_user_timeout": 10_000}
+PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "journal_size_limit = 16777216")
+CONNECT = {"prepare_threshold": None, "tcp_user_timeout": 10_000}
 
 
-def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True) -> Engine:
-    """Return an engine; `bounded`: no wait for PostgreSQL takes longer than seconds."""
+def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True, timing: Timing = DEFAULT) -> Engine:
+    """Return an engine; `bounded`: no wait for PostgreSQL takes longer than `timing` allows."""
     if at.drivername.startswith("sqlite"):
         begin, size = ("BEGIN", POOL) if read_only else ("BEGIN IMMEDIATE", 1)
         engine = create_engine(
             at.set(drivername="sqlite"), pool_size=size, max_overflow=0, hide_parameters=True
         )
-        event.listen(engine, "connect", lambda connection, _: prepare(connection, read_only=read_only))
+        event.listen(
+            engine, "connect", lambda connection, _: prepare(connection, timing, read_only=read_only)
+        )
     else:
         begin = "; ".join(
-            [*(["SET TRANSACTION READ ONLY"] if read_only else []), *([LIMITS] if bounded else [])]
+            [*(["SET TRANSACTION READ ONLY"] if read_only else []), *([limits(timing)] if bounded else [])]
         )
         url = at.set(drivername="postgresql+psycopg")
-        options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED", "connect_args": CONNECT}
+        answer = timing.database_answer.total_seconds()
+        connect_args = CONNECT | {"connect_timeout": max(2, round(answer))}  # whole seconds, two at the least
+        options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED", "connect_args": connect_args}
         engine = create_engine(url, pool_size=POOL, max_overflow=0, hide_parameters=True, **options)
         if bounded:
-            connect = bounded_connection().connect
+            connect = bounded_connection(answer).connect
             event.listen(
                 engine, "do_connect", lambda _dialect, _record, args, options: connect(*args, **options)
             )
@@ -49,8 +50,24 @@ def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True) -> Eng
     return engine
 
 
+def limits(timing: Timing) -> str:
+    """Return what each transaction begins with, for PgBouncer keeps nothing of a session."""
+    values = {
+        "lock_timeout": milliseconds(timing.lock_timeout),
+        "statement_timeout": milliseconds(timing.statement_timeout),
+        "idle_in_transaction_session_timeout": milliseconds(timing.idle_timeout),
+        "synchronous_commit": "on",
+    }
+    return "; ".join(f"SET LOCAL {name} = {value}" for name, value in values.items())
+
+
+def milliseconds(duration: timedelta) -> int:
+    """Return a duration as databases take it."""
+    return duration // timedelta(milliseconds=1)
+
+
 @cache
-def bounded_connection() -> Any:
+def bounded_connection(seconds: float) -> Any:
     """Return a psycopg.Connection that gives up on a server which falls silent: stopped, or a paused pooler.
 
     TCP does not notice: the kernel, or a proxy, goes on acknowledging.
@@ -58,7 +75,7 @@ def bounded_connection() -> Any:
     import psycopg  # SQLite needs no driver of PostgreSQL's
 
     class BoundedConnection(psycopg.Connection[Any]):
-        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = ANSWER) -> Any:
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = seconds) -> Any:
             """Under the ping, BEGIN, each statement and COMMIT alike; closes the connection on a time-out."""
             try:
                 return super().wait(gen, interval, timeout)
@@ -69,12 +86,13 @@ def bounded_connection() -> Any:
     return BoundedConnection
 
 
-def prepare(connection: sqlite3.Connection, *, read_only: bool) -> None:
+def prepare(connection: sqlite3.Connection, timing: Timing, *, read_only: bool) -> None:
     connection.isolation_level = None
     connection.text_factory = lambda raw: raw.decode(errors="replace")  # one bad byte would hide every row
     if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise sqlite3.OperationalError("SQLite cannot use WAL here")
-    for pragma in (*PRAGMAS, f"query_only = {'ON' if read_only else 'OFF'}"):
+    busy, query = milliseconds(timing.lock_timeout), "ON" if read_only else "OFF"
+    for pragma in (*PRAGMAS, f"busy_timeout = {busy}", f"query_only = {query}"):
         connection.execute(f"PRAGMA {pragma}")
 
 

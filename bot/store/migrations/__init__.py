@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry, Event
 from bot.store.audit_log import AuditLog
-from bot.store.engine import engine_for, keep_private, meant_by
+from bot.store.engine import engine_for, keep_private, meant_by, milliseconds
 from bot.store.tables import REVISION, audit
 
 HERE: Final = Path(__file__).parent
@@ -76,8 +76,7 @@ def _upgrade(connection: Connection, audit_log: AuditLog) -> None:
     """All in one transaction, or nothing."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        wait = LOCK_TIMEOUT // timedelta(milliseconds=1)
-        connection.execute(text(f"SET LOCAL lock_timeout = {wait}"))
+        connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds(LOCK_TIMEOUT)}"))
     found = MigrationContext.configure(connection).get_current_revision()
     if found is None or found < REVISION:
         made = configuration()

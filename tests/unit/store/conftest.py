@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from bot.keys import Keys
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
 from bot.store.migrations import migrate
+from bot.timing import Timing
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log, sqlite_url
 from tests.support.postgres import Cluster, running
+from tests.unit.store.rows import TIMING
 
 
 @pytest.fixture(scope="session")
@@ -50,10 +53,20 @@ def url(request: pytest.FixtureRequest) -> str:
     return found
 
 
+QUICK = Timing(
+    lock_timeout=timedelta(milliseconds=600),
+    idle_timeout=timedelta(milliseconds=400),
+    statement_timeout=timedelta(milliseconds=800),
+    database_answer=timedelta(seconds=1),
+    database_wait=timedelta(seconds=1.5),
+)
+"""For tests that wait until something is given up."""
+
+
 @asynccontextmanager
-async def opened(url: str, log: AuditLog | None = None) -> AsyncIterator[Database]:
+async def opened(url: str, log: AuditLog | None = None, timing: Timing = TIMING) -> AsyncIterator[Database]:
     """A replica's store."""
-    database = Database(url, log or audit_log())
+    database = Database(url, log or audit_log(), timing)
     try:
         yield database
     finally:

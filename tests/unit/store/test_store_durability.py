@@ -23,7 +23,7 @@ from sqlalchemy import select, text
 from sqlalchemy.engine import make_url
 from tests.support.database import audit_log
 from tests.support.postgres import Cluster, free_port, running
-from tests.unit.store.conftest import opened
+from tests.unit.store.conftest import QUICK, opened
 from tests.unit.store.rows import KEN, NOW, TIMING, a_pending, a_request, get, noted, stored
 
 ROOT = Path(__file__).parents[3]
@@ -205,12 +205,14 @@ async def test_a_commit_without_an_audit_row_whose_answer_is_lost_is_unknown(
         assert (await get(database, pending)).reminders == 1
 
 
-async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_seconds_only(postgresql: str):
-    frozen = engine_for(make_url(postgresql))
+async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_only(
+    postgresql: str,
+):
+    frozen = engine_for(make_url(postgresql), timing=QUICK)
     connection = frozen.connect()
     audit_log().lock(connection)  # begins, and holds the audit lock
     async with opened(postgresql) as database:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(5):
             while True:
                 try:
                     await stored(database, a_request())
@@ -228,12 +230,12 @@ async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_lo
 ):
     """New connections are accepted, and those that worked stay open; neither is answered."""
     async with Proxy(cluster.port).serving() as proxy:
-        database = Database(through(postgresql, proxy), audit_log())
-        await asyncio.gather(*(stored(database, a_request()) for _ in range(20)))
+        database = Database(through(postgresql, proxy), audit_log(), QUICK)
+        await asyncio.gather(*(stored(database, a_request()) for _ in range(8)))
         assert await database.problem() is None
         proxy.silent = True
 
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(10):
             units = [stored(database, a_request()) for _ in range(100)]
             *ends, problem = await asyncio.gather(*units, database.problem(), return_exceptions=True)
             await database.close()

@@ -15,6 +15,7 @@ from bot.store.tables import requests as table
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from tests.support.database import audit_log
+from tests.unit.store.conftest import QUICK, opened
 from tests.unit.store.rows import a_request, add, get, noted, stored
 
 
@@ -226,23 +227,24 @@ async def test_a_commit_into_files_that_were_replaced_is_unknown_and_not_ready(
     assert await on_sqlite.problem() == "the last COMMIT failed"
 
 
-async def test_a_database_that_another_process_locks_is_unavailable_within_three_seconds(
-    on_sqlite: Database, tmp_path: Path
+async def test_a_database_that_another_process_locks_is_unavailable_once_for_all_that_wait(
+    sqlite: str, tmp_path: Path
 ):
-    await noted(on_sqlite)
-    other = sqlite3.connect(tmp_path / "unlatch.sqlite3", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        async with asyncio.timeout(3):  # Slack waits no longer
-            ends = await asyncio.gather(
-                *(stored(on_sqlite, a_request()) for _ in range(5)), return_exceptions=True
-            )
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
+    """Each unit would else wait for the lock in turn."""
+    async with opened(sqlite, timing=QUICK) as database:
+        await noted(database)
+        other = sqlite3.connect(tmp_path / "unlatch.sqlite3", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            units = [stored(database, a_request()) for _ in range(20)]
+            async with asyncio.timeout(20 * QUICK.lock_timeout.total_seconds()):
+                ends = await asyncio.gather(*units, return_exceptions=True)
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
 
-    assert [type(end) for end in ends] == [StoreUnavailable] * 5
-    assert await count(on_sqlite) == 0
+        assert [type(end) for end in ends] == [StoreUnavailable] * 20
+        assert await count(database) == 0
 
 
 async def test_a_read_sees_what_was_answered_before_it_and_cannot_write(database: Database):
