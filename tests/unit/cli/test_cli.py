@@ -1,9 +1,11 @@
 """The command line: what it offers, what it answers, and how it ends."""
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,20 +31,45 @@ NO_VENDORS = {
 }
 
 
-def run(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """`unlatch …` as a process that is set up by `settings` alone; it never ends in a traceback."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    ended = subprocess.run(  # noqa: S603  our own interpreter
-        [sys.executable, "-m", "bot", *arguments],
-        env=kept | {"PYTHONPATH": str(ROOT)} | settings,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "Traceback" not in ended.stderr
-    return ended
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`unlatch …` in this process, in an empty folder, set up by `settings` alone."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        for name, text in settings.items():
+            monkeypatch.setenv(name, text)
+        capsys.readouterr()
+        status = main(arguments)
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Run:
+    """The same as a process of its own: what sets up the log changes a whole process."""
+
+    def process(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        ended = subprocess.run(  # noqa: S603  our own interpreter
+            [sys.executable, "-m", "bot", *arguments],
+            env=kept | {"PYTHONPATH": str(ROOT)} | settings,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in ended.stderr
+        return ended
+
+    return process
 
 
 OFFERED = {
@@ -88,21 +115,16 @@ NEEDS_SETTINGS = ["serve", "doctor", "migrate", "vault rotate", "audit verify", 
 
 
 @pytest.mark.parametrize("command", NEEDS_SETTINGS)
-def test_without_settings_a_command_names_all_of_them_and_ends_with_2(command, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    assert main(command.split()) == 2
-    told = capsys.readouterr().err
-    assert set(re.findall(r"^  ([A-Z_]+): missing\.", told, re.MULTILINE)) == set(COMPLETE)
+def test_without_settings_a_command_names_all_of_them_and_ends_with_2(command, run):
+    ended = run(*command.split())
+    assert ended.returncode == 2
+    assert set(re.findall(r"^  ([A-Z_]+): missing\.", ended.stderr, re.MULTILINE)) == set(COMPLETE)
 
 
 # What the operator is told when something does not answer
 
 
 FAILURES = {
-    "serve": (["serve"], NO_DATABASE, 1, "database"),
-    "doctor": (["doctor"], NO_VENDORS | NO_DATABASE, 1, ""),
     "migrate": (["migrate"], NO_DATABASE, 1, "no/such/folder"),
     "rotate": (["vault", "rotate"], NO_DATABASE, 1, "The database does not answer"),
     "verify": (["audit", "verify"], NO_DATABASE, 2, "annot"),
@@ -113,19 +135,25 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("arguments", "settings", "status", "words"), FAILURES.values(), ids=FAILURES)
-def test_a_failure_is_a_sentence(arguments, settings, status, words, tmp_path):
-    ended = run(*arguments, folder=tmp_path, **COMPLETE | settings)
+def test_a_failure_is_a_sentence(arguments, settings, status, words, run):
+    ended = run(*arguments, **COMPLETE | settings)
     assert (ended.returncode, words in ended.stderr) == (status, True), ended.stderr
+
+
+def test_where_nothing_answers_serve_and_doctor_end_with_a_sentence(process):
+    serve, doctor = (process(name, **COMPLETE | NO_VENDORS | NO_DATABASE) for name in ("serve", "doctor"))
+    assert (serve.returncode, "database" in serve.stderr) == (1, True), serve.stderr
+    assert (doctor.returncode, doctor.stdout.count("MISSING")) == (1, 5), doctor.stdout
 
 
 # What works
 
 
-def test_migrate_creates_the_database_and_may_run_twice(tmp_path):
+def test_migrate_creates_the_database_and_may_run_twice(run):
     for _ in range(2):
-        ended = run("migrate", folder=tmp_path, **COMPLETE)
+        ended = run("migrate", **COMPLETE)
         assert (ended.returncode, ended.stdout) == (0, "The database is up to date.\n"), ended.stderr
-    assert run("audit", "verify", folder=tmp_path, **COMPLETE).returncode == 0
+    assert run("audit", "verify", **COMPLETE).returncode == 0
 
 
 def test_a_new_key_can_be_used(capsys):
@@ -133,9 +161,9 @@ def test_a_new_key_can_be_used(capsys):
     assert len(Keys.parse(capsys.readouterr().out.strip()).vault) == 1
 
 
-def test_the_public_keys_of_every_vault_key_are_printed_and_nothing_secret(tmp_path):
+def test_the_public_keys_of_every_vault_key_are_printed_and_nothing_secret(run):
     keys = ",".join([new_key(), new_key()])
-    ended = run("audit", "key", folder=tmp_path, **COMPLETE | {"VAULT_KEYS": keys})
+    ended = run("audit", "key", **COMPLETE | {"VAULT_KEYS": keys})
     assert ended.stdout.splitlines() == list(Keys.parse(keys).public_keys)
     assert not any(key in ended.stdout + ended.stderr for key in keys.split(","))
 
@@ -163,17 +191,17 @@ async def sign_in(folder: Path, user: str, key: str) -> None:
     await database.close()
 
 
-async def test_rotating_says_what_it_did_which_keys_can_go_and_whose_sign_in_no_key_opens(tmp_path):
+async def test_rotating_says_what_it_did_which_keys_can_go_and_whose_sign_in_no_key_opens(tmp_path, run):
     new, old, lost = COMPLETE["VAULT_KEYS"], new_key(), new_key()
     keys = COMPLETE | {"VAULT_KEYS": f"{new},{old}"}
-    run("migrate", folder=tmp_path, **keys)
+    await asyncio.to_thread(run, "migrate", **keys)
     for user, key in (("U0KEN", old), ("U0AIKO", old), ("U0MEI", lost)):
         await sign_in(tmp_path, user, key)
     names = {key: key_id(Keys.parse(key).vault[0]) for key in (old, lost)}
 
-    first = run("vault", "rotate", folder=tmp_path, **keys)
-    again = run("vault", "rotate", "--forget-unreadable", folder=tmp_path, **keys)
-    clean = run("vault", "rotate", folder=tmp_path, **COMPLETE)
+    first = await asyncio.to_thread(run, "vault", "rotate", **keys)
+    again = await asyncio.to_thread(run, "vault", "rotate", "--forget-unreadable", **keys)
+    clean = await asyncio.to_thread(run, "vault", "rotate", **COMPLETE)
 
     assert (first.returncode, again.returncode, clean.returncode) == (1, 0, 0), first.stderr
     assert "Re-encrypted 2 sign-ins" in first.stdout
