@@ -188,6 +188,9 @@ async def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Asy
     Port 0 takes any free one. OSError if the port is taken.
     """
     listener = socket.create_server((host, port))
+    # Inherited by what it accepts: asyncio sets it on none whose listener has protocol number 0, and without
+    # it an answer on a kept connection waits 40 ms for the client's delayed ACK (Kludex/uvicorn#3149).
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
     address: tuple[Any, ...] = listener.getsockname()  # (host, port, …), by the family of the address
     sandbox.base_url = f"http://{host}:{address[1]}"
     config = uvicorn.Config(

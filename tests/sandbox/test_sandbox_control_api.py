@@ -1,6 +1,7 @@
 """The control API: what people do goes in, everything they see comes out, and no other page drives it."""
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from local_microsoft import PIXEL
 from local_slack import BOT_AUTH, KEN, MEI, OLGA, ON_CALL, SUPPORT, App, actions, modal
 from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
+from sandbox.faults.connections import EXTENSION
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 TYPED = {"reason": {"reason_typed": {"type": "plain_text_input", "value": "x"}}}
 
@@ -238,3 +242,17 @@ async def test_the_page_is_told_when_the_bots_server_begins_to_listen(monkeypatc
         assert sandbox.content()["bot"]["reachable"] is False
         sandbox.bot_url = bot.base_url
         await sandbox.slack.until(lambda: sandbox.content()["bot"]["reachable"])
+
+
+async def test_an_answer_on_a_kept_connection_is_not_held_back():
+    sandbox, no_delay = Sandbox(), []
+
+    async def looked_at(scope: Scope, receive: Receive, send: Send) -> None:
+        connection = scope["extensions"][EXTENSION]["transport"].get_extra_info("socket")
+        no_delay.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        await Response()(scope, receive, send)
+
+    sandbox.asgi = looked_at
+    async with serve(sandbox), httpx.AsyncClient() as http:
+        await http.get(sandbox.base_url)
+    assert no_delay == [1]
