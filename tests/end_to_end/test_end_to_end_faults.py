@@ -16,8 +16,11 @@ import pytest
 from tests.end_to_end.faults import Call, Fault, Lane, Result
 from tests.support.app_fixture import FAST, running_bot
 
-WE_WAIT = timedelta(seconds=3)
-TOO_LATE = Fault("latency", (("seconds", 4.2),))
+WE_WAIT = timedelta(seconds=2)
+CALLS = ("graph_timeout", "slack_timeout", "entra_timeout", "trigger_timeout")
+PATIENT = replace(FAST, settle=2 * WE_WAIT)
+IMPATIENT = replace(FAST, settle=3 * WE_WAIT, **dict.fromkeys(CALLS, WE_WAIT))
+TOO_LATE = Fault("latency", (("seconds", 2.5),))
 BUSY, BUSY_FOR_A_WHILE = Fault("429"), Fault("429", (("retry_after", 1),))
 DOWN = Fault("5xx")
 CUT_BEFORE, CUT_AFTER = Fault("reset before"), Fault("reset after")
@@ -95,6 +98,7 @@ async def run_all() -> Mapping[Cell, Result | Exception]:
     found: dict[Cell, Result | Exception] = {}
 
     async def share(lane: Lane, cells: Iterator[Cell]) -> None:
+        await lane.prepare()
         for cell in cells:
             try:
                 found[cell] = await lane.run(*cell)
@@ -103,23 +107,15 @@ async def run_all() -> Mapping[Cell, Result | Exception]:
 
     async with AsyncExitStack() as stack:
         shares = []
-        for late, entra, lanes in ((True, False, 3), (True, True, 1), (False, False, 4), (False, True, 1)):
-            cells = iter([c for c in CELLS if (c[1] is TOO_LATE, c[0].to == "entra") == (late, entra)])
-            shares += [share(await lane(stack, late=late, entra=entra), cells) for _ in range(lanes)]
+        for timing, lanes in ((PATIENT, 3), (IMPATIENT, 4)):
+            mine = [cell for cell in CELLS if (cell[1] is TOO_LATE) == (timing is IMPATIENT)]
+            cells = iter(sorted(mine, key=lambda cell: cell[0].to == "entra"))  # it is asked at each use then
+            for _ in range(lanes):
+                folder = Path(stack.enter_context(TemporaryDirectory()))
+                bot = await stack.enter_async_context(running_bot(folder, timing=timing))
+                shares.append(share(Lane(bot), cells))
         await asyncio.gather(*shares)
     return found
-
-
-async def lane(stack: AsyncExitStack, *, late: bool, entra: bool) -> Lane:
-    """A bot of its own. `late`: it does not wait long; `entra`: every token has to be refreshed."""
-    folder = Path(stack.enter_context(TemporaryDirectory()))
-    short = {"graph_timeout": WE_WAIT, "slack_timeout": WE_WAIT, "entra_timeout": WE_WAIT} if late else {}
-    timing = replace(FAST, settle=timedelta(seconds=6), **short)
-    bot = await stack.enter_async_context(running_bot(folder, timing=timing))
-    bot.sandbox.entra.token_lifetime = timedelta(minutes=2) if entra else None
-    made = Lane(bot)
-    await made.prepare()
-    return made
 
 
 @pytest.mark.parametrize(("call", "fault"), CELLS, ids=str)
