@@ -71,15 +71,13 @@ class App:
             return payload
         return form
 
-    def says(self, answer: Json | str) -> None:
+    def says(self, answer: Json | str | int) -> None:
+        """Answer with JSON, a text or a bare status from now on."""
+
         async def reply(_last: Json) -> Response:
+            if isinstance(answer, int):
+                return Response(status_code=answer)
             return Response(answer) if isinstance(answer, str) else JSONResponse(answer)
-
-        self.reply = reply
-
-    def fails(self, status: int) -> None:
-        async def reply(_last: Json) -> Response:
-            return Response(status_code=status)
 
         self.reply = reply
 

@@ -78,7 +78,7 @@ async def test_a_modal_is_submitted_with_errors_in_vain_accepted_and_closed(page
     page.app.says({"response_action": "errors", "errors": {"reason": "Say more."}})
     refused = await page.does(MEI, "submit", view_id=view, values=TYPED)
     [shown] = (await page.state())["modals"][MEI]
-    page.app.fails(500)
+    page.app.says(500)
     failed = await page.does(MEI, "submit", view_id=view, values=TYPED)
     [notice] = (await page.state())["notices"][MEI]
     page.app.says("")
