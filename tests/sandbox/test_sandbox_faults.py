@@ -13,13 +13,8 @@ from local_slack import BOT_AUTH, ON_CALL
 from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN, TENANT_ID
 from sandbox.faults import ActiveRule, Rule
-from sandbox.journal import Call
 from sandbox.slack import Message
 from slack_sdk.errors import SlackApiError
-from slack_sdk.http_retry.builtin_async_handlers import (
-    AsyncConnectionErrorRetryHandler,
-    AsyncRateLimitErrorRetryHandler,
-)
 from slack_sdk.web.async_client import AsyncWebClient
 
 RESET = f"/graph/v1.0/deviceManagement/managedDevices/{IPHONE}/resetPasscode"
@@ -55,10 +50,6 @@ class Calls:
     def posted(self) -> list[Message]:
         return self.sandbox.slack.messages(ON_CALL)
 
-    @property
-    def last_call(self) -> Call:
-        return self.sandbox.journal.calls[-1]
-
 
 @pytest.fixture
 async def served(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Calls]:
@@ -81,32 +72,31 @@ async def in_process() -> AsyncIterator[Calls]:
 # What the client sees
 
 
-@pytest.mark.parametrize(
-    ("rule", "error", "resets", "status", "note"),
-    [
-        ({"kind": "reset before"}, httpx.ReadError, 0, 0, "fault: reset before"),
-        ({"kind": "reset after"}, httpx.ReadError, 1, 204, "fault: reset after; reset Ada's iPhone"),
-        ({"kind": "truncated"}, httpx.RemoteProtocolError, 1, 204, "fault: truncated; reset Ada's iPhone"),
-        ({"kind": "aborted"}, httpx.RemoteProtocolError, 1, 204, "fault: aborted; reset Ada's iPhone"),
-        ({"kind": "hang"}, httpx.ReadTimeout, 0, 0, "fault: hang"),
-        (
-            {"kind": "hang", "after": True},
-            httpx.ReadTimeout,
-            1,
-            204,
-            "fault: hang, after the effect; reset Ada's iPhone",
-        ),
-    ],
-)
-async def test_a_broken_call_has_its_effect_before_or_not_at_all(served, rule, error, resets, status, note):
+BROKEN = [
+    ({"kind": "reset before"}, httpx.ReadError, 0, "fault: reset before"),
+    ({"kind": "reset after"}, httpx.ReadError, 204, "fault: reset after; reset Ada's iPhone"),
+    ({"kind": "truncated"}, httpx.RemoteProtocolError, 204, "fault: truncated; reset Ada's iPhone"),
+    ({"kind": "aborted"}, httpx.RemoteProtocolError, 204, "fault: aborted; reset Ada's iPhone"),
+    ({"kind": "hang"}, httpx.ReadTimeout, 0, "fault: hang"),
+    (
+        {"kind": "hang", "after": True},
+        httpx.ReadTimeout,
+        204,
+        "fault: hang, after the effect; reset Ada's iPhone",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "error", "status", "note"), BROKEN)
+async def test_a_broken_call_has_its_effect_before_or_not_at_all(served, rule, error, status, note):
     served.fails(to="graph", match="resetPasscode", **rule)
 
     with pytest.raises(error):
         await served.reset(timeout=0.3)
 
-    assert served.resets == resets
-    assert (served.last_call.status, served.last_call.note) == (status, note)
-    assert (served.last_call.bearer.kind, served.last_call.bearer.who) == ("user", "Ken Ito")
+    call = served.sandbox.journal.calls[-1]
+    assert (call.status, call.note, served.resets) == (status, note, int(status == 204))
+    assert (call.bearer.kind, call.bearer.who) == ("user", "Ken Ito")
 
 
 async def test_a_truncated_answer_is_whole_for_http_but_not_for_json(served):
@@ -114,12 +104,10 @@ async def test_a_truncated_answer_is_whole_for_http_but_not_for_json(served):
 
     answer = await served.post()
 
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert int(answer.headers["content-length"]) == len(answer.content)
     assert answer.text.startswith('{"ok":true')
     with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
         answer.json()
-    assert len(served.posted) == 1
 
 
 @pytest.mark.parametrize("rule", [{"kind": "hang"}, {"kind": "latency", "seconds": 60}])
@@ -150,7 +138,7 @@ async def test_a_late_answer_is_the_same_answer(served, after):
 
     assert (await served.reset()).status_code == 204
     assert (seen, served.resets) == ([(30, int(after))], 1)
-    assert served.last_call.note.startswith("fault: 30 s late")
+    assert served.sandbox.journal.calls[-1].note.startswith("fault: 30 s late")
 
 
 async def test_a_late_call_is_carried_out_even_if_the_client_gave_up(served):
@@ -199,47 +187,38 @@ async def test_5xx_is_a_page_where_json_was_expected(in_process, status, after, 
     assert f"HTTP Error {status}" in answer.text
 
 
-async def test_the_page_and_its_api_are_never_faulted(in_process):
+async def test_the_page_and_its_api_are_never_faulted_and_the_journal_has_no_secret_of_a_response_url(
+    in_process,
+):
     for vendor in ("slack", "entra", "graph"):
-        in_process.fails(to=vendor, kind="reset before", times=None)
+        in_process.fails(to=vendor, kind="5xx", times=None)
 
     for path in ("/", "/page/icon.svg", "/sandbox/state"):
         assert (await in_process.http.get(path)).status_code == 200
-    assert list(in_process.sandbox.faults.hits) == []
-
-
-async def test_a_response_url_is_faulted_without_its_secret_in_the_journal(in_process):
-    in_process.fails(to="slack", kind="5xx", match="response_url")
-
     answer = await in_process.http.post("/slack/response/the-secret", json={"text": "done"})
-
-    assert answer.status_code == 503
-    assert (in_process.last_call.method, in_process.last_call.path) == ("response_url", "/slack/response/…")
+    [call] = in_process.sandbox.journal.calls
+    assert (answer.status_code, call.method, call.path) == (503, "response_url", "/slack/response/…")
 
 
 @pytest.mark.parametrize(
-    ("rule", "retries", "error", "posts"),
+    ("rule", "error", "posts"),
     [
-        ({"kind": "reset before"}, False, aiohttp.ClientOSError, 0),
-        ({"kind": "hang"}, False, TimeoutError, 0),
-        ({"kind": "5xx"}, False, SlackApiError, 0),
-        ({"kind": "truncated"}, False, SlackApiError, 1),
-        ({"kind": "429", "retry_after": 0}, True, None, 1),
-        ({"kind": "reset after"}, True, None, 2),  # a retry after the effect posts twice
+        ({"kind": "reset before"}, aiohttp.ClientOSError, 0),
+        ({"kind": "hang"}, TimeoutError, 0),
+        ({"kind": "5xx"}, SlackApiError, 0),
+        ({"kind": "429", "retry_after": 2}, SlackApiError, 0),
+        ({"kind": "truncated"}, SlackApiError, 1),
+        ({"kind": "reset after"}, aiohttp.ClientOSError, 1),
     ],
 )
-async def test_slacks_own_client_meets_each_fault_as_at_slack(served, rule, retries, error, posts):
+async def test_slacks_own_client_meets_each_fault_as_at_slack(served, rule, error, posts):
     served.fails(to="slack", match="chat.postMessage", **rule)
-    handlers = [AsyncConnectionErrorRetryHandler(), AsyncRateLimitErrorRetryHandler()] if retries else []
     url = f"{served.sandbox.base_url}/slack/api/"
-    client = AsyncWebClient(BOT_TOKEN, base_url=url, retry_handlers=handlers)
+    client = AsyncWebClient(BOT_TOKEN, base_url=url, retry_handlers=[])
     client.timeout = 0.2 if rule["kind"] == "hang" else 5  # type: ignore[assignment]  # aiohttp takes fractions
 
-    if error is None:
+    with pytest.raises(error):
         await client.chat_postMessage(channel=ON_CALL, text="card")
-    else:
-        with pytest.raises(error):
-            await client.chat_postMessage(channel=ON_CALL, text="card")
 
     assert len(served.posted) == posts
 
@@ -252,7 +231,6 @@ async def test_slacks_own_client_meets_each_fault_as_at_slack(served, rule, retr
     [
         ({"times": 2}, [503, 503, 200, 200]),
         ({"times": 1, "skip": 2}, [200, 200, 503, 200]),
-        ({"times": None}, [503] * 4),
         ({"match": ""}, [503] * 4),
         ({"match": "CHAT.POST"}, [503] * 4),
         ({"match": "POST /slack/api/chat"}, [503] * 4),
@@ -281,30 +259,27 @@ async def test_a_seed_repeats_the_calls_that_a_probability_strikes(in_process):
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("changes", "words"),
     [
-        ({"kind": "hang"}, "to: Field required."),
-        ({"to": "slack"}, "kind: Field required."),
-        ({"to": "intune", "kind": "hang"}, "to: Input should be 'slack', 'entra' or 'graph'."),
-        ({"to": "slack", "kind": "bang"}, "kind: Input should be"),
-        ({"to": "slack", "kind": "hang", "times": True}, "times: Input should be a valid integer."),
-        ({"to": "slack", "kind": "hang", "times": 0}, "times: Input should be greater than or equal to 1."),
-        ({"to": "slack", "kind": "hang", "skip": 1.5}, "skip: Input should be a valid integer"),
-        ({"to": "slack", "kind": "hang", "skip": -1}, "skip: Input should be greater"),
-        ({"to": "slack", "kind": "hang", "after": "yes"}, "after: Input should be a valid boolean."),
-        ({"to": "slack", "kind": "latency", "seconds": "2"}, "seconds: Input should be a valid number."),
-        ({"to": "slack", "kind": "latency", "seconds": 0}, "seconds: Input should be greater than 0."),
-        ({"to": "slack", "kind": "5xx", "status": 404}, "status: Input should be greater"),
-        ({"to": "slack", "kind": "hang", "probability": 0}, "probability: Input should be greater"),
-        ({"to": "slack", "kind": "429", "retry_after": -1}, "retry_after: Input should be greater"),
-        ({"to": "slack", "kind": "hang", "retry_after": 3}, "retry_after goes only with 429, 5xx."),
-        ({"to": "slack", "kind": "reset before", "after": True}, "after goes only with latency, 5xx, hang."),
-        ({"to": "slack", "kind": "hang", "how": "badly"}, "how: Extra inputs are not permitted."),
-        ([], "Send a JSON object."),
+        ({"to": "intune"}, "to: Input should be 'slack', 'entra' or 'graph'."),
+        ({"kind": "bang"}, "kind: Input should be"),
+        ({"times": True}, "times: Input should be a valid integer."),
+        ({"times": 0}, "times: Input should be greater than or equal to 1."),
+        ({"skip": -1}, "skip: Input should be greater"),
+        ({"after": "yes"}, "after: Input should be a valid boolean."),
+        ({"seconds": 0}, "seconds: Input should be greater than 0."),
+        ({"status": 404}, "status: Input should be greater"),
+        ({"probability": 0}, "probability: Input should be greater"),
+        ({"retry_after": 3}, "retry_after goes only with 429, 5xx."),
+        ({"kind": "reset before", "after": True}, "after goes only with latency, 5xx, hang."),
+        ({"how": "badly"}, "how: Extra inputs are not permitted."),
+        (None, "Send a JSON object."),
     ],
 )
-async def test_a_rule_that_makes_no_sense_is_refused_in_a_sentence(in_process, body, words):
-    answer = await in_process.http.post("/sandbox/faults", json=body)
+async def test_a_rule_that_makes_no_sense_is_refused_in_a_sentence(in_process, changes, words):
+    rule = [] if changes is None else {"to": "slack", "kind": "hang"} | changes
+
+    answer = await in_process.http.post("/sandbox/faults", json=rule)
 
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(words)
@@ -314,9 +289,8 @@ async def test_a_rule_that_makes_no_sense_is_refused_in_a_sentence(in_process, b
 
 async def test_rules_are_added_listed_and_removed_over_http(in_process):
     http, change = in_process.http, in_process.sandbox.next_change()
-    rule = {"to": "slack", "kind": "5xx", "match": "chat.postMessage", "status": 502, "times": None}
 
-    added = await http.post("/sandbox/faults", json=rule)
+    added = await http.post("/sandbox/faults", json=ALWAYS)
     assert change.is_set()  # the page is told
     await in_process.post()
     listed = (await http.get("/sandbox/faults")).json()
@@ -327,11 +301,7 @@ async def test_rules_are_added_listed_and_removed_over_http(in_process):
 
     assert (added.status_code, added.json()) == (
         201,
-        {
-            **{"id": 1, "to": "slack", "kind": "5xx", "match": "chat.postMessage", "seconds": 2.0},
-            **{"status": 502, "retry_after": None, "after": False, "times": None, "skip": 0},
-            **{"probability": 1.0, "seed": 0, "left": None, "hits": 0},
-        },
+        added.json() | ALWAYS | {"id": 1, "left": None, "hits": 0},
     )
     [hit] = listed["hits"]
     assert listed["faults"] == shown == [added.json() | {"hits": 1}]
