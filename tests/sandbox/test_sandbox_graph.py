@@ -1,14 +1,15 @@
-"""Graph: whose token opens what, which queries are followed, dropped, refused or not known."""
+"""Graph: what is followed, dropped, refused or not known, whose token opens what, and what a reset does."""
 
-import base64
 import json
+import re
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import jwt
 import pytest
 from local_microsoft import (
-    AIKO,
+    ACTION_TIME,
     BASE,
     FIELD_APP,
     GALAXY,
@@ -16,12 +17,13 @@ from local_microsoft import (
     IPHONE,
     KEN,
     KEN_AT_FABRIKAM,
+    LAPTOP,
     MEI,
+    NEVER_SEEN,
     OWN_PHONE,
     PHONES,
     PIXEL,
     SCANNER,
-    STEP_UP,
     Microsoft,
     unwrapped,
 )
@@ -29,6 +31,7 @@ from sandbox.cast import OTHER_TENANT_ID
 from sandbox.entra import SigningKey
 
 DEVICES = "deviceManagement/managedDevices"
+ANOTHER_APP = "4f1d7c2e-90ab-4c3d-8e21-5b6a7c8d9e01"
 RESET_IPHONE = f"{DEVICES}/{IPHONE}/resetPasscode"
 READ = "DeviceManagementManagedDevices.Read.All"
 PRIVILEGED = "DeviceManagementManagedDevices.PrivilegedOperations.All"
@@ -103,57 +106,67 @@ async def test_a_query_is_refused_as_graph_does_or_not_known_with_501(microsoft,
     assert said.startswith("The sandbox does not know this: ") is (status == 501)
 
 
-@pytest.mark.parametrize(
-    "path", ["me", "users/ada@contoso.com", "deviceManagement", f"{DEVICES}/{IPHONE}/wipe", "../beta/me"]
-)
-async def test_an_address_that_the_sandbox_does_not_know_is_501(microsoft, path):
-    for method in ("GET", "POST"):
-        assert (await refusal(microsoft, path, method))[:2] == (501, "NotImplemented")
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["me", "users/ada@contoso.com", f"{DEVICES}/{IPHONE}/wipe", "../beta/me"])
+async def test_an_address_that_the_sandbox_does_not_know_is_501(microsoft, method, path):
+    assert (await refusal(microsoft, path, method))[:2] == (501, "NotImplemented")
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-async def test_an_action_is_posted(microsoft, method):
-    assert (await refusal(microsoft, RESET_IPHONE, method))[:2] == (405, "Request_BadRequest")
+RESETS = [
+    ("POST", f"users/ada@contoso.com/managedDevices/{PIXEL}", {}, 404, "ResourceNotFound"),
+    (
+        "POST",
+        f"deviceManagement/detectedApps/{ANOTHER_APP}/managedDevices/{PIXEL}",
+        {},
+        404,
+        "ResourceNotFound",
+    ),
+    ("POST", f"{DEVICES}/00000000-0000-4000-8000-000000000000", {}, 404, "ResourceNotFound"),
+    ("POST", f"{DEVICES}/{LAPTOP}", {}, 400, "BadRequest"),  # Windows: refused without a reason
+    ("POST", f"{DEVICES}/{PIXEL}", {"json": {}}, 400, "BadRequest"),
+    ("POST", f"{DEVICES}/{PIXEL}", {"content": b" "}, 400, "BadRequest"),
+    ("GET", f"{DEVICES}/{PIXEL}", {}, 405, "Request_BadRequest"),
+    ("PATCH", f"{DEVICES}/{PIXEL}", {}, 405, "Request_BadRequest"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "options", "status", "code"), RESETS)
+async def test_a_refused_reset_has_no_effect(microsoft, method, path, options, status, code):
+    answer = await microsoft.graph.request(method, f"{path}/resetPasscode", **options)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert microsoft.intune.resets == []
 
 
 async def test_action_results_and_hidden_properties_come_only_with_one_device(microsoft):
     await microsoft.graph.post(RESET_IPHONE)
-    chosen = {"$select": "id,deviceActionResults,udid,enrollmentProfileName"}
+    names = ("id", "deviceActionResults", "udid", "enrollmentProfileName")
+    chosen = {"$select": ",".join(names)}
 
     listed = (await microsoft.graph.get(DEVICES, params=chosen)).json()["value"][0]
     alone = (await microsoft.graph.get(f"{DEVICES}/{IPHONE}", params=chosen)).json()
     plain = (await microsoft.graph.get(f"{DEVICES}/{IPHONE}")).json()
 
-    assert (listed["deviceActionResults"], listed["udid"], listed["enrollmentProfileName"]) == ([], None, "")
+    assert [listed[name] for name in names] == [IPHONE, [], None, ""]
     assert alone["deviceActionResults"][0]["actionState"] == "pending"
     assert (alone["udid"], alone["enrollmentProfileName"]) == ("00008140-000A1B2C3D4E5F60", "ADE-Corporate")
     assert (plain["udid"], len(plain["deviceActionResults"])) == (None, 1)
-    assert set(alone) == {"@odata.context", *chosen["$select"].split(",")}
-    assert alone["@odata.context"] == (
-        f"https://graph.microsoft.com/v1.0/$metadata#{DEVICES}({chosen['$select']})/$entity"
-    )
+    assert set(alone) == {"@odata.context", *names}
 
 
 async def test_a_list_comes_in_pages_that_only_their_own_link_continues(microsoft):
     microsoft.intune.reading.page_size = 3
-    url: str | None = f"{DEVICES}?$select=id"
-    pages: list[dict[str, Any]] = []
-    while url:
-        pages.append((await microsoft.graph.get(url)).json())
-        url = pages[-1].get("@odata.nextLink")
-    link = pages[0]["@odata.nextLink"]
+    params = {"$filter": "operatingSystem eq 'Android'", "$select": "id"}
+
+    first = await microsoft.graph.get(DEVICES, params=params)
+    link = first.json()["@odata.nextLink"]
+    second = await microsoft.graph.get(link)
     elsewhere = link.replace(DEVICES, f"deviceManagement/detectedApps/{FIELD_APP}/managedDevices")
 
-    assert [len(page["value"]) for page in pages] == [3, 3, 2]
-    assert [row["id"] for page in pages for row in page["value"]] == PHONES
-    assert link.startswith(f"{BASE}/graph/v1.0/{DEVICES}?$select=id&$skiptoken=")
-    assert (await microsoft.graph.get(elsewhere)).status_code == 400
-
-    params = {"$filter": "operatingSystem eq 'Android'"}
-    first = await microsoft.graph.get(DEVICES, params=params)
-    second = await microsoft.graph.get(first.json()["@odata.nextLink"])
     assert ids(first) + ids(second) == [PIXEL, GALAXY, OWN_PHONE, SCANNER]
+    assert link.startswith(f"{BASE}/graph/v1.0/{DEVICES}?$filter=")
+    assert "@odata.nextLink" not in second.json()
+    assert (await microsoft.graph.get(elsewhere)).status_code == 400
 
 
 async def test_devices_are_listed_below_a_user_and_a_detected_app(microsoft):
@@ -165,8 +178,7 @@ async def test_devices_are_listed_below_a_user_and_a_detected_app(microsoft):
         f"deviceManagement/detectedApps/{FIELD_APP}/managedDevices": [PIXEL, GALAXY, SCANNER],
     }
 
-    for path, expected in lists.items():
-        assert ids(await microsoft.graph.get(path)) == expected
+    assert {path: ids(await microsoft.graph.get(path)) for path in lists} == lists
     assert (await refusal(microsoft, f"{priya}/{IPHONE}"))[:2] == (404, "ResourceNotFound")
     other = await refusal(microsoft, "users/olga@fabrikam.com/managedDevices")
     assert other[:2] == (404, "Request_ResourceNotFound")
@@ -209,11 +221,11 @@ async def test_strictness_of_tokens(microsoft, make, message):
 async def test_without_a_token_graph_says_where_to_get_one(microsoft):
     del microsoft.graph.headers["Authorization"]
 
-    answer = await microsoft.graph.get(DEVICES)
+    challenge = (await microsoft.graph.get(DEVICES)).headers["www-authenticate"]
 
-    assert answer.json()["error"]["code"] == "InvalidAuthenticationToken"
-    assert answer.headers["www-authenticate"].startswith('Bearer realm="", authorization_uri=')
-    assert "insufficient_claims" not in answer.headers["www-authenticate"]
+    assert (await refusal(microsoft))[:2] == (401, "InvalidAuthenticationToken")
+    assert challenge.startswith('Bearer realm="", authorization_uri=')
+    assert "insufficient_claims" not in challenge
     assert microsoft.journal.calls[-1].bearer.kind == "none"
 
 
@@ -233,38 +245,104 @@ async def test_without_the_role_reading_is_401_that_no_sign_in_cures_and_resetti
     microsoft.carry(microsoft.entra.access_token(MEI))
 
     answer = await microsoft.graph.get(DEVICES)
-    reset = await refusal(microsoft, RESET_IPHONE, "POST")
+    status, code, said = await refusal(microsoft, RESET_IPHONE, "POST")
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UnknownError")
     assert json.loads(answer.json()["error"]["message"])["ErrorCode"] == "Forbidden"
     assert "not authorized" in unwrapped(answer.json())["Message"]
     assert "www-authenticate" not in answer.headers
-    assert reset[:2] == (403, "Forbidden")
-    assert reset[2].startswith("User is not authorized to perform this operation")
+    assert (status, code) == (403, "Forbidden")
+    assert said.startswith("User is not authorized to perform this operation")
     assert microsoft.intune.resets == []
 
 
-@pytest.mark.parametrize("delegated_scope", [False, True])
-async def test_an_application_alone_resets_and_reads_nothing(microsoft, delegated_scope):
-    entra = microsoft.entra
-    microsoft.carry(changed(microsoft, idtyp="app") if delegated_scope else entra.app_only_token())
-
-    assert (await refusal(microsoft, RESET_IPHONE, "POST"))[:2] == (403, "Forbidden")
-    assert (await refusal(microsoft))[:2] == (403, "Forbidden")
-    assert microsoft.intune.resets == []
-    assert microsoft.journal.calls[-1].bearer.who == "the application alone"
-
-
-async def test_demanded_claims_are_base64_in_the_challenge_and_concern_one_account(microsoft):
-    microsoft.intune.demand_claims(KEN, STEP_UP)
-
-    answer = await microsoft.graph.post(RESET_IPHONE)
-
-    header = answer.headers["www-authenticate"]
-    encoded = header.partition('claims="')[2].rstrip('"')
-    assert answer.status_code == 401
-    assert 'error="insufficient_claims"' in header
-    assert json.loads(base64.b64decode(encoded)) == json.loads(STEP_UP)
-    for token in (microsoft.entra.access_token(KEN, claims=STEP_UP), microsoft.entra.access_token(AIKO)):
+async def test_an_application_alone_resets_and_reads_nothing(microsoft):
+    for token in (microsoft.entra.app_only_token(), changed(microsoft, idtyp="app")):
         microsoft.carry(token)
-        assert (await microsoft.graph.post(RESET_IPHONE)).status_code == 204
+        assert (await refusal(microsoft, RESET_IPHONE, "POST"))[:2] == (403, "Forbidden")
+        assert (await refusal(microsoft))[:2] == (403, "Forbidden")
+        assert microsoft.journal.calls[-1].bearer.who == "the application alone"
+    assert microsoft.intune.resets == []
+
+
+# What a reset does
+
+
+async def results(microsoft: Microsoft, device: str) -> list[dict[str, Any]]:
+    microsoft.carry(microsoft.entra.access_token(KEN))  # the one before may have expired
+    answer = await microsoft.graph.get(f"{DEVICES}/{device}?$select=deviceActionResults")
+    found: list[dict[str, Any]] = answer.json()["deviceActionResults"]
+    return found
+
+
+def lock(microsoft: Microsoft, device: str) -> str:
+    [found] = [phone["lock"] for phone in microsoft.intune.snapshot() if phone["id"] == device]
+    return str(found)
+
+
+async def test_android_gets_a_new_passcode_when_it_is_done_and_the_newest_opens_it(microsoft):
+    seen = []
+    await microsoft.graph.post(f"{DEVICES}/{PIXEL}/resetPasscode")
+    for _ in range(4):
+        [first] = await results(microsoft, PIXEL)
+        seen.append((first["actionState"], first["passcode"] is not None, lock(microsoft, PIXEL)))
+        microsoft.hands.advance(ACTION_TIME / 3)
+    await microsoft.graph.post(f"{DEVICES}/{PIXEL}/resetPasscode")
+    microsoft.hands.advance(ACTION_TIME)
+    _, second = await results(microsoft, PIXEL)
+
+    running = ("active", False, "locked")
+    assert seen == [("pending", False, "locked"), running, running, ("done", True, "temporary passcode")]
+    assert first["@odata.type"] == "#microsoft.graph.resetPasscodeActionResult"
+    assert first["lastUpdatedDateTime"] == "2026-11-23T10:00:06.0000000Z"
+    assert re.fullmatch(r"\d{8}", first["passcode"])
+    assert microsoft.intune.unlock(PIXEL, first["passcode"]) is (first["passcode"] == second["passcode"])
+    assert microsoft.intune.unlock(PIXEL, second["passcode"])
+    places = f"{microsoft.intune.snapshot()} {microsoft.journal.calls} {microsoft.intune.resets}"
+    assert second["passcode"] not in f"{places} {microsoft.intune._fleet.phones}"
+
+
+async def test_an_iphone_loses_its_passcode_and_its_result_has_none(microsoft):
+    await microsoft.graph.post(RESET_IPHONE)
+    microsoft.hands.advance(ACTION_TIME)
+
+    [result] = await results(microsoft, IPHONE)
+
+    assert (result["actionState"], "passcode" in result) == ("done", False)
+    assert result["@odata.type"] == "#microsoft.graph.deviceActionResult"
+    assert lock(microsoft, IPHONE) == "open: no passcode"
+
+
+async def test_results_of_earlier_actions_stand_before_the_new_one(microsoft):
+    await microsoft.graph.post(f"{DEVICES}/{GALAXY}/resetPasscode")
+    microsoft.hands.advance(ACTION_TIME)
+
+    stale, other, new = await results(microsoft, GALAXY)
+
+    names = [(result["actionName"], result["actionState"]) for result in (stale, other, new)]
+    assert names == [("resetPasscode", "done"), ("syncDevice", "done"), ("resetPasscode", "done")]
+    assert stale["startDateTime"] < other["startDateTime"] < "2026-11-23" < new["startDateTime"]
+
+
+@pytest.mark.parametrize(
+    ("device", "behaviour", "state", "error"),
+    [
+        (PIXEL, "fails", "failed", 2016),
+        (PIXEL, "not supported", "notSupported", 0),
+        (PIXEL, "stays silent", "pending", 0),
+        (OWN_PHONE, "", "notSupported", 0),  # its reset token was never activated
+        (SCANNER, "completes", "pending", 0),  # a retirement takes precedence
+        (NEVER_SEEN, "", "pending", None),
+    ],
+)
+async def test_an_accepted_reset_may_come_to_nothing(microsoft, device, behaviour, state, error):
+    if behaviour:
+        microsoft.intune.set_behaviour(device, behaviour)
+    await microsoft.graph.post(f"{DEVICES}/{device}/resetPasscode")
+    microsoft.intune.set_behaviour(device, "completes")  # counts for the next reset only
+    microsoft.hands.advance(timedelta(days=30))
+
+    [result] = await results(microsoft, device)
+
+    assert (result["actionState"], result.get("errorCode"), result.get("passcode")) == (state, error, None)
+    assert lock(microsoft, device) == "locked"
