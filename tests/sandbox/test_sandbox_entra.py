@@ -1,0 +1,281 @@
+"""Entra: what its sign-in page and its token endpoint refuse, and the shape of what they answer."""
+
+import base64
+import json
+import re
+from datetime import timedelta
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from local_microsoft import AIKO, BASE, KEN, REDIRECT, RESET, STEP_UP, Microsoft, authorize_url, pkce
+from sandbox.cast import CLIENT_ID, CLIENT_SECRET, OTHER_TENANT_ID, TENANT_ID
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # any: the sandbox looks at the shape
+
+
+def a_code(microsoft: Microsoft, oid: str = KEN, **changes: str) -> tuple[str, str]:
+    """A fresh code and its verifier."""
+    verifier, challenge = pkce()
+    return microsoft.come_back(authorize_url(challenge, **changes), oid)["code"], verifier
+
+
+def code_of(answer: httpx.Response) -> int | None:
+    """The AADSTS number of an answer; None if it gave tokens."""
+    number: int | None = answer.json().get("error_codes", [None])[0]
+    return number
+
+
+def test_a_token_response_has_every_field_of_entras(microsoft):
+    microsoft.entra.token_lifetime = timedelta(minutes=70)
+
+    answer = microsoft.redeem(*a_code(microsoft))
+
+    body = answer.json()
+    assert answer.headers["cache-control"] == "no-store"
+    assert (body["token_type"], body["expires_in"], body["ext_expires_in"]) == ("Bearer", 4200, 4200)
+    assert {"openid", "profile"} < set(body["scope"].split())
+    assert "offline_access" not in body["scope"].split()
+    info = json.loads(base64.urlsafe_b64decode(body["client_info"] + "=="))
+    assert info == {"uid": KEN, "utid": TENANT_ID}
+    small = microsoft.redeem(*a_code(microsoft, scope=RESET)).json()  # without openid and offline_access
+    assert {"access_token", "id_token", "refresh_token"} & set(small) == {"access_token"}
+
+
+def test_an_error_response_has_every_field_of_entras(microsoft):
+    answer = microsoft.token({"grant_type": "refresh_token"}, **{"client-request-id": "mine"})
+
+    body = answer.json()
+    assert body["error_description"].startswith("AADSTS900144: ")
+    assert f"Trace ID: {body['trace_id']}" in body["error_description"]
+    assert body["correlation_id"] == answer.headers["client-request-id"] == "mine"
+
+
+def test_a_code_works_once_and_for_ten_minutes(microsoft):
+    late, early = a_code(microsoft), a_code(microsoft)
+
+    microsoft.hands.advance(timedelta(minutes=10) - timedelta(seconds=1))
+    assert [code_of(microsoft.redeem(*early)) for _ in range(2)] == [None, 54005]
+    microsoft.hands.advance(timedelta(seconds=1))
+    assert code_of(microsoft.redeem(*late)) == 70008
+
+
+TOKEN_ENDPOINT = [
+    ({"client_secret": "wrong"}, 401, 7000215),
+    ({"client_secret": ""}, 401, 7000218),
+    ({"client_id": ""}, 400, 900144),
+    ({"client_id": "another"}, 400, 700016),
+    ({"redirect_uri": "http://127.0.0.1:3000/elsewhere"}, 400, 70000),
+    ({"code": "invented"}, 400, 70000),
+    ({"code": ""}, 400, 900144),
+    ({"code_verifier": ""}, 400, 900144),
+    ({"code_verifier": pkce()[0]}, 400, 501481),
+    ({"grant_type": ""}, 400, 900144),
+    ({"grant_type": "password"}, 400, 70003),
+    ({"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}, 400, 70003),
+    ({"grant_type": "client_credentials"}, 400, 70001),
+    ({"grant_type": "refresh_token", "refresh_token": "invented"}, 400, 70000),
+    ({"scope": RESET}, 400, 65001),
+    ({"scope": "Mail.Send"}, 400, 650053),
+    ({"claims": "eyJhIjp7fX0="}, 400, 9002313),
+    ({"claims": STEP_UP}, 400, 50076),
+]
+
+
+@pytest.mark.parametrize(("changes", "status", "code"), TOKEN_ENDPOINT)
+def test_strictness_of_the_token_endpoint(microsoft, changes, status, code):
+    answer = microsoft.redeem(*a_code(microsoft), **changes)
+
+    assert (answer.status_code, code_of(answer)) == (status, code)
+
+
+def test_only_a_form_is_read_and_its_secret_may_come_in_the_authorization_header(microsoft):
+    code, verifier = a_code(microsoft)
+    form = {"code": code, "code_verifier": verifier, "redirect_uri": REDIRECT}
+    form["grant_type"] = "authorization_code"
+    basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+
+    assert microsoft.token(form, authorization="Basic ???").status_code == 400
+    assert microsoft.token(form, authorization=f"Basic {basic}").status_code == 200
+    assert code_of(microsoft.browser.post(f"/entra/{TENANT_ID}/oauth2/v2.0/token", json=form)) == 9002313
+
+
+def test_a_revocation_ends_codes_and_refresh_tokens_of_one_account(microsoft):
+    code = a_code(microsoft)
+    tokens = [microsoft.redeem(*a_code(microsoft, oid)).json()["refresh_token"] for oid in (KEN, AIKO)]
+
+    microsoft.entra.revoke(KEN)
+
+    assert code_of(microsoft.redeem(*code)) == 50173
+    refreshed = [microsoft.redeem("", "", grant_type="refresh_token", refresh_token=t) for t in tokens]
+    assert [code_of(answer) for answer in refreshed] == [50173, None]
+
+
+ASSERTIONS = [
+    ({}, None),
+    ({"aud": "https://login.microsoftonline.com/elsewhere"}, 700023),
+    ({"iss": "another"}, 700030),
+    ({"jti": None}, 700030),
+    ({"exp": 1}, 700024),
+    ({"exp": 99999999999}, 700024),
+    ({"x5t": None}, 5002723),
+]
+
+
+@pytest.mark.parametrize(("changes", "code"), ASSERTIONS)
+def test_an_assertion_must_name_the_app_this_endpoint_and_a_certificate(microsoft, changes, code):
+    audience = f"https://127.0.0.1:8080/entra/{TENANT_ID}/oauth2/v2.0/token"
+    good = {"iss": CLIENT_ID, "sub": CLIENT_ID, "aud": audience, "jti": "once", "x5t": "thumb"}
+    good["exp"] = int(microsoft.clock.now().timestamp()) + 600
+    claims = {name: value for name, value in (good | changes).items() if value is not None}
+    header = {"x5t": claims.pop("x5t")} if "x5t" in claims else {}
+
+    answer = microsoft.redeem(
+        *a_code(microsoft),
+        client_secret="",
+        client_assertion=jwt.encode(claims, KEY, algorithm="RS256", headers=header),
+        client_assertion_type="urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    )
+
+    assert code_of(answer) == code
+
+
+# The sign-in page
+
+
+ACCOUNT_PAGE = f"/entra/{TENANT_ID}/oauth2/v2.0/authorize/account"
+
+
+def page(microsoft: Microsoft, **changes: str) -> httpx.Response:
+    return microsoft.browser.get(authorize_url(pkce()[1], **changes))
+
+
+def test_the_page_offers_every_account_the_hinted_one_first_and_strangers_last(microsoft):
+    text = page(microsoft, login_hint="KEN@contoso.com").text
+
+    shown = re.findall(r'class="upn">([^<]+)<', text)
+    assert (shown[0], text.count("suggested")) == ("ken@contoso.com", 1)
+    assert [upn.endswith("@contoso.com") for upn in shown] == [True, True, True, False, False]
+    assert "<strong>Sandbox sign-in:</strong> no real Microsoft account" in text
+
+
+def test_the_page_runs_no_script_and_posts_to_the_app_only(microsoft):
+    shown = page(microsoft, scope='openid "><script>alert(1)</script>')
+
+    assert "<script" not in shown.text
+    policy = page(microsoft).headers["content-security-policy"]
+    for rule in ("default-src 'none'", "frame-ancestors 'none'", "form-action 'self' http://127.0.0.1:3000;"):
+        assert rule in policy
+
+
+# Where the redirect URI is not known to be the app's, the error stays on the page; else it goes to the app.
+ON_THE_PAGE = [
+    ({"client_id": "00000000-0000-4000-8000-000000000000"}, 700016),
+    ({"client_id": ""}, 900144),
+    ({"redirect_uri": f"{REDIRECT}/"}, 50011),
+    ({"redirect_uri": "http://evil.example/callback"}, 50011),
+    ({"redirect_uri": ""}, 900144),
+    ({"tenant": "not-a-tenant"}, 90002),
+    ({"tenant": OTHER_TENANT_ID}, 90002),
+]
+TO_THE_APP = [
+    ({"response_type": "token"}, "unsupported_response_type", 700051),
+    ({"response_mode": "fragment"}, "invalid_request", 9002313),
+    ({"scope": ""}, "invalid_request", 900144),
+    ({"scope": "openid https://vault.azure.net/.default"}, "invalid_scope", 70011),
+    ({"scope": "DeviceManagementManagedDevices.PriviligedOperation.All"}, "invalid_client", 650053),
+    ({"scope": "DeviceManagementManagedDevices.ReadWrite.All"}, "invalid_grant", 65001),
+    ({"code_challenge": ""}, "invalid_request", 900144),
+    ({"code_challenge": "short"}, "invalid_request", 9002313),
+    ({"code_challenge_method": "plain"}, "invalid_request", 9002313),
+    ({"code_challenge_method": ""}, "invalid_request", 9002313),
+    ({"state": ""}, "invalid_request", 900144),
+    ({"nonce": ""}, "invalid_request", 900144),
+    ({"prompt": "whatever"}, "invalid_request", 9002313),
+    ({"prompt": "none"}, "login_required", 50058),
+    ({"max_age": "soon"}, "invalid_request", 9002313),
+    ({"claims": "eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="}, "invalid_request", 9002313),
+]
+
+
+@pytest.mark.parametrize(("changes", "code"), ON_THE_PAGE)
+def test_strictness_on_the_page(microsoft, changes, code):
+    answer = page(microsoft, **changes)
+
+    assert (answer.status_code, answer.headers.get("location")) == (400, None)
+    assert f"AADSTS{code}:" in answer.text
+
+
+@pytest.mark.parametrize(("changes", "error", "code"), TO_THE_APP)
+def test_strictness_towards_the_app(microsoft, changes, error, code):
+    answer = page(microsoft, **changes)
+
+    back = httpx.URL(answer.headers["location"])
+    assert (answer.status_code, str(back).startswith(REDIRECT), back.params["error"]) == (303, True, error)
+    assert back.params["error_description"].startswith(f"AADSTS{code}:")
+
+
+def test_a_parameter_given_twice_is_refused(microsoft):
+    answer = microsoft.browser.get(authorize_url(pkce()[1]) + "&state=another")
+
+    assert (answer.status_code, "AADSTS9002313" in answer.text) == (400, True)
+
+
+def test_an_old_page_an_invented_page_and_an_invented_account_sign_nobody_in(microsoft):
+    [key] = re.findall(r'name="flow" value="([^"]+)"', page(microsoft).text)
+    microsoft.hands.advance(timedelta(minutes=30))
+
+    old = microsoft.browser.post(ACCOUNT_PAGE, data={"flow": key, "account": KEN})
+    invented = microsoft.browser.post(ACCOUNT_PAGE, data={"flow": "invented", "account": KEN})
+    stranger = microsoft.pick(authorize_url(pkce()[1]), "an-invented-account")
+
+    assert [answer.status_code for answer in (old, invented, stranger)] == [400] * 3
+    assert "ask for a new sign-in link" in old.text
+
+
+def test_discovery_gives_the_browser_http_and_the_client_https_of_the_same_place(microsoft):
+    path = "/entra/{}/v2.0/.well-known/openid-configuration"
+    document = microsoft.browser.get(path.format(TENANT_ID)).json()
+    elsewhere = microsoft.browser.get(path.format(OTHER_TENANT_ID))
+
+    assert document["issuer"] == f"https://login.microsoftonline.com/{TENANT_ID}/v2.0"
+    assert document["authorization_endpoint"].startswith(f"{BASE}/entra/")
+    assert document["token_endpoint"] == f"https://127.0.0.1:8080/entra/{TENANT_ID}/oauth2/v2.0/token"
+    assert document["jwks_uri"].startswith("https://127.0.0.1:8080/")
+    assert (elsewhere.status_code, elsewhere.json()["error_codes"]) == (400, [90002])
+
+
+def test_no_code_state_or_token_reaches_the_journal(microsoft):
+    code, verifier = a_code(microsoft)
+    tokens = microsoft.redeem(code, verifier).json()
+
+    written = repr(microsoft.journal.calls)
+
+    assert "Ken Ito signed in" in written
+    for secret in (code, "the-state", verifier, tokens["access_token"], tokens["refresh_token"]):
+        assert secret not in written
+
+
+def auth_time(microsoft: Microsoft, **changes: str) -> int | None:
+    """The `auth_time` of a sign-in with these parameters, in minutes since the first."""
+    token = microsoft.redeem(*a_code(microsoft, **changes)).json()["id_token"]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    return None if "auth_time" not in claims else (claims["auth_time"] - 1795428000) // 60
+
+
+def test_auth_time_tells_when_credentials_were_last_given(microsoft):
+    assert auth_time(microsoft) is None  # only an app that sends max_age is told
+
+    microsoft.hands.advance(timedelta(minutes=10))
+    assert auth_time(microsoft, max_age="600") == 0
+    microsoft.hands.advance(timedelta(minutes=1))
+    assert auth_time(microsoft, max_age="600") == 11  # more than ten minutes ago: asked again
+
+    microsoft.hands.advance(timedelta(minutes=1))
+    assert "confirm that it is you" in page(microsoft, prompt="login").text
+    assert auth_time(microsoft, max_age="600", prompt="login") == 12
+
+    microsoft.hands.advance(timedelta(minutes=1))
+    microsoft.entra.revoke(KEN)
+    assert auth_time(microsoft, max_age="600") == 13
