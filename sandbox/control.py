@@ -157,14 +157,11 @@ class ControlApi:
         return JSONResponse({}, 202)
 
     async def _sockets(self, request: Request) -> Response:
-        """Close sockets of the app: `{"reason": …, "most": n}`; without `most` all of them."""
-        body = await _body(request)
-        reason, most = body.get("reason"), body.get("most")
+        """Close the sockets of the app: `{"reason": …}`."""
+        reason = (await _body(request)).get("reason")
         if reason not in REASONS:
             raise Refused(f"reason must be one of: {', '.join(REASONS)}.")
-        if most is not None and not (isinstance(most, int) and most > 0):
-            raise Refused("most must be a whole number above 0, or left out.")
-        await self._slack.sockets.disconnect(reason, most=most)
+        await self._slack.sockets.disconnect(reason)
         return JSONResponse({"open": self._slack.sockets.connections})
 
     async def _faults(self, _request: Request) -> Response:

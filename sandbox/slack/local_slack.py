@@ -22,7 +22,7 @@ from sandbox.slack.response_urls import ResponseUrlEndpoint
 from sandbox.slack.shapes import JsonObject
 from sandbox.slack.sockets import Sockets
 from sandbox.slack.tickets import ResponseUrls, Triggers
-from sandbox.slack.web_api import Fault, WebApi
+from sandbox.slack.web_api import WebApi
 from sandbox.slack.workspace import Changes, Message, Notice, Workspace
 
 T = TypeVar("T")
@@ -340,19 +340,9 @@ class Slack:
         self.sockets.ack_seconds = self.platform.http.ack_seconds = seconds
         self.platform.triggers.life = timedelta(seconds=seconds)
 
-    def fail_next(
-        self, method: str, error: str = "internal_error", *, after: bool = False, times: int = 1
-    ) -> None:
-        """Answer the next calls of a method with `error`; `after`: although it was carried out."""
-        self._web_api.faults.setdefault(method, []).extend([Fault(error=error, before=not after)] * times)
-
-    def break_next(self, method: str, status: int = 503, *, after: bool = False, times: int = 1) -> None:
-        """Answer the next calls of a method with this HTTP status and no body."""
-        self._web_api.faults.setdefault(method, []).extend([Fault(status=status, before=not after)] * times)
-
-    def limit_next(self, method: str, seconds: int = 1, *, times: int = 1) -> None:
-        """Answer the next calls of a method with HTTP 429 and this `Retry-After`."""
-        self._web_api.faults.setdefault(method, []).extend([Fault(retry_after=seconds)] * times)
+    def fail_next(self, method: str, error: str) -> None:
+        """Answer the next call of a method with an error of Slack's; nothing is done."""
+        self._web_api.next_errors[method] = error
 
     # The app
 

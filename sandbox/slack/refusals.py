@@ -16,14 +16,6 @@ class Refused(Exception):
         return {"ok": False, "error": self.error, **self.more}
 
 
-class RateLimited(Exception):
-    """HTTP 429: nothing was done, come back after `seconds`."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__("ratelimited")
-        self.seconds = seconds
-
-
 class NotPossible(Exception):
     """Slack's client would not let this person do that (no such button, not in the channel)."""
 

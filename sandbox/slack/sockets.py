@@ -41,11 +41,6 @@ class Sockets:
         """How many sockets are open."""
         return len(self._open)
 
-    @property
-    def willing(self) -> int:
-        """How many of them still get envelopes."""
-        return sum(not connection.retiring for connection in self._open)
-
     def ticket(self) -> str:
         """Return the single-use right to open one socket."""
         ticket = secrets.token_urlsafe(18)
@@ -80,13 +75,13 @@ class Sockets:
             raise LookupError("nothing was delivered yet")
         return await self._send(self._last)
 
-    async def disconnect(self, reason: DisconnectReason, *, most: int | None = None) -> None:
-        """Tell open sockets, the `most` oldest or all, to go away, as Slack does before it closes one.
+    async def disconnect(self, reason: DisconnectReason) -> None:
+        """Tell every open socket to go away, as Slack does before it closes one.
 
         After `warning` a socket still gets envelopes; after the others it gets none. `link_disabled` closes
         at once, in the middle of whatever is on its way.
         """
-        for connection in self._open[:most]:
+        for connection in list(self._open):
             connection.retiring = reason != "warning"
             with suppress(WebSocketDisconnect, RuntimeError):  # it is going already
                 await connection.socket.send_json(

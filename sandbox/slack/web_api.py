@@ -1,7 +1,6 @@
 """POST /slack/api/{method}: finds the method, checks the token, answers as Slack does, keeps the journal."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
@@ -12,7 +11,7 @@ from sandbox.journal import NO_TOKEN, Bearer
 from sandbox.slack import chat, conversations, users, views
 from sandbox.slack.api_call import ApiCall, Arguments, Method, read_arguments
 from sandbox.slack.platform import Platform
-from sandbox.slack.refusals import RateLimited, Refused, refused_because
+from sandbox.slack.refusals import Refused, refused_because
 from sandbox.slack.shapes import JsonObject
 
 
@@ -46,22 +45,13 @@ METHODS: Final[Mapping[str, Method]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """An answer that a test asks for, in place of the method's own. `before`: nothing is done."""
-
-    error: str = ""
-    retry_after: int = 0
-    status: int = 200
-    before: bool = True
-
-
 class WebApi:
     """The Web API of the local Slack."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self.faults: dict[str, list[Fault]] = {}
+        self.next_errors: dict[str, str] = {}
+        """By method: the error that its next call is answered with, in place of its own answer."""
 
     async def answer(self, request: Request) -> Response:
         """Answer one HTTP request."""
@@ -76,13 +66,6 @@ class WebApi:
             except Refused as refused:
                 line.note = f"ok:false {refused.error}"
                 response = self._json(refused.body(), METHODS.get(name))
-            except RateLimited as limited:
-                line.note = "ok:false ratelimited"
-                headers = {"Retry-After": str(limited.seconds)}
-                response = JSONResponse({"ok": False, "error": "ratelimited"}, 429, headers)
-            except _Broken as broken:
-                line.note = "ok:false broken"
-                response = Response(status_code=broken.status)
             line.status = response.status_code
         return response
 
@@ -92,17 +75,9 @@ class WebApi:
             # Slack's error for what does not exist; here also for what exists and the bot does not use.
             raise refused_because("unknown_method", [f"[ERROR] the sandbox does not know {name}"])
         _check_token(method, bearer)
-        fault = self._fault(name)
-        if fault is not None and fault.before:
-            _fail(fault)
-        body = method.run(ApiCall(self._platform, arguments, bearer))
-        if fault is not None:
-            _fail(fault)
-        return body
-
-    def _fault(self, name: str) -> Fault | None:
-        queued = self.faults.get(name)
-        return queued.pop(0) if queued else None
+        if error := self.next_errors.pop(name, ""):
+            raise Refused(error)
+        return method.run(ApiCall(self._platform, arguments, bearer))
 
     def bearer(self, token: str) -> Bearer:
         """Whose token this is; "" is no token."""
@@ -122,20 +97,6 @@ class WebApi:
         if method is not None and method.accepts:
             headers["x-accepted-oauth-scopes"] = ",".join(method.accepts)
         return JSONResponse(body, headers=headers)
-
-
-class _Broken(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-def _fail(fault: Fault) -> None:
-    if fault.retry_after:
-        raise RateLimited(fault.retry_after)
-    if fault.status != 200:
-        raise _Broken(fault.status)
-    raise Refused(fault.error)
 
 
 def _check_token(method: Method, bearer: Bearer) -> None:

@@ -46,7 +46,6 @@ REFUSED = [
     ("roles/none", {"reset_passcode": True}, 404),
     (f"roles/{KEN_ACCOUNT}", {"reset_passcode": 1}, 400),
     ("sockets", {"reason": "boredom"}, 400),
-    ("sockets", {"reason": "warning", "most": 0}, 400),
     ("sockets", ["warning"], 400),
 ]
 

@@ -1,11 +1,10 @@
 """A real Bolt app over signed HTTP, with Slack's own libraries. tests/end_to_end has one over a socket."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import pytest
-from local_slack import AIKO, KEN, MEI, ON_CALL, SUPPORT, actions, button, field, modal
+from local_slack import KEN, MEI, ON_CALL, SUPPORT, Json, actions, field, modal
 from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
 from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
@@ -37,24 +36,21 @@ def _bolt(base_url: str) -> AsyncApp:
     app = AsyncApp(client=client, signing_secret=SIGNING_SECRET, process_before_response=True)
 
     @app.command("/reset-passcode")
-    async def asked(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+    async def asked(ack: AsyncAck, body: Json, client: AsyncWebClient) -> None:
         await ack()
         await client.views_open(trigger_id=body["trigger_id"], view=modal(field(), callback_id="ask"))
 
     @app.view("ask")
-    async def filed(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+    async def filed(ack: AsyncAck, body: Json, client: AsyncWebClient) -> None:
         reason = body["view"]["state"]["values"]["reason"]["reason_typed"]["value"]
         if reason == "because":
             await ack(response_action="errors", errors={"reason": "Say more."})
             return
         await ack()
-        card = [actions(button("approve"))]
-        await client.chat_postMessage(channel=ON_CALL, text=f"Mei: {reason}", blocks=card)
+        await client.chat_postMessage(channel=ON_CALL, text=f"Mei: {reason}", blocks=[actions()])
 
     @app.action("approve")
-    async def approved(
-        ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient, respond: AsyncRespond
-    ) -> None:
+    async def approved(ack: AsyncAck, body: Json, client: AsyncWebClient, respond: AsyncRespond) -> None:
         await ack()
         await respond("You decided.", replace_original=False)
         await client.chat_update(channel=body["channel"]["id"], ts=body["message"]["ts"], text="decided")
@@ -74,33 +70,10 @@ async def test_ask_file_and_approve(sandbox):
     assert (await slack.click(KEN, "approve", channel=ON_CALL)).delivered
     await slack.until(lambda: slack.messages(ON_CALL)[0].text == "decided")
     assert [m.text for m in slack.ephemerals(KEN)] == ["You decided."]
-    assert slack.ephemerals(AIKO) == []
-
-
-async def test_a_word_that_bolt_cannot_parse_is_sent_as_slack_sends_it(sandbox):
-    # Bolt looks for "payload" anywhere in a form; Slack sends it all the same.
-    outcome = await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode payload")
-
-    assert "dispatch_failed" in outcome.notice
-
-
-async def test_an_app_with_another_secret_refuses_every_delivery(sandbox):
-    sandbox.slack.platform.http._secret = "leaked and replaced"
-
-    outcome = await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode")
-
-    assert "dispatch_failed" in outcome.notice
 
 
 async def test_slacks_own_client_raises_what_slack_says(sandbox):
     client = AsyncWebClient(token=BOT_TOKEN, base_url=f"{sandbox.base_url}/slack/api/")
 
-    with pytest.raises(SlackApiError) as refused:
+    with pytest.raises(SlackApiError, match="not_in_channel"):
         await client.chat_postMessage(channel=SUPPORT, text="x")
-    assert refused.value.response["error"] == "not_in_channel"
-
-    sandbox.slack.limit_next("users.info", seconds=2)
-    with pytest.raises(SlackApiError) as limited:
-        await client.users_info(user=MEI)
-    assert limited.value.response.status_code == 429
-    assert limited.value.response.headers["Retry-After"] == "2"
