@@ -95,18 +95,10 @@ class LocalSlack:
         self.journal = Journal(self.clock)
         self.app = App()
         transport = httpx.ASGITransport(self.app.asgi, raise_app_exceptions=False)
-        self.slack = Slack(
-            DEFAULT_CAST,
-            self.clock,
-            self.journal,
-            base_url=BASE,
-            bot_url="http://app.test",
-            transport=transport,
-            **more,
-        )
-        self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(Starlette(routes=self.slack.routes())), base_url=BASE
-        )
+        where = {"base_url": BASE, "bot_url": "http://app.test", "transport": transport}
+        self.slack = Slack(DEFAULT_CAST, self.clock, self.journal, **where, **more)
+        asgi = httpx.ASGITransport(Starlette(routes=self.slack.routes()))
+        self.http = httpx.AsyncClient(transport=asgi, base_url=BASE)
 
     async def call(self, method: str, **arguments: Any) -> Json:
         """Call the Web API as the bot, with JSON."""

@@ -46,10 +46,9 @@ async def respond(it: LocalSlack, **what: Any) -> httpx.Response:
 
 
 async def test_a_command_is_a_form_with_slacks_fields_in_slacks_order(it):
-    outcome = await it.slack.command(MEI, SUPPORT, "/reset-passcode  serial:F2LX  locked out")
+    await it.slack.command(MEI, SUPPORT, "/reset-passcode  serial:F2LX  locked out")
 
     sent = it.app.last
-    assert outcome.delivered
     assert list(sent) == [
         *("token", "team_id", "team_domain", "channel_id", "channel_name", "user_id", "user_name"),
         *("command", "text", "api_app_id", "is_enterprise_install", "response_url", "trigger_id"),
@@ -121,20 +120,15 @@ async def test_the_app_has_three_real_seconds(it):
 # Commands
 
 
-async def test_an_answer_to_a_command_is_ephemeral_or_shows_everybody_what_was_typed(it):
+async def test_an_answer_to_a_command_is_ephemeral_and_a_bad_one_is_a_failure(it):
     it.app.says("Asked.")
     outcome = await it.slack.command(MEI, SUPPORT, "/reset-passcode help")
-    assert outcome.answer is not None
-    assert (outcome.answer.text, outcome.answer.only_for) == ("Asked.", MEI)
-    assert (it.slack.ephemerals(MEI), it.slack.messages(SUPPORT)) == ([outcome.answer], [])
-
-    it.app.says({"response_type": "in_channel", "text": "Done."})
-    await it.slack.command(MEI, SUPPORT, "/reset-passcode mei@contoso.com")
-    said = [(m.user, m.text) for m in it.slack.messages(SUPPORT)]
-    assert said == [(MEI, "/reset-passcode mei@contoso.com"), ("U0UNLATCH", "Done.")]
-
     it.app.says({"blocks": [section("")]})
     refused = await it.slack.command(MEI, SUPPORT, "/reset-passcode")
+
+    [answer] = it.slack.ephemerals(MEI)
+    assert (answer.text, answer.only_for, outcome.answer) == ("Asked.", MEI, answer)
+    assert it.slack.messages(SUPPORT) == []
     assert refused.notice == '/reset-passcode failed with the error "dispatch_failed"'
 
 
@@ -191,9 +185,6 @@ async def test_a_person_presses_what_they_see_or_saw(it):
     with pytest.raises(NotPossible):
         await it.slack.click(KEN, "approve", channel=ON_CALL, ts=card["ts"])
     assert (await it.slack.click(KEN, "approve", seen=seen)).delivered  # on a screen that is behind
-    it.slack.deactivate(KEN)
-    with pytest.raises(NotPossible, match="deactivated"):
-        await it.slack.click(KEN, "approve", seen=seen)
 
 
 # Modals
@@ -224,9 +215,7 @@ async def test_slacks_client_complains_before_the_app_is_asked(it, entry, senten
     await it.opened(modal(field(element={"min_length": 4, "max_length": 8})))
     it.app.bodies.clear()
 
-    for values in ({"reason": entry}, {"reason_typed": entry}, {"reason": {"reason_typed": entry}}):
-        assert (await it.slack.submit(MEI, values)).errors == {"reason": sentence}
-
+    assert (await it.slack.submit(MEI, {"reason": entry})).errors == {"reason": sentence}
     assert it.app.bodies == []
 
 
@@ -235,8 +224,8 @@ async def test_an_acknowledgement_shows_errors_updates_the_modal_or_clears_it(it
 
     it.app.says({"response_action": "errors", "errors": {"reason": "Say more."}})
     assert (await it.slack.submit(MEI, {"reason": "x"})).errors == {"reason": "Say more."}
-    assert it.slack.view(MEI).errors == {"reason": "Say more."}
-    assert it.slack.view(MEI).state["reason"]["reason_typed"]["value"] == "x"
+    shown = it.slack.view(MEI)
+    assert (shown.errors, shown.state["reason"]["reason_typed"]["value"]) == ({"reason": "Say more."}, "x")
 
     it.app.says({"response_action": "update", "view": modal(title=text("Second"))})
     await it.slack.submit(MEI, {"reason": "x"})
