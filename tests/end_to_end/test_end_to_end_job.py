@@ -41,8 +41,11 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
     assert await both.review() == ENGLISH["sign_in.title"]
     await people.browser.sign_in(people.link_in_modal(KEN), KEN_ACCOUNT)
     assert await people.title_after(KEN, ENGLISH["sign_in.title"]) == ENGLISH["review.title"]
-    fields = {"device": device} if "device" in str(people.modal(KEN)["state"]) else {}
-    assert await people.submit(KEN, **fields) == {}
+    if target.startswith("serial:"):
+        assert await people.submit(KEN) == {}
+    else:  # of several devices one has to be chosen
+        assert await people.submit(KEN) != {}
+        assert await people.submit(KEN, device=device) == {}
     assert await people.title_after(KEN, ENGLISH["review.title"]) == ENGLISH["approved.title"]
     await both.reaches(request_id, Status.DONE)
     await people.until(lambda: "done" in people.card() and "done" in people.receipt())
@@ -62,16 +65,6 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
     rows = await both.audit_rows()
     assert [event for _, event, _ in rows if event in OF_THE_JOB] == OF_THE_JOB
     assert passcode not in str(rows)
-
-
-async def test_of_several_devices_one_has_to_be_chosen(bot: Bot):
-    people = bot.people
-    await bot.pending("priya@contoso.com locked out")
-    await people.sign_in()
-    assert await bot.review() == ENGLISH["review.title"]
-    assert await people.submit(KEN) != {}
-    await people.submit(KEN, device=PRIYAS_PHONE)
-    assert await people.title_after(KEN, ENGLISH["review.title"]) == ENGLISH["approved.title"]
 
 
 async def test_the_passcode_of_an_iphone_is_removed_and_there_is_none_to_show(bot: Bot):

@@ -80,5 +80,5 @@ async def test_numbers_are_on_a_port_of_their_own_and_name_nobody(tmp_path: Path
         assert values['unlatch_log_events_total{event="serving",level="info"}'] == "1.0"
         assert "contoso" not in text
         assert (await it.http.get("/metrics")).status_code == 404
-        assert ENGLISH["status.pending.title"] in it.people.receipt()
+        await it.people.until(lambda: ENGLISH["status.pending.title"] in it.people.receipt())
         assert await it.end() == 0

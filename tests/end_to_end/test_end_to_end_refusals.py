@@ -1,7 +1,6 @@
 """What people may not do, do too late or take back: each is told why, and nothing is reset."""
 
 import pytest
-from bot.domain.errors import Code
 from bot.domain.request import Status
 from bot.slack.catalog_en import ENGLISH
 from tests.support.app_fixture import Bot, with_value
@@ -16,31 +15,6 @@ async def test_a_guest_who_asks_is_told_so_and_no_approver_sees_a_card(bot: Bot)
     await people.command(GUS, "ada@contoso.com I repair this phone")
     await people.until(lambda: ENGLISH["kind.guest"] in str(people.direct(GUS)))
     assert len(people.messages(ON_CALL)) == before
-
-
-async def test_the_requester_may_not_decide_on_the_own_request(bot: Bot):
-    request_id = await bot.pending(by=KEN)
-    assert await bot.review(KEN) == ENGLISH["code.own_request.title"]
-    assert (await bot.row(request_id)).status is Status.PENDING
-    assert await bot.refused() == [(KEN, Code.OWN_REQUEST)]
-
-
-async def test_an_approver_who_left_the_channel_since_the_review_does_not_approve(bot: Bot):
-    request_id = await bot.pending()
-    await bot.people.sign_in()
-    assert await bot.review() == ENGLISH["review.title"]
-    bot.leave(ON_CALL, KEN)
-    await bot.people.submit(KEN)
-    title = await bot.people.title_after(KEN, ENGLISH["review.title"])
-    assert title == ENGLISH["code.not_an_approver.title"]
-    assert (await bot.row(request_id)).status is Status.PENDING
-
-
-async def test_where_intune_finds_nothing_the_request_waits_and_the_approver_reads_it(bot: Bot):
-    request_id = await bot.pending("nobody@contoso.com locked out")
-    await bot.people.sign_in()
-    assert await bot.review() == ENGLISH["code.no_device.title"]
-    assert (await bot.row(request_id)).status is Status.PENDING
 
 
 async def test_a_device_that_cannot_be_reset_ends_the_request_with_the_reason(bot: Bot):
