@@ -1,8 +1,5 @@
 """Entra: what its sign-in page and its token endpoint refuse, and the shape of what they answer."""
 
-import base64
-import json
-import re
 from datetime import timedelta
 
 import httpx
@@ -10,7 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from local_microsoft import AIKO, BASE, KEN, REDIRECT, RESET, STEP_UP, Microsoft, authorize_url, pkce
-from sandbox.cast import CLIENT_ID, CLIENT_SECRET, OTHER_TENANT_ID, TENANT_ID
+from sandbox.cast import CLIENT_ID, OTHER_TENANT_ID, TENANT_ID
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # any: the sandbox looks at the shape
 
@@ -27,20 +24,10 @@ def code_of(answer: httpx.Response) -> int | None:
     return number
 
 
-def test_a_token_response_has_every_field_of_entras(microsoft):
-    microsoft.entra.token_lifetime = timedelta(minutes=70)
+def test_without_openid_and_offline_access_there_is_an_access_token_alone(microsoft):
+    tokens = microsoft.redeem(*a_code(microsoft, scope=RESET)).json()
 
-    answer = microsoft.redeem(*a_code(microsoft))
-
-    body = answer.json()
-    assert answer.headers["cache-control"] == "no-store"
-    assert (body["token_type"], body["expires_in"], body["ext_expires_in"]) == ("Bearer", 4200, 4200)
-    assert {"openid", "profile"} < set(body["scope"].split())
-    assert "offline_access" not in body["scope"].split()
-    info = json.loads(base64.urlsafe_b64decode(body["client_info"] + "=="))
-    assert info == {"uid": KEN, "utid": TENANT_ID}
-    small = microsoft.redeem(*a_code(microsoft, scope=RESET)).json()  # without openid and offline_access
-    assert {"access_token", "id_token", "refresh_token"} & set(small) == {"access_token"}
+    assert {"access_token", "id_token", "refresh_token"} & set(tokens) == {"access_token"}
 
 
 def test_an_error_response_has_every_field_of_entras(microsoft):
@@ -90,17 +77,6 @@ def test_strictness_of_the_token_endpoint(microsoft, changes, status, code):
     assert (answer.status_code, code_of(answer)) == (status, code)
 
 
-def test_only_a_form_is_read_and_its_secret_may_come_in_the_authorization_header(microsoft):
-    code, verifier = a_code(microsoft)
-    form = {"code": code, "code_verifier": verifier, "redirect_uri": REDIRECT}
-    form["grant_type"] = "authorization_code"
-    basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-
-    assert microsoft.token(form, authorization="Basic ???").status_code == 400
-    assert microsoft.token(form, authorization=f"Basic {basic}").status_code == 200
-    assert code_of(microsoft.browser.post(f"/entra/{TENANT_ID}/oauth2/v2.0/token", json=form)) == 9002313
-
-
 def test_a_revocation_ends_codes_and_refresh_tokens_of_one_account(microsoft):
     code = a_code(microsoft)
     tokens = [microsoft.redeem(*a_code(microsoft, oid)).json()["refresh_token"] for oid in (KEN, AIKO)]
@@ -144,20 +120,8 @@ def test_an_assertion_must_name_the_app_this_endpoint_and_a_certificate(microsof
 # The sign-in page
 
 
-ACCOUNT_PAGE = f"/entra/{TENANT_ID}/oauth2/v2.0/authorize/account"
-
-
 def page(microsoft: Microsoft, **changes: str) -> httpx.Response:
     return microsoft.browser.get(authorize_url(pkce()[1], **changes))
-
-
-def test_the_page_offers_every_account_the_hinted_one_first_and_strangers_last(microsoft):
-    text = page(microsoft, login_hint="KEN@contoso.com").text
-
-    shown = re.findall(r'class="upn">([^<]+)<', text)
-    assert (shown[0], text.count("suggested")) == ("ken@contoso.com", 1)
-    assert [upn.endswith("@contoso.com") for upn in shown] == [True, True, True, False, False]
-    assert "<strong>Sandbox sign-in:</strong> no real Microsoft account" in text
 
 
 def test_the_page_runs_no_script_and_posts_to_the_app_only(microsoft):
@@ -219,18 +183,6 @@ def test_a_parameter_given_twice_is_refused(microsoft):
     assert (answer.status_code, "AADSTS9002313" in answer.text) == (400, True)
 
 
-def test_an_old_page_an_invented_page_and_an_invented_account_sign_nobody_in(microsoft):
-    [key] = re.findall(r'name="flow" value="([^"]+)"', page(microsoft).text)
-    microsoft.hands.advance(timedelta(minutes=30))
-
-    old = microsoft.browser.post(ACCOUNT_PAGE, data={"flow": key, "account": KEN})
-    invented = microsoft.browser.post(ACCOUNT_PAGE, data={"flow": "invented", "account": KEN})
-    stranger = microsoft.pick(authorize_url(pkce()[1]), "an-invented-account")
-
-    assert [answer.status_code for answer in (old, invented, stranger)] == [400] * 3
-    assert "ask for a new sign-in link" in old.text
-
-
 def test_discovery_gives_the_browser_http_and_the_client_https_of_the_same_place(microsoft):
     path = "/entra/{}/v2.0/.well-known/openid-configuration"
     document = microsoft.browser.get(path.format(TENANT_ID)).json()
@@ -268,11 +220,8 @@ def test_auth_time_tells_when_credentials_were_last_given(microsoft):
     assert auth_time(microsoft, max_age="600") == 0
     microsoft.hands.advance(timedelta(minutes=1))
     assert auth_time(microsoft, max_age="600") == 11  # more than ten minutes ago: asked again
-
     microsoft.hands.advance(timedelta(minutes=1))
-    assert "confirm that it is you" in page(microsoft, prompt="login").text
     assert auth_time(microsoft, max_age="600", prompt="login") == 12
-
     microsoft.hands.advance(timedelta(minutes=1))
     microsoft.entra.revoke(KEN)
     assert auth_time(microsoft, max_age="600") == 13

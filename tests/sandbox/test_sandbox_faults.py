@@ -262,26 +262,3 @@ async def test_a_rule_that_makes_no_sense_is_refused_in_a_sentence(served, chang
     assert answer.json()["error"].startswith(words)
     assert answer.json()["error"].endswith(".")
     assert served.sandbox.faults.rules == []
-
-
-async def test_rules_are_added_listed_and_removed_over_http(served):
-    http, change = served.http, served.sandbox.next_change()
-
-    added = await http.post("/sandbox/faults", json=ALWAYS)
-    assert change.is_set()  # the page is told
-    await served.post()
-    listed = (await http.get("/sandbox/faults")).json()
-    shown = (await http.get("/sandbox/state")).json()["faults"]
-    removed = [await http.delete(f"/sandbox/faults/{added.json()['id']}") for _ in range(2)]
-    served.fails(**ALWAYS)
-    await http.delete("/sandbox/faults")
-
-    assert (added.status_code, added.json()) == (
-        201,
-        added.json() | ALWAYS | {"id": 1, "left": None, "hits": 0},
-    )
-    [hit] = listed["hits"]
-    assert listed["faults"] == shown == [added.json() | {"hits": 1}]
-    assert (hit["id"], hit["to"], hit["method"], hit["kind"]) == (1, "slack", "chat.postMessage", "5xx")
-    assert [answer.status_code for answer in removed] == [200, 404]
-    assert (await http.get("/sandbox/faults")).json() == {"faults": [], "hits": []}
