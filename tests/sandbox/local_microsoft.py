@@ -77,7 +77,7 @@ class Microsoft:
         arguments = {"client_credential": CLIENT_SECRET, "client_capabilities": ["CP1"]} | options
         authority = f"https://127.0.0.1:8080/entra/{TENANT_ID}/v2.0"
         return ConfidentialClientApplication(
-            CLIENT_ID, oidc_authority=authority, http_client=LoopbackHttp(self.browser), **arguments
+            CLIENT_ID, oidc_authority=authority, http_client=MsalHttp(self.browser), **arguments
         )
 
     def pick(self, url: str, oid: str = KEN) -> httpx.Response:
@@ -136,21 +136,25 @@ class InThisProcess(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
 
-class LoopbackHttp:
-    """What MSAL calls an http_client: https on loopback goes out as http."""
+class MsalHttp:
+    """What MSAL calls an http_client; its https reaches the same application."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
-    def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> Any:
-        return self._client.get(_plain(url), params=params, headers=_given(headers))
+    def get(self, url: str, headers: Any = None, **options: Any) -> Any:
+        return self._client.get(url, params=options.get("params"), headers=_given(headers))
 
-    def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> Any:
+    def post(self, url: str, headers: Any = None, data: Any = None, **_: Any) -> Any:
         fields = {name: v.decode() if isinstance(v, bytes) else v for name, v in (data or {}).items()}
-        return self._client.post(_plain(url), params=params, data=fields, headers=_given(headers))
+        return self._client.post(url, data=fields, headers=_given(headers))
 
     def close(self) -> None:
         pass
+
+
+def _given(headers: Any) -> dict[str, str]:
+    return {name: value for name, value in (headers or {}).items() if value is not None}
 
 
 def pkce() -> tuple[str, str]:
@@ -183,11 +187,3 @@ def unwrapped(body: dict[str, Any]) -> dict[str, Any]:
     while isinstance(text := inner.get("message", inner.get("Message")), str) and text.startswith("{"):
         inner = json.loads(text)
     return dict(inner)
-
-
-def _plain(url: str) -> str:
-    return re.sub(r"^https://127\.0\.0\.1", "http://127.0.0.1", url)
-
-
-def _given(headers: Any) -> dict[str, str]:
-    return {name: value for name, value in (headers or {}).items() if value is not None}
