@@ -58,18 +58,13 @@ async def test_what_cannot_be_done_is_refused_in_a_sentence(page, path, body, st
     assert answer.json()["error"].endswith(".")
 
 
-async def test_the_state_is_everything_that_the_page_shows_and_no_secret(page):
+async def test_the_state_shows_who_is_where_and_no_secret(page):
     answer = await page.http.get("/sandbox/state")
 
     state = answer.json()
-    assert set(state) == {
-        *("seq", "bot", "team", "people", "channels", "messages", "modals", "notices", "usergroups"),
-        *("phones", "roles", "faults", "calls"),
-    }
     [olga] = [person for person in state["people"] if person["id"] == OLGA]
     assert (olga["team"]["name"], olga["channels"]) == ("Fabrikam", [SUPPORT, "D0OLGA"])
     assert state["channels"][ON_CALL]["members"] == [KEN, AIKO, BOT]
-    assert state["bot"] == {"reachable": False, "mode": "http"}
     assert not [secret for secret in (BOT_TOKEN, SIGNING_SECRET) if secret in answer.text]
 
 

@@ -6,7 +6,7 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from local_microsoft import AIKO, BASE, KEN, REDIRECT, RESET, STEP_UP, Microsoft, authorize_url, pkce
+from local_microsoft import AIKO, KEN, REDIRECT, RESET, STEP_UP, Microsoft, authorize_url, pkce
 from sandbox.cast import CLIENT_ID, OTHER_TENANT_ID, TENANT_ID
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # any: the sandbox looks at the shape
@@ -77,15 +77,12 @@ def test_strictness_of_the_token_endpoint(microsoft, changes, status, code):
     assert (answer.status_code, code_of(answer)) == (status, code)
 
 
-def test_a_revocation_ends_codes_and_refresh_tokens_of_one_account(microsoft):
-    code = a_code(microsoft)
-    tokens = [microsoft.redeem(*a_code(microsoft, oid)).json()["refresh_token"] for oid in (KEN, AIKO)]
+def test_a_revocation_ends_codes_of_one_account(microsoft):
+    codes = a_code(microsoft), a_code(microsoft, AIKO)
 
     microsoft.entra.revoke(KEN)
 
-    assert code_of(microsoft.redeem(*code)) == 50173
-    refreshed = [microsoft.redeem("", "", grant_type="refresh_token", refresh_token=t) for t in tokens]
-    assert [code_of(answer) for answer in refreshed] == [50173, None]
+    assert [code_of(microsoft.redeem(*code)) for code in codes] == [50173, None]
 
 
 ASSERTIONS = [
@@ -181,18 +178,6 @@ def test_a_parameter_given_twice_is_refused(microsoft):
     answer = microsoft.browser.get(authorize_url(pkce()[1]) + "&state=another")
 
     assert (answer.status_code, "AADSTS9002313" in answer.text) == (400, True)
-
-
-def test_discovery_gives_the_browser_http_and_the_client_https_of_the_same_place(microsoft):
-    path = "/entra/{}/v2.0/.well-known/openid-configuration"
-    document = microsoft.browser.get(path.format(TENANT_ID)).json()
-    elsewhere = microsoft.browser.get(path.format(OTHER_TENANT_ID))
-
-    assert document["issuer"] == f"https://login.microsoftonline.com/{TENANT_ID}/v2.0"
-    assert document["authorization_endpoint"].startswith(f"{BASE}/entra/")
-    assert document["token_endpoint"] == f"https://127.0.0.1:8080/entra/{TENANT_ID}/oauth2/v2.0/token"
-    assert document["jwks_uri"].startswith("https://127.0.0.1:8080/")
-    assert (elsewhere.status_code, elsewhere.json()["error_codes"]) == (400, [90002])
 
 
 def test_no_code_state_or_token_reaches_the_journal(microsoft):

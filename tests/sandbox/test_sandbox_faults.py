@@ -94,17 +94,6 @@ async def test_a_broken_call_has_its_effect_before_or_not_at_all(served, rule, e
     assert (call.bearer.who, call.note.startswith("fault: ")) == ("Ken Ito", True)
 
 
-async def test_a_truncated_answer_is_whole_for_http_but_not_for_json(served):
-    served.fails(to="slack", kind="truncated", match="chat.postMessage")
-
-    answer = await served.post()
-
-    assert int(answer.headers["content-length"]) == len(answer.content)
-    assert answer.text.startswith('{"ok":true')
-    with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
-        answer.json()
-
-
 @pytest.mark.parametrize("rule", [{"kind": "hang"}, {"kind": "latency", "seconds": 60}])
 async def test_a_call_that_waits_does_not_keep_the_sandbox_from_closing(rule):
     async with asyncio.timeout(2), httpx.AsyncClient(timeout=10) as http:

@@ -302,17 +302,6 @@ async def test_android_gets_a_new_passcode_when_it_is_done_and_the_newest_opens_
     assert second["passcode"] not in f"{places} {microsoft.intune._fleet.phones}"
 
 
-async def test_an_iphone_loses_its_passcode_and_its_result_has_none(microsoft):
-    await microsoft.graph.post(RESET_IPHONE)
-    microsoft.hands.advance(ACTION_TIME)
-
-    [result] = await results(microsoft, IPHONE)
-
-    assert (result["actionState"], "passcode" in result) == ("done", False)
-    assert result["@odata.type"] == "#microsoft.graph.deviceActionResult"
-    assert lock(microsoft, IPHONE) == "open: no passcode"
-
-
 async def test_results_of_earlier_actions_stand_before_the_new_one(microsoft):
     await microsoft.graph.post(f"{DEVICES}/{GALAXY}/resetPasscode")
     microsoft.hands.advance(ACTION_TIME)
