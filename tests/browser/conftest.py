@@ -1,4 +1,4 @@
-"""One browser, a demo per file, and a fresh page per test."""
+"""One browser, one demo, and a fresh page per test, before which nobody is signed in."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from sandbox.app import Sandbox
 from sandbox.demo import Bot, sandbox_and_bot
 from tests.browser.chromium import chromium_browser
 from tests.browser.page import SandboxPage
-from tests.support.user_actions import People
+from tests.support.user_actions import KEN, People
 
 PATIENCE_MS = 15_000
 PHONE_SECONDS = 1.0
@@ -31,9 +31,8 @@ async def chromium() -> AsyncIterator[Browser]:
         yield browser
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def demo() -> AsyncIterator[Demo]:
-    """A file's own: a person gets 20 sign-in links an hour."""
     async with sandbox_and_bot(action_seconds=PHONE_SECONDS) as (sandbox, bot):
         yield Demo(sandbox, bot)
 
@@ -49,7 +48,7 @@ async def shown(chromium: Browser, demo: Demo) -> AsyncIterator[SandboxPage]:
 @asynccontextmanager
 async def shown_in(context: BrowserContext, demo: Demo) -> AsyncIterator[SandboxPage]:
     """The page in this context. A script that breaks, on whichever page, fails the test."""
-    await close_modals(demo.sandbox)
+    await start_afresh(demo.sandbox)
     context.set_default_timeout(PATIENCE_MS)
     broken: list[str] = []
     context.on("weberror", lambda error: broken.append(error.error.message))
@@ -65,10 +64,13 @@ async def shown_in(context: BrowserContext, demo: Demo) -> AsyncIterator[Sandbox
     assert broken == []
 
 
-async def close_modals(sandbox: Sandbox) -> None:
-    """Slack keeps open what an earlier test left open."""
+async def start_afresh(sandbox: Sandbox) -> None:
+    """Close what an earlier test left open, and sign the approver out."""
     people = People(sandbox)
     for user, open_ in people.state["modals"].items():
         if open_:
             await people.close(user)
+    heard = len(people.private_texts(KEN))
+    await people.command(KEN, "sign-out")
+    await people.until(lambda: len(people.private_texts(KEN)) > heard)
     await people.aclose()
