@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from html import unescape
 from types import MappingProxyType
 from typing import Final
 
@@ -41,13 +40,12 @@ from bot.entra.sign_ins import EntraSignIns
 from bot.entra.vault import Vault
 from bot.graph.devices import Intune, graph_client
 from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
-from bot.slack.background import Background
+from bot.slack.blocks import without_markup
 from bot.slack.client import SlackClient, bot_user, slack_client, slack_session
 from bot.slack.directory import SlackDirectory
-from bot.slack.handlers import Handlers, bolt_app
+from bot.slack.handlers import Background, Handlers
 from bot.slack.notifier import SlackNotifier
-from bot.slack.receiver import http_receiver
-from bot.slack.sockets import Sockets
+from bot.slack.receiver import Sockets, bolt_app, http_receiver
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
@@ -150,10 +148,7 @@ async def unlatch(
             sockets = Sockets(bolt, _secret(settings.slack_app_token), client)
 
         def resume(link: SignInLink, outcome: Account | SignInRefused) -> None:
-            if isinstance(outcome, SignInRefused):
-                background.start(handlers.resume_refused(link, outcome), name="after_sign_in")
-            else:
-                background.start(handlers.resume(link, outcome), name="after_sign_in")
+            background.start(handlers.resume(link, outcome), name="after_sign_in")
 
         https, shutting_down = settings.public_url.startswith("https://"), asyncio.Event()
 
@@ -168,7 +163,7 @@ async def unlatch(
             }
 
         metrics = Metrics(events, check, lambda: database.read(lambda c: backlog(c, now=now())))
-        pages = SignInPages(deps, resume, lambda refusal: unescape(ENGLISH.error(refusal)), secure=https)
+        pages = SignInPages(deps, resume, lambda error: without_markup(ENGLISH.error(error)), secure=https)
         routes = [*pages.routes(), *probe_routes(check)]
         if sockets is None:  # in Socket Mode nothing of Slack's is taken over HTTP
             receiver = http_receiver(bolt, _secret(settings.slack_signing_secret), time.time)

@@ -11,6 +11,7 @@ from html import unescape
 from typing import Final
 
 from bot.domain.values import Secret, visible
+from bot.slack.payloads import VALUE
 
 Block = dict[str, object]
 """One block, or an element or a text object inside one."""
@@ -20,15 +21,12 @@ View = dict[str, object]
 
 TEXT_LIMIT: Final = 3000
 FIELD_LIMIT: Final = 2000
+"""Also of an input's label and hint."""
 HEADER_LIMIT: Final = 150
+"""Also of a placeholder and of an option's value."""
 BUTTON_LIMIT: Final = 75
 """Also of options, their descriptions and accessibility labels."""
 TITLE_LIMIT: Final = 24
-HINT_LIMIT: Final = 2000
-"""Also of an input's label."""
-PLACEHOLDER_LIMIT: Final = 150
-VALUE_LIMIT: Final = 150
-"""Of an option."""
 MESSAGE_LIMIT: Final = 3900
 """`chat.update` refuses a text longer than 4000 characters."""
 MAX_RADIO_BUTTONS: Final = 10
@@ -128,6 +126,11 @@ def fields(*pairs: tuple[str, str]) -> Block:
     return {"type": "section", "fields": [labelled(label, value) for label, value in pairs]}
 
 
+def paragraph(label: str, typed: str) -> Block:
+    """Long text that people typed, under its label."""
+    return {"type": "section", "text": labelled(label, inline(typed, FIELD_LIMIT))}
+
+
 def context(*texts: str) -> Block:
     return {"type": "context", "elements": [mrkdwn(text) for text in texts]}
 
@@ -161,37 +164,34 @@ def button(
 
 
 def option(text: str, value: str, description: str = "") -> Block:
-    found: Block = {"text": plain(text, BUTTON_LIMIT), "value": cut(value, VALUE_LIMIT)}
+    found: Block = {"text": plain(text, BUTTON_LIMIT), "value": cut(value, HEADER_LIMIT)}
     return found | ({"description": plain(description, BUTTON_LIMIT)} if description else {})
 
 
 def text_input(limit: int, initial: str = "", *, placeholder: str = "", multiline: bool = False) -> Block:
     """A text field. What is too long already stays, so that it can be shortened instead of typed again."""
     initial = _UNTYPABLE.sub("", initial if multiline else initial.replace("\n", " "))[:TEXT_LIMIT]
-    element: Block = {
-        "type": "plain_text_input",
-        "multiline": multiline,
-        "max_length": max(limit, len(initial)),
-    }
+    length = max(limit, len(initial))
+    element: Block = {"type": "plain_text_input", "multiline": multiline, "max_length": length}
     if initial:
         element["initial_value"] = initial
     if placeholder:
-        element["placeholder"] = plain(placeholder, PLACEHOLDER_LIMIT)
+        element["placeholder"] = plain(placeholder, HEADER_LIMIT)
     return element
 
 
 def input_block(
-    block_id: str, label: str, element: Block, *, action_id: str, hint: str = "", optional: bool = False
+    block_id: str, label: str, element: Block, *, hint: str = "", optional: bool = False
 ) -> Block:
-    """A labelled field of a form."""
+    """A labelled field of a form; `block_id` names it in the submission."""
     block: Block = {
         "type": "input",
         "block_id": block_id,
-        "label": plain(label, HINT_LIMIT),
-        "element": element | {"action_id": action_id},
+        "label": plain(label, FIELD_LIMIT),
+        "element": element | {"action_id": VALUE},
         "optional": optional,
     }
-    return block | ({"hint": plain(hint, HINT_LIMIT)} if hint else {})
+    return block | ({"hint": plain(hint, FIELD_LIMIT)} if hint else {})
 
 
 def modal(

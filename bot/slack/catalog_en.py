@@ -1,8 +1,8 @@
 """Every English text that people read in Slack, and the sentences of refusals on the sign-in pages.
 
 A key names its use: `code.<Code>`, `error.<class>`, `status.<Status>`, `effect.<Effect>`, `kind.<Kind>`,
-`target.<TargetKind>`, else what it stands on. `….title` has at most 24 characters. In braces: facts that
-`wording` fills in, already safe for Slack.
+`target.<TargetKind>`, else what it stands on. `….title` has at most 24 characters; a code that is only kept
+in a row has none. In braces: facts that `wording` fills in, already safe for Slack.
 """
 
 from typing import Final
@@ -38,8 +38,7 @@ ENGLISH: Final[dict[str, str]] = {
     "code.own_request.title": "Your own request",
     "code.own_request": "You can’t decide on your own request. Ask another on-call lead.",
     "code.own_account.title": "Same person",
-    "code.own_account": "Your Microsoft account belongs to the person who made the request. Ask another "
-    "on-call lead to approve it.",
+    "code.own_account": "Your Microsoft account is the requester’s. Ask another on-call lead to approve it.",
     "code.own_device.title": "Your own device",
     "code.own_device": "{device} is your own device. Ask another on-call lead to approve its reset.",
     "code.quota_exceeded.title": "Limit reached",
@@ -143,33 +142,23 @@ ENGLISH: Final[dict[str, str]] = {
     "code.bad_token": "Microsoft’s answer couldn’t be verified, so you are not signed in. Try again. If it "
     "happens twice, contact your Entra admin.",
     # The request waits again
-    "code.sign_in_ended.title": "Sign-in ended",
     "code.sign_in_ended": "The Microsoft sign-in of {approver} ended before the reset was sent. Nothing was "
     "reset.",
-    "code.microsoft_refused_approver.title": "Not permitted in Intune",
     "code.microsoft_refused_approver": "Microsoft didn’t let {account} reset this device{said}. Nothing was "
     "reset. It takes an Intune role with the Reset passcode permission for this device.",
-    "code.not_executed.title": "Microsoft unavailable",
     "code.not_executed": "Microsoft couldn’t be reached or was too busy. Nothing was reset.",
     # The request failed
-    "code.microsoft_refused_device.title": "Refused by Microsoft",
     "code.microsoft_refused_device": "Microsoft refused to reset this device{said}. Nothing was reset.",
-    "code.device_failed.title": "Reset failed",
     "code.device_failed": "The device tried to reset its passcode and couldn’t (Intune error {error_code}).",
-    "code.not_supported.title": "Not supported",
     "code.not_supported": "The device doesn’t support this. On Android, either no policy requires a "
     "passcode, or the owner never accepted the notice that allows resets.",
-    "code.canceled.title": "Canceled in Intune",
     "code.canceled": "The command was canceled in Intune before the device received it.",
-    "code.silent.title": "No answer from device",
     "code.silent": "The device hasn’t answered for too long. It is probably switched off or offline, and may "
     "still be reset when it reconnects.",
     "code.silent.could_not_look": "Intune couldn’t be asked about the device for too long, so it is unclear "
     "whether it was reset. Look it up in Intune, and ask the owner whether the old passcode still works.",
-    "code.closed.title": "Closed",
     "code.closed": "Closed by {person}: Microsoft never confirmed the reset, and the device doesn’t show it.",
     # The outcome is uncertain
-    "code.no_answer.title": "No reply from Microsoft",
     "code.no_answer": "No reply from Microsoft: the reset may or may not have been sent.",
     "said": " (Microsoft says: “{message}”)",
     # Everything else that can go wrong
@@ -212,11 +201,9 @@ ENGLISH: Final[dict[str, str]] = {
     "status.received.next": "I’ll keep this message up to date.",
     "status.refused.title": "declined",
     "status.refused": "Declined. Nothing was reset.",
-    "status.refused.next": "",
     "status.pending.title": "waiting for approval",
     "status.pending": "Expires {until}.",
-    "status.pending.next": "The on-call leads have been notified. I’ll tell you as soon as one of them "
-    "decides.",
+    "status.pending.next": "The on-call leads have been notified. I’ll tell you as soon as one decides.",
     "status.reopened.title": "waiting for approval again",
     "status.reopened": "Expires {until}. Any on-call lead can approve it again.",
     "status.reopened.next": "I’ll tell you as soon as an on-call lead decides.",
@@ -238,7 +225,6 @@ ENGLISH: Final[dict[str, str]] = {
     "status.sent.next": "Ask the owner to keep the device on and online.",
     "status.done.title": "done",
     "status.done": "Approved by {by} {at}. The device has been reset.",
-    "status.done.next": "",
     "status.failed.title": "failed",
     "status.failed": "Approved by {by} {at}, but the reset failed.",
     "status.failed.next": "Tell an on-call lead.",
@@ -379,17 +365,15 @@ ENGLISH: Final[dict[str, str]] = {
     "passcode.capital": "capital {letter}",
     "passcode.small": "small {letter}",
     "sign_in.title": "Sign in",
-    "sign_in": "Sign in with your work account: resets you approve run as you, with your own Intune role. "
-    "This window continues automatically.",
+    "sign_in": "Sign in with your work account: resets you approve run as you, with your own Intune role.",
     "sign_in.signed_in": "You are signed in as {account} until {until}. Sign in again to change the account "
-    "or to extend it. This window continues automatically.",
-    "sign_in.claims": "Microsoft asks you to confirm your identity once more. Sign in again; this window "
-    "continues automatically.",
-    "sign_in.stale": "Every approval needs a fresh sign-in. Sign in again; this window continues "
-    "automatically.",
+    "or to extend it.",
+    "sign_in.claims": "Microsoft asks you to confirm your identity once more. Sign in again.",
+    "sign_in.stale": "Every approval needs a fresh sign-in. Sign in again.",
     "sign_in.button": "Sign in with Microsoft",
     "sign_in.label": "Sign in with Microsoft, in your browser",
-    "sign_in.link": "This link is just for you. It expires in {minutes} minutes and works once.",
+    "sign_in.link": "This window continues after the sign-in. The link is just for you: it expires in "
+    "{minutes} minutes and works once.",
     "signed_in.title": "Signed in",
     "signed_in": "You are signed in as {account}. You can close this window and approve requests now.",
     "signed_in.message": "You are signed in as {account}: resets you approve run as this Microsoft account. "

@@ -1,36 +1,31 @@
-"""What people do in Slack: one method for each command, button and form.
+"""What people do in Slack: one handler for each command, button and form.
 
 A handler parses, acknowledges, and does the rest in a background task, which ends in a modal or a sentence
 whatever happens. Nothing is raised after `ack()`: Bolt would take the acknowledgement back.
 """
 
 import asyncio
-import logging
 import secrets
-import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
-from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
-from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
-from slack_bolt.response import BoltResponse
-from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account, Actor
 from bot.domain.request import ResetRequest
 from bot.domain.sign_in import SignInLink
-from bot.domain.values import DeviceId
+from bot.domain.values import DeviceId, RequestId
 from bot.slack import modals
-from bot.slack.background import Background, log_crash
 from bot.slack.blocks import View, without_markup
 from bot.slack.client import SlackClient
-from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Malformed, Press
+from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press
 from bot.slack.wording import Wording
 from bot.store import requests
 from bot.use_cases import decide, reveal, review, sign_in, submit
@@ -49,13 +44,14 @@ _FIELDS: Final = {
 log = structlog.get_logger()
 
 Body = Mapping[str, Any]
+Listener = Callable[[AsyncAck, Body], Awaitable[None]]
 T = TypeVar("T")
 
 
 class Handlers:
-    """The handlers over the use cases. `resume` and `resume_refused` are called after a sign-in."""
+    """The handlers over the use cases. `resume` is called after a sign-in."""
 
-    def __init__(self, deps: Deps, slack: SlackClient, background: Background, words: Wording) -> None:
+    def __init__(self, deps: Deps, slack: SlackClient, background: "Background", words: Wording) -> None:
         self._deps = deps
         self._slack = slack
         self._background = background
@@ -64,17 +60,16 @@ class Handlers:
     def register(self, app: AsyncApp) -> None:
         """Say which payload each handler gets; Bolt looks through them in this order."""
         app.command(COMMAND)(self.command)
-        app.action(Action.APPROVE)(self.approve_pressed)
-        app.view(Callback.APPROVE)(self.approve_submitted)
-        app.view(Callback.AGAIN)(self.again_submitted)
-        app.action(Action.DENY)(self.deny_pressed)
-        app.view(Callback.DENY)(self.deny_submitted)
+        app.action(Action.APPROVE)(self._shows("device", self._review))
+        app.view(Callback.APPROVE)(self._decides(partial(self._approve, knowingly=False)))
+        app.view(Callback.AGAIN)(self._decides(partial(self._approve, knowingly=True)))
+        app.action(Action.DENY)(self._shows("request", self._denial))
+        app.view(Callback.DENY)(self._decides(self._deny))
         app.view(Callback.ASK)(self.ask_submitted)
-        app.action(Action.CLOSE)(self.close_pressed)
-        app.action(Action.WITHDRAW)(self.withdraw_pressed)
-        app.action(Action.SHOW_PASSCODE)(self.passcode_pressed)
+        app.action(Action.CLOSE)(self._moves(decide.close))
+        app.action(Action.WITHDRAW)(self._moves(decide.withdraw))
+        app.action(Action.SHOW_PASSCODE)(self._shows("passcode", self._passcode))
         app.action(Action.SIGN_IN)(self.link_pressed)
-        app.error(crashed)
 
     # The slash command
 
@@ -83,16 +78,16 @@ class Handlers:
         command = Command.parse(body)
         match command.text.lower().split():
             case []:
+                form = modals.ask_form(self._words)
                 await ack()
-                self._start(self._open(command, modals.ask_form(self._words)))
+                self._start(self._open(command, form))
             case ["help"]:
                 await ack(self._words.text("help"))
             case ["status"]:
                 await ack(await self._sentence(self._status(command)))
             case ["sign-in" | "signin" | "login"]:
                 await ack()
-                show = partial(self._sign_in, command)
-                self._start(self._open_then(command, "sign_in", show))
+                self._start(self._open_then(command, "sign_in", partial(self._sign_in, command)))
             case ["sign-out" | "signout" | "logout"]:
                 await ack(await self._sentence(self._sign_out(command)))
             case _:
@@ -109,8 +104,8 @@ class Handlers:
         except UnlatchError as error:
             sentence = self._words.error(error)
             if isinstance(error, Refusal) and error.code in BAD_INPUT:
-                await ack()
                 form = modals.ask_form(self._words, target=target, reason=reason, notice=sentence)
+                await ack()
                 self._start(self._open(command, form))
             else:
                 await ack(sentence)
@@ -148,65 +143,45 @@ class Handlers:
         else:
             await ack()
 
-    # Buttons
+    # Buttons and submitted decisions
 
-    async def approve_pressed(self, ack: AsyncAck, body: Body) -> None:
-        """Show the review, or what the approver has to do first."""
-        await self._show_in_modal(ack, Press.parse(body), "device", self._review)
+    def _shows(self, what: str, show: Callable[[Press, str], Awaitable[View]]) -> Listener:
+        """Return the handler of a button that looks `what` up and shows it in a modal."""
 
-    async def deny_pressed(self, ack: AsyncAck, body: Body) -> None:
-        """Ask for the reason, of who may decide."""
-        await self._show_in_modal(ack, Press.parse(body), "request", self._denial)
+        async def pressed(ack: AsyncAck, body: Body) -> None:
+            press = Press.parse(body)
+            await ack()
+            self._start(self._open_then(press, what, partial(show, press)))
 
-    async def passcode_pressed(self, ack: AsyncAck, body: Body) -> None:
-        """Show the new passcode to the requester."""
-        await self._show_in_modal(ack, Press.parse(body), "passcode", self._passcode)
+        return pressed
 
-    async def withdraw_pressed(self, ack: AsyncAck, body: Body) -> None:
-        """Withdraw; the receipt shows that it is done, a modal only why it is not."""
-        press = Press.parse(body)
-        await ack()
-        withdrawing = decide.withdraw(self._deps, press.request_id, press.actor)
-        self._start(self._open_if_refused(press, withdrawing))
+    def _moves(self, move: Callable[[Deps, RequestId, Actor], Awaitable[ResetRequest]]) -> Listener:
+        """Return the handler of a button whose effect the messages show, and a modal only why not."""
 
-    async def close_pressed(self, ack: AsyncAck, body: Body) -> None:
-        """Close an uncertain request; the card shows that it is done, a modal only why it is not."""
-        press = Press.parse(body)
-        await ack()
-        closing = decide.close(self._deps, press.request_id, press.actor)
-        self._start(self._open_if_refused(press, closing))
+        async def pressed(ack: AsyncAck, body: Body) -> None:
+            press = Press.parse(body)
+            await ack()
+            self._start(self._open_if_refused(press, move(self._deps, press.request_id, press.actor)))
 
-    async def _show_in_modal(
-        self, ack: AsyncAck, press: Press, what: str, show: Callable[[Press, str], Awaitable[View]]
-    ) -> None:
-        await ack()
-        self._start(self._open_then(press, what, partial(show, press)))
+        return pressed
+
+    def _decides(self, decide: Callable[[Form], Awaitable[View]]) -> Listener:
+        """Return the handler of a form whose modal stays open and says what came of the decision.
+
+        An acknowledgement alone promises nothing, so a decision that a crash swallowed is never mistaken for
+        one that was made.
+        """
+
+        async def submitted(ack: AsyncAck, body: Body) -> None:
+            form = Form.parse(body)
+            await ack(response_action="update", view=modals.loading("decision", self._words))
+            self._start(self._show_result(form, decide(form)))
+
+        return submitted
 
     async def link_pressed(self, ack: AsyncAck) -> None:
         """Slack also reports that a link button was pressed; there is nothing to do."""
         await ack()
-
-    # Submitted decisions. The modal stays open and says what came of it: an acknowledgement alone promises
-    # nothing, so a decision that a crash swallowed is never mistaken for one that was made.
-
-    async def approve_submitted(self, ack: AsyncAck, body: Body) -> None:
-        """Approve the device that was chosen in the review."""
-        form = Form.parse(body)
-        await self._decide(ack, form, self._approve(form, knowingly=False))
-
-    async def again_submitted(self, ack: AsyncAck, body: Body) -> None:
-        """Approve although the device was reset a few minutes ago."""
-        form = Form.parse(body)
-        await self._decide(ack, form, self._approve(form, knowingly=True))
-
-    async def deny_submitted(self, ack: AsyncAck, body: Body) -> None:
-        """Deny with the typed reason."""
-        form = Form.parse(body)
-        await self._decide(ack, form, self._deny(form))
-
-    async def _decide(self, ack: AsyncAck, form: Form, decision: Awaitable[View]) -> None:
-        await ack(response_action="update", view=modals.loading("decision", self._words))
-        self._start(self._show_result(form, decision))
 
     # What each modal shows in the end
 
@@ -264,15 +239,20 @@ class Handlers:
         )
         return modals.sign_in(url, why, self._words, lifetime=self._deps.timing.link_lifetime)
 
-    async def resume(self, link: SignInLink, account: Account) -> None:
-        """Signed in: continue the modal that waited; where none is open, send a direct message."""
-        text = self._words.with_account("signed_in.message", account)
-        await self._show_or_send(link, partial(self._signed_in, link, account), text)
-
-    async def resume_refused(self, link: SignInLink, error: UnlatchError) -> None:
-        """The sign-in was refused: say so in the modal that waited, with a new link, or in a message."""
-        text = self._words.error(error)
-        await self._show_or_send(link, partial(self._sign_in_again, link, error), text)
+    async def resume(self, link: SignInLink, outcome: Account | UnlatchError) -> None:
+        """After a sign-in continue the modal that waited; where none is open, send a direct message."""
+        if isinstance(outcome, UnlatchError):
+            show, text = partial(self._sign_in_again, link, outcome), self._words.error(outcome)
+        else:
+            show = partial(self._signed_in, link, outcome)
+            text = self._words.with_account("signed_in.message", outcome)
+        view_id = link.view_id
+        if view_id is not None and await self._update(view_id, await self._outcome(show(view_id))):
+            return
+        try:
+            await self._slack.send_direct_message(link.user, text)
+        except SlackError as error:
+            log.warning("direct_message_not_sent", user=link.user, code=error.code)
 
     async def _signed_in(self, link: SignInLink, account: Account, view_id: str) -> View:
         if link.request_id is None:
@@ -283,6 +263,7 @@ class Handlers:
         return await self._review(press, view_id)
 
     async def _sign_in_again(self, link: SignInLink, error: UnlatchError, view_id: str) -> View:
+        """Show why the sign-in was refused, with a new link."""
         title, sentence = self._words.title(error), self._words.error(error)
         then = Continuation(request_id=link.request_id, view_id=view_id, claims=link.claims)
         with suppress(UnlatchError):  # who may not sign in any more, or too often, gets the sentence alone
@@ -290,18 +271,6 @@ class Handlers:
             lifetime = self._deps.timing.link_lifetime
             return modals.sign_in(url, sentence, self._words, lifetime=lifetime, title=title)
         return modals.message(title, sentence, self._words)
-
-    async def _show_or_send(
-        self, link: SignInLink, show: Callable[[str], Awaitable[View]], text: str
-    ) -> None:
-        """Show it in the modal that waited for the sign-in, or send `text` where none is open."""
-        view_id = link.view_id
-        if view_id is not None and await self._update(view_id, await self._outcome(show(view_id))):
-            return
-        try:
-            await self._slack.send_direct_message(link.user, text)
-        except SlackError as error:
-            log.warning("direct_message_not_sent", user=link.user, code=error.code)
 
     # How outcomes reach people
 
@@ -367,54 +336,37 @@ class Handlers:
         self._background.start(work, name="interaction")
 
 
-class TimedApp(AsyncApp):
-    """Bolt's app that says how long Slack waited, over HTTP and over sockets alike."""
+class Background:
+    """Bolt keeps no reference to what a listener leaves behind and awaits nothing at shutdown; this does."""
 
-    answered: Callable[[float], None] = staticmethod(lambda _seconds: None)
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
-        """Run the handler; it returns when Slack has what it waits for."""
-        began = time.perf_counter()
+    def start(self, work: Coroutine[Any, Any, object], *, name: str) -> None:
+        """Run `work`; a crash in it is logged and never raised into a listener that has acknowledged."""
+        task = asyncio.create_task(self._guarded(work, name), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, *, grace: timedelta) -> None:
+        """Wait for all of it, then cancel what is late; what it moved is in the store."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=grace.total_seconds())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _guarded(self, work: Coroutine[Any, Any, object], name: str) -> None:
         try:
-            return await super().async_dispatch(req)
-        finally:
-            self.answered(time.perf_counter() - began)
+            await work
+        except Exception as crash:  # the task is awaited by nobody who could handle it
+            log_crash("background_crashed", crash, work=name)
 
 
-def bolt_app(
-    client: AsyncWebClient,
-    us: AuthorizeResult,
-    handlers: Handlers,
-    answered: Callable[[float], None] | None = None,
-) -> AsyncApp:
-    """Return an app for one workspace. `us`: the bot; `answered`: told the seconds of each acknowledgement.
-
-    `process_before_response`: with it Bolt answers when the handler returns; without it Bolt looks for the
-    answer every 10 ms. No handler awaits anything slow before or after its acknowledgement.
-    """
-
-    async def authorize() -> AuthorizeResult:
-        return us
-
-    app = TimedApp(
-        client=client,
-        authorize=authorize,
-        process_before_response=True,
-        request_verification_enabled=False,  # the receiver has verified; a socket needs none
-        ssl_check_enabled=False,
-        logger=logging.getLogger("slack_bolt.unlatch"),
-    )
-    if answered is not None:
-        app.answered = answered
-    handlers.register(app)
-    return app
-
-
-async def crashed(error: Exception) -> BoltResponse:
-    """Bolt's last resort: a payload of another shape than Slack's, or a crash before the acknowledgement."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, Malformed) or all("slack_bolt" in frame.filename for frame in frames):
-        log.warning("malformed_payload", error=type(error).__name__)
-        return BoltResponse(status=400, body="This is no payload of Slack's.")
-    log_crash("handler_crashed", error)
-    return BoltResponse(status=500, body="")
+def log_crash(event: str, crash: Exception, **ids: str) -> None:
+    """Log the kind and the place of a crash. Not its text: libraries put bodies and tokens into theirs."""
+    frames = [
+        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(crash.__traceback__)
+    ]
+    log.error(event, error=type(crash).__name__, frames=frames[-12:], **ids)

@@ -16,12 +16,11 @@ _LABELLED: Final = re.compile(r"\*([^*\n]+)\*\n(.*)")
 
 def card(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> Message:
     """What approvers see; buttons only while it has to be decided. `on_call`: user groups to notify."""
-    because = words.because(request)
     shown = [
         blocks.header(f"{words.text('product')}: {words.stage(request)}"),
-        blocks.section(f"{asked(request, words)} {words.status(request)}"),
+        *_sections(f"{asked(request, words)} {words.status(request)}"),
         *requested(request, words),
-        *([blocks.section(because)] if because else []),
+        *_sections(words.because(request)),
         *approved(request, words),
         *_denial(request, words),
         *_decisions(request, words),
@@ -33,19 +32,15 @@ def card(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> 
 
 def receipt(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> Message:
     """What the requester sees in their own direct message: the state, the answer, the next step."""
-    because = words.because(request, reader=request.asked_by)
-    next_step = words.next_step(request, reveal_for=reveal_for)
     shown = [
         blocks.header(f"{words.text('product')}: {words.stage(request)}"),
-        blocks.section(words.status(request)),
-        *([blocks.section(because)] if because else []),
+        *_sections(words.status(request), words.because(request, reader=request.asked_by)),
         *_denial(request, words),
     ]
     if request.approval is not None:
         name = inline(device_name(request.approval.device))
         shown.append(blocks.fields((words.text("device"), name)))
-    if next_step:
-        shown.append(blocks.section(next_step))
+    shown += _sections(words.next_step(request, reveal_for=reveal_for))
     if request.status is Status.PENDING:
         shown.append(blocks.actions(_button(Action.WITHDRAW, "withdraw", request, words)))
     elif request.has_passcode:
@@ -79,7 +74,7 @@ def requested(request: ResetRequest, words: Wording) -> list[Block]:
     ]
     if request.ticket:
         pairs.append((words.text("ticket"), inline(request.ticket)))
-    return [blocks.fields(*pairs), _long(words.text("reason"), request.reason)]
+    return [blocks.fields(*pairs), blocks.paragraph(words.text("reason"), request.reason)]
 
 
 def approved(request: ResetRequest, words: Wording) -> list[Block]:
@@ -94,12 +89,12 @@ def approved(request: ResetRequest, words: Wording) -> list[Block]:
     return shown
 
 
+def _sections(*sentences: str) -> list[Block]:
+    return [blocks.section(sentence) for sentence in sentences if sentence]
+
+
 def _denial(request: ResetRequest, words: Wording) -> list[Block]:
-    return [_long(words.text("denial"), request.denial)] if request.denial else []
-
-
-def _long(label: str, typed: str) -> Block:
-    return {"type": "section", "text": blocks.labelled(label, inline(typed, blocks.FIELD_LIMIT))}
+    return [blocks.paragraph(words.text("denial"), request.denial)] if request.denial else []
 
 
 def _decisions(request: ResetRequest, words: Wording) -> list[Block]:

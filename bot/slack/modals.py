@@ -11,11 +11,11 @@ from bot.domain.request import MAX_REASON, MAX_TICKET, ResetRequest, Status
 from bot.domain.target import MAX_TARGET
 from bot.domain.values import DeviceId, RequestId, Secret
 from bot.slack import blocks
-from bot.slack.blocks import MAX_OPTIONS, MAX_RADIO_BUTTONS, Block, View, date, escaped, inline, labelled
+from bot.slack.blocks import Block, View, date, escaped, inline, input_block, labelled
 from bot.slack.messages import approved as approval_blocks
 from bot.slack.messages import asked, requested
-from bot.slack.payloads import VALUE, Action, Callback, Field, private_metadata
-from bot.slack.wording import Wording, device_name, system_of
+from bot.slack.payloads import Action, Callback, Field, private_metadata
+from bot.slack.wording import Wording, device_name, model_of, system_of
 from bot.use_cases.review import Choice, Review
 
 OFFLINE_AFTER: Final = timedelta(hours=8)
@@ -42,9 +42,9 @@ def ask_form(words: Wording, *, target: str = "", reason: str = "", notice: str 
     why = blocks.text_input(MAX_REASON, reason, multiline=True)
     shown = [
         *([blocks.section(notice)] if notice else []),
-        _input(Field.TARGET, words.text("ask.target"), whose, hint=words.text("ask.target.hint")),
-        _input(Field.REASON, words.text("ask.reason"), why, hint=words.text("ask.reason.hint")),
-        _input(Field.TICKET, words.text("ask.ticket"), blocks.text_input(MAX_TICKET), optional=True),
+        input_block(Field.TARGET, words.text("ask.target"), whose, hint=words.text("ask.target.hint")),
+        input_block(Field.REASON, words.text("ask.reason"), why, hint=words.text("ask.reason.hint")),
+        input_block(Field.TICKET, words.text("ask.ticket"), blocks.text_input(MAX_TICKET), optional=True),
     ]
     return _form("ask", shown, words, callback=Callback.ASK)
 
@@ -55,7 +55,7 @@ def deny_form(request: ResetRequest, words: Wording) -> View:
     shown = [
         blocks.section(asked(request, words)),
         *requested(request, words),
-        _input(Field.DENIAL, words.text("deny.reason"), why, hint=words.text("deny.reason.hint")),
+        input_block(Field.DENIAL, words.text("deny.reason"), why, hint=words.text("deny.reason.hint")),
     ]
     metadata = private_metadata(request.id, request.revision)
     return _form("deny", shown, words, callback=Callback.DENY, metadata=metadata)
@@ -66,14 +66,12 @@ def reset_again_form(
 ) -> View:
     """The device was reset a few minutes ago: reset it again only if that is meant."""
     box: Block = {"type": "checkboxes", "options": [blocks.option(words.text("again.option"), device)]}
-    return blocks.modal(
-        words.title(recent),
-        [blocks.section(words.error(recent)), _input(Field.DEVICE, words.text("again.confirm"), box)],
-        close=words.text("cancel"),
-        submit=words.text("again.submit"),
-        callback_id=Callback.AGAIN,
-        private_metadata=private_metadata(request_id, revision),
-    )
+    shown = [
+        blocks.section(words.error(recent)),
+        input_block(Field.DEVICE, words.text("again.confirm"), box),
+    ]
+    metadata, title = private_metadata(request_id, revision), words.title(recent)
+    return _form("again", shown, words, callback=Callback.AGAIN, metadata=metadata, title=title)
 
 
 def sign_in(url: str, why: str, words: Wording, *, lifetime: timedelta, title: str = "") -> View:
@@ -104,7 +102,7 @@ def passcode(request: ResetRequest, code: Secret, words: Wording) -> View:
     spelled = " · ".join(_spelled(character, words) for character in code.reveal())
     shown: list[Block] = [
         blocks.preformatted(code),
-        {"type": "section", "text": labelled(words.text("passcode.spelled"), inline(spelled))},
+        blocks.paragraph(words.text("passcode.spelled"), spelled),
     ]
     if approval is not None:
         use = words.text(f"effect.{approval.effect}.use", device=inline(approval.device.name))
@@ -128,14 +126,14 @@ def review_form(review: Review, words: Wording) -> View:
     request, possible = review.request, review.resettable
     impossible = [choice.effect for choice in review.choices if isinstance(choice.effect, Cause)]
     shown = [blocks.section(asked(request, words)), *requested(request, words)]
-    if not 0 < len(possible) <= MAX_OPTIONS:
+    if not 0 < len(possible) <= blocks.MAX_OPTIONS:
         shown.append(blocks.section(words.text("review.too_many", count=str(len(review.choices)))))
         return blocks.modal(words.text("review.title"), shown, close=words.text("close"))
     if len(possible) == 1:
         shown.append(blocks.section(words.text("effect", effect=words.effect(possible[0].effect))))
     shown += [
         blocks.section(words.text("review.runs_as", account=inline(review.account.username))),
-        _input(Field.DEVICE, words.text("review.device"), _choices(possible, words)),
+        input_block(Field.DEVICE, words.text("review.device"), _choices(possible, words)),
     ]
     for choice in possible[:_MAX_DETAILED]:
         shown += [blocks.divider(), _details(choice, len(possible), review, words)]
@@ -159,8 +157,8 @@ def _choices(possible: Sequence[Choice], words: Wording) -> Block:
         )
         for choice in possible
     ]
-    if len(options) > MAX_RADIO_BUTTONS:
-        placeholder = blocks.plain(words.text("review.device.placeholder"), blocks.PLACEHOLDER_LIMIT)
+    if len(options) > blocks.MAX_RADIO_BUTTONS:
+        placeholder = blocks.plain(words.text("review.device.placeholder"), blocks.HEADER_LIMIT)
         return {"type": "static_select", "options": options, "placeholder": placeholder}
     radios: Block = {"type": "radio_buttons", "options": options}
     return radios | ({"initial_option": options[0]} if len(options) == 1 else {})
@@ -179,20 +177,17 @@ def _details(choice: Choice, of: int, review: Review, words: Wording) -> Block:
 
 
 def _facts(device: Device, words: Wording) -> list[tuple[str, str]]:
-    unknown = words.text("review.unknown")
-    owner = " ".join(filter(None, (device.owner_name, device.owner_upn or device.owner_email)))
-    made = " ".join(filter(None, (device.manufacturer, device.model)))
     belongs = words.text("review.personal" if device.personal else "review.corporate")
-    managed = ", ".join(filter(None, (belongs, device.enrollment, device.management_state)))
-    return [
-        (words.text("device"), device.name),
-        (words.text("review.owner"), owner or unknown),
-        (words.text("review.system"), system_of(device)),
-        (words.text("review.model"), made or unknown),
-        (words.text("review.serial"), device.serial or unknown),
-        (words.text("review.compliance"), device.compliance or unknown),
-        (words.text("review.management"), managed),
-    ]
+    facts = {
+        "device": device.name,
+        "review.owner": " ".join(filter(None, (device.owner_name, device.owner_upn or device.owner_email))),
+        "review.system": system_of(device),
+        "review.model": model_of(device),
+        "review.serial": device.serial,
+        "review.compliance": device.compliance,
+        "review.management": ", ".join(filter(None, (belongs, device.enrollment, device.management_state))),
+    }
+    return [(words.text(key), fact or words.text("review.unknown")) for key, fact in facts.items()]
 
 
 def _last_seen(device: Device, now: datetime, words: Wording) -> str:
@@ -202,18 +197,17 @@ def _last_seen(device: Device, now: datetime, words: Wording) -> str:
     return words.text("review.last_seen.long_ago", at=at) if now - device.last_sync_at > OFFLINE_AFTER else at
 
 
-# The frame of a form
-
-
-def _input(field: Field, label: str, element: Block, *, hint: str = "", optional: bool = False) -> Block:
-    return blocks.input_block(field, label, element, action_id=VALUE, hint=hint, optional=optional)
-
-
 def _form(
-    name: str, shown: Sequence[Block], words: Wording, *, callback: Callback, metadata: str = ""
+    name: str,
+    shown: Sequence[Block],
+    words: Wording,
+    *,
+    callback: Callback,
+    metadata: str = "",
+    title: str = "",
 ) -> View:
     return blocks.modal(
-        words.text(f"{name}.title"),
+        title or words.text(f"{name}.title"),
         shown,
         close=words.text("cancel"),
         submit=words.text(f"{name}.submit"),

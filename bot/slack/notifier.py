@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -70,22 +70,16 @@ class SlackNotifier:
 
     async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Post or update the card in the approver channel."""
-        message = card(request, self._words, self._on_call)
-        digest = _digest(message)
-        if state.card is not None and digest == state.card_digest:
-            return state
-        ref = await self._put(message, state.card, self._channel, _metadata(request, CARD))
-        return replace(state, card=ref, card_digest=digest if ref else "")
+        message, metadata = card(request, self._words, self._on_call), _metadata(request, CARD)
+        ref, digest = await self._show(message, state.card, state.card_digest, self._channel, metadata)
+        return replace(state, card=ref, card_digest=digest)
 
     async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Post or update the requester's direct message; a user id opens the conversation."""
         message = receipt(request, self._words, reveal_for=self._timing.reveal_for)
-        digest = _digest(message)
-        if state.receipt is not None and digest == state.receipt_digest:
-            return state
-        to = ChannelId(request.asked_by)
-        ref = await self._put(message, state.receipt, to, _metadata(request, RECEIPT))
-        return replace(state, receipt=ref, receipt_digest=digest if ref else "")
+        to, metadata = ChannelId(request.asked_by), _metadata(request, RECEIPT)
+        ref, digest = await self._show(message, state.receipt, state.receipt_digest, to, metadata)
+        return replace(state, receipt=ref, receipt_digest=digest)
 
     async def post_reminder(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Post under the card and in the channel that it still waits; a lost card comes back instead."""
@@ -101,28 +95,24 @@ class SlackNotifier:
             return replace(reminded, card=None, card_digest="")
         return reminded
 
-    async def _put(
-        self, message: Message, ref: MessageRef | None, channel: ChannelId, metadata: Metadata
-    ) -> MessageRef | None:
-        """Post, or update the message at `ref`; None where it is no longer there."""
+    async def _show(
+        self, message: Message, ref: MessageRef | None, shown: str, channel: ChannelId, metadata: Metadata
+    ) -> tuple[MessageRef | None, str]:
+        """Post, or update the message at `ref` unless it shows this; None and no digest where it is gone."""
+        digest = _digest(message)
         if ref is None:
-            return await self._post(message, channel, metadata=metadata)
-        updating = self._client.chat_update(
-            channel=ref.channel,
-            ts=ref.ts,
-            text=message.text,
-            blocks=list(message.blocks),
-            parse="none",  # chat.update's own default is to link names and channels
-            link_names=False,
-            metadata=metadata,
-        )
-        try:
-            await call(updating, within=self._timing.slack_timeout)
-        except SlackRefused as error:
-            if error.code not in _GONE:
-                raise
-            return None
-        return ref
+            return await self._post(message, channel, metadata=metadata), digest
+        if digest != shown:
+            updating = self._client.chat_update(
+                channel=ref.channel, ts=ref.ts, metadata=metadata, **_content(message)
+            )
+            try:
+                await call(updating, within=self._timing.slack_timeout)
+            except SlackRefused as error:
+                if error.code not in _GONE:
+                    raise
+                return None, ""
+        return ref, digest
 
     async def _post(
         self,
@@ -134,15 +124,12 @@ class SlackNotifier:
     ) -> MessageRef:
         posting = self._client.chat_postMessage(
             channel=channel,
-            text=message.text,
-            blocks=list(message.blocks),
-            parse="none",
-            link_names=False,
             unfurl_links=False,
             unfurl_media=False,
             metadata=metadata,
             thread_ts=thread_ts,
             reply_broadcast=True if thread_ts else None,
+            **_content(message),
         )
         data = await call(posting, within=self._timing.slack_timeout)
         channel_id, ts = text_at(data, "channel"), text_at(data, "ts")
@@ -170,6 +157,11 @@ class SlackNotifier:
             if not cursor:
                 break
         return None
+
+
+def _content(message: Message) -> dict[str, Any]:
+    """Nothing of it is parsed; chat.update's own default is to link names and channels."""
+    return {"text": message.text, "blocks": list(message.blocks), "parse": "none", "link_names": False}
 
 
 def _metadata(request: ResetRequest, part: str) -> Metadata:

@@ -117,7 +117,7 @@ class Command:
             team=team,
             trigger_id=trigger_id,
             text=text_at(body, "text").strip(),
-            response_url=_response_url(body),
+            response_url=_secret_at(body, "response_url"),
         )
 
     def target_and_reason(self) -> tuple[str, str]:
@@ -155,7 +155,7 @@ class Press:
             team=TeamId(id_at(body, "team", "id")),
             trigger_id=trigger_id,
             request_id=RequestId(value) if _REQUEST_ID.fullmatch(value) else NO_REQUEST,
-            response_url=_response_url(body),
+            response_url=_secret_at(body, "response_url"),
         )
 
 
@@ -210,9 +210,9 @@ def _label(link: re.Match[str]) -> str:
     return shown if shown.startswith(("@", "#")) else sign.replace("!", "@") + shown
 
 
-def _response_url(body: Mapping[str, object]) -> Secret | None:
-    url = text_at(body, "response_url")
-    return Secret(url) if url else None
+def _secret_at(body: Mapping[str, object], name: str) -> Secret | None:
+    found = text_at(body, name)
+    return Secret(found) if found else None
 
 
 def _actor(body: Mapping[str, object]) -> Actor:

@@ -1,27 +1,89 @@
-"""`POST /slack/events`: verify the signature over the raw bytes, parse, hand to Bolt as a socket would.
+"""How payloads reach the handlers: Bolt's app, `POST /slack/events`, and Socket Mode.
 
+Over HTTP the receiver verifies the signature over the raw bytes, parses, and hands to Bolt as a socket would:
 Bolt 1.30 parses a body before it checks the signature, answers malformed ones with 500, and loses every
 slash command whose raw body contains the word `payload`.
 """
 
+import asyncio
 import hashlib
 import hmac
+import logging
+import time
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Final
 from urllib.parse import parse_qsl
 
 import structlog
+from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bot.domain.values import Secret, read_object
+from bot.slack.handlers import Handlers, log_crash
+from bot.slack.payloads import Malformed
 
 MAX_AGE: Final = 300
 """Seconds that a signature is valid, either way."""
 MAX_FIELDS: Final = 100
+SOCKETS: Final = 2
+"""The SDK closes a socket before it opens the next one; the other one receives meanwhile."""
 
 log = structlog.get_logger()
+
+
+def bolt_app(
+    client: AsyncWebClient, us: AuthorizeResult, handlers: Handlers, answered: Callable[[float], None]
+) -> AsyncApp:
+    """Return an app for one workspace. `us`: the bot; `answered`: told the seconds of each acknowledgement.
+
+    `process_before_response`: with it Bolt answers when the handler returns; without it Bolt looks for the
+    answer every 10 ms. No handler awaits anything slow before or after its acknowledgement.
+    """
+
+    class TimedApp(AsyncApp):
+        """Over HTTP and over sockets alike."""
+
+        async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
+            began = time.perf_counter()
+            try:
+                return await super().async_dispatch(req)
+            finally:
+                answered(time.perf_counter() - began)
+
+    async def authorize() -> AuthorizeResult:
+        return us
+
+    app = TimedApp(
+        client=client,
+        authorize=authorize,
+        process_before_response=True,
+        request_verification_enabled=False,  # the receiver has verified; a socket needs none
+        ssl_check_enabled=False,
+        logger=logging.getLogger("slack_bolt.unlatch"),
+    )
+    app.error(crashed)
+    handlers.register(app)
+    return app
+
+
+async def crashed(error: Exception) -> BoltResponse:
+    """Bolt's last resort: a payload of another shape than Slack's, or a crash before the acknowledgement."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, Malformed) or all("slack_bolt" in frame.filename for frame in frames):
+        log.warning("malformed_payload", error=type(error).__name__)
+        return BoltResponse(status=400, body="This is no payload of Slack's.")
+    log_crash("handler_crashed", error)
+    return BoltResponse(status=500, body="")
+
+
+# Over HTTP
 
 
 def http_receiver(
@@ -76,3 +138,30 @@ def parse(raw: bytes, content_type: str) -> dict[str, object]:
     if not value:
         raise ValueError("no object")
     return value
+
+
+# Over sockets
+
+
+class Sockets:
+    """Several sockets to Slack, watched, so that one that Slack closes leaves no gap."""
+
+    def __init__(self, app: AsyncApp, app_token: Secret, client: AsyncWebClient) -> None:
+        logger = logging.getLogger("slack_sdk.unlatch")
+        self._handlers = [
+            AsyncSocketModeHandler(app, app_token.reveal(), web_client=client, logger=logger)
+            for _ in range(SOCKETS)
+        ]
+
+    async def open(self, *, within: timedelta = timedelta(seconds=15)) -> None:
+        """Connect all. TimeoutError where Slack lets none in: the SDK would try without end."""
+        async with asyncio.timeout(within.total_seconds()):
+            await asyncio.gather(*(handler.client.connect() for handler in self._handlers))  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+
+    async def is_open(self) -> bool:
+        """Return whether Slack can reach us on at least one socket."""
+        return any([await handler.client.is_connected() for handler in self._handlers])
+
+    async def close(self) -> None:
+        """Take no more payloads. What was delivered goes on in its background tasks."""
+        await asyncio.gather(*(handler.client.close() for handler in self._handlers))  # type: ignore[no-untyped-call]  # as above

@@ -56,7 +56,7 @@ class Wording:
     def title(self, error: UnlatchError) -> str:
         """Return what happened in at most 24 characters."""
         key = f"code.{error.code}" if isinstance(error, Refusal) else self._error_key(error)
-        return self.text(f"{key}.title")
+        return self.catalog.get(f"{key}.title", self.catalog["crash.title"])
 
     def _error_key(self, error: UnlatchError) -> str:
         names = (f"error.{kind.__name__}" for kind in type(error).__mro__)
@@ -99,7 +99,12 @@ class Wording:
 
     def status(self, request: ResetRequest) -> str:
         """Return where it stands in a sentence: what it waits for, or who decided what, when."""
-        return self.text(f"status.{_stage(request)}", **_facts_of(request))
+        return self.text(
+            f"status.{_stage(request)}",
+            by=mention(request.decided_by or ""),
+            at=date(request.decided_at or request.changed_at),
+            until=date(request.expires_at or request.changed_at),
+        )
 
     def because(self, request: ResetRequest, *, reader: UserId | None = None) -> str:
         """Return why it ended or waits again; empty where there is no reason, or the status says it."""
@@ -115,7 +120,7 @@ class Wording:
             key = f"effect.{approval.effect}.done"
         elif stage == Status.FAILED and approval is not None:
             key += ".android" if approval.device.platform is Platform.ANDROID else ".apple"
-        return self.text(key, until=date(request.changed_at + reveal_for))
+        return self.text(key, until=date(request.changed_at + reveal_for)) if key in self.catalog else ""
 
     def target(self, target: Target) -> str:
         """Return whose device, in words: `Serial number F2LX…`, never `serial:F2LX…`."""
@@ -130,16 +135,11 @@ class Wording:
         """Return the person's latest requests, newest first, and where each stands."""
         if not requests:
             return self.text("recent.none")
-        lines = (
-            self.text(
-                "recent.line",
-                stage=self.stage(request),
-                status=self.status(request),
-                **self.names(request),
-            )
-            for request in requests
-        )
-        return cut("\n".join([self.text("recent", limit=str(limit)), *lines]), MESSAGE_LIMIT)
+        lines = [self.text("recent", limit=str(limit))]
+        for request in requests:
+            stands = {"stage": self.stage(request), "status": self.status(request)}
+            lines.append(self.text("recent.line", **stands, **self.names(request)))
+        return cut("\n".join(lines), MESSAGE_LIMIT)
 
     # Devices and accounts
 
@@ -163,8 +163,12 @@ class Wording:
 
 def device_name(device: Device) -> str:
     """Return a device in a few words, as Intune gave them; not yet safe for Slack."""
-    made = " ".join(filter(None, (device.manufacturer, device.model)))
-    return ", ".join(filter(None, (device.name, made, system_of(device))))
+    return ", ".join(filter(None, (device.name, model_of(device), system_of(device))))
+
+
+def model_of(device: Device) -> str:
+    """Return who made it and what it is; not yet safe for Slack."""
+    return " ".join(filter(None, (device.manufacturer, device.model)))
 
 
 def system_of(device: Device) -> str:
@@ -181,14 +185,6 @@ def _stage(request: ResetRequest) -> str:
     if request.status is Status.FAILED and request.cause is not None and request.cause.code is Code.CLOSED:
         return "closed"
     return str(request.status)
-
-
-def _facts_of(request: ResetRequest) -> dict[str, str]:
-    return {
-        "by": mention(request.decided_by or ""),
-        "at": date(request.decided_at or request.changed_at),
-        "until": date(request.expires_at or request.changed_at),
-    }
 
 
 def _safe(name: str, value: str) -> str:

@@ -12,11 +12,10 @@ from urllib.parse import urlencode
 import httpx
 from bot.domain.errors import SlackError
 from bot.domain.values import Secret
-from bot.slack.background import Background
 from bot.slack.blocks import View
-from bot.slack.handlers import Handlers, bolt_app
+from bot.slack.handlers import Background, Handlers
 from bot.slack.payloads import VALUE
-from bot.slack.receiver import http_receiver
+from bot.slack.receiver import bolt_app, http_receiver
 from bot.slack.wording import ENGLISH
 from bot.store.database import Database
 from slack_bolt.authorization import AuthorizeResult

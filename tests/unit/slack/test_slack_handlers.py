@@ -21,8 +21,8 @@ from bot.domain.errors import (
 )
 from bot.domain.request import MAX_REASON, Status
 from bot.domain.sign_in import SignInLink
-from bot.slack.background import Background
 from bot.slack.catalog_en import ENGLISH as CATALOG
+from bot.slack.handlers import Background
 from bot.slack.payloads import Action, Callback, Field, private_metadata
 from bot.slack.wording import ENGLISH
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
@@ -450,7 +450,7 @@ async def test_without_a_modal_a_message_says_as_whom_and_how_to_end_it(side, vi
 async def test_a_refused_sign_in_is_told_in_the_modal_with_a_new_link(side):
     request_id = await side.bot.pending()
     error = SignInRefused(Code.WRONG_ACCOUNT, account="aiko@contoso.com", expected="ken@contoso.com")
-    await side.handlers.resume_refused(a_link(request_id=request_id), error)
+    await side.handlers.resume(a_link(request_id=request_id), error)
     assert side.title() == CATALOG["code.wrong_account.title"]
     assert ENGLISH.error(error) in side.shown()
     [link] = side.bot.links.links.values()
@@ -461,17 +461,17 @@ async def test_who_may_not_sign_in_any_more_is_told_why_without_a_link(side):
     side.bot.directory.change(KEN, kind=MEI.kind)
     side.bot.directory.members.clear()
     error = SignInRefused(Code.DECLINED, account="ken@contoso.com")
-    await side.handlers.resume_refused(a_link(), error)
+    await side.handlers.resume(a_link(), error)
     assert (side.title(), side.bot.links.links) == (CATALOG["code.declined.title"], {})
     side.slack.failing = SlackRefused("not_found")
-    await side.handlers.resume_refused(a_link(), error)
+    await side.handlers.resume(a_link(), error)
     assert side.slack.messages == [(KEN.id, ENGLISH.error(error))]
 
 
 async def test_a_slack_that_takes_nothing_after_a_sign_in_breaks_nothing(side):
     side.slack.failing = side.slack.failing_texts = SlackUnavailable("timeout")
     await side.handlers.resume(a_link(), account_of(KEN))
-    await side.handlers.resume_refused(a_link(), CouldNotVerify("Microsoft Entra"))
+    await side.handlers.resume(a_link(), CouldNotVerify("Microsoft Entra"))
     assert side.slack.messages == []
 
 

@@ -59,6 +59,14 @@ def check_sentence(text: str) -> None:
     assert NOTHING not in text, text
 
 
+ONLY_IN_A_ROW = {
+    *(Code.SIGN_IN_ENDED, Code.MICROSOFT_REFUSED_APPROVER, Code.NOT_EXECUTED, Code.MICROSOFT_REFUSED_DEVICE),
+    *(Code.DEVICE_FAILED, Code.NOT_SUPPORTED, Code.CANCELED, Code.SILENT, Code.CLOSED, Code.NO_ANSWER),
+}
+"""Codes that are no refusal, so that no modal is titled by them."""
+NOTHING_TO_DO = {"status.refused.next", "status.done.next"}
+
+
 def of_families() -> set[str]:
     """The keys that enums demand, which no source spells out."""
     suffixes = {
@@ -75,7 +83,7 @@ def of_families() -> set[str]:
         for end in suffixes[family]
     }
     raised = {f"error.{leaf.__name__}{end}" for leaf in [*leaves(), UnlatchError] for end in ("", ".title")}
-    return keys | raised | VARIANTS
+    return (keys | raised | VARIANTS) - NOTHING_TO_DO - {f"code.{code}.title" for code in ONLY_IN_A_ROW}
 
 
 def test_every_code_status_effect_kind_and_error_has_its_texts_and_no_text_is_unused():
