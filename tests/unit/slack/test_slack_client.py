@@ -1,7 +1,8 @@
-"""Modals, private sentences and direct messages over the Web API; and who the bot is."""
+"""Slack's Web API: what each of its failures means; modals, private sentences, messages; who the bot is."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from datetime import timedelta
 from traceback import format_exception
 
@@ -11,15 +12,15 @@ from aiohttp import web
 from bot.domain.errors import SlackError, SlackRefused, SlackUnavailable
 from bot.domain.values import Secret
 from bot.slack import modals
-from bot.slack.client import SlackClient, bot_user, slack_client, slack_session
+from bot.slack.client import SlackClient, bot_user, call, slack_client, slack_session
 from bot.slack.wording import ENGLISH
 from bot.timing import Timing
 from tests.support.builders import KEN
-from tests.unit.slack.web_api import GARBAGE, PATIENT, SHORT, WebApi, web_api
+from tests.unit.slack.web_api import GARBAGE, PATIENT, SHORT, WebApi, refused, web_api
 
 VIEW = modals.loading("device", ENGLISH)
-OPENED = {"ok": True, "view": {"id": "V1"}}
-BUSY = web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers={"Retry-After": "7"})
+OK = {"ok": True}
+SENTENCE = "Please try again."
 
 
 class Pauses:
@@ -38,18 +39,70 @@ def pauses() -> Pauses:
     return Pauses()
 
 
-def slack(api: WebApi, pauses: Pauses, timing: Timing = PATIENT) -> SlackClient:
-    return SlackClient(api.client, timing, sleep=pauses)
+@pytest.fixture
+def slack(api: WebApi, pauses: Pauses) -> SlackClient:
+    return SlackClient(api.client, PATIENT, sleep=pauses)
+
+
+# What Slack's failures mean
+
+
+def limited(retry_after: str) -> web.Response:
+    body = {"ok": False, "error": "ratelimited"}
+    return web.json_response(body, status=429, headers={"Retry-After": retry_after})
+
+
+LATER = ["fatal_error", "internal_error", "ratelimited", "service_unavailable", "request_timeout"]
+NEEDS_HELP = ["channel_not_found", "not_in_channel", "is_archived", "missing_scope", "invalid_auth"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning", "retry_after"),
+    [
+        *((refused(code), SlackUnavailable(code), None) for code in LATER),
+        *((refused(code), SlackRefused(code), None) for code in NEEDS_HELP),
+        (limited("7"), SlackUnavailable("ratelimited"), timedelta(seconds=7)),
+        (limited("9" * 50), SlackUnavailable("ratelimited"), timedelta(minutes=10)),
+        (limited("soon"), SlackUnavailable("ratelimited"), None),
+    ],
+    ids=repr,
+)
+async def test_what_passes_by_itself_is_told_apart_from_what_needs_help(api, answer, meaning, retry_after):
+    api.answers["auth.test"] = [answer]
+
+    with pytest.raises(SlackError) as told:
+        await call(api.client.auth_test(), within=PATIENT.slack_timeout)
+    assert (type(told.value), told.value.code) == (type(meaning), meaning.code)
+    assert getattr(told.value, "retry_after", None) == retry_after
+
+
+@pytest.mark.parametrize("answer", GARBAGE, ids=lambda answer: f"{answer.status} {answer.content_type}")
+async def test_an_answer_that_is_not_slacks_is_no_answer_and_not_asked_for_again(api, answer):
+    api.answers["auth.test"] = [answer]
+
+    with pytest.raises(SlackUnavailable):
+        await call(api.client.auth_test(), within=PATIENT.slack_timeout)
+    assert len(api.asked) == 1
+
+
+async def test_a_slack_that_hangs_or_is_gone_is_unavailable(api: WebApi):
+    api.hang = asyncio.Event()
+    with pytest.raises(SlackUnavailable):
+        await call(api.client.auth_test(), within=SHORT.slack_timeout)
+    api.hang.set()
+    await api.stop()
+    with pytest.raises(SlackUnavailable):
+        await call(api.client.auth_test(), within=PATIENT.slack_timeout)
 
 
 # Modals
 
 
-async def test_a_modal_is_opened_and_then_shows_something_else(api: WebApi, pauses: Pauses):
-    api.answers["views.open"] = [OPENED]
+async def test_a_modal_is_opened_and_then_shows_something_else(api: WebApi, slack: SlackClient):
+    api.answers["views.open"] = [{"ok": True, "view": {"id": "V1"}}]
 
-    view_id = await slack(api, pauses).open_modal("trigger", VIEW)
-    await slack(api, pauses).update_modal(view_id, VIEW)
+    view_id = await slack.open_modal("trigger", VIEW)
+    await slack.update_modal(view_id, VIEW)
 
     (_, opened), (_, updated) = api.asked
     assert (opened["trigger_id"], updated["view_id"]) == ("trigger", "V1")
@@ -57,20 +110,19 @@ async def test_a_modal_is_opened_and_then_shows_something_else(api: WebApi, paus
 
 async def test_a_trigger_is_not_waited_for_longer_than_it_lives_nor_tried_twice(api: WebApi, pauses: Pauses):
     api.hang = asyncio.Event()
-    slow = Timing(trigger_timeout=SHORT.trigger_timeout)
+    timing = Timing(trigger_timeout=SHORT.trigger_timeout)
 
     with pytest.raises(SlackUnavailable):
-        await slack(api, pauses, slow).open_modal("trigger", VIEW)
-    assert api.methods() == ["views.open"]
-    assert pauses.slept == []
+        await SlackClient(api.client, timing, sleep=pauses).open_modal("trigger", VIEW)
+    assert (api.methods(), pauses.slept) == (["views.open"], [])
 
 
-@pytest.mark.parametrize("answer", [{"ok": True}, {"ok": True, "view": []}, {"ok": True, "view": {"id": 1}}])
-async def test_a_modal_without_an_id_was_not_opened(api: WebApi, pauses: Pauses, answer: dict[str, object]):
-    api.answers["views.open"] = [answer]
+@pytest.mark.parametrize("view", [None, [], {"id": 1}], ids=repr)
+async def test_a_modal_without_an_id_was_not_opened(api: WebApi, slack: SlackClient, view: object):
+    api.answers["views.open"] = [{"ok": True, "view": view}]
 
     with pytest.raises(SlackRefused):
-        await slack(api, pauses).open_modal("trigger", VIEW)
+        await slack.open_modal("trigger", VIEW)
 
 
 async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(pauses: Pauses):
@@ -96,55 +148,57 @@ async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(pauses
     assert connections == 2
 
 
-async def test_a_modal_is_not_left_loading_by_a_bad_moment_of_slack(api: WebApi, pauses: Pauses):
-    api.answers["views.update"] = [web.Response(status=503), BUSY, {"ok": True}]
+@pytest.mark.parametrize(
+    ("answers", "tries", "error"),
+    [
+        ([web.Response(status=503), limited("7"), OK], 3, None),
+        ([web.Response(status=503)], 3, SlackUnavailable),
+        ([refused("not_found")], 1, SlackRefused),
+    ],
+    ids=["a bad moment", "unavailable", "closed"],
+)
+async def test_a_modal_is_not_left_loading_by_a_bad_moment_of_slack(
+    api, slack, pauses, answers, tries, error
+):
+    api.answers["views.update"] = list(answers)
 
-    await slack(api, pauses).update_modal("V1", VIEW)
-
-    assert len(api.asked) == 3
-    assert 7 in pauses.slept
-
-
-async def test_a_modal_that_was_closed_is_not_tried_again(api: WebApi, pauses: Pauses):
-    api.answers["views.update"] = [{"ok": False, "error": "not_found"}]
-
-    with pytest.raises(SlackRefused, match="not_found"):
-        await slack(api, pauses).update_modal("V1", VIEW)
-    assert len(api.asked) == 1
-
-
-async def test_a_slack_that_stays_unavailable_is_given_up(api: WebApi, pauses: Pauses):
-    api.answers["views.update"] = [web.Response(status=503)]
-
-    with pytest.raises(SlackUnavailable):
-        await slack(api, pauses).update_modal("V1", VIEW)
-    assert len(api.asked) == 3
+    with pytest.raises(error) if error else nullcontext():
+        await slack.update_modal("V1", VIEW)
+    assert len(api.asked) == tries
+    assert (7 in pauses.slept) is (error is None)
 
 
-# A sentence for one person alone
+# Sentences for one person alone
 
 
 async def test_a_sentence_is_posted_to_one_person_alone_and_again_after_a_bad_moment(
-    api: WebApi, pauses: Pauses
+    api: WebApi, slack: SlackClient
 ):
     api.answers["response"] = [web.Response(status=503), web.Response(text="ok")]
-    url = Secret(f"{api.client.base_url}response")
 
-    await slack(api, pauses).respond(url, "Please try again.")
+    await slack.respond(Secret(f"{api.client.base_url}response"), SENTENCE)
 
-    body = {"text": "Please try again.", "response_type": "ephemeral", "replace_original": False}
+    body = {"text": SENTENCE, "response_type": "ephemeral", "replace_original": False}
     assert api.asked == [("response", body)] * 2
 
 
 @pytest.mark.parametrize(
     ("status", "error"), [(404, SlackRefused), (302, SlackRefused), (500, SlackUnavailable)]
 )
-async def test_a_response_url_that_is_used_up_is_not_tried_again(api, pauses, status, error):
-    api.answers["response"] = [web.Response(status=status, headers={"Location": "/elsewhere"})]
+async def test_a_sentence_that_is_refused_follows_no_redirect_and_no_error_carries_its_url(
+    api, slack, status, error
+):
+    api.answers["secret"] = [web.Response(status=status, headers={"Location": "/elsewhere"})]
+    url = Secret(f"{api.client.base_url}secret")
 
-    with pytest.raises(error):
-        await slack(api, pauses).respond(Secret(f"{api.client.base_url}response"), "Please try again.")
-    assert set(api.methods()) == {"response"}  # a redirect is not followed
+    with pytest.raises(error) as refused:
+        await slack.respond(url, SENTENCE)
+    await api.stop()
+    with pytest.raises(SlackUnavailable) as unavailable:
+        await slack.respond(url, SENTENCE)
+    assert set(api.methods()) == {"secret"}
+    for told in (refused, unavailable):
+        assert "secret" not in "".join(format_exception(told.value))
 
 
 ELSEWHERE = [
@@ -182,78 +236,41 @@ async def nothing_leaves(api: WebApi) -> AsyncIterator[None]:
 
 @pytest.mark.usefixtures("nothing_leaves")
 @pytest.mark.parametrize("url", ELSEWHERE)
-async def test_a_sentence_goes_to_no_address_that_is_not_slacks(api: WebApi, pauses: Pauses, url: str):
+async def test_a_sentence_goes_to_no_address_that_is_not_slacks(slack: SlackClient, url: str):
     with pytest.raises(SlackRefused) as refused:
-        await slack(api, pauses).respond(Secret(url), "Please try again.")
+        await slack.respond(Secret(url), SENTENCE)
     assert refused.value.code == "not_slacks_url"
     assert "secret" not in "".join(format_exception(refused.value))
 
 
 @pytest.mark.usefixtures("nothing_leaves")
 @pytest.mark.parametrize("host", ["hooks.slack.com", "hooks.slack-gov.com"])
-async def test_a_sentence_goes_to_slack_wherever_the_web_api_is(api: WebApi, pauses: Pauses, host: str):
+async def test_a_sentence_goes_to_slack_wherever_the_web_api_is(slack: SlackClient, host: str):
     with pytest.raises(Sent):
-        await slack(api, pauses).respond(Secret(f"https://{host}/actions/T0/1/x"), "Please try again.")
+        await slack.respond(Secret(f"https://{host}/actions/T0/1/x"), SENTENCE)
 
 
-async def test_no_error_carries_the_url_of_a_sentence(api: WebApi, pauses: Pauses):
-    url = Secret(f"{api.client.base_url}secret")
-    api.answers["secret"] = [web.Response(status=404)]
-    with pytest.raises(SlackError) as refused:
-        await slack(api, pauses).respond(url, "Please try again.")
-    await api.stop()
-    with pytest.raises(SlackError) as unavailable:
-        await slack(api, pauses).respond(url, "Please try again.")
-    for told in (refused, unavailable):
-        assert "secret" not in "".join(format_exception(told.value))
+# Messages, and who the bot is
 
 
-async def test_a_direct_message_goes_to_the_user_and_links_nothing(api: WebApi, pauses: Pauses):
-    await slack(api, pauses).send_direct_message(KEN.id, "You are signed in.")
+async def test_a_direct_message_goes_to_the_user_and_links_nothing(api: WebApi, slack: SlackClient):
+    await slack.send_direct_message(KEN.id, "You are signed in.")
 
     [(method, sent)] = api.asked
     assert (method, sent["channel"], sent["text"]) == ("chat.postMessage", KEN.id, "You are signed in.")
-    assert (sent["parse"], sent["link_names"], sent["unfurl_links"]) == ("none", "0", "0") or not sent[
-        "link_names"
-    ]
-
-
-# Who the bot is
+    assert sent["parse"] == "none"
+    assert not any(sent[name] for name in ("link_names", "unfurl_links", "unfurl_media"))
 
 
 async def test_the_bot_knows_its_team_from_the_start(api: WebApi):
-    answer = {
-        "ok": True,
-        "team_id": "T0CONTOSO",
-        "user_id": "U0BOT",
-        "bot_id": "B0BOT",
-        "enterprise_id": "E0",
-    }
-    api.answers["auth.test"] = [answer]
+    ours = {"team_id": "T0CONTOSO", "user_id": "U0BOT", "bot_id": "B0BOT", "enterprise_id": "E0"}
+    api.answers["auth.test"] = [OK | ours, OK]
 
     us = await bot_user(api.client, PATIENT)
 
-    assert (us.team_id, us.enterprise_id, us.bot_user_id, us.bot_token) == (
-        "T0CONTOSO",
-        "E0",
-        "U0BOT",
-        "xoxb-1",
-    )
-
-
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [
-        ({"ok": False, "error": "invalid_auth"}, SlackRefused),
-        ({"ok": True}, SlackUnavailable),
-        *((garbage, SlackUnavailable) for garbage in GARBAGE),
-    ],
-    ids=repr,
-)
-async def test_a_token_that_is_refused_is_told_apart_from_what_is_not_slack(api, answer, error):
-    api.answers["auth.test"] = [answer]
-
-    with pytest.raises(error):
+    assert (us.team_id, us.bot_user_id, us.bot_id, us.enterprise_id) == tuple(ours.values())
+    assert us.bot_token == "xoxb-1"
+    with pytest.raises(SlackUnavailable):  # an answer without a team is not Slack's
         await bot_user(api.client, PATIENT)
 
 

@@ -11,10 +11,8 @@ from aiohttp import web
 from bot.timing import Timing
 from slack_sdk.web.async_client import AsyncWebClient
 
-PATIENT, SHORT = (
-    Timing(),
-    Timing(slack_timeout=timedelta(seconds=0.05), trigger_timeout=timedelta(seconds=0.05)),
-)
+PATIENT = Timing()
+SHORT = Timing(slack_timeout=timedelta(seconds=0.05), trigger_timeout=timedelta(seconds=0.05))
 GARBAGE = [
     web.Response(status=502, text="<html>", content_type="text/html"),
     web.Response(status=200, text="{", content_type="application/json"),
@@ -25,6 +23,10 @@ GARBAGE = [
     web.Response(body=b"\x1f\x8b", content_type="application/gzip"),
 ]
 """Answers that are not Slack's."""
+
+
+def refused(code: str) -> dict[str, object]:
+    return {"ok": False, "error": code}
 
 
 class WebApi:
