@@ -4,18 +4,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from bot.domain.device import Effect
 from bot.domain.errors import Cause, Code
-from bot.domain.people import Kind
 from bot.domain.request import MAX_REASON, ResetRequest, Status
 from bot.domain.target import Target, TargetKind
-from bot.slack.blocks import Message
+from bot.slack.blocks import NOTHING, Message
 from bot.slack.messages import card, receipt, reminder
 from bot.slack.payloads import Action
 from bot.slack.wording import ENGLISH
 from hypothesis import given, settings
 from tests.support.builders import KEN, a_request
-from tests.unit.slack.rows import EVERY, IPHONE, done, failed, pending
+from tests.unit.slack.rows import EVERY, IPHONE, failed, pending
 from tests.unit.slack.shown import buttons, check_accepted, check_harmless, elements, everything, nasty, texts
 
 HOUR = timedelta(hours=1)
@@ -65,10 +63,12 @@ def test_both_messages_show_the_request_and_what_became_of_it(row: ResetRequest)
     in_card, in_receipt = everything(card(row, ENGLISH)), everything(a_receipt(row))
     assert "Requested by <@U0MEI>" in in_card
     for shown in (in_card, in_receipt):
+        assert NOTHING not in shown
         for told in (ENGLISH.status(row), ENGLISH.because(row), "leo@contoso.com", row.ref, row.reason):
             assert told in shown
         for typed in (row.ticket, row.denial, row.approval and row.approval.device.name):
             assert (typed or "") in shown
+    assert ENGLISH.next_step(row, reveal_for=HOUR) in in_receipt
     if row.approval is not None:
         assert "ken@contoso.com" in in_card
         assert (ENGLISH.effect(row.approval.effect) in in_card) is not row.is_over
@@ -79,26 +79,6 @@ def test_a_lost_answer_is_not_tried_again_without_a_warning():
 
     assert "Try again" in shown
     assert "Before you try again, ask the owner" in shown
-
-
-@pytest.mark.parametrize(
-    ("effect", "step"),
-    [
-        (Effect.REMOVES_PASSCODE, "set a new one right away"),
-        (Effect.NEW_PASSCODE, "Press *Show passcode*"),
-        (Effect.NEW_WORK_PROFILE_PASSCODE, "own lock hasn’t changed"),
-        (Effect.NEW_PASSCODE_OR_PROFILE, "try both"),
-    ],
-)
-def test_the_requester_is_told_what_to_do_when_it_is_done(effect: Effect, step: str):
-    assert step in everything(a_receipt(done(effect)))
-
-
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.MEMBER])
-def test_a_requester_who_may_not_ask_is_told_why(kind: Kind):
-    refused = a_request(Status.REFUSED, cause=Cause(Code.NOT_A_MEMBER, {"kind": kind}))
-
-    assert ENGLISH.text(f"kind.{kind}") in everything(a_receipt(refused))
 
 
 def test_people_on_call_are_notified_only_while_it_waits():
