@@ -144,9 +144,8 @@ async def test_what_cannot_be_used_comes_back_in_the_form_and_loses_nothing(side
     [(trigger_id, view)] = side.slack.opened
     assert (trigger_id, view["callback_id"]) == (COMMAND["trigger_id"], Callback.ASK)
     target, _, reason = text.partition(" ")
-    assert target in side.shown()
-    assert reason in side.shown()
-    assert ENGLISH.error(Refusal(code, typed=target, limit="1000")) in side.shown()
+    for shown in (target, reason, ENGLISH.error(Refusal(code, typed=target, limit="1000"))):
+        assert shown in side.shown()
     assert await side.bot.rows() == {}
 
 
@@ -163,20 +162,16 @@ async def test_what_cannot_be_used_comes_back_in_the_form_and_loses_nothing(side
 )
 async def test_a_form_says_under_the_field_what_is_wrong_with_it(side, typed, field):
     answer = (await side.post(form(Callback.ASK, **typed))).json()
-    assert answer["response_action"] == "errors"
-    assert list(answer["errors"]) == [field]
+    assert (answer["response_action"], list(answer["errors"])) == ("errors", [field])
     assert await side.bot.rows() == {}
 
 
-@pytest.mark.parametrize("text", ["", "  "])
-async def test_the_bare_command_opens_the_form(side, text):
-    assert (await side.deliver(command(text=text))).content == b""
-    assert side.view()["callback_id"] == Callback.ASK
-
-
-@pytest.mark.parametrize("text", ["help", "HELP", " Help "])
-async def test_help_says_what_can_be_typed(side, text):
-    assert (await side.post(command(text=text))).text == CATALOG["help"]
+async def test_the_command_alone_opens_the_form_and_help_says_what_can_be_typed(side):
+    for text in ("", "  "):
+        assert (await side.deliver(command(text=text))).content == b""
+        assert side.slack.opened.pop()[1]["callback_id"] == Callback.ASK
+    for text in ("help", "HELP", " Help "):
+        assert (await side.post(command(text=text))).text == CATALOG["help"]
 
 
 async def test_status_lists_the_persons_own_requests_only(side):
@@ -390,23 +385,19 @@ async def test_the_sign_in_command_says_as_whom_one_is_signed_in(side):
 
 
 @pytest.mark.parametrize("of_a_request", [False, True], ids=["by the command", "for a request"])
-async def test_after_the_sign_in_the_modal_that_waited_goes_on(side, of_a_request):
+async def test_after_the_sign_in_the_modal_goes_on_or_a_message_says_as_whom_and_how_to_end_it(
+    side, of_a_request
+):
     request_id = await side.bot.pending() if of_a_request else None
     await side.handlers.resume(a_link(request_id=request_id), account_of(KEN))
     assert side.title() == CATALOG["review.title" if of_a_request else "signed_in.title"]
     assert side.slack.messages == []
-
-
-@pytest.mark.parametrize("view_id", [None, "V0CLOSED"], ids=["there was none", "it was closed"])
-@pytest.mark.parametrize("of_a_request", [False, True], ids=["by the command", "for a request"])
-async def test_without_a_modal_a_message_says_as_whom_and_how_to_end_it(side, view_id, of_a_request):
-    request_id = await side.bot.pending() if of_a_request else None
-    side.slack.failing = SlackRefused("not_found")
-    await side.handlers.resume(a_link(view_id=view_id, request_id=request_id), account_of(KEN))
-    [(user, sentence)] = side.slack.messages
-    assert user == KEN.id
-    assert "ken@contoso.com" in sentence
-    assert "/reset-passcode sign-out" in sentence
+    side.slack.failing = SlackRefused("not_found")  # it was closed
+    for view_id in (None, "V0CLOSED"):
+        await side.handlers.resume(a_link(view_id=view_id, request_id=request_id), account_of(KEN))
+        user, sentence = side.slack.messages.pop()
+        assert (user, "ken@contoso.com" in sentence) == (KEN.id, True)
+        assert "/reset-passcode sign-out" in sentence
 
 
 async def test_a_refused_sign_in_is_told_in_the_modal_with_a_new_link(side):
