@@ -90,15 +90,12 @@ def _meaning(response: object) -> SlackUnavailable | SlackRefused:
     status = getattr(response, "status_code", getattr(response, "status", 0))
     code = text_at(getattr(response, "data", None), "error")
     if not isinstance(status, int) or status == 429 or status >= 500 or not code or _LATER.fullmatch(code):
-        return SlackUnavailable(code or f"http_{status}", _retry_after(getattr(response, "headers", None)))
+        return SlackUnavailable(code or f"http_{status}", _retry_after(response))
     return SlackRefused(code)
 
 
-def _retry_after(headers: object) -> timedelta | None:
-    if not isinstance(headers, Mapping):
-        return None
-    named = {str(name).lower(): str(value) for name, value in headers.items()}
-    seconds = named.get("retry-after", "").strip()
+def _retry_after(response: object) -> timedelta | None:
+    seconds = getattr(response, "headers", {}).get("Retry-After", "").strip()
     return min(timedelta(seconds=int(seconds[:6])), MAX_PAUSE) if seconds.isdecimal() else None
 
 

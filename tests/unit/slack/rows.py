@@ -12,12 +12,12 @@ from bot.use_cases.review import Choice, Review
 from tests.support.builders import APPROVAL, ATTEMPT, KEN, LATER, MEI, NOON, a_request, account_of
 
 AT = "2026-03-02T12:00:00.000000Z"
+LEOS, KENS = {"device": "Leo's Pixel"}, {"account": "ken@contoso.com"}
 FACTS: dict[Code, dict[str, str]] = {
     Code.BAD_TARGET: {"typed": "leo"},
     Code.REASON_TOO_LONG: {"limit": "1000"},
     Code.TICKET_TOO_LONG: {"limit": "100"},
     Code.NOT_A_MEMBER: {"kind": "guest"},
-    Code.OWN_DEVICE: {"device": "Leo's Pixel"},
     Code.QUOTA_EXCEEDED: {"limit": "20", "until": AT},
     Code.COULD_NOT_VERIFY: {"what": "Slack’s profile of a person"},
     Code.ALREADY_DECIDED: {"status": "denied", "by": "U0AIKO", "at": AT},
@@ -27,29 +27,16 @@ FACTS: dict[Code, dict[str, str]] = {
     Code.NO_EMAIL: {"person": "U0LEO"},
     Code.RECENTLY_RESET: {"at": AT, "platform": "iOS"},
     Code.WRONG_PLATFORM: {"device": "Leo's laptop", "system": "Windows 11"},
-    Code.APPLE_USER_ENROLLMENT: {"device": "Leo's iPad"},
-    Code.DEVICE_ADMINISTRATOR: {"device": "Leo's Pixel"},
     Code.NOT_MANAGED: {"device": "Scanner 12", "state": "retireIssued"},
+    **dict.fromkeys((Code.OWN_DEVICE, Code.APPLE_USER_ENROLLMENT, Code.DEVICE_ADMINISTRATOR), LEOS),
     Code.APPROVER_SIGNED_OUT: {"approver": "U0KEN"},
     Code.ENTRA_ERROR: {"code": "AADSTS50105"},
-    Code.WRONG_TENANT: {"account": "ken@fabrikam.com"},
+    **dict.fromkeys((Code.WRONG_TENANT, Code.GUEST_ACCOUNT, Code.ACCOUNT_TAKEN), KENS),
+    **dict.fromkeys((Code.DECLINED, Code.STALE_SIGN_IN), KENS),
     Code.WRONG_ACCOUNT: {"account": "aiko@contoso.com", "expected": "ken@contoso.com"},
-    Code.GUEST_ACCOUNT: {"account": "ken@contoso.com"},
-    Code.ACCOUNT_TAKEN: {"account": "ken@contoso.com"},
-    Code.DECLINED: {"account": "ken@contoso.com"},
-    Code.STALE_SIGN_IN: {"account": "ken@contoso.com"},
     Code.BAD_TOKEN: {"part": "signature"},
-    Code.SIGN_IN_ENDED: {
-        "account": "ken@contoso.com",
-        "approver": "U0KEN",
-        "claims": '{"access_token":{}}',
-        "since": AT,
-    },
-    Code.MICROSOFT_REFUSED_APPROVER: {
-        "account": "ken@contoso.com",
-        "message": "No <!channel> permission.",
-        "status": "403",
-    },
+    Code.SIGN_IN_ENDED: KENS | {"approver": "U0KEN", "claims": '{"access_token":{}}', "since": AT},
+    Code.MICROSOFT_REFUSED_APPROVER: KENS | {"message": "No <!channel> permission.", "status": "403"},
     Code.MICROSOFT_REFUSED_DEVICE: {"code": "NotFound", "status": "404"},
     Code.DEVICE_FAILED: {"error_code": "-2016341107"},
     Code.NOT_SUPPORTED: {"error_code": "0"},

@@ -157,9 +157,7 @@ async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(pauses
     ],
     ids=["a bad moment", "unavailable", "closed"],
 )
-async def test_a_modal_is_not_left_loading_by_a_bad_moment_of_slack(
-    api, slack, pauses, answers, tries, error
-):
+async def test_a_modal_is_not_left_loading_by_a_bad_moment(api, slack, pauses, answers, tries, error):
     api.answers["views.update"] = list(answers)
 
     with pytest.raises(error) if error else nullcontext():
@@ -171,9 +169,7 @@ async def test_a_modal_is_not_left_loading_by_a_bad_moment_of_slack(
 # Sentences for one person alone
 
 
-async def test_a_sentence_is_posted_to_one_person_alone_and_again_after_a_bad_moment(
-    api: WebApi, slack: SlackClient
-):
+async def test_a_sentence_is_posted_to_one_person_alone_and_again_after_a_bad_moment(api, slack):
     api.answers["response"] = [web.Response(status=503), web.Response(text="ok")]
 
     await slack.respond(Secret(f"{api.client.base_url}response"), SENTENCE)
@@ -182,12 +178,11 @@ async def test_a_sentence_is_posted_to_one_person_alone_and_again_after_a_bad_mo
     assert api.asked == [("response", body)] * 2
 
 
-@pytest.mark.parametrize(
-    ("status", "error"), [(404, SlackRefused), (302, SlackRefused), (500, SlackUnavailable)]
-)
-async def test_a_sentence_that_is_refused_follows_no_redirect_and_no_error_carries_its_url(
-    api, slack, status, error
-):
+REFUSED = [(404, SlackRefused), (302, SlackRefused), (500, SlackUnavailable)]
+
+
+@pytest.mark.parametrize(("status", "error"), REFUSED)
+async def test_a_sentence_follows_no_redirect_and_no_error_carries_its_url(api, slack, status, error):
     api.answers["secret"] = [web.Response(status=status, headers={"Location": "/elsewhere"})]
     url = Secret(f"{api.client.base_url}secret")
 
@@ -202,17 +197,14 @@ async def test_a_sentence_that_is_refused_follows_no_redirect_and_no_error_carri
 
 
 ELSEWHERE = [
-    "https://hooks.slack.com.example/secret",
-    "https://hooks.slack.com@example.com/secret",
+    *("https://hooks.slack.com.example/secret", "https://hooks.slack.com@example.com/secret"),
+    *("https://hooks.slack.com:8443/secret", "https://hooks.slack.com:port/secret"),
     "https://example.com/hooks.slack.com/secret",
-    "https://hooks.slack.com:8443/secret",
-    "https://hooks.slack.com:port/secret",
     "http://hooks.slack.com/secret",
     "//hooks.slack.com/secret",
     "http://127.0.0.1:9/secret",
     "http://169.254.169.254/latest/secret",
-    "no address, but secret",
-    "",
+    *("no address, but secret", ""),
 ]
 
 

@@ -83,9 +83,7 @@ async def test_slackbot_is_a_bot_though_slack_does_not_say_so(api: WebApi):
         (None, "", of_organization(""), Kind.OUTSIDER),
     ],
 )
-async def test_the_team_of_the_payload_has_to_be_ours_or_our_organization(
-    api, team, enterprise, fields, kind
-):
+async def test_the_team_of_the_payload_has_to_be_ours(api, team, enterprise, fields, kind):
     api.answers["users.info"] = [a_user(**fields)]
 
     assert (await directory(api, enterprise).person(Actor(user=MEI.id, team=team))).kind is kind

@@ -45,6 +45,7 @@ def test_buttons_are_there_only_while_they_can_be_pressed_and_say_what_they_do(r
     for button in [*elements(card(row, ENGLISH), "button"), *elements(a_receipt(row), "button")]:
         assert button["value"] == row.id
         assert row.ref in str(button["accessibility_label"])
+        assert NOTHING not in str(button["accessibility_label"])
 
 
 @every_row

@@ -2,17 +2,7 @@
 
 import pytest
 from bot.domain.target import parse_target
-from bot.slack.payloads import (
-    NO_REQUEST,
-    VALUE,
-    Command,
-    Field,
-    Form,
-    Malformed,
-    Press,
-    private_metadata,
-    text_at,
-)
+from bot.slack.payloads import NO_REQUEST, VALUE, Command, Field, Form, Malformed, Press, text_at
 
 ID = "0123456789abcdef" * 2
 USER = {"id": "U0OLGA", "team_id": "T0FABRIKAM"}
@@ -71,7 +61,7 @@ def test_a_value_that_is_no_id_names_no_request(value: str):
 @pytest.mark.parametrize(
     ("metadata", "carried"),
     [
-        (private_metadata(ID, 7), (ID, 7)),
+        (f"{ID}:7", (ID, 7)),
         (ID, (ID, 0)),
         (f"{ID}:", (NO_REQUEST, 0)),
         (f"{ID}:-1", (NO_REQUEST, 0)),
