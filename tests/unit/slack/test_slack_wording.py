@@ -19,7 +19,7 @@ from bot.slack.blocks import NOTHING, without_markup
 from bot.slack.catalog_en import ENGLISH as CATALOG
 from bot.slack.wording import ENGLISH
 from tests.support.builders import MEI
-from tests.unit.slack.rows import CAUSES, EVERY, FACTS, IPHONE, done, failed
+from tests.unit.slack.rows import AT, CAUSES, EVERY, FACTS, IPHONE, done, failed
 
 HOUR = timedelta(hours=1)
 ONLY_IN_A_ROW = {
@@ -117,54 +117,52 @@ def test_the_english_is_plain():
         assert not re.search(r"\b(some|any|no|every)body\b|\bwhoever\b|did not work", text, re.I), key
 
 
-def test_a_commit_that_was_not_answered_is_never_told_as_nothing_stored():
-    sentence = ENGLISH.error(errors.CommitUnknown())
-
-    assert "unclear whether" in sentence
-    assert "nothing" not in sentence.lower()
-    assert "nothing" in ENGLISH.error(errors.StoreUnavailable()).lower()
+def told(code: Code, **facts: str) -> str:
+    return ENGLISH.cause(Cause(code, facts))
 
 
-def test_the_second_decision_is_told_who_decided_what_and_when():
-    facts = FACTS[Code.ALREADY_DECIDED]
-
-    assert "Denied by <@U0AIKO> <!date^" in ENGLISH.cause(Cause(Code.ALREADY_DECIDED, facts))
-    by_the_clock = facts | {"status": "expired", "by": ""}
-    assert "Expired <!date^" in ENGLISH.cause(Cause(Code.ALREADY_DECIDED, by_the_clock))
+def next_step(row: ResetRequest) -> str:
+    return ENGLISH.next_step(row, reveal_for=HOUR)
 
 
-def test_what_microsoft_says_is_quoted_and_mentions_nobody():
-    error = errors.ApproverRefused(message="No <!channel> permission.")
+BROKEN, PIXEL = Cause(Code.DEVICE_FAILED), replace(IPHONE, platform=Platform.ANDROID)
+DENIED, ENDED = FACTS[Code.ALREADY_DECIDED], FACTS[Code.SIGN_IN_ENDED]
+TWICE = Cause(Code.ALREADY_REQUESTED, {"ref": "A9F1C7", "by": MEI.id})
+CLOSED = failed(Cause(Code.CLOSED, {"person": "U0KEN"}))
+QUOTED = errors.ApproverRefused(message="No <!channel>")
+PROFILE, EITHER = f"effect.{Effect.NEW_WORK_PROFILE_PASSCODE}", f"effect.{Effect.NEW_PASSCODE_OR_PROFILE}"
+TOLD = {
+    "an unanswered commit is unclear": (ENGLISH.error(errors.CommitUnknown()), "unclear whether", "nothing"),
+    "a store that is away did nothing": (ENGLISH.error(errors.StoreUnavailable()), "nothing was", "unclear"),
+    "who decided what, when": (told(Code.ALREADY_DECIDED, **DENIED), "Denied by <@U0AIKO> <!date^", NOTHING),
+    "nobody decided in time": (told(Code.ALREADY_DECIDED, status="expired", at=AT), "Expired <!date^", "<@"),
+    "Microsoft is quoted": (ENGLISH.error(QUOTED), "(Microsoft says: “No &lt;!channel&gt;”)", "<"),
+    "Microsoft said nothing": (ENGLISH.error(GraphError()), ".", "Microsoft says"),
+    "claims are never shown": (told(Code.SIGN_IN_ENDED, **ENDED), "ended", "access_token"),
+    "no address": (told(Code.WRONG_ACCOUNT, account="ken@x", expected=""), "no confirmed email", "ken@x"),
+    "Intune was not asked": (told(Code.SILENT, could_not_look="x"), "couldn’t be asked", "hasn’t answered"),
+    "the device is silent": (told(Code.SILENT), "hasn’t answered", "couldn’t be asked"),
+    "Android again": (told(Code.RECENTLY_RESET, at="x", platform="Android"), "will stop working", "{"),
+    "Apple again": (told(Code.RECENTLY_RESET, at="x", platform="iOS"), "with the owner", "will stop working"),
+    "your own open request": (ENGLISH.cause(TWICE, reader=MEI.id), "You already have a pending", "<@"),
+    "another's open request": (ENGLISH.cause(TWICE), "<@U0MEI> already has", "You"),
+    **{kind: (told(Code.NOT_A_MEMBER, kind=kind), CATALOG[f"kind.{kind}"], "{") for kind in Kind},
+    "only the work profile": (CATALOG[PROFILE], "own lock stays", "device"),
+    "only the work profile, done": (CATALOG[f"{PROFILE}.done"], "own lock hasn’t changed", "device"),
+    "only the work profile, read": (CATALOG[f"{PROFILE}.use"], "doesn’t open the phone’s own lock", "{until"),
+    "either": (CATALOG[EITHER], "doesn’t say which", "{"),
+    "either, done": (CATALOG[f"{EITHER}.done"], "try both", "{device"),
+    "closed is not failed": (f"{ENGLISH.stage(CLOSED)}: {ENGLISH.status(CLOSED)}", "closed: ", "failed"),
+    "failed on Apple": (next_step(failed(BROKEN)), "unlock token", "policy"),
+    "failed on Android": (next_step(failed(BROKEN, PIXEL)), "policy requires", "unlock token"),
+    "until when a passcode is there": (next_step(done()), "2026-03-02 13:01 UTC", NOTHING),
+}
 
-    assert "(Microsoft says: “No &lt;!channel&gt; permission.”)" in ENGLISH.error(error)
-    assert "Microsoft says" not in ENGLISH.error(GraphError())
 
-
-def test_claims_are_never_shown():
-    assert "access_token" not in ENGLISH.cause(Cause(Code.SIGN_IN_ENDED, FACTS[Code.SIGN_IN_ENDED]))
-
-
-@pytest.mark.parametrize(
-    ("code", "facts", "said", "not_said"),
-    [
-        (Code.WRONG_ACCOUNT, {"account": "ken@x", "expected": ""}, "no confirmed email address", "ken@x"),
-        (Code.SILENT, {"could_not_look": "SignInNeeded"}, "couldn’t be asked", "hasn’t answered"),
-        (Code.SILENT, {}, "hasn’t answered", "couldn’t be asked"),
-        (Code.RECENTLY_RESET, {"at": "x", "platform": "Android"}, "will stop working", "{"),
-        (Code.RECENTLY_RESET, {"at": "x", "platform": "iOS"}, "Check with the owner", "will stop working"),
-        *((Code.NOT_A_MEMBER, {"kind": kind}, CATALOG[f"kind.{kind}"], "{") for kind in Kind),
-    ],
-)
-def test_a_special_case_is_told_as_what_it_is(code: Code, facts: dict[str, str], said: str, not_said: str):
-    assert said in ENGLISH.cause(Cause(code, facts))
-    assert not_said not in ENGLISH.cause(Cause(code, facts))
-
-
-def test_the_requester_is_not_told_of_themselves_by_name():
-    twice = Cause(Code.ALREADY_REQUESTED, {"ref": "A9F1C7", "by": MEI.id})
-
-    assert ENGLISH.cause(twice, reader=MEI.id) == "You already have a pending request for this (A9F1C7)."
-    assert "<@U0MEI>" in ENGLISH.cause(twice)
+@pytest.mark.parametrize(("sentence", "said", "not_said"), TOLD.values(), ids=TOLD)
+def test_a_special_case_is_told_as_what_it_is(sentence: str, said: str, not_said: str):
+    assert said in sentence
+    assert not_said not in sentence
 
 
 @pytest.mark.parametrize(
@@ -181,30 +179,6 @@ def test_the_requester_is_not_told_of_themselves_by_name():
 )
 def test_a_target_is_shown_in_words(kind: TargetKind, value: str, words: str):
     assert ENGLISH.target(Target(kind, value)) == words
-
-
-def test_only_the_work_profile_is_promised_where_only_that_changes():
-    assert "own lock stays" in ENGLISH.effect(Effect.NEW_WORK_PROFILE_PASSCODE)
-    assert "own lock hasn’t changed" in CATALOG[f"effect.{Effect.NEW_WORK_PROFILE_PASSCODE}.done"]
-    assert "It doesn’t open the phone’s own lock" in CATALOG[f"effect.{Effect.NEW_WORK_PROFILE_PASSCODE}.use"]
-    assert "try both" in CATALOG[f"effect.{Effect.NEW_PASSCODE_OR_PROFILE}.done"]
-    assert "doesn’t say which" in ENGLISH.effect(Effect.NEW_PASSCODE_OR_PROFILE)
-
-
-def test_the_requester_is_told_what_is_left_when_it_failed_and_until_when_a_passcode_is_there():
-    for platform, said in ((Platform.IOS, "unlock token"), (Platform.ANDROID, "policy requires")):
-        row = failed(Cause(Code.DEVICE_FAILED), replace(IPHONE, platform=platform))
-        step = ENGLISH.next_step(row, reveal_for=HOUR)
-        assert said in step
-        assert "wipe" in step
-    assert "2026-03-02 13:01 UTC" in ENGLISH.next_step(done(), reveal_for=HOUR)
-
-
-def test_a_request_that_was_closed_is_not_called_failed():
-    closed = failed(Cause(Code.CLOSED, {"person": "U0KEN"}))
-
-    assert ENGLISH.stage(closed) == "closed"
-    assert "failed" not in ENGLISH.status(closed)
 
 
 def test_the_sign_in_pages_can_show_a_refusal_without_slack():
