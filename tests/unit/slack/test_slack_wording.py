@@ -78,6 +78,7 @@ def test_every_code_has_a_sentence_that_needs_no_other_facts_than_it_is_raised_w
     check_sentence(ENGLISH.cause(cause))
     check_sentence(ENGLISH.error(Refusal(cause.code, **cause.facts)))
     assert ENGLISH.cause(Cause(cause.code))  # facts that are missing break nothing
+    assert len(ENGLISH.title(Refusal(cause.code))) <= 24
 
 
 @pytest.mark.parametrize("kind", RAISED, ids=lambda kind: kind.__name__)
