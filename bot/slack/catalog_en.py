@@ -45,8 +45,7 @@ ENGLISH: Final[dict[str, str]] = {
     "code.quota_exceeded": "You’ve reached the limit of {limit} per hour. Try again after {until}, or ask a "
     "colleague.",
     "code.could_not_verify.title": "Couldn’t verify",
-    "code.could_not_verify": "There was no usable answer from {what}, so this couldn’t be verified. Please "
-    "try again in a minute.",
+    "code.could_not_verify": "No usable answer from {what}, so this isn’t verified. Try again in a minute.",
     # The request does not wait for this
     "code.unknown_request.title": "Request not found",
     "code.unknown_request": "This request doesn’t exist. If the reset is still needed, request it again with "
@@ -56,8 +55,7 @@ ENGLISH: Final[dict[str, str]] = {
     "code.not_waiting.title": "Not possible now",
     "code.not_waiting": "This isn’t possible at this stage. The status of the request: {stage}.",
     "code.review_outdated.title": "Request has changed",
-    "code.review_outdated": "The request has changed since you reviewed it. Press *Approve* again to see "
-    "where it stands now.",
+    "code.review_outdated": "The request has changed since your review. Press *Approve* again to see it now.",
     "code.request_expired.title": "Request expired",
     "code.request_expired": "This request has expired. If the reset is still needed, it has to be requested "
     "again with `/reset-passcode`.",
@@ -75,15 +73,13 @@ ENGLISH: Final[dict[str, str]] = {
     "code.no_device": "No device found. There may be a typo, or your Intune role may not cover it. Deny with "
     "a note, or ask another approver.",
     "code.device_changed.title": "Device not available",
-    "code.device_changed": "The device you chose is no longer listed. Press *Approve* again and choose from "
-    "the current list.",
+    "code.device_changed": "The device you chose is not listed any more. Press *Approve* and choose again.",
     "code.recently_reset.title": "Reset again?",
     "code.recently_reset": "This device was already reset {at}. Check with the owner first.",
     "code.recently_reset.android": "This device was already reset {at}. Check with the owner first: the "
     "passcode from that reset will stop working.",
     "code.wrong_platform.title": "Device not supported",
-    "code.wrong_platform": "{device} runs {system}. Intune can reset the passcode of Apple and Android "
-    "phones and tablets only.",
+    "code.wrong_platform": "{device} runs {system}. Only Apple and Android phones and tablets can be reset.",
     "code.apple_user_enrollment.title": "Device not supported",
     "code.apple_user_enrollment": "{device} is a personal Apple device with a managed part (User "
     "Enrollment), so Intune can’t remove its passcode. The last resort is Apple’s own recovery, which erases "
@@ -142,8 +138,7 @@ ENGLISH: Final[dict[str, str]] = {
     "code.bad_token": "Microsoft’s answer couldn’t be verified, so you are not signed in. Try again. If it "
     "happens twice, contact your Entra admin.",
     # The request waits again
-    "code.sign_in_ended": "The Microsoft sign-in of {approver} ended before the reset was sent. Nothing was "
-    "reset.",
+    "code.sign_in_ended": "The sign-in of {approver} ended before the reset was sent. Nothing was reset.",
     "code.microsoft_refused_approver": "Microsoft didn’t let {account} reset this device{said}. Nothing was "
     "reset. It takes an Intune role with the Reset passcode permission for this device.",
     "code.not_executed": "Microsoft couldn’t be reached or was too busy. Nothing was reset.",
@@ -165,8 +160,7 @@ ENGLISH: Final[dict[str, str]] = {
     "error.UnlatchError.title": "Something went wrong",
     "error.UnlatchError": "This didn’t work. Please try again in a minute.",
     "error.LostRace.title": "Request has changed",
-    "error.LostRace": "The request changed at the same moment. Look where it stands now, and try again if it "
-    "is still open.",
+    "error.LostRace": "The request changed at the same moment. Look at it again before you try again.",
     "error.StoreUnavailable.title": "Not saved",
     "error.StoreUnavailable": "This couldn’t be saved, so nothing was done. Please try again in a minute.",
     "error.CommitUnknown.title": "Possibly saved",
@@ -176,8 +170,7 @@ ENGLISH: Final[dict[str, str]] = {
     "error.AuditBroken": "Nothing was done: the audit log isn’t as it was left, so nothing can be saved "
     "until the operator of Unlatch has checked it. Please tell them.",
     "error.NotExecuted.title": "Microsoft unavailable",
-    "error.NotExecuted": "Microsoft couldn’t be reached or is too busy. Nothing was done. Please try again "
-    "in a minute.",
+    "error.NotExecuted": "Microsoft is unavailable or too busy. Nothing was done. Try again in a minute.",
     "error.ApproverRefused.title": "Not permitted in Intune",
     "error.ApproverRefused": "Microsoft doesn’t let your account do this{said}. It takes an Intune role with "
     "the Reset passcode permission for this device. Ask your Intune admin or another approver.",
@@ -185,8 +178,7 @@ ENGLISH: Final[dict[str, str]] = {
     "error.DeviceRefused": "Microsoft doesn’t find the device or refuses this{said}. Check with the "
     "requester whether it is the right device.",
     "error.OutcomeUnknown.title": "No reply from Microsoft",
-    "error.OutcomeUnknown": "There was no usable answer from Microsoft{said}. Check where the request stands "
-    "in a minute.",
+    "error.OutcomeUnknown": "No usable answer from Microsoft{said}. Look at the request again in a minute.",
     "error.SlackUnavailable.title": "Slack is unavailable",
     "error.SlackUnavailable": "Slack is slow or unavailable right now. Please try again in a minute.",
     "error.SlackRefused.title": "Refused by Slack",
@@ -360,8 +352,7 @@ ENGLISH: Final[dict[str, str]] = {
     "denied": "Denied. The requester sees your reason.",
     "passcode.title": "New passcode",
     "passcode.spelled": "To read aloud",
-    "passcode.logged": "Viewing this passcode is logged. It isn’t kept in Slack: close this window when you "
-    "are done.",
+    "passcode.logged": "Viewing this passcode is logged. It isn’t kept in Slack: close the window when done.",
     "passcode.capital": "capital {letter}",
     "passcode.small": "small {letter}",
     "sign_in.title": "Sign in",

@@ -76,22 +76,26 @@ class Handlers:
     async def command(self, ack: AsyncAck, body: Body) -> None:
         """`/reset-passcode`, alone, with a subcommand, or with a target and a reason."""
         command = Command.parse(body)
-        match command.text.lower().split():
-            case []:
-                form = modals.ask_form(self._words)
-                await ack()
-                self._start(self._open(command, form))
-            case ["help"]:
-                await ack(self._words.text("help"))
-            case ["status"]:
-                await ack(await self._sentence(self._status(command)))
-            case ["sign-in" | "signin" | "login"]:
-                await ack()
-                self._start(self._open_then(command, "sign_in", partial(self._sign_in, command)))
-            case ["sign-out" | "signout" | "logout"]:
-                await ack(await self._sentence(self._sign_out(command)))
-            case _:
-                await self._ask(ack, command)
+        try:
+            match command.text.lower().split():
+                case []:
+                    form = modals.ask_form(self._words)
+                    await ack()
+                    self._start(self._open(command, form))
+                case ["help"]:
+                    await ack(self._words.text("help"))
+                case ["status"]:
+                    await ack(await self._status(command))
+                case ["sign-in" | "signin" | "login"]:
+                    await ack()
+                    self._start(self._open_then(command, "sign_in", partial(self._sign_in, command)))
+                case ["sign-out" | "signout" | "logout"]:
+                    signed_out = await sign_in.sign_out(self._deps, command.actor)
+                    await ack(self._words.text("signed_out" if signed_out else "signed_out.already"))
+                case _:
+                    await self._ask(ack, command)
+        except UnlatchError as error:  # of the store or of the rules: nothing is raised after `ack()`
+            await ack(self._words.error(error))
 
     async def _ask(self, ack: AsyncAck, command: Command) -> None:
         """Store the request at once. What can't be used comes back in the form, so that nothing is lost."""
@@ -101,14 +105,13 @@ class Handlers:
         )
         try:
             request = await submit.submit(self._deps, new)
-        except UnlatchError as error:
-            sentence = self._words.error(error)
-            if isinstance(error, Refusal) and error.code in BAD_INPUT:
-                form = modals.ask_form(self._words, target=target, reason=reason, notice=sentence)
-                await ack()
-                self._start(self._open(command, form))
-            else:
-                await ack(sentence)
+        except Refusal as refusal:
+            if refusal.code not in BAD_INPUT:
+                raise
+            notice = self._words.error(refusal)
+            form = modals.ask_form(self._words, target=target, reason=reason, notice=notice)
+            await ack()
+            self._start(self._open(command, form))
         else:
             await ack(self._words.text("asked.answer", **self._words.names(request)))
 
@@ -118,10 +121,6 @@ class Handlers:
             lambda connection: requests.recent_requests(connection, user, limit=RECENT)
         )
         return self._words.recent(recent, limit=RECENT)
-
-    async def _sign_out(self, command: Command) -> str:
-        signed_out = await sign_in.sign_out(self._deps, command.actor)
-        return self._words.text("signed_out" if signed_out else "signed_out.already")
 
     async def ask_submitted(self, ack: AsyncAck, body: Body) -> None:
         """Store the request, then close the form; a refusal is shown under its field, as plain text."""
@@ -303,12 +302,6 @@ class Handlers:
             log_crash("interaction_crashed", crash, incident=incident)
             sentence = self._words.text("crash", incident=incident)
             return modals.message(self._words.text("crash.title"), sentence, self._words)
-
-    async def _sentence(self, work: Awaitable[str]) -> str:
-        try:
-            return await work
-        except UnlatchError as error:
-            return self._words.error(error)
 
     async def _open(self, pressed: Press | Command, view: View) -> str | None:
         """Open a modal; where Slack opens none, say so to the person alone, and return None."""
