@@ -118,9 +118,7 @@ async def test_a_requester_over_the_limit_is_told_until_when_and_in_the_form_wit
     ("text", "code"),
     [
         ("nonsense because", Code.BAD_TARGET),
-        ("resett leo@contoso.com", Code.BAD_TARGET),
         ("help me", Code.BAD_TARGET),
-        ("serial:; because", Code.BAD_TARGET),
         ("leo@contoso.com", Code.NO_REASON),
         ("leo@contoso.com " + "x" * (MAX_REASON + 1), Code.REASON_TOO_LONG),
     ],
@@ -139,7 +137,6 @@ async def test_what_cannot_be_used_comes_back_in_the_form_and_loses_nothing(side
     ("typed", "field"),
     [
         ({"target": "nonsense", "reason": "why"}, Field.TARGET),
-        ({"target": "leo@contoso.com", "reason": "   "}, Field.REASON),
         ({"target": "leo@contoso.com"}, Field.REASON),
         ({"target": "leo@contoso.com", "reason": "x" * (MAX_REASON + 1)}, Field.REASON),
         ({"target": "leo@contoso.com", "reason": "why", "ticket": "x" * 101}, Field.TICKET),

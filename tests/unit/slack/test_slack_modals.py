@@ -186,7 +186,6 @@ def test_a_device_that_cannot_be_reset_cannot_be_chosen():
     [
         (timedelta(hours=7), ""),
         (timedelta(hours=9), "runs when the device reconnects"),
-        (timedelta(days=40), "runs when the device reconnects"),
         (None, "Never. The reset runs when the device connects."),
     ],
 )

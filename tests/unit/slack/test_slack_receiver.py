@@ -118,21 +118,14 @@ async def test_a_signature_is_valid_for_five_minutes(post, seconds):
     assert (await post(command(), **headers)).status_code == 200
 
 
-DEEP = b"[" * 100_000 + b"]" * 100_000
 MALFORMED = {
     "empty": (b"", FORM),
     "empty JSON": (b"", JSON),
     "no UTF-8": (b"\xff\xfe\x00", FORM),
-    "no UTF-8 in JSON": (b'{"type": "\xff"}', JSON),
-    "payload no JSON": (b"payload=%7Bnot", FORM),
-    "payload a list": (b"payload=[]", FORM),
-    "payload a number": (b"payload=7", FORM),
-    "payload null": (b"payload=null", FORM),
     "payload empty": (b"payload=", FORM),
-    "payload nested deeply": (b"payload=" + DEEP, FORM),
-    "JSON nested deeply": (b'{"a":' + DEEP + b"}", JSON),
-    "JSON a text": (b'"hello"', JSON),
-    "a number of a million digits": (b'{"a": ' + b"9" * 400_000 + b"}", JSON),
+    "payload no object": (b"payload=[]", FORM),
+    "JSON no object": (b'"hello"', JSON),
+    "JSON nested deeply": (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", JSON),
     "many fields": (b"command=/x&" + b"a=1&" * 200, FORM),
     "no fields": (b"&&&&", FORM),
 }
