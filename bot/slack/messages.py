@@ -55,7 +55,7 @@ def reminder(request: ResetRequest, words: Wording, on_call: Sequence[str] = ())
     until = date(request.expires_at or request.changed_at)
     sentence = words.text("reminder", by=mention(request.asked_by), until=until, **words.names(request))
     text = " ".join([sentence, *([_called(on_call, words)] if on_call else [])])
-    return Message(text, [blocks.section(text)])
+    return Message(cut(text, MESSAGE_LIMIT), [blocks.section(text)])
 
 
 # Blocks that modals share

@@ -137,3 +137,4 @@ def test_nothing_that_microsoft_says_mentions_links_or_breaks(name: str, account
 def test_a_hundred_kilobytes_fit():
     flood = "<!channel> & é " * 7000
     check(pending(reason=flood, ticket=flood, denial=flood))
+    check_accepted(reminder(pending(), ENGLISH, ["S0ONCALL"] * 300))
