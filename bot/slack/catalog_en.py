@@ -1,8 +1,8 @@
 """Every English text that people read in Slack, and the sentences of refusals on the sign-in pages.
 
 A key names its use: `code.<Code>`, `error.<class>`, `status.<Status>`, `effect.<Effect>`, `kind.<Kind>`,
-`target.<TargetKind>`, else what it stands on. `….title` has at most 24 characters; a code that is only kept
-in a row has none. In braces: facts that `wording` fills in, already safe for Slack.
+`target.<TargetKind>`, else what it stands on. `….title` has at most 24 characters; a code that titles
+no modal has none. In braces: facts that `wording` fills in, already safe for Slack.
 """
 
 from typing import Final
@@ -10,14 +10,12 @@ from typing import Final
 ENGLISH: Final[dict[str, str]] = {
     "product": "Passcode reset",
     # What was typed cannot be used
-    "code.bad_target.title": "Not a person or device",
     "code.bad_target": "“{typed}” can’t be looked up. Enter an email address or a serial number, such as "
     "serial:F2LX1234ABCD.",
     "code.no_reason.title": "Reason missing",
     "code.no_reason": "Please add a reason: the other person needs it to know what to do.",
     "code.reason_too_long.title": "Reason too long",
     "code.reason_too_long": "The reason can have up to {limit} characters. Please shorten it.",
-    "code.ticket_too_long.title": "Ticket too long",
     "code.ticket_too_long": "The ticket reference can have up to {limit} characters. Please shorten it.",
     # The person may not
     "code.not_a_member.title": "Not allowed",
@@ -28,7 +26,6 @@ ENGLISH: Final[dict[str, str]] = {
     "kind.deactivated": "This Slack account isn’t active, so it can’t request or approve a reset.",
     "kind.outsider": "Only members of this workspace can do this, and this account belongs to another "
     "organization. Ask a colleague here to do it.",
-    "code.not_a_requester.title": "Not allowed",
     "code.not_a_requester": "You aren’t on the list of people who can request a reset. Ask a colleague who "
     "is, or ask your Slack admin to add you.",
     "code.not_an_approver.title": "On-call leads only",
@@ -59,14 +56,12 @@ ENGLISH: Final[dict[str, str]] = {
     "code.request_expired.title": "Request expired",
     "code.request_expired": "This request has expired. If the reset is still needed, it has to be requested "
     "again with `/reset-passcode`.",
-    "code.already_requested.title": "Already requested",
     "code.already_requested": "{by} already has a pending request for this ({ref}).",
     "code.already_requested.by_reader": "You already have a pending request for this ({ref}).",
     "code.device_busy.title": "Reset in progress",
     "code.device_busy": "Request {ref} is resetting this device right now. Wait until it is done, or close "
     "it if its outcome is unclear. Then press *Approve* again if a second reset is still needed.",
     # The target or the device
-    "code.no_email.title": "No email address",
     "code.no_email": "Slack shows no confirmed email address for {person}, so their device can’t be looked "
     "up. Request the reset again with their email address or the serial number of the device.",
     "code.no_device.title": "No device found",
@@ -102,7 +97,6 @@ ENGLISH: Final[dict[str, str]] = {
     # The sign-in
     "code.sign_in_needed.title": "Sign-in needed",
     "code.sign_in_needed": "Sign in with Microsoft first: run `/reset-passcode sign-in`, then try again.",
-    "code.link_unusable.title": "Link expired",
     "code.link_unusable": "This sign-in link has expired or was already used. Run /reset-passcode sign-in in "
     "Slack for a new one.",
     "code.consent_denied.title": "Sign-in canceled",

@@ -22,11 +22,15 @@ from tests.support.builders import MEI
 from tests.unit.slack.rows import AT, CAUSES, EVERY, FACTS, IPHONE, done, failed
 
 HOUR = timedelta(hours=1)
-ONLY_IN_A_ROW = {
+UNTITLED = {
+    # kept in a row
     *(Code.SIGN_IN_ENDED, Code.MICROSOFT_REFUSED_APPROVER, Code.NOT_EXECUTED, Code.MICROSOFT_REFUSED_DEVICE),
     *(Code.DEVICE_FAILED, Code.NOT_SUPPORTED, Code.CANCELED, Code.SILENT, Code.CLOSED, Code.NO_ANSWER),
+    *(Code.NOT_A_REQUESTER, Code.NO_EMAIL, Code.ALREADY_REQUESTED),
+    # told in the form, or on a page
+    *(Code.BAD_TARGET, Code.TICKET_TOO_LONG, Code.LINK_UNUSABLE),
 }
-"""Codes that are no refusal, so that no modal is titled by them."""
+"""Codes that title no modal."""
 STAGES = [*Status, "reopened", "needs_decision", "closed"]
 LIMITS = {".title": 24, ".submit": 24, ".short": 75, ".label": 75, ".placeholder": 150, "again.option": 75}
 
@@ -43,7 +47,7 @@ RAISED = [*leaves(), UnlatchError]
 
 def demanded() -> set[str]:
     """The keys that enums and classes demand, which no source spells out."""
-    keys = {f"code.{code}" for code in Code} | {f"code.{code}.title" for code in {*Code} - ONLY_IN_A_ROW}
+    keys = {f"code.{code}" for code in Code} | {f"code.{code}.title" for code in {*Code} - UNTITLED}
     keys |= {f"error.{kind.__name__}{end}" for kind in RAISED for end in ("", ".title")}
     keys |= {f"status.{stage}{end}" for stage in STAGES for end in ("", ".title", ".next")}
     keys |= {f"effect.{effect}{end}" for effect in Effect for end in ("", ".short", ".done", ".use")}
