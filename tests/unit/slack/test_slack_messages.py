@@ -12,7 +12,7 @@ from bot.slack.messages import card, receipt, reminder
 from bot.slack.payloads import Action
 from bot.slack.wording import ENGLISH
 from hypothesis import given, settings
-from tests.support.builders import KEN, a_request
+from tests.support.builders import KEN, MEI, a_request
 from tests.unit.slack.rows import EVERY, IPHONE, failed, pending
 from tests.unit.slack.shown import buttons, check_accepted, check_harmless, elements, everything, nasty, texts
 
@@ -76,10 +76,20 @@ def test_both_messages_show_the_request_and_what_became_of_it(row: ResetRequest)
 
 
 def test_a_lost_answer_is_not_tried_again_without_a_warning():
-    shown = everything(card(a_request(Status.UNCERTAIN), ENGLISH))
+    lost = Cause(Code.NO_ANSWER)
+    shown = everything(card(a_request(Status.UNCERTAIN, cause=lost), ENGLISH))
 
     assert "Try again" in shown
     assert "Before you try again, ask the owner" in shown
+    assert ENGLISH.cause(lost) not in shown  # the status says it
+
+
+def test_only_the_receipt_speaks_to_the_requester():
+    twice = Cause(Code.ALREADY_REQUESTED, {"ref": "A9F1C7", "by": MEI.id})
+    row = a_request(Status.REFUSED, cause=twice)
+
+    assert "You already have" in everything(a_receipt(row))
+    assert "<@U0MEI> already has" in everything(card(row, ENGLISH))
 
 
 def test_people_on_call_are_notified_only_while_it_waits():
