@@ -15,9 +15,8 @@ from requests.exceptions import RequestException
 from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
 from bot.domain.people import Account
 from bot.domain.values import Secret, read_object
-from bot.entra.authority import Authority, Credential
+from bot.entra.authority import Authority, Credential, MsalHttp
 from bot.entra.id_token import IdTokenVerifier
-from bot.entra.msal_http import MsalHttp
 from bot.timing import Timing
 
 ENTRA: Final = "Microsoft Entra"

@@ -12,8 +12,7 @@ import jwt
 from bot.domain.errors import Code, SignInRefused
 from bot.domain.people import Account
 from bot.domain.values import read_object, storable
-from bot.entra.authority import Authority
-from bot.entra.msal_http import EntraUnavailable, MsalHttp
+from bot.entra.authority import Authority, EntraUnavailable, MsalHttp
 
 LEEWAY: Final = timedelta(minutes=2)
 """How far Entra's clock and ours may differ."""

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import html
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -101,7 +102,7 @@ class SignInPages:
         except UnlatchError as error:
             return self._refused(error)
         page = _confirm_page(pending)
-        self._set_cookie(page, pending.confirmation.cookie.reveal(), self._deps.timing.link_lifetime.seconds)
+        self._set_cookie(page, pending.confirmation.cookie.reveal(), self._deps.timing.link_lifetime)
         return page
 
     async def confirm(self, request: Request) -> Response:
@@ -119,7 +120,7 @@ class SignInPages:
                 page = _text_page("Not linked", DECLINED, status=200)
         except UnlatchError as error:
             return self._refused(error)  # the cookie stays: it may belong to a sign-in in another tab
-        self._set_cookie(page, "", 0)
+        self._set_cookie(page, "", timedelta(0))
         return page
 
     def _refused(self, error: UnlatchError) -> Response:
@@ -137,7 +138,7 @@ class SignInPages:
             case _:  # Slack, Entra or the database does not answer
                 return _text_page("Sign-in is temporarily unavailable", "Try again in a minute.", status=503)
 
-    def _set_cookie(self, response: Response, value: str, seconds: int) -> None:
+    def _set_cookie(self, response: Response, value: str, lifetime: timedelta) -> None:
         """Set the browser's half of a confirmation: for this host, no script, and never sent across sites.
 
         Microsoft's answer comes across sites, so it cannot carry the cookie; the form of our own page does.
@@ -145,7 +146,7 @@ class SignInPages:
         response.set_cookie(
             self._cookie,
             value,
-            max_age=seconds,
+            max_age=int(lifetime.total_seconds()),
             path="/",
             secure=self._secure,
             httponly=True,

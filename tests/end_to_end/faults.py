@@ -164,7 +164,7 @@ class _Job:
         await self.bot.app.deps.sign_ins.forget(UserId(KEN), SignOutReason.ASKED)
         await self._arm("sign in")
         while not await self._signed_in():
-            self._try_again()
+            await self._try_again()
 
     async def _signed_in(self) -> bool:
         people, browser = self.people, self.people.browser
@@ -189,17 +189,17 @@ class _Job:
             await self._arm("follow")
             title = await self._after(KEN, self.people.submit(KEN), leaving=ENGLISH["review.title"])
             if title != ENGLISH["approved.title"]:
-                self._try_again()
+                await self._try_again()
 
     async def _review(self) -> None:
         await self._arm("review")
         while await self._press(KEN, ON_CALL, Action.APPROVE) != ENGLISH["review.title"]:
-            self._try_again()
+            await self._try_again()
 
     async def _reveal(self) -> None:
         await self._arm("reveal")
         while await self._press(MEI, direct_channel(MEI), Action.SHOW_PASSCODE) != ENGLISH["passcode.title"]:
-            self._try_again()
+            await self._try_again()
         self.result.saw_passcode = self.lane.passcode in self.people.modal_text(MEI)
 
     async def _press(self, user: str, channel: str, action: Action) -> str:
@@ -223,10 +223,10 @@ class _Job:
         self._read = said[-1] if said else self.people.modal_text(user)
         return "" if said else self.people.title(user)
 
-    def _try_again(self) -> None:
-        """They have read why it did not work, and wait the minute for which MSAL keeps a bad answer."""
+    async def _try_again(self) -> None:
+        """They have read why it did not work, and wait for as long as the vendor asked."""
         self.result.told.append(self._read)
-        self.bot.app.deps.sign_ins.client._http_cache.clear()  # type: ignore[attr-defined]
+        await asyncio.sleep(float(str(dict(self.fault.more).get("retry_after", 0))))
         assert len(self.result.told) < MAX_TRIES, self.result.told
 
     async def _close_modals(self) -> None:

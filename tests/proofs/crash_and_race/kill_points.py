@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from bot.domain.request import ResetRequest, Status
-from bot.entra.msal_http import MsalHttp
+from bot.entra.authority import MsalHttp
 from bot.graph.devices import Intune
 from bot.store import requests, sign_ins
 from bot.store.database import Database

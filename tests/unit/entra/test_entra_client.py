@@ -355,3 +355,20 @@ def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http_with
     paths = [request.url.path.rpartition("/")[2] for request in ken.entra.requests if request.method == "GET"]
     assert sorted(paths) == ["keys", "openid-configuration", "openid-configuration"]
     assert not any("cookie" in request.headers for request in ken.entra.requests), "it would be another's"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "3600"}], ids=str)
+@pytest.mark.parametrize("status", [200, 400, 429, 503])
+def test_an_answer_to_one_approvers_code_is_not_given_to_the_next(ken, status, headers):
+    """MSAL keeps such answers, and the key under which it does leaves out the code."""
+    ken.entra.instead = lambda request: (
+        httpx.Response(status, headers=headers, json={"error": "temporarily_unavailable"})
+        if request.method == "POST"
+        else None
+    )
+    with pytest.raises((SignInRefused, CouldNotVerify) if status < 429 else CouldNotVerify):
+        ken.redeem()
+
+    ken.entra.mend()
+    ken.begin()
+    assert ken.redeem().oid == KEN_OID

@@ -149,7 +149,7 @@ def fail(setup, how: str) -> None:
             setup.entra.cut()
 
 
-@pytest.mark.parametrize("how", ["cut", "html", "503"])
+@pytest.mark.parametrize("how", ["cut", "html", "503", "429"])
 async def test_while_entra_does_not_answer_a_valid_token_that_is_due_for_a_refresh_is_used(setup, how):
     await setup.sign_in()
     valid = await token(setup.sign_ins)
@@ -171,6 +171,21 @@ async def test_while_entra_does_not_answer_an_expired_token_needs_no_sign_in(set
 
     assert caught.value.facts == {"what": "Microsoft Entra"}
     assert await setup.row() is not None
+
+
+@pytest.mark.parametrize(("headers", "calls"), [({}, 2), ({"Retry-After": "60"}, 1)], ids=str)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_refresh_is_tried_again_unless_entra_asks_to_wait(setup, status, headers, calls):
+    await setup.sign_in()
+    await setup.expire_token()
+    before = len(setup.entra.requests)
+    setup.entra.instead = lambda _: httpx.Response(status, headers=headers, json={"error": "busy"})
+
+    for _ in range(2):
+        with pytest.raises(CouldNotVerify):
+            await setup.sign_ins.token(KEN)
+
+    assert len(setup.entra.requests) - before == calls
 
 
 async def test_a_cache_of_another_authority_means_signed_out(setup):
