@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final, TypeVar
+from typing import Final, TypeVar, assert_never
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import httpx
@@ -16,10 +17,11 @@ from bot.domain.device import ActionResult, FoundDevices, matches_target
 from bot.domain.errors import DeviceRefused, GraphError, NotExecuted, OutcomeUnknown
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId, Secret, read_object
-from bot.graph import managed_device, paths
+from bot.graph import managed_device
 from bot.graph.errors import HTTPX_ERRORS, from_exception, from_response, unreadable
 from bot.timing import Timing
 
+ALL_DEVICES: Final = "/deviceManagement/managedDevices"
 MAX_ROWS: Final = 1000
 MAX_PAGES: Final = 20
 READ_ATTEMPTS: Final = 3
@@ -79,7 +81,7 @@ class Intune:
         Graph answers 204 when it has queued the command. Any other success counts too: the server took the
         command, and to doubt that would invite a second one. The outcome is on the device (`actions`).
         """
-        url = self._url(paths.reset_passcode(target, device))
+        url = self._url(f"{_collection(target)}/{_segment(device)}/resetPasscode")
         answer = await self._within_timeout(self._send("POST", url, token, client_request_id))
         if not answer.is_success:
             raise from_response(answer, now=self._now())
@@ -95,12 +97,13 @@ class Intune:
 
     async def _action_results(self, device: DeviceId, token: Secret) -> managed_device.Row:
         """Read a device's results. The answer holds a passcode: it goes into no log and no exception."""
-        url = self._url(paths.action_results(device))
+        url = self._url(f"{ALL_DEVICES}/{_segment(device)}", managed_device.RESULT_FIELDS)
         return _object(await self._within_timeout(self._read(url, token, with_body=False)))
 
     async def _find(self, target: Target, token: Secret) -> FoundDevices:
-        url: httpx.URL | None = self._url(paths.find(target))
         single = target.kind is TargetKind.ID
+        path = _collection(target) + (f"/{_segment(target.value)}" if single else "")
+        url: httpx.URL | None = self._url(path, managed_device.DEVICE_FIELDS, _condition(target))
         rows: list[managed_device.Row] = []
         request_ids: list[str] = []
         while url is not None and len(rows) < MAX_ROWS and len(request_ids) < MAX_PAGES:
@@ -182,8 +185,55 @@ class Intune:
             failure = from_exception(error)
         raise failure
 
-    def _url(self, path: str) -> httpx.URL:
-        return httpx.URL(f"{self._base}{path}")
+    def _url(self, path: str, select: str = "", where: str = "") -> httpx.URL:
+        query = {name: text for name, text in (("$select", select), ("$filter", where)) if text}
+        # Blanks as %20: not every OData reader takes a plus sign for a blank.
+        encoded = urlencode(query, quote_via=quote, safe="$,'")
+        return httpx.URL(f"{self._base}{path}" + (f"?{encoded}" if encoded else ""))
+
+
+def _collection(target: Target) -> str:
+    """Return the path below which the target's devices are listed, and each of them is reset."""
+    match target.kind:
+        case TargetKind.PERSON:
+            return f"/users/{_segment(target.value)}/managedDevices"
+        case TargetKind.APP:
+            return f"/deviceManagement/detectedApps/{_segment(target.value)}/managedDevices"
+        case TargetKind.SERIAL | TargetKind.IMEI | TargetKind.NAME | TargetKind.ID:
+            return ALL_DEVICES
+        case TargetKind.MENTION:
+            raise DeviceRefused(code="MentionNotResolved")
+        case _:
+            assert_never(target.kind)
+
+
+def _condition(target: Target) -> str:
+    """Return by what a list of all devices is filtered."""
+    literal = _literal(target.value)
+    match target.kind:
+        case TargetKind.SERIAL:
+            return f"serialNumber eq {literal}"
+        case TargetKind.NAME:
+            return f"deviceName eq {literal}"
+        case TargetKind.IMEI:
+            imei = target.value
+            # iPhones report it, and Intune stores it, with blanks: 35 298710 123456 7
+            spaced = " ".join(filter(None, (imei[:2], imei[2:8], imei[8:14], imei[14:])))
+            return f"imei eq {literal} or imei eq {_literal(spaced)}"
+        case _:
+            return ""
+
+
+def _literal(text: str) -> str:
+    """Return an OData string; a quote is doubled, so that a name cannot end it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _segment(text: str) -> str:
+    """Return one path segment that nothing in `text` can leave; "." and ".." cannot be encoded: refused."""
+    if text in ("", ".", ".."):
+        raise DeviceRefused(code="NoIdentifier")
+    return quote(text, safe="")
 
 
 def pause_before_retry(error: Exception) -> bool | timedelta:

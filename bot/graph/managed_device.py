@@ -12,6 +12,29 @@ Row = Mapping[str, object]
 
 MAX_TEXT: Final = 1000
 """Characters kept of any text. Intune's own are shorter; a device's name for itself fills no row."""
+_TEXTS: Final = {
+    "name": "deviceName",
+    "os_version": "osVersion",
+    "manufacturer": "manufacturer",
+    "model": "model",
+    "serial": "serialNumber",
+    "imei": "imei",
+    "enrollment": "deviceEnrollmentType",
+    "agent": "managementAgent",
+    "management_state": "managementState",
+    "compliance": "complianceState",
+    "owner_id": "userId",
+    "owner_upn": "userPrincipalName",
+    "owner_email": "emailAddress",
+    "owner_name": "userDisplayName",
+}
+"""The texts of a `Device`, by Graph's names for them."""
+DEVICE_FIELDS: Final = ",".join(
+    ["id", "operatingSystem", "managedDeviceOwnerType", "lastSyncDateTime", *_TEXTS.values()]
+)
+"""Exactly what a `Device` is made of."""
+RESULT_FIELDS: Final = "id,deviceActionResults"
+"""The results are filled only in a GET of one device; lists leave them empty."""
 _PLATFORMS: Final = (
     ("ipados", Platform.IPADOS),
     ("ios", Platform.IOS),
@@ -34,23 +57,10 @@ def parse_device(row: Row) -> Device:
     return Device(
         # the whole id or none: one with something left out of it could be another device's
         id=DeviceId(id_ if isinstance(id_, str) and _ID.fullmatch(id_) else ""),
-        name=_text(row, "deviceName"),
         platform=next(platforms, Platform.OTHER),
-        os_version=_text(row, "osVersion"),
-        manufacturer=_text(row, "manufacturer"),
-        model=_text(row, "model"),
-        serial=_text(row, "serialNumber"),
-        imei=_text(row, "imei"),
-        enrollment=_text(row, "deviceEnrollmentType"),
-        agent=_text(row, "managementAgent"),
-        management_state=_text(row, "managementState"),
-        compliance=_text(row, "complianceState"),
         personal=_text(row, "managedDeviceOwnerType").casefold() == "personal",
-        owner_id=_text(row, "userId"),
-        owner_upn=_text(row, "userPrincipalName"),
-        owner_email=_text(row, "emailAddress"),
-        owner_name=_text(row, "userDisplayName"),
         last_sync_at=parse_time(row.get("lastSyncDateTime")),
+        **{name: _text(row, field) for name, field in _TEXTS.items()},
     )
 
 
