@@ -88,12 +88,9 @@ async def served(bounds: Bounds, *, grace: float = 1.0) -> AsyncIterator[Port]:
 TRICKLES = {
     "silence": (b"", b""),
     "headers": (HEAD, b"x: y\r\n"),
-    "one header": (HEAD + b"x: ", b"y"),
     "a request line": (b"POST /ec", b"h"),
     "a body": (HEAD + b"content-length: 90000\r\n\r\n", b"x"),
     "chunks": (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
-    "a body for no route": (b"POST /nowhere HTTP/1.1\r\nhost: u\r\ncontent-length: 90000\r\n\r\n", b"x"),
-    "line ends": (b"\r\n", b"\r\n"),
     "a request that waits for ever": (GET_SLOW, b""),
 }
 
@@ -112,21 +109,10 @@ async def test_a_connection_ends_after_its_lifetime_whatever_trickles_in():
     assert accepted == set()
 
 
-async def test_an_answer_that_takes_time_arrives_within_the_lifetime_of_its_connection():
-    async with served(Bounds(lifetime=timedelta(seconds=30))) as port:
-        reader, _ = await port.connect(GET_SLOW)
-        await port.deliver()
-        port.go_on.set()
-        assert (await to_the_end(reader)).endswith(b"at last")
-
-
 FLOODS = {
     "a body": HEAD + b"content-length: 10000000\r\n\r\n" + b"x" * 200_000,
     "chunks": HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 30_000,
-    "a chunk extension": HEAD + b"transfer-encoding: chunked\r\n\r\n1;" + b"x" * 200_000,
     "a header without end": HEAD + b"x: " + b"y" * 200_000,
-    "headers without end": HEAD + b"x: y\r\n" * 40_000,
-    "a path": b"POST /" + b"e" * 200_000 + b" HTTP/1.1\r\nhost: u\r\n\r\n",
     "requests": DELIVERY * 3_000,
 }
 
@@ -148,16 +134,11 @@ async def test_a_connection_carries_one_request():
 
 BAD = {
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-    "an unknown version": b"GET / HTTP/9.9\r\nhost: u\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
-    "a negative length": HEAD + b"content-length: -1\r\n\r\n",
     "two lengths": HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\nx",
     "a length and chunks": HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "a bad chunk": HEAD + b"transfer-encoding: chunked\r\n\r\nxyz\r\n",
-    "a NUL in a header": HEAD + b"x: a\x00b\r\n\r\n",
     "a tunnel": b"CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example\r\n\r\n",
     "an upgrade": b"GET / HTTP/1.1\r\nhost: u\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
-    "an HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
 
 
@@ -166,6 +147,15 @@ async def test_what_is_no_request_is_refused_without_a_crash(caplog):
         answers = await asyncio.gather(*(port.exchange(sent) for sent in BAD.values()))
     for name, answer in zip(BAD, answers, strict=True):
         assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 200")), name
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_a_peer_that_leaves_in_the_middle_of_a_body_leaves_no_crash(caplog):
+    async with served(Bounds()) as port:
+        _, leaving = await port.connect(HEAD + b"content-length: 9\r\n\r\nx")
+        await port.deliver()
+        leaving.transport.abort()
+        await port.deliver()
     assert [record for record in caplog.records if record.exc_info] == []
 
 

@@ -2,18 +2,13 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 
 import httpx
 import pytest
 from bot.domain.audit import Event
-from bot.domain.errors import (
-    Code,
-    CommitUnknown,
-    CouldNotVerify,
-    LostRace,
-    SignInRefused,
-    StoreUnavailable,
-)
+from bot.domain.errors import Code, CommitUnknown, CouldNotVerify, SignInRefused
 from bot.domain.people import Account
 from bot.domain.sign_in import SignInLink
 from bot.use_cases.sign_in import Continuation
@@ -24,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tests.support.bot import Bot
-from tests.support.builders import AIKO, KEN, account_of
+from tests.support.builders import KEN, account_of
 
 COOKIE = "__Host-unlatch-sign-in"
 NASTY = """<script>alert("1")</script>'&"""
@@ -100,11 +95,6 @@ async def test_opening_a_link_leads_to_microsoft_and_uses_nothing_up(site):
     assert site.bot.links.hints == [KEN.email]
 
 
-@pytest.mark.parametrize("link", ["unknown", "confirm", "a" * 5000, "%00", "%ff%fe", "..%2f..%2fetc"])
-async def test_an_unknown_link_is_refused(site, link):
-    assert (await site.http.get(f"/sign-in/{link}")).status_code in (404, 405, 410)
-
-
 async def test_a_link_whose_time_is_over_says_how_to_get_another(site):
     link = await site.link()
     site.bot.clock.advance(site.bot.deps.timing.link_lifetime)
@@ -165,10 +155,14 @@ async def test_the_cookie_is_for_this_host_this_answer_and_no_script(site):
 
 
 async def test_over_plain_http_the_cookie_works_too_and_browsers_are_not_told_to_keep_to_https(database):
-    site = Site(Bot(database), https=False)
+    bot = Bot(database)
+    bot.deps = replace(bot.deps, timing=replace(bot.deps.timing, link_lifetime=timedelta(days=2)))
+    site = Site(bot, https=False)
     asked = await site.asked()
-    assert asked.headers["set-cookie"].startswith("unlatch-sign-in=")
-    assert "secure" not in asked.headers["set-cookie"].lower()
+    cookie = asked.headers["set-cookie"].lower()
+    assert cookie.startswith("unlatch-sign-in=")
+    assert "max-age=172800" in cookie, "all of it, also where it is longer than a day"
+    assert "secure" not in cookie
     assert "strict-transport-security" not in asked.headers
     assert (await site.press(asked)).status_code == 200
     await site.http.aclose()
@@ -200,23 +194,12 @@ async def test_a_refusal_of_microsofts_is_told_in_the_browser_in_slack_and_in_th
     refused = SignInRefused(Code.ENTRA_ERROR, link=site.bot.links.flows[state], code="AADSTS50105")
     page = await site.come_back(state, refused)
     assert (page.status_code, "AADSTS50105" in words(page)) == (403, True)
+    assert "set-cookie" not in page.headers
     assert [outcome for _, outcome in site.resumed] == [refused]
     assert (await site.bot.entry(Event.SIGN_IN_REFUSED)).facts["cause"] == Code.ENTRA_ERROR
 
 
-async def test_another_persons_account_is_refused_and_kept_nowhere(site):
-    page = await site.asked(account_of(AIKO))
-    assert (page.status_code, "set-cookie" in page.headers) == (403, False)
-    assert (site.bot.links.held, site.linked) == ({}, set())
-    assert "aiko@contoso.com" in words(page)
-    assert (await site.bot.entry(Event.SIGN_IN_REFUSED)).actor == KEN.id
-
-
-@pytest.mark.parametrize(
-    "error",
-    [CouldNotVerify("entra"), StoreUnavailable(), CommitUnknown(), LostRace()],
-    ids=lambda error: type(error).__name__,
-)
+@pytest.mark.parametrize("error", [CouldNotVerify("entra"), CommitUnknown()], ids=repr)
 async def test_an_outage_is_no_refusal_and_no_way_on(site, error):
     page = await site.come_back(await site.begun(), error)
     assert (page.status_code, words(page).endswith("Try again in a minute.")) == (503, True)
@@ -228,25 +211,20 @@ async def test_an_outage_is_no_refusal_and_no_way_on(site, error):
 # What people may write into a page
 
 
-async def test_names_are_escaped(site):
-    site.bot.directory.change(KEN, name=NASTY)
-    asked = await site.asked(account_of(KEN, name=NASTY))
+@pytest.mark.parametrize(
+    "name",
+    [NASTY, "nek\u202e", "K\u200ben", "Ken\u2066\u2069", "Ken\n\nMei", "K" + "\u0301" * 300 + "en"],
+    ids=ascii,
+)
+async def test_no_name_is_markup_or_turns_covers_or_breaks_the_words_around_it(site, name):
+    site.bot.directory.change(KEN, name=name)
+    asked = await site.asked(account_of(KEN, name=name))
     for page in (asked, await site.press(asked)):
         assert page.status_code == 200
-        assert NASTY not in page.text
-        assert "&lt;script&gt;" in page.text
-
-
-@pytest.mark.parametrize(
-    "name", ["nek\u202e", "K\u200ben", "Ken\u2066\u2069", "Ken\n\nMei", "K" + "\u0301" * 300 + "en"]
-)
-async def test_no_name_turns_covers_or_breaks_the_words_around_it(site, name):
-    site.bot.directory.change(KEN, name=name)
-    page = await site.asked()
-    assert "to this Slack user:" in page.text
-    assert not set(page.text) & set("\u202e\u200b\u2066\u2069")
-    assert page.text.count("\u0301") <= 4
-    assert "Ken\n" not in page.text
+        assert ("&lt;script&gt;" in page.text) == (name is NASTY)
+        assert not set(page.text) & set("\u202e\u200b\u2066\u2069")
+        assert page.text.count("\u0301") <= 8
+        assert not any(text in page.text for text in (NASTY, "Ken\n"))
 
 
 # What every answer says
@@ -298,37 +276,12 @@ async def test_a_body_too_large_is_refused_before_its_end_when_no_length_was_ann
 
 
 @pytest.mark.parametrize("host", ["evil.example", "unlatch.contoso.com@evil.example", "evil.example:x", "é"])
-async def test_no_host_that_the_peer_sends_comes_back(site, host):
+async def test_no_address_that_the_peer_sends_comes_back(site, host):
     link = await site.link()
-    for method, path in (("GET", link), ("GET", f"{link}/"), ("GET", "/sign-in/"), ("POST", link)):
+    callback = "/sign-in/callback?next=https://evil.example"
+    asked = [("GET", link), ("GET", f"{link}/"), ("GET", "/sign-in/"), ("GET", callback), ("POST", callback)]
+    for method, path in asked:
         headers = {"host": host.encode(), "x-forwarded-host": host.encode()}
         answer = await site.http.request(method, path, headers=headers)
         assert answer.status_code < 500
         assert "evil" not in answer.text + str(answer.headers)
-
-
-@pytest.mark.parametrize("name", ["next", "redirect_uri", "return_to", "url", "RelayState", "iss"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_the_callback_redirects_nowhere(site, method, name):
-    evil = f"{name}=https://evil.example"
-    answer = await site.http.request(method, f"/sign-in/callback?{evil}", content=f"{evil}&state=x".encode())
-    assert "location" not in answer.headers
-    assert "evil" not in answer.text
-
-
-async def test_a_peer_that_leaves_in_the_middle_of_a_body_leaves_no_crash(site):
-    parts = [{"type": "http.request", "body": b"state=", "more_body": True}, {"type": "http.disconnect"}]
-    scope = {
-        **{"type": "http", "http_version": "1.1", "method": "POST", "path": "/sign-in/callback"},
-        **{"raw_path": b"/sign-in/callback", "query_string": b"", "headers": [], "scheme": "http"},
-    }
-    sent = []
-
-    async def receive() -> dict[str, object]:
-        return parts.pop(0)
-
-    async def send(message: dict[str, object]) -> None:
-        sent.append(message)
-
-    await site.app(scope, receive, send)  # raises nothing
-    assert sent[0]["status"] == 400
