@@ -74,6 +74,7 @@ class EntraClient:
         try:
             self._verifier.fetch()
         except UNAVAILABLE as error:
+            self._http_cache.clear()
             raise CouldNotVerify(ENTRA) from error
 
     def close(self) -> None:

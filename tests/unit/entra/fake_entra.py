@@ -74,8 +74,8 @@ class FakeEntra(httpx.BaseTransport):
     def mend(self) -> None:
         self.instead = lambda _request: None
 
-    def answer(self, status: int, text: str) -> None:
-        self.instead = lambda _request: httpx.Response(status, text=text)
+    def answer(self, status: int, text: str, headers: Form | None = None) -> None:
+        self.instead = lambda _request: httpx.Response(status, text=text, headers=headers)
 
     def forms(self, grant: str) -> list[Form]:
         """What was posted to the token endpoint for this grant."""

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from datetime import timedelta
 
-import httpx
 import jwt
 import pytest
 from bot.domain.errors import Code, CouldNotVerify, SignInRefused
@@ -126,12 +125,6 @@ def test_of_an_error_only_its_code_is_kept(ken, error, description, code, named)
     assert ken.refusal(form) == (code, {"code": named})
 
 
-def test_a_wrong_client_secret_is_an_entra_error_with_its_number(ken):
-    ken.entra.token_error = {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid secret"}
-
-    assert ken.refusal() == (Code.ENTRA_ERROR, {"code": "AADSTS7000215"})
-
-
 @pytest.mark.parametrize("odd", [{}, {"code": ""}, {"error": ""}, {"state": "of another", "code": "x"}])
 def test_an_answer_without_its_state_and_a_code_or_error_is_refused(ken, odd):
     assert ken.refusal({"state": ken.form["state"], **odd}) == (Code.BAD_TOKEN, {"part": "answer"})
@@ -217,11 +210,12 @@ def test_an_id_token_that_no_key_of_entra_signed_is_refused(ken, key, algorithm,
     assert ken.refusal() == (Code.BAD_TOKEN, {"part": part})
 
 
-@pytest.mark.parametrize("id_token", [None, "", "x", "a.b.c", "e30.e30.", "e30.W10.e30", 7])
+@pytest.mark.parametrize(
+    "id_token", [{}, *({"id_token": odd} for odd in ("", "x", "e30.W10.e30", 7))], ids=str
+)
 def test_an_answer_without_a_readable_id_token_is_refused(ken, id_token):
-    body = {"access_token": "a", "refresh_token": "r", "expires_in": 3600, "scope": "x", "id_token": id_token}
-    answer = {name: value for name, value in body.items() if value is not None}
-    ken.entra.instead = lambda request: httpx.Response(200, json=answer) if request.method == "POST" else None
+    body = {"access_token": "a", "refresh_token": "r", "expires_in": 3600, "scope": "x"}
+    ken.entra.answer(200, json.dumps(body | id_token))
 
     assert ken.refusal()[0] is Code.BAD_TOKEN
 
@@ -266,23 +260,15 @@ def test_a_fresh_sign_in_is_asked_for_and_its_time_kept():
     assert ken.redeem().authenticated_at == at
 
 
-@pytest.mark.parametrize(
-    ("ago", "lets_in"),
-    [
-        (timedelta(minutes=11), True),  # 10 minutes and the leeway
-        (timedelta(minutes=13), False),
-        (-timedelta(minutes=1), True),
-        (-timedelta(minutes=3), False),
-    ],
-)
-def test_a_sign_in_that_is_not_fresh_is_refused_with_that_reason(ago, lets_in):
+@pytest.mark.parametrize(("minutes", "lets_in"), [(-13, False), (-11, True), (1, True), (3, False)])
+def test_a_sign_in_that_is_not_fresh_by_more_than_the_leeway_is_refused_with_that_reason(minutes, lets_in):
     ken = Browser(fresh_within=TEN_MINUTES)
-    ken.entra.claims = {"auth_time": int((ken.clock.now() - ago).timestamp())}
+    ken.entra.claims = {"auth_time": int((ken.clock.now() + timedelta(minutes=minutes)).timestamp())}
 
     if lets_in:
         assert ken.redeem().authenticated_at is not None
     else:
-        assert ken.refusal() == (Code.STALE_SIGN_IN, {"account": "ken@contoso.com"})
+        assert ken.refusal() == (Code.STALE_SIGN_IN, ACCOUNT)
 
 
 @pytest.mark.parametrize("auth_time", [None, "now", True, 10**30])
@@ -297,53 +283,37 @@ def test_an_answer_that_does_not_say_when_is_refused_where_a_fresh_sign_in_is_as
 # Entra does not answer
 
 
-@pytest.mark.parametrize("status", [200, 500, 503])
-def test_an_entra_that_answers_html_could_not_verify(ken, status):
-    ken.entra.answer(status, "<html>secret-token</html>")
+def test_an_entra_that_answers_html_could_not_verify(ken):
+    ken.entra.answer(200, "<html>secret-token</html>")
 
     with pytest.raises(CouldNotVerify) as caught:
         ken.redeem()
     assert caught.value.__context__ is None
 
 
-def test_a_warm_up_without_entra_says_so_and_can_be_repeated():
+NO_ADDRESS = {"issuer": ISSUER, "token_endpoint": f"{ORIGIN}/token", "authorization_endpoint": None}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(0, ""), (400, '{"error": "invalid_tenant"}'), (200, "{}"), (200, json.dumps(NO_ADDRESS))],
+    ids=["no route", "an error", "empty", "an endpoint that is no address"],
+)
+def test_a_discovery_that_does_not_work_is_an_outage_and_not_believed_for_a_day(status, body):
     entra = FakeEntra(a_clock())
     client = a_client(entra)
-    for failing in (entra.cut, lambda: entra.answer(400, '{"error": "invalid_tenant"}')):
-        failing()
-        with pytest.raises(CouldNotVerify):
-            client.warm_up()
-    entra.answer(200, "{}")  # MSAL would believe it for a day
-    with pytest.raises(CouldNotVerify):
+
+    def start() -> None:
+        client.begin_flow(redirect_uri=CALLBACK, login_hint=None, claims=None)
         client.warm_up()
 
-    entra.mend()
-    client.warm_up()
-
-
-@pytest.mark.parametrize("keys", ["http://\u202eevil.example/", "\x1fhttp://evil.example/"], ids=ascii)
-def test_an_address_of_keys_that_no_client_can_call_is_an_outage(ken, keys):
-    names = {"authorization_endpoint": "authorize", "token_endpoint": "token"}
-    configuration = {name: f"{ORIGIN}/{TENANT}/{path}" for name, path in names.items()}
-    configuration |= {"issuer": ISSUER, "jwks_uri": keys}
-    ken.entra.instead = lambda request: (
-        httpx.Response(200, json=configuration) if request.url.path.endswith("configuration") else None
-    )
-
-    with pytest.raises(CouldNotVerify):
-        a_client(ken.entra).redeem(ken.flow, ken.form, now=ken.clock.now())
-
-
-def test_a_configuration_whose_endpoint_is_no_address_is_not_believed_for_a_day():
-    entra = FakeEntra(a_clock())
-    client = a_client(entra)
-    broken = {"issuer": ISSUER, "token_endpoint": f"{ORIGIN}/token", "authorization_endpoint": None}
-    entra.answer(200, json.dumps(broken))
-    with pytest.raises(CouldNotVerify):
-        client.begin_flow(redirect_uri=CALLBACK, login_hint=None, claims=None)
+    entra.answer(status, body) if status else entra.cut()
+    for call in (start, client.warm_up):
+        with pytest.raises(CouldNotVerify):
+            call()
 
     entra.mend()
-    client.begin_flow(redirect_uri=CALLBACK, login_hint=None, claims=None)
+    start()
 
 
 def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http_without_cookies(ken):
@@ -361,12 +331,8 @@ def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http_with
 @pytest.mark.parametrize("status", [200, 400, 429, 503])
 def test_an_answer_to_one_approvers_code_is_not_given_to_the_next(ken, status, headers):
     """MSAL keeps such answers, and the key under which it does leaves out the code."""
-    ken.entra.instead = lambda request: (
-        httpx.Response(status, headers=headers, json={"error": "temporarily_unavailable"})
-        if request.method == "POST"
-        else None
-    )
-    with pytest.raises((SignInRefused, CouldNotVerify) if status < 429 else CouldNotVerify):
+    ken.entra.answer(status, '{"error": "temporarily_unavailable"}', headers)
+    with pytest.raises(SignInRefused if status < 429 else CouldNotVerify):
         ken.redeem()
 
     ken.entra.mend()
