@@ -65,17 +65,18 @@ class FakeEntra(httpx.BaseTransport):
 
     # What a test does
 
-    def cut(self) -> None:
-        def no_route(request: httpx.Request) -> httpx.Response:
-            raise httpx.ConnectError("no route", request=request)
+    def answer(self, status: int, text: str = "", headers: Form | None = None) -> None:
+        """Answer everything with this; with status 0 there is no way to it."""
 
-        self.instead = no_route
+        def instead(request: httpx.Request) -> httpx.Response:
+            if not status:
+                raise httpx.ConnectError("no route", request=request)
+            return httpx.Response(status, text=text, headers=headers)
+
+        self.instead = instead
 
     def mend(self) -> None:
         self.instead = lambda _request: None
-
-    def answer(self, status: int, text: str, headers: Form | None = None) -> None:
-        self.instead = lambda _request: httpx.Response(status, text=text, headers=headers)
 
     def forms(self, grant: str) -> list[Form]:
         """What was posted to the token endpoint for this grant."""

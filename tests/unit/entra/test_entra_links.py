@@ -92,7 +92,7 @@ async def test_a_refused_account_is_refused_with_the_link(setup):
 
 async def test_while_entra_does_not_answer_a_link_is_not_used_up(setup):
     secret = await setup.link()
-    setup.entra.cut()
+    setup.entra.answer(0)
     with pytest.raises(CouldNotVerify):
         await setup.links.authorization_url(secret, login_hint=None)
 

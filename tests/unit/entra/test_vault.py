@@ -1,19 +1,19 @@
 """The vault: what is sealed for one purpose and person opens for no other."""
 
 import pytest
-from bot.entra.vault import CannotOpen, Vault, key_id, key_of
+from bot.entra.vault import Vault, key_id, key_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 OLD, NEW = b"o" * 32, b"n" * 32
 KENS = ("cache", "tenant", "oid", "U0KEN")
+VAULT = Vault([NEW])
+SEALED = VAULT.seal(b"tokens", KENS)
 
 
 @given(content=st.binary(max_size=300), associated=st.lists(st.text(max_size=20), max_size=4))
 def test_what_is_sealed_opens_again(content, associated):
-    vault = Vault([NEW])
-
-    assert vault.open(vault.seal(content, tuple(associated)), tuple(associated)) == content
+    assert VAULT.open(VAULT.seal(content, tuple(associated)), tuple(associated)) == content
 
 
 @pytest.mark.parametrize(
@@ -28,31 +28,17 @@ def test_what_is_sealed_opens_again(content, associated):
     ],
 )
 def test_nothing_opens_for_another_person_or_purpose(other):
-    vault = Vault([NEW])
-
-    with pytest.raises(CannotOpen):
-        vault.open(vault.seal(b"tokens", KENS), other)
+    assert not VAULT.opens(SEALED, other)
 
 
-def test_a_changed_byte_anywhere_does_not_open():
-    vault = Vault([NEW])
-    sealed = vault.seal(b"tokens", KENS)
+def test_what_was_changed_in_any_byte_or_never_sealed_does_not_open():
+    changed = [SEALED[:at] + bytes([SEALED[at] ^ 1]) + SEALED[at + 1 :] for at in range(len(SEALED))]
 
-    changed = [sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :] for at in range(len(sealed))]
-    assert not any(vault.opens(one, KENS) for one in changed)
-    assert vault.opens(sealed, KENS)
-
-
-@pytest.mark.parametrize("sealed", [b"", b"\x01", b"\x01" * 17, b"\x02" * 60])
-def test_what_was_never_sealed_does_not_open(sealed):
-    with pytest.raises(CannotOpen):
-        Vault([NEW]).open(sealed, KENS)
+    assert not any(VAULT.opens(one, KENS) for one in (*changed, b"", b"\x01", b"\x01" * 17, b"\x02" * 60))
 
 
 def test_the_same_content_is_never_sealed_alike():
-    vault = Vault([NEW])
-
-    assert len({vault.seal(b"tokens", KENS) for _ in range(100)}) == 100
+    assert len({VAULT.seal(b"tokens", KENS) for _ in range(100)}) == 100
 
 
 def test_an_older_key_still_opens_and_the_newest_seals():
@@ -66,4 +52,4 @@ def test_an_older_key_still_opens_and_the_newest_seals():
 
 def test_a_key_goes_by_the_beginning_of_its_sha_256_and_is_in_no_text():
     assert key_id(b"\x00" * 32) == "66687aad"
-    assert repr(NEW) not in f"{Vault([NEW])!r} {vars(Vault([NEW]))}"
+    assert repr(NEW) not in f"{VAULT!r} {vars(VAULT)}"
