@@ -108,7 +108,7 @@ class SignInFixture:
     # The rows
 
     async def row(self, user: UserId = KEN) -> SignInRow | None:
-        return await self.database.read(lambda connection: rows.get_sign_in(connection, user))
+        return (await self.all_rows()).get(user)
 
     async def all_rows(self) -> dict[UserId, SignInRow]:
         found = await self.database.read(lambda connection: rows.sign_ins_after(connection, None, limit=100))
@@ -126,12 +126,10 @@ class SignInFixture:
         change = update(sign_ins).where(sign_ins.c.user == user).values(user=to)
         assert await self.database.run(lambda tx: tx.execute(change).rowcount)
 
-    async def change_links(self, digest: str | None = None, **values: object) -> None:
-        """Change the rows of links, one or all, as whoever can write to the database could."""
+    async def change_links(self, **values: object) -> None:
+        """Change the row of a link, as whoever can write to the database could."""
         change = update(sign_in_links).values(values)
-        if digest is not None:
-            change = change.where(sign_in_links.c.digest == digest)
-        assert await self.database.run(lambda tx: tx.execute(change).rowcount)
+        assert await self.database.run(lambda tx: tx.execute(change).rowcount) == 1
 
     async def links_stored(self) -> list[Row[Any]]:
         query = select(sign_in_links).order_by(sign_in_links.c.created_at)

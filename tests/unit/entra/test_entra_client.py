@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import jwt
 import pytest
+import structlog
 from bot.domain.errors import Code, CouldNotVerify, SignInRefused
 from bot.domain.people import Account
 from bot.domain.values import Secret
@@ -54,9 +55,10 @@ class Browser:
         return account
 
     def refusal(self, form: Form | None = None) -> tuple[Code, Mapping[str, str]]:
-        with pytest.raises(SignInRefused) as caught:
+        with structlog.testing.capture_logs() as logged, pytest.raises(SignInRefused) as caught:
             self.redeem(form)
         assert caught.value.__context__ is None, "MSAL puts claims of the token into its messages"
+        assert all(line.get("error", "AnyError").isidentifier() for line in logged), "so only its class"
         return caught.value.code, caught.value.facts
 
 

