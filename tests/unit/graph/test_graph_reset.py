@@ -1,10 +1,9 @@
 """The reset: at most once, and every failure sorted by whether it may have happened."""
 
-import asyncio
 import base64
 import inspect
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 
 import httpx
@@ -26,7 +25,6 @@ SENTENCE = (
 )
 WRAPPED = json.dumps({"_version": 3, "Message": SENTENCE, "RetryAfter": None, "HttpHeaders": "{}"}, indent=2)
 TWICE = json.dumps({"ErrorCode": "Forbidden", "Message": WRAPPED})
-WAYS = (SENTENCE, WRAPPED, TWICE)
 
 
 @pytest.mark.parametrize("status", [200, 202, 204])
@@ -101,16 +99,6 @@ def test_connecting_and_reading_take_less_than_the_whole_call():
     assert all(seconds is not None and 0 < seconds < whole for seconds in timeout.values())
 
 
-async def test_a_cancelled_reset_is_cancelled():
-    graph = GraphStub()
-    task = asyncio.create_task(graph.reset())
-    await graph.asked.wait()
-    task.cancel()
-
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
 @pytest.mark.parametrize("device", ["", ".", ".."])
 async def test_an_id_that_cannot_be_one_path_segment_is_refused(device):
     graph = GraphStub(httpx.Response(204))
@@ -155,22 +143,13 @@ def test_what_is_not_a_claims_challenge_is_none(value):
 # Graph's error body
 
 
-@pytest.mark.parametrize(
-    ("message", "kept", "activity"),
-    [
-        *(
-            (message, "Application is not authorized to perform this operation.", ACTIVITY)
-            for message in WAYS
-        ),
-        ("See https://fef.msua02.manage.microsoft.com/x for more", "See  for more", None),
-    ],
-    ids=["plain", "once", "twice", "another"],
-)
-async def test_the_sentence_is_unwrapped_and_loses_its_url(message, kept, activity):
+@pytest.mark.parametrize("message", [SENTENCE, WRAPPED, TWICE], ids=["plain", "once", "twice"])
+async def test_the_sentence_is_unwrapped_and_loses_its_url(message):
     error = await GraphStub(httpx.Response(403, json=error_body("Forbidden", message))).failed_reset()
 
-    facts = {"status": "403", "code": "Forbidden", "message": kept, "request_id": "inner"}
-    assert error.as_facts() == facts | ({"activity_id": activity} if activity else {})
+    sentence = "Application is not authorized to perform this operation."
+    facts = {"status": "403", "code": "Forbidden", "message": sentence, "request_id": "inner"}
+    assert error.as_facts() == facts | {"activity_id": ACTIVITY}
 
 
 async def test_a_401_of_intune_that_no_sign_in_helps_has_its_inner_code_and_no_claims():
@@ -180,10 +159,14 @@ async def test_a_401_of_intune_that_no_sign_in_helps_has_its_inner_code_and_no_c
     assert (error.code, error.claims) == ("Forbidden", None)
 
 
-async def test_the_request_id_of_the_header_comes_first():
-    answer = httpx.Response(400, json=error_body("BadRequest"), headers={"request-id": "outer"})
+async def test_the_request_id_of_the_header_comes_first_and_no_charset_breaks_the_body():
+    headers = {"request-id": "outer", "content-type": "application/json; charset=base64"}
+    answer = httpx.Response(400, json=error_body("BadRequest", "See https://x.example"), headers=headers)
 
-    assert (await GraphStub(answer).failed_reset()).request_id == "outer"
+    error = await GraphStub(answer).failed_reset()
+
+    facts = {"status": "400", "code": "BadRequest", "message": "See", "request_id": "outer"}
+    assert error.as_facts() == facts
 
 
 ODD_BODIES = ["<html>", "", "null", "[]", '{"error": 1}', '{"error": {"message": "{"}}', "{" * 5000]
@@ -197,32 +180,36 @@ async def test_a_body_that_is_not_graphs_says_nothing(body):
     assert (type(error), error.code, error.activity_id) == (DeviceRefused, "", "")
 
 
+HALF_A_MINUTE = timedelta(seconds=30)
+
+
+def at(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
+
+
 @pytest.mark.parametrize(
-    ("headers", "message", "wait"),
+    ("header", "in_body", "wait"),
     [
-        ({"Retry-After": "17"}, "", timedelta(seconds=17)),
-        (
-            {"Retry-After": format_datetime(NOW + timedelta(seconds=30), usegmt=True)},
-            "",
-            timedelta(seconds=30),
-        ),
-        ({"Retry-After": format_datetime(NOW - timedelta(seconds=30), usegmt=True)}, "", timedelta(0)),
-        ({}, {"Message": "busy", "RetryAfter": 9}, timedelta(seconds=9)),
-        ({"Retry-After": "later"}, "", None),
-        ({}, "", None),
-        ({}, {"Message": "busy", "RetryAfter": "²"}, None),
-        ({}, {"Message": "busy", "RetryAfter": "٣"}, timedelta(seconds=3)),
-        ({}, {"Message": "busy", "RetryAfter": "9" * 5000}, timedelta(days=1)),
-        ({"Retry-After": "-1"}, "", None),
-        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 -1200"}, "", timedelta(days=1)),
-        ({"Retry-After": "Thu, 01 Jan 1970 00:00:00 +99999999999"}, "", None),
-        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 -0000"}, "", None),
+        ("17", None, timedelta(seconds=17)),
+        (at(NOW + HALF_A_MINUTE), None, HALF_A_MINUTE),
+        (at(NOW - HALF_A_MINUTE), None, timedelta(0)),
+        ("", 9, timedelta(seconds=9)),
+        ("", "٣", timedelta(seconds=3)),
+        ("", "9" * 5000, timedelta(days=1)),
+        ("Fri, 31 Dec 9999 23:59:59 -1200", None, timedelta(days=1)),
+        ("", None, None),
+        ("", "²", None),
+        ("later", None, None),
+        ("-1", None, None),
+        ("Thu, 01 Jan 1970 00:00:00 +99999999999", None, None),
+        ("Wed, 21 Oct 2026 07:28:00 -0000", None, None),
     ],
 )
-async def test_a_429_did_nothing_and_says_how_long_to_wait_a_day_at_most(headers, message, wait):
-    body = error_body("TooManyRequests", message if isinstance(message, str) else json.dumps(message))
+async def test_a_429_did_nothing_and_says_how_long_to_wait_a_day_at_most(header, in_body, wait):
+    body = error_body("TooManyRequests", json.dumps({"Message": "busy", "RetryAfter": in_body}))
+    answer = httpx.Response(429, json=body, headers={"Retry-After": header} if header else {})
 
-    error = await GraphStub(httpx.Response(429, json=body, headers=headers)).failed_reset()
+    error = await GraphStub(answer).failed_reset()
 
     assert isinstance(error, NotExecuted)
     assert error.retry_after == wait
