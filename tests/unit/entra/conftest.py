@@ -1,11 +1,17 @@
 """The set-up of the tests about links and sign-ins."""
 
 import pytest
-from tests.support.database import sqlite_database
 from tests.unit.entra.sign_in_fixture import SignInFixture
 
 
 @pytest.fixture
-async def setup(tmp_path):
-    async with sqlite_database(tmp_path) as database:
-        yield SignInFixture(database)
+def setup(database):
+    return SignInFixture(database)
+
+
+@pytest.fixture
+async def expired(setup):
+    """Ken is signed in, and his access token is out of time."""
+    await setup.sign_in()
+    await setup.expire_token()
+    return setup

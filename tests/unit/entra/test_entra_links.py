@@ -38,19 +38,6 @@ async def test_a_link_begins_one_flow_however_often_it_is_opened(setup):
     assert len(set(await asyncio.gather(*opened))) == 1
 
 
-async def test_microsofts_answer_is_redeemed_once_and_its_link_leads_nowhere(setup):
-    secret = await setup.link()
-    form = setup.entra.sign_in(await setup.links.authorization_url(secret, login_hint=None))
-    calls = [setup.links.redeem(form), setup.replica().links.redeem(form)]
-
-    first, second = await asyncio.gather(*calls, return_exceptions=True)
-
-    assert {type(first).__name__, type(second).__name__} == {"SignInResult", "Refusal"}
-    assert len(setup.entra.forms("authorization_code")) == 1
-    assert await unusable(setup.links.redeem(form))
-    assert await unusable(setup.links.authorization_url(secret, login_hint=None))
-
-
 @pytest.mark.parametrize("form", [{}, {"state": ""}, {"state": "made-up", "code": "x"}, {"code": "x"}])
 async def test_an_answer_to_no_flow_is_nothing(setup, form):
     await setup.returned()
@@ -100,8 +87,9 @@ async def test_while_entra_does_not_answer_a_link_is_not_used_up(setup):
     assert await setup.links.authorization_url(secret, login_hint=None)
 
 
-async def test_a_result_waits_for_both_secrets_and_is_taken_once(setup):
-    result = await setup.redeemed(claims=STEP_UP)
+async def test_an_answer_is_redeemed_once_and_its_result_taken_once_with_both_secrets(setup):
+    form = await setup.returned(claims=STEP_UP)
+    result = await setup.links.redeem(form)
     held = await setup.links.hold(result)
 
     for half in (Confirmation(held.page, Secret("")), Confirmation(Secret(""), held.cookie)):
@@ -111,6 +99,7 @@ async def test_a_result_waits_for_both_secrets_and_is_taken_once(setup):
     assert (taken.account, taken.cache) == (result.account, result.cache)
     assert (taken.link.user, taken.link.claims) == (KEN, STEP_UP)
     assert await unusable(setup.links.take(held))
+    assert await unusable(setup.links.redeem(form))
 
 
 @pytest.mark.parametrize(

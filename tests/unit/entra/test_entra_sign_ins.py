@@ -90,17 +90,15 @@ async def test_who_is_not_signed_in_has_to_sign_in_with_the_claims_asked_for(set
     ],
 )
 async def test_entra_that_wants_interaction_needs_a_sign_in_with_its_claims_before_graphs(
-    setup, error, asked, claims
+    expired, error, asked, claims
 ):
-    await setup.sign_in()
-    await setup.expire_token()
-    setup.entra.token_error = error
+    expired.entra.token_error = error
 
-    assert await needed(setup.sign_ins, asked) == claims
+    assert await needed(expired.sign_ins, asked) == claims
 
-    setup.entra.token_error = None
-    await setup.sign_in()
-    assert await token(setup.sign_ins)
+    expired.entra.token_error = None
+    await expired.sign_in()
+    assert await token(expired.sign_ins)
 
 
 async def test_a_claims_challenge_that_needs_no_interaction_brings_a_new_token(setup):
@@ -171,39 +169,33 @@ async def test_microsofts_own_authority_needs_no_instance_discovery(setup):
 # Replicas
 
 
-async def test_of_two_replicas_that_refresh_at_once_the_later_uses_what_the_first_stored(setup):
-    await setup.sign_in()
-    await setup.expire_token()
-    other = setup.replica().sign_ins
-    setup.during_refresh(lambda: token(other))
+async def test_of_two_replicas_that_refresh_at_once_the_later_uses_what_the_first_stored(expired):
+    other = expired.replica().sign_ins
+    expired.during_refresh(lambda: token(other))
 
-    shown = await token(setup.sign_ins)
+    shown = await token(expired.sign_ins)
 
     assert shown == await token(other)
-    (stored,) = (await setup.cache())["AccessToken"].values()
+    (stored,) = (await expired.cache())["AccessToken"].values()
     assert stored["secret"] == shown
 
 
-async def test_a_sign_out_during_a_refresh_is_not_undone(setup):
-    await setup.sign_in()
-    await setup.expire_token()
-    other = setup.replica().sign_ins
-    setup.during_refresh(lambda: other.forget(KEN, SignOutReason.ASKED))
+async def test_a_sign_out_during_a_refresh_is_not_undone(expired):
+    other = expired.replica().sign_ins
+    expired.during_refresh(lambda: other.forget(KEN, SignOutReason.ASKED))
 
-    await needed(setup.sign_ins)
+    await needed(expired.sign_ins)
 
-    assert await setup.row() is None
+    assert await expired.row() is None
 
 
-async def test_a_row_that_changes_during_both_refreshes_still_gives_a_token(setup):
-    await setup.sign_in()
-    await setup.expire_token()
-    row = await setup.row()
+async def test_a_row_that_changes_during_both_refreshes_still_gives_a_token(expired):
+    row = await expired.row()
     assert row is not None
-    setup.during_refresh(lambda: setup.overwrite(KEN, row.sealed), times=2)
+    expired.during_refresh(lambda: expired.overwrite(KEN, row.sealed), times=2)
 
-    assert await token(setup.sign_ins)
-    assert len(setup.entra.forms("refresh_token")) == 2
+    assert await token(expired.sign_ins)
+    assert len(expired.entra.forms("refresh_token")) == 2
 
 
 async def test_two_people_do_not_wait_for_each_other(setup):
@@ -291,20 +283,18 @@ async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanw
     ids=lambda answer: str(answer[0]),
 )
 async def test_no_token_is_in_a_log_or_an_exception_of_a_refresh_that_failed_nor_in_the_row(
-    setup, answer, caplog
+    expired, answer, caplog
 ):
     caplog.set_level(logging.DEBUG)
-    await setup.sign_in()
-    await setup.expire_token()
-    cache = await setup.cache()
+    cache = await expired.cache()
     hidden = [entry["secret"] for kind in ("AccessToken", "RefreshToken") for entry in cache[kind].values()]
-    setup.entra.answer(*answer)
+    expired.entra.answer(*answer)
 
     with structlog.testing.capture_logs() as logged, pytest.raises((SignInNeeded, CouldNotVerify)) as caught:
-        await setup.sign_ins.token(KEN)
+        await expired.sign_ins.token(KEN)
 
     assert {line["event"] for line in logged} <= {"entra_no_answer", "entra_no_token"}
-    shown = [str(logged), repr(await setup.row()), *(str(vars(record)) for record in caplog.records)]
+    shown = [str(logged), repr(await expired.row()), *(str(vars(record)) for record in caplog.records)]
     error: BaseException | None = caught.value
     while error is not None:
         request = error.request if isinstance(error, httpx.RequestError) else None

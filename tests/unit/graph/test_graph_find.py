@@ -10,7 +10,7 @@ import structlog
 from bot.domain.device import Effect, Platform, effect_of_reset
 from bot.domain.errors import DeviceRefused, GraphError, OutcomeUnknown
 from bot.domain.target import Target, TargetKind, parse_target
-from bot.graph.managed_device import parse_device, parse_time
+from bot.graph.managed_device import parse_device
 from tests.unit.graph.graph_stub import ANDROID, BASE, GRACE, IPHONE, PHONE, SHORT, GraphStub, ok, page
 
 ALL = "/deviceManagement/managedDevices"
@@ -232,57 +232,41 @@ async def test_a_row_without_a_plain_id_is_not_a_device(id_, target):
     assert found.devices == []
 
 
-def test_unset_odd_and_unstorable_values_are_left_out():
-    odd = parse_device(
-        {
-            "id": "1",
-            "deviceName": "Ada\ud800's\x00 phone",
-            "serialNumber": "\udfff",
-            "model": None,
-            "imei": 35,
-            "osVersion": "9" * 5000,
-            "managedDeviceOwnerType": "Personal",
-            "lastSyncDateTime": "0001-01-01T00:00:00Z",
-        }
-    )
-
-    assert (odd.name, odd.serial, odd.model, odd.imei, odd.last_sync_at) == ("Ada's phone", "", "", "", None)
-    assert len(odd.os_version) == 1000
-    assert odd.personal
+SYSTEM, SYNC = ("operatingSystem", "platform"), ("lastSyncDateTime", "last_sync_at")
+AT = datetime(2026, 11, 23, 9, 41, 7, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("text", "platform"),
+    ("names", "given", "read"),
     [
-        ("iOS", Platform.IOS),
-        ("iPadOS", Platform.IPADOS),
-        ("visionOS", Platform.VISIONOS),
-        ("Android", Platform.ANDROID),
-        ("AndroidForWork", Platform.ANDROID),
-        ("Windows", Platform.WINDOWS),
-        ("macOS", Platform.MACOS),
-        ("Mac OS X", Platform.MACOS),
-        ("Linux", Platform.OTHER),
-        ("", Platform.OTHER),
+        (SYSTEM, "iOS", Platform.IOS),
+        (SYSTEM, "iPadOS", Platform.IPADOS),
+        (SYSTEM, "visionOS", Platform.VISIONOS),
+        (SYSTEM, "Android", Platform.ANDROID),
+        (SYSTEM, "AndroidForWork", Platform.ANDROID),
+        (SYSTEM, "Windows", Platform.WINDOWS),
+        (SYSTEM, "macOS", Platform.MACOS),
+        (SYSTEM, "Mac OS X", Platform.MACOS),
+        (SYSTEM, "Linux", Platform.OTHER),
+        (SYSTEM, "", Platform.OTHER),
+        (SYNC, "2026-11-23T09:41:07.1234567Z", AT.replace(microsecond=123456)),
+        (SYNC, "2026-11-23T10:41:07+01:00", AT),
+        (SYNC, "2026-11-23T09:41:07", AT),
+        (SYNC, "0001-01-01T00:00:00Z", None),
+        (SYNC, "0001-01-01T00:00:00+14:00", None),
+        (SYNC, "0001-01-01T00:00:00-14:00", None),
+        (SYNC, "9999-12-31T23:59:59-14:00", None),
+        (SYNC, "soon", None),
+        (SYNC, None, None),
+        (("deviceName", "name"), "Ada\ud800's\x00 phone", "Ada's phone"),
+        (("serialNumber", "serial"), "\udfff", ""),
+        (("model", "model"), None, ""),
+        (("imei", "imei"), 35, ""),
+        (("osVersion", "os_version"), "9" * 5000, "9" * 1000),
+        (("managedDeviceOwnerType", "personal"), "Personal", True),
     ],
 )
-def test_operating_systems(text, platform):
-    assert parse_device({"operatingSystem": text}).platform is platform
+def test_a_value_is_read_leniently_and_left_out_where_it_is_unset_odd_or_unstorable(names, given, read):
+    graphs, ours = names
 
-
-@pytest.mark.parametrize(
-    ("text", "at"),
-    [
-        ("2026-11-23T09:41:07.1234567Z", datetime(2026, 11, 23, 9, 41, 7, 123456, tzinfo=UTC)),
-        ("2026-11-23T10:41:07+01:00", datetime(2026, 11, 23, 9, 41, 7, tzinfo=UTC)),
-        ("2026-11-23T09:41:07", datetime(2026, 11, 23, 9, 41, 7, tzinfo=UTC)),
-        ("0001-01-01T00:00:00Z", None),
-        ("9999-12-31T23:59:59-14:00", None),
-        ("0001-01-01T00:00:00+14:00", None),
-        ("0001-01-01T00:00:00-14:00", None),
-        ("soon", None),
-        (None, None),
-    ],
-)
-def test_times(text, at):
-    assert parse_time(text) == at
+    assert getattr(parse_device({graphs: given}), ours) == read
