@@ -271,6 +271,7 @@ async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanw
     assert await overtaken.sweep() >= 1
 
     assert set(await setup.all_rows()) == {KEN}
+    assert (await setup.audited())[-1][2]["reason"] == SignOutReason.TOO_OLD
     assert len(await setup.links_stored()) == 1
 
 

@@ -7,7 +7,7 @@ import httpx
 from bot.domain.errors import StoreUnavailable
 from bot.domain.request import Status
 from bot.store.requests import Backlog, Queue
-from bot.web.health import OK, Metrics, probe_routes
+from bot.web.health import OK, Check, Metrics, probe_routes
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
@@ -19,12 +19,14 @@ BACKLOG = Backlog(
 )
 
 
-async def _all_ok() -> dict[str, str]:
-    return {"database": OK}
+def check(**found: str) -> Check:
+    async def checked() -> dict[str, str]:
+        return found
+
+    return checked
 
 
-async def _no_socket() -> dict[str, str]:
-    return {"database": OK, "sockets": "no socket is open"}
+NO_SOCKET = check(database=OK, sockets="no socket is open")
 
 
 async def _backlog() -> Backlog:
@@ -50,16 +52,16 @@ async def scraped(metrics: Metrics) -> dict[tuple[str, str], float]:
 
 
 async def test_ready_says_what_is_wrong_and_alive_does_not_depend_on_it():
-    failing = probe_routes(_no_socket)
+    failing = probe_routes(NO_SOCKET)
     ready = await get("/readyz", *failing)
     assert (ready.status_code, ready.json()) == (503, {"database": OK, "sockets": "no socket is open"})
     assert (await get("/healthz", *failing)).status_code == 200
-    assert (await get("/readyz", *probe_routes(_all_ok))).status_code == 200
+    assert (await get("/readyz", *probe_routes(check(database=OK)))).status_code == 200
 
 
 async def test_prometheus_reads_what_waits_and_what_is_stuck_and_counters_go_on():
     events = Counter({("warning", "not_published"): 7})
-    metrics = Metrics(events, _no_socket, _backlog)
+    metrics = Metrics(events, NO_SOCKET, _backlog)
     metrics.acknowledged(0.003)
 
     found = await scraped(metrics)
@@ -79,6 +81,6 @@ async def test_prometheus_reads_what_waits_and_what_is_stuck_and_counters_go_on(
 
 
 async def test_without_the_database_the_other_numbers_are_there():
-    found = await scraped(Metrics({}, _no_socket, _unavailable))
+    found = await scraped(Metrics({}, NO_SOCKET, _unavailable))
     assert found["unlatch_ready", "sockets"] == 0
     assert ("unlatch_open_requests", "pending") not in found

@@ -263,25 +263,10 @@ async def slow_heads(port: Port, many: int) -> None:
     await asyncio.gather(*(trickle(writer, b"x: y\r\n") for _, writer in pairs))
 
 
-async def never_reading(port: Port, many: int) -> None:
-    """Each sends as many requests as it can and reads no answer."""
-
-    async def one() -> None:
-        _, writer = await port.connect()
-        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a StreamWriter's transport also reads
-        with suppress(ConnectionError):
-            for _ in range(1_000):
-                writer.write(DELIVERY * 40)
-                await writer.drain()
-
-    await asyncio.gather(*(one() for _ in range(many)))
-
-
 ATTACKS = {
     "1,000 idle": (idle, 1_000, "-Sn 2048"),
     "3,000 idle with 1,024 descriptors": (idle, 3_000, "-n 1024"),
     "500 slow heads": (slow_heads, 500, "-Sn 2048"),
-    "100 that pipeline and never read": (never_reading, 100, "-Sn 2048"),
 }
 
 
