@@ -114,15 +114,6 @@ class EntraUnavailable(requests.exceptions.ConnectionError):
     """
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Answer:
-    """What MSAL reads of a response."""
-
-    status_code: int
-    text: str
-    headers: Mapping[str, str]
-
-
 class MsalHttp:
     """MSAL's `http_client`; also fetches the OpenID configuration and keys. Synchronous, safe in threads.
 
@@ -143,12 +134,12 @@ class MsalHttp:
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         )
 
-    def get(self, url: str, **arguments: Any) -> Answer:
+    def get(self, url: str, **arguments: Any) -> httpx.Response:
         """GET an OpenID configuration or keys, in MSAL's form. MSAL passes `params` and `headers`."""
         answer = self._send("GET", url, **arguments)
-        return Answer(answer.status_code, self._authority.for_msal_text(answer.text), answer.headers)
+        return httpx.Response(answer.status_code, text=self._authority.for_msal_text(answer.text))
 
-    def post(self, url: str, **arguments: Any) -> Answer:
+    def post(self, url: str, **arguments: Any) -> httpx.Response:
         """POST to the token endpoint. MSAL passes `params`, `headers` and `data`.
 
         MSAL's HTTP cache keeps an answer of 429 or 5xx for 5 s, and any for as long as its Retry-After says,
@@ -166,7 +157,9 @@ class MsalHttp:
         if not fails and read_object(answer.text) is None:
             # MSAL would log the whole body, which may hold tokens.
             raise EntraUnavailable("the answer of the token endpoint is not JSON")
-        return Answer(answer.status_code, answer.text, answer.headers if waits else {})
+        if not waits:
+            answer.headers.pop("retry-after", None)
+        return answer
 
     def close(self) -> None:
         """Close the connections."""

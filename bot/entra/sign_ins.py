@@ -73,7 +73,12 @@ class EntraSignIns:
                 row = await self._current(user)
                 if row is None:
                     raise SignInNeeded(claims)
-                token, cache = await self._silent_token(row, claims)
+                try:
+                    kept = Secret(self.vault.open(row.sealed, _associated(row)).decode())
+                except CannotOpen as error:
+                    log.warning("entra_cannot_open", user=row.user, key=row.key_id)
+                    raise SignInNeeded(claims) from error
+                token, cache = await asyncio.to_thread(self.client.silent_token, kept, claims=claims)
                 if cache is None or await _update_sealed(
                     self.database, self.vault, row, cache.reveal().encode()
                 ):
@@ -111,14 +116,6 @@ class EntraSignIns:
             return row
         await _forget(self.database, row, _signed_out(row, SignOutReason.TOO_OLD, now))
         return None
-
-    async def _silent_token(self, row: SignInRow, claims: str | None) -> tuple[Secret, Secret | None]:
-        try:
-            cache = Secret(self.vault.open(row.sealed, _associated(row)).decode())
-        except CannotOpen as error:
-            log.warning("entra_cannot_open", user=row.user, key=row.key_id)
-            raise SignInNeeded(claims) from error
-        return await asyncio.to_thread(self.client.silent_token, cache, claims=claims)
 
     def _lock(self, user: UserId) -> asyncio.Lock:
         return self._locks.setdefault(user, asyncio.Lock())
