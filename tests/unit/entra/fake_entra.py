@@ -55,7 +55,6 @@ class FakeEntra(httpx.BaseTransport):
         self._begun: dict[str, tuple[Form, str]] = {}
         self._refresh_tokens: dict[str, str] = {}
         self.requests: list[httpx.Request] = []
-        self.codes: list[str] = []
         self.claims: dict[str, object] = {}
         self.signing_key = self.published_key = KEY
         self.key_id = "key-1"
@@ -88,7 +87,6 @@ class FakeEntra(httpx.BaseTransport):
         asked = query_of(url)
         assert asked["response_mode"] == "form_post"
         code = secrets.token_urlsafe(8)
-        self.codes.append(code)
         self._begun[code] = (asked, oid)
         return {"code": code, "state": asked["state"]}
 
