@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -70,12 +71,9 @@ class EntraClient:
 
     def warm_up(self) -> None:
         """Fetch what every sign-in needs; raises CouldNotVerify if Entra or the tenant does not answer."""
-        self._app(msal.SerializableTokenCache())
-        try:
+        with self._discovery():
+            self._app(msal.SerializableTokenCache())
             self._verifier.fetch()
-        except UNAVAILABLE as error:
-            self._http_cache.clear()
-            raise CouldNotVerify(ENTRA) from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -89,9 +87,8 @@ class EntraClient:
         The record is JSON with the PKCE verifier and the address to send the browser to.
         """
         fresh = self._fresh_within
-        app = self._app(msal.SerializableTokenCache())
-        try:
-            flow = app.initiate_auth_code_flow(
+        with self._discovery():  # its endpoint may be no address
+            flow = self._app(msal.SerializableTokenCache()).initiate_auth_code_flow(
                 self._scopes,
                 redirect_uri=redirect_uri,
                 response_mode="form_post",
@@ -100,9 +97,6 @@ class EntraClient:
                 prompt=msal.Prompt.SELECT_ACCOUNT if fresh is None else msal.Prompt.LOGIN,
                 max_age=None if fresh is None else int(fresh.total_seconds()),
             )
-        except UNEXPECTED as error:  # an OpenID configuration whose endpoint is no address
-            self._http_cache.clear()
-            raise CouldNotVerify(ENTRA) from error
         return flow["state"], Secret(json.dumps(flow))
 
     def authorization_url(self, flow: Secret) -> str:
@@ -169,7 +163,7 @@ class EntraClient:
         Cheap, because discovery is in the shared HTTP cache. Instance discovery stays off: the hosts that it
         would vouch for are the well-known ones, and it would call out after every refused refresh.
         """
-        try:
+        with self._discovery():
             return msal.ConfidentialClientApplication(
                 self._client_id,
                 client_credential=self._credential.for_msal,
@@ -180,6 +174,11 @@ class EntraClient:
                 instance_discovery=False,
                 **self._authority.for_msal,
             )
+
+    @contextmanager
+    def _discovery(self) -> Iterator[None]:
+        try:
+            yield
         except (*UNAVAILABLE, *UNEXPECTED) as error:
             # A broken discovery that came with a 200 would be believed for a day.
             self._http_cache.clear()
