@@ -68,19 +68,9 @@ def test_no_other_authority_is_taken(url):
 
 
 def certificate(key: RSAPrivateKey) -> str:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "unlatch")])
-    now = datetime.now(UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    return built.public_bytes(Encoding.PEM).decode()
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "unlatch")]), datetime.now(UTC)
+    built = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    return built.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
 
 def pem(key: RSAPrivateKey, *, password: bytes = b"") -> str:

@@ -112,16 +112,6 @@ async def test_only_when_asked_to_it_forgets_what_no_key_opens_with_an_audit_row
     assert (event, actor, facts["reason"]) == ("signed_out", AIKO, "unreadable")
 
 
-async def test_who_signs_in_again_meanwhile_is_not_forgotten(setup):
-    await setup.sign_in()
-    await setup.overwrite(KEN, b"")
-
-    found = await rotated(setup, forget=True, database=Overtaken(setup.database, setup.sign_in))
-
-    assert found.unreadable == {}
-    assert await setup.row() is not None
-
-
 async def test_a_key_that_a_sign_in_under_way_needs_is_not_called_unused(setup):
     form = await setup.returned()
 
