@@ -51,7 +51,7 @@ class FakeEntra(httpx.BaseTransport):
     """Signs anybody in. `claims` change the id_token, None removes one; `instead` answers before all else."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._begun: dict[str, tuple[Form, str]] = {}
         self._refresh_tokens: dict[str, str] = {}
         self.requests: list[httpx.Request] = []
@@ -126,7 +126,7 @@ class FakeEntra(httpx.BaseTransport):
             nonce = asked["nonce"]
             verifier = base64url(hashlib.sha256(form["code_verifier"].encode()).digest())
             assert (verifier, form["redirect_uri"]) == (asked["code_challenge"], asked["redirect_uri"])
-        now = int(self._clock.now().timestamp())
+        now = int(self.clock.now().timestamp())
         username, name = NAMES[oid]
         claims = {"iss": ISSUER, "aud": CLIENT_ID, "tid": TENANT, "oid": oid, "sub": f"sub-{oid}"}
         claims |= {"preferred_username": username, "name": name, "nonce": nonce}

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -24,7 +23,7 @@ from sqlalchemy import Row, select, update
 from tests.support.builders import AIKO as AIKO_PERSON
 from tests.support.builders import KEN as KEN_PERSON
 from tests.support.builders import TEAM
-from tests.unit.entra.fake_entra import AUTHORITY, KEN_OID, FakeEntra, Form, a_client, a_clock
+from tests.unit.entra.fake_entra import AUTHORITY, KEN_OID, FakeEntra, Form, a_client
 
 KEN: Final = KEN_PERSON.id
 AIKO: Final = AIKO_PERSON.id
@@ -46,30 +45,21 @@ class Overtaken:
         return await self._database.run(work)
 
 
-@dataclass
-class Replica:
-    links: EntraLinks
-    sign_ins: EntraSignIns
-
-
 class SignInFixture:
-    """`links` and `sign_ins` are the first replica's; it knows OLD_KEY alone."""
+    """One replica, which knows OLD_KEY alone."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.clock = a_clock()
-        self.entra = FakeEntra(self.clock)
-        first = self.replica()
-        self.links, self.sign_ins = first.links, first.sign_ins
+    def __init__(
+        self, database: Database, entra: FakeEntra, *keys: bytes, authority: str = AUTHORITY
+    ) -> None:
+        self.database, self.entra, self.clock = database, entra, entra.clock
+        client, vault = a_client(entra, authority=authority), Vault(keys or [OLD_KEY])
+        timing, now = Timing(), self.clock.now
+        self.links = EntraLinks(client, vault, database, public_url=PUBLIC, timing=timing, now=now)
+        self.sign_ins = EntraSignIns(client, vault, database, timing=timing, now=now)
         self._links = 0
 
-    def replica(self, *keys: bytes, authority: str = AUTHORITY) -> Replica:
-        client, vault = a_client(self.entra, authority=authority), Vault(keys or [OLD_KEY])
-        timing, now = Timing(), self.clock.now
-        return Replica(
-            EntraLinks(client, vault, self.database, public_url=PUBLIC, timing=timing, now=now),
-            EntraSignIns(client, vault, self.database, timing=timing, now=now),
-        )
+    def replica(self, *keys: bytes, authority: str = AUTHORITY) -> "SignInFixture":
+        return SignInFixture(self.database, self.entra, *keys, authority=authority)
 
     # Signing in
 

@@ -168,12 +168,11 @@ async def test_a_cache_of_another_authority_means_signed_out(setup):
 async def test_microsofts_own_authority_needs_no_instance_discovery(setup):
     """MSAL's default asks a central host after every refused refresh, and fails where that is not reached."""
     there = setup.replica(authority=ISSUER)
-    setup.links, setup.sign_ins = there.links, there.sign_ins
-    await setup.sign_in()
-    await setup.expire_token()
-    setup.entra.token_error = INTERACTION
+    await there.sign_in()
+    await there.expire_token()
+    there.entra.token_error = INTERACTION
 
-    await needed(setup.sign_ins)
+    await needed(there.sign_ins)
 
     assert not any("/discovery/instance" in request.url.path for request in setup.entra.requests)
     assert len(setup.entra.forms("refresh_token")) == 1
