@@ -121,6 +121,7 @@ async def test_an_id_that_cannot_be_one_path_segment_is_refused(device):
         ['Negotiate, Basic realm="a \\" claims=\\"x"', f'Bearer error="e", claims="{ENCODED}"'],
         [f"Bearer claims={ENCODED.rstrip('=')}, realm=x"],
         [f'Bearer claims="{URL_SAFE}"'],
+        ['Bearer claims="{}"'.format(CLAIMS.replace('"', '\\"'))],  # not encoded, but quoted
     ],
 )
 async def test_a_claims_challenge_is_handed_on_as_json(status, challenges):
