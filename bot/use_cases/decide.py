@@ -40,7 +40,9 @@ async def _approve(
 ) -> ResetRequest:
     seen = await look(deps, request_id, by)
     seen.request.check_reviewed(reviewed)
-    choice = _chosen(seen, device)
+    choice = next((choice for choice in seen.choices if choice.device.id == device), None)
+    if choice is None:
+        raise Refusal(Code.DEVICE_CHANGED)
     earlier = await as_user(deps, by.user, lambda token: deps.intune.actions(device, token))
     if seen_at := _own_earlier_attempt(deps, seen.request, device, earlier):
         return await _confirm_sent_late(deps, seen.request, by, seen_at)
@@ -54,13 +56,15 @@ async def _approve(
         "device": approval.device.id,
         "device_name": approval.device.name,
         "effect": str(approval.effect),
+        **({"knowingly": "yes"} if knowingly else {}),
+        **seen.account.as_facts(),
     }
     return await deps.decide(
         request_id,
-        lambda request: request.approve(approval, reviewed=reviewed),
         Event.APPROVED,
-        seen.account.as_facts() | facts | ({"knowingly": "yes"} if knowingly else {}),
-        actor=by.user,
+        lambda request, _now: request.approve(approval, reviewed=reviewed),
+        facts,
+        by,
     )
 
 
@@ -79,26 +83,21 @@ async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> Res
     async with deps.audit_refusals(by, request_id):
         admitted = await deps.approver(by, await deps.get_request(request_id))
         facts = {"reason": reason, "rule": admitted.rule} | await deps.account_facts(by.user)
-        now = deps.now()
         return await deps.decide(
             request_id,
-            lambda request: request.deny(reason, by=by.user, now=now),
             Event.DENIED,
+            lambda request, now: request.deny(reason, by=by.user, now=now),
             facts,
-            actor=by.user,
+            by,
         )
 
 
 async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
     """Withdraw one's own request."""
     async with deps.audit_refusals(by, request_id):
-        now = deps.now()
+        facts = {"rule": "requester"}
         return await deps.decide(
-            request_id,
-            lambda request: request.withdraw(by=by.user, now=now),
-            Event.WITHDRAWN,
-            {"rule": "requester"},
-            actor=by.user,
+            request_id, Event.WITHDRAWN, lambda request, now: request.withdraw(by=by.user, now=now), facts, by
         )
 
 
@@ -107,21 +106,9 @@ async def close(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
     async with deps.audit_refusals(by, request_id):
         admitted = await deps.approver(by, await deps.get_request(request_id))
         facts = {"rule": admitted.rule} | await deps.account_facts(by.user)
-        now = deps.now()
         return await deps.decide(
-            request_id,
-            lambda request: request.close(by=by.user, now=now),
-            Event.CLOSED,
-            facts,
-            actor=by.user,
+            request_id, Event.CLOSED, lambda request, now: request.close(by=by.user, now=now), facts, by
         )
-
-
-def _chosen(seen: Review, device: DeviceId) -> Choice:
-    for choice in seen.choices:
-        if choice.device.id == device:
-            return choice
-    raise Refusal(Code.DEVICE_CHANGED)
 
 
 def _own_earlier_attempt(
@@ -136,14 +123,13 @@ def _own_earlier_attempt(
 
 async def _confirm_sent_late(deps: Deps, request: ResetRequest, by: Actor, seen_at: datetime) -> ResetRequest:
     """A second reset would only do harm: go on with the first."""
-    now = deps.now()
     approved = request.approval.as_facts() if request.approval else {}
     return await deps.decide(
         request.id,
-        lambda current: current.confirm_sent_late(seen_at, now=now, timing=deps.timing),
         Event.ATTEMPT_ANSWERED,
+        lambda current, now: current.confirm_sent_late(seen_at, now=now, timing=deps.timing),
         approved | {"answer": "found on the device"},
-        actor=by.user,
+        by,
     )
 
 

@@ -11,19 +11,20 @@ import structlog
 
 from bot.domain.audit import Entry, Event
 from bot.domain.device import ActionResult, FoundDevices
-from bot.domain.errors import (
-    BAD_INPUT,
-    Code,
-    GraphError,
-    LostRace,
-    RecentlyReset,
-    Refusal,
-    SignInNeeded,
+from bot.domain.errors import BAD_INPUT, Code, GraphError, LostRace, RecentlyReset, Refusal, SignInNeeded
+from bot.domain.people import (
+    Account,
+    Actor,
+    Audience,
+    Confirmation,
+    Kind,
+    Person,
+    SignInLink,
+    SignInResult,
+    SignOutReason,
 )
-from bot.domain.people import Account, Actor, Audience, Kind, Person
 from bot.domain.policy import Rules, check_approver, check_requester
 from bot.domain.request import Approval, MessageState, ResetRequest
-from bot.domain.sign_in import Confirmation, SignInLink, SignInResult, SignOutReason
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.store import requests
@@ -149,18 +150,6 @@ class Admitted:
         return ", ".join(map(str, self.by))
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _new_guid() -> str:
-    return str(uuid4())
-
-
-def _nothing() -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
     """The dependencies, and what most use cases do with them: look people up, move a request, audit."""
@@ -172,11 +161,11 @@ class Deps:
     sign_ins: SignIns
     rules: Rules
     timing: Timing
-    now: Callable[[], datetime] = _now
-    new_guid: Callable[[], str] = _new_guid
-    wake_worker: Callable[[], None] = _nothing
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    new_guid: Callable[[], str] = lambda: str(uuid4())
+    wake_worker: Callable[[], None] = lambda: None
     """A row is due."""
-    keep_head: Callable[[], None] = _nothing
+    keep_head: Callable[[], None] = lambda: None
     """The audit log has a row that should be known outside the database soon."""
 
     # People
@@ -247,17 +236,17 @@ class Deps:
     async def decide(
         self,
         request_id: RequestId,
-        move: Callable[[ResetRequest], ResetRequest],
         event: Event,
+        move: Callable[[ResetRequest, datetime], ResetRequest],
         facts: Mapping[str, str],
-        *,
-        actor: UserId | None = None,
+        by: Actor | None = None,
     ) -> ResetRequest:
         """Read, move and write in one transaction. Whoever comes second is told by `move` who was first."""
+        now, actor = self.now(), None if by is None else by.user
 
         def unit(tx: Transaction) -> ResetRequest:
             old = requests.get_request(tx, request_id)
-            new = move(old)
+            new = move(old, now)
             requests.move(tx, old, new, Entry.of_move(event, new, facts, actor=actor))
             return new
 
@@ -302,15 +291,14 @@ class Deps:
             if refusal.code is Code.QUOTA_EXCEEDED:
                 log.warning("quota_exceeded", user=actor.user)
             elif refusal.code not in BAD_INPUT:
-                facts = {"refusal": str(refusal.code), **refusal.facts}
-                await self._audit_refusal(actor, request_id, facts)
+                await self._audit_refusal(actor, request_id, str(refusal.code), refusal.facts)
             raise
         except GraphError as error:
-            await self._audit_refusal(
-                actor, request_id, {"refusal": type(error).__name__, **error.as_facts()}
-            )
+            await self._audit_refusal(actor, request_id, type(error).__name__, error.as_facts())
             raise
 
-    async def _audit_refusal(self, actor: Actor, request_id: RequestId | None, facts: dict[str, str]) -> None:
-        facts |= await self.account_facts(actor.user)
+    async def _audit_refusal(
+        self, actor: Actor, request_id: RequestId | None, refusal: str, facts: Mapping[str, str]
+    ) -> None:
+        facts = {"refusal": refusal, **facts} | await self.account_facts(actor.user)
         await self.audit(Event.ACCESS_REFUSED, actor.user, request_id, facts)

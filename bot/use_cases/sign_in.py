@@ -8,9 +8,17 @@ from dataclasses import dataclass
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import Code, SignInRefused
-from bot.domain.people import Account, Actor, Audience, Person
+from bot.domain.people import (
+    Account,
+    Actor,
+    Audience,
+    Confirmation,
+    Person,
+    SignInLink,
+    SignInResult,
+    SignOutReason,
+)
 from bot.domain.policy import check_linking, check_may_sign_in, check_member
-from bot.domain.sign_in import Confirmation, SignInLink, SignInResult, SignOutReason
 from bot.domain.values import RequestId, Secret, TeamId, utc_text
 from bot.use_cases.deps import Deps
 

@@ -20,9 +20,18 @@ from bot.domain.errors import (
     SlackError,
     StoreUnavailable,
 )
-from bot.domain.people import Account, Actor, Audience, Kind, Person
+from bot.domain.people import (
+    Account,
+    Actor,
+    Audience,
+    Confirmation,
+    Kind,
+    Person,
+    SignInLink,
+    SignInResult,
+    SignOutReason,
+)
 from bot.domain.request import MessageRef, MessageState, ResetRequest
-from bot.domain.sign_in import Confirmation, SignInLink, SignInResult, SignOutReason
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, Secret, UserId, utc_text
 from tests.support.builders import (

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import structlog
 from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
-from bot.domain.sign_in import SignOutReason
+from bot.domain.people import SignOutReason
 from bot.entra.sign_ins import EntraSignIns
 from bot.entra.vault import key_id
 from tests.unit.entra.fake_entra import AIKO_OID, ISSUER, KEN_OID, STEP_UP, TENANT

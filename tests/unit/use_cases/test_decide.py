@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from bot.domain.audit import Event
@@ -119,13 +119,13 @@ async def test_a_decision_is_made_again_after_a_lost_race_but_not_for_ever(bot, 
     request_id = await bot.pending()
     rounds, wakes = [], bot.wakes
 
-    def withdraw(request: ResetRequest) -> ResetRequest:
+    def withdraw(request: ResetRequest, now: datetime) -> ResetRequest:
         rounds.append(request)
         if len(rounds) <= lost:
             raise LostRace  # as where another replica moves the row between the read and the write
-        return request.withdraw(by=MEI.id, now=bot.clock.now())
+        return request.withdraw(by=MEI.id, now=now)
 
-    decided = await outcome(bot.deps.decide(request_id, withdraw, Event.WITHDRAWN, {}))
+    decided = await outcome(bot.deps.decide(request_id, Event.WITHDRAWN, withdraw, {}))
 
     assert isinstance(decided, ResetRequest if wins else LostRace)
     assert (len(rounds), bot.wakes - wakes) == (3, int(wins))

@@ -3,8 +3,7 @@
 import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import Cause, Code, CouldNotVerify, SignInRefused
-from bot.domain.people import Account, Kind, Person
-from bot.domain.sign_in import SignInLink, SignInResult
+from bot.domain.people import Account, Kind, Person, SignInLink, SignInResult
 from bot.domain.values import RequestId
 from bot.use_cases import sign_in
 from bot.use_cases.sign_in import Continuation, PendingSignIn

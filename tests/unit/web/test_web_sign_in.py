@@ -14,8 +14,7 @@ from bot.domain.errors import (
     SignInRefused,
     StoreUnavailable,
 )
-from bot.domain.people import Account
-from bot.domain.sign_in import SignInLink
+from bot.domain.people import Account, SignInLink
 from bot.use_cases.sign_in import Continuation
 from bot.web.app import HEADERS, MAX_BODY, web_app
 from bot.web.health import probe_routes
