@@ -85,11 +85,16 @@ class ActionResult:
     error_code: int = 0
 
     @property
-    def had_no_effect(self) -> bool:
-        """Whether the device is as it was before."""
-        return self.state in ("failed", "notsupported", "canceled")
+    def failure(self) -> Code | None:
+        """Why the device is as it was before; None where it is not, or nobody knows yet."""
+        return _FAILURES.get(self.state)
 
 
+_FAILURES: Final = {
+    "failed": Code.DEVICE_FAILED,
+    "notsupported": Code.NOT_SUPPORTED,
+    "canceled": Code.CANCELED,
+}
 MAX_ID: Final = 64
 """Characters of a device id and of its column; a GUID has 36."""
 _ANDROID: Final = {

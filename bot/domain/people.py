@@ -74,6 +74,7 @@ class SignInLink:
     """A single-use sign-in link. Only the SHA-256 of its 256 random bits is stored."""
 
     digest: str
+    """Hexadecimal."""
     team: TeamId
     user: UserId
     expires_at: datetime

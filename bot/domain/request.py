@@ -220,9 +220,8 @@ class ResetRequest:
     def deny(self, reason: str, *, by: UserId, now: datetime) -> Self:
         """Deny with a reason that the requester reads."""
         self._check_open(by, now)
-        return self._moved(
-            Status.DENIED, now, decided_by=by, decided_at=now, denial=checked_reason(reason), next_at=None
-        )
+        denial = checked_reason(reason)
+        return self._moved(Status.DENIED, now, decided_by=by, decided_at=now, denial=denial)
 
     def withdraw(self, *, by: UserId, now: datetime) -> Self:
         """Withdraw; only the requester may."""

@@ -136,7 +136,7 @@ async def _confirm_sent_late(deps: Deps, request: ResetRequest, by: Actor, seen_
 def _recent_reset(deps: Deps, earlier: Sequence[ActionResult]) -> datetime | None:
     """Return when the device was last reset, if lately: another reset ends the passcode of that one."""
     since = deps.now() - deps.timing.recently
-    starts = [action.started_at for action in earlier if not action.had_no_effect]
+    starts = [action.started_at for action in earlier if action.failure is None]
     return max((start for start in starts if start >= since), default=None)
 
 

@@ -139,15 +139,11 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A person who may, and the audiences by which: what the audit log says for it."""
+    """A person who may, and by which audiences: for the audit log, as the settings have them."""
 
     person: Person
-    by: Sequence[Audience]
-
-    @property
-    def rule(self) -> str:
-        """The audiences as the settings have them, such as `channel:C…, usergroup:S…`."""
-        return ", ".join(map(str, self.by))
+    rule: str
+    """Such as `channel:C…, usergroup:S…`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,28 +176,25 @@ class Deps:
     async def requester(self, actor: Actor) -> Admitted:
         """Return the requester, looked up now, or raise why they may not ask."""
         person = await self.directory.person(actor)
-        admitted = Admitted(person=person, by=await self._first_of(person, self.rules.requesters))
-        check_requester(person, in_audience=bool(admitted.by))
-        return admitted
+        audience = await self._first_of(person, self.rules.requesters)
+        check_requester(person, in_audience=audience is not None)
+        return Admitted(person=person, rule=str(audience))
 
     async def approver(self, actor: Actor, request: ResetRequest) -> Admitted:
         """Return the approver, looked up now, or raise why they may not decide."""
         person = await self.member(actor)
-        on_call = await self._first_of(person, self.rules.approvers)
-        channel = await self._first_of(person, [Audience.channel(self.rules.approver_channel)])
-        check_approver(
-            person,
-            asked_by=request.asked_by,
-            in_channel=bool(channel),
-            on_call=bool(on_call) or not self.rules.approvers,
-        )
-        return Admitted(person=person, by=[*channel, *on_call])
+        channel = Audience.channel(self.rules.approver_channel)
+        in_channel = await self.directory.is_in(person.id, channel)
+        rota = await self._first_of(person, self.rules.approvers)
+        on_call = rota is not None or not self.rules.approvers
+        check_approver(person, asked_by=request.asked_by, in_channel=in_channel, on_call=on_call)
+        return Admitted(person=person, rule=", ".join(map(str, filter(None, (channel, rota)))))
 
-    async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Sequence[Audience]:
+    async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Audience | None:
         for audience in audiences:
             if await self.directory.is_in(person.id, audience):
-                return [audience]
-        return []
+                return audience
+        return None
 
     async def approver_token(self, approval: Approval) -> Secret:
         """Return the approver's token while they are signed in as the account that approved; SignInNeeded."""
@@ -266,14 +259,10 @@ class Deps:
     # The audit log
 
     async def audit(
-        self,
-        event: Event,
-        actor: UserId | None,
-        request_id: RequestId | None = None,
-        facts: Mapping[str, str] | None = None,
+        self, event: Event, actor: UserId | None, request_id: RequestId | None, facts: Mapping[str, str]
     ) -> None:
         """Append one row that belongs to no move."""
-        entry = Entry(event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts or {}))
+        entry = Entry(event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts))
         await self.database.run(lambda tx: tx.entries.append(entry))
 
     @asynccontextmanager

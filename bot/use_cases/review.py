@@ -25,11 +25,6 @@ class Choice:
     device: Device
     effect: Effect | Cause
 
-    @property
-    def is_own(self) -> bool:
-        """Whether it is the approver's own device, which another approver may decide on."""
-        return isinstance(self.effect, Cause) and self.effect.code is Code.OWN_DEVICE
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
@@ -100,7 +95,8 @@ async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review
         rule=admitted.rule,
         request_ids=found.request_ids,
     )
-    if not seen.resettable and any(choice.is_own for choice in seen.choices):
+    reasons = [choice.effect.code for choice in seen.choices if isinstance(choice.effect, Cause)]
+    if not seen.resettable and Code.OWN_DEVICE in reasons:  # another approver may decide on it
         raise Refusal(Code.OWN_DEVICE)
     return seen
 
