@@ -15,7 +15,6 @@ from tests.support.builders import (
     APPROVAL,
     IN_CHANNEL,
     KEN,
-    LEO,
     LEOS_LAPTOP,
     LEOS_PHONE,
     LEOS_TABLET,
@@ -86,21 +85,6 @@ async def test_a_second_press_by_the_approver_is_no_refusal_and_no_second_approv
     assert first == second == third
     assert (await bot.events()).count(Event.APPROVED) == 1
     assert await bot.refusals() == []
-
-
-@pytest.mark.parametrize("first", ["approve", "other"])
-@pytest.mark.parametrize("other", ["withdraw", "deny"])
-async def test_of_an_approval_and_another_decision_at_once_one_wins(bot, first, other):
-    request_id = await bot.pending()
-    calls = {"approve": bot.approve(request_id, by=KEN)}
-    calls["other"] = bot.withdraw(request_id) if other == "withdraw" else bot.deny(request_id, by=AIKO)
-
-    outcomes = await asyncio.gather(outcome(calls.pop(first)), *map(outcome, calls.values()))
-    await bot.advance_due()
-
-    assert sorted(type(each).__name__ for each in outcomes) == ["Refusal", "ResetRequest"]
-    approved = (await bot.row(request_id)).status is Status.SENT
-    assert len(bot.intune.resets) == int(approved)
 
 
 async def test_a_denial_carries_its_reason_to_the_requester(bot):
@@ -178,20 +162,6 @@ async def test_an_outdated_review_goes_on_with_no_earlier_attempt_either(bot):
     assert (await bot.row(request_id)).status is Status.UNCERTAIN
 
 
-async def test_a_reminder_makes_no_review_outdated_not_even_in_between(bot):
-    request_id = await bot.pending()
-    reviewed = (await bot.review(request_id)).request.revision
-    bot.clock.advance(minutes=15)
-
-    async def reminder() -> None:
-        bot.intune.on_read = None
-        assert (await bot.advance(request_id)).reminders == 1
-
-    bot.intune.on_read = reminder
-
-    assert (await bot.approve(request_id, reviewed=reviewed)).status is Status.APPROVED
-
-
 async def test_what_happens_while_the_devices_are_looked_up_makes_the_review_outdated(bot):
     """Aiko approved and was refused by Microsoft between Ken's check and his move."""
     request_id = await bot.pending()
@@ -254,22 +224,6 @@ async def test_who_was_a_moment_later_is_told_who_decided_and_not_asked_whether_
 # One attempt a device
 
 
-async def test_two_requests_for_one_device_reset_it_once(bot):
-    first, second = await bot.pending(), await bot.pending(target=SERIAL)
-
-    outcomes = await asyncio.gather(
-        outcome(bot.approve(first, by=KEN)), outcome(bot.approve(second, by=AIKO))
-    )
-    await bot.advance_due()
-
-    winner = await bot.row(first if isinstance(outcomes[0], ResetRequest) else second)
-    [busy] = [each for each in outcomes if isinstance(each, Refusal)]
-    assert busy.cause == Cause(Code.DEVICE_BUSY, {"ref": winner.ref})
-    assert len(bot.intune.posts) == 1
-    statuses = [(await bot.row(each)).status for each in (first, second)]
-    assert sorted(statuses) == [Status.PENDING, Status.SENT]
-
-
 @pytest.mark.parametrize("looked_at", [True, False])
 async def test_a_device_is_free_again_once_its_reset_is_seen_or_was_not_to_be_seen_for_long(bot, looked_at):
     first, second = await bot.sent(), await bot.pending(target=SERIAL)
@@ -286,25 +240,14 @@ async def test_a_device_is_free_again_once_its_reset_is_seen_or_was_not_to_be_se
 # An uncertain one
 
 
-async def test_after_looking_in_vain_an_approver_may_knowingly_reset_once_more_or_close(bot):
+async def test_after_looking_in_vain_an_approver_may_reset_once_more(bot):
     request_id = await bot.needs_a_human()
-    for call in (bot.deny(request_id), bot.withdraw(request_id)):
-        assert (await refused(call)).code is Code.NOT_WAITING
-    for call in (bot.approve(request_id, by=MEI), bot.close(request_id, by=MEI)):
-        assert (await refused(call)).code is Code.OWN_REQUEST
-    assert (await refused(bot.close(request_id, by=LEO))).code is Code.NOT_AN_APPROVER
 
     await bot.approve(request_id, by=AIKO)
     sent = await bot.advance(request_id)
 
     assert (sent.status, sent.attempts, sent.attempt and sent.attempt.number) == (Status.SENT, 2, 2)
     assert [post.token for post in bot.intune.posts] == [token_of(KEN.id), token_of(AIKO.id)]
-
-
-async def test_an_uncertain_request_whose_outcome_nobody_will_find_out_is_closed(bot):
-    closed = await bot.close(await bot.needs_a_human(), by=AIKO)
-
-    assert (closed.status, closed.cause) == (Status.FAILED, Cause(Code.CLOSED, {"person": AIKO.id}))
 
 
 async def test_an_approver_who_tries_again_sends_nothing_where_the_first_attempt_shows_by_now(bot):

@@ -333,21 +333,6 @@ async def test_a_lost_attempt_that_is_not_found_in_time_is_left_to_a_human(bot, 
 # What the device says
 
 
-@pytest.mark.parametrize(
-    ("state", "code"),
-    [("failed", Code.DEVICE_FAILED), ("notsupported", Code.NOT_SUPPORTED), ("canceled", Code.CANCELED)],
-)
-async def test_a_reset_fails_when_the_device_says_so(bot, state, code):
-    request_id = await bot.sent()
-    bot.intune.finish(state, error_code=-2016281112)
-
-    failed = await bot.advance(request_id)
-
-    facts = {"error_code": "-2016281112"}
-    assert (failed.status, failed.cause) == (Status.FAILED, Cause(code, facts))
-    assert (await bot.entry(Event.FAILED)).facts == AS_KEN | {"cause": str(code)} | facts
-
-
 @pytest.mark.parametrize("state", ["pending", "active", "none", "a word of next year"])
 async def test_any_other_word_of_the_device_is_waited_out(bot, state):
     request_id = await bot.sent()

@@ -5,12 +5,10 @@ from datetime import timedelta
 
 import pytest
 from bot.domain.audit import Event
-from bot.domain.errors import ApproverRefused, Cause, Code, StoreUnavailable
+from bot.domain.errors import Cause, Code, StoreUnavailable
 from bot.domain.people import Kind
-from bot.domain.request import Status
-from bot.domain.values import RequestId
 from tests.support.bot import AS_KEN, outcome, refused
-from tests.support.builders import KEN, LEOS_PHONE, LEOS_TABLET, MEI, account_of
+from tests.support.builders import KEN, LEOS_PHONE, MEI, account_of
 from tests.support.fakes import token_of
 
 
@@ -27,32 +25,6 @@ async def test_the_requester_views_the_new_passcode_and_every_view_is_in_the_aud
     assert [(view.actor, view.request_id, view.facts) for view in views] == [
         (MEI.id, request_id, AS_KEN | {"rule": "requester"})
     ] * 2
-
-
-async def test_the_passcode_is_shown_for_an_hour(bot):
-    request_id = await bot.done()
-    bot.clock.advance(timedelta(hours=1) - timedelta.resolution)
-    assert await bot.reveal(request_id)
-
-    bot.clock.advance(timedelta.resolution)
-
-    assert (await refused(bot.reveal(request_id))).code is Code.REVEAL_EXPIRED
-    assert (await bot.events()).count(Event.PASSCODE_VIEWED) == 1
-
-
-async def test_there_is_nothing_to_view_before_the_device_is_done_or_where_it_lost_its_passcode(bot):
-    sent = await bot.sent()
-    bot.intune.found = [LEOS_TABLET]
-    removed = await bot.pending()
-    await bot.approve(removed, device=LEOS_TABLET.id)
-    await bot.advance(removed)
-    bot.intune.finish()
-    assert (await bot.advance(removed)).status is Status.DONE
-
-    for request_id, status in ((sent, "sent"), (removed, "done")):
-        refusal = await refused(bot.reveal(request_id))
-        assert refusal.cause == Cause(Code.NOT_WAITING, {"status": status})
-    assert (await refused(bot.reveal(RequestId("0" * 32)))).code is Code.UNKNOWN_REQUEST
 
 
 async def test_no_passcode_is_returned_whose_view_could_not_be_stored(bot):
@@ -107,22 +79,3 @@ async def test_without_the_approver_s_sign_in_the_requester_hears_whose_it_takes
         "refusal": "approver_signed_out",
         "approver": KEN.id,
     }
-
-
-async def test_where_graph_refuses_the_look_nothing_is_recorded_as_viewed(bot):
-    request_id = await bot.done()
-    bot.intune.reading_fails = ApproverRefused(status=403)
-
-    assert await outcome(bot.reveal(request_id)) is bot.intune.reading_fails
-
-    assert Event.PASSCODE_VIEWED not in await bot.events()
-
-
-async def test_no_secret_reaches_the_audit_log_a_row_or_a_text_form(bot):
-    request_id = await bot.done(passcode="s3cr3t-passcode")
-    passcode = await bot.reveal(request_id)
-
-    everything = repr((await bot.entries(), await bot.row(request_id), passcode, f"{passcode}"))
-
-    assert "s3cr3t-passcode" not in everything
-    assert token_of(KEN.id) not in everything
