@@ -7,13 +7,7 @@ from datetime import timedelta
 import pytest
 from bot.domain.errors import Cause, Code, Refusal, SignInNeeded, SignInRefused
 from bot.domain.people import Audience, AudienceKind
-from bot.domain.policy import (
-    check_account,
-    check_approver,
-    check_fresh,
-    check_linking,
-    check_owner,
-)
+from bot.domain.policy import check_account, check_approver, check_fresh, check_linking, check_owner
 from tests.support.builders import AIKO, CHANNEL, IN_CHANNEL, KEN, LEOS_PHONE, MEI, RULES, account_of
 from tests.support.clock import NOON
 

@@ -11,15 +11,7 @@ from bot.domain.errors import ApproverRefused, Cause, Code, SignInNeeded
 from bot.domain.people import Kind
 from bot.domain.request import Status
 from tests.support.bot import outcome, refused
-from tests.support.builders import (
-    AIKO,
-    KEN,
-    LEOS_LAPTOP,
-    LEOS_PHONE,
-    LEOS_TABLET,
-    MEI,
-    account_of,
-)
+from tests.support.builders import AIKO, KEN, LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET, MEI, account_of
 from tests.support.clock import NOON
 from tests.support.fakes import Answer, token_of
 
