@@ -113,18 +113,3 @@ def test_no_order_can_be_built_in_which_a_row_is_taken_while_its_call_is_out(sec
 def test_a_queue_that_only_sleeps_is_not_stalled_and_a_retry_fits_into_its_time(longer, shorter):
     with pytest.raises(ValueError, match=f"{longer} must be longer than {shorter}"):
         replace(Timing(), **{longer: getattr(Timing(), shorter)})
-
-
-@pytest.mark.parametrize(
-    ("waited", "pause"),
-    [
-        (timedelta(0), timedelta(seconds=5)),
-        (timedelta(seconds=59), timedelta(seconds=5)),
-        (timedelta(minutes=1), timedelta(seconds=30)),
-        (timedelta(minutes=14, seconds=59), timedelta(seconds=30)),
-        (timedelta(minutes=15), timedelta(minutes=10)),
-        (timedelta(hours=20), timedelta(minutes=10)),
-    ],
-)
-def test_the_longer_a_device_has_had_the_command_the_longer_the_pause(waited, pause):
-    assert Timing().poll_after(waited) == pause
