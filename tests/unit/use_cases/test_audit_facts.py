@@ -186,7 +186,8 @@ async def test_a_refusal_leaves_a_row_with_what_it_rests_on_unless_it_is_typed_a
 
     if code in BAD_INPUT | {Code.QUOTA_EXCEEDED}:
         assert await bot.entries() == []
-        assert len(logged) == (code is Code.QUOTA_EXCEEDED)
+        lines = [("quota_exceeded", KEN.id)] if code is Code.QUOTA_EXCEEDED else []
+        assert [(line["event"], line["user"]) for line in logged] == lines
     else:
         entry = await bot.entry(Event.ACCESS_REFUSED)
         assert entry.facts == KENS | {"refusal": code, "status": "sent", "by": MEI.id}

@@ -24,8 +24,8 @@ from bot.domain.target import Target, TargetKind
 from bot.domain.values import utc_text
 from bot.use_cases.deps import Deps
 from bot.use_cases.execute import advance, send
-from tests.support.bot import AS_KEN, Bot
-from tests.support.builders import AIKO, KEN, LEOS_PHONE, LEOS_TABLET, TIMING, account_of
+from tests.support.bot import AS_KEN
+from tests.support.builders import AIKO, KEN, LEOS_PHONE, LEOS_TABLET, TIMING
 from tests.support.clock import NOON
 from tests.support.fakes import ACCEPTED, LOST, LOST_BUT_EXECUTED, Answer, Post, Stopped, token_of
 
@@ -149,24 +149,12 @@ async def test_an_answer_of_graph_means_one_state_and_no_second_call_unless_noth
 # The approver's sign-in
 
 
-async def _signed_out(bot: Bot) -> None:
-    await bot.sign_ins.forget(KEN.id)
-
-
-async def _another_account(bot: Bot) -> None:
-    bot.sign_ins.accounts[KEN.id] = account_of(KEN, oid="oid-of-another")
-
-
-async def _tokens_ended(bot: Bot) -> None:
-    bot.sign_ins.expired.add(KEN.id)
-
-
-@pytest.mark.parametrize("ended", [_signed_out, _another_account, _tokens_ended])
+@pytest.mark.parametrize("ended", ["signed out", "tokens ended", "another account"])
 async def test_without_the_sign_in_that_approved_nothing_is_sent(bot, ended):
     request_id = await bot.pending()
     bot.clock.advance(minutes=59)
     await bot.approve(request_id)
-    await ended(bot)
+    await bot.end_sign_in(ended)
 
     reopened = await bot.advance(request_id)
 
@@ -214,14 +202,7 @@ async def test_a_process_that_stops_at_any_step_leaves_no_second_reset(new_bot, 
         bot = await new_bot()
         request_id = await bot.approved()
         bot.intune.answers.append(answer)
-        bot.steps.left = steps
-        try:
-            await bot.advance_due()
-        except Stopped:
-            stopped = True
-        else:
-            stopped = False
-        bot.steps.left = None
+        stopped = await bot.stops_after(steps, bot.advance_due())
 
         for _ in range(12):  # until an uncertain attempt is left to a human
             if (await bot.row(request_id)).status is not Status.SENT:
@@ -230,15 +211,11 @@ async def test_a_process_that_stops_at_any_step_leaves_no_second_reset(new_bot, 
 
         row = await bot.row(request_id)
         assert len(bot.intune.posts) <= 1
-        assert len(await _entries(bot, Event.ATTEMPT_STARTED)) == row.attempts
+        assert (await bot.events()).count(Event.ATTEMPT_STARTED) == row.attempts
         assert row.status is Status.SENT if bot.intune.resets else row.needs_a_human
         if not stopped:
             break
     assert steps > 10
-
-
-async def _entries(bot: Bot, event: Event) -> list:
-    return [entry for entry in await bot.entries() if entry.event is event]
 
 
 async def test_an_attempt_that_may_still_be_answered_is_left_alone_and_then_looked_for(bot):
@@ -264,9 +241,6 @@ async def test_an_attempt_that_may_still_be_answered_is_left_alone_and_then_look
     assert (await bot.row(request_id)).status is Status.UNCERTAIN
     answered = await bot.entry(Event.ATTEMPT_ANSWERED)
     assert answered.facts == AS_KEN | {"cause": "no_answer", "answer": "lost"}
-    late = attempted.mark_sent(now=bot.clock.now(), timing=TIMING)
-    with pytest.raises(LostRace):
-        await bot.deps.move(attempted, late)
     assert len(bot.intune.posts) == 1
 
 
@@ -360,9 +334,6 @@ async def test_what_cannot_be_read_now_is_read_later(bot):
     bot.sign_ins.down, bot.intune.reading_fails = False, ApproverRefused(status=403)
     assert (await bot.advance(request_id)).status is Status.SENT
     bot.intune.reading_fails = None
-    await _another_account(bot)
-    assert (await bot.advance(request_id)).status is Status.SENT
-    bot.sign_ins.accounts[KEN.id] = account_of(KEN)
 
     done = await bot.advance(request_id)
 
