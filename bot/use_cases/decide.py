@@ -44,8 +44,17 @@ async def _approve(
     if choice is None:
         raise Refusal(Code.DEVICE_CHANGED)
     earlier = await as_user(deps, by.user, lambda token: deps.intune.actions(device, token))
-    if seen_at := _own_earlier_attempt(deps, seen.request, device, earlier):
-        return await _confirm_sent_late(deps, seen.request, by, seen_at)
+    approved = seen.request.approval
+    ours = seen.request.own_action(earlier, timing=deps.timing)
+    if approved is not None and approved.device.id == device and ours is not None:
+        # The attempt that an uncertain request already made shows by now: a second reset would only do harm.
+        return await deps.decide(
+            request_id,
+            Event.ATTEMPT_ANSWERED,
+            lambda current, now: current.confirm_sent_late(ours.started_at, now=now, timing=deps.timing),
+            approved.as_facts() | {"answer": "found on the device"},
+            by,
+        )
     if not knowingly and (recent := _recent_reset(deps, earlier)):
         # It may be this very request's, approved by somebody else meanwhile.
         (await deps.get_request(request_id)).check_approvable(by=by.user, now=deps.now())
@@ -109,28 +118,6 @@ async def close(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
         return await deps.decide(
             request_id, Event.CLOSED, lambda request, now: request.close(by=by.user, now=now), facts, by
         )
-
-
-def _own_earlier_attempt(
-    deps: Deps, request: ResetRequest, device: DeviceId, actions: Sequence[ActionResult]
-) -> datetime | None:
-    """Return when the attempt that an uncertain request already made began, if the device shows it by now."""
-    if request.approval is None or request.approval.device.id != device:
-        return None
-    starts = [action.started_at for action in actions]
-    return min((start for start in starts if request.is_ours(start, timing=deps.timing)), default=None)
-
-
-async def _confirm_sent_late(deps: Deps, request: ResetRequest, by: Actor, seen_at: datetime) -> ResetRequest:
-    """A second reset would only do harm: go on with the first."""
-    approved = request.approval.as_facts() if request.approval else {}
-    return await deps.decide(
-        request.id,
-        Event.ATTEMPT_ANSWERED,
-        lambda current, now: current.confirm_sent_late(seen_at, now=now, timing=deps.timing),
-        approved | {"answer": "found on the device"},
-        by,
-    )
 
 
 def _recent_reset(deps: Deps, earlier: Sequence[ActionResult]) -> datetime | None:

@@ -151,17 +151,16 @@ async def reconcile(deps: Deps, uncertain: ResetRequest, approval: Approval) -> 
 async def own_action(
     deps: Deps, request: ResetRequest, approval: Approval
 ) -> tuple[ActionResult | None, dict[str, str]]:
-    """Return the first reset on the device that can be this request's; a later one is another request's.
+    """Return the request's own reset as the device shows it, and why the look failed, as facts.
 
-    Also why the look failed, as facts, empty where it succeeded: a silent device is something else.
+    They are empty where it succeeded: a silent device is something else.
     """
     try:
         token = await deps.approver_token(approval)
         actions = await deps.intune.actions(approval.device.id, token)
     except (SignInNeeded, CouldNotVerify, GraphError) as failure:
         return None, {"could_not_look": type(failure).__name__}
-    ours = [action for action in actions if request.is_ours(action.started_at, timing=deps.timing)]
-    return min(ours, key=lambda action: action.started_at, default=None), {}
+    return request.own_action(actions, timing=deps.timing), {}
 
 
 def _sign_in_again(approval: Approval, claims: str | None, now: datetime) -> Cause:

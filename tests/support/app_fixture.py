@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -274,12 +273,6 @@ def with_value(payload: Json, value: str, action: str = "") -> Json:
 def by_user(payload: Json, user: str, team: str) -> Json:
     """The press of another user."""
     return payload | {"user": {"id": user, "team_id": team}}
-
-
-def free_port() -> int:
-    """A port that no process listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager

@@ -377,10 +377,6 @@ class FakeSignIns:
         await self._audit(Entry(event=Event.SIGNED_OUT, at=self.clock.now(), actor=user, facts=all_facts))
         return True
 
-    async def sweep(self) -> int:
-        await self.steps()
-        return 0
-
     async def _audit(self, entry: Entry) -> None:
         if self.database is not None:
             await self.database.run(lambda tx: tx.entries.append(entry))

@@ -13,7 +13,8 @@ from bot.slack.catalog_en import ENGLISH
 from sandbox.app import Sandbox, serve
 from sandbox.demo import settings as demo_settings
 from starlette.types import ASGIApp
-from tests.support.app_fixture import PHONE_SECONDS, Deliveries, free_port
+from tests.support.app_fixture import PHONE_SECONDS, Deliveries
+from tests.support.postgres import free_port
 from tests.support.user_actions import KEN, MEI, ON_CALL, People
 
 ROOT = Path(__file__).parents[2]

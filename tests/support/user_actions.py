@@ -23,8 +23,6 @@ MEI, KEN, AIKO, GUS, OLGA = (person.id for person in (MEI_, KEN_, AIKO_, GUS_, O
 MEI_ACCOUNT, KEN_ACCOUNT, AIKO_ACCOUNT, OLGA_ACCOUNT, KEN_AT_FABRIKAM = (
     account.oid for account in DEFAULT_CAST.accounts
 )
-NO_ACCOUNT = "nobody"
-"""What the account picker takes for Cancel."""
 PATIENCE = 15.0
 """Seconds until a person gives up; a busy machine is no failure."""
 
