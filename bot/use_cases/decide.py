@@ -14,7 +14,7 @@ from bot.use_cases.review import Choice, Review, as_user, look
 
 
 async def approve(
-    deps: Deps, request_id: RequestId, by: Actor, device: DeviceId, *, reviewed: int, knowingly: bool = False
+    deps: Deps, request_id: RequestId, by: Actor, device: DeviceId, *, reviewed: int, knowingly: bool
 ) -> ResetRequest:
     """Approve, as `by`, the reset of `device`; the worker executes it.
 
