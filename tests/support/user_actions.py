@@ -129,6 +129,13 @@ class People:
         await self.press(user, action, request=request, channel=channel)
         return await self.title_after(user, "")
 
+    async def approve(self, user: str = KEN) -> None:
+        """Press Approve on the newest card, review, and submit."""
+        assert await self.open(user, "approve") == "Review the reset", self.modal_text(user)
+        await self.submit(user)
+        title = await self.title_after(user, "Review the reset")
+        assert title == "Approved", self.modal_text(user)
+
     async def title_after(self, user: str, before: str) -> str:
         """Return the title of this person's modal once it is another one and no longer loads."""
         return await self.until(lambda: self._settled_title(user, before))

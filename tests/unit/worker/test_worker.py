@@ -13,7 +13,7 @@ from bot.domain.errors import LostRace, SlackUnavailable, StoreUnavailable
 from bot.domain.request import Status
 from bot.store.requests import Claimed, Queue
 from bot.timing import Timing
-from bot.worker import AUDIT_HEAD, MAX_ROWS, QueueLoop, Worker
+from bot.worker import AUDIT_HEAD, QueueLoop, Worker
 from structlog.testing import capture_logs
 from tests.support.bot import Bot
 
@@ -135,17 +135,17 @@ async def test_a_queue_with_nothing_to_claim_sleeps(fixture, is_due):
 
 async def test_at_most_sixteen_rows_are_at_work_and_a_full_queue_does_not_spin(fixture):
     handled = Handled(held=True)
-    for _ in range(MAX_ROWS + 5):
+    for _ in range(21):
         await fixture.bot.submit()
     async with fixture.running(handled) as loop:
-        await fixture.until(lambda: len(handled.rows) >= MAX_ROWS)
+        await fixture.until(lambda: len(handled.rows) >= 16)
         for passes in (1, 2):
             await fixture.settle()
-            assert (len(handled.rows), fixture.passes) == (MAX_ROWS, passes)
+            assert (len(handled.rows), fixture.passes) == (16, passes)
             loop.wake()  # a wake adds one look, and no row
             await fixture.until(lambda passes=passes: fixture.passes > passes)
         handled.go_on.set()
-        await fixture.until(lambda: len(handled.rows) >= MAX_ROWS + 5)
+        await fixture.until(lambda: len(handled.rows) >= 21)
 
 
 async def test_a_row_that_becomes_due_is_handled_then(fixture):
