@@ -49,16 +49,6 @@ async def test_an_approval_says_who_as_whom_and_what_and_sends_nothing_by_itself
     assert bot.intune.posts == []
 
 
-async def test_the_device_that_was_chosen_is_the_one_that_is_reset(bot):
-    bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
-    request_id = await bot.pending()
-
-    await bot.approve(request_id, device=LEOS_TABLET.id)
-    await bot.advance(request_id)
-
-    assert [post.device for post in bot.intune.resets] == [LEOS_TABLET.id]
-
-
 async def test_two_approvers_at_once_reset_once(bot):
     request_id = await bot.pending()
 
@@ -238,16 +228,6 @@ async def test_a_device_is_free_again_once_its_reset_is_seen_or_was_not_to_be_se
 
 
 # An uncertain one
-
-
-async def test_after_looking_in_vain_an_approver_may_reset_once_more(bot):
-    request_id = await bot.needs_a_human()
-
-    await bot.approve(request_id, by=AIKO)
-    sent = await bot.advance(request_id)
-
-    assert (sent.status, sent.attempts, sent.attempt and sent.attempt.number) == (Status.SENT, 2, 2)
-    assert [post.token for post in bot.intune.posts] == [token_of(KEN.id), token_of(AIKO.id)]
 
 
 async def test_an_approver_who_tries_again_sends_nothing_where_the_first_attempt_shows_by_now(bot):
