@@ -39,6 +39,11 @@ PROMISED: dict[str, tuple[timedelta, str]] = {
     "slack_timeout": (timedelta(seconds=10), "reliability: A call is waited for ten seconds"),
     "trigger_timeout": (timedelta(seconds=2.5), ""),
     "acknowledgement_drawn": (timedelta(seconds=0.5), ""),
+    "lock_timeout": (timedelta(seconds=2), ""),
+    "idle_timeout": (timedelta(seconds=3), ""),
+    "statement_timeout": (timedelta(seconds=5), ""),
+    "database_answer": (timedelta(seconds=7), ""),
+    "database_wait": (timedelta(seconds=10), ""),
     "lease": (timedelta(seconds=90), "reliability: when its lease has run out, after 90 seconds at most"),
     "work_timeout": (timedelta(seconds=75), ""),
     "retry": (timedelta(seconds=5), ""),
@@ -109,7 +114,14 @@ def test_no_order_can_be_built_in_which_a_row_is_taken_while_its_call_is_out(sec
             Timing(**values)
 
 
-@pytest.mark.parametrize(("longer", "shorter"), [("stalled_after", "idle"), ("send_for", "send_retry")])
-def test_a_queue_that_only_sleeps_is_not_stalled_and_a_retry_fits_into_its_time(longer, shorter):
-    with pytest.raises(ValueError, match=f"{longer} must be longer than {shorter}"):
-        replace(Timing(), **{longer: getattr(Timing(), shorter)})
+@pytest.mark.parametrize(
+    ("longer", "shorter"),
+    [
+        ("stalled_after", "idle"),
+        ("send_for", "send_retry"),
+        *(("database_answer", own) for own in ("lock_timeout", "idle_timeout", "statement_timeout")),
+    ],
+)
+def test_what_waits_for_another_time_is_longer_than_it(longer, shorter):
+    with pytest.raises(ValueError, match=f"{longer} must be longer than"):
+        replace(Timing(), **{shorter: getattr(Timing(), longer)})
