@@ -323,6 +323,8 @@ def test_a_device_is_polled_less_and_less_often():
         sent = sent.poll_later(now=now, timing=TIMING)
         pauses.append(sent.next_at - now)
 
+    for begun in (a(Status.APPROVED).mark_uncertain(**NOW), a(Status.APPROVED).mark_sent(**NOW)):
+        assert begun.next_at == LATER + 5 * SECOND
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1], len(pauses)) == (5 * SECOND, timedelta(minutes=10), 183)
 
