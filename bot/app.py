@@ -29,9 +29,8 @@ from bot.domain.errors import (
     StoreError,
     StoreUnavailable,
 )
-from bot.domain.people import Account, Audience, AudienceKind
+from bot.domain.people import Account, Audience, AudienceKind, SignInLink
 from bot.domain.policy import Rules
-from bot.domain.sign_in import SignInLink
 from bot.domain.values import ChannelId, Secret
 from bot.entra.authority import Authority, Credential
 from bot.entra.client import EntraClient

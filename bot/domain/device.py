@@ -85,11 +85,16 @@ class ActionResult:
     error_code: int = 0
 
     @property
-    def had_no_effect(self) -> bool:
-        """Whether the device is as it was before."""
-        return self.state in ("failed", "notsupported", "canceled")
+    def failure(self) -> Code | None:
+        """Why the device is as it was before; None where it is not, or nobody knows yet."""
+        return _FAILURES.get(self.state)
 
 
+_FAILURES: Final = {
+    "failed": Code.DEVICE_FAILED,
+    "notsupported": Code.NOT_SUPPORTED,
+    "canceled": Code.CANCELED,
+}
 MAX_ID: Final = 64
 """Characters of a device id and of its column; a GUID has 36."""
 _ANDROID: Final = {
@@ -110,18 +115,14 @@ def effect_of_reset(device: Device) -> Effect:
         raise Refusal(Code.NOT_MANAGED, device=device.name, state=device.management_state)
     match device.platform:
         case Platform.IOS | Platform.IPADOS | Platform.VISIONOS:
-            return _apple(device)
+            if device.enrollment.casefold().startswith("appleuserenrollment"):
+                raise Refusal(Code.APPLE_USER_ENROLLMENT, device=device.name)
+            return Effect.REMOVES_PASSCODE
         case Platform.ANDROID:
             return _android(device)
         case _:
             system = f"{device.platform} {device.os_version}".strip()
             raise Refusal(Code.WRONG_PLATFORM, device=device.name, system=system)
-
-
-def _apple(device: Device) -> Effect:
-    if device.enrollment.casefold().startswith("appleuserenrollment"):
-        raise Refusal(Code.APPLE_USER_ENROLLMENT, device=device.name)
-    return Effect.REMOVES_PASSCODE
 
 
 def _android(device: Device) -> Effect:
@@ -133,16 +134,12 @@ def _android(device: Device) -> Effect:
     return Effect.NEW_WORK_PROFILE_PASSCODE if device.personal else Effect.NEW_PASSCODE_OR_PROFILE
 
 
-def _digits(text: str) -> str:
-    return "".join(filter(str.isdigit, text))
-
-
 _MATCHES: Final[dict[TargetKind, Callable[[Device, str], bool]]] = {
     TargetKind.PERSON: lambda device, value: (
         value.casefold() in {device.owner_upn.casefold(), device.owner_email.casefold()}
     ),
     TargetKind.SERIAL: lambda device, value: device.serial.casefold() == value.casefold(),
-    TargetKind.IMEI: lambda device, value: _digits(device.imei) == value,
+    TargetKind.IMEI: lambda device, value: "".join(filter(str.isdigit, device.imei)) == value,
     TargetKind.NAME: lambda device, value: device.name.casefold() == value.casefold(),
     TargetKind.ID: lambda device, value: device.id.casefold() == value.casefold(),
     TargetKind.APP: lambda _device, value: bool(value),

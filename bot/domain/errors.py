@@ -34,8 +34,7 @@ from typing import TYPE_CHECKING, Final
 from bot.domain.values import utc_text
 
 if TYPE_CHECKING:
-    from bot.domain.people import Person
-    from bot.domain.sign_in import SignInLink
+    from bot.domain.people import Person, SignInLink
 
 
 class Code(StrEnum):
@@ -214,14 +213,8 @@ class GraphError(UnlatchError):
 
     def as_facts(self) -> dict[str, str]:
         """Return what Graph said and the ids by which Microsoft's support finds the call."""
-        facts = {
-            "status": str(self.status or ""),
-            "code": self.code,
-            "message": self.message,
-            "request_id": self.request_id,
-            "activity_id": self.activity_id,
-        }
-        return {name: text for name, text in facts.items() if text}
+        names = ("status", "code", "message", "request_id", "activity_id")
+        return {name: str(getattr(self, name)) for name in names if getattr(self, name)}
 
 
 @dataclass(eq=False)

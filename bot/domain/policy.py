@@ -61,14 +61,10 @@ def check_account(
     account: Account, *, approver: Person, requester: Person, requester_account: Account | None
 ) -> None:
     """Refuse an approver who is the requester under another name: same account, or an address of both."""
-    if requester_account is not None and _key(account) == _key(requester_account):
+    theirs = requester_account
+    same = theirs is not None and (theirs.tenant, theirs.oid) == (account.tenant, account.oid)
+    if same or addresses(approver, account) & addresses(requester, theirs):
         raise Refusal(Code.OWN_ACCOUNT)
-    if addresses(approver, account) & addresses(requester, requester_account):
-        raise Refusal(Code.OWN_ACCOUNT)
-
-
-def _key(account: Account) -> tuple[str, str]:
-    return account.tenant, account.oid
 
 
 def addresses(person: Person, account: Account | None) -> frozenset[str]:

@@ -1,13 +1,13 @@
 """The life of a request: a frozen value and a table of moves. A move returns a new value or refuses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Self
 
-from bot.domain.device import Device, Effect
+from bot.domain.device import ActionResult, Device, Effect
 from bot.domain.errors import Cause, Code, Refusal
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import ChannelId, DeviceId, RequestId, TeamId, UserId, storable, utc_text
@@ -220,9 +220,8 @@ class ResetRequest:
     def deny(self, reason: str, *, by: UserId, now: datetime) -> Self:
         """Deny with a reason that the requester reads."""
         self._check_open(by, now)
-        return self._moved(
-            Status.DENIED, now, decided_by=by, decided_at=now, denial=checked_reason(reason), next_at=None
-        )
+        denial = checked_reason(reason)
+        return self._moved(Status.DENIED, now, decided_by=by, decided_at=now, denial=denial)
 
     def withdraw(self, *, by: UserId, now: datetime) -> Self:
         """Withdraw; only the requester may."""
@@ -340,6 +339,11 @@ class ResetRequest:
         """Return whether a reset that Intune says started at `started_at` is this request's attempt."""
         since = self.ours_since(timing=timing)
         return since is not None and started_at >= since
+
+    def own_action(self, actions: Sequence[ActionResult], *, timing: Timing) -> ActionResult | None:
+        """Return the first of a device's resets that can be this request's; a later one is another's."""
+        ours = [action for action in actions if self.is_ours(action.started_at, timing=timing)]
+        return min(ours, key=lambda action: action.started_at, default=None)
 
     def ours_since(self, *, timing: Timing) -> datetime | None:
         """Return the earliest start that Intune can show for this request's attempt; None without one.

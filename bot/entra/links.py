@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.errors import Code, Refusal, SignInRefused
-from bot.domain.people import Account
-from bot.domain.sign_in import Confirmation, SignInLink, SignInResult
+from bot.domain.people import Account, Confirmation, SignInLink, SignInResult
 from bot.domain.values import Secret, utc_text
 from bot.entra.client import EntraClient
 from bot.entra.vault import CannotOpen, Step, Vault, for_link

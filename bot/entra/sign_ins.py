@@ -12,8 +12,7 @@ import structlog
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import Code, LostRace, SignInNeeded, SignInRefused
-from bot.domain.people import Account
-from bot.domain.sign_in import SignInResult, SignOutReason
+from bot.domain.people import Account, SignInResult, SignOutReason
 from bot.domain.values import Secret, UserId
 from bot.entra.client import EntraClient
 from bot.entra.vault import AssociatedData, CannotOpen, Vault, for_cache, key_of

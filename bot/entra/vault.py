@@ -9,7 +9,7 @@ from typing import Final, Literal
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from bot.domain.sign_in import SignInLink
+from bot.domain.people import SignInLink
 from bot.domain.values import UserId
 
 _FORMAT: Final = b"\x01"

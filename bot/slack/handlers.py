@@ -18,9 +18,8 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
 from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
-from bot.domain.people import Account, Actor
+from bot.domain.people import Account, Actor, SignInLink
 from bot.domain.request import ResetRequest
-from bot.domain.sign_in import SignInLink
 from bot.domain.values import DeviceId, RequestId
 from bot.slack import modals
 from bot.slack.blocks import View, without_markup
@@ -28,7 +27,7 @@ from bot.slack.client import SlackClient
 from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press
 from bot.slack.wording import Wording
 from bot.store import requests
-from bot.use_cases import decide, reveal, review, sign_in, submit
+from bot.use_cases import decide, review, sign_in, submit
 from bot.use_cases.deps import Deps
 from bot.use_cases.sign_in import Continuation
 
@@ -196,7 +195,7 @@ class Handlers:
         return modals.deny_form(request, self._words)
 
     async def _passcode(self, press: Press, _view_id: str) -> View:
-        request, passcode = await reveal.reveal(self._deps, press.request_id, press.actor)
+        request, passcode = await review.reveal(self._deps, press.request_id, press.actor)
         return modals.passcode(request, passcode, self._words)
 
     async def _approve(self, form: Form, *, knowingly: bool) -> View:

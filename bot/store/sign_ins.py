@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.domain.audit import Entry
 from bot.domain.errors import LostRace
-from bot.domain.sign_in import SignInLink
+from bot.domain.people import SignInLink
 from bot.domain.values import UserId, utc_text
 from bot.store.database import Transaction
 from bot.store.requests import HOUR, PERSON_LOCK, check_quota

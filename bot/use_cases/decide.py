@@ -14,7 +14,7 @@ from bot.use_cases.review import Choice, Review, as_user, look
 
 
 async def approve(
-    deps: Deps, request_id: RequestId, by: Actor, device: DeviceId, *, reviewed: int, knowingly: bool = False
+    deps: Deps, request_id: RequestId, by: Actor, device: DeviceId, *, reviewed: int, knowingly: bool
 ) -> ResetRequest:
     """Approve, as `by`, the reset of `device`; the worker executes it.
 
@@ -40,10 +40,21 @@ async def _approve(
 ) -> ResetRequest:
     seen = await look(deps, request_id, by)
     seen.request.check_reviewed(reviewed)
-    choice = _chosen(seen, device)
+    choice = next((choice for choice in seen.choices if choice.device.id == device), None)
+    if choice is None:
+        raise Refusal(Code.DEVICE_CHANGED)
     earlier = await as_user(deps, by.user, lambda token: deps.intune.actions(device, token))
-    if seen_at := _own_earlier_attempt(deps, seen.request, device, earlier):
-        return await _confirm_sent_late(deps, seen.request, by, seen_at)
+    approved = seen.request.approval
+    ours = seen.request.own_action(earlier, timing=deps.timing)
+    if approved is not None and approved.device.id == device and ours is not None:
+        # The attempt that an uncertain request already made shows by now: a second reset would only do harm.
+        return await deps.decide(
+            request_id,
+            Event.ATTEMPT_ANSWERED,
+            lambda current, now: current.confirm_sent_late(ours.started_at, now=now, timing=deps.timing),
+            approved.as_facts() | {"answer": "found on the device"},
+            by,
+        )
     if not knowingly and (recent := _recent_reset(deps, earlier)):
         # It may be this very request's, approved by somebody else meanwhile.
         (await deps.get_request(request_id)).check_approvable(by=by.user, now=deps.now())
@@ -54,13 +65,15 @@ async def _approve(
         "device": approval.device.id,
         "device_name": approval.device.name,
         "effect": str(approval.effect),
+        **({"knowingly": "yes"} if knowingly else {}),
+        **seen.account.as_facts(),
     }
     return await deps.decide(
         request_id,
-        lambda request: request.approve(approval, reviewed=reviewed),
         Event.APPROVED,
-        seen.account.as_facts() | facts | ({"knowingly": "yes"} if knowingly else {}),
-        actor=by.user,
+        lambda request, _now: request.approve(approval, reviewed=reviewed),
+        facts,
+        by,
     )
 
 
@@ -79,26 +92,21 @@ async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> Res
     async with deps.audit_refusals(by, request_id):
         admitted = await deps.approver(by, await deps.get_request(request_id))
         facts = {"reason": reason, "rule": admitted.rule} | await deps.account_facts(by.user)
-        now = deps.now()
         return await deps.decide(
             request_id,
-            lambda request: request.deny(reason, by=by.user, now=now),
             Event.DENIED,
+            lambda request, now: request.deny(reason, by=by.user, now=now),
             facts,
-            actor=by.user,
+            by,
         )
 
 
 async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
     """Withdraw one's own request."""
     async with deps.audit_refusals(by, request_id):
-        now = deps.now()
+        facts = {"rule": "requester"}
         return await deps.decide(
-            request_id,
-            lambda request: request.withdraw(by=by.user, now=now),
-            Event.WITHDRAWN,
-            {"rule": "requester"},
-            actor=by.user,
+            request_id, Event.WITHDRAWN, lambda request, now: request.withdraw(by=by.user, now=now), facts, by
         )
 
 
@@ -107,50 +115,15 @@ async def close(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
     async with deps.audit_refusals(by, request_id):
         admitted = await deps.approver(by, await deps.get_request(request_id))
         facts = {"rule": admitted.rule} | await deps.account_facts(by.user)
-        now = deps.now()
         return await deps.decide(
-            request_id,
-            lambda request: request.close(by=by.user, now=now),
-            Event.CLOSED,
-            facts,
-            actor=by.user,
+            request_id, Event.CLOSED, lambda request, now: request.close(by=by.user, now=now), facts, by
         )
-
-
-def _chosen(seen: Review, device: DeviceId) -> Choice:
-    for choice in seen.choices:
-        if choice.device.id == device:
-            return choice
-    raise Refusal(Code.DEVICE_CHANGED)
-
-
-def _own_earlier_attempt(
-    deps: Deps, request: ResetRequest, device: DeviceId, actions: Sequence[ActionResult]
-) -> datetime | None:
-    """Return when the attempt that an uncertain request already made began, if the device shows it by now."""
-    if request.approval is None or request.approval.device.id != device:
-        return None
-    starts = [action.started_at for action in actions]
-    return min((start for start in starts if request.is_ours(start, timing=deps.timing)), default=None)
-
-
-async def _confirm_sent_late(deps: Deps, request: ResetRequest, by: Actor, seen_at: datetime) -> ResetRequest:
-    """A second reset would only do harm: go on with the first."""
-    now = deps.now()
-    approved = request.approval.as_facts() if request.approval else {}
-    return await deps.decide(
-        request.id,
-        lambda current: current.confirm_sent_late(seen_at, now=now, timing=deps.timing),
-        Event.ATTEMPT_ANSWERED,
-        approved | {"answer": "found on the device"},
-        actor=by.user,
-    )
 
 
 def _recent_reset(deps: Deps, earlier: Sequence[ActionResult]) -> datetime | None:
     """Return when the device was last reset, if lately: another reset ends the passcode of that one."""
     since = deps.now() - deps.timing.recently
-    starts = [action.started_at for action in earlier if not action.had_no_effect]
+    starts = [action.started_at for action in earlier if action.failure is None]
     return max((start for start in starts if start >= since), default=None)
 
 

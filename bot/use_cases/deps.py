@@ -11,19 +11,20 @@ import structlog
 
 from bot.domain.audit import Entry, Event
 from bot.domain.device import ActionResult, FoundDevices
-from bot.domain.errors import (
-    BAD_INPUT,
-    Code,
-    GraphError,
-    LostRace,
-    RecentlyReset,
-    Refusal,
-    SignInNeeded,
+from bot.domain.errors import BAD_INPUT, Code, GraphError, LostRace, RecentlyReset, Refusal, SignInNeeded
+from bot.domain.people import (
+    Account,
+    Actor,
+    Audience,
+    Confirmation,
+    Kind,
+    Person,
+    SignInLink,
+    SignInResult,
+    SignOutReason,
 )
-from bot.domain.people import Account, Actor, Audience, Kind, Person
 from bot.domain.policy import Rules, check_approver, check_requester
 from bot.domain.request import Approval, MessageState, ResetRequest
-from bot.domain.sign_in import Confirmation, SignInLink, SignInResult, SignOutReason
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.store import requests
@@ -138,27 +139,11 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A person who may, and the audiences by which: what the audit log says for it."""
+    """A person who may, and by which audiences: for the audit log, as the settings have them."""
 
     person: Person
-    by: Sequence[Audience]
-
-    @property
-    def rule(self) -> str:
-        """The audiences as the settings have them, such as `channel:C…, usergroup:S…`."""
-        return ", ".join(map(str, self.by))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _new_guid() -> str:
-    return str(uuid4())
-
-
-def _nothing() -> None:
-    pass
+    rule: str
+    """Such as `channel:C…, usergroup:S…`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,11 +157,11 @@ class Deps:
     sign_ins: SignIns
     rules: Rules
     timing: Timing
-    now: Callable[[], datetime] = _now
-    new_guid: Callable[[], str] = _new_guid
-    wake_worker: Callable[[], None] = _nothing
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    new_guid: Callable[[], str] = lambda: str(uuid4())
+    wake_worker: Callable[[], None] = lambda: None
     """A row is due."""
-    keep_head: Callable[[], None] = _nothing
+    keep_head: Callable[[], None] = lambda: None
     """The audit log has a row that should be known outside the database soon."""
 
     # People
@@ -191,28 +176,25 @@ class Deps:
     async def requester(self, actor: Actor) -> Admitted:
         """Return the requester, looked up now, or raise why they may not ask."""
         person = await self.directory.person(actor)
-        admitted = Admitted(person=person, by=await self._first_of(person, self.rules.requesters))
-        check_requester(person, in_audience=bool(admitted.by))
-        return admitted
+        audience = await self._first_of(person, self.rules.requesters)
+        check_requester(person, in_audience=audience is not None)
+        return Admitted(person=person, rule=str(audience))
 
     async def approver(self, actor: Actor, request: ResetRequest) -> Admitted:
         """Return the approver, looked up now, or raise why they may not decide."""
         person = await self.member(actor)
-        on_call = await self._first_of(person, self.rules.approvers)
-        channel = await self._first_of(person, [Audience.channel(self.rules.approver_channel)])
-        check_approver(
-            person,
-            asked_by=request.asked_by,
-            in_channel=bool(channel),
-            on_call=bool(on_call) or not self.rules.approvers,
-        )
-        return Admitted(person=person, by=[*channel, *on_call])
+        channel = Audience.channel(self.rules.approver_channel)
+        in_channel = await self.directory.is_in(person.id, channel)
+        rota = await self._first_of(person, self.rules.approvers)
+        on_call = rota is not None or not self.rules.approvers
+        check_approver(person, asked_by=request.asked_by, in_channel=in_channel, on_call=on_call)
+        return Admitted(person=person, rule=", ".join(map(str, filter(None, (channel, rota)))))
 
-    async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Sequence[Audience]:
+    async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Audience | None:
         for audience in audiences:
             if await self.directory.is_in(person.id, audience):
-                return [audience]
-        return []
+                return audience
+        return None
 
     async def approver_token(self, approval: Approval) -> Secret:
         """Return the approver's token while they are signed in as the account that approved; SignInNeeded."""
@@ -247,17 +229,17 @@ class Deps:
     async def decide(
         self,
         request_id: RequestId,
-        move: Callable[[ResetRequest], ResetRequest],
         event: Event,
+        move: Callable[[ResetRequest, datetime], ResetRequest],
         facts: Mapping[str, str],
-        *,
-        actor: UserId | None = None,
+        by: Actor | None = None,
     ) -> ResetRequest:
         """Read, move and write in one transaction. Whoever comes second is told by `move` who was first."""
+        now, actor = self.now(), None if by is None else by.user
 
         def unit(tx: Transaction) -> ResetRequest:
             old = requests.get_request(tx, request_id)
-            new = move(old)
+            new = move(old, now)
             requests.move(tx, old, new, Entry.of_move(event, new, facts, actor=actor))
             return new
 
@@ -277,14 +259,10 @@ class Deps:
     # The audit log
 
     async def audit(
-        self,
-        event: Event,
-        actor: UserId | None,
-        request_id: RequestId | None = None,
-        facts: Mapping[str, str] | None = None,
+        self, event: Event, actor: UserId | None, request_id: RequestId | None, facts: Mapping[str, str]
     ) -> None:
         """Append one row that belongs to no move."""
-        entry = Entry(event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts or {}))
+        entry = Entry(event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts))
         await self.database.run(lambda tx: tx.entries.append(entry))
 
     @asynccontextmanager
@@ -302,15 +280,14 @@ class Deps:
             if refusal.code is Code.QUOTA_EXCEEDED:
                 log.warning("quota_exceeded", user=actor.user)
             elif refusal.code not in BAD_INPUT:
-                facts = {"refusal": str(refusal.code), **refusal.facts}
-                await self._audit_refusal(actor, request_id, facts)
+                await self._audit_refusal(actor, request_id, str(refusal.code), refusal.facts)
             raise
         except GraphError as error:
-            await self._audit_refusal(
-                actor, request_id, {"refusal": type(error).__name__, **error.as_facts()}
-            )
+            await self._audit_refusal(actor, request_id, type(error).__name__, error.as_facts())
             raise
 
-    async def _audit_refusal(self, actor: Actor, request_id: RequestId | None, facts: dict[str, str]) -> None:
-        facts |= await self.account_facts(actor.user)
+    async def _audit_refusal(
+        self, actor: Actor, request_id: RequestId | None, refusal: str, facts: Mapping[str, str]
+    ) -> None:
+        facts = {"refusal": refusal, **facts} | await self.account_facts(actor.user)
         await self.audit(Event.ACCESS_REFUSED, actor.user, request_id, facts)

@@ -7,7 +7,6 @@ Safe to run twice, late, or on another replica: each step is a compare-and-set o
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
 
 from bot.domain.audit import Event
 from bot.domain.device import ActionResult
@@ -23,16 +22,8 @@ from bot.domain.errors import (
 )
 from bot.domain.request import Approval, ResetRequest, Status
 from bot.domain.values import utc_text
-from bot.timing import Timing
 from bot.use_cases.deps import Deps
 from bot.use_cases.submit import verify
-
-FAILURES: Final[Mapping[str, Code]] = {
-    "failed": Code.DEVICE_FAILED,
-    "notsupported": Code.NOT_SUPPORTED,
-    "canceled": Code.CANCELED,
-}
-"""How Intune names an action that had no effect."""
 
 
 async def advance(deps: Deps, request: ResetRequest) -> None:
@@ -91,7 +82,7 @@ async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
             attempt.target, approval.device.id, token, client_request_id=call_id
         )
     except GraphError as error:
-        answered = after_error(attempt, approval, error, now=deps.now(), timing=timing)
+        answered = after_error(deps, attempt, approval, error)
         answer = {"answer": type(error).__name__, **error.as_facts()}
     else:
         answered = attempt.mark_sent(now=deps.now(), timing=timing)
@@ -106,10 +97,9 @@ async def _send_later(deps: Deps, approved: ResetRequest, approval: Approval) ->
     await _move(deps, approved, later, event, approval)
 
 
-def after_error(
-    attempt: ResetRequest, approval: Approval, error: GraphError, *, now: datetime, timing: Timing
-) -> ResetRequest:
+def after_error(deps: Deps, attempt: ResetRequest, approval: Approval, error: GraphError) -> ResetRequest:
     """Return the request after an answer that is no 204, by one question: may the reset have happened?"""
+    now, timing = deps.now(), deps.timing
     match error:
         case NotExecuted():
             return attempt.send_later(now=now, timing=timing, after=error.retry_after)
@@ -130,9 +120,9 @@ async def poll(deps: Deps, sent: ResetRequest, approval: Approval) -> None:
     ours, could_not_look = await own_action(deps, sent, approval)
     if ours is not None and ours.state == "done":
         await _move(deps, sent, sent.mark_done(ours.started_at, now=now), Event.DONE, approval)
-    elif ours is not None and ours.state in FAILURES:
+    elif ours is not None and ours.failure is not None:
         facts = {"error_code": str(ours.error_code)}
-        failed = sent.fail(Cause(FAILURES[ours.state], facts), now=now)
+        failed = sent.fail(Cause(ours.failure, facts), now=now)
         await _move(deps, sent, failed, Event.FAILED, approval, facts)
     elif sent.waited(now) >= deps.timing.silent_after:
         failed = sent.fail(Cause(Code.SILENT, could_not_look), now=now)
@@ -161,17 +151,16 @@ async def reconcile(deps: Deps, uncertain: ResetRequest, approval: Approval) -> 
 async def own_action(
     deps: Deps, request: ResetRequest, approval: Approval
 ) -> tuple[ActionResult | None, dict[str, str]]:
-    """Return the first reset on the device that can be this request's; a later one is another request's.
+    """Return the request's own reset as the device shows it, and why the look failed, as facts.
 
-    Also why the look failed, as facts, empty where it succeeded: a silent device is something else.
+    They are empty where it succeeded: a silent device is something else.
     """
     try:
         token = await deps.approver_token(approval)
         actions = await deps.intune.actions(approval.device.id, token)
     except (SignInNeeded, CouldNotVerify, GraphError) as failure:
         return None, {"could_not_look": type(failure).__name__}
-    ours = [action for action in actions if request.is_ours(action.started_at, timing=deps.timing)]
-    return min(ours, key=lambda action: action.started_at, default=None), {}
+    return request.own_action(actions, timing=deps.timing), {}
 
 
 def _sign_in_again(approval: Approval, claims: str | None, now: datetime) -> Cause:

@@ -37,8 +37,13 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime 
             _log(request, error)
     if _will_post(request, state):
         state = await _save(deps, claimed, state, replace(state, posting=True))
+    steps: list[Step] = [notifier.update_receipt]
+    if _has_card(request) or state.card is not None:
+        steps.insert(0, notifier.update_card)
+    if request.status is Status.PENDING:
+        steps.append(notifier.post_reminder)
     failures: list[SlackError] = []
-    for step in _steps(notifier, request, state):
+    for step in steps:
         try:
             state = await _save(deps, claimed, state, await step(request, state))
         except SlackError as error:
@@ -47,15 +52,6 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime 
         return await _later(deps, claimed, state, failures)
     state = await _save(deps, claimed, state, replace(state, posting=False, failures=0))
     return deps.now() if _will_post(request, state) else None
-
-
-def _steps(notifier: Notifier, request: ResetRequest, state: MessageState) -> Sequence[Step]:
-    has_card = _has_card(request) or state.card is not None
-    return [
-        *([notifier.update_card] if has_card else []),
-        notifier.update_receipt,
-        *([notifier.post_reminder] if request.status is Status.PENDING else []),
-    ]
 
 
 async def _save(deps: Deps, claimed: Claimed, old: MessageState, new: MessageState) -> MessageState:

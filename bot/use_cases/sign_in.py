@@ -3,14 +3,22 @@
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import Code, SignInRefused
-from bot.domain.people import Account, Actor, Audience, Person
+from bot.domain.people import (
+    Account,
+    Actor,
+    Audience,
+    Confirmation,
+    Person,
+    SignInLink,
+    SignInResult,
+    SignOutReason,
+)
 from bot.domain.policy import check_linking, check_may_sign_in, check_member
-from bot.domain.sign_in import Confirmation, SignInLink, SignInResult, SignOutReason
 from bot.domain.values import RequestId, Secret, TeamId, utc_text
 from bot.use_cases.deps import Deps
 
@@ -47,7 +55,7 @@ async def offer(
             check_may_sign_in(person, in_channel=await deps.directory.is_in(person.id, channel))
         secret = Secret(secrets.token_urlsafe(32))
         link = SignInLink(
-            digest=digest(secret),
+            digest=hashlib.sha256(secret.reveal().encode()).hexdigest(),
             team=team,
             user=actor.user,
             expires_at=deps.now() + deps.timing.link_lifetime,
@@ -59,11 +67,6 @@ async def offer(
     facts = {"rule": str(channel), "team": team, "expires_at": utc_text(link.expires_at)}
     await deps.audit(Event.SIGN_IN_STARTED, actor.user, then.request_id, facts)
     return url
-
-
-def digest(secret: Secret) -> str:
-    """Return what is stored of a link: the SHA-256 of its text, hexadecimal."""
-    return hashlib.sha256(secret.reveal().encode()).hexdigest()
 
 
 async def authorization_url(deps: Deps, secret: Secret) -> str:
@@ -107,8 +110,10 @@ async def confirm(deps: Deps, confirmation: Confirmation) -> tuple[SignInLink, A
 async def decline(deps: Deps, confirmation: Confirmation) -> SignInRefused:
     """The person said no: drop the tokens, and return what the Slack user is told."""
     result = await deps.links.take(confirmation)
-    refused = SignInRefused(Code.DECLINED, link=result.link, account=result.account.username)
-    await _audit_sign_in_refusal(deps, refused, result.account)
+    refused = SignInRefused(Code.DECLINED, account=result.account.username)
+    with suppress(SignInRefused):
+        async with _audit_sign_in_refusals(deps, result):
+            raise refused
     return refused
 
 
@@ -140,14 +145,10 @@ async def _audit_sign_in_refusals(deps: Deps, result: SignInResult | None = None
     except SignInRefused as refused:
         if result is not None:
             refused.link = result.link
-        await _audit_sign_in_refusal(deps, refused, result.account if result else None)
+        if refused.link is not None:
+            facts = (result.account.as_facts() if result else {}) | refused.cause.as_facts()
+            await deps.audit(Event.SIGN_IN_REFUSED, refused.link.user, refused.link.request_id, facts)
         raise
-
-
-async def _audit_sign_in_refusal(deps: Deps, refused: SignInRefused, account: Account | None) -> None:
-    if refused.link is not None:
-        facts = (account.as_facts() if account else {}) | refused.cause.as_facts()
-        await deps.audit(Event.SIGN_IN_REFUSED, refused.link.user, refused.link.request_id, facts)
 
 
 def _actor(link: SignInLink) -> Actor:

@@ -10,7 +10,7 @@ from bot.domain.request import ResetRequest, checked_reason, checked_ticket
 from bot.domain.target import Target, TargetKind, parse_target, person_at
 from bot.domain.values import RequestId, TeamId, UserId
 from bot.store import requests
-from bot.use_cases.deps import Admitted, Deps
+from bot.use_cases.deps import Deps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,9 @@ async def verify(deps: Deps, received: ResetRequest) -> None:
     try:
         admitted = await deps.requester(Actor(user=received.asked_by, team=received.asked_by_team))
         target = await _resolve(deps, received.target)
-        await _accept(deps, received, target, admitted)
+        pending = received.accept(target=target, now=deps.now(), timing=deps.timing)
+        facts = {"requester": pending.asked_by, "rule": admitted.rule, "target": str(target)}
+        await deps.move(received, pending, Event.VERIFIED, facts)
     except CouldNotVerify as failure:
         if deps.now() - received.asked_at >= deps.timing.verify_for:
             await _refuse(deps, received, failure.cause)
@@ -72,12 +74,6 @@ async def verify(deps: Deps, received: ResetRequest) -> None:
             await deps.move(received, received.verify_later(now=deps.now(), timing=deps.timing))
     except Refusal as refusal:
         await _refuse(deps, received, refusal.cause)
-
-
-async def _accept(deps: Deps, received: ResetRequest, target: Target, admitted: Admitted) -> None:
-    pending = received.accept(target=target, now=deps.now(), timing=deps.timing)
-    facts = {"requester": pending.asked_by, "rule": admitted.rule, "target": str(target)}
-    await deps.move(received, pending, Event.VERIFIED, facts)
 
 
 async def _refuse(deps: Deps, received: ResetRequest, cause: Cause) -> None:

@@ -16,8 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused, UnlatchError
-from bot.domain.people import Account
-from bot.domain.sign_in import Confirmation, SignInLink
+from bot.domain.people import Account, Confirmation, SignInLink
 from bot.domain.values import Secret, visible
 from bot.use_cases.deps import Deps
 from bot.use_cases.sign_in import PendingSignIn, authorization_url, confirm, decline, receive

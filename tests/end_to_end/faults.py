@@ -8,9 +8,8 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from bot.domain.audit import Event
-from bot.domain.people import Actor
+from bot.domain.people import Actor, SignOutReason
 from bot.domain.request import ResetRequest, Status
-from bot.domain.sign_in import SignOutReason
 from bot.domain.values import RequestId, UserId
 from bot.slack.blocks import Message
 from bot.slack.catalog_en import ENGLISH

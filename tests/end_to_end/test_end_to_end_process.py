@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 from bot.slack.catalog_en import ENGLISH
-from tests.support.app_fixture import PIXEL, TOMAS, free_port
+from tests.support.app_fixture import PIXEL, TOMAS
+from tests.support.postgres import free_port
 from tests.support.served_bot import ServedBot, served
 from tests.support.user_actions import MEI, ON_CALL
 

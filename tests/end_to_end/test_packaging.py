@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sandbox.app import Sandbox, serve
 from sandbox.demo import settings
-from tests.support.app_fixture import free_port
+from tests.support.postgres import free_port
 from tests.support.user_actions import MEI, People
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -140,11 +139,7 @@ class Bot:
         return RequestId(found.pop())
 
     async def approve(self, user: str = KEN) -> None:
-        """Press Approve on the newest card, review, and submit."""
-        assert await self.review(user) == "Review the reset", self.people.modal_text(user)
-        await self.people.submit(user)
-        title = await self.people.title_after(user, "Review the reset")
-        assert title == "Approved", self.people.modal_text(user)
+        await self.people.approve(user)
 
     async def review(self, user: str = KEN) -> str:
         """Press Approve on the newest card; the title of the modal that comes of it."""
@@ -274,12 +269,6 @@ def with_value(payload: Json, value: str, action: str = "") -> Json:
 def by_user(payload: Json, user: str, team: str) -> Json:
     """The press of another user."""
     return payload | {"user": {"id": user, "team_id": team}}
-
-
-def free_port() -> int:
-    """A port that no process listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import LostRace, Refusal
-from bot.domain.people import Person
+from bot.domain.people import Kind, Person
 from bot.domain.request import MessageState, ResetRequest, Status
 from bot.domain.values import DeviceId, RequestId, Secret, utc_text
 from bot.store import requests, tables
 from bot.store.requests import Claimed, Queue
-from bot.use_cases import decide, reveal, review, sign_in, submit
+from bot.use_cases import decide, review, sign_in, submit
 from bot.use_cases.deps import Deps
 from bot.use_cases.execute import advance
 from bot.use_cases.publish import publish
 from bot.use_cases.sign_in import Continuation
 from sqlalchemy import select, update
-from tests.support.builders import KEN, LEOS_PHONE, MEI, RULES, TEAM, TIMING, actor
+from tests.support.builders import KEN, LEOS_PHONE, MEI, RULES, TEAM, TIMING, account_of, actor
 from tests.support.clock import Clock
 from tests.support.fakes import (
     LOST,
@@ -33,6 +33,7 @@ from tests.support.fakes import (
     FakeNotifier,
     FakeSignIns,
     Steps,
+    Stopped,
     StoppingDatabase,
 )
 
@@ -145,7 +146,7 @@ class Bot:
         return await decide.close(self.deps, request_id, actor(by))
 
     async def reveal(self, request_id: RequestId, *, by: Person = MEI) -> Secret:
-        _, passcode = await reveal.reveal(self.deps, request_id, actor(by))
+        _, passcode = await review.reveal(self.deps, request_id, actor(by))
         return passcode
 
     async def offer(self, by: Person = KEN, then: Continuation | None = None) -> Secret:
@@ -223,6 +224,29 @@ class Bot:
         self.clock.advance(self.deps.timing.settle)
         assert (await self.advance(request_id)).needs_a_human
         return request_id
+
+    async def end_sign_in(self, how: str) -> None:
+        """Let Ken have no sign-in any more with which he approved."""
+        match how:
+            case "signed out":
+                await self.sign_ins.forget(KEN.id)
+            case "tokens ended":
+                self.sign_ins.expired.add(KEN.id)
+            case "left the workspace":
+                self.directory.change(KEN, kind=Kind.DEACTIVATED)
+            case "another account":
+                self.sign_ins.accounts[KEN.id] = account_of(KEN, oid="oid-of-another")
+
+    async def stops_after(self, steps: int, call: Awaitable[object]) -> bool:
+        """Let the process stop after so many steps of the call; returns whether it did."""
+        self.steps.left = steps
+        try:
+            await call
+        except Stopped:
+            return True
+        finally:
+            self.steps.left = None
+        return False
 
     async def insert(self, *rows: ResetRequest) -> None:
         """Store rows in any state."""

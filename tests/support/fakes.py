@@ -20,9 +20,18 @@ from bot.domain.errors import (
     SlackError,
     StoreUnavailable,
 )
-from bot.domain.people import Account, Actor, Audience, Kind, Person
+from bot.domain.people import (
+    Account,
+    Actor,
+    Audience,
+    Confirmation,
+    Kind,
+    Person,
+    SignInLink,
+    SignInResult,
+    SignOutReason,
+)
 from bot.domain.request import MessageRef, MessageState, ResetRequest
-from bot.domain.sign_in import Confirmation, SignInLink, SignInResult, SignOutReason
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, Secret, UserId, utc_text
 from tests.support.builders import (
@@ -315,10 +324,10 @@ def token_of(user: UserId) -> str:
 
 @dataclass
 class FakeSignIns:
-    """Sign-ins by Slack user; Ken and Aiko are signed in. Audit rows go through `database`, where given."""
+    """Sign-ins by Slack user; Ken and Aiko are signed in. Audit rows go through `database`."""
 
     clock: Clock
-    database: Any = None
+    database: Any
     accounts: dict[UserId, Account] = field(
         default_factory=lambda: {person.id: account_of(person) for person in (KEN, AIKO)}
     )
@@ -332,7 +341,7 @@ class FakeSignIns:
         await self.steps()
         if self.keeping_fails is not None:
             raise self.keeping_fails
-        await self._audit(entry)
+        await self.database.run(lambda tx: tx.entries.append(entry))
         self.accounts[user] = result.account
         self.expired.discard(user)
 
@@ -342,9 +351,8 @@ class FakeSignIns:
 
     async def linked_to(self, account: Account) -> UserId | None:
         await self.steps()
-        key = (account.tenant, account.oid)
-        holders = (user for user, held in self.accounts.items() if (held.tenant, held.oid) == key)
-        return next(holders, None)
+        holders = {(held.tenant, held.oid): user for user, held in self.accounts.items()}
+        return holders.get((account.tenant, account.oid))
 
     async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
         await self.steps()
@@ -365,16 +373,9 @@ class FakeSignIns:
         if account is None:
             return False
         all_facts = {"reason": str(reason)} | account.as_facts() | dict(facts or {})
-        await self._audit(Entry(event=Event.SIGNED_OUT, at=self.clock.now(), actor=user, facts=all_facts))
+        entry = Entry(event=Event.SIGNED_OUT, at=self.clock.now(), actor=user, facts=all_facts)
+        await self.database.run(lambda tx: tx.entries.append(entry))
         return True
-
-    async def sweep(self) -> int:
-        await self.steps()
-        return 0
-
-    async def _audit(self, entry: Entry) -> None:
-        if self.database is not None:
-            await self.database.run(lambda tx: tx.entries.append(entry))
 
 
 @dataclass

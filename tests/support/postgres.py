@@ -16,11 +16,7 @@ from tempfile import mkdtemp
 
 import psycopg
 
-SETTINGS = (
-    "listen_addresses=127.0.0.1",
-    "max_connections=60",
-    "log_min_messages=fatal",
-)
+SETTINGS = ("listen_addresses=127.0.0.1", "max_connections=60", "log_min_messages=fatal")
 MEMORY = Path("/dev/shm")  # noqa: S108  a new database is seven megabytes of files
 
 

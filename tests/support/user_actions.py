@@ -23,8 +23,6 @@ MEI, KEN, AIKO, GUS, OLGA = (person.id for person in (MEI_, KEN_, AIKO_, GUS_, O
 MEI_ACCOUNT, KEN_ACCOUNT, AIKO_ACCOUNT, OLGA_ACCOUNT, KEN_AT_FABRIKAM = (
     account.oid for account in DEFAULT_CAST.accounts
 )
-NO_ACCOUNT = "nobody"
-"""What the account picker takes for Cancel."""
 PATIENCE = 15.0
 """Seconds until a person gives up; a busy machine is no failure."""
 
@@ -130,6 +128,13 @@ class People:
         await self.close(user)
         await self.press(user, action, request=request, channel=channel)
         return await self.title_after(user, "")
+
+    async def approve(self, user: str = KEN) -> None:
+        """Press Approve on the newest card, review, and submit."""
+        assert await self.open(user, "approve") == "Review the reset", self.modal_text(user)
+        await self.submit(user)
+        title = await self.title_after(user, "Review the reset")
+        assert title == "Approved", self.modal_text(user)
 
     async def title_after(self, user: str, before: str) -> str:
         """Return the title of this person's modal once it is another one and no longer loads."""

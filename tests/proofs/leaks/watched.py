@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote_plus
 import httpx
 import psycopg
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from tests.support.app_fixture import free_port
+from tests.support.postgres import free_port
 from tests.support.served_bot import ServedBot, served
 from tests.support.user_actions import People
 

@@ -113,8 +113,13 @@ def test_a_row_counts_only_as_what_the_target_names(kind, value, matches):
 
 
 @pytest.mark.parametrize(
-    ("state", "no_effect"),
-    [("failed", True), ("notsupported", True), ("canceled", True), ("done", False), ("pending", False)],
+    ("state", "code"),
+    [
+        ("failed", Code.DEVICE_FAILED),
+        ("notsupported", Code.NOT_SUPPORTED),
+        ("canceled", Code.CANCELED),
+        *((state, None) for state in ("done", "pending", "active", "none", "a word of next year")),
+    ],
 )
-def test_an_action_that_failed_left_the_device_as_it_was(state, no_effect):
-    assert ActionResult(state=state, started_at=NOON).had_no_effect is no_effect
+def test_an_action_that_failed_left_the_device_as_it_was(state, code):
+    assert ActionResult(state=state, started_at=NOON).failure is code

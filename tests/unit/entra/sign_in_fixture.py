@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import httpx
 from bot.domain.audit import Entry, Event
-from bot.domain.people import Account
-from bot.domain.sign_in import SignInLink, SignInResult
+from bot.domain.people import Account, SignInLink, SignInResult
 from bot.domain.values import Secret, UserId
 from bot.entra.links import EntraLinks
 from bot.entra.sign_ins import EntraSignIns

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused
-from bot.domain.sign_in import Confirmation
+from bot.domain.people import Confirmation
 from bot.domain.values import Secret
 from tests.unit.entra.fake_entra import AIKO_OID, CALLBACK, STEP_UP, query_of
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY

@@ -12,7 +12,7 @@ import pytest
 import structlog
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
-from bot.domain.sign_in import SignOutReason
+from bot.domain.people import SignOutReason
 from bot.domain.values import UserId
 from bot.entra.sign_ins import PAGE, EntraSignIns, Rotated, rotate
 from bot.entra.vault import Vault, key_id, key_of

@@ -7,8 +7,8 @@ import pytest
 from bot.domain.audit import Event
 from bot.domain.device import ActionResult
 from bot.domain.errors import ApproverRefused, Cause, Code, SignInRefused, SlackError, StoreError
+from bot.domain.people import SignInLink
 from bot.domain.request import MAX_REASON, Status
-from bot.domain.sign_in import SignInLink
 from bot.domain.values import utc_text
 from bot.slack.catalog_en import ENGLISH as CATALOG
 from bot.slack.handlers import Background

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import Code, Refusal
-from bot.domain.sign_in import SignInLink
+from bot.domain.people import SignInLink
 from bot.domain.values import TeamId, UserId
 from bot.store import sign_ins
 from bot.store.database import Database

@@ -3,12 +3,10 @@
 import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import Cause, Code, CouldNotVerify, SignInRefused
-from bot.domain.people import Account, Kind, Person
-from bot.domain.sign_in import SignInLink, SignInResult
+from bot.domain.people import Account, Kind, Person, SignInLink, SignInResult
 from bot.domain.values import RequestId
 from bot.use_cases import sign_in
 from bot.use_cases.sign_in import Continuation, PendingSignIn
-from structlog.testing import capture_logs
 from tests.support.bot import Bot, outcome, refused
 from tests.support.builders import (
     AIKO,
@@ -21,7 +19,6 @@ from tests.support.builders import (
     ON_CALL,
     ROBO,
     TEAM,
-    TENANT,
     account_of,
     actor,
 )
@@ -57,6 +54,8 @@ async def signed_in(bot: Bot, answer: Account | Exception) -> tuple[SignInLink, 
 async def test_a_link_remembers_what_the_person_was_doing_and_lives_ten_minutes(bot):
     secret = await bot.offer(KEN, THEN)
 
+    assert len(secret.reveal()) >= 43  # 256 random bits
+    assert secret.reveal() not in repr((bot.links.links, await bot.entries()))
     link = await bot.links.get(secret)
     assert (link.user, link.request_id, link.view_id, link.claims) == (KEN.id, R1, "V1", "{}")
     assert (link.expires_at - bot.clock.now()).total_seconds() == 600
@@ -66,13 +65,6 @@ async def test_a_link_remembers_what_the_person_was_doing_and_lives_ten_minutes(
     assert bot.links.hints == ["ken@contoso.com"]
     bot.clock.advance(minutes=10)
     assert (await refused(sign_in.authorization_url(bot.deps, secret))).code is Code.LINK_UNUSABLE
-
-
-async def test_the_secret_of_a_link_is_long_and_stored_nowhere(bot):
-    secret = await bot.offer()
-
-    assert len(secret.reveal()) >= 43
-    assert secret.reveal() not in repr((bot.links.links, await bot.entries()))
 
 
 @pytest.mark.parametrize("person", [GUS, OLGA, ROBO, DORA, LEO, AIKO], ids=lambda person: person.name)
@@ -99,25 +91,14 @@ async def test_an_approver_who_was_admitted_for_this_press_is_not_looked_up_agai
     assert (await bot.entry(Event.SIGN_IN_STARTED)).actor == KEN.id
 
 
-async def test_an_approver_past_the_quota_gets_no_link_and_leaves_a_log_line_and_no_row(bot):
+async def test_an_approver_past_the_quota_gets_no_link_and_leaves_no_row(bot):
     bot.rules(links_per_hour=1)
     await bot.offer()
 
-    with capture_logs() as logged:
-        refusal = await refused(bot.offer())
+    refusal = await refused(bot.offer())
 
     assert (refusal.code, refusal.facts["limit"]) == (Code.QUOTA_EXCEEDED, "1")
     assert await bot.events() == [Event.SIGN_IN_STARTED]
-    assert [(line["event"], line["user"]) for line in logged] == [("quota_exceeded", KEN.id)]
-    assert await bot.offer(AIKO)
-
-
-async def test_a_link_of_a_person_who_left_leads_nowhere(bot):
-    secret = await bot.offer()
-    bot.directory.change(KEN, kind=Kind.DEACTIVATED)
-
-    assert (await refused(sign_in.authorization_url(bot.deps, secret))).code is Code.NOT_A_MEMBER
-    assert bot.links.flows == {}
 
 
 # Linking
@@ -169,36 +150,34 @@ async def test_who_declines_is_linked_to_nothing_and_the_audit_log_says_to_what(
 @pytest.mark.parametrize("at", ["receive", "confirm", "keep"])
 @pytest.mark.parametrize("code", [Code.WRONG_ACCOUNT, Code.ACCOUNT_TAKEN])
 async def test_an_account_that_is_not_theirs_is_not_linked_whenever_it_turns_out(bot, at, code):
-    if at == "receive" and code is Code.ACCOUNT_TAKEN:
-        bot.sign_ins.accounts[AIKO.id] = account_of(KEN)
-    account = account_of(AIKO) if at == "receive" and code is Code.WRONG_ACCOUNT else account_of(KEN)
-    before = dict(bot.sign_ins.accounts)
-    if at == "receive":
-        refusal = await refused(received(bot, account))
+    call = sign_in.receive(bot.deps, await comes_back(bot, account_of(KEN)))
+    if at != "receive":
+        call = sign_in.confirm(bot.deps, (await call).confirmation)
+    if at == "keep":
+        bot.sign_ins.keeping_fails = SignInRefused(code, account="ken@contoso.com")
+    elif code is Code.ACCOUNT_TAKEN:
+        bot.sign_ins.accounts = {AIKO.id: account_of(KEN)}
     else:
-        pending = await received(bot, account)
-        if at == "keep":
-            bot.sign_ins.keeping_fails = SignInRefused(code, account=account.username)
-        elif code is Code.ACCOUNT_TAKEN:
-            before = bot.sign_ins.accounts = {AIKO.id: account_of(KEN)}
-        else:
-            bot.directory.change(KEN, email="new@contoso.com")
-        refusal = await refused(sign_in.confirm(bot.deps, pending.confirmation))
+        bot.directory.change(KEN, email="new@contoso.com")
+
+    refusal = await refused(call)
 
     assert refusal.code is code
     assert isinstance(refusal, SignInRefused)
     assert refusal.link is not None
-    assert (refusal.link.user, bot.sign_ins.accounts) == (KEN.id, before)
+    assert (refusal.link.user, KEN.id in bot.sign_ins.accounts) == (KEN.id, False)
     entry = await bot.entry(Event.SIGN_IN_REFUSED)
     assert (entry.actor, entry.request_id, entry.facts["cause"]) == (KEN.id, R1, code)
-    assert entry.facts["oid"] == account.oid
+    assert entry.facts["oid"] == "oid-Ken"
 
 
-@pytest.mark.parametrize("at", ["receive", "confirm"])
+@pytest.mark.parametrize("at", ["open", "receive", "confirm"])
 @pytest.mark.parametrize("trouble", ["left", "slack"])
 async def test_a_person_who_left_or_cannot_be_looked_up_is_not_linked(bot, at, trouble):
-    form = await comes_back(bot, account_of(KEN))
-    call = sign_in.receive(bot.deps, form)
+    if at == "open":
+        call = sign_in.authorization_url(bot.deps, await bot.offer())
+    else:
+        call = sign_in.receive(bot.deps, await comes_back(bot, account_of(KEN)))
     if at == "confirm":
         call = sign_in.confirm(bot.deps, (await call).confirmation)
     if trouble == "left":
@@ -210,7 +189,7 @@ async def test_a_person_who_left_or_cannot_be_looked_up_is_not_linked(bot, at, t
 
     assert isinstance(refusal, CouldNotVerify) or refusal.code is Code.NOT_A_MEMBER
     assert bot.sign_ins.accounts == {}
-    assert await bot.refusals() == [(KEN.id, refusal.code)]
+    assert await bot.refusals() == ([] if at == "open" else [(KEN.id, refusal.code)])
 
 
 # What Microsoft refused
@@ -238,16 +217,7 @@ async def test_a_refusal_of_a_browser_without_a_link_leaves_no_row(bot):
 async def test_signing_out_deletes_the_tokens_and_says_so_once(bot):
     bot.sign_ins.accounts[KEN.id] = account_of(KEN)
 
-    assert await sign_in.sign_out(bot.deps, actor(KEN)) is True
-    assert await sign_in.sign_out(bot.deps, actor(KEN)) is False
+    assert [await sign_in.sign_out(bot.deps, actor(KEN)) for _ in range(2)] == [True, False]
 
     assert bot.sign_ins.accounts == {}
-    [entry] = await bot.entries()
-    assert (entry.event, entry.actor) == (Event.SIGNED_OUT, KEN.id)
-    assert entry.facts == {
-        "reason": "asked",
-        "account": "ken@contoso.com",
-        "oid": "oid-Ken",
-        "tenant": TENANT,
-    }
-    assert bot.heads == 1
+    assert (await bot.events(), bot.heads) == ([Event.SIGNED_OUT], 1)

@@ -14,7 +14,6 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 from tests.support.bot import Bot, refused
 from tests.support.builders import GUS, LEOS_LAPTOP
-from tests.support.fakes import Stopped
 
 NOTHING = timedelta(0)
 
@@ -23,7 +22,7 @@ async def messages_of(bot: Bot, request_id: RequestId) -> MessageState:
     return (await bot.claim_publish(request_id)).messages
 
 
-async def test_a_pending_request_has_a_card_and_a_receipt_and_each_is_posted_once(bot):
+async def test_card_and_receipt_are_posted_once_and_a_move_updates_both(bot):
     request_id = await bot.pending()
 
     assert [await bot.publish(request_id) for _ in range(3)] == [None] * 3
@@ -32,12 +31,6 @@ async def test_a_pending_request_has_a_card_and_a_receipt_and_each_is_posted_onc
     state = await messages_of(bot, request_id)
     assert {"card": state.card, "receipt": state.receipt} == bot.notifier.messages
     assert (state.posting, state.failures) == (False, 0)
-
-
-async def test_a_move_updates_both_messages(bot):
-    request_id = await bot.pending()
-    await bot.publish(request_id)
-
     await bot.deny(request_id)
     await bot.publish(request_id)
 
@@ -125,14 +118,7 @@ async def test_a_process_that_stops_at_any_step_posts_no_message_twice(new_bot):
     for steps in count():
         bot = await new_bot()
         request_id = await bot.pending()
-        bot.steps.left = steps
-        try:
-            await bot.publish(request_id)
-        except Stopped:
-            stopped = True
-        else:
-            stopped = False
-        bot.steps.left = None
+        stopped = await bot.stops_after(steps, bot.publish(request_id))
         bot.clock.advance(seconds=90)
 
         assert await bot.publish(request_id) is None
@@ -209,7 +195,6 @@ async def test_failures_in_a_row_space_the_tries_and_a_success_forgets_them(bot)
 @pytest.mark.parametrize(
     ("failures", "in_a_row", "pause"),
     [
-        ([SlackUnavailable()], 1, timedelta(seconds=2)),
         ([SlackUnavailable(retry_after=timedelta(seconds=1))], 3, timedelta(seconds=8)),
         ([SlackUnavailable(retry_after=timedelta(minutes=20)), SlackRefused()], 1, timedelta(minutes=20)),
         ([SlackRefused()], 10_000, timedelta(minutes=10)),

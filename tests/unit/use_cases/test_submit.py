@@ -7,12 +7,11 @@ from datetime import timedelta
 import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import Cause, Code
-from bot.domain.people import Audience, AudienceKind, Kind
+from bot.domain.people import Kind
 from bot.domain.request import Status
 from bot.domain.target import Target, TargetKind
-from structlog.testing import capture_logs
 from tests.support.bot import refused
-from tests.support.builders import AIKO, CAST, KEN, LEO, MEI, RULES, TEAM
+from tests.support.builders import AIKO, LEO, MEI, RULES, TEAM
 
 SERIAL = "serial:C02LEO"
 
@@ -42,7 +41,7 @@ async def test_a_second_delivery_finds_the_first_one_s_row_and_counts_once(bot):
 
     assert first.id == again.id
     assert await bot.events() == [Event.REQUESTED]
-    assert len(first.id) == 32
+    assert (len(first.id), int(first.id, 16).bit_length() > 64) == (32, True)  # 128 random bits
 
 
 @pytest.mark.parametrize(
@@ -60,21 +59,14 @@ async def test_what_cannot_be_used_is_refused_before_anything_is_stored(bot, typ
     assert await bot.events() == []
 
 
-async def test_a_requester_past_the_quota_leaves_a_log_line_and_no_row(bot):
-    bot.rules(requests_per_hour=2)
-    for target in ("leo@contoso.com", SERIAL):
-        await bot.submit(target=target)
-    bot.clock.advance(minutes=1)
+async def test_a_requester_past_the_quota_leaves_no_row(bot):
+    bot.rules(requests_per_hour=1)
+    await bot.submit()
 
-    with capture_logs() as logged:
-        refusal = await refused(bot.submit())
+    refusal = await refused(bot.submit())
 
-    assert (refusal.code, refusal.facts["limit"]) == (Code.QUOTA_EXCEEDED, "2")
-    assert await bot.events() == [Event.REQUESTED] * 2
-    assert [(line["event"], line["user"]) for line in logged] == [("quota_exceeded", MEI.id)]
-    assert await bot.submit(by=KEN)
-    bot.clock.advance(minutes=59)
-    assert await bot.submit()
+    assert (refusal.code, refusal.facts["limit"]) == (Code.QUOTA_EXCEEDED, "1")
+    assert await bot.events() == [Event.REQUESTED]
 
 
 # Verification
@@ -102,13 +94,10 @@ async def test_only_a_full_member_of_the_audience_may_ask(bot, kind, in_audience
     assert refusal.facts == {"requester": MEI.id} | request.cause.as_facts()
 
 
-async def test_any_of_several_audiences_admits_and_the_audit_log_names_which(bot):
-    workspace = Audience(AudienceKind.WORKSPACE)
-    bot.rules(requesters=(*RULES.requesters, workspace))
-    bot.directory.members[workspace] = {person.id for person in CAST}
+async def test_a_person_of_another_team_is_an_outsider_whatever_their_id(bot):
+    request = await bot.advance((await bot.submit(by=replace(MEI, team_id="T0FABRIKAM"))).id)
 
-    assert (await bot.advance((await bot.submit(by=LEO)).id)).status is Status.PENDING
-    assert (await bot.entry(Event.VERIFIED)).facts["rule"] == "workspace"
+    assert request.cause == Cause(Code.NOT_A_MEMBER, {"kind": "outsider"})
 
 
 async def test_an_audience_setting_that_names_none_lets_nobody_ask(bot):
@@ -117,57 +106,41 @@ async def test_an_audience_setting_that_names_none_lets_nobody_ask(bot):
     assert (await bot.advance((await bot.submit()).id)).status is Status.REFUSED
 
 
-async def test_a_lookup_that_fails_is_tried_again_and_then_refuses(bot):
+@pytest.mark.parametrize("answers_in_time", [True, False])
+async def test_a_lookup_that_fails_is_tried_again_and_then_refuses(bot, answers_in_time):
     request = await bot.submit()
     bot.directory.down = True
 
     waiting = await bot.advance(request.id)
     assert (waiting.status, waiting.next_at) == (Status.RECEIVED, bot.clock.now() + timedelta(seconds=10))
-    bot.clock.advance(minutes=4, seconds=59)
+    bot.clock.advance(timedelta(minutes=5) - timedelta.resolution)
     assert (await bot.advance(request.id)).status is Status.RECEIVED
     assert await bot.events() == [Event.REQUESTED]
-    bot.clock.advance(seconds=1)
-    refused_late = await bot.advance(request.id)
+    bot.directory.down = not answers_in_time
+    bot.clock.advance(timedelta.resolution)
 
-    assert refused_late.cause == Cause(Code.COULD_NOT_VERIFY, {"what": "slack"})
-    assert await bot.events() == [Event.REQUESTED, Event.REFUSED]
+    after = await bot.advance(request.id)
 
-
-async def test_after_a_lookup_that_failed_a_later_one_admits(bot):
-    request = await bot.submit()
-    bot.directory.down = True
-    await bot.advance(request.id)
-    bot.directory.down = False
-
-    assert (await bot.advance(request.id)).status is Status.PENDING
+    cause = None if answers_in_time else Cause(Code.COULD_NOT_VERIFY, {"what": "slack"})
+    assert (after.status, after.cause) == (Status.PENDING if answers_in_time else Status.REFUSED, cause)
 
 
-async def test_a_mention_becomes_that_person_s_address(bot):
-    request = await bot.advance((await bot.submit(target=f"<@{LEO.id}|leo>")).id)
-
-    assert request.target == Target(TargetKind.PERSON, "leo@contoso.com")
-
-
-@pytest.mark.parametrize("email", [None, "", "leo@contoso.com/../me", "leo'--", "leo@contoso.com?$x=1"])
-async def test_a_mention_without_a_usable_address_is_refused(bot, email):
+@pytest.mark.parametrize(
+    ("email", "is_usable"),
+    [
+        ("Leo@contoso.com", True),
+        *((email, False) for email in (None, "", "leo@contoso.com/../me", "leo'--", "leo@contoso.com?$x=1")),
+    ],
+)
+async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email, is_usable):
     bot.directory.change(LEO, email=email)
 
-    request = await bot.advance((await bot.submit(target=f"<@{LEO.id}>")).id)
+    request = await bot.advance((await bot.submit(target=f"<@{LEO.id}|leo>")).id)
 
-    assert (request.status, request.cause) == (Status.REFUSED, Cause(Code.NO_EMAIL, {"person": LEO.id}))
-
-
-async def test_a_mention_that_slack_does_not_know_is_not_guessed(bot):
-    assert (await bot.advance((await bot.submit(target="<@U0NOBODY>")).id)).status is Status.RECEIVED
-
-
-async def test_two_workers_that_verify_one_request_move_it_once(bot):
-    request = await bot.submit()
-
-    await asyncio.gather(bot.advance_due(), bot.advance_due())
-
-    assert (await bot.row(request.id)).version == 2
-    assert await bot.events() == [Event.REQUESTED, Event.VERIFIED]
+    if is_usable:
+        assert request.target == Target(TargetKind.PERSON, "leo@contoso.com")
+    else:
+        assert (request.status, request.cause) == (Status.REFUSED, Cause(Code.NO_EMAIL, {"person": LEO.id}))
 
 
 # One open request a target
@@ -186,23 +159,3 @@ async def test_a_second_request_for_the_same_target_is_led_to_the_first(bot):
         {"requester": LEO.id, "cause": "not_a_requester"},
     ]
     assert outsiders.cause == Cause(Code.NOT_A_REQUESTER, {})
-
-
-async def test_of_two_requests_for_one_target_at_once_one_waits(bot):
-    received = [await bot.submit(by=MEI), await bot.submit(by=KEN)]
-
-    after = await asyncio.gather(*(bot.advance(request.id) for request in received))
-
-    assert sorted(request.status for request in after) == [Status.PENDING, Status.REFUSED]
-
-
-async def test_an_app_names_many_phones_so_two_may_ask_for_it(bot):
-    for person in (MEI, KEN):
-        await bot.pending(by=person, target="app:outlook")
-
-
-async def test_a_request_id_has_128_random_bits_and_the_team_of_the_person_counts(bot):
-    stranger = await bot.submit(by=replace(MEI, team_id="T0FABRIKAM"))
-
-    assert int(stranger.id, 16).bit_length() > 64
-    assert (await bot.advance(stranger.id)).cause == Cause(Code.NOT_A_MEMBER, {"kind": "outsider"})

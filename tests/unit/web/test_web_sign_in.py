@@ -9,8 +9,7 @@ import httpx
 import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import Code, CommitUnknown, CouldNotVerify, SignInRefused
-from bot.domain.people import Account
-from bot.domain.sign_in import SignInLink
+from bot.domain.people import Account, SignInLink
 from bot.use_cases.sign_in import Continuation
 from bot.web.app import HEADERS, MAX_BODY, web_app
 from bot.web.health import probe_routes
