@@ -27,7 +27,7 @@ from bot.slack.client import SlackClient
 from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press
 from bot.slack.wording import Wording
 from bot.store import requests
-from bot.use_cases import decide, review, sign_in, submit
+from bot.use_cases import decide, reveal, review, sign_in, submit
 from bot.use_cases.deps import Deps
 from bot.use_cases.sign_in import Continuation
 
@@ -195,7 +195,7 @@ class Handlers:
         return modals.deny_form(request, self._words)
 
     async def _passcode(self, press: Press, _view_id: str) -> View:
-        request, passcode = await review.reveal(self._deps, press.request_id, press.actor)
+        request, passcode = await reveal.reveal(self._deps, press.request_id, press.actor)
         return modals.passcode(request, passcode, self._words)
 
     async def _approve(self, form: Form, *, knowingly: bool) -> View:

@@ -1,11 +1,13 @@
 """From codes and facts to sentences: the only logic between a catalog and Slack's mrkdwn.
 
-A catalog is one language's texts; another language is another module with the same keys.
+A catalog is one language's texts; another language is another file with the same keys.
 """
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from bot.domain.device import Device, Effect, Platform
@@ -15,8 +17,10 @@ from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target
 from bot.domain.values import UserId
 from bot.slack.blocks import MESSAGE_LIMIT, NOTHING, cut, date, inline, mention
-from bot.slack.catalog_en import ENGLISH as CATALOG_EN
 
+CATALOG_EN: Final[Mapping[str, str]] = tomllib.loads(
+    Path(__file__).with_name("catalog_en.toml").read_text("utf-8")
+)
 _PEOPLE: Final = ("by", "person", "approver")
 _TIMES: Final = ("at", "until")
 

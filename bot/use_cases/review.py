@@ -1,4 +1,4 @@
-"""What people see of a device, read live with the approver's sign-in: the review, and the new passcode."""
+"""Review: what the approver sees of the device, read live with their own sign-in, before deciding."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -10,7 +10,7 @@ from bot.domain.audit import Event
 from bot.domain.device import Device, Effect, effect_of_reset
 from bot.domain.errors import ApproverRefused, Cause, Code, Refusal, SignInNeeded
 from bot.domain.people import Account, Actor, Person
-from bot.domain.policy import check_account, check_fresh, check_member, check_owner
+from bot.domain.policy import check_account, check_fresh, check_owner
 from bot.domain.request import ResetRequest
 from bot.domain.values import RequestId, Secret, UserId
 from bot.use_cases.deps import Admitted, Deps
@@ -146,30 +146,3 @@ async def _end(deps: Deps, seen: Review, by: Actor) -> NoReturn:
             seen.request.id, Event.REFUSED, lambda request, now: request.refuse(cause, now=now), facts
         )
     raise Refusal(cause.code, **cause.facts)
-
-
-async def reveal(deps: Deps, request_id: RequestId, by: Actor) -> tuple[ResetRequest, Secret]:
-    """Return the request and its passcode. The view is in the audit log before the passcode is returned.
-
-    Raises Refusal: NOT_THE_REQUESTER, NOT_WAITING, REVEAL_EXPIRED, APPROVER_SIGNED_OUT, NO_PASSCODE. Raises
-    GraphError.
-    """
-    async with deps.audit_refusals(by, request_id):
-        request = await deps.get_request(request_id)
-        request.check_revealable(by=by.user, now=deps.now(), timing=deps.timing)
-        check_member(await deps.member(by))
-        approval, since = request.approval, request.ours_since(timing=deps.timing)
-        if approval is None or since is None:
-            raise Refusal(Code.NO_PASSCODE)
-        await deps.member(Actor(user=approval.by, team=None))  # the token of somebody who left is not used
-        try:
-            token = await deps.approver_token(approval)
-        except SignInNeeded as need:
-            raise Refusal(Code.APPROVER_SIGNED_OUT, approver=approval.by) from need
-        passcode = await deps.intune.passcode(approval.device.id, token, since=since)
-        if passcode is None:
-            raise Refusal(Code.NO_PASSCODE)
-        facts = {"rule": "requester"} | approval.as_facts()
-        await deps.audit(Event.PASSCODE_VIEWED, by.user, request_id, facts)
-    deps.keep_head()
-    return request, passcode

@@ -12,9 +12,9 @@ from bot.domain.people import Actor, SignOutReason
 from bot.domain.request import ResetRequest, Status
 from bot.domain.values import RequestId, UserId
 from bot.slack.blocks import Message
-from bot.slack.catalog_en import ENGLISH
 from bot.slack.messages import card, receipt
 from bot.slack.payloads import NO_REQUEST, Action
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.slack.wording import Wording
 from bot.store import tables
 from bot.use_cases.decide import withdraw

@@ -6,8 +6,8 @@ import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import Code
 from bot.domain.request import Status
-from bot.slack.catalog_en import ENGLISH
 from bot.slack.payloads import VALUE, Action, Callback, Field, private_metadata
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from tests.support.app_fixture import IPHONE, PIXEL, Bot, by_user, with_value
 from tests.support.user_actions import AIKO, GUS, KEN, MEI, OLGA, ON_CALL, Json
 

@@ -5,7 +5,7 @@ from bot.domain.audit import Event
 from bot.domain.errors import Code
 from bot.domain.request import Status
 from bot.domain.values import UserId
-from bot.slack.catalog_en import ENGLISH
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.store import tables
 from bot.web.sign_in import DECLINED
 from sandbox.cast import OTHER_TENANT_ID

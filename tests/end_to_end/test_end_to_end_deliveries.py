@@ -8,7 +8,7 @@ import pytest
 import yaml
 from bot.domain.audit import Event
 from bot.domain.request import Status
-from bot.slack.catalog_en import ENGLISH
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from tests.support.app_fixture import FAST, Bot, running_bot
 from tests.support.user_actions import KEN, MEI, ON_CALL, SUPPORT, direct_channel
 

@@ -3,7 +3,7 @@
 import pytest
 from bot.domain.audit import Event
 from bot.domain.request import Status
-from bot.slack.catalog_en import ENGLISH
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from tests.support.app_fixture import IPHONE, PIXEL, Bot
 from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, ON_CALL, direct_channel
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from bot.slack.catalog_en import ENGLISH
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from tests.support.app_fixture import PIXEL, TOMAS
 from tests.support.postgres import free_port
 from tests.support.served_bot import ServedBot, served

@@ -2,7 +2,7 @@
 
 import pytest
 from bot.domain.request import Status
-from bot.slack.catalog_en import ENGLISH
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from tests.support.app_fixture import Bot, with_value
 from tests.support.user_actions import AIKO, GUS, KEN, MEI, ON_CALL, direct_channel
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bot.domain.request import Status
 from bot.domain.values import utc_text
-from bot.slack.catalog_en import ENGLISH
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.store import tables
 from sqlalchemy import update
 from tests.support.app_fixture import Bot, running_bot

@@ -16,7 +16,7 @@ from bot.domain.request import MessageState, ResetRequest, Status
 from bot.domain.values import DeviceId, RequestId, Secret, utc_text
 from bot.store import requests, tables
 from bot.store.requests import Claimed, Queue
-from bot.use_cases import decide, review, sign_in, submit
+from bot.use_cases import decide, reveal, review, sign_in, submit
 from bot.use_cases.deps import Deps
 from bot.use_cases.execute import advance
 from bot.use_cases.publish import publish
@@ -146,7 +146,7 @@ class Bot:
         return await decide.close(self.deps, request_id, actor(by))
 
     async def reveal(self, request_id: RequestId, *, by: Person = MEI) -> Secret:
-        _, passcode = await review.reveal(self.deps, request_id, actor(by))
+        _, passcode = await reveal.reveal(self.deps, request_id, actor(by))
         return passcode
 
     async def offer(self, by: Person = KEN, then: Continuation | None = None) -> Secret:

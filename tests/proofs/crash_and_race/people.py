@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import httpx
-from bot.slack.catalog_en import ENGLISH
 from bot.slack.payloads import Action, Field
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from sandbox.app import Sandbox
 from tests.support import user_actions
 from tests.support.user_actions import (

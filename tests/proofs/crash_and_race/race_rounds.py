@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from bot.domain.request import ResetRequest, Status
-from bot.slack.catalog_en import ENGLISH
 from bot.slack.payloads import Action, Callback, Field
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.store import requests
 from bot.store.database import Database
 from sandbox.cast import ON_CALL, SUPPORT

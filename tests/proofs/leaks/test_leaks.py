@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from bot.slack.catalog_en import ENGLISH
+from bot.slack.wording import CATALOG_EN as ENGLISH
 from tests.proofs.leaks.launcher import PLANTS
 from tests.proofs.leaks.secret_forms import find_leaks, forms
 from tests.proofs.leaks.watched import Watched, watched

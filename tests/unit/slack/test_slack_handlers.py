@@ -10,9 +10,9 @@ from bot.domain.errors import ApproverRefused, Cause, Code, SignInRefused, Slack
 from bot.domain.people import SignInLink
 from bot.domain.request import MAX_REASON, Status
 from bot.domain.values import utc_text
-from bot.slack.catalog_en import ENGLISH as CATALOG
 from bot.slack.handlers import Background
 from bot.slack.payloads import Action, Callback, Field, private_metadata
+from bot.slack.wording import CATALOG_EN as CATALOG
 from bot.slack.wording import ENGLISH
 from structlog.testing import capture_logs
 from tests.support.builders import KEN, LATER, LEOS_PHONE, MEI, TEAM, a_request, account_of

@@ -16,7 +16,7 @@ from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.slack import wording
 from bot.slack.blocks import NOTHING, without_markup
-from bot.slack.catalog_en import ENGLISH as CATALOG
+from bot.slack.wording import CATALOG_EN as CATALOG
 from bot.slack.wording import ENGLISH
 from tests.support.builders import MEI
 from tests.unit.slack.rows import AT, CAUSES, EVERY, FACTS, IPHONE, done, failed
