@@ -6,44 +6,43 @@ these is not 0.
 
 import argparse
 import asyncio
-import re
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.proofs.crash_and_race.checks import Findings
-from tests.proofs.crash_and_race.crash import Campaign, campaign
+from tests.proofs.crash_and_race.crash import campaign
 from tests.proofs.crash_and_race.kill_cases import cases, cases_over_sockets
-from tests.proofs.crash_and_race.processes import ROOT, databases
+from tests.proofs.crash_and_race.processes import databases
 from tests.proofs.crash_and_race.race import race
 
-MODULE = "tests.proofs.crash_and_race"
 KILLS_EACH = 50
 """Kills of a campaign; then all is checked, and begins again with an empty database."""
-LAST_LINE = re.compile(r"(\d+) (?:kills|rounds), (\d+) lost, (\d+) doubled, (\d+) stuck")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Run; returns the exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = _parser().parse_args(given)
+    chosen = _parser().parse_args()
     print(f"--seed {chosen.seed}", flush=True)
     started = time.monotonic()
-    if chosen.database == "both":
-        counts = asyncio.run(_both([*given, "--seed", chosen.seed]))
-    else:
-        counts = asyncio.run(_crash(chosen) if chosen.proof == "crash" else _race(chosen))
+    kinds = ("sqlite", "postgresql") if chosen.database == "both" else (chosen.database,)
+    # Each database in a process of its own, at the same time.
+    with ProcessPoolExecutor(len(kinds), mp_context=get_context("fork")) as pool:
+        counts = list(pool.map(partial(_proof, chosen), kinds))
+    done, lost, doubled, stuck = map(sum, zip(*counts, strict=True))
     what = "kills" if chosen.proof == "crash" else "rounds"
     print(f"{time.monotonic() - started:.0f} s; --seed {chosen.seed}")
-    print(f"{counts[0]} {what}, {counts[1]} lost, {counts[2]} doubled, {counts[3]} stuck")
-    return 1 if any(counts[1:]) else 0
+    print(f"{done} {what}, {lost} lost, {doubled} doubled, {stuck} stuck")
+    return 1 if lost + doubled + stuck else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}")
+    parser = argparse.ArgumentParser(prog="python -m tests.proofs.crash_and_race")
     proofs = parser.add_subparsers(dest="proof", required=True)
     crash = proofs.add_parser("crash", help="kill the bot at every named point and at random moments")
     crash.add_argument("--kills", type=int, default=300, help="at random moments, on each database")
@@ -58,73 +57,53 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _both(arguments: Sequence[str]) -> list[int]:
-    """Each database in a process of its own, at the same time."""
-    names = ("sqlite", "postgresql")
-    counts = await asyncio.gather(*(_child(name, [*arguments, "--database", name]) for name in names))
-    return [sum(column) for column in zip(*counts, strict=True)]
+def _proof(chosen: argparse.Namespace, kind: str) -> list[int]:
+    """Return how many kills or rounds there were on this database, and how many lost, doubled and stuck."""
+    return asyncio.run(_crash(chosen, kind) if chosen.proof == "crash" else _race(chosen, kind))
 
 
-async def _child(database: str, arguments: Sequence[str]) -> list[int]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", MODULE, *arguments), cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    counts = [0, 0, 0, 1]  # without a last line something broke
-    async for line in process.stdout:
-        text = line.decode().rstrip()
-        if found := LAST_LINE.fullmatch(text):
-            counts = [int(count) for count in found.groups()]
-        print(f"{database:>10}: {text}", flush=True)
-    await process.wait()
-    return counts
-
-
-async def _crash(chosen: argparse.Namespace) -> list[int]:
+async def _crash(chosen: argparse.Namespace, kind: str) -> list[int]:
+    """Every named point, over HTTP and over sockets; then random moments, a third of them over sockets."""
+    firsts = range(0, 0 if chosen.points_only else chosen.kills, KILLS_EACH)
+    campaigns = [(False, "points", [*cases()]), (True, "points", [*cases_over_sockets()])]
+    campaigns += [(first // KILLS_EACH % 3 == 2, str(first), []) for first in firsts]
     kills, findings = 0, Findings()
-
-    async def ended(ran: Campaign) -> None:
-        nonlocal kills
-        findings.add(await ran.settle())
-        _say(ran.findings, f"{ran.kills} kills over {'sockets' if ran.socket_mode else 'HTTP'}")
-        kills += ran.kills
-
-    with databases(chosen.database) as database_url:
-        for socket_mode, found in ((False, cases()), (True, cases_over_sockets())):
+    with databases(kind) as database_url:
+        for socket_mode, name, found in campaigns:
             wanted = [case for case in found if chosen.only in case.name]
-            name = f"{chosen.seed}:points:{socket_mode}"
-            async with campaign(database_url, name, socket_mode=socket_mode) as ran:
-                await ran.at_points(wanted, lambda line: print(line, flush=True))
-                await ended(ran)
-        for first in range(0, 0 if chosen.points_only else chosen.kills, KILLS_EACH):
-            over_sockets = first // KILLS_EACH % 3 == 2
-            async with campaign(database_url, f"{chosen.seed}:{first}", socket_mode=over_sockets) as ran:
-                await ran.at_random(min(KILLS_EACH, chosen.kills - first))
-                await ended(ran)
+            seed = f"{chosen.seed}:{name}:{socket_mode}"
+            async with campaign(database_url, seed, socket_mode=socket_mode) as ran:
+                await ran.at_points(wanted)
+                if not found:
+                    await ran.at_random(min(KILLS_EACH, chosen.kills - int(name)))
+                findings.add(await ran.settle())
+                _say(ran.findings, kind, f"{ran.kills} kills over {'sockets' if socket_mode else 'HTTP'}")
+                kills += ran.kills
     return [kills, *findings.counts]
 
 
-async def _race(chosen: argparse.Namespace) -> list[int]:
+async def _race(chosen: argparse.Namespace, kind: str) -> list[int]:
     """A third of the rounds over sockets, the others over HTTP."""
     findings = Findings()
     over_sockets = chosen.rounds if chosen.socket_mode else chosen.rounds // 3
-    replicas = 1 if chosen.database == "sqlite" else 2
-    with databases(chosen.database) as database_url:
+    replicas = 1 if kind == "sqlite" else 2
+    with databases(kind) as database_url:
         for socket_mode, rounds in ((True, over_sockets), (False, chosen.rounds - over_sockets)):
             if rounds:
                 with TemporaryDirectory(prefix="unlatch-race-") as name:
-                    folder, counts = Path(name), {"rounds": rounds, "replicas": replicas}
+                    folder, options = Path(name), {"rounds": rounds, "replicas": replicas}
                     url = database_url(folder)
-                    ran = await race(url, folder, seed=chosen.seed, socket_mode=socket_mode, **counts)
-                _say(ran, f"{rounds} rounds over {'sockets' if socket_mode else 'HTTP'}")
+                    ran = await race(url, folder, seed=chosen.seed, socket_mode=socket_mode, **options)
+                _say(ran, kind, f"{rounds} rounds over {'sockets' if socket_mode else 'HTTP'}")
                 findings.add(ran)
     return [chosen.rounds, *findings.counts]
 
 
-def _say(findings: Findings, what: str) -> None:
-    for kind, sentence in findings.faults:
-        print(f"{kind}: {sentence}")
-    print(f"{what}: {findings}", flush=True)
+def _say(ran: Findings, kind: str, what: str) -> None:
+    for fault, sentence in ran.faults:
+        print(f"{kind:>10}: {fault}: {sentence}")
+    seen = ", ".join(f"{count} {name}" for name, count in sorted(ran.seen.items()))
+    print(f"{kind:>10}: {what}: {seen}", flush=True)
 
 
 if __name__ == "__main__":

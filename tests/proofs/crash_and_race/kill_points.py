@@ -2,9 +2,9 @@
 
 A point is `before` or `after` one of these:
 
-- a unit of work that commits: `add_request`, `move A to B`, `claim`/`release advance`/`publish`,
-  `save_messages`, `audit EVENT`, `link …`, `sign-in …`. "Before" is inside the unit, "after" is when its
-  COMMIT has been answered (on SQLite it may hold other units too) and its caller has not gone on;
+- a unit of work that commits: `move A to B`, `claim`/`release advance`/`publish`, `audit EVENT`, or the
+  store's function that it calls. "Before" is inside the unit, "after" is when its COMMIT has been answered
+  (on SQLite it may hold other units too) and its caller has not gone on;
 - an outgoing call: `slack METHOD`, `entra GRANT`, `graph find|reset_passcode|actions|passcode`. "Before"
   nothing has left; "after" the vendor has done it and nothing here has used the answer.
 """
@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from types import ModuleType
 from typing import Any
@@ -33,73 +33,139 @@ PAUSE = 0.1
 """Seconds before a death before something: what does not wait for it gets out first, such as an
 acknowledgement that should."""
 
-Naming = Callable[..., str]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """Where a process dies: at the point `at`, when it is reached for the `nth` time."""
 
-@dataclass
-class KillPoints:
-    """Kills this very process when the point `die_at` is reached for the `nth` time."""
-
-    die_at: str = ""
+    at: str = ""
     nth: int = 1
     late: float = 0
     """It dies up to so many seconds after the point."""
     latency: float = 0
-    """Every call takes up to this many seconds more on each side, so that random kills land inside."""
-    committed: Counter[str] = field(default_factory=Counter)
+    """Every call takes up to this many seconds more, so that random kills land inside."""
 
-    def before(self, what: str) -> None:
-        """Reach the point before `what`. Called in a thread: the event loop goes on."""
-        if self.die_at == f"before {what}":
+
+NEVER = Death()
+
+
+class KillPoints:
+    """Kills this very process; `committed` counts the units until then."""
+
+    def __init__(self, death: Death) -> None:
+        self.committed: Counter[str] = Counter()
+        self._death = death
+        self._reached = 0
+        self._unit = threading.local()
+        """The names of the unit that runs in this thread."""
+
+    def plant(self) -> None:
+        """Wrap what commits and what calls, for a process that ends with this bot: nothing is unwrapped."""
+        self._wrap_units()
+        for function in ("add_request", "move", "claim", "release", "save_messages"):
+            self._name_unit(requests, function)
+        for function in ("add_link", "begin_flow", "take", "hold_result", "put_sign_in", "delete_sign_in"):
+            self._name_unit(sign_ins, function)
+        for call in ("find", "reset_passcode", "actions", "passcode"):
+            self._wrap_call(Intune, call)
+        self._wrap_call(AsyncWebClient, "api_call")
+        self._wrap_msal()
+
+    def _reach(self, side: str, what: str) -> None:
+        """Die here where it is time. Before something this is called in a thread: the event loop goes on."""
+        if self._death.at != f"{side} {what}":
+            return
+        if side == "before":
             time.sleep(PAUSE)
-            self._reached()
-
-    def after(self, what: str) -> None:
-        """Reach the point after `what`."""
-        if self.die_at == f"after {what}":
-            self._reached()
-
-    def linger(self) -> float:
-        """Return how long a call takes more on one side."""
-        return random.random() * self.latency  # noqa: S311  a delay, no secret
-
-    def _reached(self) -> None:
-        self.nth -= 1
-        if self.nth == 0 and self.late:
-            wait = random.random() * self.late  # noqa: S311  a delay, no secret
+        self._reached += 1
+        if self._reached == self._death.nth and self._death.late:
+            wait = random.random() * self._death.late  # noqa: S311  a delay, no secret
             threading.Timer(wait, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        elif self.nth == 0:
+        elif self._reached == self._death.nth:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def _wrap_units(self) -> None:
+        """Die inside a unit, or when it is committed and its caller is not told."""
+        real = Database.run
 
-def stage(request: ResetRequest) -> str:
+        async def run(database: Database, work: Callable[[Any], Any]) -> Any:
+            found: list[str] = []
+
+            def unit(tx: Any) -> Any:
+                self._unit.names = found
+                found.clear()  # a unit may run twice
+                result = work(tx)
+                found.extend(f"audit {entry.event}" for entry in tx.entries if entry.version is None)
+                for name in found:
+                    self._reach("before", name)
+                return result
+
+            answer = await real(database, unit)
+            self.committed.update(found)
+            for name in found:
+                self._reach("after", name)
+            return answer
+
+        Database.run = run
+
+    def _name_unit(self, module: ModuleType, function: str) -> None:
+        """Let a unit be named by what it calls; a claim only where it finds something due."""
+        real = getattr(module, function)
+
+        @wraps(real)
+        def named(*given: Any, **more: Any) -> Any:
+            result = real(*given, **more)
+            if function != "claim" or result:
+                self._unit.names.append(_unit_name(function, *given[1:]))
+            return result
+
+        setattr(module, function, named)
+
+    def _wrap_call(self, owner: type, method: str) -> None:
+        real = getattr(owner, method)
+
+        @wraps(real)
+        async def wrapped(*given: Any, **more: Any) -> Any:
+            what = _slack_call(*given, **more) if method == "api_call" else f"graph {method}"
+            await asyncio.sleep(random.random() * self._death.latency)  # noqa: S311  a delay, no secret
+            await asyncio.to_thread(self._reach, "before", what)
+            try:
+                return await real(*given, **more)
+            finally:
+                self._reach("after", what)
+
+        setattr(owner, method, wrapped)
+
+    def _wrap_msal(self) -> None:
+        """MSAL is synchronous and runs in a thread."""
+        real = MsalHttp._send
+
+        def send(http: MsalHttp, method: str, url: str, **more: Any) -> Any:
+            grant = (more.get("data") or {}).get("grant_type", "configuration")
+            self._reach("before", f"entra {grant}")
+            answer = real(http, method, url, **more)
+            self._reach("after", f"entra {grant}")
+            return answer
+
+        MsalHttp._send = send
+
+
+def _unit_name(function: str, *given: Any) -> str:
+    match function, given:
+        case "move", (old, new, *_):
+            return f"move {_stage(old)} to {_stage(new)}"
+        case "claim", (queue, *_):
+            return f"claim {queue.value}"
+        case "release", (claimed, *_):
+            return f"release {claimed.queue.value}"
+    return function
+
+
+def _stage(request: ResetRequest) -> str:
     """Return the status, told apart further: whether an attempt is out, whether only a human can go on."""
     if request.status is Status.APPROVED and request.attempt is not None:
         return "attempting"
     return "needs a human" if request.needs_a_human else str(request.status)
-
-
-def plant(points: KillPoints) -> None:
-    """Wrap what commits and what calls, for a process that ends with this bot: nothing is unwrapped."""
-    names = threading.local()
-    _watch_units(points, names)
-    _name(names, requests, "add_request", _always("add_request"))
-    _name(names, requests, "move", lambda _, old, new, *__: f"move {stage(old)} to {stage(new)}")
-    _name(names, requests, "claim", lambda _, queue, **__: f"claim {queue.value}")
-    _name(names, requests, "release", lambda _, claimed, **__: f"release {claimed.queue.value}")
-    _name(names, requests, "save_messages", _always("save_messages"))
-    for function in ("add_link", "begin_flow", "take", "hold_result"):
-        _name(names, sign_ins, function, _always(f"link {function}"))
-    for function in ("put_sign_in", "update_sealed", "delete_sign_in"):
-        _name(names, sign_ins, function, _always(f"sign-in {function}"))
-    for call in ("find", "reset_passcode", "actions", "passcode"):
-        _watch(points, Intune, call, _always(f"graph {call}"))
-    _watch(points, AsyncWebClient, "api_call", _slack_call)
-    _watch_entra(points)
-
-
-def _always(name: str) -> Naming:
-    return lambda *_, **__: name
 
 
 def _slack_call(_client: AsyncWebClient, method: str, **given: Any) -> str:
@@ -108,77 +174,3 @@ def _slack_call(_client: AsyncWebClient, method: str, **given: Any) -> str:
         return f"slack {method}"
     channel = str((given.get("json") or given.get("params") or {}).get("channel", ""))
     return f"slack {method} {'card' if channel.startswith('C') else 'receipt'}"
-
-
-def _watch_units(points: KillPoints, names: threading.local) -> None:
-    """Die inside a unit, or when it is committed and its caller is not told."""
-    real = Database.run
-
-    @wraps(real)
-    async def run(self: Database, work: Callable[[Any], Any]) -> Any:
-        found: list[str] = []
-
-        def unit(tx: Any) -> Any:
-            names.found = found
-            found.clear()  # a unit may run twice
-            result = work(tx)
-            found.extend(f"audit {entry.event}" for entry in tx.entries if entry.version is None)
-            for name in found:
-                points.before(name)
-            return result
-
-        answer = await real(self, unit)
-        points.committed.update(found)
-        for name in found:
-            points.after(name)
-        return answer
-
-    Database.run = run  # type: ignore[method-assign]
-
-
-def _name(names: threading.local, module: ModuleType, function: str, naming: Naming) -> None:
-    """Let a unit be named by what it calls; a claim only where it finds something due."""
-    real = getattr(module, function)
-
-    @wraps(real)
-    def named(*given: Any, **more: Any) -> Any:
-        result = real(*given, **more)
-        if function != "claim" or result:
-            names.found.append(naming(*given, **more))
-        return result
-
-    setattr(module, function, named)
-
-
-def _watch(points: KillPoints, owner: type, method: str, naming: Naming) -> None:
-    real = getattr(owner, method)
-
-    @wraps(real)
-    async def watched(*given: Any, **more: Any) -> Any:
-        what = naming(*given, **more)
-        await asyncio.sleep(points.linger())
-        await asyncio.to_thread(points.before, what)
-        try:
-            answer = await real(*given, **more)
-        finally:
-            points.after(what)
-        await asyncio.sleep(points.linger())
-        return answer
-
-    setattr(owner, method, watched)
-
-
-def _watch_entra(points: KillPoints) -> None:
-    """MSAL is synchronous and runs in a thread."""
-    real = MsalHttp._send
-
-    @wraps(real)
-    def watched(self: MsalHttp, method: str, url: str, **more: Any) -> Any:
-        grant = (more.get("data") or {}).get("grant_type", "configuration")
-        points.before(f"entra {grant}")
-        answer = real(self, method, url, **more)
-        points.after(f"entra {grant}")
-        time.sleep(points.linger())
-        return answer
-
-    MsalHttp._send = watched  # type: ignore[method-assign]

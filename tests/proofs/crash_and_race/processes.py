@@ -1,7 +1,10 @@
 """One installation: a sandbox in this process, a database, and bots that are started, killed, started again.
 
-Every bot is a fork of a server that has imported everything once, and a process of its own all the same: it
-opens its own files and sockets, and SIGKILL ends it whole.
+Every bot is the ordinary `unlatch serve` in a fork of a server that has imported everything once, and a
+process of its own all the same: it opens its own files and sockets, and SIGKILL ends it whole. Kill points
+are planted in it, and every duration is shortened: a dead process's lease runs out after 3 seconds, not 90.
+What the durations are to each other stays: `Timing` refuses any other order. How far Intune's clock may be
+off is not shortened: it is no wait.
 """
 
 import asyncio
@@ -9,21 +12,26 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+from bot import app, log
+from bot.settings import read_settings
 from bot.store.database import Database
+from bot.timing import Timing
 from sandbox.app import Sandbox, serve
 from sandbox.cast import DEFAULT_CAST, Cast
 from sandbox.demo import settings
-from tests.proofs.crash_and_race.checks import Fault, Kind, Stored, read
-from tests.proofs.crash_and_race.launcher import Life, launch
+from tests.proofs.crash_and_race.checks import Fault, Stored, read
+from tests.proofs.crash_and_race.kill_points import NEVER, Death, KillPoints
 from tests.support.database import audit_log
 from tests.support.postgres import free_port, running
 
@@ -33,15 +41,72 @@ START_SECONDS = 60.0
 PATIENCE = 30.0
 """Seconds that the sandbox's Slack waits for the bot: a busy machine is no finding."""
 QUIET_SECONDS = 90.0
+MANY = 100_000
+"""Sign-in links an hour: in a campaign people sign in as often as in a month."""
+SHORTENED = ("lease", "work_timeout", "attempt", "graph_timeout", "send_for", "send_retry", "verify_retry")
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [f"tests.proofs.crash_and_race.{name}" for name in ("crash", "race", "__main__")]
-)
+FORKS.set_forkserver_preload(["tests.proofs.crash_and_race.__main__"])
 
 
-class DidNotServe(Exception):
-    """A bot ended by itself, or never listened."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """How one process of the bot lives. Times in seconds."""
+
+    death: Death = NEVER
+    lifetime: float = 3600
+    """Until a request expires."""
+    remind: float = 900
+    faster: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FastTiming(Timing):
+    """The real durations, shortened; views are opened late, as the sandbox's Slack allows."""
+
+    second: timedelta
+    """How long a second lasts."""
+
+    @classmethod
+    def of(cls, life: Life) -> "FastTiming":
+        real = Timing()
+        return cls(
+            **{name: getattr(real, name) / life.faster for name in (*SHORTENED, "retry", "idle")},
+            settle=timedelta(seconds=150) / life.faster,  # longer than a lease: a lost attempt is looked for
+            silent_after=timedelta(seconds=180) / life.faster,
+            remind_every=timedelta(seconds=life.remind),
+            trigger_timeout=timedelta(seconds=20),
+            second=timedelta(seconds=1) / life.faster,
+        )
+
+    def poll_after(self, waited: timedelta) -> timedelta:
+        return Timing.poll_after(self, waited) * (self.second / timedelta(seconds=1))
+
+
+def launch(environment: Mapping[str, str], log_file: Path, life: Life) -> None:
+    """Run the bot in this process until SIGTERM, or until it dies; its last line says what it committed."""
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    output = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(log_file.parent)
+    points = KillPoints(life.death)
+    points.plant()
+    settings = read_settings()
+    settings = settings.model_copy(update={"request_lifetime": timedelta(seconds=life.lifetime)})
+    rules = app.rules
+    app.rules = lambda *given: replace(rules(*given), links_per_hour=MANY)
+    asyncio.run(app.serve(settings, log.set_up_log(settings.log_level), timing=FastTiming.of(life)))
+    os.write(1, json.dumps({"committed": points.committed}).encode() + b"\n")
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class BotProcess:
@@ -85,25 +150,21 @@ class Installation:
 
     async def start(self, life: Life, *, replica: int = 0, wait: bool = True) -> BotProcess:
         """Start a bot, and wait until it listens or is dead again."""
-        bot = BotProcess(self.environments[replica], self.log_file(replica), life)
-        self.bots[replica] = bot
-        if wait:
-            await self._listens(bot, replica)
-        return bot
-
-    async def _listens(self, bot: BotProcess, replica: int) -> None:
         port = int(self.environments[replica]["PORT"])
+        bot = self.bots[replica] = BotProcess(self.environments[replica], self.log_file(replica), life)
         async with asyncio.timeout(START_SECONDS):
-            while not bot.ended.is_set():
+            while wait and not bot.ended.is_set():
                 try:
                     _, writer = await asyncio.open_connection(HOST, port)
                 except OSError:
                     await asyncio.sleep(0.02)  # it is another process
                 else:
                     writer.close()
-                    return
-        if bot.status != -signal.SIGKILL:
-            raise DidNotServe(self.log_file(replica).read_text(errors="replace")[-3000:])
+                    break
+        assert bot.status in (None, -signal.SIGKILL), self.log_file(replica).read_text(errors="replace")[
+            -3000:
+        ]
+        return bot
 
     async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send every bot a signal, and wait until all are gone."""
@@ -114,31 +175,26 @@ class Installation:
         until = time.monotonic() + seconds
         while True:
             stored = await read(self.database)
-            if all(row.rests for row in stored.rows.values()) or time.monotonic() > until:
+            if not stored.busy() or time.monotonic() > until:
                 return stored
             await asyncio.sleep(0.2)  # the rows change in other processes
 
     async def unlatch(self, *arguments: str) -> str:
         """Run a command of the terminal with the bot's settings; returns its output where it failed."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", *arguments),
-            cwd=ROOT,
-            env=self.environments[0],
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        said, _ = await process.communicate()
-        return said.decode() if process.returncode else ""
+        command = [sys.executable, "-m", "bot", *arguments]
+        options = {"cwd": ROOT, "env": self.environments[0], "capture_output": True, "text": True}
+        ended = await asyncio.to_thread(subprocess.run, command, check=False, **options)
+        return ended.stdout + ended.stderr if ended.returncode else ""
 
     async def faults(self) -> list[Fault]:
         """Return how the processes and the audit log are not as they should be."""
         found = []
         for replica in self.bots:
-            crashes = [line for line in self.lines(replica) if line.get("level") in ("error", "critical")]
-            found += [(Kind.STUCK, f"replica {replica} logged {line}") for line in crashes]
-            heads = str(self.log_file(replica))
-            if said := await self.unlatch("audit", "verify", "--heads", heads):
-                found.append((Kind.LOST, f"the audit log does not hold: {said}"))
+            for line in self.lines(replica):
+                if line.get("level") in ("error", "critical"):
+                    found.append(("stuck", f"replica {replica} logged {line}"))
+            if said := await self.unlatch("audit", "verify", "--heads", str(self.log_file(replica))):
+                found.append(("lost", f"the audit log does not hold: {said}"))
         return found
 
     def lines(self, replica: int) -> Iterator[dict[str, Any]]:
@@ -159,14 +215,10 @@ async def installation(
     replicas: int = 1,
     cast: Cast = DEFAULT_CAST,
     action_seconds: float = 0.5,
-    transport: Callable[[list[str]], httpx.AsyncBaseTransport | None] = lambda _: None,
 ) -> AsyncIterator[Installation]:
-    """A served sandbox and an empty database; no bot is started yet, and every bot is killed after the block.
-
-    `transport`: how Slack reaches the bots, given the URL of each.
-    """
+    """A served sandbox and an empty database, without a bot; every bot is killed after the block."""
     urls = [f"http://{HOST}:{free_port()}" for _ in range(replicas)]
-    sandbox = Sandbox(cast=cast, bot_url=urls[0], action_seconds=action_seconds, transport=transport(urls))
+    sandbox = Sandbox(cast=cast, bot_url=urls[0], action_seconds=action_seconds)
     sandbox.slack.be_patient(PATIENCE)
     database = Database(database_url, audit_log())
     try:
@@ -176,8 +228,7 @@ async def installation(
             common |= {"DATABASE_URL": database_url, "LOG_LEVEL": "info"}
             environments = [common | {"PORT": url.rpartition(":")[2]} for url in urls]
             found = Installation(sandbox, database, environments, folder)
-            if said := await found.unlatch("migrate"):
-                raise DidNotServe(said)
+            assert not (said := await found.unlatch("migrate")), said
             try:
                 yield found
             finally:

@@ -2,96 +2,91 @@
 
 import asyncio
 import signal
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
-from bot.domain.audit import Event
+from bot.domain.audit import Entry, Event
 from bot.domain.errors import Code, Refusal
 from bot.domain.request import ResetRequest, Status
 from bot.domain.values import utc_text
 from bot.slack.wording import ENGLISH
 from sandbox.app import Sandbox
-from sandbox.cast import DEFAULT_CAST, MEI, SUPPORT, Cast
-from tests.proofs.crash_and_race.checks import Fault, Findings, Kind, Logged, check
+from sandbox.cast import DEFAULT_CAST, MEI, SIGNING_SECRET, SUPPORT, Cast
+from sandbox.clock import SystemClock
+from sandbox.slack.delivery import SignedHttp
+from tests.proofs.crash_and_race.checks import DECIDED, Fault, Findings, check
 from tests.proofs.crash_and_race.kill_cases import PIXEL
-from tests.proofs.crash_and_race.launcher import Life
 from tests.proofs.crash_and_race.people import ACCOUNTS
-from tests.proofs.crash_and_race.processes import Installation, installation
-from tests.proofs.crash_and_race.proxy import HttpProxy, SocketProxy
-from tests.proofs.crash_and_race.race_plan import APPROVALS, DENIALS, Decision, plan
-from tests.proofs.crash_and_race.race_rounds import Round, Told, serial
+from tests.proofs.crash_and_race.processes import HOST, PATIENCE, Installation, Life, installation
+from tests.proofs.crash_and_race.race_rounds import (
+    APPROVALS,
+    DECIDERS,
+    Decision,
+    Proxy,
+    Round,
+    plan,
+    serial,
+)
 from tests.support.user_actions import People
 
 AT_ONCE = 8
 """Rounds at a time."""
-DECISIVE = {
-    Event.APPROVED: Status.DONE,
-    Event.DENIED: Status.DENIED,
-    Event.WITHDRAWN: Status.WITHDRAWN,
-    Event.EXPIRED: Status.EXPIRED,
-    Event.REFUSED: Status.REFUSED,
-}
-"""The events that end the waiting, and the status when all is quiet."""
 
 
 async def race(
     database_url: str, folder: Path, *, seed: object, rounds: int, replicas: int, socket_mode: bool = False
 ) -> Findings:
     """Run `rounds` rounds over `replicas` processes on one database; `seen` counts who decided, too."""
-    proxies: list[HttpProxy] = []
-
-    def transport(urls: list[str]) -> httpx.AsyncBaseTransport:
-        proxies.append(HttpProxy(urls))
-        return proxies[0]
-
     options = {"socket_mode": socket_mode, "replicas": replicas, "action_seconds": 0.03}
     async with AsyncExitStack() as stack:
-        there = installation(folder, database_url, cast=_cast(), transport=transport, **options)
-        bots = await stack.enter_async_context(there)
-        proxy = SocketProxy(bots.sandbox.slack.sockets) if socket_mode else proxies[0]
+        bots = await stack.enter_async_context(installation(folder, database_url, cast=_cast(), **options))
+        slack = bots.sandbox.slack
+        slack.platform.modals.side_by_side = True
         await asyncio.gather(*(bots.start(Life(faster=6), replica=number) for number in range(replicas)))
         people = People(bots.sandbox)
         stack.push_async_callback(people.aclose)
         for user, account in ACCOUNTS.items():
             await people.sign_in(user, account)
             people.browser.http.cookies.clear()
-        bots.sandbox.slack.platform.modals.side_by_side = True
         _add_phones(bots.sandbox, rounds)
+        if socket_mode:
+            proxy = Proxy([slack.sockets.carry] * replicas)
+            slack.sockets.carry = proxy.carry
+        else:
+            options = {"secret": SIGNING_SECRET, "clock": SystemClock(), "transport": None}
+            ports = [environment["PORT"] for environment in bots.environments]
+            ways = [SignedHttp(f"http://{HOST}:{port}", **options) for port in ports]
+            for way in ways:
+                way.ack_seconds = PATIENCE
+                stack.push_async_callback(way.close)
+            proxy = Proxy([way.carry for way in ways])
+            slack.platform.http.carry = proxy.carry
 
         numbers, ran = iter(range(1, rounds + 1)), list[Round]()
 
         async def take_turns(requester: str) -> None:
+            given = {"requester": requester, "slack": slack, "proxy": proxy, "database": bots.database}
             for number in numbers:
-                drawn = plan(seed, number, replicas=replicas)
-                given = {"slack": bots.sandbox.slack, "proxy": proxy, "database": bots.database}
-                ran.append(Round(plan=drawn, requester=requester, **given))
+                ran.append(Round(plan=plan(seed, number, replicas=replicas), **given))
                 await ran[-1].run()
 
         await asyncio.gather(*(take_turns(f"{MEI.id}{number}") for number in range(AT_ONCE)))
-        await proxy.arrived()
+        await asyncio.gather(*proxy.sent)
         stored = await bots.quiet()
         findings = check(bots.sandbox, stored)
-        for round_ in ran:
-            row = stored.rows.get(round_.request_id)
-            faults = (
-                [(Kind.STUCK, "no request")]
-                if row is None
-                else _faults(round_, row.request, stored.log[round_.request_id])
-            )
-            findings.faults += [(kind, f"{round_.plan}: {what}") for kind, what in faults]
+        for each in ran:
+            faults = _faults(each, stored.rows.get(each.request_id), stored.log[each.request_id])
+            findings.faults += [(kind, f"{each.plan}: {what}") for kind, what in faults]
         if len(stored.rows) != rounds:
-            kind = Kind.DOUBLED if len(stored.rows) > rounds else Kind.LOST
+            kind = "doubled" if len(stored.rows) > rounds else "lost"
             findings.faults.append((kind, f"{len(stored.rows)} rows for {rounds} commands"))
         await bots.end(signal.SIGTERM)
         findings.faults += await bots.faults()
-        findings.faults += [
-            (Kind.STUCK, f"ended with {bot.status}") for bot in bots.bots.values() if bot.status
-        ]
-        for replica in range(replicas):
+        for replica, bot in bots.bots.items():
+            if bot.status:
+                findings.faults.append(("stuck", f"replica {replica} ended with {bot.status}"))
             findings.seen[f"decided by replica {replica}"] = _decided(bots, replica)
     return findings
 
@@ -131,41 +126,40 @@ def _add_phones(sandbox: Sandbox, rounds: int) -> None:
 # Each round, beside what `checks` counts
 
 
-def _faults(seen: Round, row: ResetRequest, log: list[Logged]) -> Iterator[Fault]:
+def _faults(seen: Round, row: ResetRequest | None, log: list[Entry]) -> Iterator[Fault]:
     if seen.waiting_for:
-        yield Kind.STUCK, f"waited in vain for {seen.waiting_for}"
-    yield from ((Kind.STUCK, f"no answer to {what}") for what in seen.unanswered)
-    if row.ref not in seen.asked:
-        yield Kind.LOST, f"the command was answered “{seen.asked}”"
-    for text in seen.asked_again:
-        if text != seen.asked:
-            yield Kind.DOUBLED, f"the command again was answered “{text}”, not “{seen.asked}”"
+        yield "stuck", f"waited in vain for {seen.waiting_for}"
+    yield from (("stuck", f"no answer to {what}") for what in seen.unanswered)
+    if row is None:
+        yield "stuck", "no request"
+        return
+    if len({*seen.command.answers}) != 1 or row.ref not in seen.command.answers[0]:
+        yield "doubled", f"the command for {row.ref} was answered {seen.command.answers}"
     yield from _decision(seen, row, log)
     if not seen.waiting_for:
         yield from _untold(seen, row)
         yield from _not_recorded(seen, row, log)
 
 
-def _decision(seen: Round, row: ResetRequest, log: list[Logged]) -> Iterator[Fault]:
-    """One decision in the audit log, by whom the row says, in time; one attempt where it is an approval."""
-    decisions = [(logged.event, logged.actor) for logged in log if logged.event in DECISIVE]
+def _decision(seen: Round, row: ResetRequest, log: list[Entry]) -> Iterator[Fault]:
+    """One decision in the audit log, the one that the row says, in time, and one that somebody chose."""
+    decisions = [(entry.event, entry.actor) for entry in log if entry.event in DECIDED]
     if len(decisions) != 1:
-        yield Kind.DOUBLED if decisions else Kind.LOST, f"decisions in the audit log: {decisions}"
+        yield "doubled" if decisions else "lost", f"decisions in the audit log: {decisions}"
         return
     [(event, actor)] = decisions
-    if row.status is not DECISIVE[event]:
-        yield Kind.STUCK, f"{event} in the audit log, and the row is {row.status}"
-    if actor != row.decided_by:
-        yield Kind.DOUBLED, f"{event} by {actor} in the audit log, by {row.decided_by} in the row"
+    if (event, actor) != ("approved" if row.approval else row.status, row.decided_by):
+        yield (
+            "doubled",
+            f"{event} by {actor} in the audit log, {row.status} by {row.decided_by} in the row",
+        )
+    if row.approval and row.status is not Status.DONE:
+        yield "stuck", f"approved, and the row is {row.status}"
     at = row.decided_at or row.changed_at
     if row.expires_at is None or (at < row.expires_at) is (event is Event.EXPIRED):
-        yield Kind.LOST, f"{event} at {at}, and it ended {row.expires_at}"
-    drawn = +seen.plan.delivered + Counter([Decision.EXPIRED] * (seen.plan.expires_after is not None))
-    if _winner(row) not in drawn:
-        yield Kind.LOST, f"{event} by {actor}, which nobody chose"
-    starts = sum(logged.event is Event.ATTEMPT_STARTED for logged in log)
-    if starts != (event is Event.APPROVED):
-        yield Kind.DOUBLED if starts else Kind.LOST, f"{starts} attempts of a {row.status} one"
+        yield "lost", f"{event} at {at}, and it ended {row.expires_at}"
+    if _winner(row) not in seen.plan.decided:
+        yield "lost", f"{event} by {actor}, which nobody chose"
 
 
 def _untold(seen: Round, row: ResetRequest) -> Iterator[Fault]:
@@ -173,34 +167,33 @@ def _untold(seen: Round, row: ResetRequest) -> Iterator[Fault]:
     passed = (Status.APPROVED, Status.SENT, Status.DONE) if row.approval else (row.status,)
     facts = {"by": row.decided_by or "", "at": utc_text(row.decided_at or row.changed_at)}
     refusals = [Refusal(Code.ALREADY_DECIDED, status=status, **facts) for status in passed]
-    if seen.plan.expires_after is not None:
+    if seen.plan.expires:
         # True too a moment before a decision is stored that was made in time.
         refusals.append(Refusal(Code.REQUEST_EXPIRED))
-    truths = {Told(ENGLISH.title(refusal), ENGLISH.error(refusal)) for refusal in refusals}
+    truths = {(ENGLISH.title(refusal), ENGLISH.error(refusal)) for refusal in refusals}
     winner = _winner(row)
     own = ENGLISH.text("approved.title" if winner in APPROVALS else "denied.title")
-    for decision, modals in seen.told.items():
-        for told in modals:
-            if told not in truths and not (decision == winner and told.title == own):
-                yield Kind.LOST, f"{decision} was told {told} about a {row.status} one"
+    for decision, told in seen.told:
+        if told not in truths and (decision, told[0]) != (winner, own):
+            yield "lost", f"{decision} was told {told} about a {row.status} one"
 
 
-def _not_recorded(seen: Round, row: ResetRequest, log: list[Logged]) -> Iterator[Fault]:
+def _not_recorded(seen: Round, row: ResetRequest, log: list[Entry]) -> Iterator[Fault]:
     """Every delivery of a decision that came too late left a row in the audit log."""
     delivered, winner = seen.plan.delivered, _winner(row)
     # The approver's own second submission is answered with the approval; where the clock took part it may
     # also find the time over a moment before the first one is stored.
     own = delivered[winner] if winner in APPROVALS else min(1, delivered[winner])
     least = delivered.total() - own
-    late = seen.plan.expires_after is not None and winner in APPROVALS
-    most = delivered.total() - 1 if late else least
-    refused = sum(logged.event is Event.ACCESS_REFUSED for logged in log)
+    most = delivered.total() - 1 if seen.plan.expires and winner in APPROVALS else least
+    refused = sum(entry.event is Event.ACCESS_REFUSED for entry in log)
     if not least <= refused <= most:
-        yield Kind.LOST, f"{refused} of {least} late decisions are in the audit log"
+        yield "lost", f"{refused} of {least} late decisions are in the audit log"
 
 
-def _winner(row: ResetRequest) -> Decision | None:
+def _winner(row: ResetRequest) -> Decision:
+    """Withdrawn and expired are what they say; approvals and denials are somebody's."""
     if row.status in (Status.WITHDRAWN, Status.EXPIRED):
         return Decision.WITHDRAWN if row.status is Status.WITHDRAWN else Decision.EXPIRED
-    deciders = DENIALS if row.status is Status.DENIED else APPROVALS
-    return next((decision for decision, user in deciders.items() if user == row.decided_by), None)
+    verb = "deny" if row.status is Status.DENIED else "approve"
+    return next(d for d, user in DECIDERS.items() if user == row.decided_by and d.startswith(verb))

@@ -1,10 +1,17 @@
-"""One round: a fresh request, everybody decides at once, and everybody reads what came of it."""
+"""One round: a fresh request, everybody decides at once, and everybody reads what came of it.
+
+What happens in it is drawn from the seed alone: the same seed gives the same rounds.
+"""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from enum import StrEnum
+from itertools import count, islice
+from random import Random
 
 from bot.domain.request import ResetRequest, Status
 from bot.slack.payloads import Action, Callback, Field
@@ -12,27 +19,129 @@ from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.store import requests
 from bot.store.database import Database
 from sandbox.cast import ON_CALL, SUPPORT
-from sandbox.slack import Outcome, Slack
+from sandbox.slack import Ack, Outcome, Slack, View
 from sandbox.slack.blocks import find_element
-from sandbox.slack.modals import View
+from sandbox.slack.delivery import Envelope
 from sandbox.slack.workspace import Message
 from tests.proofs.crash_and_race.checks import request_of
-from tests.proofs.crash_and_race.proxy import Delivery, Proxy, delivering
-from tests.proofs.crash_and_race.race_plan import APPROVALS, DENIALS, Decision, Plan, Stop
-from tests.support.user_actions import T
+from tests.support.user_actions import AIKO, KEN, T
 
 PATIENCE = 120.0
 """Seconds; what a person has to wait for longer than this is stuck."""
-RECENT = 60
-"""Newest messages among which a round looks for its own."""
+
+
+class Decision(StrEnum):
+    """What may end a request. The value says it in a report."""
+
+    APPROVED_BY_KEN = "approve by Ken"
+    APPROVED_BY_AIKO = "approve by Aiko"
+    DENIED_BY_KEN = "deny by Ken"
+    DENIED_BY_AIKO = "deny by Aiko"
+    WITHDRAWN = "withdraw by Mei"
+    EXPIRED = "expiry by the clock"
+
+
+APPROVALS: Mapping[Decision, str] = {Decision.APPROVED_BY_KEN: KEN, Decision.APPROVED_BY_AIKO: AIKO}
+DENIALS: Mapping[Decision, str] = {Decision.DENIED_BY_KEN: KEN, Decision.DENIED_BY_AIKO: AIKO}
+DECIDERS = {**APPROVALS, **DENIALS}
+MIXES = (
+    (*APPROVALS,),
+    (*APPROVALS, *DENIALS),
+    (*APPROVALS, Decision.WITHDRAWN),
+    (*APPROVALS, Decision.EXPIRED),
+    (*DENIALS, Decision.WITHDRAWN, Decision.EXPIRED),
+    (*Decision,),
+)
+SPREADS = (0.0, 0.0, 0.3, 1.0)
+"""Over how many seconds the quick decisions of a round are spread. An approval has to ask Intune first, so
+in a dead heat it would always lose."""
+DOUBLE_CLICK = 0.03
+"""Seconds between the presses of a double click, at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a modal says at the end."""
+class Stop:
+    """One delivery: to which replica, and how many seconds after the start of the round's race."""
 
-    title: str
-    sentence: str
+    replica: int
+    after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One round. Several stops of one approval or denial are one form that arrives several times."""
+
+    number: int
+    asked: Sequence[Stop]
+    decided: Mapping[Decision, Sequence[Stop]]
+    """The clock strikes once, at every replica."""
+
+    @property
+    def expires(self) -> bool:
+        return Decision.EXPIRED in self.decided
+
+    @property
+    def delivered(self) -> Counter[Decision]:
+        """How often each decision of a person arrives."""
+        return Counter({d: len(stops) for d, stops in self.decided.items() if d is not Decision.EXPIRED})
+
+    def __str__(self) -> str:
+        return f"round {self.number} ({', '.join(f'{len(s)} × {d}' for d, s in self.decided.items())})"
+
+
+def plan(seed: object, number: int, *, replicas: int) -> Plan:
+    """Draw two to eight decisions for one request, and a command that now and then arrives again."""
+    draw = Random(f"{seed}:{number}")  # noqa: S311  it can be replayed
+    spread = draw.choice(SPREADS)
+
+    def stops(times: int, within: float = spread) -> list[Stop]:
+        found = [Stop(draw.randrange(replicas), draw.uniform(0, within)) for _ in range(times)]
+        return sorted(found, key=lambda one: one.after)
+
+    drawn = Counter(draw.choices(draw.choice(MIXES), k=draw.randint(2, 8)))
+    clock = bool(drawn.pop(Decision.EXPIRED, 0))
+    if not drawn:  # a person acts beside the clock
+        drawn[draw.choice([*APPROVALS])] = 1
+    decided = {d: stops(times, DOUBLE_CLICK if d in APPROVALS else spread) for d, times in drawn.items()}
+    if clock:
+        decided[Decision.EXPIRED] = [Stop(0, draw.uniform(0.05, 1.0))]
+    return Plan(number=number, asked=stops(draw.choice((1, 1, 2, 3))), decided=decided)
+
+
+@dataclass
+class Delivery:
+    """One action on its way, delivered once for each stop; the first stop's answer is the one Slack sees."""
+
+    stops: Sequence[Stop]
+    answers: list[str] = field(default_factory=list)
+    """The texts of every stop's answer, in the order of their arrival."""
+
+
+DELIVERY: ContextVar[Delivery] = ContextVar("DELIVERY")
+"""Of what this task does."""
+
+
+class Proxy:
+    """The ways from Slack to the replicas, one each: over sockets Slack chooses one of all as it likes."""
+
+    def __init__(self, ways: Sequence[Callable[[Envelope], Awaitable[Ack]]]) -> None:
+        self._ways = ways
+        self._turns = count()
+        self.sent: list[asyncio.Task[Ack]] = []
+
+    async def carry(self, envelope: Envelope) -> Ack:
+        """Deliver once for each stop; return the first one's answer."""
+        delivery = DELIVERY.get(Delivery([]))
+        stops = delivery.stops or [Stop(next(self._turns) % len(self._ways))]
+        sent = [asyncio.create_task(self._deliver(envelope, delivery, stop)) for stop in stops]
+        self.sent += sent
+        return await sent[0]
+
+    async def _deliver(self, envelope: Envelope, delivery: Delivery, stop: Stop) -> Ack:
+        await asyncio.sleep(stop.after)  # the plan says when it arrives
+        ack = await self._ways[stop.replica](envelope)
+        delivery.answers.append(ack.body if isinstance(ack.body, str) else str(ack.body.get("text", "")))
+        return ack
 
 
 @dataclass(kw_only=True)
@@ -45,14 +154,12 @@ class Round:
     proxy: Proxy
     database: Database
     request_id: str = ""
-    asked: str = ""
-    """How the command was answered."""
-    asked_again: list[str] = field(default_factory=list)
-    told: dict[Decision, list[Told]] = field(default_factory=dict)
+    command: Delivery = field(default_factory=lambda: Delivery([]))
+    told: list[tuple[Decision, tuple[str, str]]] = field(default_factory=list)
+    """What the modals of each decision say at the end: title and sentence."""
     unanswered: list[str] = field(default_factory=list)
     waiting_for: str = ""
     """What nobody got to see in time."""
-    _command: Delivery = field(default_factory=lambda: Delivery([]))
     _deliveries: list[Delivery] = field(default_factory=list)
     _views: dict[Decision, View] = field(default_factory=dict)
 
@@ -60,32 +167,33 @@ class Round:
         """Go on to the end, or to what gets stuck."""
         try:
             card, receipt = await self._ask()
-            for decision in self.plan.submitted:
-                self._views[decision] = await self._open(decision, card)
-            await self._set_the_clock()
+            for decision in self.plan.decided:
+                if user := DECIDERS.get(decision):
+                    self._views[decision] = await self._open(decision, user, card)
+            for stop in self.plan.decided.get(Decision.EXPIRED, ()):
+                await self._set_the_clock(stop)
             await asyncio.gather(
-                *(self._submit(decision, stops) for decision, stops in self.plan.submitted.items()),
-                *(self._withdraw(receipt, stop) for stop in self.plan.withdrawn),
-                *(self._ask_again(stop) for stop in self.plan.asked_again),
+                *map(self._submit, self._views),
+                *(self._withdraw(receipt, s) for s in self.plan.decided.get(Decision.WITHDRAWN, ())),
             )
             await self._until("a decision on the card", lambda: not _has(self._card(), Action.APPROVE))
             row = await self._row()
             await self._until("an answer to everybody", lambda: self._all_told(row))
             self.waiting_for = ""
         except TimeoutError:
-            self.waiting_for += f" ({', '.join(f'{view.user}: {view.title}' for view in self._now())})"
+            self.waiting_for += f" {[(decision, view.title) for decision, view in self._now()]}"
         finally:
             self._read_and_close()
 
     # Before the race
 
     async def _ask(self) -> tuple[Message, Message]:
-        """A command, sometimes twice at once; returns the card and the receipt of a request that waits."""
+        """A command, sometimes more than once; returns the card and the receipt of a request that waits."""
         slack, requester = self.slack, self.requester
         before = len(slack.direct(requester))
         typed = f"/reset-passcode serial:{serial(self.plan.number)} locked out in round {self.plan.number}"
-        with delivering(self.plan.asked) as self._command:
-            self._note("the command", await slack.command(requester, SUPPORT, typed))
+        asked = slack.command(requester, SUPPORT, typed)
+        self.command = await self._act("the command", asked, self.plan.asked)
         await self._until("the receipt", lambda: slack.direct(requester)[before:])
         self.request_id = request_of(slack.direct(requester)[before])
 
@@ -95,11 +203,10 @@ class Round:
 
         return await self._until("the buttons of card and receipt", shown)
 
-    async def _open(self, decision: Decision, card: Message) -> View:
+    async def _open(self, decision: Decision, user: str, card: Message) -> View:
         """Press Approve or Deny, and wait for the form."""
-        approves = decision in APPROVALS
-        action, form = (Action.APPROVE, Callback.APPROVE) if approves else (Action.DENY, Callback.DENY)
-        user = (APPROVALS if approves else DENIALS)[decision]
+        denies = decision in DENIALS
+        action, form = (Action.DENY, Callback.DENY) if denies else (Action.APPROVE, Callback.APPROVE)
 
         def found() -> View | None:
             for view in self.slack.platform.modals.stacks.get(user, []):
@@ -108,16 +215,13 @@ class Round:
                     return view
             return None
 
-        with delivering([Stop(self.plan.pressed[decision])]):
-            self._note(f"{action} pressed", await self.slack.click(user, action, seen=card))
+        await self._act(f"{action} pressed", self.slack.click(user, action, seen=card))
         return await self._until(f"the form to {decision}", found)
 
-    async def _set_the_clock(self) -> None:
+    async def _set_the_clock(self, stop: Stop) -> None:
         """Bring the end of the request's life forward into the race, as a change that makes no review old."""
-        if self.plan.expires_after is None:
-            return
         row = await self._row()
-        end = datetime.now(UTC) + timedelta(seconds=self.plan.expires_after)
+        end = datetime.now(UTC) + timedelta(seconds=stop.after)
         counts = {"version": row.version + 1, "reminders": row.reminders + 1}
         changed = replace(row, **counts, expires_at=end, next_at=end)
         await self.database.run(lambda tx: requests.move(tx, row, changed, None))
@@ -127,55 +231,49 @@ class Round:
 
     # The race
 
-    async def _submit(self, decision: Decision, stops: Sequence[Stop]) -> None:
+    async def _submit(self, decision: Decision) -> None:
         view = self._views[decision]
         values = {Field.DENIAL: f"Not now, says {view.user}"} if decision in DENIALS else {}
-        with delivering(stops) as delivery:
-            self._deliveries.append(delivery)
-            self._note(str(decision), await self.slack.submit(view.user, values, view_id=view.id))
+        submitted = self.slack.submit(view.user, values, view_id=view.id)
+        self._deliveries.append(await self._act(str(decision), submitted, self.plan.decided[decision]))
 
     async def _withdraw(self, receipt: Message, stop: Stop) -> None:
-        with delivering([stop]):
-            outcome = await self.slack.click(self.requester, Action.WITHDRAW, seen=receipt)
-        self._note(str(Decision.WITHDRAWN), outcome)
+        clicked = self.slack.click(self.requester, Action.WITHDRAW, seen=receipt)
+        await self._act(str(Decision.WITHDRAWN), clicked, [stop])
 
-    async def _ask_again(self, stop: Stop) -> None:
-        self.asked_again.append(await self.proxy.again(self._command, stop))
-
-    def _note(self, what: str, outcome: Outcome) -> None:
+    async def _act(self, what: str, acting: Awaitable[Outcome], stops: Sequence[Stop] = ()) -> Delivery:
+        """Do something that arrives at these stops, or else at any replica."""
+        delivery = Delivery(stops)
+        DELIVERY.set(delivery)
+        outcome = await acting
         if not outcome.delivered:
             self.unanswered.append(f"{what}: {outcome.notice}")
-        if outcome.answer is not None:
-            self.asked = outcome.answer.text
+        return delivery
 
     # What everybody sees
 
     def _card(self) -> Message | None:
-        recent = islice(reversed(self.slack.workspace.conversations[ON_CALL].messages.values()), RECENT)
+        recent = islice(reversed(self.slack.workspace.conversations[ON_CALL].messages.values()), 60)
         return next((one for one in recent if request_of(one) == self.request_id), None)
 
     def _all_told(self, row: ResetRequest) -> bool:
         """Every form has an answer, every withdrawal but the one that won has a modal, none is loading."""
         arrived = all(len(delivery.answers) == len(delivery.stops) for delivery in self._deliveries)
-        late = len(self.plan.withdrawn) - (row.status is Status.WITHDRAWN)
-        answered = (not view.callback_id and view.title != ENGLISH["loading.title"] for view in self._now())
-        return arrived and len(self._withdrawals()) == late and all(answered)
+        views = [view for _, view in self._now()]
+        late = self.plan.delivered[Decision.WITHDRAWN] - (row.status is Status.WITHDRAWN)
+        answered = (not view.callback_id and view.title != ENGLISH["loading.title"] for view in views)
+        return arrived and len(views) == len(self._views) + late and all(answered)
 
-    def _withdrawals(self) -> list[View]:
-        return self.slack.platform.modals.stacks.get(self.requester, [])
-
-    def _now(self) -> list[View]:
+    def _now(self) -> list[tuple[Decision, View]]:
         """The modals of this round as they are now."""
-        opened = [self.slack.view(view.user, view.id) for view in self._views.values()]
-        return [*opened, *self._withdrawals()]
+        opened = [(decision, self.slack.view(view.user, view.id)) for decision, view in self._views.items()]
+        late = self.slack.platform.modals.stacks.get(self.requester, [])
+        return [*opened, *((Decision.WITHDRAWN, view) for view in late)]
 
     def _read_and_close(self) -> None:
-        modals = self.slack.platform.modals
-        self.told = {d: [_read(self.slack.view(view.user, view.id))] for d, view in self._views.items()}
-        self.told[Decision.WITHDRAWN] = [_read(view) for view in self._withdrawals()]
-        for view in self._views.values():
-            modals.close(view)
-        modals.clear(self.requester)
+        for decision, view in self._now():
+            self.told.append((decision, (view.title, str(view.blocks[0].get("text", {}).get("text", "")))))
+            self.slack.platform.modals.close(view)
 
     async def _until(self, what: str, seen: Callable[[], T | None]) -> T:
         self.waiting_for = what
@@ -191,7 +289,3 @@ def serial(number: int) -> str:
 
 def _has(message: Message | None, action: str) -> bool:
     return message is not None and find_element(message.blocks or (), action, None) is not None
-
-
-def _read(view: View) -> Told:
-    return Told(view.title, str(view.blocks[0].get("text", {}).get("text", "")))

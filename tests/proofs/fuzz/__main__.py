@@ -1,7 +1,7 @@
 """`make fuzz`: inputs at every entry point that no vendor would send; an equal share of the time for each.
 
-The last line is `N inputs, 0 failures`. A failure comes with its input as hypothesis has shrunk it: keep that
-among the examples of its opening.
+The last line is `N inputs, 0 failures`. A failure comes with its input as hypothesis has shrunk it: keep it
+as a unit test of the place that it broke.
 """
 
 import argparse
@@ -11,14 +11,13 @@ import sys
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor
-from itertools import count
-from typing import Any
+from functools import partial
+from itertools import count, takewhile
 
 from hypothesis import HealthCheck, seed, settings
-from tests.proofs.fuzz.ground import played
-from tests.proofs.fuzz.openings import OPENINGS, property_of
+from tests.proofs.fuzz.test_fuzz import OPENINGS
 
-ROUND = settings(max_examples=500, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+ROUND = settings(max_examples=100, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def main() -> int:
@@ -28,50 +27,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="draws the same inputs")
     chosen = parser.parse_args()
     processes = os.cpu_count() or 1
-    seconds = chosen.minutes * 60 / len(OPENINGS)
-    inputs, failures = 0, 0
+    seconds = chosen.minutes * 60 * processes / len(OPENINGS)
     print(f"--seed {chosen.seed}, {seconds:.0f} s for each of {len(OPENINGS)} openings", flush=True)
+    inputs = failures = 0
     with ProcessPoolExecutor(processes) as pool:
-        for number, opening in enumerate(OPENINGS):
-            first = chosen.seed + number * 10**7
-            shares = [pool.submit(fuzz, number, first + n * 10**6, seconds) for n in range(processes)]
-            sent = sum(share.result()[0] for share in shares)
-            found = [failure for share in shares if (failure := share.result()[1])]
-            print(f"{opening.name}: {sent} inputs, {len(found)} failures", flush=True)
-            print(*found, sep="\n", end="", file=sys.stderr)
-            inputs, failures = inputs + sent, failures + len(found)
+        fuzzed = pool.map(partial(fuzz, chosen.seed, seconds), range(len(OPENINGS)))
+        for opening, (sent, failure) in zip(OPENINGS, fuzzed, strict=True):
+            print(f"{opening.name}: {sent} inputs{failure and ', 1 failure'}\n{failure}", end="", flush=True)
+            inputs, failures = inputs + sent, failures + bool(failure)
     print(f"{inputs} inputs, {failures} failures")
     return 1 if failures else 0
 
 
-class TimeIsUp(BaseException):
-    """Ends hypothesis's run; it is no Exception, so it is no failure either."""
-
-
-def fuzz(number: int, first_seed: int, seconds: float) -> tuple[int, str]:
+def fuzz(first_seed: int, seconds: float, number: int) -> tuple[int, str]:
     """Send to one opening for so long; return how many inputs, and the failure with its shrunk input."""
-    opening, end, sent, failing = OPENINGS[number], time.monotonic() + seconds, 0, False
-    with played(opening.opened) as play:
-
-        def timed(case: Any) -> None:
-            nonlocal sent, failing
-            if time.monotonic() >= end and not failing:  # one that fails is shrunk first
-                raise TimeIsUp
-            sent += 1
-            try:
-                play(case)
-            except Exception:
-                failing = True
-                raise
-
+    end, sent = time.monotonic() + seconds, count()
+    with OPENINGS[number].fuzzed(ROUND, ran=sent.__next__) as nothing_breaks:
         try:
-            for each in count(first_seed):
-                seed(each)(property_of(opening, timed, ROUND))()
-        except TimeIsUp:
-            return sent, ""
+            for each in takewhile(lambda _: time.monotonic() < end, count(first_seed * 1000)):
+                seed(each)(nothing_breaks)()
         except Exception as failure:
-            return sent, "".join(traceback.format_exception(failure))
-    raise AssertionError("counts for ever")
+            return next(sent), "".join(traceback.format_exception(failure))
+    return next(sent), ""
 
 
 if __name__ == "__main__":

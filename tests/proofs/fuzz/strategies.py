@@ -1,9 +1,8 @@
-"""What a careless or hostile sender makes of good input: text, JSON and bytes, changed a little or a lot."""
+"""What a careless or hostile sender makes of good input: text, JSON and answers, changed a little or much."""
 
 import json
-import re
-from collections.abc import Iterator
-from copy import deepcopy
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -22,80 +21,67 @@ NASTY: Final = (
     "../", "..%2f", "%2e%2e/", "/", "?", "#", "%00", "%ff", "%", "+", ";", "@", "a@b.co", "“", "”",
     "serial:", "imei:", "name:", 'name:"', "id:", "app:", "person:", "payload", "payload={}", "<mailto:",
     "٣", "²", "１２", "-0", "-1", "1e999", "NaN", "9" * 400, "0x10", "true", "null", "[]", "{}", "",
+    "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2026-02-30T00:00:00Z", "P9999999999D",
+    "https://evil.example/v1.0/more", "//evil.example/x", "https://graph.example@evil.example", "https://[",
+    "Fri, 31 Dec 9999 23:59:59 -1200", "Mon, 0 X 0", "Bearer claims=\"é\"", "text/html; charset=utf-16",
 )
 PLAIN: Final[tuple[Json, ...]] = (
     None, True, False, 0, 1, -1, 2**31, 2**63, 10**30, -0.5, 1e308, "", " ", "0", [], {}, [[]], [None],
-    {"": None}, {"id": None}, {"id": []}, {"text": "<!channel>"}, {"ok": True}, [{}], ["x"],
-    "$DEEP:60", "$DEEP:1200", "$DEEP:40000", "$WIDE:5000", "$DIGITS:5000", "$NAN", "$HALF",
+    {"": None}, {"id": None}, {"id": []}, {"text": "<!channel>"}, {"ok": True}, [{}], ["x"], float("nan"),
+    "$DEEP", "$DEEPER", "$WIDE", "$DIGITS", "$HALF",
 )
-"""JSON that has nothing to do with what is expected; `dumped` replaces what no Python value can be."""
 # fmt: on
+RAW: Final = {
+    "$DEEP": "[" * 60 + "]" * 60,
+    "$DEEPER": "[" * 40_000 + "]" * 40_000,
+    "$WIDE": "[" + "0," * 5000 + "0]",
+    "$DIGITS": "9" * 5000,
+    "$HALF": '"\\ud800"',
+}
+"""What these strings of PLAIN stand for in JSON, since no Python value can be it."""
 LENGTHS: Final = (20, 76, 151, 256, 1001, 2001, 3001, 4001, 20_001)
-_MARK: Final = re.compile(r'"\$(DEEP|WIDE|DIGITS|NAN|HALF):?(\d{0,6})"')
 
 nasty = st.sampled_from(NASTY) | st.text(st.characters(), max_size=30)  # with lone surrogates
-anything = st.sampled_from(PLAIN).map(deepcopy) | nasty
-
-
-@st.composite
-def near(draw: st.DrawFn, good: str) -> str:
-    """Something like `good`: put into, cut, repeated, in another case; or nothing like it."""
-    for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(good)))
-        match draw(st.integers(0, 6)):
-            case 0 | 1 | 2:
-                good = good[:at] + draw(nasty) + good[at:]
-            case 3:
-                good = good[:at] + good[at + draw(st.integers(0, 30)) :]
-            case 4:
-                good = ((good[:20] or "x") * 20_001)[: draw(st.sampled_from(LENGTHS))]
-            case 5:
-                good = draw(st.sampled_from((good.upper(), good.swapcase(), good[::-1], good.strip())))
-            case _:
-                good = draw(nasty)
-    return good
+anything = st.sampled_from(PLAIN) | nasty
 
 
 def usually(good: Json, otherwise: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
     """`good` three times out of four, so that most cases differ in one place and get far."""
-    return st.integers(0, 3).flatmap(lambda chance: otherwise if chance == 3 else st.just(good))
+    return st.sampled_from((False, False, True, False)).flatmap(
+        lambda odd: otherwise if odd else st.just(good)
+    )
 
 
 @st.composite
-def mutated(draw: st.DrawFn, good: Json) -> Json:
-    """A copy of `good` in which something is missing, added, of another type, huge, nested or moved."""
-    changed = deepcopy(good)
-    for _ in range(draw(st.integers(1, 3))):
-        places = list(_places(changed))
-        if not places:
-            return draw(anything)
-        home, key = draw(st.sampled_from(places))
-        old = home[key]
-        match draw(st.integers(0, 6)):
-            case 0 | 1:
-                home[key] = draw(near(old) if isinstance(old, str) else anything)
-            case 2:
-                del home[key]
-            case 3:
-                home[key] = draw(anything)
-            case 4:
-                home[key] = draw(st.sampled_from(([old], {"id": old}, str(old)[:500], [old, deepcopy(old)])))
-            case 5:
-                other, at = draw(st.sampled_from(places))
-                home[key] = deepcopy(other[at])
-            case _ if isinstance(home, dict):
-                home[draw(near("id"))[:200]] = draw(anything)
-            case _:
-                home.append(draw(anything))
-    return changed
+def near(draw: st.DrawFn, good: str) -> str:
+    """Something like `good`: with something put in or left out, long, in another case; or nothing like it."""
+    at, end = sorted((draw(st.integers(0, len(good))), draw(st.integers(0, len(good)))))
+    put_in = nasty.map(lambda text: good[:at] + text + good[at:])
+    others = st.sampled_from((good[:at] + good[end:], good.swapcase(), good[::-1]))
+    long = st.sampled_from(LENGTHS).map(lambda length: ((good[:20] or "x") * length)[:length])
+    return draw(put_in | put_in | others | long | nasty)
 
 
-def _places(found: Json) -> Iterator[tuple[Json, Json]]:
-    """Every container and key, however deep."""
-    keys = list(found if isinstance(found, dict) else range(len(found)) if isinstance(found, list) else ())
-    for key in keys:
-        yield found, key
-        yield from _places(found[key])
+def near_bytes(good: bytes) -> st.SearchStrategy[bytes]:
+    text = near(good.decode("latin-1")).map(lambda text: text.encode("latin-1", "replace"))
+    return text | text.flatmap(lambda half: st.binary(max_size=64).map(lambda more: half + more))
+
+
+def mutated(good: Json) -> st.SearchStrategy[Json]:
+    """`good` with a value, however deep, that is missing, added, nested, or of another type or text."""
+    if isinstance(good, str):
+        return near(good) | anything
+    if isinstance(good, list) and good:
+        inside = mutated(good[0]).map(lambda new: [new, *good[1:]])
+        return inside | inside | anything | st.just([*good, *good])
+    if not isinstance(good, dict) or not good:
+        return anything
+    names = st.sampled_from([*good])
+    inside = names.flatmap(lambda name: mutated(good[name]).map(lambda new: {**good, name: new}))
+    missing = names.map(lambda name: {key: value for key, value in good.items() if key != name})
+    added = st.builds(lambda name, value: {**good, name: value}, near("id"), anything)
+    moved = st.builds(lambda name, other: {**good, name: good[other]}, names, names)
+    return inside | inside | inside | missing | added | moved | st.just([good]) | anything
 
 
 def json_text(value: st.SearchStrategy[Json]) -> st.SearchStrategy[str]:
@@ -105,35 +91,42 @@ def json_text(value: st.SearchStrategy[Json]) -> st.SearchStrategy[str]:
 
 
 def dumped(value: Json) -> str:
-    """JSON text, with what a mark stands for: 40,000 brackets, 5,000 digits, NaN, half a character."""
-
-    def marked(mark: re.Match[str]) -> str:
-        kind, count = mark[1], int(mark[2] or 1)
-        return {
-            "DEEP": "[" * count + "]" * count,
-            "WIDE": "[" + "0," * count + "0]",
-            "DIGITS": "9" * count,
-            "NAN": "NaN",
-            "HALF": '"\\ud800"',
-        }[kind]
-
-    return _MARK.sub(marked, json.dumps(value))
+    text = json.dumps(value)
+    for name, raw in RAW.items():
+        text = text.replace(f'"{name}"', raw)
+    return text
 
 
-@st.composite
-def mutated_bytes(draw: st.DrawFn, good: bytes) -> bytes:
-    """Bytes with some flipped, cut out, doubled or put in."""
-    made = bytearray(good)
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(made)))
-        match draw(st.integers(0, 3)):
-            case 0 if at < len(made):
-                made[at] ^= 1 << draw(st.integers(0, 7))
-            case 1:
-                del made[at : at + draw(st.sampled_from((1, 4, 64, 4096)))]
-            case 2:
-                made[at:at] = made[max(0, at - 64) : at] * draw(st.sampled_from((1, 3, 100)))
-            case _:
-                escapes = (b"%", b"&", b"=", b"+", b"%00", b"%ff", b"%u0041", b";", b"\xff\xfe")
-                made[at:at] = draw(st.sampled_from(escapes) | st.binary(max_size=64))
-    return bytes(made)
+@dataclass(frozen=True)
+class Answer:
+    """What a vendor answers."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+    @property
+    def content(self) -> bytes:
+        return self.body.encode("utf-8", "surrogatepass")
+
+
+STATUSES: Final = (200, 201, 204, 301, 302, 400, 401, 403, 404, 409, 412, 423, 429, 500, 502, 503, 504)
+_header = st.sampled_from(
+    [text for text in (*NASTY, "9" * 5000, "1") if text.isascii() and text.isprintable()]
+)
+_headers = st.fixed_dictionaries(
+    {"content-type": usually("application/json", _header)},
+    optional={
+        "retry-after": _header,
+        "www-authenticate": _header.map('Bearer error="insufficient_claims", claims="{}"'.format),
+    },
+)
+
+
+def answers(*bodies: Json, status: int = 200) -> st.SearchStrategy[Answer]:
+    """One of these answers, changed in a place or two, with any status and headers."""
+    good = st.sampled_from(bodies)
+    changed = good.flatmap(mutated)
+    texts = json_text(good | changed | changed.flatmap(mutated))
+    headers = usually({"content-type": "application/json"}, _headers)
+    return st.builds(Answer, usually(status, st.sampled_from(STATUSES)), headers, texts)

@@ -5,7 +5,6 @@ python -m tests.proofs.leaks.launcher --plant --level debug
 
 import argparse
 import asyncio
-import inspect
 import logging
 import sys
 import threading
@@ -23,31 +22,14 @@ from bot.slack.handlers import Handlers
 from bot.slack.notifier import SlackNotifier
 from tests.support import fast_bot
 
+# fmt: off
 LIBRARIES: Final = (
-    *("msal.application", "msal.token_cache", "httpx", "httpcore.http11", "httpcore.connection"),
-    *(
-        "uvicorn.error",
-        "uvicorn.access",
-        "slack_bolt.unlatch",
-        "slack_sdk.web.async_client",
-        "aiohttp.access",
-    ),
-    *(
-        "aiohttp.client",
-        "sqlalchemy.engine.Engine",
-        "sqlalchemy.pool",
-        "asyncio",
-        "alembic.runtime",
-        "psycopg",
-    ),
-    *("urllib3.connectionpool", "stamina", "some.library.of.tomorrow"),
+    "msal.application", "msal.token_cache", "httpx", "httpcore.http11", "httpcore.connection", "psycopg",
+    "uvicorn.error", "uvicorn.access", "slack_bolt.unlatch", "slack_sdk.web.async_client", "aiohttp.access",
+    "aiohttp.client", "sqlalchemy.engine.Engine", "sqlalchemy.pool", "asyncio", "alembic.runtime", "stamina",
+    "urllib3.connectionpool", "some.library.of.tomorrow",
 )
-
-
-class Planted(Exception):
-    """A crash with a secret in its text; each plant raises a class of its own."""
-
-
+# fmt: on
 PLANTS: Final[Mapping[str, tuple[type, str]]] = {
     "PlantedInGraph": (Intune, "actions"),
     "PlantedInReveal": (Intune, "passcode"),
@@ -58,60 +40,46 @@ PLANTS: Final[Mapping[str, tuple[type, str]]] = {
     "PlantedInHandler": (Handlers, "_denial"),
 }
 """By the name of the exception: the method whose first call raises it, with all that it was given."""
-UNCAUGHT: Final = "PlantedUncaught"
+UNCAUGHT: Final = type("PlantedUncaught", (Exception,), {})
 
 
 def plant(name: str, owner: type, method: str) -> None:
     """Let the first call of a method raise; every later one goes through."""
     original = getattr(owner, method)
-    kind = type(name, (Planted,), {})
-    raised = False
-
-    def raise_once(*given: object, **named: object) -> None:
-        nonlocal raised
-        if not raised:
-            raised = True
-            values = [*given, *named.values(), *vars(given[0]).values()]
-            raise kind([value.reveal() if isinstance(value, Secret) else value for value in values])
-
-    async def planted_coroutine(*given: Any, **named: Any) -> Any:
-        raise_once(*given, **named)
-        return await original(*given, **named)
+    kinds = [type(name, (Exception,), {})]
 
     def planted(*given: Any, **named: Any) -> Any:
-        raise_once(*given, **named)
+        if kinds:
+            values = [*given, *named.values(), *vars(given[0]).values()]
+            raise kinds.pop()([value.reveal() if isinstance(value, Secret) else value for value in values])
         return original(*given, **named)
 
-    setattr(owner, method, planted_coroutine if inspect.iscoroutinefunction(original) else planted)
+    setattr(owner, method, planted)
 
 
 def plant_uncaught() -> None:
-    """Let the first search for a device leave crashes that no code of ours can catch."""
-    find, left = Intune.find, False
+    """Let every search for a device leave crashes that no code of ours can catch."""
+    find = Intune.find
 
     async def find_and_crash(self: Intune, target: Any, token: Any) -> Any:
-        nonlocal left
-        if not left:
-            left = True
-            crash_uncaught(token.reveal())
+        crash_uncaught(token.reveal())
         return await find(self, target, token)
 
-    Intune.find = find_and_crash  # type: ignore[method-assign]  # that is the plant
+    Intune.find = find_and_crash
 
 
 def crash_uncaught(secret: str) -> None:
     """Crash in a task, a callback, a thread, a destructor, a log call; and let libraries log the secret."""
-    kind = type(UNCAUGHT, (Planted,), {})
 
     class Falls:
         def __del__(self) -> None:
-            raise kind(secret)
+            raise UNCAUGHT(secret)
 
     async def breaks() -> None:
-        raise kind(secret)
+        raise UNCAUGHT(secret)
 
     def throws(*_: object) -> None:
-        raise kind(secret)
+        raise UNCAUGHT(secret)
 
     loop = asyncio.get_running_loop()
     loop.call_soon(throws, secret)
@@ -122,13 +90,11 @@ def crash_uncaught(secret: str) -> None:
     del thread
     Falls()
     logging.getLogger("bot.graph").warning("%d", secret)
-    logging.getLogger("slack_sdk.socket_mode").error(
-        f"Failed to connect (error: url=wss://x/?ticket={secret})"
-    )
+    logging.getLogger("slack_sdk.socket_mode").error(f"Failed to connect (error: url=wss://x/?t={secret})")
     warnings.warn(f"old: {secret}", UserWarning, stacklevel=1)
     for name in LIBRARIES:
         for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
-            logging.getLogger(name).log(level, "Sending: %s", secret, exc_info=kind(secret))
+            logging.getLogger(name).log(level, "Sending: %s", secret, exc_info=UNCAUGHT(secret))
 
 
 def launch() -> int:

@@ -17,8 +17,6 @@ from tests.support.user_actions import People
 
 from sandbox import cast
 
-ROOT = Path(__file__).parents[3]
-
 
 @dataclass
 class Exchange:
@@ -47,22 +45,21 @@ class Tap:
         if not kept.path.startswith("/sandbox/"):
             self.exchanges.append(kept)
 
+        def keep(message: Message) -> bytes:
+            if message["type"] in ("websocket.send", "websocket.receive"):
+                self.frames.append((message.get("text") or "").encode() + (message.get("bytes") or b""))
+            return bytes(message.get("body", b""))
+
         async def receive_and_keep() -> Message:
             message = await receive()
-            kept.sent += message.get("body", b"")
-            self._keep_frame(message)
+            kept.sent += keep(message)
             return message
 
         async def send_and_keep(message: Message) -> None:
-            kept.received += message.get("body", b"")
-            self._keep_frame(message)
+            kept.received += keep(message)
             await send(message)
 
         await self.app(scope, receive_and_keep, send_and_keep)
-
-    def _keep_frame(self, message: Message) -> None:
-        if message["type"] in ("websocket.send", "websocket.receive"):
-            self.frames.append((message.get("text") or "").encode() + (message.get("bytes") or b""))
 
     def to(self, part: str) -> list[Exchange]:
         return [exchange for exchange in self.exchanges if part in exchange.path]
@@ -88,39 +85,37 @@ class Watched:
 
     def secrets(self) -> dict[str, str]:
         """Every secret that there was, by what it is."""
-        ours = ("SLACK_BOT_TOKEN", "ENTRA_CLIENT_SECRET", "VAULT_KEYS")
-        named = {name: self.settings[name] for name in ours}
+        named = {
+            name: self.settings[name] for name in ("SLACK_BOT_TOKEN", "ENTRA_CLIENT_SECRET", "VAULT_KEYS")
+        }
         named |= {"SLACK_APP_TOKEN": cast.APP_TOKEN, "SLACK_SIGNING_SECRET": cast.SIGNING_SECRET}
         named |= {f"link {n}": text for n, text in enumerate(self.links)}
         named |= {f"passcode {n}": text for n, text in enumerate(self.passcodes)}
-        return named | dict(self._of_sign_ins())
-
-    def _of_sign_ins(self) -> Iterator[tuple[str, str]]:
-        for number, page in enumerate(self.pages):
+        for n, page in enumerate(self.pages):
             if page.url.path == "/sign-in/callback":
                 codes = parse_qs(page.request.content.decode()).get("code", [])
-                yield from ((f"code brought back {number}", code) for code in codes)
-        for number, exchange in enumerate(self.tap.to("/oauth2/v2.0/token")):
-            form = parse_qs(exchange.sent.decode())
-            for name in ("code", "code_verifier", "refresh_token"):
-                if name in form:
-                    yield f"{name} sent {number}", form[name][0]
+                named |= {f"code brought back {n}": code for code in codes}
+        for n, call in enumerate(self.tap.to("/oauth2/v2.0/token")):
+            form = parse_qs(call.sent.decode())
+            for name in {"code", "code_verifier", "refresh_token"} & form.keys():
+                named[f"{name} sent {n}"] = form[name][0]
             for name in ("access_token", "refresh_token", "id_token"):
-                if found := re.search(rf'"{name}": ?"([^"]+)"', exchange.received.decode()):
-                    yield f"{name} {number}", found[1]
+                if found := re.search(rf'"{name}": ?"([^"]+)"', call.received.decode()):
+                    named[f"{name} {n}"] = found[1]
+        return named
 
     def secrets_of_slack(self) -> dict[str, str]:
         """Response URLs: who has one may speak in the bot's name for half an hour."""
-        said = "\n".join(
-            unquote_plus(body.decode()) for body in [*self.bot.deliveries.bodies, *self.tap.frames]
-        )
-        urls = re.findall(r"/slack/response/([^\"&]+)", said)
+        said = b"\n".join([*self.bot.deliveries.bodies, *self.tap.frames]).decode()
+        urls = re.findall(r"/slack/response/([^\"&]+)", unquote_plus(said))
         return {f"response URL {number}": url for number, url in enumerate(urls[:5])}
 
     def places(self) -> dict[str, bytes]:
         """Everything that no secret may be in, by what it is."""
         found = {"the log": "\n".join(self.bot.lines).encode()}
-        found |= {f"page {page.url.path} {n}": _page(page) for n, page in enumerate(self.pages)}
+        for n, page in enumerate(self.pages):
+            heads = [f"{name}: {text}" for name, text in page.headers.items() if name != "location"]
+            found[f"page {page.url.path} {n}"] = "\n".join(heads).encode() + page.content
         found |= {f"delivery {n}": body for n, body in enumerate(self.bot.deliveries.bodies)}
         found |= {f"frame {n}": frame for n, frame in enumerate(self.tap.frames)}
         for n, call in enumerate(self.tap.exchanges):
@@ -141,12 +136,6 @@ class Watched:
             for (name,) in rows.execute(query).fetchall():
                 dumped = rows.execute(f'SELECT t::text FROM "{name}" t').fetchall()  # noqa: S608  the server's name
                 yield f"table {name}", "\n".join(text for (text,) in dumped).encode()
-
-
-def _page(page: httpx.Response) -> bytes:
-    """Where it is, its headers, and what it says."""
-    heads = "\n".join(f"{name}: {text}" for name, text in page.headers.items() if name != "location")
-    return heads.encode() + page.content
 
 
 @asynccontextmanager

@@ -1,0 +1,51 @@
+"""Some deaths and rounds, so that the suite notices at once; `make crash` and `make race` do the rest."""
+
+from pathlib import Path
+
+import pytest
+from tests.proofs.crash_and_race.crash import campaign
+from tests.proofs.crash_and_race.kill_cases import Case, lose, reset, wait
+from tests.proofs.crash_and_race.processes import databases
+from tests.proofs.crash_and_race.race import race
+from tests.proofs.crash_and_race.race_rounds import Decision, plan
+
+CASES = (
+    Case([("before move approved to attempting", reset)]),
+    Case([("after add_request", reset)]),
+    Case([("after slack chat.postMessage card", reset), ("before slack conversations.history", wait)]),
+    Case([("after graph reset_passcode", lose), ("after move attempting to uncertain", wait)]),
+)
+SEED, ROUNDS = 7, 16
+MODES = [("sqlite", 1, False), ("postgresql", 2, False), ("postgresql", 2, True)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_bot_killed_at_named_points_loses_doubles_and_blocks_nothing(kind: str):
+    with databases(kind) as database_url:
+        async with campaign(database_url, "slice") as ran:
+            await ran.at_points(CASES)
+            findings = await ran.settle()
+    assert findings.faults == []
+    assert ran.kills == sum(len(case.deaths) for case in CASES)
+    assert findings.seen["resets"] >= 2, "a slice in which nothing happened"
+
+
+@pytest.mark.parametrize(("kind", "replicas", "socket_mode"), MODES)
+async def test_decisions_at_once_bring_every_request_to_exactly_one_outcome(
+    kind: str, replicas: int, socket_mode: bool, tmp_path: Path
+):
+    with databases(kind) as database_url:
+        url = database_url(tmp_path)
+        options = {"replicas": replicas, "socket_mode": socket_mode}
+        findings = await race(url, tmp_path, seed=SEED, rounds=ROUNDS, **options)
+    assert findings.faults == []
+    deciders = [findings.seen[f"decided by replica {replica}"] for replica in range(replicas)]
+    assert all(deciders), "a replica that decided nothing"
+    assert sum(deciders) == ROUNDS
+
+
+def test_a_seed_draws_the_same_rounds_again_and_every_round_has_two_to_eight_decisions():
+    drawn = [plan(SEED, number, replicas=2) for number in range(1, 1001)]
+    assert drawn == [plan(SEED, number, replicas=2) for number in range(1, 1001)]
+    assert {sum(map(len, one.decided.values())) for one in drawn} == set(range(2, 9))
+    assert {decision for one in drawn for decision in one.decided} == {*Decision}
