@@ -123,6 +123,7 @@ class _Job:
     result: Result = field(default_factory=Result)
     request_id: RequestId = NO_REQUEST
     _read: str = ""
+    _armed: bool = False
 
     def __post_init__(self) -> None:
         self.bot, self.people = self.lane.bot, self.lane.bot.people
@@ -249,28 +250,22 @@ class _Job:
     async def _is_shown(self, row: ResetRequest) -> bool:
         reveal_for = self.bot.app.deps.timing.reveal_for
         wanted = {ON_CALL: card(row, WORDS), direct_channel(MEI): receipt(row, WORDS, reveal_for=reveal_for)}
-        return all([_shows(await self._posted(channel), message) for channel, message in wanted.items()])
-
-    async def _posted(self, channel: str) -> list[Json]:
-        return [
-            said for said in await self.people.posted(channel) if self.request_id in str(said["metadata"])
-        ]
+        for channel, message in wanted.items():
+            said = await self.people.posted(channel)
+            if not _shows([one for one in said if self.request_id in str(one["metadata"])], message):
+                return False
+        return True
 
     async def _arm(self, step: Step) -> None:
         """Order the fault when its step begins, once."""
         if step == self.call.step and not self._armed:
             self._armed = True
-            more = dict(self.fault.more) | ({"after": True} if self._comes_late else {})
+            # Slack does at once what we gave up on: docs/reliability.md says why.
+            late = self.fault.kind == "latency" and self.call.to == "slack"
+            more = dict(self.fault.more) | ({"after": True} if late else {})
             await self.people.fault(
                 self.call.to, self.fault.kind, self.call.match, skip=self.call.skip, **more
             )
-
-    _armed: bool = False
-
-    @property
-    def _comes_late(self) -> bool:
-        """Slack does at once what we gave up on: docs/reliability.md says why."""
-        return self.fault.kind == "latency" and self.call.to == "slack"
 
 
 def _shows(messages: Sequence[Json], wanted: Message) -> bool:

@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tests.support.app_fixture import TOMAS
 from tests.support.served_bot import served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+Captured = pytest.CaptureFixture[str]
 
 
 @dataclass
@@ -50,7 +50,7 @@ def copied(folder: Path, to: Path) -> Path:
 
 
 @pytest.fixture
-def public_key(life: Life, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+def public_key(life: Life, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> str:
     for name, value in life.settings.items():
         monkeypatch.setenv(name, value)
     assert main(["audit", "key"]) == 0
@@ -80,22 +80,17 @@ async def test_every_start_is_in_the_log_with_its_settings_and_without_secrets(l
 
 
 @pytest.mark.parametrize(
-    ("statements", "named"),
+    ("statement", "named"),
     [
-        (["UPDATE audit SET actor = 'U0MALLORY' WHERE event = 'approved'"], "row {approved} was changed"),
-        (["DELETE FROM audit WHERE event = 'approved'"], "row {next} follows row"),
-        (["DELETE FROM audit WHERE seq > 3"], "the log ends at row 3, but a kept head names row {last}"),
-        (["UPDATE audit SET facts = '{}' WHERE seq = (SELECT max(seq) FROM audit)"], "row {last}"),
+        ("UPDATE audit SET actor = 'U0MALLORY' WHERE event = 'approved'", "row {approved} was changed"),
+        ("DELETE FROM audit WHERE event = 'approved'", "row {next} follows row"),
+        ("DELETE FROM audit WHERE seq > 3", "the log ends at row 3, but a kept head names row {last}"),
+        ("UPDATE audit SET facts = '{}' WHERE seq = (SELECT max(seq) FROM audit)", "row {last}"),
     ],
     ids=["edited row", "removed row", "cut tail", "edited last row"],
 )
 async def test_attack_on_the_record(
-    life: Life,
-    public_key: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    statements: Sequence[str],
-    named: str,
+    life: Life, public_key: str, tmp_path: Path, capsys: Captured, statement: str, named: str
 ):
     database = copied(life.folder, tmp_path / "tampered")
     with closing(sqlite3.connect(database)) as rows, rows:
@@ -103,8 +98,7 @@ async def test_attack_on_the_record(
         [last] = rows.execute("SELECT max(seq) FROM audit").fetchone()
         for (name,) in rows.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             rows.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            rows.execute(statement)
+        rows.execute(statement)
 
     assert verify(database, public_key, "--heads", str(life.folder / "heads.jsonl")) == 1
     assert named.format(approved=approved, next=approved + 1, last=last) in capsys.readouterr().out

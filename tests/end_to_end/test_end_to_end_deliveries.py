@@ -1,6 +1,5 @@
 """Deliveries of Slack's to the whole bot: twice, at once, while vendors hang, over sockets that go away."""
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -22,13 +21,6 @@ async def test_a_delivery_that_comes_again_makes_one_request(both: Bot):
     for _ in range(2):
         await both.redeliver()
     assert len(await both.rows()) == 1
-
-
-async def test_several_who_ask_at_once_get_as_many_requests(both: Bot):
-    before = len(both.people.messages(ON_CALL))
-    await asyncio.gather(*(both.people.command(MEI, name) for name in NAMES))
-    await both.people.until(lambda: len(both.people.messages(ON_CALL)) == before + len(NAMES))
-    assert len(await both.rows()) == len(NAMES)
 
 
 async def test_the_acknowledgement_comes_while_slack_entra_and_graph_hang(both: Bot):
@@ -58,30 +50,6 @@ async def test_an_approval_that_is_delivered_again_resets_once(both: Bot):
     await both.app.background.drain(grace=FAST.grace)
     assert len(await both.people.resets()) == before + 1
     assert [event for _, event, _ in await both.audit_rows()].count(Event.APPROVED) == 1
-
-
-async def test_a_press_whose_modal_slack_opens_too_late_is_answered_and_the_next_press_works(both: Bot):
-    people = both.people
-    request_id = await both.pending()
-    for action in ("approve", "deny"):
-        heard = len(people.private_texts(KEN))
-        both.fail_slack("views.open", "expired_trigger_id")
-        await people.press(KEN, action)
-        await people.until(lambda heard=heard: len(people.private_texts(KEN)) > heard)
-        assert people.private_texts(KEN)[-1] == ENGLISH["no_modal"]
-    assert (await both.row(request_id)).status is Status.PENDING
-    assert await people.open(KEN, "deny") == ENGLISH["deny.title"]
-
-
-@pytest.mark.parametrize("kind", ["5xx", "reset after"], ids=["not shown", "shown, and the answer lost"])
-async def test_what_slack_could_not_show_or_confirm_is_shown_once(bot: Bot, kind: str):
-    people = bot.people
-    before = len(people.messages(ON_CALL)), len(people.direct(MEI))
-    for skip in (0, 1):  # the card and the receipt
-        await people.fault("slack", kind, "chat.postMessage", skip=skip)
-    await bot.pending()
-    await people.until(lambda: ENGLISH["status.pending.title"] in people.receipt())
-    assert (len(people.messages(ON_CALL)), len(people.direct(MEI))) == (before[0] + 1, before[1] + 1)
 
 
 async def test_the_bot_asks_once_who_it_is_and_shares_connections(bot: Bot):

@@ -4,8 +4,8 @@ import pytest
 from bot.domain.audit import Event
 from bot.domain.request import Status
 from bot.slack.wording import CATALOG_EN as ENGLISH
-from tests.support.app_fixture import IPHONE, PIXEL, Bot
-from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, ON_CALL, direct_channel
+from tests.support.app_fixture import PIXEL, Bot
+from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, direct_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,25 +65,3 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
     rows = await both.audit_rows()
     assert [event for _, event, _ in rows if event in OF_THE_JOB] == OF_THE_JOB
     assert passcode not in str(rows)
-
-
-async def test_the_passcode_of_an_iphone_is_removed_and_there_is_none_to_show(bot: Bot):
-    await bot.done("ada@contoso.com locked out before her flight")
-    people = bot.people
-    await people.until(lambda: "The device has no passcode now" in people.receipt())
-    assert "show_passcode" not in str(people.direct(MEI)[-1]["blocks"])
-    assert (await people.resets())[-1]["device"] == IPHONE
-
-
-async def test_a_reset_whose_answer_was_lost_waits_for_a_human_where_the_device_shows_nothing(bot: Bot):
-    people = bot.people
-    request_id = await bot.pending("serial:59040DLJH001 locked out in the field")
-    before = len(await people.resets())
-    await people.sign_in()
-    await people.fault("graph", "5xx", "resetPasscode")
-    await bot.approve()
-    await people.until(lambda: ENGLISH["status.needs_decision.title"] in people.card())
-    assert (await bot.row(request_id)).needs_a_human
-    await people.press(KEN, "close", channel=ON_CALL)
-    await bot.reaches(request_id, Status.FAILED)
-    assert len(await people.resets()) == before

@@ -26,25 +26,6 @@ async def sign_in_and_approve(bot: Bot) -> None:
     await people.title_after(KEN, ENGLISH["review.title"])
 
 
-async def test_a_step_up_between_approval_and_reset_sends_nothing_before_it(bot: Bot):
-    people = bot.people
-    request_id = await bot.pending()
-    before = len(await people.resets())
-    await people.sign_in()
-    assert await bot.review() == ENGLISH["review.title"]
-    await people.fault("graph", "latency", "resetPasscode", seconds=0.5)
-    await people.submit(KEN)
-    await people.until(lambda: not people.state["faults"])
-    bot.demand_claims(KEN_ACCOUNT, STEP_UP)
-    await bot.reaches(request_id, Status.PENDING)
-    assert len(await people.resets()) == before
-
-    assert await bot.review() == ENGLISH["sign_in.title"]
-    await sign_in_and_approve(bot)
-    await bot.reaches(request_id, Status.DONE)
-    assert len(await people.resets()) == before + 1
-
-
 async def test_a_step_up_that_graph_asks_for_is_carried_through_the_link_and_the_approval_goes_on(bot: Bot):
     """401 with claims in base64, a silent try that is refused, a link with the claims, acrs in the token."""
     people = bot.people
@@ -88,11 +69,3 @@ async def grow_old(bot: Bot) -> None:
     """As if eleven minutes had passed since Ken proved who he is."""
     before = utc_text(datetime.now(UTC) - timedelta(minutes=11))
     await bot.execute(update(tables.sign_ins).values(authenticated_at=before))
-
-
-async def test_without_a_modal_a_message_says_as_whom_one_is_signed_in(bot: Bot):
-    people = bot.people
-    link = await people.sign_in_link()
-    await people.close(KEN)
-    await people.browser.sign_in(link, KEN_ACCOUNT)
-    await people.until(lambda: "signed in as ken@contoso.com" in people.receipt(KEN))

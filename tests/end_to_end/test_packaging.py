@@ -43,23 +43,8 @@ def environment(folder: Path, *packages: str | Path) -> Path:
     return folder / "bin"
 
 
-@pytest.fixture(scope="module")
-def requirements_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return environment(tmp_path_factory.mktemp("requirements") / "venv")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    status, said = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
-    assert status == 0, said
-    [built] = folder.glob("*.whl")
-    return built
-
-
-async def test_requirements_alone_run_release_and_web_of_the_procfile_and_take_a_request(
-    requirements_alone: Path, tmp_path: Path
-):
+async def test_requirements_alone_run_release_and_web_of_the_procfile_and_take_a_request(tmp_path: Path):
+    requirements_alone = environment(tmp_path / "venv")
     shutil.copytree(ROOT / "bot", tmp_path / "app" / "bot", ignore=shutil.ignore_patterns("__pycache__"))
     port = free_port()
     sandbox = Sandbox(bot_url=f"http://127.0.0.1:{port}")
@@ -105,12 +90,13 @@ async def logged(process: asyncio.subprocess.Process, words: str) -> None:
     pytest.fail("".join(said))
 
 
-def test_the_wheel_holds_the_bot_alone(wheel: Path):
+def test_the_wheel_holds_the_bot_alone_and_runs_without_its_sources(tmp_path: Path):
+    status, said = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path)
+    assert status == 0, said
+    [wheel] = tmp_path.glob("*.whl")
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"bot"}
 
-
-def test_the_wheel_runs_without_its_sources(wheel: Path, tmp_path: Path):
     bin_ = environment(tmp_path / "venv", wheel)
     empty = tmp_path / "empty"
     empty.mkdir()

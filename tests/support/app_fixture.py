@@ -218,10 +218,6 @@ class Bot:
     def revoke_session(self, account: str) -> None:
         self.sandbox.intune.revoke_session(account)
 
-    def fail_slack(self, method: str, error: str) -> None:
-        """Let Slack answer the next call of a method with an error of its own."""
-        self.sandbox.slack.fail_next(method, error)
-
     async def redeliver(self) -> None:
         """Let Slack deliver its last delivery again, byte for byte."""
         assert (await self.sandbox.slack.redeliver_last()).outcome == "ok"
