@@ -1,20 +1,19 @@
 """A migrated database of each kind, open twice: as two replicas have it."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from bot.keys import Keys
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
 from bot.store.migrations import migrate
 from bot.timing import Timing
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.engine import make_url
-from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log, sqlite_url
+from tests.support.database import audit_log, sqlite_url
 from tests.support.postgres import Cluster, running
 from tests.unit.store.rows import TIMING
 
@@ -100,11 +99,7 @@ async def on_sqlite(sqlite: str) -> AsyncIterator[Database]:
         yield database
 
 
-def another_log(*keys: str) -> AuditLog:
-    """The same deployment's log under other vault keys."""
-    return AuditLog(Keys.parse(",".join(keys or (VAULT_KEYS,))).signing_seeds, DEPLOYMENT)
-
-
-def owners_engine(url: str) -> Engine:
-    """How the owner of the tables connects, beside the bot."""
-    return create_engine(make_url(url).set(drivername="sqlite" if "sqlite" in url else "postgresql+psycopg"))
+def owner(url: str) -> AbstractContextManager[Connection]:
+    """A transaction of the tables' owner, beside the bot."""
+    at = make_url(url).set(drivername="sqlite" if "sqlite" in url else "postgresql+psycopg")
+    return create_engine(at, poolclass=NullPool).begin()

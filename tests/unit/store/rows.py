@@ -6,19 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.domain.audit import Entry, Event
-from bot.domain.device import Device, Effect, Platform
 from bot.domain.request import Approval, ResetRequest
 from bot.domain.target import parse_target
-from bot.domain.values import DeviceId, RequestId, TeamId, UserId
+from bot.domain.values import DeviceId, RequestId, UserId
 from bot.store import requests
 from bot.store.database import Database, Transaction
-from bot.timing import Timing
+from tests.support import builders
+from tests.support.builders import APPROVAL, LEOS_PHONE, RECEIVED, TIMING
+from tests.support.clock import NOON as NOW
 
-NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LATE = datetime(2099, 1, 1, tzinfo=UTC)
 """After row 1 of the audit log, which is written with the machine's time."""
-TIMING = Timing()
-MEI, KEN = UserId("U0MEI"), UserId("U0KEN")
+MEI, KEN = builders.MEI.id, builders.KEN.id
 MANY = 10**6
 
 
@@ -27,19 +26,9 @@ def a_request(
 ) -> ResetRequest:
     """A received request for a person of its own."""
     id_ = RequestId(secrets.token_hex(16))
-    received = ResetRequest(
-        id=id_,
-        delivery=f"delivery-{id_}",
-        team=TeamId("T0CONTOSO"),
-        asked_by=by,
-        asked_by_team=None,
-        asked_at=at,
-        target=parse_target(target or f"p{id_[:8]}@contoso.com"),
-        reason="locked out",
-        changed_at=at,
-        next_at=at,
-    )
-    return replace(received, **changes)
+    wanted = parse_target(target or f"p{id_[:8]}@contoso.com")
+    received = replace(RECEIVED, id=id_, delivery=f"delivery-{id_}", target=wanted, asked_by=by, asked_at=at)
+    return replace(received, **{"changed_at": at, "next_at": at} | changes)
 
 
 def a_pending(**given: Any) -> ResetRequest:
@@ -47,11 +36,8 @@ def a_pending(**given: Any) -> ResetRequest:
     return received.accept(target=received.target, now=received.changed_at, timing=TIMING)
 
 
-def an_approval(device: str = "d1", at: datetime = NOW) -> Approval:
-    phone = Device(id=DeviceId(device), name="Ada’s phone", platform=Platform.IOS, last_sync_at=NOW)
-    return Approval(
-        by=KEN, oid="oid", username="ken@contoso.com", at=at, device=phone, effect=Effect.REMOVES_PASSCODE
-    )
+def an_approval(device: str = "d1") -> Approval:
+    return replace(APPROVAL, device=replace(LEOS_PHONE, id=DeviceId(device), last_sync_at=NOW))
 
 
 def add(tx: Transaction, request: ResetRequest, *, limit: int = MANY) -> ResetRequest:
@@ -71,7 +57,7 @@ def note(number: int = 0, at: datetime = LATE) -> Entry:
     return Entry(event=Event.STARTED, at=at + timedelta(seconds=number), facts={"n": str(number)})
 
 
-async def noted(database: Database, count: int = 1, first: int = 0) -> None:
-    for number in range(first, first + count):
+async def noted(database: Database, count: int = 1) -> None:
+    for number in range(count):
         entry = note(number)
         await database.run(lambda tx, entry=entry: tx.entries.append(entry))

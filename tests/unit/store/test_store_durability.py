@@ -4,16 +4,19 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from bot.domain.errors import CommitUnknown, LostRace, StoreError, StoreUnavailable
-from bot.domain.request import Status
+from bot.domain.request import ResetRequest, Status
 from bot.store import requests
 from bot.store.database import Database
 from bot.store.engine import engine_for
@@ -65,19 +68,14 @@ async def test_every_transaction_on_postgresql_waits_for_the_disk_and_is_bounded
     name = make_url(postgresql).database
     cluster.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     cluster.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    expected = {
+        **{"synchronous_commit": "on", "transaction_isolation": "read committed", "lock_timeout": "2s"},
+        **{"statement_timeout": "5s", "idle_in_transaction_session_timeout": "3s"},
+    }
     async with opened(postgresql) as database:
-        names = (
-            "synchronous_commit",
-            "lock_timeout",
-            "statement_timeout",
-            "idle_in_transaction_session_timeout",
-        )
+        shown = await database.run(lambda tx: {name: tx.scalar(text(f"SHOW {name}")) for name in expected})
 
-        shown = await database.run(
-            lambda tx: [tx.scalar(text(f"SHOW {name}")) for name in (*names, "transaction_isolation")]
-        )
-
-        assert shown == ["on", "2s", "5s", "3s", "read committed"]
+    assert shown == expected
 
 
 def test_a_new_sqlite_file_is_readable_for_its_owner_alone(tmp_path: Path):
@@ -113,73 +111,33 @@ async def test_a_server_that_was_killed_is_used_again_when_it_is_back():
             assert {before.id, after.id} <= await ids(url)
 
 
-# A proxy between the bot and PostgreSQL
+@pytest.fixture
+def cut(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Cuts the connection to PostgreSQL once, before its next COMMIT is sent or after it was answered."""
+
+    def order(when: str) -> None:
+        commit = psycopg.Connection.commit
+
+        def cutting(connection: psycopg.Connection[Any]) -> None:
+            monkeypatch.setattr(psycopg.Connection, "commit", commit)
+            if when == "after":
+                commit(connection)
+            with socket.socket(fileno=os.dup(connection.fileno())) as cable:
+                cable.shutdown(socket.SHUT_RDWR)
+            connection.execute("COMMIT")  # the driver meets the cut by itself
+
+        monkeypatch.setattr(psycopg.Connection, "commit", cutting)
+
+    return order
 
 
-class Proxy:
-    """Passes bytes to PostgreSQL and back, until it is told to do otherwise when a COMMIT passes."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self.on_commit: str | None = None
-        self.silent = False
-        self.url_port = 0
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator["Proxy"]:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.url_port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            for writer in self._writers:
-                writer.close()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.silent:
-            self._writers.add(writer)
-            return
-        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
-        self._writers |= {writer, to_server}
-        answering = asyncio.Event()
-        answering.set()
-        answers = asyncio.create_task(self._answer(from_server, writer, answering))
-        while data := await reader.read(65536):
-            if self.silent:
-                continue
-            if self.on_commit and b"COMMIT\0" in data:
-                if self.on_commit == "cut after":
-                    answering.clear()
-                    to_server.write(data)
-                    await answers  # which the server has stored by now
-                self.on_commit = None
-                writer.close()
-                to_server.close()
-                return
-            to_server.write(data)
-            await to_server.drain()
-
-    async def _answer(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answering: asyncio.Event
-    ) -> None:
-        while (data := await reader.read(65536)) and answering.is_set():
-            writer.write(data)
-            await writer.drain()
-
-
-def through(url: str, proxy: Proxy) -> str:
-    return make_url(url).set(port=proxy.url_port).render_as_string(hide_password=False)
-
-
-@pytest.mark.parametrize(("when", "is_stored"), [("cut before", False), ("cut after", True)])
+@pytest.mark.parametrize(("when", "is_stored"), [("before", False), ("after", True)])
 async def test_a_commit_whose_answer_is_lost_is_looked_up_so_that_what_is_said_is_true(
-    postgresql: str, cluster: Cluster, when: str, is_stored: bool
+    postgresql: str, cut: Callable[[str], None], when: str, is_stored: bool
 ):
-    async with Proxy(cluster.port).serving() as proxy, opened(through(postgresql, proxy)) as database:
+    async with opened(postgresql) as database:
         await noted(database)
-        proxy.on_commit = when
+        cut(when)
         request = a_request()
 
         try:
@@ -193,11 +151,11 @@ async def test_a_commit_whose_answer_is_lost_is_looked_up_so_that_what_is_said_i
 
 
 async def test_a_commit_without_an_audit_row_whose_answer_is_lost_is_unknown(
-    postgresql: str, cluster: Cluster
+    postgresql: str, cut: Callable[[str], None]
 ):
-    async with Proxy(cluster.port).serving() as proxy, opened(through(postgresql, proxy)) as database:
+    async with opened(postgresql) as database:
         pending = await stored(database, a_pending())
-        proxy.on_commit = "cut after"
+        cut("after")
         later = pending.remind(now=NOW, timing=TIMING)
 
         with pytest.raises(CommitUnknown):
@@ -205,9 +163,7 @@ async def test_a_commit_without_an_audit_row_whose_answer_is_lost_is_unknown(
         assert (await get(database, pending)).reminders == 1
 
 
-async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_only(
-    postgresql: str,
-):
+async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_only(postgresql: str):
     frozen = engine_for(make_url(postgresql), timing=QUICK)
     connection = frozen.connect()
     audit_log().lock(connection)  # begins, and holds the audit lock
@@ -225,16 +181,29 @@ async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_on
     frozen.dispose()
 
 
+@contextmanager
+def standing_still(cluster: Cluster) -> Iterator[None]:
+    """Every process of the server stops: connections are accepted, stay open, and are not answered."""
+    assert cluster.process is not None
+    server = cluster.process.pid
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    pids = [server, *map(int, children)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_long(
     postgresql: str, cluster: Cluster
 ):
-    """New connections are accepted, and those that worked stay open; neither is answered."""
-    async with Proxy(cluster.port).serving() as proxy:
-        database = Database(through(postgresql, proxy), audit_log(), QUICK)
-        await asyncio.gather(*(stored(database, a_request()) for _ in range(8)))
-        assert await database.problem() is None
-        proxy.silent = True
-
+    database = Database(postgresql, audit_log(), QUICK)
+    await asyncio.gather(*(stored(database, a_request()) for _ in range(8)))
+    assert await database.problem() is None
+    with standing_still(cluster):
         async with asyncio.timeout(10):
             units = [stored(database, a_request()) for _ in range(100)]
             *ends, problem = await asyncio.gather(*units, database.problem(), return_exceptions=True)
@@ -242,9 +211,6 @@ async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_lo
 
     assert {type(end) for end in ends} == {StoreUnavailable}
     assert "does not answer" in str(problem)
-
-
-# PgBouncer
 
 
 @asynccontextmanager
@@ -264,14 +230,9 @@ async def pgbouncer(cluster: Cluster, database: str) -> AsyncIterator[str]:
         [binary, "-q", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_owner
     )
     try:
-        for _ in range(100):
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)  # it has no other sign of being ready
-            else:
-                writer.close()
-                break
+        with socket.socket() as probe:
+            while probe.connect_ex(("127.0.0.1", port)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # no event tells that it is ready
         yield f"postgresql://unlatch@127.0.0.1:{port}/{database}"
     finally:
         process.send_signal(signal.SIGTERM)
@@ -281,26 +242,25 @@ async def pgbouncer(cluster: Cluster, database: str) -> AsyncIterator[str]:
 async def test_behind_pgbouncer_no_statement_of_one_replica_runs_for_another(
     postgresql: str, cluster: Cluster
 ):
-    async with pgbouncer(cluster, str(make_url(postgresql).database)) as url:
-        both = [Database(url, audit_log()) for _ in range(2)]
-        pending = [await stored(both[0], a_pending()) for _ in range(20)]
+    async with (
+        pgbouncer(cluster, str(make_url(postgresql).database)) as url,
+        opened(url) as here,
+        opened(url) as elsewhere,
+    ):
+        pending = [await stored(here, a_pending()) for _ in range(20)]
+
+        async def deny(database: Database, old: ResetRequest) -> str:
+            assert (await get(database, old)).id == old.id
+            try:
+                denied = old.deny("no", by=KEN, now=NOW)
+                await database.run(lambda tx: requests.move(tx, old, denied, None))
+            except LostRace:
+                return "lost"
+            return "won"
 
         async def work(database: Database) -> list[str]:
-            told = []
-            for request in pending:
-                assert (await get(database, request)).id == request.id
-                denied = request.deny("no", by=KEN, now=NOW)
-                try:
-                    await database.run(lambda tx, old=request, new=denied: requests.move(tx, old, new, None))
-                except LostRace:
-                    told.append("lost")
-                else:
-                    told.append("won")
-            return told
+            return [await deny(database, request) for request in pending]
 
-        first, second = await asyncio.gather(*map(work, both))
+        first, second = await asyncio.gather(work(here), work(elsewhere))
         assert all({one, other} == {"won", "lost"} for one, other in zip(first, second, strict=True))
-        for request in pending:
-            assert (await get(both[1], request)).status is Status.DENIED
-        for database in both:
-            await database.close()
+        assert {(await get(elsewhere, request)).status for request in pending} == {Status.DENIED}

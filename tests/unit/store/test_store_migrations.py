@@ -3,8 +3,8 @@
 import asyncio
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from bot.store.tables import REVISION, metadata
 from sqlalchemy import inspect, text
 from tests.support.database import audit_log
 from tests.support.postgres import Cluster
-from tests.unit.store.conftest import opened, owners_engine
+from tests.unit.store.conftest import opened, owner
 from tests.unit.store.rows import KEN, NOW, a_pending, get, noted, stored
 
 NEXT = Path(__file__).with_name("next_release")
@@ -38,23 +38,17 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def next_release(monkeypatch: pytest.MonkeyPatch) -> None:
     """`migrate` of a release to come: one more script, and its revision."""
-
-    def with_one_more() -> object:
-        made = configuration()
-        made.set_main_option("version_locations", f"{migrations.HERE / 'versions'}{os.pathsep}{NEXT}")
-        return made
-
-    monkeypatch.setattr(migrations, "configuration", with_one_more)
+    both = configuration()
+    both.set_main_option("version_locations", f"{migrations.HERE / 'versions'}{os.pathsep}{NEXT}")
+    monkeypatch.setattr(migrations, "configuration", lambda: both)
     monkeypatch.setattr(migrations, "REVISION", "9999")
 
 
 def columns(url: str) -> dict[str, set[str]]:
-    engine = owners_engine(url)
-    found = inspect(engine)
-    names = found.get_table_names()
-    tables = {name: {column["name"] for column in found.get_columns(name)} for name in names}
-    engine.dispose()
-    return tables
+    with owner(url) as connection:
+        found = inspect(connection)
+        names = found.get_table_names()
+        return {name: {column["name"] for column in found.get_columns(name)} for name in names}
 
 
 def test_the_newest_script_is_the_revision_that_the_code_expects():
@@ -83,14 +77,12 @@ async def test_several_that_migrate_at_once_make_one_database(empty: str):
 
 
 def test_a_migration_waits_for_a_file_that_another_process_has_locked(tmp_path: Path):
-    other = sqlite3.connect(tmp_path / "new.sqlite3", isolation_level=None)
-    other.execute("PRAGMA journal_mode = WAL")
-    other.execute("BEGIN IMMEDIATE")
-
-    migrate(f"sqlite:///{tmp_path}/new.sqlite3", audit_log(), sleep=lambda _: other.execute("ROLLBACK"))
-
-    other.close()
-    assert "requests" in columns(f"sqlite:///{tmp_path}/new.sqlite3")
+    url = f"sqlite:///{tmp_path}/new.sqlite3"
+    with closing(sqlite3.connect(tmp_path / "new.sqlite3", isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")
+        migrate(url, audit_log(), sleep=lambda _: other.execute("ROLLBACK"))
+    assert "requests" in columns(url)
 
 
 async def test_a_database_that_is_behind_is_not_ready_and_a_newer_one_is(url: str):
@@ -125,24 +117,16 @@ async def test_replicas_of_this_release_serve_while_the_next_ones_migration_runs
 
 
 @pytest.mark.usefixtures("next_release")
-async def test_a_migration_gives_way_to_who_holds_a_table_and_ends_without_a_change_where_it_never_gets_it(
+def test_a_migration_gives_way_to_who_holds_a_table_and_ends_without_a_change_where_it_never_gets_it(
     postgresql: str,
 ):
-    engine = owners_engine(postgresql)
-    holder = engine.connect()
-    holder.execute(text("LOCK TABLE requests IN ROW EXCLUSIVE MODE"))
-    gave_way = threading.Event()
+    gave_way: list[float] = []
+    with owner(postgresql) as holder:
+        holder.execute(text("LOCK TABLE requests IN ROW EXCLUSIVE MODE"))
+        with pytest.raises(StoreUnavailable):
+            migrate(postgresql, audit_log(), sleep=gave_way.append, tries=2)
+        assert gave_way
+        assert "later" not in columns(postgresql)
 
-    def pause(_seconds: float) -> None:
-        gave_way.set()
-
-    with pytest.raises(StoreUnavailable):
-        await asyncio.to_thread(migrate, postgresql, audit_log(), sleep=pause, tries=2)
-    assert gave_way.is_set()
-    assert "later" not in columns(postgresql)
-
-    holder.rollback()
-    holder.close()
     migrate(postgresql, audit_log())
     assert "later" in columns(postgresql)
-    engine.dispose()
