@@ -26,14 +26,11 @@ def test_slacks_own_schemas_accept_it(manifest, name):
     assert [f"{list(error.path)}: {error.message}" for error in validator.iter_errors(manifest)] == []
 
 
-def test_it_names_our_command_and_one_address(manifest):
+def test_it_names_our_command_one_address_and_every_scope_that_the_doctor_asks_for(manifest):
     [command] = manifest["features"]["slash_commands"]
     assert command["command"] == COMMAND
     assert command["should_escape"] is True
     assert command["url"] == manifest["settings"]["interactivity"]["request_url"]
     assert command["url"].endswith("/slack/events")
-
-
-def test_the_doctor_asks_for_no_scope_that_is_not_in_it(manifest):
     assert set(manifest["oauth_config"]["scopes"]["bot"]) >= NEEDED_SCOPES
     assert "user" not in manifest["oauth_config"]["scopes"]

@@ -1,8 +1,6 @@
 """Settings: one message for all that is missing or wrong, where to get each, and never a value."""
 
-import os
 import re
-from pathlib import Path
 
 import pytest
 from bot.domain.people import Audience
@@ -23,16 +21,11 @@ PASTED = "xoxb-pasted-in-the-wrong-place"
 
 
 @pytest.fixture(autouse=True)
-def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, and an environment that sets nothing of the bot's."""
+def environment(tmp_path, monkeypatch):
+    """Sets variables, in an empty folder and an environment that sets nothing of the bot's."""
     monkeypatch.chdir(tmp_path)
-    ours = {CONFIG_VARIABLE, *(name.upper() for name in Settings.model_fields)}
-    for name in ours & set(os.environ):
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def environment(monkeypatch):
+    for name in (CONFIG_VARIABLE, *map(str.upper, Settings.model_fields)):
+        monkeypatch.delenv(name, raising=False)
     return lambda values: [monkeypatch.setenv(name, value) for name, value in values.items()]
 
 

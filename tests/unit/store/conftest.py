@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -72,19 +71,14 @@ async def opened(url: str, log: AuditLog | None = None, timing: Timing = TIMING)
         await database.close()
 
 
-@dataclass
-class Replicas:
-    """Two processes' stores on one database."""
-
-    url: str
-    here: Database
-    elsewhere: Database
+Replicas = tuple[Database, Database]
+"""Two processes' stores on one database."""
 
 
 @pytest.fixture
 async def replicas(url: str) -> AsyncIterator[Replicas]:
     async with opened(url) as here, opened(url) as elsewhere:
-        yield Replicas(url, here, elsewhere)
+        yield here, elsewhere
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,15 +23,12 @@ NEXT = Path(__file__).with_name("next_release")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without a table."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/empty.sqlite3"
-        return
+        return f"sqlite:///{tmp_path}/empty.sqlite3"
     cluster: Cluster = request.getfixturevalue("cluster")
-    name = cluster.create()
-    yield cluster.url(name)
-    cluster.drop(name)
+    return cluster.url(cluster.create())
 
 
 @pytest.fixture

@@ -85,15 +85,16 @@ async def test_a_second_delivery_finds_the_first_ones_row_and_costs_no_quota(dat
 
 
 async def test_of_two_moves_from_one_version_one_wins_and_only_it_leaves_an_audit_row(replicas: Replicas):
+    here, _ = replicas
     for _ in range(20):
-        pending = await stored(replicas.here, a_pending())
+        pending = await stored(here, a_pending())
         denied = [pending.deny("no", by=KEN, now=NOW) for _ in range(2)]
-        both = zip((replicas.here, replicas.elsewhere), denied, strict=True)
+        both = zip(replicas, denied, strict=True)
         ends = await asyncio.gather(*(moved(at, pending, new) for at, new in both), return_exceptions=True)
 
         assert sorted(type(end).__name__ for end in ends) == ["LostRace", "NoneType"]
-        assert (await get(replicas.here, pending)).status is Status.DENIED
-        events = [row.event for row in await audit_rows(replicas.here) if row.request_id == pending.id]
+        assert (await get(here, pending)).status is Status.DENIED
+        events = [row.event for row in await audit_rows(here) if row.request_id == pending.id]
         assert events == ["requested", "denied"]
 
 
@@ -108,33 +109,33 @@ async def two_that_take(what: str, database: Database, name: str) -> list[tuple[
 
 @pytest.mark.parametrize("what", ["target", "device"])
 async def test_a_target_and_a_device_are_held_by_one_request_at_a_time(replicas: Replicas, what: str):
-    (first, took), (second, takes) = await two_that_take(what, replicas.here, "F2LX1234")
-    await moved(replicas.here, first, took)
+    here, elsewhere = replicas
+    (first, took), (second, takes) = await two_that_take(what, here, "F2LX1234")
+    await moved(here, first, took)
 
     with pytest.raises(Refusal) as refused:
-        await moved(replicas.elsewhere, second, takes)
+        await moved(elsewhere, second, takes)
 
     by = {"by": first.asked_by} if what == "target" else {}
     code = Code.ALREADY_REQUESTED if what == "target" else Code.DEVICE_BUSY
     assert (refused.value.code, refused.value.facts) == (code, {"ref": first.ref} | by)
-    assert await get(replicas.here, second) == second
+    assert await get(here, second) == second
     if what == "target":
         over = took.deny("no", by=KEN, now=NOW)
     else:
         attempt = took.start_attempt(client_request_id="g", now=NOW, timing=TIMING)
         over = attempt.mark_sent(now=NOW, timing=TIMING).mark_done(NOW, now=NOW)
-    await moved(replicas.here, took, over)
-    await moved(replicas.elsewhere, second, takes)
+    await moved(here, took, over)
+    await moved(elsewhere, second, takes)
 
 
 @pytest.mark.parametrize("what", ["target", "device"])
 async def test_of_two_that_take_one_target_or_device_at_once_one_is_refused(replicas: Replicas, what: str):
+    here, elsewhere = replicas
     for number in range(10):
-        one, other = await two_that_take(what, replicas.here, f"SN{number:04}")
+        one, other = await two_that_take(what, here, f"SN{number:04}")
 
-        ends = await asyncio.gather(
-            moved(replicas.here, *one), moved(replicas.elsewhere, *other), return_exceptions=True
-        )
+        ends = await asyncio.gather(moved(here, *one), moved(elsewhere, *other), return_exceptions=True)
 
         [refused] = [end for end in ends if end is not None]
         assert isinstance(refused, Refusal | LostRace)  # LostRace: read again, then a Refusal
@@ -144,9 +145,8 @@ async def test_of_two_that_take_one_target_or_device_at_once_one_is_refused(repl
 
 
 async def test_a_quota_holds_when_many_ask_at_once_on_two_replicas(replicas: Replicas):
-    both = (replicas.here, replicas.elsewhere)
     ends = await asyncio.gather(
-        *(both[n % 2].run(lambda tx: add(tx, a_request(), limit=20)) for n in range(60)),
+        *(replicas[n % 2].run(lambda tx: add(tx, a_request(), limit=20)) for n in range(60)),
         return_exceptions=True,
     )
 
@@ -174,21 +174,21 @@ async def test_a_quota_slides_says_until_when_and_is_each_persons_own(database: 
 async def test_each_due_row_is_claimed_by_one_of_many_the_oldest_first_until_its_lease_ends(
     replicas: Replicas, queue: Queue
 ):
-    rows = [await stored(replicas.here, a_request(at=NOW - n * SECOND)) for n in range(30)]
-    both = (replicas.here, replicas.elsewhere)
+    here, elsewhere = replicas
+    rows = [await stored(here, a_request(at=NOW - n * SECOND)) for n in range(30)]
 
-    found = await asyncio.gather(*(claimed(both[n % 2], queue, limit=3) for n in range(10)))
-    found.append(await claimed(replicas.here, queue, limit=99))
+    found = await asyncio.gather(*(claimed(replicas[n % 2], queue, limit=3) for n in range(10)))
+    found.append(await claimed(here, queue, limit=99))
 
     ids = [row.request.id for batch in found for row in batch]
     assert sorted(ids) == sorted(row.id for row in rows)
     for batch in found:
         asked = [row.request.asked_at for row in batch]
         assert asked == sorted(asked)
-    assert await claimed(replicas.elsewhere, queue, now=NOW + LEASE - SECOND) == []
+    assert await claimed(elsewhere, queue, now=NOW + LEASE - SECOND) == []
     [other] = set(Queue) - {queue}
-    assert len(await claimed(replicas.elsewhere, other, limit=99)) == 30  # its leases are its own
-    assert len(await claimed(replicas.elsewhere, queue, now=NOW + LEASE, limit=99)) == 30
+    assert len(await claimed(elsewhere, other, limit=99)) == 30  # its leases are its own
+    assert len(await claimed(elsewhere, queue, now=NOW + LEASE, limit=99)) == 30
 
 
 @pytest.mark.parametrize(
@@ -224,18 +224,19 @@ async def test_a_release_yields_to_a_move_that_was_made_meanwhile(database: Data
 
 
 async def test_who_lost_the_lease_ends_and_writes_nothing(replicas: Replicas):
-    await stored(replicas.here, a_request())
-    (late,) = await claimed(replicas.here, Queue.PUBLISH)
-    (owner,) = await claimed(replicas.elsewhere, Queue.PUBLISH, now=NOW + LEASE)
+    here, elsewhere = replicas
+    await stored(here, a_request())
+    (late,) = await claimed(here, Queue.PUBLISH)
+    (owner,) = await claimed(elsewhere, Queue.PUBLISH, now=NOW + LEASE)
 
-    await released(replicas.here, late, NOW)
+    await released(here, late, NOW)
     with pytest.raises(LostRace):
-        await replicas.here.run(lambda tx: requests.save_messages(tx, late, SHOWN))
+        await here.run(lambda tx: requests.save_messages(tx, late, SHOWN))
 
-    assert await claimed(replicas.here, Queue.PUBLISH, now=NOW + LEASE) == []
-    await replicas.elsewhere.run(lambda tx: requests.save_messages(tx, owner, SHOWN))
-    await released(replicas.elsewhere, owner, NOW)
-    (again,) = await claimed(replicas.here, Queue.PUBLISH, now=NOW + LEASE)
+    assert await claimed(here, Queue.PUBLISH, now=NOW + LEASE) == []
+    await elsewhere.run(lambda tx: requests.save_messages(tx, owner, SHOWN))
+    await released(elsewhere, owner, NOW)
+    (again,) = await claimed(here, Queue.PUBLISH, now=NOW + LEASE)
     assert again.messages == SHOWN
 
 

@@ -60,7 +60,7 @@ async def looked_up(database: Database, name: str = "link", now: Any = NOW) -> A
 
 
 async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas: Replicas):
-    here, elsewhere = replicas.here, replicas.elsewhere
+    here, elsewhere = replicas
     for number in range(5):
         name, state = f"link{number}", f"state{number}"
         link = a_link(name)
@@ -110,33 +110,26 @@ async def test_used_links_count_towards_the_quota_until_the_hour_is_over(databas
     assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=later)) == 4
 
 
-async def test_a_sign_in_comes_back_as_it_was_and_goes_on_in_versions(database: Database):
-    await put(database)
-    first = await got(database)
+async def test_a_sign_in_comes_back_as_it_was_and_each_at_once_gets_a_version(replicas: Replicas):
+    here, _ = replicas
+    await put(here)
+    first = await got(here)
     assert first == replace(A_SIGN_IN, version=first.version)
 
-    await put(database, oid="another", authenticated_at=None)
-    again = {"oid": "another", "authenticated_at": None, "version": first.version + 1}
-    assert await got(database) == replace(A_SIGN_IN, **again)
+    await asyncio.gather(*(put(replicas[n % 2]) for n in range(20)))
+    await put(here, oid="another", authenticated_at=None)
 
-
-async def test_sign_ins_of_one_person_at_once_get_a_version_each(replicas: Replicas):
-    await put(replicas.here)
-    first = await got(replicas.here)
-
-    await asyncio.gather(*(put((replicas.here, replicas.elsewhere)[n % 2]) for n in range(20)))
-
-    assert (await got(replicas.here)).version == first.version + 20
+    again = {"oid": "another", "authenticated_at": None, "version": first.version + 21}
+    assert await got(here) == replace(A_SIGN_IN, **again)
 
 
 async def test_an_account_is_linked_to_one_slack_user(replicas: Replicas):
-    ends = await asyncio.gather(
-        put(replicas.here, user=KEN), put(replicas.elsewhere, user=MEI), return_exceptions=True
-    )
+    here, elsewhere = replicas
+    ends = await asyncio.gather(put(here, user=KEN), put(elsewhere, user=MEI), return_exceptions=True)
 
     assert sorted(type(end).__name__ for end in ends) == ["LostRace", "NoneType"]
-    holder = await replicas.here.read(lambda connection: sign_ins.linked_to(connection, "tenant", "oid"))
-    kept = {user for user in (KEN, MEI) if await got(replicas.here, user) is not None}
+    holder = await here.read(lambda connection: sign_ins.linked_to(connection, "tenant", "oid"))
+    kept = {user for user in (KEN, MEI) if await got(here, user) is not None}
     assert kept == {holder}
 
 
