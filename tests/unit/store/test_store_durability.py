@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -167,14 +167,11 @@ async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_on
     frozen = engine_for(make_url(postgresql), timing=QUICK)
     connection = frozen.connect()
     audit_log().lock(connection)  # begins, and holds the audit lock
-    async with opened(postgresql) as database:
-        async with asyncio.timeout(5):
-            while True:
-                try:
-                    await stored(database, a_request())
-                    break
-                except StoreUnavailable:
-                    continue
+    async with opened(postgresql) as database, asyncio.timeout(5):
+        goes_on = False
+        while not goes_on:
+            with suppress(StoreUnavailable):
+                goes_on = bool(await stored(database, a_request()))
 
         with closing(connection), pytest.raises(Exception, match=r"idle-in-transaction|terminating|closed"):
             connection.execute(text("SELECT 1"))
@@ -185,9 +182,11 @@ async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_on
 def standing_still(cluster: Cluster) -> Iterator[None]:
     """Every process of the server stops: connections are accepted, stay open, and are not answered."""
     assert cluster.process is not None
-    server = cluster.process.pid
-    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-    pids = [server, *map(int, children)]
+    others = (
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    with psycopg.connect(cluster.url("postgres")) as connection:
+        pids = [cluster.process.pid, *(pid for (pid,) in connection.execute(others))]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
