@@ -46,17 +46,17 @@ async def added(database: Database, link: SignInLink, *, now: Any = NOW, limit: 
     await database.run(lambda tx: sign_ins.add_link(tx, link, now=now, limit=limit))
 
 
-async def begun(database: Database, name: str, state: str) -> bool:
+async def begun(database: Database, name: str = "link", state: str = "state", now: Any = NOW) -> bool:
     flow: dict[str, Any] = {"state_digest": state, "sealed": b"flow", "expires_at": LATER}
-    return await database.run(lambda tx: sign_ins.begin_flow(tx, name, now=NOW, **flow))
+    return await database.run(lambda tx: sign_ins.begin_flow(tx, name, now=now, **flow))
 
 
-async def taken(database: Database, state: str) -> Any:
-    return await database.run(lambda tx: sign_ins.take(tx, state, now=NOW))
+async def taken(database: Database, state: str = "state", now: Any = NOW) -> Any:
+    return await database.run(lambda tx: sign_ins.take(tx, state, now=now))
 
 
-async def looked_up(database: Database, name: str) -> Any:
-    return await database.read(lambda connection: sign_ins.find_link(connection, name, now=NOW))
+async def looked_up(database: Database, name: str = "link", now: Any = NOW) -> Any:
+    return await database.read(lambda connection: sign_ins.find_link(connection, name, now=now))
 
 
 async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas: Replicas):
@@ -81,6 +81,16 @@ async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas: Repli
         results = await asyncio.gather(taken(here, key), taken(elsewhere, key))
         assert [row.sealed for row in results if row is not None] == [b"result"]
         assert await taken(here, key) is None
+
+
+async def test_a_link_and_a_flow_that_are_out_of_time_are_gone(database: Database):
+    await added(database, a_link())
+    await added(database, a_link("later"))
+    await begun(database)
+
+    assert await looked_up(database, now=LATER) is None
+    assert await taken(database, now=LATER) is None
+    assert not await begun(database, "later", "x", now=LATER)
 
 
 async def test_used_links_count_towards_the_quota_until_the_hour_is_over(database: Database):
