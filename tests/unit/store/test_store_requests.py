@@ -62,8 +62,14 @@ async def audit_rows(database: Database) -> list[Any]:
 
 async def test_a_request_comes_back_as_it_was_in_every_status(database: Database):
     full: dict[str, Any] = {
-        **{"ticket": "INC-1", "expires_at": NOW, "reminders": 3, "attempts": 2, "approval": an_approval()},
-        **{"decided_by": KEN, "decided_at": NOW, "denial": "no"},
+        "ticket": "INC-1",
+        "expires_at": NOW,
+        "reminders": 3,
+        "attempts": 2,
+        "approval": an_approval(),
+        "decided_by": KEN,
+        "decided_at": NOW,
+        "denial": "no",
         "attempt": Attempt(number=2, started_at=NOW, client_request_id="guid", seen_at=NOW + SECOND),
         "cause": Cause(Code.DEVICE_FAILED, {"error_code": "1"}),
     }

@@ -27,9 +27,16 @@ def a_link(name: str = "link", user: UserId = KEN) -> SignInLink:
 
 
 A_SIGN_IN = SignInRow(
-    **{"user": KEN, "tenant": "tenant", "oid": "oid", "username": "ken@contoso.com", "name": "Ken"},
+    user=KEN,
+    tenant="tenant",
+    oid="oid",
+    username="ken@contoso.com",
+    name="Ken",
     emails=frozenset({"ken@contoso.com", "k@contoso.com"}),
-    **{"signed_in_at": NOW, "authenticated_at": NOW, "key_id": "k1", "sealed": b"\x00\xff"},
+    signed_in_at=NOW,
+    authenticated_at=NOW,
+    key_id="k1",
+    sealed=b"\x00\xff",
 )
 SIGNED_IN = Entry(event=Event.SIGNED_IN, at=NOW, actor=KEN)
 
