@@ -42,7 +42,7 @@ check: .venv/.dev .tools/audit/.done ## Style, types, import contracts, known vu
 	$(BIN)/python .ci/audit .tools/audit/bin/pip-audit requirements.txt
 
 screenshots: .venv/.browser ## Draw the pictures of the README again
-	$(BIN)/python -m tests.browser.screenshots docs/pictures
+	PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/browser/test_browser_reset.py -k locked
 
 COMPILE = $(UV) pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet
 

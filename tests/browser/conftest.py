@@ -1,23 +1,26 @@
 """One browser, one demo, and a fresh page per test, before which nobody is signed in."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, expect
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 from sandbox.app import Sandbox
 from sandbox.demo import Bot, sandbox_and_bot
-from tests.browser.chromium import chromium_browser
 from tests.browser.page import SandboxPage
 from tests.support.user_actions import KEN, People
 
 PATIENCE_MS = 15_000
 PHONE_SECONDS = 1.0
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+# it has no window, and calls no host by itself
+QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+NO_UPDATES = ("--disable-component-update", "--disable-sync")
 
 
-@dataclass(frozen=True, slots=True)
-class Demo:
+class Demo(NamedTuple):
     """A sandbox, and the bot as a process of its own."""
 
     sandbox: Sandbox
@@ -26,21 +29,26 @@ class Demo:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
+    """Debian's Chromium where there is one, Playwright's own otherwise."""
     expect.set_options(timeout=PATIENCE_MS)
-    async with chromium_browser() as browser:
+    installed = next(filter(None, map(shutil.which, NAMES)), None)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=installed, args=[*QUIET, *NO_UPDATES])
         yield browser
+        await browser.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def demo() -> AsyncIterator[Demo]:
-    async with sandbox_and_bot(action_seconds=PHONE_SECONDS) as (sandbox, bot):
-        yield Demo(sandbox, bot)
+    async with sandbox_and_bot(action_seconds=PHONE_SECONDS) as both:
+        yield Demo(*both)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def shown(chromium: Browser, demo: Demo) -> AsyncIterator[SandboxPage]:
     """The page on a wide screen."""
-    context = await chromium.new_context(viewport={"width": 1280, "height": 800})
+    local = {"locale": "en-GB", "timezone_id": "Asia/Tokyo"}
+    context = await chromium.new_context(viewport={"width": 1280, "height": 800}, **local)
     async with shown_in(context, demo) as page:
         yield page
 

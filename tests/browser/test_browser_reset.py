@@ -1,10 +1,14 @@
-"""The whole job at the page: the passcode is in the requester's modal and nowhere else."""
+"""The whole job at the page: the passcode is in the requester's modal and nowhere else.
+
+With PICTURES set to a folder, as `make screenshots` does, it draws the pictures of the README there.
+"""
 
 import json
+import os
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 from tests.browser.conftest import Demo
 from tests.browser.page import SandboxPage
 
@@ -22,21 +26,27 @@ EVERYTHING_BUT_MEIS_MODAL = """() => {
 async def test_a_locked_phone_opens_with_a_passcode_that_only_the_requester_sees(
     shown: SandboxPage, demo: Demo
 ):
-    mei, ken, why = shown.mei, shown.ken, "Locked out at a customer's gate"
+    mei, ken, why = shown.mei, shown.ken, "Locked out at a customer"
     await mei.ask("priya@contoso.com", why)
+    await ken.message(why).wait_for()
+    await expect(mei.message(why)).to_contain_text("waiting for approval")
+    await picture(shown.page, "1-asked")
     await ken.press("approve", why)
     tab = await ken.follow_link()
     await tab.get_by_role("button", name=ken.person.email).click()
     await ken.confirm(tab)
     await ken.modal.get_by_role("radio", name=PRIYAS_PHONE).check()
+    await picture(shown.page, "5-review")
     await ken.submit()
     await expect(ken.modal).to_contain_text("Approved. Follow progress on the card")
+    await ken.close()
     phone = shown.phone(PRIYAS_PHONE)
     await expect(phone.locator(".pill")).to_have_text("New passcode")
     await expect(shown.calls.locator(".pinned")).to_contain_text("resetPasscode, as Ken Ito")
 
     await mei.press("show_passcode", why)
     passcode = await mei.modal.locator("pre").inner_text()
+    await picture(shown.page, "7-passcode")
     assert re.fullmatch(r"\d{8}", passcode)
     state = demo.sandbox.snapshot()
     state["modals"].pop(mei.person.id)
@@ -51,6 +61,11 @@ async def test_a_locked_phone_opens_with_a_passcode_that_only_the_requester_sees
     for place in everywhere_else:
         assert passcode not in place
         assert " · ".join(passcode) not in place
+
+
+async def picture(page: Page, name: str) -> None:
+    if folder := os.environ.get("PICTURES"):
+        await page.screenshot(path=f"{folder}/{name}.png", animations="disabled")
 
 
 async def test_the_form_keeps_what_was_typed_when_the_target_cannot_be_read(shown: SandboxPage):
