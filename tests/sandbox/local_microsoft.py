@@ -17,6 +17,7 @@ import httpx
 from msal import ConfidentialClientApplication
 from sandbox.cast import CLIENT_ID, CLIENT_SECRET, DEFAULT_CAST, TENANT_ID
 from sandbox.clock import Clock, HandClock
+from sandbox.data import load
 from sandbox.entra import Entra
 from sandbox.intune import Intune
 from sandbox.journal import Journal
@@ -35,15 +36,8 @@ RESET = f"{GRAPH}/DeviceManagementManagedDevices.PrivilegedOperations.All"
 SCOPES = [READ, RESET]
 STEP_UP = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
 
-IPHONE = "5a000000-0000-4000-8000-0000000000a1"
-PIXEL = "5a000000-0000-4000-8000-0000000000b2"
-GALAXY = "5a000000-0000-4000-8000-0000000000c3"
-IPAD = "5a000000-0000-4000-8000-0000000000c4"
-OWN_PHONE = "5a000000-0000-4000-8000-0000000000d5"
-LAPTOP = "5a000000-0000-4000-8000-0000000000e6"
-NEVER_SEEN = "5a000000-0000-4000-8000-0000000000e7"
-SCANNER = "5a000000-0000-4000-8000-0000000000f8"
-PHONES = [IPHONE, PIXEL, GALAXY, IPAD, OWN_PHONE, LAPTOP, NEVER_SEEN, SCANNER]
+PHONES = [device["id"] for device in load("fleet.json")["devices"]]
+IPHONE, PIXEL, GALAXY, IPAD, OWN_PHONE, LAPTOP, NEVER_SEEN, SCANNER = PHONES
 FIELD_APP = "b7a3c915-2e4f-4d60-9c18-0f1e2d3c4b5a"
 
 OPENAPI: dict[str, Any] = json.loads(
@@ -61,7 +55,7 @@ class Microsoft:
         self.entra = Entra(DEFAULT_CAST, self.clock, self.journal, BASE, redirect_uris=[REDIRECT])
         self.intune = Intune(DEFAULT_CAST, self.clock, self.journal, BASE, self.entra, ACTION_TIME)
         self.app = Starlette(routes=[*self.entra.routes(), *self.intune.routes()])
-        self.browser = httpx.Client(transport=InThisProcess(self.app), base_url=BASE)
+        self.browser = Browser(transport=InThisProcess(self.app), base_url=BASE)
         self.graph = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url=f"{BASE}/graph/v1.0/"
         )
@@ -77,7 +71,7 @@ class Microsoft:
         arguments = {"client_credential": CLIENT_SECRET, "client_capabilities": ["CP1"]} | options
         authority = f"https://127.0.0.1:8080/entra/{TENANT_ID}/v2.0"
         return ConfidentialClientApplication(
-            CLIENT_ID, oidc_authority=authority, http_client=MsalHttp(self.browser), **arguments
+            CLIENT_ID, oidc_authority=authority, http_client=self.browser, **arguments
         )
 
     def pick(self, url: str, oid: str = KEN) -> httpx.Response:
@@ -136,25 +130,12 @@ class InThisProcess(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
 
-class MsalHttp:
-    """What MSAL calls an http_client; its https reaches the same application."""
+class Browser(httpx.Client):
+    """A browser, and what MSAL calls an http_client: it may leave a header None."""
 
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
-
-    def get(self, url: str, headers: Any = None, **options: Any) -> Any:
-        return self._client.get(url, params=options.get("params"), headers=_given(headers))
-
-    def post(self, url: str, headers: Any = None, data: Any = None, **_: Any) -> Any:
-        fields = {name: v.decode() if isinstance(v, bytes) else v for name, v in (data or {}).items()}
-        return self._client.post(url, data=fields, headers=_given(headers))
-
-    def close(self) -> None:
-        pass
-
-
-def _given(headers: Any) -> dict[str, str]:
-    return {name: value for name, value in (headers or {}).items() if value is not None}
+    def request(self, method: str, url: Any, *, headers: Any = None, **more: Any) -> httpx.Response:
+        given = {name: value for name, value in (headers or {}).items() if value is not None}
+        return super().request(method, url, headers=given, **more)
 
 
 def pkce() -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """The control API: what it refuses, what its page is told, and that no other page drives it."""
 
 import json
-import socket
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -12,9 +11,6 @@ from local_microsoft import PIXEL
 from local_slack import AIKO, BOT, KEN, MEI, OLGA, ON_CALL, SUPPORT
 from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
-from sandbox.faults.connections import EXTENSION
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 
 class Page(NamedTuple):
@@ -122,25 +118,3 @@ async def _states(stream: httpx.Response) -> AsyncIterator[dict[str, Any]]:
     async for line in stream.aiter_lines():
         if line.startswith("data: "):
             yield json.loads(line.removeprefix("data: "))
-
-
-async def test_the_page_is_told_when_the_bots_server_begins_to_listen(monkeypatch):
-    monkeypatch.setattr("sandbox.network.SECONDS_BETWEEN_LOOKS", 0.02)
-    async with serve(Sandbox()) as sandbox, serve(Sandbox()) as bot:
-        assert sandbox.content()["bot"]["reachable"] is False
-        sandbox.bot_url = bot.base_url
-        await sandbox.slack.until(lambda: sandbox.content()["bot"]["reachable"])
-
-
-async def test_an_answer_on_a_kept_connection_is_not_held_back():
-    sandbox, no_delay = Sandbox(), []
-
-    async def looked_at(scope: Scope, receive: Receive, send: Send) -> None:
-        connection = scope["extensions"][EXTENSION]["transport"].get_extra_info("socket")
-        no_delay.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        await Response()(scope, receive, send)
-
-    sandbox.asgi = looked_at
-    async with serve(sandbox), httpx.AsyncClient() as http:
-        await http.get(sandbox.base_url)
-    assert no_delay == [1]

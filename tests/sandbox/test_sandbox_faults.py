@@ -5,17 +5,14 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import httpx
 import pytest
 from local_microsoft import IPHONE, KEN
 from local_slack import BOT_AUTH, ON_CALL
 from sandbox.app import Sandbox, serve
-from sandbox.cast import BOT_TOKEN, TENANT_ID
+from sandbox.cast import TENANT_ID
 from sandbox.faults import ActiveRule, Rule
 from sandbox.slack import Message
-from slack_sdk.errors import SlackApiError
-from slack_sdk.web.async_client import AsyncWebClient
 
 RESET = f"/graph/v1.0/deviceManagement/managedDevices/{IPHONE}/resetPasscode"
 ALWAYS: dict[str, Any] = {"to": "slack", "kind": "5xx", "match": "chat.postMessage", "times": None}
@@ -166,29 +163,6 @@ async def test_the_page_and_its_api_are_never_faulted_and_a_response_url_is_kept
     assert (answer.status_code, call.method, call.path) == (503, "response_url", "/slack/response/…")
 
 
-@pytest.mark.parametrize(
-    ("rule", "error", "posts"),
-    [
-        ({"kind": "reset before"}, aiohttp.ClientOSError, 0),
-        ({"kind": "hang"}, TimeoutError, 0),
-        ({"kind": "5xx"}, SlackApiError, 0),
-        ({"kind": "429", "retry_after": 2}, SlackApiError, 0),
-        ({"kind": "truncated"}, SlackApiError, 1),
-        ({"kind": "reset after"}, aiohttp.ClientOSError, 1),
-    ],
-)
-async def test_slacks_own_client_meets_each_fault_as_at_slack(served, rule, error, posts):
-    served.fails(to="slack", match="chat.postMessage", **rule)
-    url = f"{served.sandbox.base_url}/slack/api/"
-    client = AsyncWebClient(BOT_TOKEN, base_url=url, retry_handlers=[])
-    client.timeout = 0.2 if rule["kind"] == "hang" else 5  # type: ignore[assignment]  # aiohttp takes fractions
-
-    with pytest.raises(error):
-        await client.chat_postMessage(channel=ON_CALL, text="card")
-
-    assert len(served.posted) == posts
-
-
 # Which calls, and how often
 
 
@@ -231,11 +205,8 @@ async def test_a_seed_repeats_the_calls_that_a_probability_strikes(served):
         ({"kind": "bang"}, "kind: Input should be"),
         ({"times": True}, "times: Input should be a valid integer."),
         ({"times": 0}, "times: Input should be greater than or equal to 1."),
-        ({"skip": -1}, "skip: Input should be greater"),
         ({"after": "yes"}, "after: Input should be a valid boolean."),
-        ({"seconds": 0}, "seconds: Input should be greater than 0."),
         ({"status": 404}, "status: Input should be greater"),
-        ({"probability": 0}, "probability: Input should be greater"),
         ({"retry_after": 3}, "retry_after goes only with 429, 5xx."),
         ({"kind": "reset before", "after": True}, "after goes only with latency, 5xx, hang."),
         ({"how": "badly"}, "how: Extra inputs are not permitted."),

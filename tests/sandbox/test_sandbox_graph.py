@@ -302,17 +302,6 @@ async def test_android_gets_a_new_passcode_when_it_is_done_and_the_newest_opens_
     assert second["passcode"] not in f"{places} {microsoft.intune._fleet.phones}"
 
 
-async def test_results_of_earlier_actions_stand_before_the_new_one(microsoft):
-    await microsoft.graph.post(f"{DEVICES}/{GALAXY}/resetPasscode")
-    microsoft.hands.advance(ACTION_TIME)
-
-    stale, other, new = await results(microsoft, GALAXY)
-
-    names = [(result["actionName"], result["actionState"]) for result in (stale, other, new)]
-    assert names == [("resetPasscode", "done"), ("syncDevice", "done"), ("resetPasscode", "done")]
-    assert stale["startDateTime"] < other["startDateTime"] < "2026-11-23" < new["startDateTime"]
-
-
 @pytest.mark.parametrize(
     ("device", "behaviour", "state", "error"),
     [

@@ -74,14 +74,6 @@ async def test_text_is_escaped_as_slack_does(it, typed, sent):
     assert it.app.last["text"] == sent
 
 
-async def test_a_delivery_can_be_repeated_byte_for_byte(it):
-    await it.slack.command(MEI, SUPPORT, "/reset-passcode payload")
-    await it.slack.redeliver_last()
-
-    assert it.app.bodies[1] == it.app.bodies[0]
-    assert it.app.requests[1].headers.raw == it.app.requests[0].headers.raw
-
-
 @pytest.mark.parametrize("answer", [201, 302, 404, 500, {"blocks": [section("")]}, None])
 async def test_any_other_answer_is_a_failure_that_the_person_sees_and_slack_does_not_retry(it, answer):
     await posted(it)
