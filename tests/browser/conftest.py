@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple
 
 import pytest_asyncio
@@ -74,11 +74,9 @@ async def shown_in(context: BrowserContext, demo: Demo) -> AsyncIterator[Sandbox
 
 async def start_afresh(sandbox: Sandbox) -> None:
     """Close what an earlier test left open, and sign the approver out."""
-    people = People(sandbox)
-    for user, open_ in people.state["modals"].items():
-        if open_:
+    async with aclosing(People(sandbox)) as people:
+        for user in people.state["modals"]:
             await people.close(user)
-    heard = len(people.private_texts(KEN))
-    await people.command(KEN, "sign-out")
-    await people.until(lambda: len(people.private_texts(KEN)) > heard)
-    await people.aclose()
+        heard = len(people.private_texts(KEN))
+        await people.command(KEN, "sign-out")
+        await people.until(lambda: len(people.private_texts(KEN)) > heard)

@@ -256,13 +256,3 @@ async def test_a_response_url_works_for_thirty_minutes(it):
     assert (await respond(it, text="x")).status_code == 200
     it.clock.advance(timedelta(seconds=1))
     assert (await respond(it, text="x")).json()["error"] == "expired_url"
-
-
-async def test_a_response_to_a_click_overwrites_the_message_unless_told_not_to(it):
-    await posted(it)
-    await it.slack.click(KEN, "approve", channel=ON_CALL)
-
-    await respond(it, response_type="in_channel", replace_original=False, text="another")
-    await respond(it, response_type="in_channel", text="instead")
-
-    assert [message.text for message in it.slack.messages(ON_CALL)] == ["instead", "another"]

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-import httpx
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from local_slack import MEI, SUPPORT, Json
@@ -81,16 +80,3 @@ async def test_an_envelope_without_acknowledgement_times_out(sandbox):
         outcome = await asking(sandbox)
 
     assert outcome.notice == '/reset-passcode failed with the error "operation_timeout"'
-
-
-async def test_a_warned_socket_still_works_and_a_retired_one_gets_nothing(sandbox):
-    async with sockets(sandbox, 1) as [socket], httpx.AsyncClient(base_url=sandbox.base_url) as http:
-        await http.post("/sandbox/sockets", json={"reason": "warning"})
-        assert (await received(socket))["reason"] == "warning"
-        outcome = asking(sandbox)
-        await acknowledge(socket, await received(socket))
-        assert (await outcome).delivered
-
-        await http.post("/sandbox/sockets", json={"reason": "refresh_requested"})
-        assert (await received(socket))["reason"] == "refresh_requested"
-        assert "dispatch_failed" in (await asking(sandbox)).notice

@@ -14,7 +14,6 @@ from local_slack import (
     ON_CALL,
     SUPPORT,
     LocalSlack,
-    actions,
     field,
     modal,
     section,
@@ -161,17 +160,6 @@ async def test_a_long_text_is_cut_when_posted_and_refused_when_updated(it):
     assert len(sent["message"]["text"]) == 40_000
     assert await it.error("chat.update", text="x" * 4001, **again) == "msg_too_long"
     await it.done("chat.update", text="x" * 4000, **again)
-
-
-async def test_an_update_replaces_the_blocks_and_changes_no_message_of_a_person(it):
-    sent = await it.done("chat.postMessage", channel=ON_CALL, text="card", blocks=[actions()])
-    theirs = it.slack.message(KEN, ON_CALL, "looking into it")
-
-    await it.done("chat.update", channel=ON_CALL, ts=sent["ts"], text="decided")
-
-    message = it.slack.messages(ON_CALL)[0]
-    assert (message.text, message.blocks, message.edited_at) == ("decided", None, it.clock.now())
-    assert await it.error("chat.update", text="x", channel=ON_CALL, ts=theirs.ts) == "cant_update_message"
 
 
 # Modals

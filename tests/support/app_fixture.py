@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -116,20 +116,14 @@ class ConnectionCount:
 
 
 @dataclass
-class Bot:
-    """One running bot, its sandbox, and the people."""
+class Scene:
+    """A sandbox, the people at it, and both ways to the bot that is to listen at `url`."""
 
-    sandbox: Sandbox
-    app: App
     url: str
+    sandbox: Sandbox
     people: People
     deliveries: Deliveries
     http: httpx.AsyncClient
-    connections: ConnectionCount
-    _audit_seen: int = 0
-    _at_first: Json = field(default_factory=dict)
-
-    # What people do, as far as the bot's answer
 
     async def pending(self, text: str = ADA, *, by: str = MEI) -> RequestId:
         """Ask, and wait for the card."""
@@ -137,6 +131,37 @@ class Bot:
         await self.people.command(by, text)
         found = await self.people.until(lambda: self._cards() - known)
         return RequestId(found.pop())
+
+    def _cards(self) -> set[str]:
+        """The requests that can be decided on in the approver channel."""
+        found = [button for card in self.people.messages(ON_CALL) for _, button in buttons(card)]
+        return {button["value"] for button in found if button["action_id"] == "approve"}
+
+
+@asynccontextmanager
+async def scene_of(port: int, wrap: Callable[[ASGIApp], ASGIApp]) -> AsyncIterator[Scene]:
+    """Serve a sandbox for a bot at this port; `wrap` goes around it."""
+    url, deliveries = f"http://127.0.0.1:{port}", Deliveries()
+    sandbox = Sandbox(bot_url=url, action_seconds=PHONE_SECONDS, transport=deliveries)
+    sandbox.asgi = wrap(sandbox.asgi)
+    async with (
+        serve(sandbox),
+        aclosing(People(sandbox)) as people,
+        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+    ):
+        yield Scene(url, sandbox, people, deliveries, http)
+
+
+@dataclass
+class Bot(Scene):
+    """One running bot, its sandbox, and the people."""
+
+    app: App
+    connections: ConnectionCount
+    _audit_seen: int = 0
+    _at_first: Json = field(default_factory=dict)
+
+    # What people do, as far as the bot's answer
 
     async def approve(self, user: str = KEN) -> None:
         await self.people.approve(user)
@@ -161,11 +186,6 @@ class Bot:
                 if (row := await self.row(request_id)).status is status:
                     return row
                 await changed.wait()
-
-    def _cards(self) -> set[str]:
-        """The requests that can be decided on in the approver channel."""
-        found = [button for card in self.people.messages(ON_CALL) for _, button in buttons(card)]
-        return {button["value"] for button in found if button["action_id"] == "approve"}
 
     # What is stored
 
@@ -231,9 +251,8 @@ class Bot:
         """Forget requests and sign-ins, close modals, and put people, channels and roles as they were."""
         await self.people.clear_faults()
         await self.app.background.drain(grace=GRACE)
-        for user, modals in self.people.state["modals"].items():
-            if modals:
-                await self.people.close(user)
+        for user in self.people.state["modals"]:
+            await self.people.close(user)
         for table in (tables.requests, tables.sign_in_links, tables.sign_ins):
             await self.execute(delete(table))
         newest = select(func.max(tables.audit.c.seq))
@@ -274,21 +293,14 @@ async def running_bot(
     """A bot that is ready; `settings` replace the demo's."""
     listener = listen("127.0.0.1", 0)
     port = int(listener.getsockname()[1])
-    url = f"http://127.0.0.1:{port}"
-    deliveries = Deliveries()
-    sandbox = Sandbox(bot_url=url, action_seconds=PHONE_SECONDS, transport=deliveries)
-    connections = ConnectionCount(sandbox.asgi)
-    sandbox.asgi = connections  # type: ignore[assignment]  # a Starlette, as far as anyone asks
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serve(sandbox))
-        demo = demo_settings(sandbox, port, folder, socket_mode=socket_mode)
+    async with scene_of(port, ConnectionCount) as scene:
+        demo = demo_settings(scene.sandbox, port, folder, socket_mode=socket_mode)
         given = {name.lower(): value for name, value in demo.items()} | {"asks_per_hour": 1000} | settings
         chosen = Settings(_env_file=None, **given)
-        app = await stack.enter_async_context(unlatch(chosen, timing=timing))
-        await stack.enter_async_context(serving(app.asgi, listener, grace=timedelta(seconds=1)))
-        people = People(sandbox)
-        stack.push_async_callback(people.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
-        bot = Bot(sandbox, app, url, people, deliveries, http, connections)
-        bot.remember()
-        yield bot
+        async with (
+            unlatch(chosen, timing=timing) as app,
+            serving(app.asgi, listener, grace=timedelta(seconds=1)),
+        ):
+            bot = Bot(**vars(scene), app=app, connections=scene.sandbox.asgi)
+            bot.remember()
+            yield bot

@@ -4,28 +4,23 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from sandbox.app import Sandbox, serve
 from sandbox.demo import settings as demo_settings
 from starlette.types import ASGIApp
-from tests.support.app_fixture import PHONE_SECONDS, Deliveries
+from tests.support.app_fixture import Scene, scene_of
 from tests.support.postgres import free_port
-from tests.support.user_actions import MEI, ON_CALL, People
 
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass
-class ServedBot:
+class ServedBot(Scene):
     """A bot process beside a sandbox in this process."""
 
-    people: People
-    http: httpx.AsyncClient
-    deliveries: Deliveries
     settings: dict[str, str]
     folder: Path
     arguments: Sequence[str]
@@ -69,11 +64,6 @@ class ServedBot:
         async for line in process.stdout:
             self.lines.append(line.decode(errors="replace").rstrip())
 
-    async def pending(self, text: str) -> None:
-        """Ask, and wait for the card."""
-        await self.people.command(MEI, text)
-        await self.people.until(lambda: self.people.messages(ON_CALL))
-
     async def approve(self) -> None:
         """Sign in, review and approve, as Ken."""
         await self.people.sign_in()
@@ -93,17 +83,10 @@ async def served(
 
     `arguments`: a module and its own. `wrap` goes around the sandbox. `changes`: settings.
     """
-    port, deliveries = int(changes.get("PORT", free_port())), Deliveries()
-    url = f"http://127.0.0.1:{port}"
-    sandbox = Sandbox(bot_url=url, action_seconds=PHONE_SECONDS, transport=deliveries)
-    sandbox.asgi = wrap(sandbox.asgi)  # type: ignore[assignment]  # a Starlette, as far as anyone asks
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serve(sandbox))
-        people = People(sandbox)
-        stack.push_async_callback(people.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
-        settings = demo_settings(sandbox, port, folder, socket_mode=socket_mode) | changes
-        bot = ServedBot(people, http, deliveries, settings, folder, arguments)
+    port = int(changes.get("PORT", free_port()))
+    async with scene_of(port, wrap) as scene:
+        settings = demo_settings(scene.sandbox, port, folder, socket_mode=socket_mode) | changes
+        bot = ServedBot(**vars(scene), settings=settings, folder=folder, arguments=arguments)
         await bot.start()
         try:
             yield bot

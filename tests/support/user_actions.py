@@ -104,14 +104,10 @@ class People:
         for message in reversed(self.messages(channel, seen_by=user)):
             for block, element in buttons(message):
                 if element.get("action_id") == action and request in element.get("value", ""):
-                    await self.press_on(user, message, block, element)
+                    where = {"channel": channel, "ts": message["ts"], "block_id": block}
+                    await self._do(user, "click", action_id=action, **where)
                     return
         raise NotPossible(f"there is no {action} in {channel}")
-
-    async def press_on(self, user: str, message: Json, block: str, element: Json) -> None:
-        """Press this button of this message."""
-        where = {"channel": message["channel"], "ts": message["ts"], "block_id": block}
-        await self._do(user, "click", action_id=element["action_id"], **where)
 
     async def submit(self, user: str, **fields: str) -> dict[str, str]:
         """Fill in the modal on top and submit it; returns errors by field. `fields`: block id to entry."""
@@ -138,7 +134,8 @@ class People:
 
     async def title_after(self, user: str, before: str) -> str:
         """Return the title of this person's modal once it is another one and no longer loads."""
-        return await self.until(lambda: self._settled_title(user, before))
+        await self.until(lambda: self.title(user) not in ("", "One moment", before))
+        return self.title(user)
 
     async def sign_in(self, user: str = KEN, account: str = KEN_ACCOUNT) -> httpx.Response:
         """Sign in by the command, to the end, and close the modal; returns the last page."""
@@ -173,9 +170,8 @@ class People:
 
     async def unlock(self, device: str, passcode: str) -> bool:
         """Type a passcode on the phone; whether it opens."""
-        return bool(
-            (await self._api("POST", f"/sandbox/phones/{device}/unlock", {"passcode": passcode}))["open"]
-        )
+        answer = await self._api("POST", f"/sandbox/phones/{device}/unlock", {"passcode": passcode})
+        return bool(answer["open"])
 
     async def role(self, account: str, *, may_reset: bool) -> None:
         """Give or take Intune's role."""
@@ -221,7 +217,7 @@ class People:
     def messages(self, channel: str, *, seen_by: str = "") -> list[Json]:
         """The messages of a channel that everyone sees, and those that `seen_by` alone sees."""
         said = self.state["messages"][channel]
-        return [message | {"channel": channel} for message in said if message["only_for"] in (None, seen_by)]
+        return [message for message in said if message["only_for"] in (None, seen_by)]
 
     def direct(self, user: str) -> list[Json]:
         """The bot's direct messages to a person."""
@@ -258,10 +254,6 @@ class People:
         return list((await self._api("GET", "/sandbox/faults"))["hits"])
 
     # How
-
-    def _settled_title(self, user: str, before: str) -> str:
-        title = self.title(user)
-        return "" if title in ("One moment", before) else title
 
     async def _do(self, user: str, gesture: str, **body: object) -> Json:
         return dict(await self._api("POST", f"/sandbox/people/{user}/{gesture}", body))
