@@ -223,20 +223,6 @@ async def test_any_other_acknowledgement_is_trouble_and_the_form_stays(it, answe
     assert it.app.last["view"]["state"]["values"]["reason"]["reason_typed"]["value"] == "x"
 
 
-async def test_only_an_open_form_is_submitted_by_who_sees_it(it):
-    view = await it.opened(modal(section(), submit=False))
-
-    with pytest.raises(NotPossible, match="nothing to submit"):
-        await it.slack.submit(MEI)
-    with pytest.raises(NotPossible):
-        await it.slack.submit(KEN, view_id=view["id"])
-    with pytest.raises(NotPossible, match="no field device"):
-        it.slack.fill(MEI, {"device": "x"})
-    await it.slack.close(MEI)
-    with pytest.raises(NotPossible, match="not open"):
-        await it.slack.submit(MEI)
-
-
 # Response URLs
 
 

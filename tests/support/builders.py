@@ -42,6 +42,11 @@ DORA = a_person("Dora", Kind.DEACTIVATED)
 CAST = (MEI, KEN, AIKO, LEO, GUS, OLGA, ROBO, DORA)
 
 
+def members() -> dict[Audience, set[UserId]]:
+    """Guests and outsiders are in the channel as well: to be there must not be enough."""
+    return {IN_CHANNEL: {person.id for person in CAST if person is not LEO}, ON_CALL: {KEN.id}}
+
+
 def actor(person: Person) -> Actor:
     """Return the person as a payload names them."""
     return Actor(user=person.id, team=person.team_id)

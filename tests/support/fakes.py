@@ -34,22 +34,7 @@ from bot.domain.people import (
 from bot.domain.request import MessageRef, MessageState, ResetRequest
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, Secret, UserId, utc_text
-from tests.support.builders import (
-    AIKO,
-    CAST,
-    CHANNEL,
-    DORA,
-    GUS,
-    IN_CHANNEL,
-    KEN,
-    LEOS_PHONE,
-    MEI,
-    OLGA,
-    ON_CALL,
-    ROBO,
-    TEAM,
-    account_of,
-)
+from tests.support.builders import AIKO, CAST, CHANNEL, KEN, LEOS_PHONE, TEAM, account_of, members
 from tests.support.clock import Clock
 
 
@@ -95,20 +80,12 @@ class StoppingDatabase:
 # Slack
 
 
-def _members() -> dict[Audience, set[UserId]]:
-    """Guests and outsiders are in the channel as well: to be there must not be enough."""
-    return {
-        IN_CHANNEL: {person.id for person in (MEI, KEN, AIKO, GUS, OLGA, ROBO, DORA)},
-        ON_CALL: {KEN.id},
-    }
-
-
 @dataclass
 class FakeDirectory:
     """Slack's directory; `down` makes every lookup fail."""
 
     people: dict[UserId, Person] = field(default_factory=lambda: {person.id: person for person in CAST})
-    members: dict[Audience, set[UserId]] = field(default_factory=_members)
+    members: dict[Audience, set[UserId]] = field(default_factory=members)
     down: bool = False
     steps: Steps = field(default_factory=Steps)
     looked_up: list[UserId] = field(default_factory=list)
