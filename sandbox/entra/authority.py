@@ -11,7 +11,7 @@ from sandbox.clock import Clock
 from sandbox.entra import tokens
 from sandbox.entra.grants import AuthorizationRequest, Code, Grants, Issued, Refresh, Session
 from sandbox.entra.keys import key_of_this_process
-from sandbox.entra.parameters import CONSENTED, Claims, Scopes, parse_claims, unmet
+from sandbox.entra.parameters import CONSENTED, Claims, Scopes, parse_claims
 from sandbox.entra.refusals import Refusal
 
 CAPABLE: Final = '{"access_token": {"xms_cc": {"values": ["CP1"]}}}'
@@ -43,7 +43,6 @@ class Authority:
         self.clock = clock
         self.grants = Grants()
         self._generations: Counter[str] = Counter()
-        self._step_ups: dict[str, str] = {}
         self._proved_at: dict[str, datetime] = {}
         """By account: when the person last gave credentials, in the one browser that there is."""
 
@@ -53,11 +52,6 @@ class Authority:
         """End every session of this account: its codes and refresh tokens answer AADSTS50173 from now on."""
         self._generations[oid] += 1
         self._proved_at.pop(oid, None)
-
-    def require_step_up(self, oid: str, claims: str) -> None:
-        """Refuse this account's refresh tokens until it signs in with this claims request (JSON)."""
-        parse_claims(claims)
-        self._step_ups[oid] = claims
 
     def access_token(
         self,
@@ -129,12 +123,9 @@ class Authority:
         return session.generation == self._generations[session.account.oid]
 
     def check_session(self, session: Session) -> None:
-        """Refuse a session that was revoked, or that lacks what the tenant's policy demands by now."""
+        """Refuse a session that was revoked."""
         if not self.is_current(session):
             raise Refusal(50173, issued_at=session.signed_in_at)
-        demanded = self._step_ups.get(session.account.oid, "")
-        if unmet(parse_claims(demanded), session.met):
-            raise Refusal(50076, claims=demanded)
 
     def issued(self, uti: str) -> Issued | None:
         """What is known of an access token by its `uti`."""

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from msal import ConfidentialClientApplication
 from sandbox.cast import CLIENT_ID, CLIENT_SECRET, DEFAULT_CAST, TENANT_ID
-from sandbox.clock import Clock, HandClock
+from sandbox.clock import HandClock
 from sandbox.data import load
 from sandbox.entra import Entra
 from sandbox.intune import Intune
@@ -48,9 +48,8 @@ OPENAPI: dict[str, Any] = json.loads(
 class Microsoft:
     """Entra, Intune and their clients. `browser` is synchronous, `graph` is not."""
 
-    def __init__(self, *, token_of: str | None = KEN, clock: Clock | None = None) -> None:
-        self.hands = HandClock(START)
-        self.clock = clock or self.hands
+    def __init__(self, *, token_of: str | None = KEN) -> None:
+        self.clock = HandClock(START)
         self.journal = Journal(self.clock)
         self.entra = Entra(DEFAULT_CAST, self.clock, self.journal, BASE, redirect_uris=[REDIRECT])
         self.intune = Intune(DEFAULT_CAST, self.clock, self.journal, BASE, self.entra, ACTION_TIME)

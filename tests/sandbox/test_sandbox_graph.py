@@ -298,9 +298,9 @@ async def test_android_gets_a_new_passcode_when_it_is_done_and_the_newest_opens_
     for _ in range(4):
         [first] = await results(microsoft, PIXEL)
         seen.append((first["actionState"], first["passcode"] is not None, lock(microsoft, PIXEL)))
-        microsoft.hands.advance(ACTION_TIME / 3)
+        microsoft.clock.advance(ACTION_TIME / 3)
     await microsoft.graph.post(f"{DEVICES}/{PIXEL}/resetPasscode")
-    microsoft.hands.advance(ACTION_TIME)
+    microsoft.clock.advance(ACTION_TIME)
     _, second = await results(microsoft, PIXEL)
 
     running = ("active", False, "locked")
@@ -330,7 +330,7 @@ async def test_an_accepted_reset_may_come_to_nothing(microsoft, device, behaviou
         microsoft.intune.set_behaviour(device, behaviour)
     await microsoft.graph.post(f"{DEVICES}/{device}/resetPasscode")
     microsoft.intune.set_behaviour(device, "completes")  # counts for the next reset only
-    microsoft.hands.advance(timedelta(days=30))
+    microsoft.clock.advance(timedelta(days=30))
 
     [result] = await results(microsoft, device)
 
@@ -387,7 +387,7 @@ async def test_every_phone_is_as_described_at_every_step_of_a_reset(device, beha
     for _ in range(4):
         answer = await microsoft.graph.get(f"deviceManagement/managedDevices/{device}")
         check("GET", answer)
-        microsoft.hands.advance(ACTION_TIME / 3)
+        microsoft.clock.advance(ACTION_TIME / 3)
 
 
 async def test_only_the_known_enrolment_types_are_outside_of_the_enum():
