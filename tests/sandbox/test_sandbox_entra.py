@@ -185,27 +185,6 @@ def test_no_code_state_or_token_reaches_the_journal(microsoft):
         assert secret not in written
 
 
-def auth_time(microsoft: Microsoft, **changes: str) -> int | None:
-    """The `auth_time` of a sign-in with these parameters, in minutes since the first."""
-    token = microsoft.redeem(*a_code(microsoft, **changes)).json()["id_token"]
-    claims = jwt.decode(token, options={"verify_signature": False})
-    return None if "auth_time" not in claims else (claims["auth_time"] - 1795428000) // 60
-
-
-def test_auth_time_tells_when_credentials_were_last_given(microsoft):
-    assert auth_time(microsoft) is None  # only an app that sends max_age is told
-
-    microsoft.clock.advance(timedelta(minutes=10))
-    assert auth_time(microsoft, max_age="600") == 0
-    microsoft.clock.advance(timedelta(minutes=1))
-    assert auth_time(microsoft, max_age="600") == 11  # more than ten minutes ago: asked again
-    microsoft.clock.advance(timedelta(minutes=1))
-    assert auth_time(microsoft, max_age="600", prompt="login") == 12
-    microsoft.clock.advance(timedelta(minutes=1))
-    microsoft.entra.revoke(KEN)
-    assert auth_time(microsoft, max_age="600") == 13
-
-
 # MSAL: the whole flow, refresh, revocation, step-up
 
 

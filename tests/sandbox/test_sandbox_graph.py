@@ -230,17 +230,6 @@ async def test_strictness_of_tokens(microsoft, make, message):
     assert microsoft.journal.calls[-1].bearer.kind == "unknown"
 
 
-async def test_without_a_token_graph_says_where_to_get_one(microsoft):
-    del microsoft.graph.headers["Authorization"]
-
-    challenge = (await microsoft.graph.get(DEVICES)).headers["www-authenticate"]
-
-    assert (await refusal(microsoft))[:2] == (401, "InvalidAuthenticationToken")
-    assert challenge.startswith('Bearer realm="", authorization_uri=')
-    assert "insufficient_claims" not in challenge
-    assert microsoft.journal.calls[-1].bearer.kind == "none"
-
-
 async def test_reading_and_resetting_need_their_own_permissions(microsoft):
     microsoft.carry(microsoft.entra.access_token(KEN, permissions=[READ]))
     reset = await refusal(microsoft, RESET_IPHONE, "POST")

@@ -204,19 +204,6 @@ async def test_an_update_keeps_what_was_typed_and_a_stale_hash_conflicts(it):
 # People and channels
 
 
-async def test_a_channel_tells_how_private_and_how_shared_it_is(it):
-    async def seen(channel: str) -> list[bool]:
-        found = (await it.done("conversations.info", channel=channel))["channel"]
-        facts = ("is_private", "is_member", "is_ext_shared", "is_pending_ext_shared")
-        return [found[fact] for fact in facts]
-
-    assert await seen(ON_CALL) == [True, True, False, False]
-    assert await seen(SUPPORT) == [False, False, True, False]
-    assert OLGA in (await it.done("conversations.members", channel=SUPPORT))["members"]
-    it.slack.share(ON_CALL, pending=True)
-    assert await seen(ON_CALL) == [True, True, False, True]
-
-
 async def test_members_come_in_pages(it):
     for number in range(150):
         it.slack.join(ON_CALL, f"U{number:03d}")
