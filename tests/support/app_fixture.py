@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,10 @@ from bot.domain.request import ResetRequest, Status
 from bot.domain.values import RequestId, UserId
 from bot.settings import Settings
 from bot.store import requests, tables
-from bot.store.database import Transaction
 from bot.timing import Timing
 from bot.web.app import listen, serving
 from sandbox.app import Sandbox, serve
-from sandbox.cast import SIGNING_SECRET
+from sandbox.cast import DEFAULT_CAST, SIGNING_SECRET, TENANT_ID
 from sandbox.demo import settings as demo_settings
 from sqlalchemy import delete, func, select
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -159,7 +158,6 @@ class Bot(Scene):
     app: App
     connections: ConnectionCount
     _audit_seen: int = 0
-    _at_first: Json = field(default_factory=dict)
 
     # What people do, as far as the bot's answer
 
@@ -198,11 +196,7 @@ class Bot(Scene):
 
     async def execute(self, statement: Any) -> None:
         """Change rows behind the bot's back."""
-
-        def unit(tx: Transaction) -> None:
-            tx.execute(statement)
-
-        await self.app.deps.database.run(unit)
+        await self.app.deps.database.run(lambda tx: tx.execute(statement) and None)
 
     async def audit_rows(self, request_id: str = "") -> list[tuple[str | None, str, dict[str, str]]]:
         """Actor, event and facts of every audit row of this test, or of one request, oldest first."""
@@ -257,22 +251,14 @@ class Bot(Scene):
             await self.execute(delete(table))
         newest = select(func.max(tables.audit.c.seq))
         self._audit_seen = await self.app.deps.database.read(lambda c: c.execute(newest).scalar_one())
-        slack = self.sandbox.slack
-        slack.workspace.people.update(self._at_first["people"])
-        for channel, members in self._at_first["members"].items():
-            slack.workspace.conversations[channel].members[:] = members
-        for account in self._at_first["roles"]:
-            await self.people.role(account["oid"], may_reset=account["reset_passcode"])
-        self.sandbox.entra.multitenant, self.sandbox.entra.tamper = False, {}
-
-    def remember(self) -> None:
-        """What `clear` goes back to."""
         workspace = self.sandbox.slack.workspace
-        self._at_first = {
-            "people": dict(workspace.people),
-            "members": {c.id: list(c.members) for c in workspace.conversations.values()},
-            "roles": self.people.state["roles"],
-        }
+        workspace.people.update({person.id: person for person in DEFAULT_CAST.people})
+        for channel in DEFAULT_CAST.channels:
+            workspace.conversations[channel.id].members[:] = channel.members
+        for account in DEFAULT_CAST.accounts:
+            if account.tenant_id == TENANT_ID:
+                await self.people.role(account.oid, may_reset=account.reset_passcode)
+        self.sandbox.entra.multitenant, self.sandbox.entra.tamper = False, {}
 
 
 def with_value(payload: Json, value: str, action: str = "") -> Json:
@@ -301,6 +287,4 @@ async def running_bot(
             unlatch(chosen, timing=timing) as app,
             serving(app.asgi, listener, grace=timedelta(seconds=1)),
         ):
-            bot = Bot(**vars(scene), app=app, connections=scene.sandbox.asgi)
-            bot.remember()
-            yield bot
+            yield Bot(**vars(scene), app=app, connections=scene.sandbox.asgi)
