@@ -14,7 +14,7 @@ import httpx
 import pytest
 from local_microsoft import KEN as KEN_ACCOUNT
 from local_microsoft import PIXEL
-from local_slack import AIKO, BOT, KEN, MEI, OLGA, ON_CALL, SUPPORT
+from local_slack import MEI, ON_CALL, SUPPORT
 from sandbox.app import Sandbox
 from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
 
@@ -64,14 +64,10 @@ async def test_the_page_is_never_framed(page):
     assert (await page.http.get("/")).headers["x-frame-options"] == "DENY"
 
 
-async def test_the_state_shows_who_is_where_and_no_secret(page):
-    answer = await page.http.get("/sandbox/state")
+async def test_the_state_shows_no_secret(page):
+    shown = (await page.http.get("/sandbox/state")).text
 
-    state = answer.json()
-    [olga] = [person for person in state["people"] if person["id"] == OLGA]
-    assert (olga["team"]["name"], olga["channels"]) == ("Fabrikam", [SUPPORT, "D0OLGA"])
-    assert state["channels"][ON_CALL]["members"] == [KEN, AIKO, BOT]
-    assert not [secret for secret in (BOT_TOKEN, SIGNING_SECRET) if secret in answer.text]
+    assert not [secret for secret in (BOT_TOKEN, SIGNING_SECRET) if secret in shown]
 
 
 @pytest.mark.parametrize("path", ["/sandbox/people/U0MEI/message", "/slack/api/chat.postMessage"])

@@ -270,11 +270,3 @@ async def test_a_ticket_opens_one_socket(sandbox):
     async with aiohttp.ClientSession(sandbox.base_url) as session, session.ws_connect(url):
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await session.ws_connect(url)
-
-
-async def test_an_envelope_without_acknowledgement_times_out(sandbox):
-    sandbox.slack.be_patient(0.05)
-    async with sockets(sandbox, 1):
-        outcome = await asking(sandbox)
-
-    assert outcome.notice == '/reset-passcode failed with the error "operation_timeout"'
