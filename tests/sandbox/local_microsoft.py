@@ -4,14 +4,11 @@ import asyncio
 import base64
 import hashlib
 import json
-import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from msal import ConfidentialClientApplication
@@ -22,6 +19,7 @@ from sandbox.entra import Entra
 from sandbox.intune import Intune
 from sandbox.journal import Journal
 from starlette.applications import Starlette
+from tests.support.user_actions import Browser
 
 BASE = "http://127.0.0.1:8080"
 REDIRECT = "http://127.0.0.1:3000/sign-in/callback"
@@ -54,7 +52,7 @@ class Microsoft:
         self.entra = Entra(DEFAULT_CAST, self.clock, self.journal, BASE, redirect_uris=[REDIRECT])
         self.intune = Intune(DEFAULT_CAST, self.clock, self.journal, BASE, self.entra, ACTION_TIME)
         self.app = Starlette(routes=[*self.entra.routes(), *self.intune.routes()])
-        self.browser = Browser(transport=InThisProcess(self.app), base_url=BASE)
+        self.browser = SyncClient(transport=InThisProcess(self.app), base_url=BASE)
         self.graph = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url=f"{BASE}/graph/v1.0/"
         )
@@ -73,22 +71,10 @@ class Microsoft:
             CLIENT_ID, oidc_authority=authority, http_client=self.browser, **arguments
         )
 
-    def pick(self, url: str, oid: str = KEN) -> httpx.Response:
-        """Open a sign-in page and press the button of an account ("nobody" cancels)."""
-        page = self.browser.get(url)
-        assert page.status_code == 200, page.text
-        [key] = re.findall(r'name="flow" value="([^"]+)"', page.text)
-        [action] = re.findall(r'<form method="post" action="([^"]+)"', page.text)
-        return self.browser.post(action, data={"flow": unescape(key), "account": oid})
-
     def come_back(self, url: str, oid: str = KEN) -> dict[str, str]:
-        """What the browser carries back to the app after the page."""
-        answer = self.pick(url, oid)
-        if answer.status_code == 303:
-            query = parse_qs(urlsplit(answer.headers["location"]).query)
-            return {name: values[0] for name, values in query.items()}
-        fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', answer.text)
-        return {name: unescape(value) for name, value in fields}
+        """Pick an account on a sign-in page ("nobody" cancels): what the browser carries back to the app."""
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=BASE)
+        return asyncio.run(Browser(http).pick(url, oid))[1]
 
     def sign_in(self, app: ConfidentialClientApplication, oid: str = KEN, **more: Any) -> dict[str, Any]:
         """Run the whole code flow with MSAL."""
@@ -115,7 +101,7 @@ class Microsoft:
 
 
 class InThisProcess(httpx.BaseTransport):
-    """A synchronous way to the application, as a browser and MSAL need it; on a loop of its own."""
+    """A synchronous way to the application, as MSAL needs it; on a loop of its own."""
 
     def __init__(self, app: Starlette) -> None:
         self._transport = httpx.ASGITransport(app)
@@ -129,8 +115,8 @@ class InThisProcess(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
 
-class Browser(httpx.Client):
-    """A browser, and what MSAL calls an http_client: it may leave a header None."""
+class SyncClient(httpx.Client):
+    """What MSAL calls an http_client: it may leave a header None."""
 
     def request(self, method: str, url: Any, *, headers: Any = None, **more: Any) -> httpx.Response:
         given = {name: value for name, value in (headers or {}).items() if value is not None}

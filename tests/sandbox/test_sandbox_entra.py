@@ -17,7 +17,8 @@ KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # any: the
 def a_code(microsoft: Microsoft, oid: str = KEN, **changes: str) -> tuple[str, str]:
     """A fresh code and its verifier."""
     verifier, challenge = pkce()
-    return microsoft.come_back(authorize_url(challenge, **changes), oid)["code"], verifier
+    page = authorize_url(challenge, response_mode="form_post", **changes)
+    return microsoft.come_back(page, oid)["code"], verifier
 
 
 def code_of(answer: httpx.Response) -> int | None:

@@ -34,8 +34,8 @@ class NotPossible(Exception):
 class Browser:
     """A browser without scripts, with cookies of its own."""
 
-    def __init__(self) -> None:
-        self.http = httpx.AsyncClient(timeout=PATIENCE, trust_env=False)
+    def __init__(self, http: httpx.AsyncClient | None = None) -> None:
+        self.http = http or httpx.AsyncClient(timeout=PATIENCE, trust_env=False)
 
     async def sign_in(self, link: str, account: str) -> httpx.Response:
         """Follow a sign-in link to its end; a page that asks whether to go on is told yes."""
