@@ -8,7 +8,6 @@ import socket
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from typing import NamedTuple
 
 import httpx
 import pytest
@@ -19,18 +18,13 @@ from sandbox.app import Sandbox
 from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
 
 
-class Page(NamedTuple):
-    sandbox: Sandbox
-    http: httpx.AsyncClient
-
-
 @pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """The sandbox in this process, and its page's requests."""
+async def page() -> AsyncIterator[httpx.AsyncClient]:
+    """The requests of the page of a sandbox in this process."""
     sandbox = Sandbox()
     transport = httpx.ASGITransport(sandbox.asgi)
     async with httpx.AsyncClient(transport=transport, base_url=sandbox.base_url) as http:
-        yield Page(sandbox, http)
+        yield http
     await sandbox.close()
 
 
@@ -54,18 +48,18 @@ REFUSED = [
 
 @pytest.mark.parametrize(("path", "body", "status"), REFUSED)
 async def test_what_cannot_be_done_is_refused_in_a_sentence(page, path, body, status):
-    answer = await page.http.post(f"/sandbox/{path}", json=body)
+    answer = await page.post(f"/sandbox/{path}", json=body)
 
     assert answer.status_code == status
     assert answer.json()["error"].endswith(".")
 
 
 async def test_the_page_is_never_framed(page):
-    assert (await page.http.get("/")).headers["x-frame-options"] == "DENY"
+    assert (await page.get("/")).headers["x-frame-options"] == "DENY"
 
 
 async def test_the_state_shows_no_secret(page):
-    shown = (await page.http.get("/sandbox/state")).text
+    shown = (await page.get("/sandbox/state")).text
 
     assert not [secret for secret in (BOT_TOKEN, SIGNING_SECRET) if secret in shown]
 
@@ -81,20 +75,18 @@ async def test_the_state_shows_no_secret(page):
     ],
 )
 async def test_a_page_of_another_origin_is_refused(page, path, headers):
-    answer = await page.http.post(path, json={"channel": SUPPORT, "text": "x"}, headers=headers)
+    answer = await page.post(path, json={"channel": SUPPORT, "text": "x"}, headers=headers)
 
     assert answer.status_code == 403
-    assert page.sandbox.slack.messages(SUPPORT) == []
+    assert (await page.get("/sandbox/state")).json()["messages"][SUPPORT] == []
 
 
 async def test_the_sandboxs_own_page_may_send_json_and_no_form(page):
     path, body = f"/sandbox/people/{MEI}/message", {"channel": SUPPORT, "text": "x"}
-    origin = {"Origin": page.sandbox.base_url}
+    origin = {"Origin": str(page.base_url)}
 
-    as_json = await page.http.post(path, json=body, headers=origin)
-    as_form = await page.http.post(
-        path, content=json.dumps(body), headers=origin | {"Content-Type": "text/plain"}
-    )
+    as_json = await page.post(path, json=body, headers=origin)
+    as_form = await page.post(path, content=json.dumps(body), headers=origin | {"Content-Type": "text/plain"})
 
     assert (as_json.status_code, as_form.status_code) == (202, 400)
 

@@ -26,7 +26,7 @@ from local_slack import (
     section,
 )
 from sandbox.app import Sandbox, serve
-from sandbox.slack import NotPossible, Outcome
+from sandbox.slack import NotPossible
 from sandbox.slack.platform import TROUBLE
 from starlette.responses import Response
 
@@ -224,7 +224,7 @@ async def sockets(sandbox: Sandbox, count: int) -> AsyncIterator[list[ClientWebS
     async with aiohttp.ClientSession(sandbox.base_url) as session:
         opened = [await session.ws_connect(address(sandbox)) for _ in range(count)]
         for socket in opened[:MOST]:
-            assert (await received(socket))["type"] == "hello"
+            assert (await socket.receive_json(timeout=5))["type"] == "hello"
         yield opened
 
 
@@ -232,26 +232,13 @@ def address(sandbox: Sandbox) -> str:
     return f"/slack/socket?ticket={sandbox.slack.sockets.ticket()}"
 
 
-async def received(socket: ClientWebSocketResponse) -> Json:
-    message: Json = await socket.receive_json(timeout=5)
-    return message
-
-
-async def acknowledge(socket: ClientWebSocketResponse, envelope: Json) -> None:
-    await socket.send_json({"envelope_id": envelope["envelope_id"]})
-
-
-def asking(sandbox: Sandbox) -> asyncio.Task[Outcome]:
-    return asyncio.create_task(sandbox.slack.command(MEI, SUPPORT, "/reset-passcode help"))
-
-
 async def test_each_envelope_goes_to_exactly_one_connection(sandbox):
     async with sockets(sandbox, 2) as both:
         for _ in range(4):
-            outcome = asking(sandbox)
-            waiting = {asyncio.create_task(received(socket)): socket for socket in both}
+            outcome = asyncio.create_task(sandbox.slack.command(MEI, SUPPORT, "/reset-passcode help"))
+            waiting = {asyncio.create_task(socket.receive_json()): socket for socket in both}
             [first], [other] = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            await acknowledge(waiting[first], first.result())
+            await waiting[first].send_json({"envelope_id": first.result()["envelope_id"]})
             assert (await outcome).delivered
             assert not other.done()
             other.cancel()
@@ -260,7 +247,8 @@ async def test_each_envelope_goes_to_exactly_one_connection(sandbox):
 
 async def test_the_eleventh_connection_is_too_many(sandbox):
     async with sockets(sandbox, MOST + 1) as opened:
-        assert await received(opened[-1]) == {"type": "disconnect", "reason": "too_many_websockets"}
+        told = await opened[-1].receive_json(timeout=5)
+        assert told == {"type": "disconnect", "reason": "too_many_websockets"}
         assert (await opened[-1].receive(timeout=5)).type is WSMsgType.CLOSE
         assert sandbox.slack.sockets.connections == MOST
 
