@@ -1,7 +1,6 @@
 """Execute: the one POST that an approval allows, every answer to it, and what the device says afterwards."""
 
-import asyncio
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields
 from datetime import timedelta
 from itertools import count
 from uuid import UUID
@@ -14,17 +13,14 @@ from bot.domain.errors import (
     Code,
     DeviceRefused,
     GraphError,
-    LostRace,
     NotExecuted,
     OutcomeUnknown,
-    Refusal,
 )
 from bot.domain.request import Status
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import utc_text
 from bot.use_cases.deps import Deps
-from bot.use_cases.execute import advance, send
-from tests.support.bot import AS_KEN
+from tests.support.bot import AS_KEN, Bot
 from tests.support.builders import AIKO, KEN, LEOS_PHONE, LEOS_TABLET, TIMING
 from tests.support.clock import NOON
 from tests.support.fakes import ACCEPTED, LOST, LOST_BUT_EXECUTED, Answer, Post, Stopped, token_of
@@ -40,8 +36,7 @@ async def test_an_approved_reset_is_sent_once_as_the_approver_on_the_path_where_
 
     target = Target(TargetKind.PERSON, "leo@contoso.com")
     assert bot.intune.posts == [Post(LEOS_PHONE.id, token_of(AIKO.id), "call-1", target)]
-    assert (sent.status, sent.attempts, sent.cause) == (Status.SENT, 1, None)
-    assert sent.next_at == bot.clock.now() + timedelta(seconds=5)
+    assert (sent.status, sent.attempts) == (Status.SENT, 1)
 
 
 async def test_the_attempt_and_its_audit_row_are_committed_before_the_call_leaves(bot):
@@ -60,17 +55,6 @@ async def test_the_attempt_and_its_audit_row_are_committed_before_the_call_leave
     assert row.attempt is not None
     assert started.facts["client_request_id"] == row.attempt.client_request_id
     assert (started.version, heads_then) == (row.version, heads + 1)
-
-
-async def test_two_workers_on_one_approval_send_once(bot):
-    approved = await bot.row(await bot.approved())
-
-    outcomes = await asyncio.gather(
-        advance(bot.deps, approved), advance(bot.deps, approved), return_exceptions=True
-    )
-
-    assert len(bot.intune.posts) == 1
-    assert [type(each) for each in outcomes if each] == [LostRace]
 
 
 async def test_each_call_has_a_guid_of_its_own_and_a_process_needs_no_worker(bot):
@@ -151,45 +135,30 @@ async def test_an_answer_of_graph_means_one_state_and_no_second_call_unless_noth
 
 @pytest.mark.parametrize("ended", ["signed out", "tokens ended", "another account"])
 async def test_without_the_sign_in_that_approved_nothing_is_sent(bot, ended):
-    request_id = await bot.pending()
-    bot.clock.advance(minutes=59)
-    await bot.approve(request_id)
+    request_id = await bot.approved()
     await bot.end_sign_in(ended)
 
     reopened = await bot.advance(request_id)
 
     assert (reopened.status, reopened.cause) == (Status.PENDING, Cause(Code.SIGN_IN_ENDED, AGAIN))
-    assert reopened.expires_at - bot.clock.now() == timedelta(minutes=30)
-    assert (await bot.entry(Event.REOPENED)).facts == AS_KEN | {"cause": "sign_in_ended"}
     assert bot.intune.posts == []
 
 
-@pytest.mark.parametrize("answers_in_time", [True, False])
-async def test_while_entra_does_not_answer_the_approval_is_kept_for_two_minutes(bot, answers_in_time):
+@pytest.mark.parametrize("down", [True, False], ids=["Entra does not answer", "the worker was late"])
+async def test_an_approval_is_kept_for_two_minutes_and_not_sent_after_that(bot, down):
     request_id = await bot.approved()
-    bot.sign_ins.down = True
+    bot.sign_ins.down = down
     events = await bot.events()
-
-    for _ in range(23):
+    if down:
         waiting = await bot.advance(request_id)
         assert (waiting.status, waiting.next_at) == (Status.APPROVED, bot.clock.now() + timedelta(seconds=5))
-        bot.clock.advance(seconds=5)
-    assert await bot.events() == events
-    bot.sign_ins.down = not answers_in_time
-    after = await bot.advance(request_id)
-
-    assert after.status is (Status.SENT if answers_in_time else Status.PENDING)
-    assert len(bot.intune.posts) == int(answers_in_time)
-    if not answers_in_time:
-        assert after.cause == Cause(Code.NOT_EXECUTED)
-        assert (await bot.entry(Event.REOPENED)).facts == AS_KEN | {"cause": "not_executed"}
-
-
-async def test_an_approval_that_waited_too_long_is_not_sent(bot):
-    request_id = await bot.approved()
+        assert await bot.events() == events
     bot.clock.advance(minutes=2)
 
-    assert (await bot.advance(request_id)).status is Status.PENDING
+    reopened = await bot.advance(request_id)
+
+    assert (reopened.status, reopened.cause) == (Status.PENDING, Cause(Code.NOT_EXECUTED))
+    assert (await bot.entry(Event.REOPENED)).facts == AS_KEN | {"cause": "not_executed"}
     assert bot.intune.posts == []
 
 
@@ -227,18 +196,11 @@ async def test_an_attempt_that_may_still_be_answered_is_left_alone_and_then_look
     bot.intune.on_post = power_cut
     with pytest.raises(Stopped):
         await bot.advance(request_id)
-    attempted = await bot.row(request_id)
-    assert (attempted.status, attempted.attempts) == (Status.APPROVED, 1)
-    with pytest.raises(Refusal):  # an attempt is never made twice, whoever tries
-        await send(bot.deps, attempted, attempted.approval)
 
-    bot.clock.advance(seconds=59)
-    await bot.advance_due()
-    assert await bot.row(request_id) == attempted
-    bot.clock.advance(seconds=1)
-    await bot.advance_due()
-
-    assert (await bot.row(request_id)).status is Status.UNCERTAIN
+    for seconds, status in ((59, Status.APPROVED), (1, Status.UNCERTAIN)):
+        bot.clock.advance(seconds=seconds)
+        await bot.advance_due()
+        assert (await bot.row(request_id)).status is status
     answered = await bot.entry(Event.ATTEMPT_ANSWERED)
     assert answered.facts == AS_KEN | {"cause": "no_answer", "answer": "lost"}
     assert len(bot.intune.posts) == 1
@@ -247,27 +209,36 @@ async def test_an_attempt_that_may_still_be_answered_is_left_alone_and_then_look
 # Looking for an attempt whose answer was lost
 
 
+WHY_NOT = {
+    None: {},
+    "signed out": {"could_not_look": "SignInNeeded"},
+    "Entra": {"could_not_look": "CouldNotVerify"},
+    "Graph": {"could_not_look": "ApproverRefused"},
+}
+"""Why the device cannot be read from now on, as the audit log says it."""
+
+
+async def cannot_look(bot: Bot, trouble: str | None) -> None:
+    if trouble == "signed out":
+        await bot.end_sign_in(trouble)
+    bot.sign_ins.down = trouble == "Entra"
+    bot.intune.reading_fails = ApproverRefused(status=403) if trouble == "Graph" else None
+
+
 async def test_a_lost_attempt_that_the_device_shows_is_taken_up(bot):
     request_id = await bot.uncertain(LOST_BUT_EXECUTED)
 
     found = await bot.advance(request_id)
 
-    assert (found.status, found.cause, found.held_device) == (Status.SENT, None, None)
+    assert found.status is Status.SENT
     assert found.attempt.seen_at == bot.intune.shown[LEOS_PHONE.id][0].started_at
     assert (await bot.entry(Event.ATTEMPT_ANSWERED)).facts == AS_KEN | {"answer": "found on the device"}
 
 
-@pytest.mark.parametrize(
-    ("signed_in", "facts"),
-    [
-        (True, {"answer": "not found on the device"}),
-        (False, {"answer": "could not look", "could_not_look": "SignInNeeded"}),
-    ],
-)
-async def test_a_lost_attempt_that_is_not_found_in_time_is_left_to_a_human(bot, signed_in, facts):
+@pytest.mark.parametrize("trouble", WHY_NOT)
+async def test_a_lost_attempt_that_is_not_found_in_time_is_left_to_a_human(bot, trouble):
     request_id = await bot.uncertain(LOST)
-    if not signed_in:
-        await bot.sign_ins.forget(KEN.id)
+    await cannot_look(bot, trouble)
     bot.clock.advance(TIMING.settle - timedelta.resolution)
     assert (await bot.advance(request_id)).next_at is not None
     bot.clock.advance(timedelta.resolution)
@@ -275,7 +246,9 @@ async def test_a_lost_attempt_that_is_not_found_in_time_is_left_to_a_human(bot, 
     left = await bot.advance(request_id)
 
     assert (left.status, left.needs_a_human) == (Status.UNCERTAIN, True)
-    assert (await bot.entry(Event.ATTEMPT_ANSWERED)).facts == AS_KEN | {"cause": "no_answer"} | facts
+    answer = {"answer": "could not look" if trouble else "not found on the device"}
+    facts = AS_KEN | {"cause": "no_answer"} | answer | WHY_NOT[trouble]
+    assert (await bot.entry(Event.ATTEMPT_ANSWERED)).facts == facts
     assert len(bot.intune.posts) == 1
 
 
@@ -292,85 +265,21 @@ async def test_any_other_word_of_the_device_is_waited_out(bot, state):
     waiting = await bot.advance(request_id)
 
     assert (waiting.status, await bot.events()) == (Status.SENT, events)
+    assert waiting.attempt.seen_at == NOON  # so that no earlier reset is taken for it any more
     assert waiting.next_at == bot.clock.now() + timedelta(seconds=5)
     assert bot.intune.read_with == [token_of(KEN.id)]
 
 
-async def test_another_reset_before_or_after_says_nothing_of_ours(bot):
-    bot.intune.show(LEOS_PHONE.id, "done")
-    bot.clock.advance(seconds=1)
-    request_id = await bot.sent(knowingly=True)
-    ours = bot.intune.shown[LEOS_PHONE.id].pop()
-
-    assert (await bot.advance(request_id)).status is Status.SENT
-    bot.intune.shown[LEOS_PHONE.id].append(replace(ours, state="failed"))
-    bot.clock.advance(seconds=10)
-    bot.intune.show(LEOS_PHONE.id, "done")
-    bot.intune.shown[LEOS_PHONE.id].reverse()
-    assert (await bot.advance(request_id)).status is Status.FAILED
-
-
-@pytest.mark.parametrize("looked_at", [True, False])
-async def test_a_device_that_says_nothing_for_a_day_fails_the_request(bot, looked_at):
+@pytest.mark.parametrize("trouble", WHY_NOT)
+async def test_a_device_that_says_nothing_for_a_day_fails_the_request(bot, trouble):
     request_id = await bot.sent()
-    if not looked_at:
-        await bot.sign_ins.forget(KEN.id)
+    await cannot_look(bot, trouble)
     bot.clock.advance(timedelta(hours=24) - timedelta.resolution)
     assert (await bot.advance(request_id)).status is Status.SENT
     bot.clock.advance(timedelta.resolution)
 
     failed = await bot.advance(request_id)
 
-    facts = {} if looked_at else {"could_not_look": "SignInNeeded"}
+    facts = WHY_NOT[trouble]
     assert (failed.status, failed.cause) == (Status.FAILED, Cause(Code.SILENT, facts))
     assert (await bot.entry(Event.FAILED)).facts == AS_KEN | {"cause": "silent"} | facts
-
-
-async def test_what_cannot_be_read_now_is_read_later(bot):
-    request_id = await bot.sent()
-    bot.intune.finish("done")
-    bot.sign_ins.down = True
-    assert (await bot.advance(request_id)).status is Status.SENT
-    bot.sign_ins.down, bot.intune.reading_fails = False, ApproverRefused(status=403)
-    assert (await bot.advance(request_id)).status is Status.SENT
-    bot.intune.reading_fails = None
-
-    done = await bot.advance(request_id)
-
-    assert (done.status, done.next_at) == (Status.DONE, None)
-
-
-# The clock
-
-
-async def test_a_request_that_waits_reminds_until_it_expires(bot):
-    request_id = await bot.pending()
-
-    for _ in range(60):
-        bot.clock.advance(minutes=1)
-        await asyncio.gather(bot.advance_due(), bot.advance_due())
-
-    expired = await bot.row(request_id)
-    assert (expired.reminders, expired.status, expired.next_at) == (3, Status.EXPIRED, None)
-    assert await bot.events() == [Event.REQUESTED, Event.VERIFIED, Event.EXPIRED]
-
-
-async def test_a_row_that_moved_meanwhile_is_not_advanced(bot):
-    request_id = await bot.pending()
-    stale = await bot.row(request_id)
-    await bot.deny(request_id)
-
-    with pytest.raises(LostRace):
-        await advance(bot.deps, stale)
-    denied = await bot.row(request_id)
-    assert await bot.advance(request_id) == denied
-
-
-@pytest.mark.parametrize("status", [Status.SENT, Status.UNCERTAIN, Status.APPROVED])
-async def test_a_row_without_its_approval_sends_nothing(bot, status):
-    approved = await bot.row(await bot.approved())
-
-    await advance(bot.deps, replace(approved, status=status, approval=None))
-
-    assert bot.intune.posts == []
-    assert await bot.row(approved.id) == approved
