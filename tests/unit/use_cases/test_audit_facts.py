@@ -10,7 +10,7 @@ from bot.domain.people import Actor, Audience, AudienceKind
 from bot.domain.values import RequestId, UserId
 from bot.use_cases import sign_in
 from structlog.testing import capture_logs
-from tests.support.bot import AS_KEN, Bot, outcome
+from tests.support.bot import AS_KEN, Bot, outcome, refused
 from tests.support.builders import (
     CHANNEL,
     IN_CHANNEL,
@@ -191,6 +191,19 @@ async def test_a_refusal_leaves_a_row_with_what_it_rests_on_unless_it_is_typed_a
     else:
         entry = await bot.entry(Event.ACCESS_REFUSED)
         assert entry.facts == KENS | {"refusal": code, "status": "sent", "by": MEI.id}
+
+
+@pytest.mark.parametrize("quota", ["requests_per_hour", "links_per_hour"])
+async def test_who_is_past_a_quota_gets_nothing_and_leaves_no_row(bot, quota):
+    bot.rules(**{quota: 1})
+    ask = bot.submit if quota == "requests_per_hour" else bot.offer
+    await ask()
+    events = await bot.events()
+
+    refusal = await refused(ask())
+
+    assert (refusal.code, refusal.facts["limit"]) == (Code.QUOTA_EXCEEDED, "1")
+    assert await bot.events() == events
 
 
 @pytest.mark.parametrize("error", [SignInNeeded(), SignInNeeded("{}", stale=True), RecentlyReset(NOON)])

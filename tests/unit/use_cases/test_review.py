@@ -10,7 +10,7 @@ from bot.domain.device import Effect
 from bot.domain.errors import ApproverRefused, Cause, Code, SignInNeeded
 from bot.domain.people import Kind
 from bot.domain.request import Status
-from tests.support.bot import outcome, refused
+from tests.support.bot import refused
 from tests.support.builders import AIKO, KEN, LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET, MEI, account_of
 from tests.support.clock import NOON
 from tests.support.fakes import Answer, token_of
@@ -55,10 +55,8 @@ async def test_where_no_device_can_be_reset_the_review_ends_the_request_and_says
     ended = await bot.row(request_id)
     assert (ended.status, ended.cause) == (Status.REFUSED, WRONG_PLATFORM)
     [entry] = [entry for entry in await bot.entries() if entry.event is Event.REFUSED]
-    kens = account_of(KEN).as_facts() | {"reviewed_by": KEN.id}
-    aikos = account_of(AIKO).as_facts() | {"reviewed_by": AIKO.id}
-    assert (entry.actor, entry.version) == (None, ended.version)
-    assert entry.facts in (WRONG_PLATFORM.as_facts() | kens, WRONG_PLATFORM.as_facts() | aikos)
+    reviewers = [account_of(each).as_facts() | {"reviewed_by": each.id} for each in (KEN, AIKO)]
+    assert entry.facts in [WRONG_PLATFORM.as_facts() | reviewer for reviewer in reviewers]
 
 
 async def test_a_review_that_finds_nothing_to_reset_does_not_end_an_uncertain_request(bot):
@@ -84,20 +82,17 @@ async def test_the_approver_s_account_is_asked_for_before_the_requester_is_looke
     assert await bot.refusals() == []
 
 
-@pytest.mark.parametrize("kind", [Kind.DEACTIVATED, Kind.GUEST, Kind.OUTSIDER])
-async def test_an_approver_who_left_is_signed_out_at_the_press(bot, kind):
+@pytest.mark.parametrize("act", ["approve", "offer"])
+async def test_an_approver_who_left_is_signed_out_at_the_press(bot, act):
     request_id = await bot.pending()
-    await bot.review(request_id)
-    bot.directory.change(KEN, kind=kind)
+    bot.directory.change(KEN, kind=Kind.GUEST)
 
-    for call in (bot.approve(request_id), bot.offer()):
-        refusal = await refused(call)
-        assert refusal.cause == Cause(Code.NOT_A_MEMBER, {"kind": kind})
+    refusal = await refused(bot.offer() if act == "offer" else bot.approve(request_id))
 
+    assert refusal.cause == Cause(Code.NOT_A_MEMBER, {"kind": "guest"})
     assert KEN.id not in bot.sign_ins.accounts
-    [signed_out] = [entry for entry in await bot.entries() if entry.event is Event.SIGNED_OUT]
-    reason = {"reason": "not_a_member", "kind": kind}
-    assert (signed_out.actor, signed_out.facts) == (KEN.id, account_of(KEN).as_facts() | reason)
+    reason = {"reason": "not_a_member", "kind": "guest"}
+    assert (await bot.entry(Event.SIGNED_OUT)).facts == account_of(KEN).as_facts() | reason
 
 
 # One's own device
@@ -107,16 +102,13 @@ async def test_an_owner_leaves_the_own_device_to_another_approver(bot):
     bot.intune.found = [replace(LEOS_PHONE, owner_id=account_of(KEN).oid), LEOS_LAPTOP]
     request_id = await bot.pending()
 
-    for call in (bot.review(request_id), bot.approve(request_id)):
-        assert (await refused(call)).code is Code.OWN_DEVICE
+    assert (await refused(bot.review(request_id))).code is Code.OWN_DEVICE
     assert (await bot.row(request_id)).status is Status.PENDING
 
     bot.intune.found.append(LEOS_TABLET)
     assert [choice.device for choice in (await bot.review(request_id)).resettable] == [LEOS_TABLET]
     own = await refused(bot.approve(request_id))
     assert own.cause == Cause(Code.OWN_DEVICE, {"device": "Leo's Pixel"})
-    assert (await refused(bot.approve(request_id, device=LEOS_LAPTOP.id))).cause == WRONG_PLATFORM
-    assert (await bot.approve(request_id, by=AIKO)).status is Status.APPROVED
 
 
 # What Microsoft or the installer asks for
@@ -130,9 +122,10 @@ async def test_a_claims_challenge_is_answered_silently_once(bot):
     assert bot.intune.read_with == [token_of(KEN.id), f"{token_of(KEN.id)} with {CLAIMS}"]
 
 
-async def test_a_second_claims_challenge_takes_a_sign_in_with_the_newest_claims(bot):
+@pytest.mark.parametrize(("newer", "asked"), [(MORE_CLAIMS, MORE_CLAIMS), (None, CLAIMS)])
+async def test_a_second_refusal_takes_a_sign_in_with_the_newest_claims(bot, newer, asked):
     request_id = await bot.pending()
-    answers = [ApproverRefused(status=401, claims=CLAIMS), ApproverRefused(status=401, claims=MORE_CLAIMS)]
+    answers = [ApproverRefused(status=401, claims=CLAIMS), ApproverRefused(status=401, claims=newer)]
 
     async def next_answer() -> None:
         raise answers.pop(0)
@@ -140,22 +133,7 @@ async def test_a_second_claims_challenge_takes_a_sign_in_with_the_newest_claims(
     bot.intune.on_read = next_answer
     needed = await refused(bot.review(request_id))
     assert isinstance(needed, SignInNeeded)
-    assert (needed.claims, needed.approver) == (MORE_CLAIMS, KEN)
-
-    answers[:] = [ApproverRefused(status=401, claims=CLAIMS), ApproverRefused(status=403)]
-    needed = await refused(bot.review(request_id))
-    assert isinstance(needed, SignInNeeded)
-    assert needed.claims == CLAIMS
-
-
-async def test_an_approver_whom_intune_refuses_is_not_sent_to_sign_in(bot):
-    bot.intune.reading_fails = ApproverRefused(status=403, code="Forbidden")
-    request_id = await bot.pending()
-
-    for call in (bot.review(request_id), bot.approve(request_id)):
-        assert await outcome(call) is bot.intune.reading_fails
-    assert await bot.refusals() == [(KEN.id, "ApproverRefused")] * 2
-    assert (await bot.row(request_id)).status is Status.PENDING
+    assert (needed.claims, needed.approver) == (asked, KEN)
 
 
 async def test_claims_that_came_at_the_reset_take_one_newer_sign_in_of_that_approver(bot):
@@ -167,12 +145,10 @@ async def test_claims_that_came_at_the_reset_take_one_newer_sign_in_of_that_appr
     needed = await refused(bot.review(request_id, by=KEN))
     assert isinstance(needed, SignInNeeded)
     assert needed.claims == CLAIMS
-    assert (await bot.review(request_id, by=AIKO)).account == account_of(AIKO)
+    assert await bot.review(request_id, by=AIKO)
 
     bot.sign_ins.accounts[KEN.id] = account_of(KEN, at=bot.clock.now())
-    bot.clock.advance(minutes=16)
-    assert (await bot.advance(request_id)).reminders == 1
-    assert (await bot.review(request_id, by=KEN)).account.oid == "oid-Ken"
+    assert await bot.review(request_id, by=KEN)
 
 
 async def test_a_sign_in_that_grew_old_during_the_review_does_not_approve(bot):
@@ -187,6 +163,5 @@ async def test_a_sign_in_that_grew_old_during_the_review_does_not_approve(bot):
         needed = await refused(call)
         assert isinstance(needed, SignInNeeded)
         assert needed.stale
-    assert (await bot.row(request_id)).approval is None
     bot.sign_ins.accounts[KEN.id] = account_of(KEN, authenticated_at=bot.clock.now())
     assert (await bot.approve(request_id)).status is Status.APPROVED

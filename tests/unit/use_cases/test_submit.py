@@ -11,7 +11,7 @@ from bot.domain.people import Kind
 from bot.domain.request import Status
 from bot.domain.target import Target, TargetKind
 from tests.support.bot import refused
-from tests.support.builders import AIKO, LEO, MEI, RULES, TEAM
+from tests.support.builders import AIKO, LEO, MEI, RULES
 
 SERIAL = "serial:C02LEO"
 
@@ -24,14 +24,7 @@ async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
     assert await bot.row(request.id) == request
     assert (request.status, request.ticket, request.next_at) == (Status.RECEIVED, "INC-7", bot.clock.now())
     assert (bot.directory.looked_up, bot.wakes) == ([], 1)
-    [entry] = await bot.entries()
-    assert (entry.event, entry.actor, entry.version) == (Event.REQUESTED, MEI.id, 1)
-    assert entry.facts == {
-        "target": "leo@contoso.com",
-        "reason": "Locked out before his flight",
-        "ticket": "INC-7",
-        "team": TEAM,
-    }
+    assert (len(request.id), int(request.id, 16).bit_length() > 64) == (32, True)  # 128 random bits
 
 
 async def test_a_second_delivery_finds_the_first_one_s_row_and_counts_once(bot):
@@ -41,7 +34,6 @@ async def test_a_second_delivery_finds_the_first_one_s_row_and_counts_once(bot):
 
     assert first.id == again.id
     assert await bot.events() == [Event.REQUESTED]
-    assert (len(first.id), int(first.id, 16).bit_length() > 64) == (32, True)  # 128 random bits
 
 
 @pytest.mark.parametrize(
@@ -59,16 +51,6 @@ async def test_what_cannot_be_used_is_refused_before_anything_is_stored(bot, typ
     assert await bot.events() == []
 
 
-async def test_a_requester_past_the_quota_leaves_no_row(bot):
-    bot.rules(requests_per_hour=1)
-    await bot.submit()
-
-    refusal = await refused(bot.submit())
-
-    assert (refusal.code, refusal.facts["limit"]) == (Code.QUOTA_EXCEEDED, "1")
-    assert await bot.events() == [Event.REQUESTED]
-
-
 # Verification
 
 
@@ -81,17 +63,13 @@ async def test_only_a_full_member_of_the_audience_may_ask(bot, kind, in_audience
 
     request = await bot.advance((await bot.submit()).id)
 
-    if kind is not Kind.MEMBER:
-        assert request.cause == Cause(Code.NOT_A_MEMBER, {"kind": kind})
-    elif not in_audience:
-        assert request.cause == Cause(Code.NOT_A_REQUESTER, {})
-    else:
+    if kind is Kind.MEMBER and in_audience:
         assert (request.status, request.cause) == (Status.PENDING, None)
-        assert request.expires_at == bot.clock.now() + timedelta(hours=1)
         return
-    assert (request.status, request.next_at) == (Status.REFUSED, None)
-    refusal = await bot.entry(Event.REFUSED)
-    assert refusal.facts == {"requester": MEI.id} | request.cause.as_facts()
+    guest = Cause(Code.NOT_A_MEMBER, {"kind": kind})
+    assert request.cause == (Cause(Code.NOT_A_REQUESTER) if kind is Kind.MEMBER else guest)
+    assert request.status is Status.REFUSED
+    assert (await bot.entry(Event.REFUSED)).facts == {"requester": MEI.id} | request.cause.as_facts()
 
 
 async def test_a_person_of_another_team_is_an_outsider_whatever_their_id(bot):
@@ -125,19 +103,13 @@ async def test_a_lookup_that_fails_is_tried_again_and_then_refuses(bot, answers_
     assert (after.status, after.cause) == (Status.PENDING if answers_in_time else Status.REFUSED, cause)
 
 
-@pytest.mark.parametrize(
-    ("email", "is_usable"),
-    [
-        ("Leo@contoso.com", True),
-        *((email, False) for email in (None, "", "leo@contoso.com/../me", "leo'--", "leo@contoso.com?$x=1")),
-    ],
-)
-async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email, is_usable):
+@pytest.mark.parametrize("email", ["Leo@contoso.com", None, "leo@contoso.com?$x=1"])
+async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email):
     bot.directory.change(LEO, email=email)
 
     request = await bot.advance((await bot.submit(target=f"<@{LEO.id}|leo>")).id)
 
-    if is_usable:
+    if email == "Leo@contoso.com":
         assert request.target == Target(TargetKind.PERSON, "leo@contoso.com")
     else:
         assert (request.status, request.cause) == (Status.REFUSED, Cause(Code.NO_EMAIL, {"person": LEO.id}))
@@ -146,16 +118,12 @@ async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email,
 # One open request a target
 
 
-async def test_a_second_request_for_the_same_target_is_led_to_the_first(bot):
+async def test_a_second_request_for_the_same_target_is_led_to_the_first_if_its_requester_may_ask(bot):
     first = await bot.row(await bot.pending())
 
     second = await bot.advance((await bot.submit(by=AIKO, target="LEO@contoso.com")).id)
     outsiders = await bot.advance((await bot.submit(by=LEO)).id)
 
-    cause = Cause(Code.ALREADY_REQUESTED, {"ref": first.ref, "by": MEI.id})
-    assert (second.status, second.cause) == (Status.REFUSED, cause)
-    assert [entry.facts for entry in await bot.entries() if entry.event is Event.REFUSED] == [
-        {"requester": AIKO.id} | cause.as_facts(),
-        {"requester": LEO.id, "cause": "not_a_requester"},
-    ]
-    assert outsiders.cause == Cause(Code.NOT_A_REQUESTER, {})
+    assert second.status is Status.REFUSED
+    assert second.cause == Cause(Code.ALREADY_REQUESTED, {"ref": first.ref, "by": MEI.id})
+    assert outsiders.cause == Cause(Code.NOT_A_REQUESTER)
