@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from bot.domain.errors import Cause, Code, Refusal
 from bot.domain.people import Audience, AudienceKind
-from bot.domain.policy import check_account, check_approver, check_fresh, check_linking, check_owner
+from bot.domain.policy import check_account, check_fresh, check_linking, check_owner
 from tests.support.builders import AIKO, CHANNEL, IN_CHANNEL, KEN, LEOS_PHONE, MEI, RULES, account_of
 from tests.support.clock import NOON
 
@@ -20,12 +20,6 @@ def refusal_by(check: Callable[..., None], *who: object, **what: object) -> Caus
         return check(*who, **what)
     except Refusal as refusal:
         return refusal.cause
-
-
-def test_the_requester_is_no_approver_whatever_the_channel():
-    refusal = refusal_by(check_approver, MEI, asked_by=MEI.id, in_channel=True, on_call=True)
-
-    assert refusal == Cause(Code.OWN_REQUEST)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import BAD_INPUT, Code, DeviceRefused, RecentlyReset, Refusal, SignInNeeded
-from bot.domain.people import Actor, Audience, AudienceKind
+from bot.domain.people import Audience, AudienceKind
 from bot.domain.values import RequestId, UserId
 from bot.use_cases import sign_in
 from structlog.testing import capture_logs
@@ -174,23 +174,29 @@ async def test_every_event_says_who_as_whom_by_which_rule_and_no_secret(bot, eve
 # What was refused
 
 
-async def _tried(bot: Bot, error: Exception) -> None:
-    async with bot.deps.audit_refusals(Actor(user=KEN.id, team=TEAM)):
-        raise error
+NO_ROW = BAD_INPUT | {Code.QUOTA_EXCEEDED}
+GRAPHS = {"status": "400", "code": "BadRequest", "message": "No.", "request_id": "r-1", "activity_id": "a-1"}
+TRIED: list[tuple[Exception, dict[str, str] | None]] = [
+    *((Refusal(code, by=MEI.id), {"refusal": code, "by": MEI.id}) for code in Code if code not in NO_ROW),
+    *((Refusal(code), None) for code in Code if code in NO_ROW),
+    *((error, None) for error in (SignInNeeded(), SignInNeeded("{}", stale=True), RecentlyReset(NOON))),
+    (DeviceRefused(400, "BadRequest", "No.", "r-1", "a-1"), GRAPHS | {"refusal": "DeviceRefused"}),
+]
+"""What people are told, and the facts of the row that it leaves, if it leaves one."""
 
 
-@pytest.mark.parametrize("code", Code)
-async def test_a_refusal_leaves_a_row_with_what_it_rests_on_unless_it_is_typed_again(bot, code):
-    with capture_logs() as logged:
-        await outcome(_tried(bot, Refusal(code, status="sent", by=MEI.id)))
+@pytest.mark.parametrize(("error", "facts"), TRIED, ids=str)
+async def test_a_refusal_leaves_a_row_with_what_it_rests_on_unless_it_is_typed_or_asked_again(
+    bot, error, facts
+):
+    with capture_logs() as logged, pytest.raises(type(error)):
+        async with bot.deps.audit_refusals(actor(KEN)):
+            raise error
 
-    if code in BAD_INPUT | {Code.QUOTA_EXCEEDED}:
-        assert await bot.entries() == []
-        lines = [("quota_exceeded", KEN.id)] if code is Code.QUOTA_EXCEEDED else []
-        assert [(line["event"], line["user"]) for line in logged] == lines
-    else:
-        entry = await bot.entry(Event.ACCESS_REFUSED)
-        assert entry.facts == KENS | {"refusal": code, "status": "sent", "by": MEI.id}
+    rows = [] if facts is None else [(Event.ACCESS_REFUSED, KEN.id, KENS | facts)]
+    assert [(entry.event, entry.actor, entry.facts) for entry in await bot.entries()] == rows
+    lines = [("quota_exceeded", KEN.id)] if error.args == (Code.QUOTA_EXCEEDED,) else []
+    assert [(line["event"], line["user"]) for line in logged] == lines
 
 
 @pytest.mark.parametrize("quota", ["requests_per_hour", "links_per_hour"])
@@ -204,19 +210,3 @@ async def test_who_is_past_a_quota_gets_nothing_and_leaves_no_row(bot, quota):
 
     assert (refusal.code, refusal.facts["limit"]) == (Code.QUOTA_EXCEEDED, "1")
     assert await bot.events() == events
-
-
-@pytest.mark.parametrize("error", [SignInNeeded(), SignInNeeded("{}", stale=True), RecentlyReset(NOON)])
-async def test_to_be_asked_first_is_no_refusal(bot, error):
-    assert await outcome(_tried(bot, error)) is error
-
-    assert await bot.entries() == []
-
-
-async def test_an_error_of_graph_leaves_a_row_with_its_words_and_ids(bot):
-    error = DeviceRefused(400, "BadRequest", "No.", "r-1", "a-1")
-
-    assert await outcome(_tried(bot, error)) is error
-
-    entry = await bot.entry(Event.ACCESS_REFUSED)
-    assert entry.facts == KENS | {"refusal": "DeviceRefused"} | error.as_facts()

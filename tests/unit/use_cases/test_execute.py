@@ -21,7 +21,7 @@ from bot.domain.target import Target, TargetKind
 from bot.domain.values import utc_text
 from bot.use_cases.deps import Deps
 from tests.support.bot import AS_KEN, Bot
-from tests.support.builders import AIKO, KEN, LEOS_PHONE, LEOS_TABLET, TIMING
+from tests.support.builders import AIKO, KEN, LEOS_PHONE, TIMING
 from tests.support.clock import NOON
 from tests.support.fakes import ACCEPTED, LOST, LOST_BUT_EXECUTED, Answer, Post, Stopped, token_of
 
@@ -57,16 +57,14 @@ async def test_the_attempt_and_its_audit_row_are_committed_before_the_call_leave
     assert (started.version, heads_then) == (row.version, heads + 1)
 
 
-async def test_each_call_has_a_guid_of_its_own_and_a_process_needs_no_worker(bot):
+async def test_a_process_needs_no_worker_and_names_each_call_by_a_guid_of_its_own(bot):
     required = [each.name for each in fields(Deps) if each.default is MISSING]
     bot.deps = Deps(**{name: getattr(bot.deps, name) for name in required})
-    bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
-    for device in bot.intune.found:
-        request_id = await bot.pending(target="app:outlook")
-        await bot.approve(request_id, device=device.id)
-        assert (await bot.advance(request_id)).changed_at > NOON
 
-    assert len({UUID(post.client_request_id) for post in bot.intune.posts}) == 2
+    assert bot.deps.new_guid() != bot.deps.new_guid()
+    request_id = await bot.sent()
+    assert UUID(bot.intune.posts[0].client_request_id)
+    assert (await bot.row(request_id)).changed_at > NOON
 
 
 # What each answer means

@@ -58,8 +58,8 @@ class Fixture:
         self.deps = replace(self.deps, timing=replace(PATIENT, **changes))
 
     @asynccontextmanager
-    async def running(self, handle: Handle, queue: Queue = Queue.ADVANCE) -> AsyncIterator[QueueLoop]:
-        loop = QueueLoop(self.deps, queue, handle)
+    async def running(self, handle: Handle) -> AsyncIterator[QueueLoop]:
+        loop = QueueLoop(self.deps, Queue.ADVANCE, handle)
         task = asyncio.create_task(loop.run())
         try:
             async with asyncio.timeout(PATIENCE):
@@ -208,39 +208,18 @@ async def test_a_queue_outlives_what_its_look_meets(fixture, error, event):
     assert [line["event"] for line in logs if line.get("queue")] == [event] * 2
 
 
-@pytest.mark.parametrize("queue", list(Queue), ids=str)
 @pytest.mark.parametrize("error", [StoreUnavailable(), LostRace()], ids=lambda error: type(error).__name__)
-async def test_a_row_that_the_store_interrupted_is_due_again_soon(fixture, queue, error):
+async def test_a_row_that_the_store_interrupted_is_due_again_soon(fixture, error):
     handled = Handled(error)
     await fixture.bot.submit()
     with capture_logs() as logs:
-        async with fixture.running(handled, queue) as loop:
+        async with fixture.running(handled) as loop:
             await fixture.until(lambda: "row_left" in [line["event"] for line in logs])
             await fixture.settle()
             assert len(handled.rows) == 1
             fixture.bot.clock.advance(fixture.deps.timing.retry)
             loop.wake()
             await fixture.until(lambda: len(handled.rows) >= 2)
-
-
-async def test_a_row_that_moves_while_it_is_handled_is_handled_as_what_it_became(fixture):
-    bot = fixture.bot
-    seen: list[Status] = []
-
-    async def handle(row: Claimed) -> None:
-        seen.append(row.request.status)
-        now, old = bot.clock.now(), row.request
-        due = now if len(seen) == 1 else None
-        await bot.store(old, replace(old, status=Status.PENDING, version=old.version + 1, next_at=due))
-        if len(seen) == 1:
-            raise LostRace
-
-    request = await bot.submit()
-    async with fixture.running(handle):
-        await fixture.until(lambda: len(seen) == 2)
-        await fixture.settle()
-    assert seen == [Status.RECEIVED, Status.PENDING]
-    assert (await bot.row(request.id)).next_at is None
 
 
 async def test_a_row_is_given_up_before_another_replica_may_take_it(fixture):
@@ -291,16 +270,6 @@ async def test_stopping_cancels_what_is_late_and_its_row_is_due_after_its_lease(
 
 
 # Both queues
-
-
-async def test_a_request_is_verified_and_published_without_another_wake(fixture):
-    fixture.deps = replace(fixture.deps, wake_worker=lambda: worker.wake())
-    async with fixture.worker() as worker:
-        await fixture.settle()
-        request = await fixture.bot.submit()
-        worker.wake()
-        await fixture.until(lambda: {"card", "receipt"} <= set(fixture.bot.notifier.posted))
-    assert (await fixture.bot.row(request.id)).status is Status.PENDING
 
 
 async def test_a_slow_slack_delays_no_reset(fixture):
