@@ -45,6 +45,7 @@ ANSWER = st.sampled_from(
 )
 TARGET = st.sampled_from(["leo@contoso.com", "serial:LEO1", "app:leos-app"])
 TIME = st.sampled_from([timedelta(seconds=each) for each in (1, 5, 60, 180, 960, 7200)])
+WORKERS = st.sampled_from([1, 2])
 STEPS = st.integers(min_value=0, max_value=14)
 """After how many awaited steps a process stops."""
 
@@ -89,7 +90,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.do(self.bot.advance(request.id))
         return request.id
 
-    @rule(target=requests, by=WHO, answer=ANSWER, workers=st.integers(min_value=1, max_value=2))
+    @rule(target=requests, by=WHO, answer=ANSWER, workers=WORKERS)
     def submit_approve_and_send(self, by: Person, answer: Answer, workers: int) -> RequestId:
         request = self.submit(MEI, "app:another", True)
         self.approve(request, by, LEOS_PHONE.id, answer, True)
@@ -138,13 +139,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     # What the workers do, one or two of them, and where they stop
 
-    @rule(steps=st.none() | STEPS)
-    def a_worker(self, steps: int | None) -> None:
-        self.do(self.bot.advance_due(), steps=steps)
-
-    @rule()
-    def two_workers(self) -> None:
-        self.do(self.bot.advance_due(), self.bot.advance_due())
+    @rule(number=WORKERS, steps=st.none() | STEPS)
+    def work(self, number: int, steps: int | None) -> None:
+        self.do(*(self.bot.advance_due() for _ in range(number)), steps=steps)
 
     @rule(request=requests)
     def a_worker_wakes_too_early(self, request: RequestId) -> None:

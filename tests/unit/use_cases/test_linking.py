@@ -1,5 +1,6 @@
 """Sign in: whose account may act for whom, and what the audit log keeps of it."""
 
+from collections.abc import Awaitable
 from datetime import timedelta
 
 import pytest
@@ -31,6 +32,14 @@ async def comes_back(bot: Bot, answer: Account | Exception) -> dict[str, str]:
 
 async def received(bot: Bot, answer: Account | Exception) -> PendingSignIn:
     return await sign_in.receive(bot.deps, await comes_back(bot, answer))
+
+
+async def call_at(bot: Bot, at: str) -> Awaitable[object]:
+    """Return what Ken's browser calls next, once the sign-in has come so far."""
+    if at == "open":
+        return sign_in.authorization_url(bot.deps, await bot.offer())
+    call = received(bot, account_of(KEN))
+    return call if at == "receive" else sign_in.confirm(bot.deps, (await call).confirmation)
 
 
 # Links
@@ -104,9 +113,7 @@ async def test_who_declines_is_linked_to_nothing_and_the_audit_log_says_to_what(
 @pytest.mark.parametrize("at", ["receive", "confirm", "keep"])
 @pytest.mark.parametrize("code", [Code.WRONG_ACCOUNT, Code.ACCOUNT_TAKEN])
 async def test_an_account_that_is_not_theirs_is_not_linked_whenever_it_turns_out(bot, at, code):
-    call = sign_in.receive(bot.deps, await comes_back(bot, account_of(KEN)))
-    if at != "receive":
-        call = sign_in.confirm(bot.deps, (await call).confirmation)
+    call = await call_at(bot, at)
     if at == "keep":
         bot.sign_ins.keeping_fails = SignInRefused(code, account="ken@contoso.com")
     elif code is Code.ACCOUNT_TAKEN:
@@ -128,12 +135,7 @@ async def test_an_account_that_is_not_theirs_is_not_linked_whenever_it_turns_out
 @pytest.mark.parametrize("at", ["open", "receive", "confirm"])
 @pytest.mark.parametrize("trouble", ["left", "slack"])
 async def test_a_person_who_left_or_cannot_be_looked_up_is_not_linked(bot, at, trouble):
-    if at == "open":
-        call = sign_in.authorization_url(bot.deps, await bot.offer())
-    else:
-        call = sign_in.receive(bot.deps, await comes_back(bot, account_of(KEN)))
-    if at == "confirm":
-        call = sign_in.confirm(bot.deps, (await call).confirmation)
+    call = await call_at(bot, at)
     if trouble == "left":
         bot.directory.change(KEN, kind=Kind.DEACTIVATED)
     else:

@@ -1,6 +1,5 @@
 """Submit: one durable insert, then the verification of who asks and for what."""
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -25,15 +24,6 @@ async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
     assert (request.status, request.ticket, request.next_at) == (Status.RECEIVED, "INC-7", bot.clock.now())
     assert (bot.directory.looked_up, bot.wakes) == ([], 1)
     assert (len(request.id), int(request.id, 16).bit_length() > 64) == (32, True)  # 128 random bits
-
-
-async def test_a_second_delivery_finds_the_first_one_s_row_and_counts_once(bot):
-    bot.rules(requests_per_hour=1)
-
-    first, again = await asyncio.gather(*[bot.submit(delivery="trigger-1") for _ in range(2)])
-
-    assert first.id == again.id
-    assert await bot.events() == [Event.REQUESTED]
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,6 @@ PATIENCE = 20.0
 PATIENT = Timing(idle=timedelta(minutes=1), stalled_after=timedelta(minutes=2))
 """What a test sees was no idle look."""
 
-Handle = Callable[[Claimed], Awaitable[datetime | None]]
-
 
 class Watched:
     """A database: `before` is called before each unit of work, and may raise. `locked`: no row can be had."""
@@ -58,7 +56,7 @@ class Fixture:
         self.deps = replace(self.deps, timing=replace(PATIENT, **changes))
 
     @asynccontextmanager
-    async def running(self, handle: Handle) -> AsyncIterator[QueueLoop]:
+    async def running(self, handle: Callable[..., Any]) -> AsyncIterator[QueueLoop]:
         loop = QueueLoop(self.deps, Queue.ADVANCE, handle)
         task = asyncio.create_task(loop.run())
         try:
