@@ -102,10 +102,12 @@ def test_the_requester_does_not_decide_whatever_was_checked_before():
         assert refused(decide).code is Code.OWN_REQUEST
 
 
-def test_a_denial_says_why_by_whom_and_when():
+def test_a_decision_says_by_whom_when_and_why():
     denied = a(Status.PENDING).deny(" Call him. ", by=KEN.id, now=LATER)
+    withdrawn = a(Status.PENDING).withdraw(by=MEI.id, now=LATER)
 
     assert (denied.denial, denied.decided_by, denied.decided_at) == ("Call him.", KEN.id, LATER)
+    assert (withdrawn.decided_by, withdrawn.decided_at) == (MEI.id, LATER)
 
 
 def test_a_decision_names_the_revision_that_was_reviewed():

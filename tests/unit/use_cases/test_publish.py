@@ -88,11 +88,7 @@ async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_befo
     bot.notifier.on_call = look
     await bot.publish(request_id)
 
-    assert seen == [
-        ("card", True, []),
-        ("receipt", True, ["1.0"]),
-        ("reminder", True, ["1.0", "2.0"]),
-    ]
+    assert seen == [("card", True, []), ("receipt", True, ["1.0"]), ("reminder", True, ["1.0", "2.0"])]
     assert not (await bot.claim_publish(request_id)).messages.posting
 
 

@@ -12,8 +12,6 @@ from bot.domain.target import Target, TargetKind
 from tests.support.bot import refused
 from tests.support.builders import AIKO, LEO, MEI, RULES
 
-SERIAL = "serial:C02LEO"
-
 
 async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
     bot.directory.down = True
@@ -102,9 +100,6 @@ async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email)
         assert request.target == Target(TargetKind.PERSON, "leo@contoso.com")
     else:
         assert (request.status, request.cause) == (Status.REFUSED, Cause(Code.NO_EMAIL, {"person": LEO.id}))
-
-
-# One open request a target
 
 
 async def test_a_second_request_for_the_same_target_is_led_to_the_first_if_its_requester_may_ask(bot):
