@@ -274,11 +274,12 @@ def test_a_target_is_open_while_its_request_waits_or_may_come_to_wait_again(stat
 
 def test_a_pending_request_is_due_for_each_reminder_and_at_its_expiry():
     pending = RECEIVED.accept(target=RECEIVED.target, now=NOON, timing=TIMING)
-    reminded = pending.remind(now=NOON + timedelta(minutes=50), timing=TIMING)
     short = replace(TIMING, lifetime=timedelta(minutes=5))
 
     assert (pending.expires_at, pending.next_at) == (NOON + TIMING.lifetime, NOON + TIMING.remind_every)
-    assert (reminded.reminders, reminded.next_at) == (1, pending.expires_at)
+    for minutes, due in ((20, 35), (50, 60)):
+        reminded = pending.remind(now=NOON + timedelta(minutes=minutes), timing=TIMING)
+        assert (reminded.reminders, reminded.next_at) == (1, NOON + timedelta(minutes=due))
     assert RECEIVED.accept(target=RECEIVED.target, now=NOON, timing=short).next_at == NOON + short.lifetime
 
 

@@ -105,7 +105,7 @@ def request_of(case: Case, state: str, number: int) -> ResetRequest:
         request = replace(request, held_device=device_of(case, number).id)
     if state == "uncertain":
         return replace(request, next_at=request.changed_at + timedelta(seconds=5))
-    return replace(request, expires_at=request.changed_at) if state == "out of time" else request
+    return request if state == "pending" else replace(request, expires_at=request.changed_at)
 
 
 async def as_ken(bot: Bot, case: Case, act: str, request: ResetRequest, device: Device) -> object:
