@@ -132,7 +132,8 @@ def test_a_human_decides_on_an_uncertain_request_only_after_it_was_looked_for_in
         lambda r: r.confirm_sent_late(NOON, **NOW),
     ):
         assert decide(in_vain).status in MOVES[Status.UNCERTAIN]
-        assert refused(lambda decide=decide: decide(looked_for)).code is Code.NOT_WAITING
+        too_early = refused(lambda decide=decide: decide(looked_for))
+        assert too_early.cause == Cause(Code.NOT_WAITING, {"status": "uncertain"})
     assert not a(Status.APPROVED, next_at=None).needs_a_human
 
 

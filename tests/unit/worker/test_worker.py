@@ -57,7 +57,7 @@ class Fixture:
 
     @asynccontextmanager
     async def running(self, handle: Callable[..., Any]) -> AsyncIterator[QueueLoop]:
-        loop = QueueLoop(self.deps, Queue.ADVANCE, handle)
+        loop = QueueLoop(self.deps, Queue.PUBLISH, handle)
         task = asyncio.create_task(loop.run())
         try:
             async with asyncio.timeout(PATIENCE):
@@ -164,24 +164,21 @@ async def test_a_row_that_becomes_due_is_handled_then(fixture):
 
 
 async def test_a_row_that_crashes_is_logged_tried_again_after_its_lease_and_keeps_no_other_back(fixture):
-    broken, *sound = [await fixture.bot.submit() for _ in range(4)]
-    handled: list[str] = []
-
-    async def handle(row: Claimed) -> None:
-        handled.append(row.request.id)
-        if row.request.id == broken.id:
-            raise RuntimeError
-
+    handled = Handled(RuntimeError())
+    for _ in range(4):
+        await fixture.bot.submit()
     with capture_logs() as logs:
-        async with fixture.running(handle) as loop:
-            await fixture.until(lambda: {request.id for request in sound} < set(handled))
+        async with fixture.running(handled) as loop:
+            await fixture.until(lambda: len(handled.ended) == 3)
             await fixture.settle()
-            assert handled.count(broken.id) == 1
+            assert len(handled.rows) == 4
             fixture.bot.clock.advance(fixture.deps.timing.lease)
             loop.wake()
-            await fixture.until(lambda: handled.count(broken.id) == 2)
-    crashes = [line for line in logs if line["event"] == "row_crashed"]
-    assert {(line["log_level"], line["request"]) for line in crashes} == {("error", broken.id)}
+            await fixture.until(lambda: len(handled.ended) == 4)
+    broken = handled.rows[0].request.id
+    assert handled.ended[-1].request.id == broken
+    [crash] = [line for line in logs if line["event"] == "row_crashed"]
+    assert (crash["log_level"], crash["request"]) == ("error", broken)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +244,7 @@ async def test_stopping_waits_for_what_is_at_work_and_takes_nothing_more(fixture
 async def test_stopping_waits_for_rows_that_a_claim_under_way_still_starts(fixture):
     handled = Handled()
     await fixture.bot.submit()
-    loop = QueueLoop(fixture.deps, Queue.ADVANCE, handled)
+    loop = QueueLoop(fixture.deps, Queue.PUBLISH, handled)
     fixture.database.before = loop.stop
     await asyncio.wait_for(loop.run(), PATIENCE)
     assert len(handled.ended) == 1
