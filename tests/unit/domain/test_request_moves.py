@@ -317,6 +317,8 @@ def test_a_passcode_can_be_seen_for_an_hour():
     done.check_revealable(by=MEI.id, now=end - MICROSECOND, timing=TIMING)
     late = refused(lambda: done.check_revealable(by=MEI.id, now=end, timing=TIMING))
     assert late.code is Code.REVEAL_EXPIRED
+    unfinished = refused(lambda: a(Status.SENT).check_revealable(by=MEI.id, **NOW))
+    assert unfinished.cause == Cause(Code.NOT_WAITING, {"status": "sent"})
 
 
 # What is typed

@@ -21,7 +21,7 @@ from bot.domain.target import Target, TargetKind
 from bot.domain.values import utc_text
 from bot.use_cases.deps import Deps
 from tests.support.bot import AS_KEN, Bot
-from tests.support.builders import AIKO, KEN, LEOS_PHONE, TIMING
+from tests.support.builders import AIKO, KEN, LEOS_PHONE, TIMING, account_of
 from tests.support.clock import NOON
 from tests.support.fakes import ACCEPTED, LOST, LOST_BUT_EXECUTED, Answer, Post, Stopped, token_of
 
@@ -140,6 +140,8 @@ async def test_without_the_sign_in_that_approved_nothing_is_sent(bot, ended):
 
     assert (reopened.status, reopened.cause) == (Status.PENDING, Cause(Code.SIGN_IN_ENDED, AGAIN))
     assert bot.intune.posts == []
+    bot.sign_ins.accounts[KEN.id], bot.sign_ins.expired = account_of(KEN), set()
+    assert await bot.review(request_id)  # with the same sign-in as before
 
 
 @pytest.mark.parametrize("down", [True, False], ids=["Entra does not answer", "the worker was late"])
