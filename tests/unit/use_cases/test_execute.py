@@ -283,3 +283,4 @@ async def test_a_device_that_says_nothing_for_a_day_fails_the_request(bot, troub
     facts = WHY_NOT[trouble]
     assert (failed.status, failed.cause) == (Status.FAILED, Cause(Code.SILENT, facts))
     assert (await bot.entry(Event.FAILED)).facts == AS_KEN | {"cause": "silent"} | facts
+    assert await bot.advance(request_id) == failed  # nothing is left to do
