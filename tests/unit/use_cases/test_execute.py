@@ -32,11 +32,12 @@ WORDS = {"status": "403", "code": "Forbidden", "message": "Not in your scope."}
 
 async def test_an_approved_reset_is_sent_once_as_the_approver_on_the_path_where_it_was_found(bot):
     request_id = await bot.approved(by=AIKO)
+    wakes = bot.wakes
     sent = await bot.advance(request_id)
 
     target = Target(TargetKind.PERSON, "leo@contoso.com")
     assert bot.intune.posts == [Post(LEOS_PHONE.id, token_of(AIKO.id), "call-1", target)]
-    assert (sent.status, sent.attempts) == (Status.SENT, 1)
+    assert (sent.status, sent.attempts, bot.wakes) == (Status.SENT, 1, wakes + 2)
 
 
 async def test_the_attempt_and_its_audit_row_are_committed_before_the_call_leaves(bot):

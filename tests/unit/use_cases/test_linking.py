@@ -82,9 +82,6 @@ async def test_an_approver_who_was_admitted_for_this_press_is_not_looked_up_agai
     assert bot.directory.looked_up == []
 
 
-# Linking
-
-
 async def test_an_approver_s_own_account_is_linked_only_after_they_confirmed_both(bot):
     pending = await received(bot, account_of(KEN))
     assert (pending.person, pending.account) == (KEN, account_of(KEN))

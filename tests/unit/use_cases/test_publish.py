@@ -33,9 +33,9 @@ async def test_card_and_receipt_are_posted_once_and_a_move_updates_both(bot):
 async def test_approvers_see_only_what_was_verified(bot):
     request = await bot.submit(by=GUS)
 
-    await bot.publish(request.id)
+    assert await bot.publish(request.id) is None
     await bot.advance(request.id)
-    await bot.publish(request.id)
+    assert await bot.publish(request.id) is None
 
     assert (bot.notifier.posted, bot.notifier.updated) == (["receipt"], ["receipt"])
 
@@ -129,16 +129,17 @@ async def test_what_may_be_there_is_posted_only_where_slack_will_never_say(bot, 
     assert logged[0]["code"] == error.code
 
 
-async def test_a_message_that_was_deleted_is_posted_again_at_once(bot):
+@pytest.mark.parametrize("deleted", ["card", "receipt"])
+async def test_a_message_that_was_deleted_is_posted_again_at_once(bot, deleted):
     request_id = await bot.pending()
     await bot.publish(request_id)
     await bot.deny(request_id)
-    bot.notifier.deleted.add("card")
+    bot.notifier.deleted.add(deleted)
 
     assert await bot.publish(request_id) == timedelta(0)
     assert await bot.publish(request_id) is None
 
-    assert bot.notifier.posted == ["card", "receipt", "card"]
+    assert bot.notifier.posted == ["card", "receipt", deleted]
 
 
 async def test_nothing_is_posted_once_the_lease_has_run_out(bot):
