@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from bot.domain.errors import CouldNotVerify
 from bot.domain.people import Actor, Audience, AudienceKind, Kind
-from bot.domain.values import TeamId, UserId
+from bot.domain.values import TeamId
 from bot.slack.directory import SlackDirectory
 from bot.timing import Timing
 from slack_bolt.authorization import AuthorizeResult
@@ -61,32 +61,24 @@ async def test_a_member_is_known_by_full_name_and_confirmed_address(api: WebApi)
 )
 async def test_slacks_flags_are_read_as_slack_means_them(api: WebApi, fields: dict[str, object], kind: Kind):
     api.answers["users.info"] = [a_user(**fields)]
-
     assert (await directory(api, OURS).person(AS_MEI)).kind is kind
 
 
-async def test_slackbot_is_a_bot_though_slack_does_not_say_so(api: WebApi):
-    api.answers["users.info"] = [a_user(id="USLACKBOT", is_bot=False)]
-
-    person = await directory(api).person(Actor(user=UserId("USLACKBOT"), team=TEAM))
-    assert person.kind is Kind.BOT
-
-
 @pytest.mark.parametrize(
-    ("team", "enterprise", "fields", "kind"),
+    ("user", "team", "enterprise", "fields", "kind"),
     [
-        (TEAM, None, {}, Kind.MEMBER),
-        (None, None, {}, Kind.MEMBER),
-        (OTHER_TEAM, None, {}, Kind.OUTSIDER),
-        (OURS, OURS, {}, Kind.MEMBER),
-        (OURS, None, {}, Kind.OUTSIDER),
-        (None, "", of_organization(""), Kind.OUTSIDER),
+        ("USLACKBOT", TEAM, None, {"is_bot": False}, Kind.BOT),  # though Slack does not say so
+        (MEI.id, TEAM, None, {}, Kind.MEMBER),
+        (MEI.id, None, None, {}, Kind.MEMBER),
+        (MEI.id, OTHER_TEAM, None, {}, Kind.OUTSIDER),
+        (MEI.id, OURS, OURS, {}, Kind.MEMBER),
+        (MEI.id, OURS, None, {}, Kind.OUTSIDER),
+        (MEI.id, None, "", of_organization(""), Kind.OUTSIDER),
     ],
 )
-async def test_the_team_of_the_payload_has_to_be_ours(api, team, enterprise, fields, kind):
-    api.answers["users.info"] = [a_user(**fields)]
-
-    assert (await directory(api, enterprise).person(Actor(user=MEI.id, team=team))).kind is kind
+async def test_the_team_of_the_payload_has_to_be_ours(api, user, team, enterprise, fields, kind):
+    api.answers["users.info"] = [a_user(id=user, **fields)]
+    assert (await directory(api, enterprise).person(Actor(user=user, team=team))).kind is kind
 
 
 @pytest.mark.parametrize(
@@ -118,9 +110,6 @@ async def test_a_slack_that_hangs_verifies_nobody(api: WebApi):
         await directory(api, timing=SHORT).person(AS_MEI)
 
 
-# Audiences
-
-
 async def test_membership_is_read_each_time_and_to_the_last_page(api: WebApi):
     """A short or an empty page is not the end."""
     api.answers["conversations.members"] = [
@@ -133,14 +122,11 @@ async def test_membership_is_read_each_time_and_to_the_last_page(api: WebApi):
     assert [asked.get("cursor") for _, asked in api.asked] == [None, "two", "three", None]
 
 
-async def test_a_user_group_is_read_each_time(api: WebApi):
+async def test_a_user_group_is_read_each_time_and_the_workspace_is_every_full_member(api: WebApi):
     api.answers["usergroups.users.list"] = [{"ok": True, "users": [KEN.id]}, {"ok": True, "users": []}]
 
     assert await directory(api).is_in(KEN.id, ON_CALL)
     assert not await directory(api).is_in(KEN.id, ON_CALL)
-
-
-async def test_the_workspace_is_every_full_member(api: WebApi):
     assert await directory(api).is_in(KEN.id, Audience(AudienceKind.WORKSPACE))
 
 

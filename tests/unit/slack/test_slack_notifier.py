@@ -1,18 +1,16 @@
 """Messages about a request: one each, brought up to date, never twice, and found again after a crash."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
-from bot.domain.errors import SlackRefused, SlackUnavailable
+from bot.domain.errors import SlackRefused
 from bot.domain.request import MessageRef, MessageState, Status
 from bot.domain.values import ChannelId
 from bot.slack.notifier import SlackNotifier
 from bot.slack.wording import ENGLISH
-from bot.timing import Timing
 from tests.support.builders import CHANNEL, MEI, a_request
 from tests.unit.slack.rows import pending
-from tests.unit.slack.web_api import PATIENT, SHORT, WebApi, refused
+from tests.unit.slack.web_api import PATIENT, WebApi, refused
 
 POSTED = {"ok": True, "channel": CHANNEL, "ts": "1.0"}
 CARD = MessageRef(CHANNEL, "1.0")
@@ -23,14 +21,11 @@ def metadata(part: str, request_id: str = pending().id) -> dict[str, object]:
     return {"event_type": "unlatch_request", "event_payload": {"request_id": request_id, "part": part}}
 
 
-def a_notifier(api: WebApi, timing: Timing = PATIENT) -> SlackNotifier:
-    api.answers.setdefault("chat.postMessage", [POSTED])
-    return SlackNotifier(api.client, ENGLISH, CHANNEL, on_call=["S0ONCALL"], timing=timing)
-
-
 @pytest.fixture
 def notifier(api: WebApi) -> SlackNotifier:
-    return a_notifier(api)
+    api.answers["chat.postMessage"] = [POSTED]
+    api.answers["conversations.open"] = [{"ok": True, "channel": {"id": "D0MEI"}}]
+    return SlackNotifier(api.client, ENGLISH, CHANNEL, on_call=["S0ONCALL"], timing=PATIENT)
 
 
 async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_parsed(api, notifier):
@@ -99,17 +94,6 @@ async def test_a_message_whose_place_is_not_told_is_not_remembered(api, notifier
         await notifier.update_card(pending(), MessageState())
 
 
-async def test_a_slack_that_hangs_is_asked_once(api):
-    api.hang = asyncio.Event()
-
-    with pytest.raises(SlackUnavailable):
-        await a_notifier(api, SHORT).update_card(pending(), MessageState())
-    assert len(api.asked) == 1
-
-
-# Found after a crash
-
-
 async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_page(api, notifier):
     others = [
         {"ts": "9.0"},
@@ -121,7 +105,6 @@ async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_pa
         {"ok": True, "messages": [{"ts": "8.0", "metadata": metadata("card")}]},
         {"ok": True, "messages": [{"ts": "7.0", "metadata": metadata("receipt")}]},
     ]
-    api.answers["conversations.open"] = [{"ok": True, "channel": {"id": "D0MEI"}}]
 
     found = await notifier.find_posted(pending(), MessageState(posting=True))
 
@@ -133,15 +116,11 @@ async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_pa
 
 
 async def test_what_was_never_posted_is_not_found(api, notifier):
-    api.answers["conversations.open"] = [{"ok": True, "channel": {"id": "D0MEI"}}]
     api.answers["conversations.history"] = [{"ok": True, "messages": [{"ts": "9.0", "metadata": {}}]}]
 
     found = await notifier.find_posted(pending(), MessageState(posting=True))
 
     assert found == MessageState(posting=True)
-
-
-# Reminders
 
 
 async def test_a_reminder_is_posted_once_under_the_card_and_in_the_channel(api, notifier):

@@ -23,6 +23,8 @@ GARBAGE = [
     web.Response(body=b"\x1f\x8b", content_type="application/gzip"),
 ]
 """Answers that are not Slack's."""
+CUT = web.Response(reason="cut")
+"""The connection is cut instead of an answer."""
 
 
 def refused(code: str) -> dict[str, object]:
@@ -55,6 +57,8 @@ class WebApi:
             await self.hang.wait()
         turns = self.answers.get(method, [{"ok": True}])
         answer = turns.pop(0) if len(turns) > 1 else turns[0]
+        if answer is CUT and request.transport is not None:
+            request.transport.abort()
         if isinstance(answer, web.Response):
             return web.Response(body=answer.body, status=answer.status, headers=answer.headers)
         return web.json_response(dict(answer))
