@@ -1,6 +1,7 @@
 """The handlers over real use cases: what the acknowledgement waits for; each press ends in an answer."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -26,23 +27,20 @@ def side(database) -> SlackSide:
     return SlackSide(database)
 
 
-def fail(side: SlackSide, method: str, error: Exception) -> None:
-    """Every unit of work, or every read, ends like this."""
+def fail(side: SlackSide, error: Exception) -> None:
+    """Every unit of work and every read ends like this."""
 
     async def failing(_work: object) -> None:
         await asyncio.sleep(0)
         raise error
 
-    setattr(side.bot.database, method, failing)
+    side.bot.database.run = side.bot.database.read = failing
 
 
 async def approval(side: SlackSide, request_id: str, callback: str = Callback.APPROVE) -> bytes:
     """Ken's, of what the row says now."""
     metadata = private_metadata(request_id, (await side.bot.row(request_id)).revision)
     return form(callback, metadata=metadata, user=KEN.id, device=LEOS_PHONE.id)
-
-
-# What the acknowledgement waits for
 
 
 async def test_the_acknowledgement_waits_for_the_insert(side):
@@ -86,13 +84,9 @@ async def test_an_acknowledgement_waits_for_no_timer_and_its_time_is_told(side, 
     assert 0 < seconds < 5
 
 
-# The command and its form
-
-
 @pytest.mark.parametrize("error", StoreError.__subclasses__())
 async def test_what_the_store_could_not_do_is_told_as_it_is_wherever_it_happens(side, error):
-    fail(side, "run", error())
-    fail(side, "read", error())
+    fail(side, error())
     sentence = CATALOG[f"error.{error.__name__}"]
     assert (await side.post(command())).text == sentence
     assert (await side.post(command(text="status"))).text == sentence
@@ -149,29 +143,30 @@ async def test_a_form_says_under_the_field_what_is_wrong_with_it(side, typed, fi
     assert await side.bot.rows() == {}
 
 
-async def test_the_command_alone_opens_the_form_and_help_says_what_can_be_typed(side):
-    for text in ("", "  "):
-        assert (await side.deliver(command(text=text))).content == b""
-        assert side.slack.opened.pop()[1]["callback_id"] == Callback.ASK
-    for text in ("help", "HELP", " Help "):
-        assert (await side.post(command(text=text))).text == CATALOG["help"]
+async def test_the_command_alone_opens_the_form(side):
+    assert (await side.deliver(command(text="  "))).content == b""
+    assert side.slack.opened.pop()[1]["callback_id"] == Callback.ASK
 
 
-async def test_status_lists_the_persons_own_requests_only(side):
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("help", ["help"]),
+        (" HELP ", ["help"]),
+        ("status", ["recent.none"]),
+        ("sign-out", ["signed_out", "signed_out.already"]),
+        ("LogOut", ["signed_out", "signed_out.already"]),
+    ],
+)
+async def test_a_subcommand_is_answered_for_the_person_who_typed_it(side, text, answers):
+    await side.bot.pending()  # of Mei
+    for answer in answers:
+        assert (await side.post(command(text=text, user_id=KEN.id))).text == CATALOG[answer]
+
+
+async def test_status_lists_the_persons_own_requests(side):
     await side.post(command())
-    mine = (await side.post(command(text="status"))).text
-    theirs = (await side.post(command(text="status", user_id=KEN.id))).text
-    assert "leo@contoso.com: *checking*." in mine
-    assert theirs == CATALOG["recent.none"]
-
-
-async def test_sign_out_deletes_the_tokens_and_says_so(side):
-    first = await side.post(command(text="sign-out", user_id=KEN.id))
-    again = await side.post(command(text="sign-out", user_id=KEN.id))
-    assert (first.text, again.text) == (CATALOG["signed_out"], CATALOG["signed_out.already"])
-
-
-# Buttons and decisions
+    assert "leo@contoso.com: *checking*." in (await side.post(command(text="status"))).text
 
 
 async def test_the_job_from_the_press_to_the_passcode(side):
@@ -237,11 +232,8 @@ async def test_a_payload_without_its_person_or_its_trigger_is_a_400(side, missin
     assert await side.bot.rows() == {}
 
 
-# Crashes and a Slack that does not answer
-
-
 async def test_a_crash_before_the_acknowledgement_is_a_500_and_logged_without_its_text(side):
-    fail(side, "run", RuntimeError("ada@contoso.com"))
+    fail(side, RuntimeError("ada@contoso.com"))
     with capture_logs() as logs:
         assert (await side.post(command())).status_code == 500
     [line] = logs
@@ -252,8 +244,7 @@ async def test_a_crash_before_the_acknowledgement_is_a_500_and_logged_without_it
 
 @pytest.mark.parametrize("action", BUTTONS)
 async def test_a_crash_after_the_acknowledgement_ends_in_an_apology_with_its_code(side, action):
-    fail(side, "read", RuntimeError("secret words"))
-    fail(side, "run", RuntimeError("secret words"))
+    fail(side, RuntimeError("secret words"))
     with capture_logs() as logs:
         assert (await side.deliver(press(action, "f" * 32))).status_code == 200
     [line] = [line for line in logs if line["event"] == "interaction_crashed"]
@@ -310,13 +301,7 @@ async def test_shutdown_waits_for_what_goes_on_and_cancels_what_is_late():
     assert "secret words" not in str(logs)
 
 
-# The sign-in
-
-
-def a_link(*, view_id: str | None = "V1", request_id: str | None = None) -> SignInLink:
-    return SignInLink(
-        digest="d", team=TEAM, user=KEN.id, expires_at=NOON, request_id=request_id, view_id=view_id
-    )
+LINK = SignInLink(digest="d", team=TEAM, user=KEN.id, expires_at=NOON, view_id="V1")
 
 
 async def test_an_approver_without_a_sign_in_is_looked_up_once_and_gets_a_link(side):
@@ -352,12 +337,12 @@ async def test_after_the_sign_in_the_modal_goes_on_or_a_message_says_as_whom_and
     side, of_a_request
 ):
     request_id = await side.bot.pending() if of_a_request else None
-    await side.handlers.resume(a_link(request_id=request_id), account_of(KEN))
+    await side.handlers.resume(replace(LINK, request_id=request_id), account_of(KEN))
     assert side.title() == CATALOG["review.title" if of_a_request else "signed_in.title"]
     assert side.slack.messages == []
     side.slack.failing = SlackError("not_found")  # it was closed
     for view_id in (None, "V0CLOSED"):
-        await side.handlers.resume(a_link(view_id=view_id, request_id=request_id), account_of(KEN))
+        await side.handlers.resume(replace(LINK, view_id=view_id, request_id=request_id), account_of(KEN))
         user, sentence = side.slack.messages.pop()
         assert (user, "ken@contoso.com" in sentence) == (KEN.id, True)
         assert "/reset-passcode sign-out" in sentence
@@ -366,7 +351,7 @@ async def test_after_the_sign_in_the_modal_goes_on_or_a_message_says_as_whom_and
 async def test_a_refused_sign_in_is_told_in_the_modal_with_a_new_link(side):
     request_id = await side.bot.pending()
     error = SignInRefused(Code.WRONG_ACCOUNT, account="aiko@contoso.com", expected="ken@contoso.com")
-    await side.handlers.resume(a_link(request_id=request_id), error)
+    await side.handlers.resume(replace(LINK, request_id=request_id), error)
     assert side.title() == CATALOG["code.wrong_account.title"]
     assert ENGLISH.error(error) in side.shown()
     [link] = side.bot.links.links.values()
@@ -377,25 +362,25 @@ async def test_who_may_not_sign_in_any_more_is_told_why_without_a_link(side):
     side.bot.directory.change(KEN, kind=MEI.kind)
     side.bot.directory.members.clear()
     error = SignInRefused(Code.DECLINED, account="ken@contoso.com")
-    await side.handlers.resume(a_link(), error)
+    await side.handlers.resume(LINK, error)
     assert (side.title(), side.bot.links.links) == (CATALOG["code.declined.title"], {})
     side.slack.failing = SlackError("not_found")
-    await side.handlers.resume(a_link(), error)
+    await side.handlers.resume(LINK, error)
     assert side.slack.messages == [(KEN.id, ENGLISH.error(error))]
 
 
 async def test_a_slack_that_takes_nothing_after_a_sign_in_breaks_nothing(side):
     side.slack.failing = side.slack.failing_texts = SlackError("timeout")
-    await side.handlers.resume(a_link(), account_of(KEN))
-    await side.handlers.resume(a_link(), SignInRefused(Code.BAD_TOKEN))
+    await side.handlers.resume(LINK, account_of(KEN))
+    await side.handlers.resume(LINK, SignInRefused(Code.BAD_TOKEN))
     assert side.slack.messages == []
 
 
-# Payloads that come again within their five minutes: a trigger is spent, so a press opens nothing.
-
-
 async def deliver_again(side: SlackSide, body: bytes) -> None:
-    """The same bytes with the same signature, at once and one after the other."""
+    """The same bytes within the signature's five minutes, at once and one after the other.
+
+    The trigger is spent, so a press opens nothing.
+    """
     side.slack.failing = SlackError("exchanged_trigger_id")
     await asyncio.gather(*(side.post(body) for _ in range(4)))
     await side.deliver(body)

@@ -86,12 +86,11 @@ def test_no_mention_and_no_link_is_put_together_by_what_is_left_out(markup: str,
             assert not set(shown) & set("<>")
 
 
-def test_slack_links_nothing_that_we_did_not_and_a_field_of_one_line_gets_one():
+def test_slack_links_nothing_that_we_did_not():
     assert mrkdwn("unlatch.example")["verbatim"] is True
-    assert text_input(1000, "two\nlines")["initial_value"] == "two lines"
 
 
-def test_text_that_is_too_long_can_be_shortened_instead_of_typed_again():
+def test_a_field_of_one_line_gets_one_and_text_that_is_too_long_can_be_shortened():
     element = text_input(1000, "r" * 1500, multiline=True)
-
     assert (element["initial_value"], element["max_length"]) == ("r" * 1500, 1500)
+    assert text_input(1000, "two\nlines")["initial_value"] == "two lines"

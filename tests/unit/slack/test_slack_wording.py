@@ -93,13 +93,6 @@ def test_every_error_has_a_sentence_of_its_own(kind: type[UnlatchError]):
     check_sentence(ENGLISH.error(error))
 
 
-def test_an_error_that_the_catalog_does_not_know_is_told_as_its_kind():
-    class Surprise(errors.StoreUnavailable):
-        pass
-
-    assert ENGLISH.error(Surprise()) == CATALOG["error.StoreUnavailable"]
-
-
 @pytest.mark.parametrize("row", EVERY, ids=lambda row: f"{row.status}-{row.cause.code if row.cause else ''}")
 def test_every_row_has_its_sentences(row: ResetRequest):
     check_sentence(ENGLISH.status(row))
