@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import httpx
@@ -16,9 +16,9 @@ from bot.entra.vault import Vault, for_cache
 from bot.store import sign_ins as rows
 from bot.store.database import Database
 from bot.store.sign_ins import SignInRow
-from bot.store.tables import audit, sign_in_links, sign_ins
+from bot.store.tables import audit, sign_in_links
 from bot.timing import Timing
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, Table, select, update
 from tests.support.builders import AIKO as AIKO_PERSON
 from tests.support.builders import KEN as KEN_PERSON
 from tests.support.builders import TEAM
@@ -110,14 +110,9 @@ class SignInFixture:
             lambda tx: rows.update_sealed(tx, user, version=row.version, key_id=row.key_id, sealed=sealed)
         )
 
-    async def move_row(self, user: UserId, to: UserId) -> None:
-        """Put the user's row under another user."""
-        change = update(sign_ins).where(sign_ins.c.user == user).values(user=to)
-        assert await self.database.run(lambda tx: tx.execute(change).rowcount)
-
-    async def change_links(self, **values: object) -> None:
-        """Change the row of a link, as whoever can write to the database could."""
-        change = update(sign_in_links).values(values)
+    async def change(self, table: Table, **values: object) -> None:
+        """Change the table's one row, as whoever can write to the database could."""
+        change = update(table).values(values)
         assert await self.database.run(lambda tx: tx.execute(change).rowcount) == 1
 
     async def links_stored(self) -> list[Row[Any]]:
@@ -126,14 +121,14 @@ class SignInFixture:
 
     async def cache(self, key: bytes = OLD_KEY) -> dict[str, dict[str, dict[str, str]]]:
         """Return Ken's token cache, opened."""
-        row = (await self.all_rows())[KEN]
+        row = await self.row()
         opened = Vault([key]).open(row.sealed, for_cache(KEN, row.tenant, row.oid))
         content: dict[str, dict[str, dict[str, str]]] = json.loads(opened)
         return content
 
     async def change_token(self, **changes: str) -> None:
         """Change the access token in Ken's cache, as time would."""
-        content, row = await self.cache(), (await self.all_rows())[KEN]
+        content, row = await self.cache(), await self.row()
         (token,) = content["AccessToken"].values()
         token.update(changes)
         sealed = Vault([OLD_KEY]).seal(json.dumps(content).encode(), for_cache(KEN, row.tenant, row.oid))
@@ -150,16 +145,12 @@ class SignInFixture:
             (event, actor, json.loads(facts)) for event, actor, facts in found if event.startswith("sign")
         ]
 
-    def during_refresh(self, act: Callable[[], Awaitable[object]], *, times: int = 1) -> None:
+    def during_refresh(self, act: Callable[[], Coroutine[Any, Any, object]], *, times: int = 1) -> None:
         """Do something else while Entra is asked for a token, which happens in MSAL's thread."""
         loop, remaining = asyncio.get_running_loop(), iter(range(times))
 
         def instead(request: httpx.Request) -> None:
             if request.method == "POST" and next(remaining, None) is not None:
-                asyncio.run_coroutine_threadsafe(_awaited(act), loop).result(timeout=5)
+                asyncio.run_coroutine_threadsafe(act(), loop).result(timeout=5)
 
         self.entra.instead = instead
-
-
-async def _awaited(act: Callable[[], Awaitable[object]]) -> None:
-    await act()

@@ -5,14 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bot.entra.authority import Authority, Credential
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
 from cryptography.x509.oid import NameOID
 from tests.unit.entra.fake_entra import ANOTHER_KEY, CALLBACK, KEY, TENANT, FakeEntra, a_client, a_clock
 
@@ -70,12 +64,14 @@ def test_no_other_authority_is_taken(url):
 def certificate(key: RSAPrivateKey) -> str:
     name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "unlatch")]), datetime.now(UTC)
     built = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
-    return built.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+    return built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def pem(key: RSAPrivateKey, *, password: bytes = b"") -> str:
-    encryption = BestAvailableEncryption(password) if password else NoEncryption()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    ).decode()
 
 
 OWN, ISSUERS = certificate(KEY), certificate(ANOTHER_KEY)

@@ -8,6 +8,7 @@ import pytest
 from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused
 from bot.domain.people import Confirmation
 from bot.domain.values import Secret
+from bot.store.tables import sign_in_links
 from tests.unit.entra.fake_entra import AIKO_OID, CALLBACK, STEP_UP, query_of
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY
 
@@ -111,7 +112,7 @@ async def test_an_answer_is_redeemed_once_and_its_result_taken_once_with_both_se
 async def test_what_is_moved_to_another_row_does_not_open(setup, change, step):
     form = await setup.returned()
     held = await setup.links.hold(await setup.links.redeem(form)) if step == "result" else None
-    await setup.change_links(**change)
+    await setup.change(sign_in_links, **change)
 
     assert await unusable(setup.links.take(held) if held else setup.links.redeem(form))
 
@@ -119,7 +120,7 @@ async def test_what_is_moved_to_another_row_does_not_open(setup, change, step):
 async def test_a_flow_is_not_taken_as_a_result_nor_a_result_as_a_flow(setup):
     """Both are found by a digest of what the browser brings, so only the sealing tells them apart."""
     await setup.returned()
-    await setup.change_links(state_digest=hashlib.sha256(b"page.cookie").hexdigest())
+    await setup.change(sign_in_links, state_digest=hashlib.sha256(b"page.cookie").hexdigest())
 
     assert await unusable(setup.links.take(Confirmation(Secret("page"), Secret("cookie"))))
     held = await setup.links.hold(await setup.redeemed())
