@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -157,20 +157,7 @@ def a_clock() -> Clock:
     return Clock(datetime.now(UTC))
 
 
-def a_client(
-    entra: FakeEntra,
-    *,
-    authority: str = AUTHORITY,
-    credential: Credential | None = None,
-    fresh_within: timedelta | None = None,
-) -> EntraClient:
-    return EntraClient(
-        Authority.parse(authority),
-        tenant=TENANT,
-        client_id=CLIENT_ID,
-        credential=credential or Credential(CLIENT_SECRET),
-        scopes=[SCOPE],
-        timing=Timing(),
-        fresh_within=fresh_within,
-        transport=entra,
-    )
+def a_client(entra: FakeEntra, authority: str = AUTHORITY, **changes: object) -> EntraClient:
+    given = {"credential": Credential(CLIENT_SECRET), "timing": Timing(), "fresh_within": None} | changes
+    parsed = Authority.parse(authority)
+    return EntraClient(parsed, tenant=TENANT, client_id=CLIENT_ID, scopes=[SCOPE], transport=entra, **given)

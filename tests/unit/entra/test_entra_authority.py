@@ -24,7 +24,6 @@ def test_microsofts_authorities_are_known_with_or_without_their_version(host, en
 
 def test_another_provider_is_used_as_it_is():
     authority = Authority.parse("https://id.contoso.com/realms/staff/v2.0")
-
     assert authority.for_msal == {"oidc_authority": "https://id.contoso.com/realms/staff/v2.0"}
     assert authority.real_url("https://id.contoso.com/x") == "https://id.contoso.com/x"
 

@@ -77,16 +77,6 @@ async def test_no_name_ends_the_literal_of_its_filter(kind, field, value):
     assert request.url.fragment == ""
 
 
-async def test_a_message_wrapped_without_end_is_left_wrapped():
-    message = "the sentence"
-    for _ in range(9):
-        message = json.dumps({"Message": message})
-
-    error = await GraphStub(httpx.Response(400, json={"error": {"message": message}})).failed_reset()
-
-    assert error.message.startswith('{"Message"')
-
-
 def test_what_no_database_stores_is_left_out_of_an_error():
     body = ErrorBody.parse(json.dumps({"error": {"code": "a\ud800", "message": "b\x00\udfff"}}).encode())
 

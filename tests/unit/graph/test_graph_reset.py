@@ -109,9 +109,6 @@ async def test_an_id_that_cannot_be_one_path_segment_is_refused(device):
     assert graph.requests == []
 
 
-# The claims challenge
-
-
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize(
     "challenges",
@@ -139,9 +136,6 @@ def test_what_is_not_a_claims_challenge_is_none(value):
     headers = [f'Bearer claims="{value}"', 'Bearer xclaims="e30="', "Bearer", ""]
 
     assert claims_challenge(headers) is None
-
-
-# Graph's error body
 
 
 @pytest.mark.parametrize("message", [SENTENCE, WRAPPED, TWICE], ids=["plain", "once", "twice"])

@@ -48,12 +48,12 @@ def interaction(payload: object) -> bytes:
     return urlencode({"payload": json.dumps(payload)}).encode()
 
 
-def press(action: str, value: str, *, user: str = KEN.id, team: str = TEAM) -> bytes:
+def press(action: str, value: str, *, user: str = KEN.id) -> bytes:
     return interaction(
         {
             "type": "block_actions",
             "team": {"id": TEAM},
-            "user": {"id": user, "team_id": team},
+            "user": {"id": user, "team_id": TEAM},
             "trigger_id": "9.9.nine",
             "response_url": RESPONSE_URL,
             "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value}],
@@ -146,12 +146,7 @@ class SlackSide:
         self.bot.deps = replace(self.bot.deps, timing=timing)
         self.slack = FakeSlackClient()
         self.background = Background()
-        self.handlers = Handlers(
-            self.bot.deps,
-            self.slack,  # type: ignore[arg-type]  # the fake of it
-            self.background,
-            ENGLISH,
-        )
+        self.handlers = Handlers(self.bot.deps, self.slack, self.background, ENGLISH)
         self.answered: list[float] = []
         nowhere = AsyncWebClient(base_url="http://127.0.0.1:9/")
         self.app = bolt_app(nowhere, US, self.handlers, self.answered.append)
@@ -172,7 +167,7 @@ class SlackSide:
         return self.slack.updated[-1] if self.slack.updated else self.slack.opened[-1][1]
 
     def title(self) -> str:
-        return self.view()["title"]["text"]  # type: ignore[index,return-value]  # a view of ours
+        return self.view()["title"]["text"]
 
     def shown(self) -> str:
         return json.dumps(self.view(), ensure_ascii=False)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from bot.domain.device import Device, Effect, Platform
 from bot.domain.errors import Cause, Code
 from bot.domain.request import ResetRequest, Status
+from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId
 from bot.use_cases.review import Choice, Review
 from tests.support.builders import APPROVAL, ATTEMPT, KEN, LATER, MEI, NOON, a_request, account_of
@@ -86,7 +87,7 @@ def in_every_status() -> Iterator[ResetRequest]:
         a_request(Status.RECEIVED),
         a_request(Status.REFUSED, cause=Cause(Code.NOT_A_REQUESTER)),
         pending(),
-        pending(cause=Cause(Code.NOT_EXECUTED)),
+        pending(target=Target(TargetKind.SERIAL, "F2LX1234ABCD"), cause=Cause(Code.NOT_EXECUTED)),
         a_request(Status.APPROVED),
         a_request(Status.APPROVED, attempt=ATTEMPT),
         a_request(Status.DENIED, denial="Call him on the number in the directory.", **decided),

@@ -36,9 +36,6 @@ def slack(api: WebApi, slept: list[float]) -> SlackClient:
     return SlackClient(api.client, PATIENT, sleep=sleep)
 
 
-# What Slack's failures mean
-
-
 def limited(retry_after: str) -> web.Response:
     body = {"ok": False, "error": "ratelimited"}
     return web.json_response(body, status=429, headers={"Retry-After": retry_after})
@@ -87,9 +84,6 @@ async def test_a_slack_that_hangs_or_is_gone_is_unavailable(api: WebApi):
         await call(api.client.auth_test(), within=PATIENT.slack_timeout)
 
 
-# Modals
-
-
 async def test_a_trigger_is_not_waited_for_longer_than_it_lives_nor_tried_twice(api: WebApi):
     api.hang = asyncio.Event()
     with pytest.raises(SlackUnavailable):
@@ -130,9 +124,6 @@ async def test_a_modal_is_not_left_loading_by_a_bad_moment(api, slack, slept, an
         await slack.update_modal("V1", VIEW)
     assert [asked["view_id"] for _, asked in api.asked] == ["V1"] * tries
     assert (7 in slept) is (error is None)
-
-
-# Sentences for one person alone
 
 
 async def test_a_sentence_is_posted_to_one_person_alone_and_again_after_a_bad_moment(api, slack):
@@ -192,9 +183,6 @@ async def test_a_sentence_goes_to_no_address_that_is_not_slacks(api, slack, url,
         await slack.respond(Secret(url), SENTENCE)
     assert told.value.code == code
     assert "secret" not in "".join(format_exception(told.value))
-
-
-# Messages, and who the bot is
 
 
 async def test_a_direct_message_goes_to_the_user_and_links_nothing(api: WebApi, slack: SlackClient):

@@ -1,7 +1,5 @@
 """Who a person is and where they are, asked of Slack now; whatever is not understood lets nobody in."""
 
-import asyncio
-
 import pytest
 from bot.domain.errors import CouldNotVerify
 from bot.domain.people import Actor, Audience, AudienceKind, Kind
@@ -10,16 +8,16 @@ from bot.slack.directory import SlackDirectory
 from bot.timing import Timing
 from slack_bolt.authorization import AuthorizeResult
 from tests.support.builders import IN_CHANNEL, KEN, MEI, ON_CALL, OTHER_TEAM, TEAM
-from tests.unit.slack.web_api import GARBAGE, PATIENT, SHORT, WebApi, refused
+from tests.unit.slack.web_api import GARBAGE, WebApi, refused
 
 OURS = TeamId("E0US")
 """Our organization on Enterprise Grid."""
 AS_MEI = Actor(user=MEI.id, team=TEAM)
 
 
-def directory(api: WebApi, enterprise: str | None = None, timing: Timing = PATIENT) -> SlackDirectory:
+def directory(api: WebApi, enterprise: str | None = None) -> SlackDirectory:
     us = AuthorizeResult(enterprise_id=enterprise, team_id=TEAM)
-    return SlackDirectory(api.client, us, timing=timing)
+    return SlackDirectory(api.client, us, timing=Timing())
 
 
 def a_user(**fields: object) -> dict[str, object]:
@@ -101,13 +99,6 @@ async def test_a_profile_that_is_not_understood_verifies_nobody(api: WebApi, ans
         await directory(api).person(AS_MEI)
     assert "profile" in told.value.facts["what"]
     assert api.methods() == ["users.info"]  # and is not asked for again
-
-
-async def test_a_slack_that_hangs_verifies_nobody(api: WebApi):
-    api.hang = asyncio.Event()
-
-    with pytest.raises(CouldNotVerify):
-        await directory(api, timing=SHORT).person(AS_MEI)
 
 
 async def test_membership_is_read_each_time_and_to_the_last_page(api: WebApi):

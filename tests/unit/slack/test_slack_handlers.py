@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from bot.domain.audit import Event
 from bot.domain.device import ActionResult
-from bot.domain.errors import ApproverRefused, Cause, Code, SignInRefused, SlackError, StoreError
+from bot.domain.errors import Cause, Code, SignInRefused, SlackError, StoreError
 from bot.domain.people import SignInLink
 from bot.domain.request import MAX_REASON, Status
 from bot.domain.values import utc_text
@@ -18,7 +18,6 @@ from bot.slack.wording import ENGLISH
 from structlog.testing import capture_logs
 from tests.support.builders import KEN, LATER, LEOS_PHONE, MEI, TEAM, a_request, account_of
 from tests.support.clock import NOON
-from tests.support.fakes import Answer
 from tests.unit.slack.deliveries import COMMAND, RESPONSE_URL, SlackSide, command, form, press
 
 
@@ -418,16 +417,3 @@ async def test_a_payload_that_comes_again_changes_nothing(side, what):
     before = await what_happened(side)
     await deliver_again(side, body)
     assert await what_happened(side) == before != at_first
-
-
-@pytest.mark.parametrize("callback", [Callback.APPROVE, Callback.AGAIN])
-async def test_an_approval_that_comes_again_after_microsoft_refused_it_approves_nothing(side, callback):
-    request_id = await side.bot.pending()
-    body = await approval(side, request_id, callback)
-    await side.deliver(body)
-    side.bot.intune.answers.append(Answer(error=ApproverRefused(status=403)))
-    assert (await side.bot.advance(request_id)).status is Status.PENDING
-    await deliver_again(side, body)
-    await side.deliver(body)
-    assert side.title() == CATALOG["code.review_outdated.title"]
-    assert (await side.bot.events()).count(Event.APPROVED) == 1

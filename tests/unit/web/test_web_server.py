@@ -82,9 +82,6 @@ async def served(bounds: Bounds, *, grace: float = 1.0) -> AsyncIterator[Port]:
         await port.close()
 
 
-# One connection
-
-
 TRICKLES = {
     "silence": (b"", b""),
     "headers": (HEAD, b"x: y\r\n"),
@@ -155,9 +152,6 @@ async def test_no_peer_can_say_that_it_is_another_or_came_over_https():
     assert answer.endswith(b"127.0.0.1 http")
 
 
-# Many connections
-
-
 async def test_where_too_many_are_open_the_oldest_makes_room():
     async with served(Bounds(connections=5)) as port:
         oldest, *others = [await port.connect(HEAD) for _ in range(5)]
@@ -182,9 +176,6 @@ def test_the_bounds_leave_descriptors_for_a_burst_that_is_accepted_at_once():
     assert Bounds().connections >= 4 * BACKLOG
 
 
-# Stopping
-
-
 async def test_stopping_finishes_what_is_under_way_and_closes_what_is_idle():
     async with served(Bounds(), grace=SOON) as port:
         idle, _ = await port.connect(HEAD)
@@ -202,9 +193,6 @@ async def test_stopping_cancels_what_is_late():
     assert not (await to_the_end(slow)).endswith(b"at last")
 
 
-# The listener
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
 def test_accepted_sockets_send_at_once_on_every_kind_of_address(host):
     with listen(host, 0) as sock:
@@ -219,9 +207,6 @@ def test_accepted_sockets_send_at_once_on_every_kind_of_address(host):
 def test_a_port_that_is_taken_is_an_os_error():
     with listen("127.0.0.1", 0) as sock, pytest.raises(OSError, match="in use"):
         listen("127.0.0.1", sock.getsockname()[1])
-
-
-# Attacks on a process of its own, while deliveries come in
 
 
 @asynccontextmanager

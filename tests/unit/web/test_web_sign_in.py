@@ -84,24 +84,11 @@ def words(page: httpx.Response) -> str:
     return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page.text, flags=re.DOTALL).split())
 
 
-# The link
-
-
 async def test_opening_a_link_leads_to_microsoft_and_uses_nothing_up(site):
     link = await site.link()
     opened = [await site.http.get(link) for _ in range(3)] + [await site.http.head(link)]
     assert {(page.status_code, page.headers["location"]) for page in opened} == {(303, "state-0")}
     assert site.bot.links.hints == [KEN.email]
-
-
-async def test_a_link_whose_time_is_over_says_how_to_get_another(site):
-    link = await site.link()
-    site.bot.clock.advance(site.bot.deps.timing.link_lifetime)
-    page = await site.http.get(link)
-    assert (page.status_code, "to get a new one" in words(page)) == (410, True)
-
-
-# The page that asks
 
 
 async def test_before_anything_is_linked_the_page_names_the_account_and_the_slack_user(site):
@@ -167,9 +154,6 @@ async def test_over_plain_http_the_cookie_works_too_and_browsers_are_not_told_to
     await site.http.aclose()
 
 
-# What does not work
-
-
 @pytest.mark.parametrize(
     "body", [b"", b"state=unknown", b"state=&code=x", b"\xff\xfe", b"%ff=%fe", b"state=x&state=y"]
 )
@@ -177,6 +161,7 @@ async def test_over_plain_http_the_cookie_works_too_and_browsers_are_not_told_to
 async def test_an_answer_that_nothing_waits_for_is_a_page_and_signs_no_one_in(site, way, body):
     page = await site.http.request(*way.split(), content=body)
     assert (page.status_code, site.resumed, site.linked) == (410, [], set())
+    assert "to get a new one" in words(page)
     assert "set-cookie" not in page.headers
 
 
@@ -207,9 +192,6 @@ async def test_an_outage_is_no_refusal_and_no_way_on(site, error):
     assert (await site.http.get(link)).status_code == 503
 
 
-# What people may write into a page
-
-
 @pytest.mark.parametrize(
     "name",
     [NASTY, "nek\u202e", "K\u200ben", "Ken\u2066\u2069", "Ken\n\nMei", "K" + "\u0301" * 300 + "en"],
@@ -224,9 +206,6 @@ async def test_no_name_is_markup_or_turns_covers_or_breaks_the_words_around_it(s
         assert not set(page.text) & set("\u202e\u200b\u2066\u2069")
         assert page.text.count("\u0301") <= 8
         assert not any(text in page.text for text in (NASTY, "Ken\n"))
-
-
-# What every answer says
 
 
 EVERY = {
