@@ -17,7 +17,6 @@ from tests.unit.entra.fake_entra import ANOTHER_KEY, CALLBACK, KEY, TENANT, Fake
 @pytest.mark.parametrize("ending", ["", "/", "/v2.0", "/v2.0/"])
 def test_microsofts_authorities_are_known_with_or_without_their_version(host, ending):
     authority = Authority.parse(f"https://{host}/{TENANT}{ending}")
-
     assert authority.for_msal == {"authority": f"https://{host}/{TENANT}"}
     assert authority.discovery_url == f"https://{host}/{TENANT}/v2.0/.well-known/openid-configuration"
 
@@ -31,7 +30,6 @@ def test_another_provider_is_used_as_it_is():
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:8080", "[::1]:8080"])
 def test_plain_http_reaches_a_loopback_address_and_exactly_that_origin(host):
     authority = Authority.parse(f"http://{host}/entra/{TENANT}/v2.0")
-
     assert authority.url == f"https://{host}/entra/{TENANT}/v2.0"
     assert authority.real_url(f"https://{host}/x?y") == f"http://{host}/x?y"
     for other in (f"https://{host}1/x", "https://127.0.0.1/x", f"https://{host}@evil.example/x"):

@@ -98,7 +98,6 @@ def test_the_browser_is_sent_with_pkce_the_redirect_uri_and_the_claims_that_were
 @pytest.mark.parametrize("claims", ["not json", "[]", '{"access_token": 1}', "eyJhIjp7fX0="])
 def test_claims_of_another_shape_do_not_break_the_sign_in(ken, claims):
     ken.begin(claims)
-
     assert ken.redeem().oid == KEN_OID
 
 
@@ -117,7 +116,6 @@ def test_claims_of_another_shape_do_not_break_the_sign_in(ken, claims):
 )
 def test_of_an_error_only_its_code_is_kept(ken, error, description, code, named):
     form = {"state": ken.form["state"], "error": error, "error_description": description}
-
     assert ken.refusal(form) == (code, {"code": named})
 
 
@@ -160,7 +158,6 @@ ACCOUNT = {"account": "ken@contoso.com"}
 )
 def test_an_id_token_with_a_wrong_claim_of_another_tenant_or_of_a_guest_is_refused(ken, claims, refusal):
     ken.entra.claims = claims
-
     assert ken.refusal() == refusal
 
 
@@ -170,7 +167,6 @@ def test_an_id_token_with_a_wrong_claim_of_another_tenant_or_of_a_guest_is_refus
 )
 def test_the_times_of_an_id_token_have_two_minutes_of_leeway(ken, claim, seconds, lets_in):
     ken.entra.claims = {claim: int(ken.clock.now().timestamp()) + seconds}
-
     if lets_in:
         assert ken.redeem().signed_in_at == ken.clock.now()
     else:
@@ -181,7 +177,6 @@ def test_a_key_that_entra_began_to_use_today_is_fetched(ken):
     ken.client.warm_up()
     ken.entra.signing_key = ken.entra.published_key = ANOTHER_KEY
     ken.entra.key_id = "key-2"
-
     assert ken.redeem().oid == KEN_OID
 
 
@@ -198,7 +193,6 @@ def test_a_key_that_entra_began_to_use_today_is_fetched(ken):
 )
 def test_an_id_token_that_no_key_of_entra_signed_is_refused(ken, key, algorithm, headers, part):
     ken.entra.sign = lambda claims: jwt.encode(claims, key, algorithm, headers)
-
     assert ken.refusal() == (Code.BAD_TOKEN, {"part": part})
 
 
@@ -208,7 +202,6 @@ def test_an_id_token_that_no_key_of_entra_signed_is_refused(ken, key, algorithm,
 def test_an_answer_without_a_readable_id_token_is_refused(ken, id_token):
     body = {"access_token": "a", "refresh_token": "r", "expires_in": 3600, "scope": "x"}
     ken.entra.answer(200, json.dumps(body | id_token))
-
     assert ken.refusal()[0] is Code.BAD_TOKEN
 
 
@@ -231,9 +224,7 @@ def test_an_answer_without_a_readable_id_token_is_refused(ken, id_token):
 )
 def test_a_member_is_let_in_with_the_addresses_that_are_not_called_unverified(ken, claims, emails):
     ken.entra.claims = claims
-
     account = ken.redeem()
-
     assert (account.tenant, account.emails) == (TENANT, emails)
 
 
@@ -245,7 +236,6 @@ def test_a_fresh_sign_in_is_asked_for_and_its_time_kept():
     query = ken.begin()
     at = ken.clock.now().replace(microsecond=0)
     ken.entra.claims = {"auth_time": int(at.timestamp())}
-
     assert (query["prompt"], query["max_age"]) == ("login", "600")
     assert ken.redeem().authenticated_at == at
 
@@ -254,7 +244,6 @@ def test_a_fresh_sign_in_is_asked_for_and_its_time_kept():
 def test_a_sign_in_that_is_not_fresh_by_more_than_the_leeway_is_refused_with_that_reason(minutes, lets_in):
     ken = Browser(fresh_within=TEN_MINUTES)
     ken.entra.claims = {"auth_time": int((ken.clock.now() + timedelta(minutes=minutes)).timestamp())}
-
     if lets_in:
         assert ken.redeem().authenticated_at is not None
     else:
@@ -265,7 +254,6 @@ def test_a_sign_in_that_is_not_fresh_by_more_than_the_leeway_is_refused_with_tha
 def test_an_answer_that_does_not_say_when_is_refused_where_a_fresh_sign_in_is_asked_for(ken, auth_time):
     strict = Browser(fresh_within=TEN_MINUTES)
     ken.entra.claims = strict.entra.claims = {"auth_time": auth_time}
-
     assert strict.refusal()[0] is Code.NO_SIGN_IN_TIME
     assert ken.redeem().authenticated_at is None
 
@@ -326,7 +314,6 @@ def test_an_answer_to_one_approvers_code_is_not_given_to_the_next(ken, status, b
     with pytest.raises(error) as caught:
         ken.redeem()
     assert caught.value.__context__ is None
-
     ken.entra.mend()
     ken.begin()
     assert ken.redeem().oid == KEN_OID

@@ -23,10 +23,8 @@ async def unusable(call) -> bool:
 
 async def test_a_link_finds_its_person_and_leads_to_microsoft(setup):
     secret = await setup.link(claims=STEP_UP)
-
     assert (await setup.links.get(secret)).user == KEN
     query = query_of(await setup.links.authorization_url(secret, login_hint="ken@contoso.com"))
-
     assert (query["redirect_uri"], query["login_hint"]) == (CALLBACK, "ken@contoso.com")
     assert "acrs" in query["claims"]
     assert await unusable(setup.links.get(Secret("link-2")))
@@ -35,14 +33,12 @@ async def test_a_link_finds_its_person_and_leads_to_microsoft(setup):
 async def test_a_link_begins_one_flow_however_often_it_is_opened(setup):
     secret, other = await setup.link(), setup.replica()
     opened = [replica.links.authorization_url(secret, login_hint=None) for replica in (setup, other, other)]
-
     assert len(set(await asyncio.gather(*opened))) == 1
 
 
 @pytest.mark.parametrize("form", [{}, {"state": ""}, {"state": "made-up", "code": "x"}, {"code": "x"}])
 async def test_an_answer_to_no_flow_is_nothing(setup, form):
     await setup.returned()
-
     assert await unusable(setup.links.redeem(form))
 
 
@@ -62,7 +58,6 @@ async def test_each_step_has_ten_minutes(setup):
 
 async def test_a_flow_sealed_with_a_lost_key_is_an_unusable_link(setup):
     form = await setup.returned()
-
     assert await unusable(setup.replica(NEW_KEY).links.redeem(form))
 
 
@@ -83,7 +78,6 @@ async def test_while_entra_does_not_answer_a_link_is_not_used_up(setup):
     setup.entra.answer(0)
     with pytest.raises(CouldNotVerify):
         await setup.links.authorization_url(secret, login_hint=None)
-
     setup.entra.mend()
     assert await setup.links.authorization_url(secret, login_hint=None)
 
@@ -113,7 +107,6 @@ async def test_what_is_moved_to_another_row_does_not_open(setup, change, step):
     form = await setup.returned()
     held = await setup.links.hold(await setup.links.redeem(form)) if step == "result" else None
     await setup.change(sign_in_links, **change)
-
     assert await unusable(setup.links.take(held) if held else setup.links.redeem(form))
 
 
@@ -121,7 +114,6 @@ async def test_a_flow_is_not_taken_as_a_result_nor_a_result_as_a_flow(setup):
     """Both are found by a digest of what the browser brings, so only the sealing tells them apart."""
     await setup.returned()
     await setup.change(sign_in_links, state_digest=hashlib.sha256(b"page.cookie").hexdigest())
-
     assert await unusable(setup.links.take(Confirmation(Secret("page"), Secret("cookie"))))
     held = await setup.links.hold(await setup.redeemed())
     answer = {"state": f"{held.page.reveal()}.{held.cookie.reveal()}", "code": "x"}

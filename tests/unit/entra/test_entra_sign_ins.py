@@ -97,9 +97,7 @@ async def test_entra_that_wants_interaction_needs_a_sign_in_with_its_claims_befo
     expired, error, asked, claims
 ):
     expired.entra.token_error = error
-
     assert await needed(expired.sign_ins, asked) == claims
-
     expired.entra.token_error = None
     await expired.sign_in()
     assert await token(expired.sign_ins)
@@ -108,9 +106,7 @@ async def test_entra_that_wants_interaction_needs_a_sign_in_with_its_claims_befo
 async def test_a_claims_challenge_that_needs_no_interaction_brings_a_new_token(setup):
     await setup.sign_in()
     old = await token(setup.sign_ins)
-
     assert await token(setup.sign_ins, STEP_UP) != old
-
     (form,) = setup.entra.forms("refresh_token")
     assert json.loads(form["claims"])["access_token"]["acrs"] == {"essential": True, "value": "c1"}
 
@@ -156,9 +152,7 @@ async def test_microsofts_own_authority_needs_no_instance_discovery(setup):
     await there.sign_in()
     await there.expire_token()
     there.entra.token_error = INTERACTION
-
     await needed(there.sign_ins)
-
     assert not any("/discovery/instance" in request.url.path for request in setup.entra.requests)
     assert len(setup.entra.forms("refresh_token")) == 1
 
@@ -166,9 +160,7 @@ async def test_microsofts_own_authority_needs_no_instance_discovery(setup):
 async def test_of_two_replicas_that_refresh_at_once_the_later_uses_what_the_first_stored(expired):
     other = expired.replica().sign_ins
     expired.during_refresh(lambda: token(other))
-
     shown = await token(expired.sign_ins)
-
     assert shown == await token(other)
     (stored,) = (await expired.cache())["AccessToken"].values()
     assert stored["secret"] == shown
@@ -177,16 +169,13 @@ async def test_of_two_replicas_that_refresh_at_once_the_later_uses_what_the_firs
 async def test_a_sign_out_during_a_refresh_is_not_undone(expired):
     other = expired.replica().sign_ins
     expired.during_refresh(lambda: other.forget(KEN, SignOutReason.ASKED))
-
     await needed(expired.sign_ins)
-
     assert await expired.row() is None
 
 
 async def test_a_row_that_changes_during_both_refreshes_still_gives_a_token(expired):
     row = await expired.row()
     expired.during_refresh(lambda: expired.overwrite(KEN, row.sealed), times=2)
-
     assert await token(expired.sign_ins)
     assert len(expired.entra.forms("refresh_token")) == 2
 
@@ -194,7 +183,6 @@ async def test_a_row_that_changes_during_both_refreshes_still_gives_a_token(expi
 async def test_two_people_do_not_wait_for_each_other(both):
     await both.expire_token()
     both.during_refresh(lambda: both.sign_ins.token(AIKO))
-
     assert await token(both.sign_ins)
 
 
@@ -208,10 +196,8 @@ async def test_what_is_stored_for_another_authority_or_person_means_signed_out(s
 
 async def test_a_lost_key_means_signed_out_and_is_named_in_the_log(setup):
     await setup.sign_in()
-
     with structlog.testing.capture_logs() as logged:
         await needed(setup.replica(NEW_KEY).sign_ins)
-
     [line] = [line for line in logged if line["event"] == "entra_cannot_open"]
     assert (line["user"], line["key"]) == (KEN, OLD_ID)
     assert await token(setup.sign_ins), "the key put back, all is well again"
@@ -365,9 +351,7 @@ async def test_rows_that_no_key_opens_are_named_and_left(both):
 
 async def test_only_when_asked_to_it_forgets_what_no_key_opens_with_an_audit_row(both):
     await both.overwrite(AIKO, b"")
-
     found = await rotated(both, forget=True)
-
     assert (set(found.unreadable), found.forgotten) == ({AIKO}, True)
     assert set(await both.all_rows()) == {KEN}
     event, actor, facts = (await both.audited())[-1]
@@ -376,9 +360,7 @@ async def test_only_when_asked_to_it_forgets_what_no_key_opens_with_an_audit_row
 
 async def test_a_key_that_a_sign_in_under_way_needs_is_not_called_unused(setup):
     form = await setup.returned()
-
     found = await rotated(setup)
-
     assert (found.unused, found.under_way) == ([], [OLD_ID])
     await setup.replica(NEW_KEY, OLD_KEY).links.redeem(form)
     assert (await rotated(setup)).unused == [OLD_ID]

@@ -33,7 +33,6 @@ def test_nothing_opens_for_another_person_or_purpose(other):
 
 def test_what_was_changed_in_any_byte_or_never_sealed_does_not_open():
     changed = [SEALED[:at] + bytes([SEALED[at] ^ 1]) + SEALED[at + 1 :] for at in range(len(SEALED))]
-
     assert not any(VAULT.opens(one, KENS) for one in (*changed, b"", b"\x01", b"\x01" * 17, b"\x02" * 60))
 
 
@@ -43,7 +42,6 @@ def test_the_same_content_is_never_sealed_alike():
 
 def test_an_older_key_still_opens_and_the_newest_seals():
     both = Vault([NEW, OLD])
-
     assert both.open(Vault([OLD]).seal(b"tokens", KENS), KENS) == b"tokens"
     sealed = both.seal(b"tokens", KENS)
     assert key_of(sealed) == both.key_id == key_id(NEW)

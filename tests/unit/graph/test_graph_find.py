@@ -75,10 +75,8 @@ async def test_a_device_is_reset_below_the_collection_in_which_it_was_found(targ
 async def test_every_call_is_the_approvers_with_an_id_of_its_own_and_asks_for_unknown_enum_members():
     """Without the Prefer header Graph answers "unknownFutureValue" for an enrolment that v1.0 lacks."""
     graph = GraphStub(httpx.ConnectError("no route"), page(), httpx.Response(204))
-
     await graph.find()
     await graph.reset()
-
     assert len({request.headers["client-request-id"] for request in graph.requests}) == 3
     for request in graph.requests:
         assert request.headers["Authorization"] == "Bearer the-approvers-token"
@@ -87,9 +85,7 @@ async def test_every_call_is_the_approvers_with_an_id_of_its_own_and_asks_for_un
 
 async def test_a_filter_that_graph_ignores_lets_no_other_device_through():
     graph = GraphStub(page(ANDROID, IPHONE))
-
     found = await graph.find(parse_target("serial:F2LX1234ABCD"))
-
     assert [device.serial for device in found.devices] == ["F2LX1234ABCD"]
 
 
@@ -109,7 +105,6 @@ async def test_every_page_is_read_and_its_request_id_kept():
 
 async def test_a_list_without_end_is_cut():
     full, empty = (GraphStub(page(*rows, next_link=f"{BASE}/again")) for rows in ([IPHONE] * 150, []))
-
     assert len((await full.find()).devices) == 1000
     assert len(full.requests) == 7
     assert (await empty.find()).devices == []
@@ -127,10 +122,8 @@ async def test_a_target_that_graph_does_not_know_has_no_device(status, code):
 )
 async def test_a_success_that_is_not_a_list_is_an_error_that_keeps_nothing_of_it(body):
     graph = GraphStub(httpx.Response(200, text=body, headers={"request-id": "r1"}))
-
     with pytest.raises(OutcomeUnknown) as caught:
         await graph.find()
-
     assert (caught.value.code, caught.value.request_id, caught.value.message) == ("Unreadable", "r1", "")
     assert caught.value.__context__ is None
 
@@ -152,20 +145,16 @@ async def test_a_success_that_is_not_a_list_is_an_error_that_keeps_nothing_of_it
 @pytest.mark.usefixtures("no_pauses")
 async def test_a_read_is_attempted_three_times_at_most_and_only_where_a_moment_helps(answer, attempts):
     graph = GraphStub(answer)
-
     with pytest.raises(GraphError) as caught, structlog.testing.capture_logs() as logged:
         await graph.find()
-
     assert len(graph.requests) == len(logged) == attempts, "stamina's own lines would carry Graph's words"
     assert caught.value.__context__ is None
 
 
 async def test_retry_after_is_waited_for_within_the_limit_of_the_whole_read():
     graph = GraphStub(httpx.Response(429, headers={"Retry-After": "8"}), timing=SHORT)
-
     with pytest.raises(GraphError) as caught:
         await graph.find()
-
     assert (len(graph.requests), caught.value.code) == (1, "TimeoutError")
 
 
@@ -186,10 +175,8 @@ async def test_retry_after_is_waited_for_within_the_limit_of_the_whole_read():
 async def test_the_token_follows_no_next_link_to_another_origin(link):
     first = json.dumps({"value": [], "@odata.nextLink": link})
     graph = GraphStub(httpx.Response(200, text=first), page(IPHONE))
-
     with pytest.raises(OutcomeUnknown) as caught:
         await graph.find()
-
     assert caught.value.code == "ForeignNextLink"
     assert len(graph.requests) == 1
 
@@ -197,10 +184,8 @@ async def test_the_token_follows_no_next_link_to_another_origin(link):
 async def test_no_cookie_of_one_approver_is_sent_for_another():
     first = httpx.Response(200, json={"value": []}, headers={"Set-Cookie": "who=ken; Path=/"})
     graph = GraphStub(first, page())
-
     await graph.find()
     await graph.find()
-
     assert "cookie" not in graph.requests[1].headers
 
 
@@ -222,7 +207,6 @@ def test_a_whole_phone_is_parsed_with_an_enrolment_that_v1_does_not_list():
 @pytest.mark.parametrize("target", [GRACE, APP], ids=["person", "app"])
 async def test_a_row_without_a_plain_id_is_not_a_device(id_, target):
     found = await GraphStub(page({**IPHONE, "id": id_})).find(target)
-
     assert found.devices == []
 
 
@@ -262,5 +246,4 @@ AT = datetime(2026, 11, 23, 9, 41, 7, tzinfo=UTC)
 )
 def test_a_value_is_read_leniently_and_left_out_where_it_is_unset_odd_or_unstorable(names, given, read):
     graphs, ours = names
-
     assert getattr(parse_device({graphs: given}), ours) == read

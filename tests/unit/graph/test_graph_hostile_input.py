@@ -52,9 +52,7 @@ async def test_no_id_leaves_its_segment_of_the_path(device):
 @pytest.mark.parametrize("value", CLIMBS)
 async def test_no_target_leaves_its_segment_even_if_its_parsing_let_it_through(kind, depth, value):
     graph = GraphStub(ok(IPHONE) if kind == "id" else page())
-
     await graph.find(Target(TargetKind(kind), value))
-
     [request] = graph.requests
     assert path_of(request).count("/") == depth
     assert request.url.host == "graph.example"
@@ -79,7 +77,6 @@ async def test_no_name_ends_the_literal_of_its_filter(kind, field, value):
 
 def test_what_no_database_stores_is_left_out_of_an_error():
     body = ErrorBody.parse(json.dumps({"error": {"code": "a\ud800", "message": "b\x00\udfff"}}).encode())
-
     assert (body.code, body.message) == ("a", "b")
 
 

@@ -30,9 +30,7 @@ TWICE = json.dumps({"ErrorCode": "Forbidden", "Message": WRAPPED})
 @pytest.mark.parametrize("status", [200, 202, 204])
 async def test_a_reset_has_no_body_and_any_success_counts_as_sent(status):
     graph = GraphStub(httpx.Response(status, headers={"request-id": "r1"}))
-
     assert await graph.reset() == "r1"
-
     (request,) = graph.requests
     assert (request.content, request.headers["Content-Length"]) == (b"", "0")
     assert request.headers["client-request-id"] == "0b1c"
@@ -50,9 +48,7 @@ MEANINGS = {
 @pytest.mark.parametrize(("status", "meaning"), [(s, kind) for kind in MEANINGS for s in MEANINGS[kind]])
 async def test_every_status_has_a_meaning(status, meaning):
     headers = {"Location": "https://elsewhere.example/"} if status == 302 else {}
-
     error = await GraphStub(httpx.Response(status, json=error_body("Some"), headers=headers)).failed_reset()
-
     assert type(error) is meaning
     assert (error.status, error.code) == (status, "Some")
 
@@ -77,9 +73,7 @@ async def test_an_exception_ends_the_reset_with_its_meaning_and_keeps_no_request
     """Not executed is only what cannot have been sent."""
     given = {"message": "the text", "request": None, "response": None}
     raised = kind(**{name: given[name] for name in inspect.signature(kind).parameters})
-
     error = await GraphStub(raised).failed_reset()
-
     assert type(error) is (NotExecuted if kind.__name__ in NOT_SENT else OutcomeUnknown)
     assert error.code == kind.__name__
     assert "the text" not in repr(error)
@@ -87,14 +81,12 @@ async def test_an_exception_ends_the_reset_with_its_meaning_and_keeps_no_request
 
 async def test_a_reset_that_is_not_answered_may_have_happened():
     error = await GraphStub(timing=SHORT).failed_reset()
-
     assert type(error) is OutcomeUnknown
     assert error.code == "TimeoutError"
 
 
 def test_connecting_and_reading_take_less_than_the_whole_call():
     timeout = GraphStub().http.timeout.as_dict()
-
     whole = Timing().graph_timeout.total_seconds()
     assert all(seconds is not None and 0 < seconds < whole for seconds in timeout.values())
 
@@ -102,10 +94,8 @@ def test_connecting_and_reading_take_less_than_the_whole_call():
 @pytest.mark.parametrize("device", ["", ".", ".."])
 async def test_an_id_that_cannot_be_one_path_segment_is_refused(device):
     graph = GraphStub(httpx.Response(204))
-
     with pytest.raises(DeviceRefused):
         await graph.reset(device=device)
-
     assert graph.requests == []
 
 
@@ -124,9 +114,7 @@ async def test_an_id_that_cannot_be_one_path_segment_is_refused(device):
 async def test_a_claims_challenge_is_handed_on_as_json(status, challenges):
     headers = [("WWW-Authenticate", challenge) for challenge in challenges]
     answer = httpx.Response(status, json=error_body("InvalidAuthenticationToken"), headers=headers)
-
     error = await GraphStub(answer).failed_reset()
-
     assert isinstance(error, ApproverRefused)
     assert error.claims == CLAIMS
 
@@ -134,14 +122,12 @@ async def test_a_claims_challenge_is_handed_on_as_json(status, challenges):
 @pytest.mark.parametrize("value", ["!!!", "W10=", "/w==", "é", "☃", "\ud800", "e30=é"])
 def test_what_is_not_a_claims_challenge_is_none(value):
     headers = [f'Bearer claims="{value}"', 'Bearer xclaims="e30="', "Bearer", ""]
-
     assert claims_challenge(headers) is None
 
 
 @pytest.mark.parametrize("message", [SENTENCE, WRAPPED, TWICE], ids=["plain", "once", "twice"])
 async def test_the_sentence_is_unwrapped_and_loses_its_url(message):
     error = await GraphStub(httpx.Response(403, json=error_body("Forbidden", message))).failed_reset()
-
     sentence = "Application is not authorized to perform this operation."
     facts = {"status": "403", "code": "Forbidden", "message": sentence, "request_id": "inner"}
     assert error.as_facts() == facts | {"activity_id": ACTIVITY}
@@ -149,7 +135,6 @@ async def test_the_sentence_is_unwrapped_and_loses_its_url(message):
 
 async def test_a_401_of_intune_that_no_sign_in_helps_has_its_inner_code_and_no_claims():
     error = await GraphStub(httpx.Response(401, json=error_body("UnknownError", TWICE))).failed_reset()
-
     assert isinstance(error, ApproverRefused)
     assert (error.code, error.claims) == ("Forbidden", None)
 
@@ -157,9 +142,7 @@ async def test_a_401_of_intune_that_no_sign_in_helps_has_its_inner_code_and_no_c
 async def test_the_request_id_of_the_header_comes_first_and_no_charset_breaks_the_body():
     headers = {"request-id": "outer", "content-type": "application/json; charset=base64"}
     answer = httpx.Response(400, json=error_body("BadRequest", "See https://x.example"), headers=headers)
-
     error = await GraphStub(answer).failed_reset()
-
     facts = {"status": "400", "code": "BadRequest", "message": "See", "request_id": "outer"}
     assert error.as_facts() == facts
 
@@ -171,7 +154,6 @@ TOO_DEEP = '{"error":' + "[" * 50_000 + "]" * 50_000 + "}"
 @pytest.mark.parametrize("body", [*ODD_BODIES, TOO_DEEP], ids=lambda body: body[:9])
 async def test_a_body_that_is_not_graphs_says_nothing(body):
     error = await GraphStub(httpx.Response(400, text=body)).failed_reset()
-
     assert (type(error), error.code, error.activity_id) == (DeviceRefused, "", "")
 
 
@@ -203,8 +185,6 @@ def at(moment: datetime) -> str:
 async def test_a_429_did_nothing_and_says_how_long_to_wait_a_day_at_most(header, in_body, wait):
     body = error_body("TooManyRequests", json.dumps({"Message": "busy", "RetryAfter": in_body}))
     answer = httpx.Response(429, json=body, headers={"Retry-After": header} if header else {})
-
     error = await GraphStub(answer).failed_reset()
-
     assert isinstance(error, NotExecuted)
     assert error.retry_after == wait

@@ -33,9 +33,7 @@ async def passcode(graph: GraphStub, *, since: datetime = STARTED) -> str | None
 async def test_results_come_from_a_get_of_the_one_device():
     """A list leaves `deviceActionResults` empty."""
     graph = GraphStub(ok(ANDROID))
-
     (seen,) = await graph.intune.actions(PHONE, TOKEN)
-
     assert (seen.state, seen.started_at, seen.error_code) == ("done", STARTED, 0)
     (request,) = graph.requests
     assert request.url.path == f"/v1.0/deviceManagement/managedDevices/{PHONE}"

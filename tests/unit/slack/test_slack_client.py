@@ -58,7 +58,6 @@ NEEDS_HELP = ["channel_not_found", "not_in_channel", "is_archived", "missing_sco
 )
 async def test_what_passes_by_itself_is_told_apart_from_what_needs_help(api, answer, meaning, retry_after):
     api.answers["auth.test"] = [answer]
-
     with pytest.raises(SlackError) as told:
         await call(api.client.auth_test(), within=PATIENT.slack_timeout)
     assert (type(told.value), told.value.code) == (type(meaning), meaning.code)
@@ -68,7 +67,6 @@ async def test_what_passes_by_itself_is_told_apart_from_what_needs_help(api, ans
 @pytest.mark.parametrize("answer", GARBAGE, ids=lambda answer: f"{answer.status} {answer.content_type}")
 async def test_an_answer_that_is_not_slacks_is_no_answer_and_not_asked_for_again(api, answer):
     api.answers["auth.test"] = [answer]
-
     with pytest.raises(SlackUnavailable):
         await call(api.client.auth_test(), within=PATIENT.slack_timeout)
     assert len(api.asked) == 1
@@ -94,7 +92,6 @@ async def test_a_trigger_is_not_waited_for_longer_than_it_lives_nor_tried_twice(
 @pytest.mark.parametrize("view", [None, [], {"id": 1}], ids=repr)
 async def test_a_modal_without_an_id_was_not_opened(api: WebApi, slack: SlackClient, view: object):
     api.answers["views.open"] = [{"ok": True, "view": view}]
-
     with pytest.raises(SlackRefused):
         await slack.open_modal("trigger", VIEW)
 
@@ -102,7 +99,6 @@ async def test_a_modal_without_an_id_was_not_opened(api: WebApi, slack: SlackCli
 async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(api, slack, slept):
     """An idle connection that Slack cut as it was used: the trigger does not wait."""
     api.answers["views.open"] = [CUT, {"ok": True, "view": {"id": "V2"}}]
-
     assert await slack.open_modal("trigger", VIEW) == "V2"
     assert [asked["trigger_id"] for _, asked in api.asked] == ["trigger"] * 2
     assert slept == []
@@ -119,7 +115,6 @@ async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(api, s
 )
 async def test_a_modal_is_not_left_loading_by_a_bad_moment(api, slack, slept, answers, tries, error):
     api.answers["views.update"] = list(answers)
-
     with pytest.raises(error) if error else nullcontext():
         await slack.update_modal("V1", VIEW)
     assert [asked["view_id"] for _, asked in api.asked] == ["V1"] * tries
@@ -128,9 +123,7 @@ async def test_a_modal_is_not_left_loading_by_a_bad_moment(api, slack, slept, an
 
 async def test_a_sentence_is_posted_to_one_person_alone_and_again_after_a_bad_moment(api, slack):
     api.answers["response"] = [web.Response(status=503), web.Response(text="ok")]
-
     await slack.respond(Secret(f"{api.client.base_url}response"), SENTENCE)
-
     body = {"text": SENTENCE, "response_type": "ephemeral", "replace_original": False}
     assert api.asked == [("response", body)] * 2
 
@@ -178,7 +171,6 @@ class NoNetwork:
 )
 async def test_a_sentence_goes_to_no_address_that_is_not_slacks(api, slack, url, code):
     api.client.session = NoNetwork()
-
     with pytest.raises(SlackError) as told:
         await slack.respond(Secret(url), SENTENCE)
     assert told.value.code == code
@@ -187,7 +179,6 @@ async def test_a_sentence_goes_to_no_address_that_is_not_slacks(api, slack, url,
 
 async def test_a_direct_message_goes_to_the_user_and_links_nothing(api: WebApi, slack: SlackClient):
     await slack.send_direct_message(KEN.id, "You are signed in.")
-
     [(method, sent)] = api.asked
     assert (method, sent["channel"], sent["text"]) == ("chat.postMessage", KEN.id, "You are signed in.")
     assert sent["parse"] == "none"

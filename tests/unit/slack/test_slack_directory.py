@@ -31,9 +31,7 @@ def of_organization(enterprise_id: str) -> dict[str, object]:
 
 async def test_a_member_is_known_by_full_name_and_confirmed_address(api: WebApi):
     api.answers["users.info"] = [a_user(locale="ja-JP"), a_user(is_email_confirmed=False)]
-
     person = await directory(api).person(AS_MEI)
-
     assert (person.kind, person.name, person.email) == (Kind.MEMBER, "Mei Tanaka", "mei@contoso.com")
     assert (person.team_id, person.locale) == (TEAM, "ja-JP")
     assert (await directory(api).person(AS_MEI)).email is None
@@ -94,7 +92,6 @@ async def test_the_team_of_the_payload_has_to_be_ours(api, user, team, enterpris
 )
 async def test_a_profile_that_is_not_understood_verifies_nobody(api: WebApi, answer: dict[str, object]):
     api.answers["users.info"] = [answer]
-
     with pytest.raises(CouldNotVerify) as told:
         await directory(api).person(AS_MEI)
     assert "profile" in told.value.facts["what"]
@@ -107,7 +104,6 @@ async def test_membership_is_read_each_time_and_to_the_last_page(api: WebApi):
         {"ok": True, "members": members, "response_metadata": {"next_cursor": cursor}}
         for members, cursor in (([MEI.id], "two"), ([], "three"), ([KEN.id], ""), ([MEI.id], ""))
     ]
-
     assert await directory(api).is_in(KEN.id, IN_CHANNEL)
     assert not await directory(api).is_in(KEN.id, IN_CHANNEL)
     assert [asked.get("cursor") for _, asked in api.asked] == [None, "two", "three", None]
@@ -115,7 +111,6 @@ async def test_membership_is_read_each_time_and_to_the_last_page(api: WebApi):
 
 async def test_a_user_group_is_read_each_time_and_the_workspace_is_every_full_member(api: WebApi):
     api.answers["usergroups.users.list"] = [{"ok": True, "users": [KEN.id]}, {"ok": True, "users": []}]
-
     assert await directory(api).is_in(KEN.id, ON_CALL)
     assert not await directory(api).is_in(KEN.id, ON_CALL)
     assert await directory(api).is_in(KEN.id, Audience(AudienceKind.WORKSPACE))
@@ -124,7 +119,6 @@ async def test_a_user_group_is_read_each_time_and_the_workspace_is_every_full_me
 async def test_a_cursor_that_leads_nowhere_verifies_nobody(api: WebApi):
     page = {"ok": True, "members": [MEI.id], "response_metadata": {"next_cursor": "again"}}
     api.answers["conversations.members"] = [page]
-
     with pytest.raises(CouldNotVerify):
         await directory(api).is_in(KEN.id, IN_CHANNEL)
     assert len(api.asked) == 2
@@ -140,7 +134,6 @@ async def test_a_cursor_that_leads_nowhere_verifies_nobody(api: WebApi):
 )
 async def test_members_that_are_not_understood_verify_nobody(api: WebApi, answer: dict[str, object]):
     api.answers["conversations.members"] = api.answers["usergroups.users.list"] = [answer]
-
     for audience in (IN_CHANNEL, ON_CALL):
         with pytest.raises(CouldNotVerify):
             await directory(api).is_in(KEN.id, audience)

@@ -84,7 +84,6 @@ def test_both_messages_show_the_request_and_what_became_of_it(row: ResetRequest)
 def test_a_lost_answer_is_not_tried_again_without_a_warning():
     lost = Cause(Code.NO_ANSWER)
     shown = everything(card(a_request(Status.UNCERTAIN, cause=lost), ENGLISH))
-
     assert "Try again" in shown
     assert "Before you try again, ask the owner" in shown
     assert ENGLISH.cause(lost) not in shown  # the status says it
@@ -93,7 +92,6 @@ def test_a_lost_answer_is_not_tried_again_without_a_warning():
 def test_only_the_receipt_speaks_to_the_requester():
     twice = Cause(Code.ALREADY_REQUESTED, {"ref": "A9F1C7", "by": MEI.id})
     row = a_request(Status.REFUSED, cause=twice)
-
     assert "You already have" in everything(a_receipt(row))
     assert "<@U0MEI> already has" in everything(card(row, ENGLISH))
 
@@ -106,7 +104,6 @@ def test_people_on_call_are_notified_only_while_it_waits():
 def test_a_reminder_names_the_request_the_requester_the_target_and_until_when():
     target = Target(TargetKind.SERIAL, "F2LX1234ABCD")
     message = reminder(pending(target=target), ENGLISH, ["S0ONCALL"])
-
     check_accepted(message)
     for named in ("A1B2C3", "<@U0MEI>", "number F2LX1234ABCD", "2026-03-02 13:00 UTC", "<!subteam^S0ONCALL>"):
         assert named in message.text
@@ -114,14 +111,12 @@ def test_a_reminder_names_the_request_the_requester_the_target_and_until_when():
 
 def test_a_reason_of_full_length_is_shown_and_read_whole():
     message = card(pending(reason="r" * MAX_REASON), ENGLISH)
-
     assert "r" * MAX_REASON in message.text
     assert f"*Reason*\n{'r' * MAX_REASON}" in list(texts(message))
 
 
 def test_a_typed_line_break_cannot_add_a_line_of_its_own():
     row = pending(reason="locked out\nRuns as\nken@contoso.com", ticket="INC-1\nApproved by the CEO")
-
     for text in texts(card(row, ENGLISH)):
         assert text.count("\n") <= 1
 

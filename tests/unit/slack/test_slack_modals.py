@@ -118,7 +118,6 @@ def test_only_the_ticket_may_stay_empty():
 
 def test_a_second_reset_has_to_be_ticked_and_carries_the_device():
     box = field(EVERY["reset again"], Field.DEVICE)
-
     assert (box["type"], box["action_id"]) == ("checkboxes", VALUE)
     assert "initial_options" not in box
     assert [option["value"] for option in options(box)] == [IPHONE.id]
@@ -162,7 +161,6 @@ def test_a_device_that_cannot_be_reset_cannot_be_chosen():
 )
 def test_the_approver_is_warned_of_a_device_that_is_offline(ago: timedelta | None, said: str):
     shown = everything(review(replace(IPHONE, last_sync_at=None if ago is None else NOON - ago)))
-
     assert said in shown
     assert ("reconnects" in shown) is ("reconnects" in said)
 
@@ -182,7 +180,6 @@ def test_many_devices_with_long_names_fit():
     devices = [replace(android(n), name="<!channel>" * 9000, serial="é" * 4000) for n in range(60)]
     blocked = [Choice(device, Cause(Code.NOT_MANAGED, {"device": device.name})) for device in devices]
     view = review(*devices, blocked=blocked)
-
     check_accepted(view)
     assert "And 40 more devices." in everything(view)
 
@@ -210,6 +207,5 @@ def test_the_passcode_is_spelled_for_reading_aloud(code: str, spelled: str):
 
 def test_the_link_to_microsoft_is_a_button_that_carries_nothing_else():
     button = next(elements(sign_in(), "button"))
-
     assert (button["url"], button["action_id"]) == (URL, Action.SIGN_IN)
     assert "value" not in button

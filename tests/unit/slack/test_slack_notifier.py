@@ -46,9 +46,7 @@ async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_
 
 async def test_a_receipt_goes_to_the_requester_alone(api, notifier):
     api.answers["chat.postMessage"] = [{"ok": True, "channel": "D0MEI", "ts": "2.0"}]
-
     state = await notifier.update_receipt(pending(), MessageState())
-
     [(_, post)] = api.asked
     assert (post["channel"], post["metadata"]) == (MEI.id, metadata("receipt"))
     assert state.receipt == MessageRef(ChannelId("D0MEI"), "2.0")
@@ -60,7 +58,6 @@ async def test_what_slack_shows_already_is_not_sent_again(api, notifier):
     for row in (pending(), pending(version=9)):
         before = state
         state = await notifier.update_receipt(row, await notifier.update_card(row, state))
-
     assert state == before
     assert len(api.asked) == 2
     assert len(state.card_digest) == 64  # SHA-256
@@ -81,7 +78,6 @@ async def test_a_message_that_cannot_be_changed_any_more_is_posted_again(api, no
 
 async def test_a_refused_update_keeps_the_message_where_it_is(api, notifier):
     api.answers["chat.update"] = [refused("is_archived")]
-
     with pytest.raises(SlackRefused, match="is_archived"):
         await notifier.update_card(APPROVED, MessageState(card=CARD))
     assert api.methods() == ["chat.update"]
@@ -89,7 +85,6 @@ async def test_a_refused_update_keeps_the_message_where_it_is(api, notifier):
 
 async def test_a_message_whose_place_is_not_told_is_not_remembered(api, notifier):
     api.answers["chat.postMessage"] = [{"ok": True}]
-
     with pytest.raises(SlackRefused, match="unexpected_answer"):
         await notifier.update_card(pending(), MessageState())
 
@@ -145,7 +140,5 @@ async def test_nothing_is_reminded_of_before_its_time_or_without_a_card(api, not
 
 async def test_a_card_that_is_gone_comes_back_in_place_of_its_reminder(api, notifier):
     api.answers["chat.postMessage"] = [refused("thread_not_found")]
-
     state = await notifier.post_reminder(pending(reminders=1), MessageState(card=CARD, card_digest="d"))
-
     assert state == MessageState(reminders=1)

@@ -36,7 +36,6 @@ def a_form(**view: object) -> Form:
 )
 def test_a_command_is_split_into_target_and_reason_as_they_were_typed(typed: str, target: str, reason: str):
     command = Command.parse({"user_id": "U0MEI", "team_id": "T0", "trigger_id": "1.2", "text": typed})
-
     assert command.target_and_reason() == (target, reason)
     parse_target(target)  # what the form would show again can be submitted as it is
 
@@ -45,7 +44,6 @@ def test_the_team_of_a_press_is_the_persons_own_and_not_the_one_that_the_payload
     press = Press.parse(
         {"trigger_id": "1.2", "team": {"id": "T0CONTOSO"}, "user": USER, "actions": [{"value": ID}]}
     )
-
     assert (press.actor.team, press.team, press.request_id) == ("T0FABRIKAM", "T0CONTOSO", ID)
 
 
@@ -54,7 +52,6 @@ def test_the_team_of_a_press_is_the_persons_own_and_not_the_one_that_the_payload
 )
 def test_a_value_that_is_no_id_names_no_request(value: str):
     press = Press.parse({"trigger_id": "1.2", "user": USER, "actions": [{"value": value}]})
-
     assert press.request_id == NO_REQUEST
 
 
@@ -75,7 +72,6 @@ def test_a_value_that_is_no_id_names_no_request(value: str):
 )
 def test_a_form_brings_back_the_request_and_the_revision_that_it_showed(metadata: object, carried: object):
     form = a_form(private_metadata=metadata)
-
     assert (form.request_id, form.revision) == carried
 
 
@@ -89,7 +85,6 @@ def test_a_form_brings_back_the_request_and_the_revision_that_it_showed(metadata
 )
 def test_a_field_is_read_whether_typed_chosen_or_ticked(element: dict[str, object]):
     form = a_form(state={"values": {"device": {VALUE: element}}})
-
     assert (form[Field.DEVICE], form[Field.REASON]) == ("d1", "")
 
 

@@ -191,6 +191,5 @@ async def test_a_field_of_another_shape_is_never_a_500(database: Database):
     with capture_logs() as logs:
         answers = [await side.post(json.dumps(body).encode(), kind=JSON) for body in odd_bodies()]
         await side.settle()
-
     assert {answer.status_code for answer in answers} <= {200, 400, 404}
     assert {line["event"] for line in logs} <= {"malformed_payload"}

@@ -24,7 +24,6 @@ def test_typed_text_is_shown_as_typed_on_one_line(typed: str, shown: str):
 @given(st.text(), st.integers(min_value=1, max_value=60))
 def test_a_cut_never_leaves_half_an_entity_and_never_exceeds_its_limit(typed: str, limit: int):
     short = cut(escaped("&<>" + typed), limit)
-
     assert len(short) <= limit
     assert short.count("&") == sum(short.count(entity) for entity in ("&amp;", "&lt;", "&gt;"))
 
@@ -37,7 +36,6 @@ def test_a_cut_says_that_something_is_missing_and_leaves_no_half_mention():
 @given(st.text())
 def test_a_sentence_formats_nothing_that_was_typed(typed: str):
     shown = inline(typed)
-
     assert not set(shown) & set("*~`<>\n")
     assert shown
 
@@ -63,7 +61,6 @@ def test_a_time_names_its_instant_and_its_zone_for_clients_that_show_no_local_ti
 
 def test_a_sentence_for_a_place_without_markup_shows_none():
     marked = f"*Approve* “a&amp;b” with `/x` after {date(MOMENT)}."
-
     assert without_markup(marked) == "Approve “a&b” with /x after 2026-11-23 20:54 UTC."
 
 

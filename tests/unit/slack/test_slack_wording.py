@@ -88,7 +88,6 @@ def test_every_code_has_a_sentence_that_needs_no_other_facts_than_it_is_raised_w
 @pytest.mark.parametrize("kind", RAISED, ids=lambda kind: kind.__name__)
 def test_every_error_has_a_sentence_of_its_own(kind: type[UnlatchError]):
     error = kind(code="fatal_error") if issubclass(kind, SlackError) else kind()
-
     assert f"error.{kind.__name__}" in CATALOG
     check_sentence(ENGLISH.error(error))
 
