@@ -44,34 +44,22 @@ def command(**changes: str) -> bytes:
     return urlencode(COMMAND | changes).encode()
 
 
-def interaction(payload: object) -> bytes:
+def interaction(kind: str, user: str, **more: object) -> bytes:
+    payload = {"type": kind, "team": {"id": TEAM}, "user": {"id": user, "team_id": TEAM}} | more
     return urlencode({"payload": json.dumps(payload)}).encode()
 
 
 def press(action: str, value: str, *, user: str = KEN.id) -> bytes:
+    button = {"type": "button", "action_id": action, "block_id": "b", "value": value}
     return interaction(
-        {
-            "type": "block_actions",
-            "team": {"id": TEAM},
-            "user": {"id": user, "team_id": TEAM},
-            "trigger_id": "9.9.nine",
-            "response_url": RESPONSE_URL,
-            "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value}],
-        }
+        "block_actions", user, trigger_id="9.9.nine", response_url=RESPONSE_URL, actions=[button]
     )
 
 
 def form(callback: str, *, metadata: str = "", user: str = MEI.id, **typed: str) -> bytes:
     state = {block: {VALUE: {"type": "plain_text_input", "value": text}} for block, text in typed.items()}
     view = {"id": "V0FORM", "type": "modal", "callback_id": callback, "private_metadata": metadata}
-    return interaction(
-        {
-            "type": "view_submission",
-            "team": {"id": TEAM},
-            "user": {"id": user, "team_id": TEAM},
-            "view": view | {"state": {"values": state}},
-        }
-    )
+    return interaction("view_submission", user, view=view | {"state": {"values": state}})
 
 
 def signed(body: bytes, *, at: datetime = NOON, secret: str = SECRET) -> dict[str, str | bytes | None]:

@@ -61,7 +61,7 @@ IPHONE = Device(
     compliance="compliant",
     owner_upn="ada@contoso.com",
     owner_name="Ada Lindqvist",
-    last_sync_at=NOON - timedelta(hours=1),
+    last_sync_at=NOON - timedelta(hours=7),
 )
 
 
