@@ -30,20 +30,6 @@ PUBLIC: Final = "https://unlatch.contoso.com"
 OLD_KEY, NEW_KEY = b"o" * 32, b"n" * 32
 
 
-class Overtaken:
-    """The database, in which something else is done just before the first write."""
-
-    def __init__(self, database: Database, first: Callable[[], Awaitable[object]]) -> None:
-        self.read = database.read
-        self._database = database
-        self._first = [first]
-
-    async def run(self, work: Any) -> Any:
-        while self._first:
-            await self._first.pop()()
-        return await self._database.run(work)
-
-
 class SignInFixture:
     """One replica, which knows OLD_KEY alone."""
 
@@ -119,10 +105,10 @@ class SignInFixture:
         query = select(sign_in_links).order_by(sign_in_links.c.created_at)
         return await self.database.read(lambda connection: list(connection.execute(query)))
 
-    async def cache(self, key: bytes = OLD_KEY) -> dict[str, dict[str, dict[str, str]]]:
+    async def cache(self) -> dict[str, dict[str, dict[str, str]]]:
         """Return Ken's token cache, opened."""
         row = await self.row()
-        opened = Vault([key]).open(row.sealed, for_cache(KEN, row.tenant, row.oid))
+        opened = Vault([OLD_KEY]).open(row.sealed, for_cache(KEN, row.tenant, row.oid))
         content: dict[str, dict[str, dict[str, str]]] = json.loads(opened)
         return content
 
@@ -144,6 +130,17 @@ class SignInFixture:
         return [
             (event, actor, json.loads(facts)) for event, actor, facts in found if event.startswith("sign")
         ]
+
+    def before_the_next_write(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Do something else just before it."""
+        run = self.database.run
+
+        async def overtaken(work: Any) -> Any:
+            self.database.run = run
+            await act()
+            return await run(work)
+
+        self.database.run = overtaken
 
     def during_refresh(self, act: Callable[[], Coroutine[Any, Any, object]], *, times: int = 1) -> None:
         """Do something else while Entra is asked for a token, which happens in MSAL's thread."""

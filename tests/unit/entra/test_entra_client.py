@@ -276,7 +276,6 @@ def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http_with
     ken.redeem()
     ken.begin()
     ken.redeem()
-
     assert {request.url.scheme for request in ken.entra.requests} == {"http"}, "MSAL knows https only"
     paths = [request.url.path.rpartition("/")[2] for request in ken.entra.requests if request.method == "GET"]
     assert sorted(paths) == ["keys", "openid-configuration", "openid-configuration"]

@@ -48,9 +48,7 @@ async def test_each_step_has_ten_minutes(setup):
     held = await setup.links.hold(await setup.redeemed(AIKO, AIKO_OID))
     setup.clock.advance(LIFETIME - timedelta(seconds=1))
     assert await setup.links.get(secret)
-
     setup.clock.advance(seconds=1)
-
     assert await unusable(setup.links.authorization_url(secret, login_hint=None))
     assert await unusable(setup.links.redeem(form))
     assert await unusable(setup.links.take(held))
@@ -64,10 +62,8 @@ async def test_a_flow_sealed_with_a_lost_key_is_an_unusable_link(setup):
 async def test_a_refused_account_is_refused_with_the_link(setup):
     form = await setup.returned()
     setup.entra.claims = {"acct": 1}
-
     with pytest.raises(SignInRefused) as caught:
         await setup.links.redeem(form)
-
     assert caught.value.code is Code.GUEST_ACCOUNT
     assert caught.value.link is not None
     assert caught.value.link.user == KEN
@@ -86,11 +82,9 @@ async def test_an_answer_is_redeemed_once_and_its_result_taken_once_with_both_se
     form = await setup.returned(claims=STEP_UP)
     result = await setup.links.redeem(form)
     held = await setup.links.hold(result)
-
     for half in (Confirmation(held.page, Secret("")), Confirmation(Secret(""), held.cookie)):
         assert await unusable(setup.links.take(half))
     taken = await setup.links.take(held)
-
     assert (taken.account, taken.cache) == (result.account, result.cache)
     assert (taken.link.user, taken.link.claims) == (KEN, STEP_UP)
     assert await unusable(setup.links.take(held))
@@ -125,7 +119,6 @@ async def test_no_secret_of_a_browser_and_no_token_is_stored_in_the_clear(setup)
     begun = await setup.links_stored()
     held = await setup.links.hold(await setup.links.redeem(form))
     stored = repr((begun, await setup.links_stored()))
-
     browsers = [held.page.reveal(), held.cookie.reveal()]
     assert all(len(secret) >= 43 for secret in browsers)
     for text in (*browsers, form["state"], "code_verifier", "link-1", "refresh-", "access-"):

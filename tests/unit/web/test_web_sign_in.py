@@ -91,22 +91,15 @@ async def test_opening_a_link_leads_to_microsoft_and_uses_nothing_up(site):
     assert site.bot.links.hints == [KEN.email]
 
 
-async def test_before_anything_is_linked_the_page_names_the_account_and_the_slack_user(site):
-    page = await site.asked(account_of(KEN, name="Kenji Ito"))
-    assert page.status_code == 200
-    assert (
-        "Link this Microsoft account Kenji Ito ken@contoso.com to this Slack user: Ken ken@contoso.com"
-        in words(page)
-    )
-    assert (site.linked, site.resumed) == (set(), [])
-
-
-async def test_a_yes_links_the_account_and_the_modal_continues(site):
-    page = await site.press(await site.asked())
-    assert page.status_code == 200
-    assert "Approvals by Ken in Slack run as ken@contoso.com" in words(page)
-    assert site.linked == {KEN.id}
-    [(link, account)] = site.resumed
+async def test_the_page_names_the_account_and_the_slack_user_and_only_a_yes_links_them(site):
+    asked = await site.asked(account_of(KEN, name="Kenji Ito"))
+    named = "Link this Microsoft account Kenji Ito ken@contoso.com to this Slack user: Ken ken@contoso.com"
+    assert named in words(asked)
+    assert (asked.status_code, site.linked, site.resumed) == (200, set(), [])
+    page = await site.press(asked)
+    assert "Approvals by Kenji Ito in Slack run as ken@contoso.com" in words(page)
+    assert (page.status_code, site.linked) == (200, {KEN.id})
+    [(link, account)] = site.resumed  # the modal continues
     assert (link.user, link.view_id, account.oid) == (KEN.id, "V1", "oid-Ken")
 
 
