@@ -4,7 +4,6 @@ import json
 import time
 from urllib.parse import parse_qs, unquote
 
-import httpx
 import pytest
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId
@@ -25,37 +24,29 @@ QUOTES = [
 # fmt: on
 
 
-def path_of(request: httpx.Request) -> str:
-    return request.url.raw_path.decode().partition("?")[0]
+USERS, DEVICES = "/v1.0/users/", "/v1.0/deviceManagement/managedDevices/"
+APPS = "/v1.0/deviceManagement/detectedApps/"
 
 
-@pytest.mark.parametrize("device", CLIMBS)
-async def test_no_id_leaves_its_segment_of_the_path(device):
-    graph = GraphStub(httpx.Response(204), ok(IPHONE))
-
-    await graph.reset(device=device)
-    await graph.intune.actions(DeviceId(device), TOKEN)
-
-    reset, read = graph.requests
-    for request, before, after in (
-        (reset, "/v1.0/users/grace.hopper%40contoso.com/managedDevices/", "/resetPasscode"),
-        (read, "/v1.0/deviceManagement/managedDevices/", ""),
-    ):
-        segment = path_of(request).removeprefix(before).removesuffix(after)
-        assert "/" not in segment
-        assert unquote(segment) == device
-        assert request.url.host == "graph.example"
-    assert reset.url.query == b""
-
-
-@pytest.mark.parametrize(("kind", "depth"), [("person", 4), ("app", 5), ("id", 4)])
 @pytest.mark.parametrize("value", CLIMBS)
-async def test_no_target_leaves_its_segment_even_if_its_parsing_let_it_through(kind, depth, value):
-    graph = GraphStub(ok(IPHONE) if kind == "id" else page())
-    await graph.find(Target(TargetKind(kind), value))
-    [request] = graph.requests
-    assert path_of(request).count("/") == depth
-    assert request.url.host == "graph.example"
+async def test_no_id_and_no_target_leaves_its_segment_of_the_path(value):
+    graph = GraphStub(ok(IPHONE | {"value": []}))
+    await graph.reset(device=value)
+    await graph.intune.actions(DeviceId(value), TOKEN)
+    for kind in (TargetKind.ID, TargetKind.PERSON, TargetKind.APP):
+        await graph.find(Target(kind, value))
+
+    assert graph.requests[0].url.query == b""
+    around = [
+        (f"{USERS}grace.hopper%40contoso.com/managedDevices/", "/resetPasscode"),
+        *((DEVICES, ""), (DEVICES, ""), (USERS, "/managedDevices"), (APPS, "/managedDevices")),
+    ]
+    for request, (before, after) in zip(graph.requests, around, strict=True):
+        path = request.url.raw_path.decode().partition("?")[0]
+        segment = path.removeprefix(before).removesuffix(after)
+        assert "/" not in segment
+        assert unquote(segment) == value
+        assert request.url.host == "graph.example"
 
 
 @pytest.mark.parametrize(("kind", "field"), [("name", "deviceName"), ("serial", "serialNumber")])
