@@ -19,13 +19,11 @@ from bot.store.sign_ins import SignInRow
 from bot.store.tables import audit, sign_in_links
 from bot.timing import Timing
 from sqlalchemy import Row, Table, select, update
-from tests.support.builders import AIKO as AIKO_PERSON
-from tests.support.builders import KEN as KEN_PERSON
+from tests.support import builders
 from tests.support.builders import TEAM
 from tests.unit.entra.fake_entra import AUTHORITY, KEN_OID, FakeEntra, Form, a_client
 
-KEN: Final = KEN_PERSON.id
-AIKO: Final = AIKO_PERSON.id
+KEN, AIKO = builders.KEN.id, builders.AIKO.id
 PUBLIC: Final = "https://unlatch.contoso.com"
 OLD_KEY, NEW_KEY = b"o" * 32, b"n" * 32
 
@@ -33,9 +31,7 @@ OLD_KEY, NEW_KEY = b"o" * 32, b"n" * 32
 class SignInFixture:
     """One replica, which knows OLD_KEY alone."""
 
-    def __init__(
-        self, database: Database, entra: FakeEntra, *keys: bytes, authority: str = AUTHORITY
-    ) -> None:
+    def __init__(self, database: Database, entra: FakeEntra, *keys: bytes, authority: str = AUTHORITY):
         self.database, self.entra, self.clock = database, entra, entra.clock
         client, vault = a_client(entra, authority=authority), Vault(keys or [OLD_KEY])
         timing, now = Timing(), self.clock.now

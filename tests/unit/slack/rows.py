@@ -1,6 +1,5 @@
-"""Requests in every state and reviews, for what shows them."""
+"""Requests in every state, for what shows them."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,8 +8,7 @@ from bot.domain.errors import Cause, Code
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId
-from bot.use_cases.review import Choice, Review
-from tests.support.builders import APPROVAL, ATTEMPT, KEN, LATER, MEI, NOON, a_request, account_of
+from tests.support.builders import APPROVAL, ATTEMPT, KEN, LATER, MEI, NOON, a_request
 
 AT = "2026-03-02T12:00:00.000000Z"
 LEOS, KENS = {"device": "Leo's Pixel"}, {"account": "ken@contoso.com"}
@@ -79,33 +77,22 @@ def failed(cause: Cause, device: Device = IPHONE) -> ResetRequest:
     return a_request(Status.FAILED, approval=approval, cause=cause)
 
 
-def in_every_status() -> Iterator[ResetRequest]:
-    """At least one row of every status and of its special cases."""
-    decided = {"decided_by": KEN.id, "decided_at": LATER}
-    no_answer = Cause(Code.NO_ANSWER)
-    rows = [
-        a_request(Status.RECEIVED),
-        a_request(Status.REFUSED, cause=Cause(Code.NOT_A_REQUESTER)),
-        pending(),
-        pending(target=Target(TargetKind.SERIAL, "F2LX1234ABCD"), cause=Cause(Code.NOT_EXECUTED)),
-        a_request(Status.APPROVED),
-        a_request(Status.APPROVED, attempt=ATTEMPT),
-        a_request(Status.DENIED, denial="Call him on the number in the directory.", **decided),
-        a_request(Status.WITHDRAWN, decided_by=MEI.id, decided_at=LATER),
-        a_request(Status.EXPIRED),
-        a_request(Status.SENT),
-        *(done(effect) for effect in Effect),
-        *(failed(cause) for cause in CAUSES),
-        a_request(Status.UNCERTAIN, cause=no_answer, next_at=LATER),
-        a_request(Status.UNCERTAIN, cause=no_answer),
-    ]
-    assert {row.status for row in rows} == set(Status)
-    yield from rows
-
-
-EVERY = list(in_every_status())
-
-
-def review_of(*choices: Choice) -> Review:
-    """What Ken sees."""
-    return Review(request=pending(), requester=MEI, account=account_of(KEN), choices=choices)
+_decided = {"decided_by": KEN.id, "decided_at": LATER}
+EVERY = [
+    a_request(Status.RECEIVED),
+    a_request(Status.REFUSED, cause=Cause(Code.NOT_A_REQUESTER)),
+    pending(),
+    pending(target=Target(TargetKind.SERIAL, "F2LX1234ABCD"), cause=Cause(Code.NOT_EXECUTED)),
+    a_request(Status.APPROVED),
+    a_request(Status.APPROVED, attempt=ATTEMPT),
+    a_request(Status.DENIED, denial="Call him on the number in the directory.", **_decided),
+    a_request(Status.WITHDRAWN, decided_by=MEI.id, decided_at=LATER),
+    a_request(Status.EXPIRED),
+    a_request(Status.SENT),
+    *(done(effect) for effect in Effect),
+    *(failed(cause) for cause in CAUSES),
+    a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER), next_at=LATER),
+    a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER)),
+]
+"""At least one row of every status and of its special cases."""
+assert {row.status for row in EVERY} == set(Status)

@@ -14,11 +14,11 @@ from bot.slack import modals
 from bot.slack.blocks import NOTHING, View, plain
 from bot.slack.payloads import VALUE, Action, Field, Form
 from bot.slack.wording import ENGLISH
-from bot.use_cases.review import Choice
+from bot.use_cases.review import Choice, Review
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.builders import KEN, NOON, a_request, account_of
-from tests.unit.slack.rows import IPHONE, done, pending, review_of
+from tests.support.builders import KEN, MEI, NOON, a_request, account_of
+from tests.unit.slack.rows import IPHONE, done, pending
 from tests.unit.slack.shown import check_accepted, check_harmless, elements, everything, field, nasty
 
 URL = "https://unlatch.contoso.com/sign-in/abc"
@@ -32,11 +32,8 @@ def android(number: int = 0, enrollment: str = "androidEnterpriseFullyManaged") 
 
 def review(*devices: Device, blocked: Sequence[Choice] = ()) -> View:
     choices = [Choice(device, effect_of_reset(device)) for device in devices]
-    return modals.review_form(review_of(*choices, *blocked), ENGLISH)
-
-
-def pixels(count: int) -> View:
-    return review(*map(android, range(count)))
+    seen = Review(request=pending(), requester=MEI, account=account_of(KEN), choices=[*choices, *blocked])
+    return modals.review_form(seen, ENGLISH)
 
 
 def sign_in(*, claims: bool = False, stale: bool = False, signed_in: bool = False) -> View:
@@ -69,7 +66,7 @@ EVERY = {
     "sign in freshly": sign_in(stale=True),
     "sign in though signed in": sign_in(signed_in=True),
     "review": review(IPHONE, blocked=[LAPTOP]),
-    **{f"{count} devices": pixels(count) for count in (1, 2, 10, 11, 100, 101)},
+    **{f"{count} devices": review(*map(android, range(count))) for count in (1, 2, 10, 11, 100, 101)},
     "no owner": review(replace(IPHONE, owner_name="", owner_upn="", owner_email="")),
     "reset again": modals.reset_again_form(pending().id, REVISION, IPHONE.id, RecentlyReset(NOON), ENGLISH),
     "approved": modals.approved(a_request(Status.APPROVED), ENGLISH),

@@ -1,13 +1,15 @@
 """What operators see: what waits, what is stuck and why, how fast Slack is answered."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import httpx
 from bot.domain.errors import StoreUnavailable
 from bot.domain.request import Status
 from bot.store.requests import Backlog, Queue
-from bot.web.health import OK, Check, Metrics, probe_routes
+from bot.web.health import OK, Metrics, probe_routes
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
@@ -19,22 +21,16 @@ BACKLOG = Backlog(
 )
 
 
-def check(**found: str) -> Check:
-    async def checked() -> dict[str, str]:
+def answering(found: object) -> Callable[[], Awaitable[Any]]:
+    async def answer() -> object:
+        if isinstance(found, Exception):
+            raise found
         return found
 
-    return checked
+    return answer
 
 
-NO_SOCKET = check(database=OK, sockets="no socket is open")
-
-
-async def _backlog() -> Backlog:
-    return BACKLOG
-
-
-async def _unavailable() -> Backlog:
-    raise StoreUnavailable
+NO_SOCKET = answering({"database": OK, "sockets": "no socket is open"})
 
 
 async def get(path: str, *routes) -> httpx.Response:
@@ -56,12 +52,12 @@ async def test_ready_says_what_is_wrong_and_alive_does_not_depend_on_it():
     ready = await get("/readyz", *failing)
     assert (ready.status_code, ready.json()) == (503, {"database": OK, "sockets": "no socket is open"})
     assert (await get("/healthz", *failing)).status_code == 200
-    assert (await get("/readyz", *probe_routes(check(database=OK)))).status_code == 200
+    assert (await get("/readyz", *probe_routes(answering({"database": OK})))).status_code == 200
 
 
 async def test_prometheus_reads_what_waits_and_what_is_stuck_and_counters_go_on():
     events = Counter({("warning", "not_published"): 7})
-    metrics = Metrics(events, NO_SOCKET, _backlog)
+    metrics = Metrics(events, NO_SOCKET, answering(BACKLOG))
     metrics.acknowledged(0.003)
 
     found = await scraped(metrics)
@@ -81,6 +77,6 @@ async def test_prometheus_reads_what_waits_and_what_is_stuck_and_counters_go_on(
 
 
 async def test_without_the_database_the_other_numbers_are_there():
-    found = await scraped(Metrics({}, NO_SOCKET, _unavailable))
+    found = await scraped(Metrics({}, NO_SOCKET, answering(StoreUnavailable())))
     assert found["unlatch_ready", "sockets"] == 0
     assert ("unlatch_open_requests", "pending") not in found
