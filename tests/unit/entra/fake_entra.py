@@ -62,8 +62,6 @@ class FakeEntra(httpx.BaseTransport):
         self.sign: Callable[[Claims], str] = self._sign
         self.instead: Callable[[httpx.Request], httpx.Response | None] = lambda _request: None
 
-    # What a test does
-
     def answer(self, status: int, text: str = "", headers: Form | None = None) -> None:
         """Answer everything with this; with status 0 there is no way to it."""
 
@@ -89,8 +87,6 @@ class FakeEntra(httpx.BaseTransport):
         code = secrets.token_urlsafe(8)
         self._begun[code] = (asked, oid)
         return {"code": code, "state": asked["state"]}
-
-    # What MSAL sees
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         with contextlib.suppress(RuntimeError):

@@ -42,8 +42,6 @@ class SignInFixture:
     def replica(self, *keys: bytes, authority: str = AUTHORITY) -> "SignInFixture":
         return SignInFixture(self.database, self.entra, *keys, authority=authority)
 
-    # Signing in
-
     async def link(self, user: UserId = KEN, **changes: str) -> Secret:
         """Store a link of this user, and return its text."""
         self._links += 1
@@ -75,8 +73,6 @@ class SignInFixture:
         result = await self.redeemed(user, oid)
         await self.keep(user, result)
         return result.account
-
-    # The rows
 
     async def row(self, user: UserId = KEN) -> SignInRow | None:
         return (await self.all_rows()).get(user)

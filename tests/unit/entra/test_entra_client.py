@@ -28,6 +28,9 @@ from tests.unit.entra.fake_entra import (
     query_of,
 )
 
+TEN_MINUTES = timedelta(minutes=10)
+BUSY = '{"error": "temporarily_unavailable"}'
+
 
 class Browser:
     """One sign-in of Ken: `form` is what his browser brings back."""
@@ -217,9 +220,6 @@ def test_a_member_is_let_in_with_the_addresses_that_are_not_called_unverified(ke
     assert (account.tenant, account.emails) == (TENANT, emails)
 
 
-TEN_MINUTES = timedelta(minutes=10)
-
-
 def test_a_fresh_sign_in_is_asked_for_and_its_time_kept():
     ken = Browser(fresh_within=TEN_MINUTES)
     query = ken.begin()
@@ -280,9 +280,6 @@ def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http_with
     paths = [request.url.path.rpartition("/")[2] for request in ken.entra.requests if request.method == "GET"]
     assert sorted(paths) == ["keys", "openid-configuration", "openid-configuration"]
     assert not any("cookie" in request.headers for request in ken.entra.requests), "it would be another's"
-
-
-BUSY = '{"error": "temporarily_unavailable"}'
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "3600"}], ids=str)

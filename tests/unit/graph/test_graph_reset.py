@@ -20,6 +20,7 @@ CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"??>>~~"}}}'
 ENCODED = base64.b64encode(CLAIMS.encode()).decode()
 # Of "??>>~~" the two alphabets differ.
 URL_SAFE = base64.urlsafe_b64encode(CLAIMS.encode()).decode()
+HALF_A_MINUTE = timedelta(seconds=30)
 ACTIVITY = "5f2e4a0c-1111-4222-8333-444455556666"
 SENTENCE = (
     "Application is not authorized to perform this operation. - Operation ID (for customer support): "
@@ -158,9 +159,6 @@ TOO_DEEP = '{"error":' + "[" * 50_000 + "]" * 50_000 + "}"
 async def test_a_body_that_is_not_graphs_says_nothing(body):
     error = await GraphStub(httpx.Response(400, text=body)).failed_reset()
     assert (type(error), error.code, error.activity_id) == (DeviceRefused, "", "")
-
-
-HALF_A_MINUTE = timedelta(seconds=30)
 
 
 def at(moment: datetime) -> str:

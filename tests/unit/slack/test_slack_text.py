@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.slack.shown import nasty
 
+MOMENT = datetime(2026, 11, 23, 21, 54, tzinfo=timezone(timedelta(hours=1)))
+
 
 @pytest.mark.parametrize(
     ("typed", "shown"),
@@ -52,9 +54,6 @@ def test_no_text_object_is_empty_or_longer_than_slack_takes():
     assert plain("")["text"]
     assert mrkdwn("")["text"]
     assert len(str(plain(escaped("é" * 100_000))["text"])) == 3000
-
-
-MOMENT = datetime(2026, 11, 23, 21, 54, tzinfo=timezone(timedelta(hours=1)))
 
 
 def test_a_time_names_its_instant_and_its_zone_for_clients_that_show_no_local_time():
