@@ -101,8 +101,7 @@ class SignInFixture:
         """Return Ken's token cache, opened."""
         row = await self.row()
         opened = Vault([OLD_KEY]).open(row.sealed, for_cache(KEN, row.tenant, row.oid))
-        content: dict[str, dict[str, dict[str, str]]] = json.loads(opened)
-        return content
+        return json.loads(opened)
 
     async def change_token(self, **changes: str) -> None:
         """Change the access token in Ken's cache, as time would."""

@@ -90,7 +90,6 @@ def test_a_certificates_assertion_reaches_entra_whole(text):
     (form,) = entra.forms("authorization_code")
     assert form["client_assertion"].startswith("eyJ")
     assert "client_secret" not in form
-    assert isinstance(credential.for_msal, dict)
     assert credential.for_msal["public_certificate"] == OWN.strip()
     assert "PRIVATE" not in repr(credential)
 

@@ -9,7 +9,6 @@ import pytest
 import structlog
 from bot.domain.errors import Code, CouldNotVerify, SignInRefused
 from bot.domain.people import Account
-from bot.domain.values import Secret
 from bot.entra.client import EntraClient
 from tests.unit.entra.fake_entra import (
     ANOTHER_KEY,
@@ -39,8 +38,6 @@ class Browser:
         self.clock = a_clock()
         self.entra = FakeEntra(self.clock)
         self.client: EntraClient = a_client(self.entra, fresh_within=fresh_within)
-        self.flow = Secret("")
-        self.form: Form = {}
         self.begin()
 
     def begin(self, claims: str | None = None) -> Form:

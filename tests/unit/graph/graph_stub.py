@@ -28,8 +28,7 @@ Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 
 def fixture(name: str) -> dict[str, object]:
-    row: dict[str, object] = json.loads((Path(__file__).parent / "data" / f"{name}.json").read_text())
-    return row
+    return json.loads((Path(__file__).parent / "data" / f"{name}.json").read_text())
 
 
 IPHONE: Final = fixture("iphone_supervised_pending")

@@ -70,5 +70,4 @@ def buttons(shown: Message | View) -> list[str]:
 def field(view: View, block_id: str) -> dict[str, object]:
     """The element of an input block."""
     found = next(block for block in elements(view, "input") if block["block_id"] == block_id)
-    assert isinstance(found["element"], dict)
     return found["element"]

@@ -14,10 +14,11 @@ from bot.slack.client import SlackClient, bot_user, call, slack_client, slack_se
 from bot.slack.wording import ENGLISH
 from bot.timing import Timing
 from tests.support.builders import KEN
-from tests.unit.slack.web_api import CUT, GARBAGE, PATIENT, SHORT, WebApi, refused, web_api
+from tests.unit.slack.web_api import CUT, GARBAGE, WebApi, refused, web_api
 
 VIEW = modals.loading("device", ENGLISH)
 OK = {"ok": True}
+A_WHILE, MOMENT = timedelta(seconds=9), timedelta(seconds=0.05)
 SENTENCE = "Please try again."
 
 
@@ -33,7 +34,7 @@ def slack(api: WebApi, slept: list[float]) -> SlackClient:
         await asyncio.sleep(0)
         slept.append(seconds)
 
-    return SlackClient(api.client, PATIENT, sleep=sleep)
+    return SlackClient(api.client, Timing(), sleep=sleep)
 
 
 def limited(retry_after: str) -> web.Response:
@@ -48,44 +49,38 @@ NEEDS_HELP = ["channel_not_found", "not_in_channel", "is_archived", "missing_sco
 @pytest.mark.parametrize(
     ("answer", "meaning", "retry_after"),
     [
-        *((refused(code), SlackUnavailable(code), None) for code in LATER),
-        *((refused(code), SlackRefused(code), None) for code in NEEDS_HELP),
-        (limited("7"), SlackUnavailable("ratelimited"), timedelta(seconds=7)),
-        (limited("9" * 50), SlackUnavailable("ratelimited"), timedelta(minutes=10)),
-        (limited("soon"), SlackUnavailable("ratelimited"), None),
+        *((refused(code), SlackUnavailable, None) for code in LATER),
+        *((refused(code), SlackRefused, None) for code in NEEDS_HELP),
+        *((answer, SlackUnavailable, None) for answer in GARBAGE),
+        (limited("7"), SlackUnavailable, timedelta(seconds=7)),
+        (limited("9" * 50), SlackUnavailable, timedelta(minutes=10)),
+        (limited("soon"), SlackUnavailable, None),
     ],
     ids=repr,
 )
 async def test_what_passes_by_itself_is_told_apart_from_what_needs_help(api, answer, meaning, retry_after):
     api.answers["auth.test"] = [answer]
-    with pytest.raises(SlackError) as told:
-        await call(api.client.auth_test(), within=PATIENT.slack_timeout)
-    assert (type(told.value), told.value.code) == (type(meaning), meaning.code)
+    with pytest.raises(meaning) as told:
+        await call(api.client.auth_test(), within=A_WHILE)
+    assert told.value.code
     assert getattr(told.value, "retry_after", None) == retry_after
-
-
-@pytest.mark.parametrize("answer", GARBAGE, ids=lambda answer: f"{answer.status} {answer.content_type}")
-async def test_an_answer_that_is_not_slacks_is_no_answer_and_not_asked_for_again(api, answer):
-    api.answers["auth.test"] = [answer]
-    with pytest.raises(SlackUnavailable):
-        await call(api.client.auth_test(), within=PATIENT.slack_timeout)
     assert len(api.asked) == 1
 
 
 async def test_a_slack_that_hangs_or_is_gone_is_unavailable(api: WebApi):
     api.hang = asyncio.Event()
     with pytest.raises(SlackUnavailable):
-        await call(api.client.auth_test(), within=SHORT.slack_timeout)
+        await call(api.client.auth_test(), within=MOMENT)
     api.hang.set()
     await api.stop()
     with pytest.raises(SlackUnavailable):
-        await call(api.client.auth_test(), within=PATIENT.slack_timeout)
+        await call(api.client.auth_test(), within=A_WHILE)
 
 
 async def test_a_trigger_is_not_waited_for_longer_than_it_lives_nor_tried_twice(api: WebApi):
     api.hang = asyncio.Event()
     with pytest.raises(SlackUnavailable):
-        await SlackClient(api.client, Timing(trigger_timeout=SHORT.trigger_timeout)).open_modal("t", VIEW)
+        await SlackClient(api.client, Timing(trigger_timeout=MOMENT)).open_modal("t", VIEW)
     assert api.methods() == ["views.open"]
 
 
@@ -187,18 +182,18 @@ async def test_a_direct_message_goes_to_the_user_and_links_nothing(api: WebApi, 
 async def test_the_bot_knows_its_team_from_the_start(api: WebApi):
     ours = {"team_id": "T0CONTOSO", "user_id": "U0BOT", "bot_id": "B0BOT", "enterprise_id": "E0"}
     api.answers["auth.test"] = [OK | ours, OK]
-    us = await bot_user(api.client, PATIENT)
+    us = await bot_user(api.client, Timing())
     assert (us.team_id, us.bot_user_id, us.bot_id, us.enterprise_id) == tuple(ours.values())
     assert us.bot_token == "xoxb-1"
     with pytest.raises(SlackUnavailable):  # an answer without a team is not Slack's
-        await bot_user(api.client, PATIENT)
+        await bot_user(api.client, Timing())
 
 
 async def test_one_session_bounds_every_call_and_nothing_is_retried_by_the_sdk():
     async with slack_session(Timing(slack_timeout=timedelta(seconds=4))) as session, web_api() as api:
         client = slack_client(Secret("xoxb-1"), api.client.base_url, session)
-        api.answers["chat.postMessage"] = [web.Response(status=503)]
+        api.answers["chat.postMessage"] = [CUT]
         with pytest.raises(SlackUnavailable):
-            await SlackClient(client, PATIENT).send_direct_message(KEN.id, "Hello.")
+            await SlackClient(client, Timing()).send_direct_message(KEN.id, "Hello.")
     assert session.timeout.total == 4
     assert len(api.asked) == 1

@@ -8,9 +8,10 @@ from bot.domain.request import MessageRef, MessageState, Status
 from bot.domain.values import ChannelId
 from bot.slack.notifier import SlackNotifier
 from bot.slack.wording import ENGLISH
+from bot.timing import Timing
 from tests.support.builders import CHANNEL, MEI, a_request
 from tests.unit.slack.rows import pending
-from tests.unit.slack.web_api import PATIENT, WebApi, refused
+from tests.unit.slack.web_api import WebApi, refused
 
 POSTED = {"ok": True, "channel": CHANNEL, "ts": "1.0"}
 CARD = MessageRef(CHANNEL, "1.0")
@@ -25,7 +26,7 @@ def metadata(part: str, request_id: str = pending().id) -> dict[str, object]:
 def notifier(api: WebApi) -> SlackNotifier:
     api.answers["chat.postMessage"] = [POSTED]
     api.answers["conversations.open"] = [{"ok": True, "channel": {"id": "D0MEI"}}]
-    return SlackNotifier(api.client, ENGLISH, CHANNEL, on_call=["S0ONCALL"], timing=PATIENT)
+    return SlackNotifier(api.client, ENGLISH, CHANNEL, on_call=["S0ONCALL"], timing=Timing())
 
 
 async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_parsed(api, notifier):

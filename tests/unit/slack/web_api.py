@@ -3,16 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any
 
 import aiohttp
 from aiohttp import web
-from bot.timing import Timing
 from slack_sdk.web.async_client import AsyncWebClient
 
-PATIENT = Timing()
-SHORT = Timing(slack_timeout=timedelta(seconds=0.05), trigger_timeout=timedelta(seconds=0.05))
 GARBAGE = [
     web.Response(status=502, text="<html>", content_type="text/html"),
     web.Response(status=200, text="{", content_type="application/json"),

@@ -215,7 +215,6 @@ async def process(limit: str) -> AsyncIterator[tuple[Port, asyncio.subprocess.Pr
     program = f"ulimit {limit}; exec {sys.executable} {Path(__file__).with_name('echo_server.py')}"
     pipe = asyncio.subprocess.PIPE
     started = await asyncio.create_subprocess_exec("bash", "-c", program, stdout=pipe, stderr=pipe)
-    assert started.stdout is not None
     number, descriptors = map(int, (await started.stdout.readline()).split())
     port = Port(number)
     try:
