@@ -117,10 +117,9 @@ class SignInFixture:
     async def audited(self) -> list[tuple[str, str | None, Mapping[str, str]]]:
         """Return event, actor and facts of the audit rows about sign-ins."""
         query = select(audit.c.event, audit.c.actor, audit.c.facts).order_by(audit.c.seq)
+        query = query.where(audit.c.event.startswith("sign"))
         found = await self.database.read(lambda connection: connection.execute(query).all())
-        return [
-            (event, actor, json.loads(facts)) for event, actor, facts in found if event.startswith("sign")
-        ]
+        return [(event, actor, json.loads(facts)) for event, actor, facts in found]
 
     def before_the_next_write(self, act: Callable[[], Awaitable[object]]) -> None:
         """Do something else just before it."""

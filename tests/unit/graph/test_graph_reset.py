@@ -152,10 +152,9 @@ async def test_the_request_id_of_the_header_comes_first_and_no_charset_breaks_th
 
 
 ODD_BODIES = ["<html>", "", "null", "[]", '{"error": 1}', '{"error": {"message": "{"}}', "{" * 5000]
-TOO_DEEP = '{"error":' + "[" * 50_000 + "]" * 50_000 + "}"
 
 
-@pytest.mark.parametrize("body", [*ODD_BODIES, TOO_DEEP], ids=lambda body: body[:9])
+@pytest.mark.parametrize("body", [*ODD_BODIES, '{"error":' + "[" * 50_000], ids=lambda body: body[:9])
 async def test_a_body_that_is_not_graphs_says_nothing(body):
     error = await GraphStub(httpx.Response(400, text=body)).failed_reset()
     assert (type(error), error.code, error.activity_id) == (DeviceRefused, "", "")
