@@ -9,7 +9,6 @@ import pytest
 import structlog
 from bot.domain.errors import Code, CouldNotVerify, SignInRefused
 from bot.domain.people import Account
-from bot.entra.client import EntraClient
 from tests.unit.entra.fake_entra import (
     ANOTHER_KEY,
     CALLBACK,
@@ -37,7 +36,7 @@ class Browser:
     def __init__(self, fresh_within: timedelta | None = None) -> None:
         self.clock = a_clock()
         self.entra = FakeEntra(self.clock)
-        self.client: EntraClient = a_client(self.entra, fresh_within=fresh_within)
+        self.client = a_client(self.entra, fresh_within=fresh_within)
         self.begin()
 
     def begin(self, claims: str | None = None) -> Form:

@@ -46,10 +46,6 @@ def passcode(code: str) -> View:
     return modals.passcode(done(), Secret(code), ENGLISH)
 
 
-def options(element: dict[str, object]) -> list[dict[str, object]]:
-    return element["options"]
-
-
 REVISION = pending().revision
 EVERY = {
     "ask": modals.ask_form(ENGLISH),
@@ -126,7 +122,7 @@ def test_a_second_reset_has_to_be_ticked_and_carries_the_device():
     box = field(EVERY["reset again"], Field.DEVICE)
     assert (box["type"], box["action_id"]) == ("checkboxes", VALUE)
     assert "initial_options" not in box
-    assert [option["value"] for option in options(box)] == [IPHONE.id]
+    assert [option["value"] for option in box["options"]] == [IPHONE.id]
 
 
 @pytest.mark.parametrize(
@@ -148,13 +144,13 @@ def test_the_approver_sees_what_will_happen_on_which_device(device: Device):
 def test_a_single_device_is_chosen_already_and_of_several_none(count: int, kind: str):
     choices = field(EVERY[f"{count} devices"], Field.DEVICE)
     assert choices["type"] == kind
-    assert [option["value"] for option in options(choices)] == [f"device-{n}" for n in range(count)]
-    assert choices.get("initial_option") == (options(choices)[0] if count == 1 else None)
+    assert [option["value"] for option in choices["options"]] == [f"device-{n}" for n in range(count)]
+    assert choices.get("initial_option") == (choices["options"][0] if count == 1 else None)
     assert "submit" not in EVERY["101 devices"]  # Slack lists no more than a hundred
 
 
 def test_a_device_that_cannot_be_reset_cannot_be_chosen():
-    [option] = options(field(EVERY["review"], Field.DEVICE))
+    [option] = field(EVERY["review"], Field.DEVICE)["options"]
     assert option["text"] == plain("Ada’s iPhone, F2LXK1ABCD, iPhone 15")
 
 
