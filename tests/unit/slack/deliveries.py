@@ -141,7 +141,6 @@ class SlackSide:
         self.post = Post(self.app, self.bot.clock)
 
     async def settle(self) -> None:
-        """Let what goes on after the acknowledgement finish."""
         await self.background.drain(grace=timedelta(seconds=10))
 
     async def deliver(self, body: bytes) -> httpx.Response:
@@ -151,7 +150,6 @@ class SlackSide:
         return answer
 
     def view(self) -> View:
-        """The modal as it stands."""
         return self.slack.updated[-1] if self.slack.updated else self.slack.opened[-1][1]
 
     def title(self) -> str:
