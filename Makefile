@@ -8,7 +8,7 @@ PYTHON ?= python3
 UV ?= $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
 BIN := .venv/bin
 
-.PHONY: help install demo quick test crash race fuzz check screenshots lock clean
+.PHONY: help install demo quick test crash race fuzz mutants check screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ race: .venv/.dev .venv/.postgres ## Let people decide at the same moment on two 
 
 fuzz: .venv/.dev ## Send inputs to every entry point that no vendor would send, and count what broke
 	$(BIN)/python -m tests.proofs.fuzz $(FUZZ)
+
+mutants: .venv/.postgres ## Change one thing at a time in what holds a promise, and see a test fail
+	$(BIN)/python -m tests.proofs.mutants $(MUTANTS)
 
 check: .venv/.dev .tools/audit/.done ## Style, types, import contracts, known vulnerabilities
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 import structlog
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -39,6 +39,7 @@ COLUMNS: Final = ("seq", "at", "event", "actor", "request_id", "version", "facts
 FORMULA: Final = re.compile(r'(?:^(?=[\t\r\n])|(?:^|[;\t\r\n])(?=[\s"]*[=+\-@＝＋－＠]))')
 """Where a cell would begin with what a spreadsheet runs. Which cell a line is split into depends on the
 locale: many split at semicolons, and then a line end within our quotes ends the line too."""
+UNNUMBERED: Final = select(func.count()).select_from(audit).where(audit.c.seq.is_(None))
 HEAD_EVENT: Final = "audit_head"
 """Marks a head, in the file and in the log alike."""
 
@@ -163,6 +164,8 @@ class Verification:
                 self.rows += 1
                 if self.rows % PROGRESS == 0:
                     print(f"{self.rows} rows…", file=sys.stderr)
+        if unnumbered := connection.scalar(UNNUMBERED):
+            yield f"{unnumbered} rows without a number were inserted"
         if last.seq == 0:
             self.unverifiable = "the audit log is empty"
             return
@@ -314,9 +317,9 @@ def _exported(connection: Connection, first: str, end: str | None) -> Iterator[d
     start = connection.scalar(select(audit.c.seq).where(audit.c.at >= first).order_by(audit.c.seq).limit(1))
     if start is None:
         return
-    before = connection.scalar(select(audit.c.hash).where(audit.c.seq == start - 1))
-    before = before or AuditVerifier([], _deployment(connection)).genesis.hash
-    for page in pages(connection, after=start - 1):
+    earlier = select(audit.c.hash).where(audit.c.seq < start).order_by(audit.c.seq.desc()).limit(1)
+    before = connection.scalar(earlier) or AuditVerifier([], _deployment(connection)).genesis.hash
+    for page in pages(connection, start):
         for row in page:
             if first <= row.at and (end is None or row.at < end):
                 yield {**row._mapping, "previous": before}

@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed("The database does not answer. Check DATABASE_URL, then try again.")
     except OSError as error:
         return _failed(f"{error.filename or 'Failed'}: {error.strerror or type(error).__name__}.")
+    except ValueError as error:
+        return _failed(f"{error}. Check DATABASE_URL.")
     except KeyboardInterrupt:
         return 130
 
@@ -184,7 +186,7 @@ def _rotate(chosen: argparse.Namespace) -> int:
             print("Put the missing key back, or delete these with --forget-unreadable.")
         signer = None if signing is None else rotated.keys[signing]
         if unused := [names[key] for key in rotated.unused if key != signer]:
-            print(f"No longer used, take out of VAULT_KEYS: {', '.join(unused)}.")
+            print(f"Not used: {', '.join(unused)}. Take it out of VAULT_KEYS, or put a new one first.")
         if signer is not None and signer in rotated.unused:
             print(
                 f"Signed the newest row of the audit log, keep it until a bot that has the newest key first "

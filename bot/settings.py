@@ -212,13 +212,19 @@ class Settings(BaseSettings):
     )
     log_level: Literal["info", "warning", "error"] = Field(
         default="info",
-        description="How much is logged. There is no debug: the libraries below would print bodies.",
+        description="How much is logged. Above `info` the log has no audit heads; there is no debug: the "
+        "libraries below would print bodies.",
     )
 
     @field_validator("requesters", "approvers", mode="before")
     @classmethod
     def _audiences(cls, value: object) -> object:
         return _audiences(value) if isinstance(value, str) else value
+
+    @field_validator("sign_in_max_age", "request_lifetime", "reveal_for", mode="before")
+    @classmethod
+    def _seconds(cls, value: object) -> object:
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
 
     @field_validator("approvers")
     @classmethod

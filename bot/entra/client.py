@@ -1,11 +1,14 @@
 """MSAL, one instance per call: the authorization code flow and silent tokens. Synchronous."""
 
+import asyncio
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import httpx
 import msal  # type: ignore[import-untyped]  # msal ships no types
@@ -21,6 +24,8 @@ from bot.entra.id_token import IdTokenVerifier
 from bot.timing import Timing
 
 ENTRA: Final = "Microsoft Entra"
+THREADS: Final = 32
+"""Calls to Entra at once; what is more waits."""
 CAPABILITIES: Final = ["CP1"]
 """We answer claims challenges, so Graph may revoke a token within minutes."""
 UNAVAILABLE: Final = (RequestException, MsalServiceError)
@@ -36,6 +41,7 @@ _INTERACTION_ERRORS: Final = frozenset(
 )
 
 Result = Mapping[str, object]
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -68,6 +74,12 @@ class EntraClient:
         self._http = MsalHttp(authority, timing, transport)
         self._verifier = IdTokenVerifier(self._http, authority, tenant=tenant, client_id=client_id)
         self._http_cache: dict[str, object] = {}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="entra")
+
+    async def in_thread(self, call: Callable[..., T], *given: object, **named: object) -> T:
+        """Call a method in a thread of Entra's own: where it hangs, nothing but sign-ins waits for it."""
+        bound = partial(call, *given, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, bound)
 
     def warm_up(self) -> None:
         """Fetch what every sign-in needs; raises CouldNotVerify if Entra or the tenant does not answer."""
@@ -76,7 +88,8 @@ class EntraClient:
             self._verifier.fetch()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a call that hangs ends with its own time-out."""
+        self._threads.shutdown(wait=False)
         self._http.close()
 
     def begin_flow(

@@ -1,6 +1,5 @@
 """Sign-in links for a browser: to Microsoft, back, and on once the person has confirmed the account."""
 
-import asyncio
 import hashlib
 import json
 import secrets
@@ -54,7 +53,7 @@ class EntraLinks:
         """
         row = await self._find(secret)
         if not row.sealed:
-            state, flow = await asyncio.to_thread(
+            state, flow = await self.client.in_thread(
                 self.client.begin_flow,
                 redirect_uri=f"{self.public_url.rstrip('/')}{CALLBACK_PATH}",
                 login_hint=login_hint,
@@ -72,7 +71,9 @@ class EntraLinks:
         """
         link, flow = await self._take("flow", _digest(form.get("state", "")))
         try:
-            account, cache = await asyncio.to_thread(self.client.redeem, Secret(flow), form, now=self.now())
+            account, cache = await self.client.in_thread(
+                self.client.redeem, Secret(flow), form, now=self.now()
+            )
         except SignInRefused as refused:
             refused.link = link
             raise

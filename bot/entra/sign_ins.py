@@ -77,7 +77,7 @@ class EntraSignIns:
                 except CannotOpen as error:
                     log.warning("entra_cannot_open", user=row.user, key=row.key_id)
                     raise SignInNeeded(claims) from error
-                token, cache = await asyncio.to_thread(self.client.silent_token, kept, claims=claims)
+                token, cache = await self.client.in_thread(self.client.silent_token, kept, claims=claims)
                 if cache is None or await _update_sealed(
                     self.database, self.vault, row, cache.reveal().encode()
                 ):
@@ -95,8 +95,7 @@ class EntraSignIns:
             row = rows.get_sign_in(tx, user)
             return row is not None and rows.delete_sign_in(tx, user, _signed_out(row, reason, now, facts))
 
-        async with self._lock(user):
-            return await self.database.run(unit)
+        return await self.database.run(unit)  # a refresh under way finds another version, and keeps nothing
 
     async def sweep(self) -> int:
         """Delete links and sign-ins that are past their time; returns how many."""

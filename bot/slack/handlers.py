@@ -20,7 +20,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account, Actor, SignInLink
 from bot.domain.request import ResetRequest
-from bot.domain.values import DeviceId, RequestId
+from bot.domain.values import DeviceId, RequestId, UserId
 from bot.slack import modals
 from bot.slack.blocks import View, without_markup
 from bot.slack.client import SlackClient
@@ -247,10 +247,7 @@ class Handlers:
         view_id = link.view_id
         if view_id is not None and await self._update(view_id, await self._outcome(show(view_id))):
             return
-        try:
-            await self._slack.send_direct_message(link.user, text)
-        except SlackError as error:
-            log.warning("direct_message_not_sent", user=link.user, code=error.code)
+        await self._tell(link.user, text)
 
     async def _signed_in(self, link: SignInLink, account: Account, view_id: str) -> View:
         if link.request_id is None:
@@ -282,13 +279,14 @@ class Handlers:
     async def _open_if_refused(self, press: Press, work: Awaitable[ResetRequest]) -> None:
         outcome = await self._outcome(work)
         if not isinstance(outcome, ResetRequest):
-            await self._open(press, outcome)
+            await self._open(press, outcome, instead=modals.sentence(outcome))
 
     async def _show_result(self, form: Form, work: Awaitable[View]) -> None:
         """Slack draws the acknowledgement by a path of its own; drawn later, it would cover the result."""
         drawn = asyncio.sleep(self._deps.timing.acknowledgement_drawn.total_seconds())
         view, _ = await asyncio.gather(self._outcome(work), drawn)
-        await self._update(form.view_id, view)
+        if not await self._update(form.view_id, view):  # closed meanwhile
+            await self._tell(form.actor.user, modals.sentence(view))
 
     async def _outcome(self, work: Awaitable[T]) -> T | View:
         """The one `except` after an acknowledgement: a refusal becomes a private sentence."""
@@ -302,18 +300,24 @@ class Handlers:
             sentence = self._words.text("crash", incident=incident)
             return modals.message(self._words.text("crash.title"), sentence, self._words)
 
-    async def _open(self, pressed: Press | Command, view: View) -> str | None:
-        """Open a modal; where Slack opens none, say so to the person alone, and return None."""
+    async def _open(self, pressed: Press | Command, view: View, *, instead: str = "") -> str | None:
+        """Open a modal; where Slack opens none, say so or `instead` to the person alone, and return None."""
         try:
             return await self._slack.open_modal(pressed.trigger_id, view)
         except SlackError as error:
             log.warning("modal_not_opened", code=error.code)
         if pressed.response_url is not None:
             try:
-                await self._slack.respond(pressed.response_url, self._words.text("no_modal"))
+                await self._slack.respond(pressed.response_url, instead or self._words.text("no_modal"))
             except SlackError as error:
                 log.warning("response_not_sent", code=error.code)
         return None
+
+    async def _tell(self, user: UserId, text: str) -> None:
+        try:
+            await self._slack.send_direct_message(user, text)
+        except SlackError as error:
+            log.warning("direct_message_not_sent", user=user, code=error.code)
 
     async def _update(self, view_id: str, view: View) -> bool:
         """Return whether the modal was still open."""

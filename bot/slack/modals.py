@@ -14,7 +14,7 @@ from bot.slack import blocks
 from bot.slack.blocks import Block, View, date, escaped, inline, input_block, labelled
 from bot.slack.messages import approved as approval_blocks
 from bot.slack.messages import asked, requested
-from bot.slack.payloads import Action, Callback, Field, private_metadata
+from bot.slack.payloads import Action, Callback, Field, dig, private_metadata
 from bot.slack.wording import Wording, device_name, model_of, system_of
 from bot.use_cases.review import Choice, Review
 
@@ -28,6 +28,11 @@ _FACT: Final = 300
 def message(title: str, sentence: str, words: Wording) -> View:
     """One sentence, and nothing to do but close."""
     return blocks.modal(title, [blocks.section(sentence)], close=words.text("close"))
+
+
+def sentence(view: View) -> str:
+    """Return the first sentence of a modal, for where it cannot be shown."""
+    return str(dig(view, "blocks", 0, "text", "text") or "")
 
 
 def loading(what: str, words: Wording) -> View:

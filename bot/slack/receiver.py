@@ -100,6 +100,7 @@ def http_receiver(
         except ClientDisconnect:
             return Response(status_code=400)
         if not is_signed(raw, request.headers, signing_secret, now=now()):
+            log.info("delivery_refused", reason="the signature is missing, wrong or too old")
             return Response("The signature is missing, wrong or too old.", status_code=401)
         try:
             payload = parse(raw, request.headers.get("content-type", ""))

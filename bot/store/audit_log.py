@@ -43,7 +43,9 @@ class Head(NamedTuple):
 
 LAST: Final = select(*(audit.c[name] for name in Head._fields)).order_by(audit.c.seq.desc()).limit(1)
 HASH_AT: Final = select(audit.c.hash).where(audit.c.seq == bindparam("seq"))
-AFTER: Final = select(audit).where(audit.c.seq > bindparam("seq")).order_by(audit.c.seq)
+FROM: Final = select(audit).where(audit.c.seq >= bindparam("seq")).order_by(audit.c.seq)
+FIRST_SEQ, LAST_SEQ = -(2**63), 2**63 - 1
+"""What the column holds: somebody else's row may have any number."""
 NEWEST_OF: Final = (
     select(audit.c.facts).where(audit.c.event == bindparam("event")).order_by(audit.c.seq.desc()).limit(1)
 )
@@ -163,7 +165,10 @@ class AuditLog(AuditVerifier):
             raise AuditBroken("the audit log is empty")
         if seen is None or (last.seq, last.hash) != seen[:2]:
             if not self.is_signed(last):
-                raise AuditBroken(f"row {last.seq} is not signed with a key of VAULT_KEYS")
+                raise AuditBroken(
+                    f"row {last.seq} is not signed by this deployment with a key of VAULT_KEYS (put an old "
+                    f"key back that was taken out)"
+                )
             if seen is not None and connection.scalar(HASH_AT, {"seq": seen.seq}) != seen.hash:
                 raise AuditBroken(f"row {seen.seq}, which this bot has seen, is gone or another")
         return Head(*last)
@@ -223,14 +228,16 @@ def newest_facts(connection: Connection, event: Event) -> dict[str, str] | None:
     return None if found is None else {name: str(value) for name, value in (read_object(found) or {}).items()}
 
 
-def pages(connection: Connection, after: int = -(2**63), size: int = 1000) -> Iterator[Sequence[Any]]:
-    """Yield rows after `after`, a page at a time; memory stays the same however long the log is.
+def pages(connection: Connection, first: int = FIRST_SEQ, size: int = 1000) -> Iterator[Sequence[Any]]:
+    """Yield rows from number `first` on, a page at a time; memory stays the same however long the log is.
 
     Each page is a transaction of its own, over before it is yielded: `unlatch audit export | less` would
     else keep SQLite's WAL growing. The chain makes a common snapshot needless.
     """
-    statement = AFTER.limit(size)
-    while rows := connection.execute(statement, {"seq": after}).all():
+    statement, following = FROM.limit(size), first
+    while rows := connection.execute(statement, {"seq": following}).all():
         connection.rollback()
         yield rows
-        after = rows[-1].seq
+        if rows[-1].seq == LAST_SEQ:
+            return
+        following = rows[-1].seq + 1

@@ -22,9 +22,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from bot.domain.audit import Entry
+from bot.domain.audit import Entry, Event
 from bot.domain.errors import StoreUnavailable
-from bot.store.audit_log import AuditLog, Head
+from bot.store.audit_log import AuditLog, Head, newest_facts
 from bot.store.engine import DEFAULT, POOL, engine_for, is_alive, meant_by
 from bot.store.tables import REVISION
 from bot.timing import Timing
@@ -109,11 +109,13 @@ class Database:
     async def problem(self) -> str | None:
         """Return why the database cannot be relied on, in a few words; None where it can."""
         try:
-            revision, clock = await self.read(_look)
+            revision, clock, deployment = await self.read(_look)
         except StoreUnavailable:
-            return "does not answer, or has no tables: run `unlatch migrate`"
+            return self._failed or "does not answer, or has no tables: run `unlatch migrate`"
         if revision is None or revision < REVISION:  # a newer one serves too
             return "is not up to date: run `unlatch migrate`"
+        if deployment not in (None, self.audit_log.name):
+            return f"belongs to {deployment}, and the settings say {self.audit_log.name}"
         if clock is not None and abs(datetime.now(UTC) - clock) > MAX_SKEW:
             return "has another time than this machine"
         return self._failed
@@ -227,9 +229,10 @@ def answer(units: Sequence[Unit]) -> None:
             unit.future.exception()  # a cancelled caller does not look at it
 
 
-def _look(connection: Connection) -> tuple[str | None, datetime | None]:
-    """Return the schema's revision, and PostgreSQL's clock."""
+def _look(connection: Connection) -> tuple[str | None, datetime | None, str | None]:
+    """Return the schema's revision, PostgreSQL's clock, and whose audit log it is."""
     row = connection.execute(REVISION_AND_CLOCK).first()
     if row is None:
-        return None, None
-    return str(row[0]), row[1] if isinstance(row[1], datetime) else None
+        return None, None, None
+    deployment = (newest_facts(connection, Event.LOG_CREATED) or {}).get("deployment")
+    return str(row[0]), row[1] if isinstance(row[1], datetime) else None, deployment

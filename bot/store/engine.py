@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
@@ -25,9 +26,10 @@ def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True, timing
     """Return an engine; `bounded`: no wait for PostgreSQL takes longer than `timing` allows."""
     if at.drivername.startswith("sqlite"):
         begin, size = ("BEGIN", POOL) if read_only else ("BEGIN IMMEDIATE", 1)
-        engine = create_engine(
-            at.set(drivername="sqlite"), pool_size=size, max_overflow=0, hide_parameters=True
-        )
+        query = {"uri": "true", "mode": "rw"}  # no file is made but by `keep_private`
+        path = f"file:{quote(at.database or '')}"
+        url = at.set(drivername="sqlite", database=path, query=query)
+        engine = create_engine(url, pool_size=size, max_overflow=0, hide_parameters=True)
         event.listen(
             engine, "connect", lambda connection, _: prepare(connection, timing, read_only=read_only)
         )

@@ -197,7 +197,7 @@ def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, lim
     leased = update(requests).where(requests.c.id.in_(select(chosen.c.id))).values({queue.lease: until})
     rows = tx.execute(leased.returning(requests)).all()
     claimed = []
-    for row in sorted(rows, key=lambda row: (row._mapping[queue.due.name], row.id)):
+    for row in sorted(rows, key=lambda row: (str(row._mapping[queue.due.name]), str(row.id))):
         if read := _readable(row):
             claimed.append(Claimed(*read, queue, until))
         else:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from secrets import randbits
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from bot.store.tables import sign_ins
 
 SAME: Final = ("user", "tenant", "oid", "username", "name", "key_id", "sealed")
 """Fields of a sign-in that its columns hold as they are."""
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SAME_OF_LINK: Final = ("digest", "team", "user", "request_id", "view_id", "claims")
 LINKS_SINCE: Final = (
     select(links.c.created_at)
@@ -203,14 +204,25 @@ def sweep_links(tx: Transaction, *, now: datetime) -> int:
 
 
 def _sign_in(row: Row[Any]) -> SignInRow:
-    proved = row.authenticated_at
+    """What another program wrote is no address and no proof, and long ago: it ends with the next sweep."""
+    try:
+        emails = frozenset(map(str, json.loads(row.emails)))
+    except (ValueError, TypeError, RecursionError):
+        emails = frozenset()
     return SignInRow(
         **{name: row._mapping[name] for name in SAME},
-        emails=frozenset(json.loads(row.emails)),
-        signed_in_at=datetime.fromisoformat(row.signed_in_at),
-        authenticated_at=None if proved is None else datetime.fromisoformat(proved),
+        emails=emails,
+        signed_in_at=_time(row.signed_in_at) or LONG_AGO,
+        authenticated_at=_time(row.authenticated_at),
         version=row.version,
     )
+
+
+def _time(stored: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(stored)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _link(row: Row[Any]) -> LinkRow:

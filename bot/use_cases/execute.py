@@ -43,6 +43,8 @@ async def advance(deps: Deps, request: ResetRequest) -> None:
             await poll(deps, request, approval)
         case ResetRequest(status=Status.UNCERTAIN, approval=Approval() as approval):
             await reconcile(deps, request, approval)
+        case ResetRequest(next_at=datetime()):  # made by another program; the lease spaces the next look
+            raise ValueError(f"nothing is due in a request that is {request.status}")
 
 
 async def remind_or_expire(deps: Deps, pending: ResetRequest) -> None:

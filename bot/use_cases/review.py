@@ -95,9 +95,10 @@ async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review
         rule=admitted.rule,
         request_ids=found.request_ids,
     )
-    reasons = [choice.effect.code for choice in seen.choices if isinstance(choice.effect, Cause)]
-    if not seen.resettable and Code.OWN_DEVICE in reasons:  # another approver may decide on it
-        raise Refusal(Code.OWN_DEVICE)
+    if not seen.resettable:
+        for choice in seen.choices:  # another approver may decide on one's own device
+            if isinstance(choice.effect, Cause) and choice.effect.code is Code.OWN_DEVICE:
+                raise Refusal(Code.OWN_DEVICE, **choice.effect.facts)
     return seen
 
 

@@ -98,12 +98,12 @@ class Bounds:
     received: int = 640 * 1024
     """Bytes of one connection, head and framing included."""
     connections: int = 500
-    """Open at once; one more, and the oldest is aborted."""
+    """Open at once; one more, and the oldest is aborted that waits for a request, else the oldest."""
 
 
 def bounded_protocol(bounds: Bounds) -> type[H11Protocol]:
     """Return the protocol of one listener. It overrides only what asyncio documents."""
-    open_: dict[asyncio.BaseProtocol, asyncio.Transport] = {}  # oldest first
+    open_: dict[H11Protocol, asyncio.Transport] = {}  # oldest first
 
     class Connection(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
@@ -112,7 +112,9 @@ def bounded_protocol(bounds: Bounds) -> type[H11Protocol]:
             self.__end = loop.call_later(bounds.lifetime.total_seconds(), transport.abort)
             open_[self] = transport
             if len(open_) > bounds.connections:
-                open_.pop(next(iter(open_))).abort()
+                # A request that is being answered goes on. uvicorn's types lack the None before the first.
+                idle = (one for one in open_ if one.cycle is None)  # type: ignore[redundant-expr]
+                open_.pop(next(idle, next(iter(open_)))).abort()
             super().connection_made(transport)
 
         def data_received(self, data: bytes) -> None:

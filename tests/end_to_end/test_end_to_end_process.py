@@ -60,7 +60,7 @@ async def test_a_reset_whose_answer_died_with_the_process_is_found_on_the_device
         await it.end(kill=True)
         assert statuses(it) == ["approved"]
         await it.start()
-        await it.people.until(lambda: "The device has been reset" in it.people.card())
+        await it.people.until(lambda: "The passcode has been reset" in it.people.card())
         assert len(await it.people.resets()) == 1
         assert len(it.people.calls("/resetPasscode")) == 1
 

@@ -42,6 +42,10 @@ def mutants(path: Path, root: Path) -> Iterator[Mutant]:
     for begin, end, after in sorted(set(_changes(ast.parse(source), source, offset))):
         line = source.count("\n", 0, begin) + 1
         changed = source[:begin] + after + source[end:]
+        try:
+            compile(changed, str(path), "exec")
+        except SyntaxError:
+            continue
         first, last = source.rfind("\n", 0, begin) + 1, source.find("\n", end)
         before = " ".join(source[first:last].split())
         shown = " ".join((source[first:begin] + after + source[end:last]).split())

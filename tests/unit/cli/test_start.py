@@ -1,5 +1,6 @@
 """Before a colleague meets it: the doctor and the start name what is missing, one sentence for each."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ import pytest
 from bot import doctor
 from bot.app import App, unlatch
 from bot.settings import CannotStart, Settings
+from bot.store.audit_log import AuditLog
+from bot.store.migrations import migrate
 from bot.timing import Timing
 from sandbox.app import Sandbox, serve
 from sandbox.cast import APP_TOKEN, BOT_USER, ON_CALL
-from tests.support.database import sqlite_url
 
 from sandbox import demo
 
@@ -37,7 +39,10 @@ class Installation:
     async def missing(self, capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
         """The doctor's lines that say MISSING; every other check is ok."""
         settings = self.settings(**changes)
-        sqlite_url(self.folder)  # the file that they name
+        if "database_url" not in changes:
+            await asyncio.to_thread(
+                migrate, settings.database_url, AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+            )
         capsys.readouterr()
         status = await doctor.run(settings)
         lines = re.findall("^(?:ok|MISSING) .*", capsys.readouterr().out, re.MULTILINE)
@@ -95,6 +100,20 @@ STARTS = {
     "no certificate": ({"entra_client_certificate": "no-such.pem"}, "Entra"),
     "heads that cannot be written": ({"audit_heads": "/no/such/folder/heads.jsonl"}, "AUDIT_HEADS"),
 }
+
+
+async def test_a_database_of_another_deployment_is_named_and_not_called_tampered(installation):
+    first = installation.settings()
+    log = AuditLog(first.keys.signing_seeds, first.audit_log_name)
+    await asyncio.to_thread(migrate, first.database_url, log)
+    with pytest.raises(CannotStart, match=r"belongs to .*/c0oncall, and the settings say .*/c0support"):
+        async with unlatch(installation.settings(approver_channel="C0SUPPORT"), timing=SHORT):
+            pass
+
+
+async def test_the_doctor_makes_no_database(installation):
+    assert await doctor.run(installation.settings()) == 1
+    assert list(installation.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(("changes", "words"), STARTS.values(), ids=STARTS)

@@ -48,7 +48,7 @@ PROMISED: dict[str, tuple[timedelta, str]] = {
     "idle": (timedelta(seconds=5), ""),
     "periodic": (timedelta(minutes=1), "operate: is a log line `audit_head` each minute"),
     "stalled_after": (timedelta(seconds=30), ""),
-    "grace": (timedelta(seconds=20), "operate: finishes what is in flight within 20 seconds"),
+    "grace": (timedelta(seconds=20), "operate: 20 seconds each at the most"),
 }
 """Each duration, and the document that states it, where one does."""
 SETTINGS = {name: field.default for name, field in Settings.model_fields.items()}

@@ -17,6 +17,7 @@ from bot.entra.sign_ins import PAGE, EntraSignIns, Rotated, rotate
 from bot.entra.vault import Vault, key_id
 from bot.store import sign_ins as rows
 from bot.store.tables import sign_ins
+from sqlalchemy import update
 from tests.unit.entra.fake_entra import AIKO_OID, ISSUER, KEN_OID, STEP_UP, TENANT
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, SignInFixture
 
@@ -232,6 +233,21 @@ async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanw
     assert set(await both.all_rows()) == {KEN}
     assert (await both.audited())[-1][2]["reason"] == SignOutReason.TOO_OLD
     assert len(await both.links_stored()) == 1
+
+
+async def test_a_row_that_another_program_spoiled_keeps_no_other_from_the_sweep(both):
+    spoiled = {"emails": "nonsense", "authenticated_at": "nonsense"}
+    change = update(sign_ins).where(sign_ins.c.user == KEN).values(spoiled)
+    await both.database.run(lambda tx: tx.execute(change).rowcount)
+    both.clock.advance(MAX_AGE)
+    await both.sign_ins.sweep()
+    assert await both.all_rows() == {}
+
+
+async def test_a_sign_out_does_not_wait_for_a_refresh_under_way(expired):
+    async with asyncio.timeout(5):
+        expired.during_refresh(lambda: expired.sign_ins.forget(KEN, SignOutReason.ASKED))
+        await needed(expired.sign_ins)
 
 
 @pytest.mark.parametrize(

@@ -157,3 +157,9 @@ def test_each_cloud_has_addresses_and_permissions_of_its_own(cloud):
     assert endpoints.scopes == tuple(f"{endpoints.resource}/{permission}" for permission in PERMISSIONS)
     others = {other.resource for name, other in ENDPOINTS.items() if name is not cloud}
     assert endpoints.resource not in others
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("90", 90), ("PT1H", 3600)])
+def test_a_duration_is_seconds_or_iso_8601(environment, given, seconds):
+    environment(COMPLETE | {"REQUEST_LIFETIME": given})
+    assert read_settings().request_lifetime.total_seconds() == seconds

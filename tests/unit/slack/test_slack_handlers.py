@@ -260,6 +260,15 @@ async def test_a_modal_that_slack_refuses_loses_nothing_and_the_person_is_told(s
     assert (await side.bot.row(request_id)).status is Status.DENIED  # although its modal was closed
 
 
+async def test_a_refusal_reaches_the_person_although_slack_shows_no_modal(side):
+    request_id = await side.bot.pending()
+    side.slack.failing = SlackError("expired_trigger_id")
+    await side.deliver(press(Action.WITHDRAW, request_id, user=KEN.id))
+    assert side.slack.responses[-1] == (RESPONSE_URL, CATALOG["code.not_the_requester"])
+    await side.deliver(form(Callback.DENY, metadata=request_id, user=MEI.id, denial="No"))
+    assert side.slack.messages[-1] == (MEI.id, CATALOG["code.own_request"])
+
+
 async def test_where_slack_takes_no_sentence_either_it_is_in_the_log(side):
     side.slack.failing = side.slack.failing_texts = SlackError("used_url")
     with capture_logs() as logs:

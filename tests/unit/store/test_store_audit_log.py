@@ -107,6 +107,8 @@ TAMPERING: dict[str, tuple[str, str]] = {
     "swapped": (f"{edit(4, 'seq = 99')}; {edit(5, 'seq = 4')}; {edit(99, 'seq = 5')}", "row 4 was changed"),
     "inserted behind": (a_copy_of(10, to=11), "row 11 was changed"),
     "inserted before the first": (a_copy_of(10, to=-5), "row -5 follows row 0: inserted or reordered"),
+    "inserted before all": (a_copy_of(10, to=-(2**63)), "follows row 0: inserted or reordered"),
+    "inserted behind all": (a_copy_of(10, to=2**63 - 1), "row 9223372036854775807 follows row 10"),
     "signature of the newest": (edit(10, "signature = 'é'"), "row 10 was not written by Unlatch, nor what "),
 }
 
@@ -366,12 +368,12 @@ async def test_an_export_can_be_checked_by_hand_and_by_time(ten_rows: Log, tmp_p
     lines = path.read_text().splitlines(keepends=True)
 
     assert [json.loads(line)["seq"] for line in lines] == list(range(1, 11))
-    assert by_hand(tmp_path) == []
+    assert by_hand(tmp_path) == ["checked 1 to 10"]
     edited = json.dumps(json.loads(lines[4]) | {"actor": "somebody"}) + "\n"
     path.write_text("".join([*lines[:4], edited, *lines[5:]]))
-    assert by_hand(tmp_path) == ["changed at 5"]
+    assert by_hand(tmp_path) == ["changed at 5", "checked 1 to 10"]
     path.write_text("".join([*lines[:4], *lines[5:]]))
-    assert by_hand(tmp_path) == ["changed at 6"]
+    assert by_hand(tmp_path) == ["changed at 6", "checked 1 to 10"]
     exported(ten_rows.url, path, LATE + timedelta(seconds=2), LATE + timedelta(seconds=4))
     assert [json.loads(line)["facts"]["n"] for line in path.read_text().splitlines()] == ["2", "3"]
 
@@ -389,7 +391,7 @@ def by_hand(folder: Path) -> list[str]:
 async def test_an_export_that_rests_between_two_pages_keeps_nothing_open(on_sqlite: Database, tmp_path: Path):
     await on_sqlite.run(lambda tx: tx.entries.extend(map(note, range(1500))))
 
-    with audit.reading(str(on_sqlite.engine.url)) as connection:
+    with audit.reading(f"sqlite:///{tmp_path}/unlatch.sqlite3") as connection:
         assert len(next(pages(connection))) == 1000
         await noted(on_sqlite)
         with closing(sqlite3.connect(tmp_path / "unlatch.sqlite3")) as other:
@@ -408,7 +410,7 @@ async def test_no_spreadsheet_of_any_locale_runs_a_cell_of_an_export(on_sqlite: 
         typed: Any = f"{begins}cmd|'/c calc'!A0"
         entry = Entry(event=Event.STARTED, at=LATE.replace(hour=number), actor=typed, facts={"reason": typed})
         await on_sqlite.run(lambda tx, entry=entry: tx.entries.append(entry))
-        exported(str(on_sqlite.engine.url), path, since=entry.at)
+        exported(f"sqlite:///{tmp_path}/unlatch.sqlite3", path, since=entry.at)
 
         for separator in (",", ";", "\t"):
             with path.open(newline="") as read:

@@ -1,6 +1,6 @@
 """Execute: the one POST that an approval allows, every answer to it, and what the device says afterwards."""
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from datetime import timedelta
 from itertools import count
 from uuid import UUID
@@ -269,6 +269,17 @@ async def test_any_other_word_of_the_device_is_waited_out(bot, state):
     assert waiting.attempt.seen_at == NOON  # so that no earlier reset is taken for it any more
     assert waiting.next_at == bot.clock.now() + timedelta(seconds=5)
     assert bot.intune.read_with == [token_of(KEN.id)]
+
+
+@pytest.mark.parametrize("status", [Status.APPROVED, Status.DONE])
+async def test_a_row_that_no_approval_led_to_is_a_crash_in_the_log_and_no_reset(bot, status):
+    """Another program wrote it; to do nothing would find it due again at once, for ever."""
+    row = await bot.row(await bot.pending())
+    await bot.store(row, replace(row, status=status, version=row.version + 1, next_at=NOON))
+
+    with pytest.raises(ValueError, match="nothing is due"):
+        await bot.advance(row.id)
+    assert bot.intune.posts == []
 
 
 @pytest.mark.parametrize("trouble", WHY_NOT)

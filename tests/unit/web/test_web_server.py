@@ -162,6 +162,15 @@ async def test_where_too_many_are_open_the_oldest_makes_room():
             assert (await to_the_end(reader)).startswith(b"HTTP/1.1 200")
 
 
+async def test_a_request_that_is_being_answered_does_not_make_room_for_who_says_nothing():
+    async with served(Bounds(connections=3)) as port:
+        answered, _ = await port.connect(GET_SLOW)
+        silent = [await port.connect(b"") for _ in range(4)]
+        assert await to_the_end(silent[0][0]) == b""
+        port.go_on.set()
+        assert (await to_the_end(answered)).endswith(b"at last")
+
+
 async def test_two_listeners_of_one_process_do_not_make_room_for_each_other():
     async with served(Bounds(connections=2)) as one, served(Bounds(connections=2)) as other:
         kept, _ = await one.connect(GET_SLOW)
