@@ -19,7 +19,7 @@ from bot.audit import CANNOT_VERIFY, FINE, TAMPERED
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
 from bot.keys import Keys, new_key
-from bot.store.audit_log import AuditLog, newest_facts, pages
+from bot.store.audit_log import AuditLog, Head, hash_after, newest_facts, pages
 from bot.store.database import Database
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
@@ -121,6 +121,17 @@ async def test_tampering_is_named_and_ends_with_1(ten_rows: Log, statements: str
     status, said = ten_rows.verify()
 
     assert (status, finding in said) == (TAMPERED, True)
+
+
+def test_the_format_of_a_row_its_hash_and_its_signature_is_for_ever():
+    """Exports and heads that auditors keep, and every existing log, depend on these bytes."""
+    log, row = log_of(VAULT_KEYS), {"seq": 1, "at": "2026-03-02T12:00:00.000000Z", "event": "started"}
+    row |= {"actor": None, "request_id": "r1", "version": None, "facts": '{"n": "1"}'}
+    hash_ = "b86db04731ad2a3f8d7f8ac437dc3e70f1b8221ed556e104586788eaef2e8055"
+    signature = "jR+4iZtircq5tlQO9MIbYhWI9wkn0vNCjL6fqXEfQDr+ocaljaq2vJiCgUYYwG4bFGFcdRhOvGLNXDb9w2QFBg=="
+
+    assert hash_after(log.genesis.hash, row) == hash_
+    assert log.is_signed(Head(1, hash_, "4996a1e088083053", signature))
 
 
 async def test_a_cut_tail_is_found_by_a_kept_head_alone(ten_rows: Log):
