@@ -218,10 +218,10 @@ async def test_a_row_that_the_store_interrupted_is_due_again_soon(fixture, error
 
 
 async def test_a_row_is_given_up_before_another_replica_may_take_it(fixture):
-    fixture.timing(graph_timeout=SOON, attempt=2 * SOON, work_timeout=3 * SOON, lease=4 * SOON)
+    fixture.timing(graph_timeout=SOON, attempt=2 * SOON, work_timeout=3 * SOON)  # the lease ends much later
     handled = Handled(held=True)
     await fixture.bot.submit()
-    async with fixture.running(handled):
+    async with fixture.running(handled), asyncio.timeout(PATIENCE):
         await handled.cancelled.wait()
 
 
