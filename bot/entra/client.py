@@ -30,7 +30,7 @@ CAPABILITIES: Final = ["CP1"]
 """We answer claims challenges, so Graph may revoke a token within minutes."""
 UNAVAILABLE: Final = (RequestException, MsalServiceError)
 """No connection, no usable answer, or a 5xx."""
-UNEXPECTED: Final = (ValueError, RuntimeError, LookupError, TypeError, AttributeError)
+UNEXPECTED: Final = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError)
 """What MSAL raises on an answer that is not what it expects: state, nonce, shape."""
 _AADSTS: Final = re.compile(r"AADSTS\d{3,9}")
 _OAUTH_ERROR: Final = re.compile(r"[a-z_]{1,40}")

@@ -14,7 +14,7 @@ from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
 from bot.domain.people import SignOutReason
 from bot.domain.values import UserId
 from bot.entra.sign_ins import PAGE, EntraSignIns, Rotated, rotate
-from bot.entra.vault import Vault, key_id
+from bot.entra.vault import Vault, for_cache, key_id
 from bot.store import sign_ins as rows
 from bot.store.tables import sign_ins
 from sqlalchemy import update
@@ -233,6 +233,18 @@ async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanw
     assert set(await both.all_rows()) == {KEN}
     assert (await both.audited())[-1][2]["reason"] == SignOutReason.TOO_OLD
     assert len(await both.links_stored()) == 1
+
+
+async def test_a_refresh_token_that_is_no_text_is_no_crash(expired):
+    """Entra sent it; MSAL keeps anything, and asserts at the next refresh."""
+    content = await expired.cache()
+    for entry in content["RefreshToken"].values():
+        entry["secret"] = True
+    row = await expired.row()
+    changed = Vault([OLD_KEY]).seal(json.dumps(content).encode(), for_cache(KEN, row.tenant, row.oid))
+    await expired.overwrite(KEN, changed)
+    with pytest.raises(CouldNotVerify):
+        await expired.sign_ins.token(KEN)
 
 
 async def test_a_row_that_another_program_spoiled_keeps_no_other_from_the_sweep(both):
