@@ -24,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import StoreUnavailable
-from bot.store.audit_log import SEEN, AuditLog, Head, newest_facts
+from bot.store.audit_log import AuditLog, Head, newest_facts
 from bot.store.engine import DEFAULT, POOL, engine_for, is_alive, meant_by
 from bot.store.tables import REVISION
 from bot.timing import Timing
@@ -44,10 +44,8 @@ T = TypeVar("T")
 class Transaction:
     """What a unit may do. Its audit rows are written after it, under the lock that every writer needs."""
 
-    def __init__(self, connection: Connection, audit_log: AuditLog, before: Sequence[Entry] = ()) -> None:
-        self.execute, self.scalar, self.audit_log = connection.execute, connection.scalar, audit_log
-        self.before = before
-        """Entries of units before this one in the same commit."""
+    def __init__(self, connection: Connection) -> None:
+        self.execute, self.scalar = connection.execute, connection.scalar
         self.is_postgresql = connection.dialect.name == "postgresql"
         self.entries: list[Entry] = []
 
@@ -137,9 +135,7 @@ class Database:
         if time.monotonic() > until:
             raise StoreUnavailable
         try:
-            seen = self.audit_log.seen
             with self.reader.connect() as connection:
-                connection.info[SEEN] = seen
                 return work(connection)
         except (DBAPIError, NoConnection) as error:
             raise meant_by(error) from None
@@ -182,7 +178,7 @@ class Database:
         with self.engine.connect() as connection, connection.begin() as transaction:
             for unit in units:
                 ran.append(unit)
-                tx, unit.error = Transaction(connection, self.audit_log, entries), None
+                tx, unit.error = Transaction(connection), None
                 try:
                     with nullcontext() if len(units) == 1 else connection.begin_nested():
                         unit.result = unit.work(tx)
