@@ -154,9 +154,11 @@ class MsalHttp:
         fails = answer.status_code == 429 or answer.status_code >= 500
         if fails and not waits:
             raise EntraUnavailable(f"HTTP {answer.status_code}")
-        if not fails and read_object(answer.text) is None:
-            # MSAL would log the whole body, which may hold tokens.
-            raise EntraUnavailable("the answer of the token endpoint is not JSON")
+        if read_object(answer.text) is None:  # MSAL would log the whole body, which may hold tokens
+            if not fails:
+                raise EntraUnavailable("the answer of the token endpoint is not JSON")
+            waiting = {"retry-after": answer.headers["retry-after"]}
+            answer = httpx.Response(answer.status_code, headers=waiting, text="{}")
         if not waits:
             answer.headers.pop("retry-after", None)
         return answer

@@ -264,7 +264,13 @@ async def test_a_sign_out_does_not_wait_for_a_refresh_under_way(expired):
 
 @pytest.mark.parametrize(
     "answer",
-    [(0,), (200, '"a-token-in-a-broken-answer"<>'), (503, BUSY), (400, json.dumps(INTERACTION))],
+    [
+        (0,),
+        (200, '"a-token-in-a-broken-answer"<>'),
+        (429, '"a-token-in-a-broken-answer"<>', WAIT),
+        (503, BUSY),
+        (400, json.dumps(INTERACTION)),
+    ],
     ids=lambda answer: str(answer[0]),
 )
 async def test_no_token_is_in_a_log_or_an_exception_of_a_failed_refresh_nor_in_the_row(
