@@ -24,7 +24,16 @@ from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
 from bot.domain.values import read_object, utc_text
 from bot.keys import BadKey, parse_public_key
-from bot.store.audit_log import LAST, AuditLog, AuditVerifier, Head, hash_after, newest_facts, pages
+from bot.store.audit_log import (
+    LAST,
+    AuditLog,
+    AuditVerifier,
+    Head,
+    deployment_of,
+    hash_after,
+    newest_facts,
+    pages,
+)
 from bot.store.database import Database
 from bot.store.engine import engine_for, meant_by
 from bot.store.tables import audit
@@ -245,7 +254,7 @@ def verify(
             if not kept:
                 return _cannot_verify(f"there is no head in {heads}")
         with reading(database_url) as connection:
-            verifier = AuditVerifier(raw, name or _deployment(connection))
+            verifier = AuditVerifier(raw, name or deployment_of(connection) or "")
             verification = Verification(verifier, kept, full)
             found = 0
             for found, finding in enumerate(verification.findings(connection), start=1):
@@ -283,11 +292,6 @@ def _cannot_verify(sentence: str) -> int:
     return CANNOT_VERIFY
 
 
-def _deployment(connection: Connection) -> str:
-    facts = newest_facts(connection, Event.LOG_CREATED)
-    return str((facts or {}).get("deployment", ""))
-
-
 @contextmanager
 def reading(database_url: str) -> Iterator[Connection]:
     """A connection that only reads. A long log may take its time."""
@@ -318,7 +322,7 @@ def _exported(connection: Connection, first: str, end: str | None) -> Iterator[d
     if start is None:
         return
     earlier = select(audit.c.hash).where(audit.c.seq < start).order_by(audit.c.seq.desc()).limit(1)
-    before = connection.scalar(earlier) or AuditVerifier([], _deployment(connection)).genesis.hash
+    before = connection.scalar(earlier) or AuditVerifier([], deployment_of(connection) or "").genesis.hash
     for page in pages(connection, start):
         for row in page:
             if first <= row.at and (end is None or row.at < end):

@@ -1,7 +1,6 @@
 """Slack's Web API: the session, one call and what its failures mean, modals, private sentences."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
@@ -29,9 +28,17 @@ KEEP_ALIVE: Final = timedelta(seconds=15)
 HOOKS: Final = frozenset(URL(f"https://hooks.{host}") for host in ("slack.com", "slack-gov.com"))
 """Where a response_url leads (docs.slack.dev, "Handling user interaction"; GovSlack)."""
 # Slack's own words for "later". Source: the error tables of the Web API's method pages.
-_LATER: Final = re.compile(
-    "fatal_error|internal_error|org_login_required|rate_?limited|request_timeout|service_unavailable"
-    "|team_added_to_org"
+_LATER: Final = frozenset(
+    {
+        "fatal_error",
+        "internal_error",
+        "org_login_required",
+        "rate_limited",
+        "ratelimited",
+        "request_timeout",
+        "service_unavailable",
+        "team_added_to_org",
+    }
 )
 _BROKEN: Final = frozenset({"ClientOSError", "ServerDisconnectedError", "ConnectionResetError"})
 """The connection broke: most often an idle one that was cut as it was used."""
@@ -89,7 +96,7 @@ def _meaning(response: object) -> SlackUnavailable | SlackRefused:
     """What has no error code of Slack's did not come from the Web API but from something on the way."""
     status = getattr(response, "status_code", getattr(response, "status", 0))
     code = text_at(getattr(response, "data", None), "error")
-    if not isinstance(status, int) or status == 429 or status >= 500 or not code or _LATER.fullmatch(code):
+    if not isinstance(status, int) or status == 429 or status >= 500 or not code or code in _LATER:
         return SlackUnavailable(code or f"http_{status}", _retry_after(response))
     return SlackRefused(code)
 

@@ -50,6 +50,7 @@ NEWEST_OF: Final = (
     select(audit.c.facts).where(audit.c.event == bindparam("event")).order_by(audit.c.seq.desc()).limit(1)
 )
 KEYS_ADDED: Final = select(audit.c.facts).where(audit.c.event == Event.KEY_ADDED.value)
+FIRST_FACTS: Final = select(audit.c.facts).where(audit.c.seq == 1)
 FIRST_KEY: Final = select(audit.c.key_id).where(audit.c.seq == 1)
 INSERT: Final = insert(audit)
 ONE_WRITER: Final = text("SELECT pg_advisory_xact_lock(1970170996, 1)")
@@ -226,6 +227,13 @@ def newest_facts(connection: Connection, event: Event) -> dict[str, str] | None:
     """Return the facts of the newest row of this event."""
     found = connection.scalar(NEWEST_OF, {"event": event.value})
     return None if found is None else {name: str(value) for name, value in (read_object(found) or {}).items()}
+
+
+def deployment_of(connection: Connection) -> str | None:
+    """Return whose log it is, as row 1 says; None where there is no such row."""
+    found = connection.scalar(FIRST_FACTS)
+    name = None if found is None else (read_object(found) or {}).get("deployment")
+    return None if name is None else str(name)
 
 
 def pages(connection: Connection, first: int = FIRST_SEQ, size: int = 1000) -> Iterator[Sequence[Any]]:

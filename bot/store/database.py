@@ -22,9 +22,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from bot.domain.audit import Entry, Event
+from bot.domain.audit import Entry
 from bot.domain.errors import StoreUnavailable
-from bot.store.audit_log import AuditLog, Head, newest_facts
+from bot.store.audit_log import AuditLog, Head, deployment_of
 from bot.store.engine import DEFAULT, POOL, engine_for, is_alive, meant_by
 from bot.store.tables import REVISION
 from bot.timing import Timing
@@ -234,5 +234,4 @@ def _look(connection: Connection) -> tuple[str | None, datetime | None, str | No
     row = connection.execute(REVISION_AND_CLOCK).first()
     if row is None:
         return None, None, None
-    deployment = (newest_facts(connection, Event.LOG_CREATED) or {}).get("deployment")
-    return str(row[0]), row[1] if isinstance(row[1], datetime) else None, deployment
+    return str(row[0]), row[1] if isinstance(row[1], datetime) else None, deployment_of(connection)
