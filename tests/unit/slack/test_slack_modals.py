@@ -97,6 +97,7 @@ def offline(last_sync_at: datetime | None) -> View:
         (EVERY["101 devices"], ["101 devices match"]),
         (offline(NOON - timedelta(hours=9)), ["runs when the device reconnects"]),
         (offline(None), ["Never. The reset runs when the device connects."]),
+        (EVERY["approved"], ["Leo's Pixel", "ken@contoso.com"]),
         (EVERY["approved and done"], ["The passcode has been reset."]),
         (passcode("4711"), ["Viewing this passcode is logged.", "Ada’s iPhone", "4 · 7 · 1 · 1"]),
         (passcode("aB#"), ["small a · capital B · number sign"]),

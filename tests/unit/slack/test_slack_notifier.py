@@ -15,7 +15,8 @@ from tests.unit.slack.web_api import WebApi, refused
 
 POSTED = {"ok": True, "channel": CHANNEL, "ts": "1.0"}
 CARD = MessageRef(CHANNEL, "1.0")
-APPROVED = a_request(Status.APPROVED)
+SHOWN = MessageState(card=CARD)
+APPROVED, REMINDED = a_request(Status.APPROVED), pending(reminders=1)
 
 
 def metadata(part: str, request_id: str = pending().id) -> dict[str, object]:
@@ -32,7 +33,6 @@ def notifier(api: WebApi) -> SlackNotifier:
 async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_parsed(api, notifier):
     posted = await notifier.update_card(pending(), MessageState())
     updated = await notifier.update_card(APPROVED, posted)
-
     assert posted.card == updated.card == CARD
     (_, post), (_, update) = api.asked
     assert api.methods() == ["chat.postMessage", "chat.update"]
@@ -75,17 +75,20 @@ async def test_a_message_that_cannot_be_changed_any_more_is_posted_again(api, no
     assert again.card == MessageRef(CHANNEL, "3.0")
 
 
-async def test_a_refused_update_keeps_the_message_where_it_is(api, notifier):
-    api.answers["chat.update"] = [refused("is_archived")]
-    with pytest.raises(SlackRefused, match="is_archived"):
-        await notifier.update_card(APPROVED, MessageState(card=CARD))
-    assert api.methods() == ["chat.update"]
-
-
-async def test_a_message_whose_place_is_not_told_is_not_remembered(api, notifier):
-    api.answers["chat.postMessage"] = [{"ok": True}]
-    with pytest.raises(SlackRefused, match="unexpected_answer"):
-        await notifier.update_card(pending(), MessageState())
+@pytest.mark.parametrize(
+    ("method", "answer", "show"),
+    [
+        ("chat.update", refused("is_archived"), lambda n: n.update_card(APPROVED, SHOWN)),
+        ("chat.postMessage", refused("is_archived"), lambda n: n.post_reminder(REMINDED, SHOWN)),
+        ("chat.postMessage", {"ok": True, "channel": "C"}, lambda n: n.update_card(APPROVED, MessageState())),
+        ("conversations.open", {"ok": True}, lambda n: n.find_posted(APPROVED, SHOWN)),
+    ],
+)
+async def test_a_message_that_slack_refuses_is_not_remembered(api, notifier, method, answer, show):
+    api.answers[method] = [answer]
+    with pytest.raises(SlackRefused, match=answer.get("error", "unexpected_answer")):
+        await show(notifier)
+    assert api.methods() == [method]
 
 
 async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_page(api, notifier):
@@ -99,9 +102,7 @@ async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_pa
         {"ok": True, "messages": [{"ts": "8.0", "metadata": metadata("card")}]},
         {"ok": True, "messages": [{"ts": "7.0", "metadata": metadata("receipt")}]},
     ]
-
     found = await notifier.find_posted(pending(), MessageState(posting=True))
-
     assert found.card == MessageRef(CHANNEL, "8.0")
     assert found.receipt == MessageRef(ChannelId("D0MEI"), "7.0")
     searched = [asked for method, asked in api.asked if method == "conversations.history"]
@@ -115,9 +116,10 @@ async def test_what_was_never_posted_is_not_found(api, notifier):
 
 
 async def test_a_reminder_is_posted_once_under_the_card_and_in_the_channel(api, notifier):
-    reminded = pending(reminders=1)
-    state = await notifier.post_reminder(reminded, MessageState(card=CARD))
-    again = await notifier.post_reminder(reminded, state)
+    for row, state in ((pending(), SHOWN), (REMINDED, MessageState())):
+        assert await notifier.post_reminder(row, state) == state  # before its time, or without a card
+    state = await notifier.post_reminder(REMINDED, SHOWN)
+    again = await notifier.post_reminder(REMINDED, state)
     [(_, post)] = api.asked
     assert (post["thread_ts"], post["reply_broadcast"]) == ("1.0", True)
     assert "<!subteam^S0ONCALL>" in post["text"]
@@ -125,17 +127,7 @@ async def test_a_reminder_is_posted_once_under_the_card_and_in_the_channel(api, 
     assert again == state == MessageState(card=CARD, reminders=1)
 
 
-@pytest.mark.parametrize(
-    ("row", "state"),
-    [(pending(), MessageState(card=CARD)), (pending(reminders=1), MessageState())],
-    ids=["before its time", "without a card"],
-)
-async def test_nothing_is_reminded_of_before_its_time_or_without_a_card(api, notifier, row, state):
-    assert await notifier.post_reminder(row, state) == state
-    assert api.asked == []
-
-
 async def test_a_card_that_is_gone_comes_back_in_place_of_its_reminder(api, notifier):
     api.answers["chat.postMessage"] = [refused("thread_not_found")]
-    state = await notifier.post_reminder(pending(reminders=1), MessageState(card=CARD, card_digest="d"))
+    state = await notifier.post_reminder(REMINDED, MessageState(card=CARD, card_digest="d"))
     assert state == MessageState(reminders=1)
