@@ -23,7 +23,6 @@ class Column:
 
     @property
     def modal(self) -> Locator:
-        """The modal on top."""
         return self.slack.get_by_role("dialog")
 
     @property
@@ -102,10 +101,6 @@ class SandboxPage:
     @property
     def ken(self) -> Column:
         return Column(self.page, KEN)
-
-    @property
-    def calls(self) -> Locator:
-        return self.page.locator("#calls")
 
     def phone(self, serial: str) -> Locator:
         return self.page.locator("article.phone").filter(has_text=serial)

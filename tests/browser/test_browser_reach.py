@@ -1,4 +1,4 @@
-"""Without a mouse, and on a narrow screen."""
+"""Without a mouse, from a form that keeps what was typed; and on a narrow screen."""
 
 from typing import Final
 
@@ -17,11 +17,26 @@ APPROVED = "Approved. Follow progress on the card"
 async def test_asking_and_approving_work_with_the_keyboard_alone(shown: SandboxPage):
     mei, ken, why, keys = shown.mei, shown.ken, "No mouse at hand today", shown.page.keyboard
     await tab_to(mei.composer)
-    await keys.type(f"{COMMAND} serial:DMPX5678EFGH {why}")
+    await keys.type(COMMAND)
     await keys.press("Enter")
+    typed = {"target": "jonas at contoso", "reason": why, "ticket": "INC-4711"}
+    for name, text in typed.items():
+        await tab_to(mei.field(name))
+        await keys.type(text)
+    await tab_to(mei.modal.locator("[data-submit]"))
+    await keys.press("Enter")
+    await expect(mei.modal.locator("[data-block-id=target] .fault")).to_contain_text("can’t be looked up")
+    await expect(mei.field("target")).to_be_focused()
+    for name, text in typed.items():
+        await expect(mei.field(name)).to_have_value(text)
+    await keys.press("ControlOrMeta+a")
+    await keys.type("serial:DMPX5678EFGH")
+    await keys.press("Enter")
+    await expect(mei.modal).to_have_count(0)
+
+    await expect(ken.message(why)).to_contain_text("INC-4711")
     await tab_to(ken.button("approve", ken.message(why)))
     await keys.press("Enter")
-
     await tab_to(ken.sign_in_link)
     async with shown.page.context.expect_page() as opened:
         await keys.press("Enter")
@@ -31,7 +46,6 @@ async def test_asking_and_approving_work_with_the_keyboard_alone(shown: SandboxP
         await tab.keyboard.press("Enter")
     await expect(tab.get_by_role("heading", name="You are signed in")).to_be_visible()
     await tab.close()
-
     await tab_to(ken.modal.get_by_role("button", name="Reset passcode"))
     await keys.press("Enter")
     await expect(ken.modal).to_contain_text(APPROVED)
