@@ -55,8 +55,14 @@ async def shown(chromium: Browser, demo: Demo) -> AsyncIterator[SandboxPage]:
 
 @asynccontextmanager
 async def shown_in(context: BrowserContext, demo: Demo) -> AsyncIterator[SandboxPage]:
-    """The page in this context. A script that breaks, on whichever page, fails the test."""
-    await start_afresh(demo.sandbox)
+    """The page in this context, nothing open, nobody signed in. A script that breaks fails the test."""
+    async with aclosing(People(demo.sandbox)) as people:
+        for user in people.state["modals"]:
+            await people.close(user)
+        if people.calls("/token"):  # somebody signed in: else nothing is said, which pictures would show
+            heard = len(people.private_texts(KEN))
+            await people.command(KEN, "sign-out")
+            await people.until(lambda: len(people.private_texts(KEN)) > heard)
     context.set_default_timeout(PATIENCE_MS)
     broken: list[str] = []
     context.on("weberror", lambda error: broken.append(error.error.message))
@@ -70,14 +76,3 @@ async def shown_in(context: BrowserContext, demo: Demo) -> AsyncIterator[Sandbox
         await context.close()
         print("\n".join(demo.bot.lines))  # pytest shows it of a test that failed
     assert broken == []
-
-
-async def start_afresh(sandbox: Sandbox) -> None:
-    """Close what an earlier test left open, and sign the approver out."""
-    async with aclosing(People(sandbox)) as people:
-        for user in people.state["modals"]:
-            await people.close(user)
-        if people.calls("/token"):  # somebody signed in: else nothing is said, which pictures would show
-            heard = len(people.private_texts(KEN))
-            await people.command(KEN, "sign-out")
-            await people.until(lambda: len(people.private_texts(KEN)) > heard)

@@ -1,6 +1,5 @@
 """The sandbox's page: what each person does and sees in their column of it."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from playwright.async_api import Locator, Page, expect
@@ -9,29 +8,15 @@ from sandbox.cast import KEN, MEI, Person
 COMMAND: Final = "/reset-passcode"
 
 
-@dataclass(frozen=True, slots=True)
 class Column:
-    """One person's Slack."""
+    """One person's Slack: everything that this person sees, in it the modal on top and the composer."""
 
-    page: Page
-    person: Person
-
-    @property
-    def slack(self) -> Locator:
-        """Everything that this person sees."""
-        return self.page.locator(f"[data-person={self.person.id}]")
-
-    @property
-    def modal(self) -> Locator:
-        return self.slack.get_by_role("dialog")
-
-    @property
-    def composer(self) -> Locator:
-        return self.slack.locator(".composer textarea")
-
-    @property
-    def sign_in_link(self) -> Locator:
-        return self.button("sign_in", self.modal)
+    def __init__(self, page: Page, person: Person) -> None:
+        self.page, self.person = page, person
+        self.slack = page.locator(f"[data-person={person.id}]")
+        self.modal = self.slack.get_by_role("dialog")
+        self.composer = self.slack.locator(".composer textarea")
+        self.sign_in_link = self.button("sign_in", self.modal)
 
     def message(self, words: str) -> Locator:
         """The newest message of the open conversation with these words in it."""
@@ -53,32 +38,17 @@ class Column:
         await self.slack.locator(f".tab[data-channel={self.person.direct}]").click()
         await self.message(reason).wait_for()
 
-    async def press(self, action: str, about: str) -> None:
-        """Press a button on the newest message about this."""
-        await self.button(action, self.message(about)).click()
-
-    async def submit(self) -> None:
-        await self.modal.locator("[data-submit]").click()
-
     async def close(self) -> None:
         await self.modal.locator("[data-close]").click()
         await expect(self.modal).to_have_count(0)
 
-    async def sign_in(self) -> None:
-        """Sign in ahead of any request."""
-        await self.type_command("sign-in")
-        tab = await self.follow_link()
-        await tab.get_by_role("button", name=self.person.email).click()
-        await self.confirm(tab)
-        await expect(self.modal).to_contain_text(f"You are signed in as {self.person.email}. You can close")
-        await tab.close()
-        await self.close()
-
-    async def follow_link(self) -> Page:
-        """Follow the link of the open modal to Microsoft's account picker."""
+    async def sign_in(self) -> Page:
+        """Follow the link of the open modal, and pick the account: up to the page that asks."""
         async with self.page.context.expect_page() as opened:
             await self.sign_in_link.click()
-        return await opened.value
+        tab = await opened.value
+        await tab.get_by_role("button", name=self.person.email).click()
+        return tab
 
     async def confirm(self, tab: Page) -> None:
         """Say that account and Slack user are the same person."""
@@ -88,19 +58,12 @@ class Column:
         await self.page.bring_to_front()  # a browser draws a tab in the background rarely
 
 
-@dataclass(frozen=True, slots=True)
 class SandboxPage:
     """Everyone at one page."""
 
-    page: Page
-
-    @property
-    def mei(self) -> Column:
-        return Column(self.page, MEI)
-
-    @property
-    def ken(self) -> Column:
-        return Column(self.page, KEN)
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.mei, self.ken = Column(page, MEI), Column(page, KEN)
 
     def phone(self, serial: str) -> Locator:
         return self.page.locator("article.phone").filter(has_text=serial)

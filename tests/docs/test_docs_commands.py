@@ -40,10 +40,8 @@ def test_make_has_the_target(command: str):
 
 
 async def test_an_operators_commands_work_in_the_order_of_the_documents(tmp_path: Path):
-    names = ("install.md", "operate.md")
-    commands = [
-        line for name in names for line in commands_of(ROOT / "docs" / name) if line.startswith(UNLATCH)
-    ]
+    documents = (ROOT / "docs" / name for name in ("install.md", "operate.md"))
+    commands = [line for each in documents for line in commands_of(each) if line.startswith(UNLATCH)]
     sandbox = Sandbox(bot_url="http://127.0.0.1:9")
     async with serve(sandbox):
         environment = settings(sandbox, 0, tmp_path, socket_mode=False) | {"PATH": str(BIN)}
@@ -63,13 +61,9 @@ async def test_an_operators_commands_work_in_the_order_of_the_documents(tmp_path
 
 async def run(command: str, environment: dict[str, str], folder: Path) -> str:
     """Run it as it is written, and return what it printed; its exit status is 0."""
+    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
     process = await asyncio.create_subprocess_exec(
-        BIN / "unlatch",
-        *shlex.split(command)[1:],
-        env=environment,
-        cwd=folder,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        BIN / "unlatch", *shlex.split(command)[1:], env=environment, cwd=folder, **pipes
     )
     said, _ = await process.communicate()
     assert process.returncode == 0, f"{command}\n{said.decode()}"

@@ -49,15 +49,10 @@ FLAGS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "fields"), [(kind, one) for kind in FLAGS for one in FLAGS[kind]], ids=str)
-async def test_slacks_flags_are_read_as_slack_means_them(api, kind, fields):
-    api.answers["users.info"] = [a_user(**fields)]
-    assert (await directory(api, OURS).person(AS_MEI)).kind is kind
-
-
 @pytest.mark.parametrize(
     ("user", "team", "enterprise", "fields", "kind"),
     [
+        *((MEI.id, TEAM, OURS, fields, kind) for kind in FLAGS for fields in FLAGS[kind]),
         ("USLACKBOT", TEAM, None, {"is_bot": False}, Kind.BOT),  # though Slack does not say so
         (MEI.id, TEAM, None, {}, Kind.MEMBER),
         (MEI.id, None, None, {}, Kind.MEMBER),
@@ -67,7 +62,9 @@ async def test_slacks_flags_are_read_as_slack_means_them(api, kind, fields):
         (MEI.id, None, "", of_organization(""), Kind.OUTSIDER),
     ],
 )
-async def test_the_team_of_the_payload_has_to_be_ours(api, user, team, enterprise, fields, kind):
+async def test_flags_are_read_as_slack_means_them_and_the_team_has_to_be_ours(
+    api, user, team, enterprise, fields, kind
+):
     api.answers["users.info"] = [a_user(id=user, **fields)]
     assert (await directory(api, enterprise).person(Actor(user=user, team=team))).kind is kind
 

@@ -76,11 +76,7 @@ def test_a_form_brings_back_the_request_and_the_revision_that_it_showed(metadata
 
 @pytest.mark.parametrize(
     "element",
-    [
-        {"value": "d1"},
-        {"selected_option": {"value": "d1"}},
-        {"selected_options": [{"value": "d1"}]},
-    ],
+    [{"value": "d1"}, {"selected_option": {"value": "d1"}}, {"selected_options": [{"value": "d1"}]}],
 )
 def test_a_field_is_read_whether_typed_chosen_or_ticked(element: dict[str, object]):
     form = a_form(state={"values": {"device": {VALUE: element}}})

@@ -59,9 +59,7 @@ async def test_prometheus_reads_what_waits_and_what_is_stuck_and_counters_go_on(
     events = Counter({("warning", "not_published"): 7})
     metrics = Metrics(events, NO_SOCKET, answering(BACKLOG))
     metrics.acknowledged(0.003)
-
     found = await scraped(metrics)
-
     assert found["unlatch_open_requests", "pending"] == 3
     assert found["unlatch_open_requests", "uncertain"] == 1
     assert found["unlatch_overdue_seconds", Queue.ADVANCE.value] == 1.5

@@ -43,8 +43,7 @@ class Site:
             bot.deps, lambda *told: self.resumed.append(told), lambda r: f"{r.code} {r.facts}", secure=https
         )
         routes = [*pages.routes(), *probe_routes(ok), Route("/crashes", crashes)]
-        self.app = web_app(routes, https=https)
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(web_app(routes, https=https), raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url="https://unlatch.contoso.com")
 
     async def link(self) -> str:
