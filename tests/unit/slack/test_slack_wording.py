@@ -32,8 +32,6 @@ UNTITLED = {
 """Codes that title no modal."""
 STAGES = [*Status, "reopened", "needs_decision", "closed"]
 LIMITS = {".title": 24, ".submit": 24, ".short": 75, ".label": 75, ".placeholder": 150, "again.option": 75}
-
-
 RAISED = [UnlatchError] + [
     kind
     for kind in vars(errors).values()

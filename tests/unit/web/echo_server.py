@@ -13,20 +13,17 @@ from starlette.types import ASGIApp
 
 
 def echo_app(go_on: asyncio.Event) -> ASGIApp:
-    """`/echo` returns the body, `/peer` who called, `/slow` answers when `go_on` is set."""
+    """`/echo` returns the body, and in a header who called; `/slow` answers when `go_on` is set."""
 
     async def echo(request: Request) -> Response:
-        return PlainTextResponse(await request.body())
-
-    async def peer(request: Request) -> Response:
-        return PlainTextResponse(f"{request.client and request.client.host} {request.url.scheme}")
+        peer = f"{request.client and request.client.host} {request.url.scheme}"
+        return PlainTextResponse(await request.body(), headers={"x-peer": peer})
 
     async def slow(_: Request) -> Response:
         await go_on.wait()
         return PlainTextResponse("at last")
 
-    routes = [Route("/echo", echo, methods=["POST"]), Route("/peer", peer), Route("/slow", slow)]
-    return web_app(routes, https=False)
+    return web_app([Route("/echo", echo, methods=["POST"]), Route("/slow", slow)], https=False)
 
 
 async def main() -> None:

@@ -21,7 +21,6 @@ from tests.support.bot import Bot
 from tests.support.builders import KEN, TEAM, account_of
 from tests.support.clock import NOON
 
-COOKIE = "__Host-unlatch-sign-in"
 NASTY = """<script>alert("1")</script>'&"""
 
 
@@ -105,25 +104,19 @@ async def test_anything_but_yes_links_nothing_and_is_told_in_slack(site, answer)
     assert (await site.bot.entry(Event.SIGN_IN_REFUSED)).facts["account"] == "ken@contoso.com"
 
 
-async def test_the_cookie_is_for_this_host_this_answer_and_no_script(site):
-    asked = await site.asked()
-    name, *attributes = [part.strip() for part in asked.headers["set-cookie"].lower().split(";")]
-    assert name.startswith(COOKIE.lower())
-    assert set(attributes) == {"httponly", "secure", "samesite=strict", "path=/", "max-age=600"}
-    assert "max-age=0" in (await site.press(asked)).headers["set-cookie"].lower()
-
-
-async def test_over_plain_http_the_cookie_works_too_and_browsers_are_not_told_to_keep_to_https(database):
+@pytest.mark.parametrize("https", [True, False])
+async def test_the_cookie_is_for_this_host_this_answer_and_no_script_and_works_over_http_too(database, https):
     bot = Bot(database)
     bot.deps = replace(bot.deps, timing=replace(bot.deps.timing, link_lifetime=timedelta(days=2)))
-    site = Site(bot, https=False)
+    site = Site(bot, https=https)
     asked = await site.asked()
-    cookie = asked.headers["set-cookie"].lower()
-    assert cookie.startswith("unlatch-sign-in=")
-    assert "max-age=172800" in cookie, "all of it, also where it is longer than a day"
-    assert "secure" not in cookie
-    assert "strict-transport-security" not in asked.headers
-    assert (await site.press(asked)).status_code == 200
+    name, *attributes = [part.strip() for part in asked.headers["set-cookie"].lower().split(";")]
+    assert name.startswith("__host-unlatch-sign-in=" if https else "unlatch-sign-in=")
+    over_https = {"secure"} if https else set()
+    assert set(attributes) == {"httponly", "samesite=strict", "path=/", "max-age=172800"} | over_https
+    assert ("strict-transport-security" in asked.headers) is https
+    page = await site.press(asked)
+    assert (page.status_code, "max-age=0" in page.headers["set-cookie"].lower()) == (200, True)
     await site.http.aclose()
 
 
