@@ -13,7 +13,6 @@ from tests.browser.page import SandboxPage
 from tests.support.user_actions import KEN, People
 
 PATIENCE_MS = 15_000
-PHONE_SECONDS = 1.0
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # it has no window, and calls no host by itself
 QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
@@ -40,13 +39,12 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def demo() -> AsyncIterator[Demo]:
-    async with sandbox_and_bot(action_seconds=PHONE_SECONDS) as both:
+    async with sandbox_and_bot(action_seconds=1.0) as both:
         yield Demo(*both)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def shown(chromium: Browser, demo: Demo) -> AsyncIterator[SandboxPage]:
-    """The page on a wide screen."""
     local = {"locale": "en-GB", "timezone_id": "Asia/Tokyo"}
     context = await chromium.new_context(viewport={"width": 1280, "height": 800}, **local)
     async with shown_in(context, demo) as page:

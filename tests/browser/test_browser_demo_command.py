@@ -13,8 +13,6 @@ from tests.browser.page import SandboxPage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SECONDS = 30
-
 
 @pytest.mark.parametrize("end", ["ctrl-c", "terminated"])
 async def test_the_demo_says_where_it_is_and_ends_cleanly(chromium: Browser, tmp_path: Path, end: str):
@@ -26,7 +24,7 @@ async def test_the_demo_says_where_it_is_and_ends_cleanly(chromium: Browser, tmp
         start_new_session=True,
     )
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(30):
             context = await chromium.new_context()
             await SandboxPage(await context.new_page()).open(await address(process))
             if end == "ctrl-c":  # a terminal sends it to the whole group: the bot gets it too
@@ -43,7 +41,6 @@ async def test_the_demo_says_where_it_is_and_ends_cleanly(chromium: Browser, tmp
 
 
 async def address(process: asyncio.subprocess.Process) -> str:
-    """Return the address that the demo prints."""
     assert process.stdout is not None
     async for line in process.stdout:
         if found := re.search(r"http://127\.0\.0\.1:\d+/", line.decode()):

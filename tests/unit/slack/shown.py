@@ -59,7 +59,6 @@ def texts(shown: Message | View) -> Iterator[str]:
 
 
 def everything(shown: Message | View) -> str:
-    """All text in one."""
     return "\n".join(texts(shown))
 
 
@@ -68,6 +67,5 @@ def buttons(shown: Message | View) -> list[str]:
 
 
 def field(view: View, block_id: str) -> dict[str, object]:
-    """The element of an input block."""
     found = next(block for block in elements(view, "input") if block["block_id"] == block_id)
     return found["element"]

@@ -28,18 +28,16 @@ def refused(code: str) -> dict[str, object]:
 
 
 class WebApi:
-    """`answers` by method: bodies in turn, the last one from then on; `asked`: methods and arguments."""
+    """`answers` by method: bodies in turn, the last one from then on, and none until `hang` is set."""
 
     def __init__(self, runner: web.AppRunner, client: AsyncWebClient) -> None:
         self.answers: dict[str, list[web.Response | Mapping[str, object]]] = {}
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
         self.hang: asyncio.Event | None = None
-        """No answer until it is set."""
         self.client = client
         self._runner = runner
 
     async def stop(self) -> None:
-        """Nothing listens any more."""
         await self._runner.cleanup()
 
     def methods(self) -> list[str]:

@@ -63,7 +63,6 @@ class Site:
         return await self.come_back(await self.begun(), answer)
 
     async def press(self, asked: httpx.Response, answer: str = "yes") -> httpx.Response:
-        """Press a button of that page."""
         [secret] = re.findall(r'name="page" value="([^"]+)"', asked.text)
         return await self.http.post("/sign-in/confirm", data={"page": secret, "answer": answer})
 
