@@ -11,12 +11,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from local_microsoft import KEN as KEN_ACCOUNT
-from local_microsoft import PIXEL
-from local_slack import MEI, ON_CALL, SUPPORT
 from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
 from sandbox.faults.connections import EXTENSION
+from tests.support.fleet import PIXEL
+from tests.support.user_actions import KEN_ACCOUNT, MEI, ON_CALL, SUPPORT
 
 
 @pytest.fixture

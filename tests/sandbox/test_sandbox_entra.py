@@ -8,13 +8,14 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from local_microsoft import KEN, REDIRECT, RESET, SCOPES, STEP_UP, Microsoft, authorize_url, pkce
+from local_microsoft import REDIRECT, RESET, SCOPES, STEP_UP, Microsoft, authorize_url, pkce
 from sandbox.cast import CLIENT_ID, OTHER_TENANT_ID, TENANT_ID
+from tests.support.user_actions import KEN_ACCOUNT
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # any: the sandbox looks at the shape
 
 
-def a_code(microsoft: Microsoft, oid: str = KEN, **changes: str) -> tuple[str, str]:
+def a_code(microsoft: Microsoft, oid: str = KEN_ACCOUNT, **changes: str) -> tuple[str, str]:
     """A fresh code and its verifier."""
     verifier, challenge = pkce()
     page = authorize_url(challenge, response_mode="form_post", **changes)
@@ -193,7 +194,7 @@ def test_msal_signs_a_person_in_and_graph_knows_whose_token_it_is(microsoft):
     result = microsoft.sign_in(microsoft.msal())
 
     claims = result["id_token_claims"]
-    assert (claims["oid"], claims["tid"], claims["aud"]) == (KEN, TENANT_ID, CLIENT_ID)
+    assert (claims["oid"], claims["tid"], claims["aud"]) == (KEN_ACCOUNT, TENANT_ID, CLIENT_ID)
     assert claims["iss"] == f"https://login.microsoftonline.com/{TENANT_ID}/v2.0"
     assert claims["email"] == "ken@contoso.com"
     assert set(SCOPES) <= set(result["scope"].split())
@@ -205,7 +206,7 @@ def test_a_revoked_session_is_challenged_at_graph_until_the_person_signs_in_agai
     app = microsoft.msal()
     token = microsoft.sign_in(app)["access_token"]
     incapable = microsoft.sign_in(microsoft.msal(client_capabilities=None))["access_token"]
-    microsoft.intune.revoke_session(KEN)
+    microsoft.intune.revoke_session(KEN_ACCOUNT)
 
     challenged = _devices(microsoft, token)
     claims = _challenge(challenged.headers["www-authenticate"])
@@ -222,7 +223,7 @@ def test_a_revoked_session_is_challenged_at_graph_until_the_person_signs_in_agai
 def test_claims_that_graph_demands_need_a_person_and_then_a_token_with_them_is_enough(microsoft):
     app = microsoft.msal()
     token = microsoft.sign_in(app)["access_token"]
-    microsoft.intune.demand_claims(KEN, STEP_UP)
+    microsoft.intune.demand_claims(KEN_ACCOUNT, STEP_UP)
 
     claims = _challenge(_devices(microsoft, token).headers["www-authenticate"])
     silent = app.acquire_token_silent_with_error(SCOPES, app.get_accounts()[0], claims_challenge=claims)

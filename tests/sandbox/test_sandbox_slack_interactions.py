@@ -10,26 +10,12 @@ import aiohttp
 import httpx
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
-from local_slack import (
-    AIKO,
-    BASE,
-    GUS,
-    KEN,
-    MEI,
-    OLGA,
-    ON_CALL,
-    SUPPORT,
-    Json,
-    LocalSlack,
-    actions,
-    button,
-    modal,
-    section,
-)
+from local_slack import Json, LocalSlack, actions, button, modal, section
 from sandbox.app import Sandbox, serve
 from sandbox.slack import NotPossible
 from sandbox.slack.platform import TROUBLE
 from starlette.responses import Response
+from tests.support.user_actions import AIKO, GUS, KEN, MEI, OLGA, ON_CALL, SUPPORT
 
 DISPATCH_FAILED = '/reset-passcode failed with the error "dispatch_failed"'
 TIMED_OUT = '/reset-passcode failed with the error "operation_timeout"'
@@ -58,7 +44,7 @@ async def test_a_command_is_a_form_with_slacks_fields_in_slacks_order(it):
     ]
     assert (sent["command"], sent["text"]) == ("/reset-passcode", "serial:F2LX  locked out")
     assert (sent["team_id"], sent["channel_id"], sent["user_id"]) == ("T0CONTOSO", SUPPORT, MEI)
-    assert sent["response_url"].startswith(f"{BASE}/slack/response/")
+    assert sent["response_url"].startswith(f"{it.slack.base_url}/slack/response/")
     assert it.app.requests[-1].headers["content-type"] == "application/x-www-form-urlencoded"
 
 
