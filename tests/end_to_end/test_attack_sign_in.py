@@ -36,7 +36,7 @@ async def test_attack_forwarded_sign_in_link(bot: Bot):
 
 async def test_attack_forwarded_sign_in_link_with_the_leads_address_in_the_attackers_profile(bot: Bot):
     """On some Slack plans people change their own address. Then the page is what stands in the way."""
-    bot.change_person(KEN, email="aiko@contoso.com")
+    bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
     lead = Browser()
     page = await lead.arrive(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
 
@@ -52,7 +52,7 @@ async def test_attack_forwarded_sign_in_link_with_the_leads_address_in_the_attac
 
 async def test_attack_yes_pressed_for_somebody_else(bot: Bot):
     """The attacker knows the form, but not the cookie of the lead's browser, or the other way round."""
-    bot.change_person(KEN, email="aiko@contoso.com")
+    bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
     lead, attacker = Browser(), Browser()
     page = await lead.arrive(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
 
@@ -129,7 +129,7 @@ async def test_attack_id_token_for_another_client(bot: Bot, claims: dict[str, ob
 async def test_attack_account_that_is_tied_already(bot: Bot):
     """Aiko's account, after she is signed in, does not become Ken's as well."""
     await bot.people.sign_in(AIKO, AIKO_ACCOUNT)
-    bot.change_person(KEN, email="aiko@contoso.com")
+    bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
     page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
 
     assert (page.status_code, "already linked" in page.text) == (403, True)
@@ -171,7 +171,7 @@ async def test_attack_revoked_session(bot: Bot):
     """Entra ended Ken's sessions: his kept token resets nothing more, and he has to prove who he is."""
     await bot.pending()
     await bot.people.sign_in()
-    bot.revoke_session(KEN_ACCOUNT)
+    bot.sandbox.intune.revoke_session(KEN_ACCOUNT)
 
     assert await bot.review() == ENGLISH["sign_in.title"]
 
@@ -180,7 +180,7 @@ async def test_attack_sign_in_of_an_approver_who_left(bot: Bot):
     """Ken is deactivated in Slack: a press in his name, or a look with his token, is refused and ends it."""
     await bot.pending()
     await bot.people.sign_in()
-    bot.change_person(KEN, kind="deactivated")
+    bot.sandbox.slack.change_person(KEN, kind="deactivated")
     with bot.deliveries.forging(lambda payload: by_user(payload, KEN, "T0CONTOSO")):
         await bot.people.open(AIKO, "approve")
 
