@@ -62,10 +62,7 @@ class Microsoft:
     def sign_in(self, app: ConfidentialClientApplication, oid: str = KEN, **more: Any) -> dict[str, Any]:
         """Run the whole code flow with MSAL."""
         flow = app.initiate_auth_code_flow(SCOPES, REDIRECT, response_mode="form_post", **more)
-        result: dict[str, Any] = app.acquire_token_by_auth_code_flow(
-            flow, self.come_back(flow["auth_uri"], oid)
-        )
-        return result
+        return dict(app.acquire_token_by_auth_code_flow(flow, self.come_back(flow["auth_uri"], oid)))
 
     def redeem(self, code: str, verifier: str, /, **changes: str) -> httpx.Response:
         """Redeem a code by hand; a change to "" leaves the field out."""

@@ -24,8 +24,7 @@ def a_code(microsoft: Microsoft, oid: str = KEN_ACCOUNT, **changes: str) -> tupl
 
 def code_of(answer: httpx.Response) -> int | None:
     """The AADSTS number of an answer; None if it gave tokens."""
-    number: int | None = answer.json().get("error_codes", [None])[0]
-    return number
+    return answer.json().get("error_codes", [None])[0]
 
 
 def test_without_openid_and_offline_access_there_is_an_access_token_alone(microsoft):
@@ -162,11 +161,8 @@ def test_strictness_of_the_page(microsoft, changes, error, code):
         assert (answer.status_code, f"AADSTS{code}:" in answer.text) == (400, True)
     else:
         back = httpx.URL(answer.headers["location"])
-        assert (answer.status_code, str(back).startswith(REDIRECT), back.params["error"]) == (
-            303,
-            True,
-            error,
-        )
+        assert (answer.status_code, str(back).startswith(REDIRECT)) == (303, True)
+        assert back.params["error"] == error
         assert back.params["error_description"].startswith(f"AADSTS{code}:")
 
 
@@ -188,18 +184,6 @@ def test_no_code_state_or_token_reaches_the_journal(microsoft):
 
 
 # MSAL: the whole flow, refresh, revocation, step-up
-
-
-def test_msal_signs_a_person_in_and_graph_knows_whose_token_it_is(microsoft):
-    result = microsoft.sign_in(microsoft.msal())
-
-    claims = result["id_token_claims"]
-    assert (claims["oid"], claims["tid"], claims["aud"]) == (KEN_ACCOUNT, TENANT_ID, CLIENT_ID)
-    assert claims["iss"] == f"https://login.microsoftonline.com/{TENANT_ID}/v2.0"
-    assert claims["email"] == "ken@contoso.com"
-    assert set(SCOPES) <= set(result["scope"].split())
-    assert _devices(microsoft, result["access_token"]).status_code == 200
-    assert microsoft.journal.calls[-1].bearer.who == "Ken Ito"
 
 
 def test_a_revoked_session_is_challenged_at_graph_until_the_person_signs_in_again(microsoft):

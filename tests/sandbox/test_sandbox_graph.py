@@ -35,7 +35,7 @@ from tests.support.fleet import (
 from tests.support.user_actions import KEN_ACCOUNT, KEN_AT_FABRIKAM, MEI_ACCOUNT
 
 DEVICES = "deviceManagement/managedDevices"
-ANOTHER_APP = "4f1d7c2e-90ab-4c3d-8e21-5b6a7c8d9e01"
+OF_ANOTHER_APP = "deviceManagement/detectedApps/4f1d7c2e-90ab-4c3d-8e21-5b6a7c8d9e01/managedDevices"
 RESET_IPHONE = f"{DEVICES}/{IPHONE}/resetPasscode"
 READ = "DeviceManagementManagedDevices.Read.All"
 PRIVILEGED = "DeviceManagementManagedDevices.PrivilegedOperations.All"
@@ -118,13 +118,7 @@ async def test_an_address_that_the_sandbox_does_not_know_is_501(microsoft, metho
 
 RESETS = [
     ("POST", f"users/ada@contoso.com/managedDevices/{PIXEL}", {}, 404, "ResourceNotFound"),
-    (
-        "POST",
-        f"deviceManagement/detectedApps/{ANOTHER_APP}/managedDevices/{PIXEL}",
-        {},
-        404,
-        "ResourceNotFound",
-    ),
+    ("POST", f"{OF_ANOTHER_APP}/{PIXEL}", {}, 404, "ResourceNotFound"),
     ("POST", f"{DEVICES}/00000000-0000-4000-8000-000000000000", {}, 404, "ResourceNotFound"),
     ("POST", f"{DEVICES}/{LAPTOP}", {}, 400, "BadRequest"),  # Windows: refused without a reason
     ("POST", f"{DEVICES}/{PIXEL}", {"json": {}}, 400, "BadRequest"),
@@ -194,8 +188,7 @@ async def test_devices_are_listed_below_a_user_and_a_detected_app(microsoft):
 def changed(microsoft: Microsoft, **claims: object) -> str:
     """Ken's token with other claims, signed by Entra itself."""
     token = microsoft.entra.access_token(KEN_ACCOUNT)
-    good: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    return microsoft.entra.key.sign(good | claims)
+    return microsoft.entra.key.sign(jwt.decode(token, options={"verify_signature": False}) | claims)
 
 
 TOKENS = [
@@ -264,8 +257,7 @@ async def test_an_application_alone_resets_and_reads_nothing(microsoft):
 async def results(microsoft: Microsoft, device: str) -> list[dict[str, Any]]:
     microsoft.carry(microsoft.entra.access_token(KEN_ACCOUNT))  # the one before may have expired
     answer = await microsoft.graph.get(f"{DEVICES}/{device}?$select=deviceActionResults")
-    found: list[dict[str, Any]] = answer.json()["deviceActionResults"]
-    return found
+    return list(answer.json()["deviceActionResults"])
 
 
 def lock(microsoft: Microsoft, device: str) -> str:

@@ -55,6 +55,12 @@ async def test_a_missing_scope_is_named(method, arguments, needed):
 
 # What each method refuses
 
+TOO_LARGE = {"event_type": "e" * 16_000, "event_payload": {}}
+
+
+def said(**more: Any) -> Json:
+    return {"channel": ON_CALL, "text": "x", **more}
+
 
 STRICTNESS: list[tuple[str, Json, str]] = [
     ("chat.shout", {}, "unknown_method"),
@@ -66,19 +72,11 @@ STRICTNESS: list[tuple[str, Json, str]] = [
     ("chat.postMessage", {"channel": "C0NOWHERE", "text": "x"}, "channel_not_found"),
     ("chat.postMessage", {"channel": SUPPORT, "text": "x"}, "not_in_channel"),  # public, without the bot
     ("chat.postMessage", {"channel": OLGA, "text": "x"}, "channel_not_found"),  # shares none with the bot
-    ("chat.postMessage", {"channel": ON_CALL, "text": "x", "thread_ts": "1.0"}, "thread_not_found"),
-    ("chat.postMessage", {"channel": ON_CALL, "text": "x", "metadata": {}}, ""),
-    ("chat.postMessage", {"channel": ON_CALL, "text": "x", "metadata": "{"}, "invalid_metadata_format"),
-    (
-        "chat.postMessage",
-        {"channel": ON_CALL, "text": "x", "metadata": {"event_type": "e", "event_payload": 1}},
-        "invalid_metadata_format",
-    ),
-    (
-        "chat.postMessage",
-        {"channel": ON_CALL, "text": "x", "metadata": {"event_type": "e" * 16_000, "event_payload": {}}},
-        "metadata_too_large",
-    ),
+    ("chat.postMessage", said(thread_ts="1.0"), "thread_not_found"),
+    ("chat.postMessage", said(metadata={}), ""),
+    ("chat.postMessage", said(metadata="{"), "invalid_metadata_format"),
+    ("chat.postMessage", said(metadata={"event_type": "e", "event_payload": 1}), "invalid_metadata_format"),
+    ("chat.postMessage", said(metadata=TOO_LARGE), "metadata_too_large"),
     ("chat.update", {"channel": ON_CALL, "ts": "1.2", "text": "x"}, "message_not_found"),
     ("conversations.info", {"channel": "C0NOWHERE"}, "channel_not_found"),
     ("conversations.members", {"channel": ON_CALL, "limit": 0}, "invalid_arguments"),
