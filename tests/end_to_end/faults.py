@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
@@ -11,7 +11,6 @@ from bot.domain.audit import Event
 from bot.domain.people import Actor, SignOutReason
 from bot.domain.request import ResetRequest, Status
 from bot.domain.values import RequestId, UserId
-from bot.slack.blocks import Message
 from bot.slack.messages import card, receipt
 from bot.slack.payloads import NO_REQUEST, Action
 from bot.slack.wording import CATALOG_EN as ENGLISH
@@ -20,7 +19,7 @@ from bot.store import tables
 from bot.use_cases.decide import withdraw
 from sqlalchemy import delete
 from tests.support.app_fixture import ADA, PIXEL, TOMAS, Bot
-from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, ON_CALL, Json, direct_channel
+from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, ON_CALL, direct_channel
 
 PATIENCE = 60.0
 """Seconds. A person who waits longer has been left alone."""
@@ -55,21 +54,6 @@ class Fault:
 
 
 @dataclass
-class Result:
-    """What came of it."""
-
-    told: list[str] = field(default_factory=list)
-    """What people read instead of what they wanted; then they tried again."""
-    answers: list[str] = field(default_factory=list)
-    """What the audit log says came of each attempt."""
-    status: str = ""
-    approvals: int = 0
-    resets: int = 0
-    hits: int = 0
-    saw_passcode: bool = False
-
-
-@dataclass
 class Lane:
     """One bot that lives through one fault after the other."""
 
@@ -92,7 +76,7 @@ class Lane:
         [self.passcode] = re.findall(r"\b\d{8}\b", people.modal_text(MEI))
         assert await people.unlock(PIXEL, self.passcode)
 
-    async def run(self, call: Call, fault: Fault) -> Result:
+    async def run(self, call: Call, fault: Fault) -> "Job":
         """Live as much of the job as the fault touches; returns when everyone sees how it stands."""
         people = self.bot.people
         await people.clear_faults()
@@ -101,12 +85,12 @@ class Lane:
         await self.bot.execute(delete(tables.sign_in_links))  # a person gets 20 an hour
         self.bot.sandbox.journal.calls.clear()  # a state with all of them takes longest to build
         resets = len(await people.resets())
-        job = _Job(self, call, fault)
+        job = Job(self, call, fault)
         await job.run()
-        job.result.resets = len(await people.resets()) - resets
-        job.result.hits = len(await people.fault_hits())
+        job.resets = len(await people.resets()) - resets
+        job.hits = len(await people.fault_hits())
         assert [text for shown in people.state["notices"].values() for text in shown] == []
-        return job.result
+        return job
 
     async def _refresh_every_token(self) -> None:
         """Let Entra be asked at each use of a sign-in from now on."""
@@ -116,38 +100,39 @@ class Lane:
 
 
 @dataclass
-class _Job:
+class Job:
+    """What people do, and what came of it."""
+
     lane: Lane
     call: Call
     fault: Fault
-    result: Result = field(default_factory=Result)
-    request_id: RequestId = NO_REQUEST
+    told: list[str] = field(default_factory=list)
+    """What people read instead of what they wanted; then they tried again."""
+    answers: list[str] = field(default_factory=list)
+    """What the audit log says came of each attempt."""
+    status: str = ""
+    approvals: int = 0
+    resets: int = 0
+    hits: int = 0
+    saw_passcode: bool = False
     _read: str = ""
     _armed: bool = False
 
     def __post_init__(self) -> None:
         self.bot, self.people = self.lane.bot, self.lane.bot.people
+        known = {"review": self.lane.waiting, "reveal": self.lane.done}
+        self.request_id = known.get(self.call.step, NO_REQUEST)
 
     async def run(self) -> None:
-        match self.call.step:
-            case "ask":
-                await self._ask()
-            case "sign in":
-                await self._sign_in()
-            case "review":
-                self.request_id = self.lane.waiting
-                await self._review()
-            case "submit" | "follow":
-                await self._to_the_end()
-            case "reveal":
-                self.request_id = self.lane.done
-                await self._reveal()
+        to_the_end = dict.fromkeys(("submit", "follow"), self._to_the_end)
+        alone = {"ask": self._ask, "sign in": self._sign_in, "review": self._review, "reveal": self._reveal}
+        await (to_the_end | alone)[self.call.step]()
         await self._close_modals()
         if self.request_id:
-            self.result.status = str((await self._at_rest()).status)
+            self.status = str((await self._at_rest()).status)
             rows = await self.bot.audit_rows(self.request_id)
-            self.result.answers = [facts["answer"] for _, event, facts in rows if "answer" in facts]
-            self.result.approvals = [event for _, event, _ in rows].count(Event.APPROVED)
+            self.answers = [facts["answer"] for _, event, facts in rows if "answer" in facts]
+            self.approvals = [event for _, event, _ in rows].count(Event.APPROVED)
         if self.call.step == "ask":
             await withdraw(self.bot.app.deps, self.request_id, Actor(user=UserId(MEI), team=None))
 
@@ -200,7 +185,7 @@ class _Job:
         await self._arm("reveal")
         while await self._press(MEI, direct_channel(MEI), Action.SHOW_PASSCODE) != ENGLISH["passcode.title"]:
             await self._try_again()
-        self.result.saw_passcode = self.lane.passcode in self.people.modal_text(MEI)
+        self.saw_passcode = self.lane.passcode in self.people.modal_text(MEI)
 
     async def _press(self, user: str, channel: str, action: Action) -> str:
         await self._see(
@@ -225,9 +210,9 @@ class _Job:
 
     async def _try_again(self) -> None:
         """They have read why it did not work, and wait for as long as the vendor asked."""
-        self.result.told.append(self._read)
+        self.told.append(self._read)
         await asyncio.sleep(float(str(dict(self.fault.more).get("retry_after", 0))))
-        assert len(self.result.told) < MAX_TRIES, self.result.told
+        assert len(self.told) < MAX_TRIES, self.told
 
     async def _close_modals(self) -> None:
         for user in (KEN, MEI):
@@ -251,8 +236,11 @@ class _Job:
         reveal_for = self.bot.app.deps.timing.reveal_for
         wanted = {ON_CALL: card(row, WORDS), direct_channel(MEI): receipt(row, WORDS, reveal_for=reveal_for)}
         for channel, message in wanted.items():
-            said = await self.people.posted(channel)
-            if not _shows([one for one in said if self.request_id in str(one["metadata"])], message):
+            said = [
+                one for one in await self.people.posted(channel) if self.request_id in str(one["metadata"])
+            ]
+            shown = [(one["text"], [block | {"block_id": ""} for block in one["blocks"]]) for one in said]
+            if shown != [(message.text, [{**block, "block_id": ""} for block in message.blocks])]:
                 return False
         return True
 
@@ -266,10 +254,3 @@ class _Job:
             await self.people.fault(
                 self.call.to, self.fault.kind, self.call.match, skip=self.call.skip, **more
             )
-
-
-def _shows(messages: Sequence[Json], wanted: Message) -> bool:
-    if len(messages) != 1:
-        return False
-    blocks = [{k: v for k, v in block.items() if k != "block_id"} for block in messages[0]["blocks"]]
-    return bool(messages[0]["text"] == wanted.text) and blocks == [dict(block) for block in wanted.blocks]

@@ -24,7 +24,6 @@ class Life:
     settings: dict[str, str]
     killed: Path
     """The database as the kill left it."""
-    log: Path
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -38,7 +37,7 @@ async def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
         await it.start()
         assert await it.end() == 0
     (folder / "log").write_text("\n".join(it.lines))
-    return Life(folder, it.settings, killed, folder / "log")
+    return Life(folder, it.settings, killed)
 
 
 def copied(folder: Path, to: Path) -> Path:
@@ -67,7 +66,7 @@ async def test_a_life_verifies_with_the_heads_of_its_file_and_of_its_log_also_af
     database = life.folder / "unlatch.sqlite3"
     assert verify(life.killed, public_key) == 0
     assert verify(database, public_key, "--heads", str(life.folder / "heads.jsonl"), "--full") == 0
-    assert verify(database, public_key, "--heads", str(life.log)) == 0
+    assert verify(database, public_key, "--heads", str(life.folder / "log")) == 0
 
 
 async def test_every_start_is_in_the_log_with_its_settings_and_without_secrets(life: Life):

@@ -57,7 +57,7 @@ async def test_attack_button_of_somebody_elses_request(bot: Bot):
 async def test_attack_form_that_was_never_opened(bot: Bot):
     """The requester, a guest and an outsider skip the button and submit the decision itself."""
     request_id = await bot.pending()
-    bot.join(ON_CALL, GUS)
+    bot.sandbox.slack.join(ON_CALL, GUS)
     metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
     typed = {Field.DEVICE: IPHONE, Field.DENIAL: "because"}
     for callback, who in product((Callback.APPROVE, Callback.AGAIN, Callback.DENY), (MEI, GUS, OLGA)):
@@ -83,7 +83,7 @@ async def test_attack_another_device_in_the_form(bot: Bot):
 async def test_attack_button_clicked_by_a_slack_connect_outsider(bot: Bot):
     """Olga of Fabrikam is in the channel; Slack lets her press, and Bolt says that the team is ours."""
     request_id = await bot.pending()
-    bot.join(ON_CALL, OLGA)
+    bot.sandbox.slack.join(ON_CALL, OLGA)
     presses = list(product((Action.APPROVE, Action.DENY), ("T0FABRIKAM", "E0FABRIKAM", TEAM)))
     for action, team in presses:
         with bot.deliveries.forging(lambda payload, team=team: by_user(payload, OLGA, team)):
@@ -97,7 +97,7 @@ async def test_attack_approver_removed_from_the_channel_between_card_and_click(b
     """Ken saw the card, is signed in, and was taken out of the channel before he pressed."""
     request_id = await bot.pending()
     await bot.people.sign_in()
-    bot.leave(ON_CALL, KEN)
+    bot.sandbox.slack.leave(ON_CALL, KEN)
     for action in (Action.APPROVE, Action.DENY):  # a press by Aiko, in Ken's name
         with bot.deliveries.forging(lambda payload: by_user(payload, KEN, TEAM)):
             await bot.people.open(AIKO, action)

@@ -42,7 +42,7 @@ async def test_an_approval_that_is_delivered_again_resets_once(both: Bot):
     request_id = await both.pending("serial:59040DLJH001 locked out in the field")
     before = len(await both.people.resets())
     await both.people.sign_in()
-    await both.approve()
+    await both.people.approve()
     for _ in range(3):
         await both.redeliver()
     await both.reaches(request_id, Status.DONE)
@@ -58,9 +58,7 @@ async def test_the_bot_asks_once_who_it_is_and_shares_connections(bot: Bot):
     calls = [call for call in bot.people.state["calls"] if call["to"] == "slack"]
     assert [call["method"] for call in calls].count("auth.test") == 1
     assert len(calls) >= 15
-    assert len(bot.connections.to_slack) <= 4, (
-        f"{len(calls)} calls over {len(bot.connections.to_slack)} connections"
-    )
+    assert len(bot.connections) <= 4, f"{len(calls)} calls over {len(bot.connections)} connections"
 
 
 async def test_a_socket_that_slack_replaces_loses_nothing_and_http_takes_nothing(tmp_path: Path):
@@ -85,7 +83,7 @@ async def test_every_scope_of_the_manifest_is_used_and_no_other(tmp_path_factory
 async def scopes_used(bot: Bot, channel: str) -> set[str]:
     """Of the whole job, with answers of Slack's that are lost."""
     people = bot.people
-    bot.join(channel, bot.sandbox.slack.workspace.bot.id)
+    bot.sandbox.slack.join(channel, bot.sandbox.slack.workspace.bot.id)
     await people.fault("slack", "reset after", "chat.postMessage", times=2)
     await people.command(MEI, "serial:59040DLJH001 locked out")
     await people.until(lambda: ENGLISH["status.pending.title"] in people.receipt())

@@ -4,13 +4,12 @@ import pytest
 from bot.domain.audit import Event
 from bot.domain.request import Status
 from bot.slack.wording import CATALOG_EN as ENGLISH
-from tests.support.app_fixture import PIXEL, Bot
+from tests.support.app_fixture import Bot
+from tests.support.fleet import FIELD_APP, GALAXY, PIXEL
 from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, direct_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-FIELD_APP = "b7a3c915-2e4f-4d60-9c18-0f1e2d3c4b5a"
-PRIYAS_PHONE = "5a000000-0000-4000-8000-0000000000c3"
 OF_THE_JOB = [
     Event.REQUESTED,
     Event.VERIFIED,
@@ -26,7 +25,7 @@ OF_THE_JOB = [
 @pytest.mark.parametrize(
     ("target", "device", "path"),
     [
-        ("priya@contoso.com", PRIYAS_PHONE, f"/users/{{owner}}/managedDevices/{PRIYAS_PHONE}"),
+        ("priya@contoso.com", GALAXY, f"/users/{{owner}}/managedDevices/{GALAXY}"),
         ("serial:59040DLJH001", PIXEL, f"/deviceManagement/managedDevices/{PIXEL}"),
         (f"app:{FIELD_APP}", PIXEL, f"/deviceManagement/detectedApps/{FIELD_APP}/managedDevices/{PIXEL}"),
     ],

@@ -31,7 +31,7 @@ async def test_a_step_up_that_graph_asks_for_is_carried_through_the_link_and_the
     people = bot.people
     request_id = await bot.pending()
     await people.sign_in()
-    bot.demand_claims(KEN_ACCOUNT, STEP_UP)
+    bot.sandbox.intune.demand_claims(KEN_ACCOUNT, STEP_UP)
 
     assert await bot.review() == ENGLISH["sign_in.title"]
     assert ENGLISH["sign_in.claims"] in people.modal_text(KEN)

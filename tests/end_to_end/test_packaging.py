@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pytest
 from sandbox.app import Sandbox, serve
 from sandbox.demo import settings
 from tests.support.postgres import free_port
@@ -57,7 +56,7 @@ async def test_requirements_alone_run_release_and_web_of_the_procfile_and_take_a
         web = await started(PROCFILE["web"], env, tmp_path / "app")
         people = People(sandbox)
         try:
-            await logged(web, '"serving"')
+            await asyncio.wait_for(web.stderr.readuntil(b'"serving"'), timeout=60)
             await people.command(MEI, "ada@contoso.com locked out")
             await people.until(lambda: people.messages("C0ONCALL"))
         finally:
@@ -76,18 +75,6 @@ async def started(line: str, env: Mapping[str, str], cwd: Path) -> asyncio.subpr
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-
-
-async def logged(process: asyncio.subprocess.Process, words: str) -> None:
-    """Wait until the process logs a line with these words."""
-    assert process.stderr is not None
-    said = []
-    async with asyncio.timeout(60):
-        async for line in process.stderr:
-            said.append(line.decode())
-            if words in said[-1]:
-                return
-    pytest.fail("".join(said))
 
 
 def test_the_wheel_holds_the_bot_alone_and_runs_without_its_sources(tmp_path: Path):

@@ -7,18 +7,15 @@ import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 from msal import ConfidentialClientApplication
-from sandbox.cast import CLIENT_ID, CLIENT_SECRET, DEFAULT_CAST, TENANT_ID
+from sandbox.app import Sandbox
+from sandbox.cast import CLIENT_ID, CLIENT_SECRET, TENANT_ID
 from sandbox.clock import HandClock
-from sandbox.data import load
-from sandbox.entra import Entra
-from sandbox.intune import Intune
-from sandbox.journal import Journal
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
+from tests.support.user_actions import KEN_ACCOUNT as KEN
 from tests.support.user_actions import Browser
 
 BASE = "http://127.0.0.1:8080"
@@ -26,21 +23,11 @@ REDIRECT = "http://127.0.0.1:3000/sign-in/callback"
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 ACTION_TIME = timedelta(seconds=6)
 
-MEI, KEN, AIKO, OLGA, KEN_AT_FABRIKAM = (account.oid for account in DEFAULT_CAST.accounts)
-
 GRAPH = "https://graph.microsoft.com"
 READ = f"{GRAPH}/DeviceManagementManagedDevices.Read.All"
 RESET = f"{GRAPH}/DeviceManagementManagedDevices.PrivilegedOperations.All"
 SCOPES = [READ, RESET]
 STEP_UP = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
-
-PHONES = [device["id"] for device in load("fleet.json")["devices"]]
-IPHONE, PIXEL, GALAXY, IPAD, OWN_PHONE, LAPTOP, NEVER_SEEN, SCANNER = PHONES
-FIELD_APP = "b7a3c915-2e4f-4d60-9c18-0f1e2d3c4b5a"
-
-OPENAPI: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "specs" / "graph-v1.0-intune.openapi.json").read_text()
-)
 
 
 class Microsoft:
@@ -48,14 +35,11 @@ class Microsoft:
 
     def __init__(self, *, token_of: str | None = KEN) -> None:
         self.clock = HandClock(START)
-        self.journal = Journal(self.clock)
-        self.entra = Entra(DEFAULT_CAST, self.clock, self.journal, BASE, redirect_uris=[REDIRECT])
-        self.intune = Intune(DEFAULT_CAST, self.clock, self.journal, BASE, self.entra, ACTION_TIME)
-        self.app = Starlette(routes=[*self.entra.routes(), *self.intune.routes()])
-        self.browser = SyncClient(transport=InThisProcess(self.app), base_url=BASE)
-        self.graph = httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.app), base_url=f"{BASE}/graph/v1.0/"
-        )
+        sandbox = Sandbox(clock=self.clock, bot_url="http://127.0.0.1:3000", action_seconds=6)
+        self.journal, self.entra, self.intune = sandbox.journal, sandbox.entra, sandbox.intune
+        self.browser = SyncClient(transport=InThisProcess(sandbox.asgi), base_url=BASE)
+        self.transport = httpx.ASGITransport(sandbox.asgi)
+        self.graph = httpx.AsyncClient(transport=self.transport, base_url=f"{BASE}/graph/v1.0/")
         if token_of is not None:
             self.carry(self.entra.access_token(token_of))
 
@@ -73,16 +57,12 @@ class Microsoft:
 
     def come_back(self, url: str, oid: str = KEN) -> dict[str, str]:
         """Pick an account on a sign-in page ("nobody" cancels): what the browser carries back to the app."""
-        http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=BASE)
-        return asyncio.run(Browser(http).pick(url, oid))[1]
+        return asyncio.run(Browser(httpx.AsyncClient(transport=self.transport)).pick(url, oid))[1]
 
     def sign_in(self, app: ConfidentialClientApplication, oid: str = KEN, **more: Any) -> dict[str, Any]:
         """Run the whole code flow with MSAL."""
         flow = app.initiate_auth_code_flow(SCOPES, REDIRECT, response_mode="form_post", **more)
-        result: dict[str, Any] = app.acquire_token_by_auth_code_flow(
-            flow, self.come_back(flow["auth_uri"], oid)
-        )
-        return result
+        return dict(app.acquire_token_by_auth_code_flow(flow, self.come_back(flow["auth_uri"], oid)))
 
     def redeem(self, code: str, verifier: str, /, **changes: str) -> httpx.Response:
         """Redeem a code by hand; a change to "" leaves the field out."""
@@ -103,7 +83,7 @@ class Microsoft:
 class InThisProcess(httpx.BaseTransport):
     """A synchronous way to the application, as MSAL needs it; on a loop of its own."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._transport = httpx.ASGITransport(app)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -7,24 +7,19 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
-from sandbox.cast import BOT_TOKEN, DEFAULT_CAST
+from sandbox.app import Sandbox
+from sandbox.cast import BOT_TOKEN, SUPPORT
 from sandbox.clock import HandClock
-from sandbox.journal import Journal
-from sandbox.slack import Slack
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from tests.support.user_actions import MEI
 
-BASE = "http://127.0.0.1:8080"
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
-MEI, KEN, AIKO, GUS, OLGA = (person.id for person in DEFAULT_CAST.people)
-BOT = DEFAULT_CAST.bot.id
-ON_CALL, SUPPORT = "C0ONCALL", "C0SUPPORT"
 BOT_AUTH = {"Authorization": f"Bearer {BOT_TOKEN}"}
 
 Json = dict[str, Any]
-Reply = Callable[[Json], Awaitable[Response]]
 
 
 def text(words: str, kind: str = "plain_text") -> Json:
@@ -59,17 +54,14 @@ class App:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.bodies: list[bytes] = []
-        self.reply: Reply = _nothing
+        self.says("")
         self.asgi = Starlette(routes=[Route("/slack/events", self._receive, methods=["POST"])])
 
     @property
     def last(self) -> Json:
         """The last delivery: the form of a command, or the payload of an interaction."""
         form: Json = dict(parse_qsl(self.bodies[-1].decode(), keep_blank_values=True))
-        if "payload" in form:
-            payload: Json = json.loads(form["payload"])
-            return payload
-        return form
+        return dict(json.loads(form["payload"])) if "payload" in form else form
 
     def says(self, answer: Json | str | int) -> None:
         """Answer with JSON, a text or a bare status from now on."""
@@ -79,7 +71,7 @@ class App:
                 return Response(status_code=answer)
             return Response(answer) if isinstance(answer, str) else JSONResponse(answer)
 
-        self.reply = reply
+        self.reply: Callable[[Json], Awaitable[Response]] = reply
 
     async def _receive(self, request: Request) -> Response:
         self.requests.append(request)
@@ -92,19 +84,16 @@ class LocalSlack:
 
     def __init__(self, **more: Any) -> None:
         self.clock = HandClock(START)
-        self.journal = Journal(self.clock)
         self.app = App()
-        transport = httpx.ASGITransport(self.app.asgi, raise_app_exceptions=False)
-        where = {"base_url": BASE, "bot_url": "http://app.test", "transport": transport}
-        self.slack = Slack(DEFAULT_CAST, self.clock, self.journal, **where, **more)
-        asgi = httpx.ASGITransport(Starlette(routes=self.slack.routes()))
-        self.http = httpx.AsyncClient(transport=asgi, base_url=BASE)
+        to_app = httpx.ASGITransport(self.app.asgi, raise_app_exceptions=False)
+        sandbox = Sandbox(clock=self.clock, bot_url="http://app.test", transport=to_app, **more)
+        self.slack = sandbox.slack
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.asgi), base_url=sandbox.base_url)
 
     async def call(self, method: str, **arguments: Any) -> Json:
         """Call the Web API as the bot, with JSON."""
-        response = await self.http.post(f"/slack/api/{method}", json=arguments, headers=BOT_AUTH)
-        body: Json = response.json()
-        return body
+        answer = await self.http.post(f"/slack/api/{method}", json=arguments, headers=BOT_AUTH)
+        return dict(answer.json())
 
     async def error(self, method: str, **arguments: Any) -> str:
         """The error of a call that must fail."""
@@ -125,10 +114,4 @@ class LocalSlack:
 
     async def opened(self, view: Json, user: str = MEI) -> Json:
         """Open a modal in front of somebody."""
-        body = await self.done("views.open", trigger_id=await self.trigger(user), view=view)
-        opened: Json = body["view"]
-        return opened
-
-
-async def _nothing(_last: Json) -> Response:
-    return Response()
+        return dict((await self.done("views.open", trigger_id=await self.trigger(user), view=view))["view"])

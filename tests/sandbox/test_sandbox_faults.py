@@ -7,12 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from local_microsoft import IPHONE, KEN
-from local_slack import BOT_AUTH, ON_CALL
+from local_slack import BOT_AUTH
 from sandbox.app import Sandbox, serve
 from sandbox.cast import TENANT_ID
 from sandbox.faults import ActiveRule, Rule
 from sandbox.slack import Message
+from tests.support.fleet import IPHONE
+from tests.support.user_actions import KEN_ACCOUNT, ON_CALL
 
 RESET = f"/graph/v1.0/deviceManagement/managedDevices/{IPHONE}/resetPasscode"
 ALWAYS: dict[str, Any] = {"to": "slack", "kind": "5xx", "match": "chat.postMessage", "times": None}
@@ -24,7 +25,7 @@ class Calls:
     def __init__(self, sandbox: Sandbox, http: httpx.AsyncClient) -> None:
         self.sandbox = sandbox
         self.http = http
-        self.ken = {"Authorization": f"Bearer {sandbox.entra.access_token(KEN)}"}
+        self.ken = {"Authorization": f"Bearer {sandbox.entra.access_token(KEN_ACCOUNT)}"}
 
     def fails(self, **rule: Any) -> ActiveRule:
         return self.sandbox.faults.add(Rule(**rule))

@@ -7,43 +7,35 @@ of Android Enterprise that its enum lacks (microsoft-graph-docs issue 18926). A 
 if another value turns up.
 """
 
-import copy
 import json
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import jwt
 import pytest
-from local_microsoft import (
-    ACTION_TIME,
-    BASE,
+from local_microsoft import ACTION_TIME, BASE, Microsoft, unwrapped
+from openapi_schema_validator import OAS30ReadValidator, oas30_strict_format_checker
+from sandbox.cast import DEFAULT_CAST, OTHER_TENANT_ID
+from sandbox.entra import SigningKey
+from tests.support.fleet import (
     FIELD_APP,
     GALAXY,
     IPAD,
     IPHONE,
-    KEN,
-    KEN_AT_FABRIKAM,
     LAPTOP,
-    MEI,
-    NEVER_SEEN,
-    OPENAPI,
     OWN_PHONE,
     PHONES,
     PIXEL,
     SCANNER,
-    Microsoft,
-    unwrapped,
+    UNSEEN,
 )
-from openapi_schema_validator import OAS30ReadValidator, oas30_strict_format_checker
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT4
-from sandbox.cast import DEFAULT_CAST, OTHER_TENANT_ID
-from sandbox.entra import SigningKey
+from tests.support.user_actions import KEN_ACCOUNT, KEN_AT_FABRIKAM, MEI_ACCOUNT
 
 DEVICES = "deviceManagement/managedDevices"
-ANOTHER_APP = "4f1d7c2e-90ab-4c3d-8e21-5b6a7c8d9e01"
+OF_ANOTHER_APP = "deviceManagement/detectedApps/4f1d7c2e-90ab-4c3d-8e21-5b6a7c8d9e01/managedDevices"
 RESET_IPHONE = f"{DEVICES}/{IPHONE}/resetPasscode"
 READ = "DeviceManagementManagedDevices.Read.All"
 PRIVILEGED = "DeviceManagementManagedDevices.PrivilegedOperations.All"
@@ -126,13 +118,7 @@ async def test_an_address_that_the_sandbox_does_not_know_is_501(microsoft, metho
 
 RESETS = [
     ("POST", f"users/ada@contoso.com/managedDevices/{PIXEL}", {}, 404, "ResourceNotFound"),
-    (
-        "POST",
-        f"deviceManagement/detectedApps/{ANOTHER_APP}/managedDevices/{PIXEL}",
-        {},
-        404,
-        "ResourceNotFound",
-    ),
+    ("POST", f"{OF_ANOTHER_APP}/{PIXEL}", {}, 404, "ResourceNotFound"),
     ("POST", f"{DEVICES}/00000000-0000-4000-8000-000000000000", {}, 404, "ResourceNotFound"),
     ("POST", f"{DEVICES}/{LAPTOP}", {}, 400, "BadRequest"),  # Windows: refused without a reason
     ("POST", f"{DEVICES}/{PIXEL}", {"json": {}}, 400, "BadRequest"),
@@ -201,9 +187,8 @@ async def test_devices_are_listed_below_a_user_and_a_detected_app(microsoft):
 
 def changed(microsoft: Microsoft, **claims: object) -> str:
     """Ken's token with other claims, signed by Entra itself."""
-    token = microsoft.entra.access_token(KEN)
-    good: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    return microsoft.entra.key.sign(good | claims)
+    token = microsoft.entra.access_token(KEN_ACCOUNT)
+    return microsoft.entra.key.sign(jwt.decode(token, options={"verify_signature": False}) | claims)
 
 
 TOKENS = [
@@ -231,9 +216,9 @@ async def test_strictness_of_tokens(microsoft, make, message):
 
 
 async def test_reading_and_resetting_need_their_own_permissions(microsoft):
-    microsoft.carry(microsoft.entra.access_token(KEN, permissions=[READ]))
+    microsoft.carry(microsoft.entra.access_token(KEN_ACCOUNT, permissions=[READ]))
     reset = await refusal(microsoft, RESET_IPHONE, "POST")
-    microsoft.carry(microsoft.entra.access_token(KEN, permissions=[PRIVILEGED]))
+    microsoft.carry(microsoft.entra.access_token(KEN_ACCOUNT, permissions=[PRIVILEGED]))
     read = await refusal(microsoft)
 
     assert reset[:2] == read[:2] == (403, "Forbidden")
@@ -243,7 +228,7 @@ async def test_reading_and_resetting_need_their_own_permissions(microsoft):
 
 
 async def test_without_the_role_reading_is_401_that_no_sign_in_cures_and_resetting_403(microsoft):
-    microsoft.carry(microsoft.entra.access_token(MEI))
+    microsoft.carry(microsoft.entra.access_token(MEI_ACCOUNT))
 
     answer = await microsoft.graph.get(DEVICES)
     status, code, said = await refusal(microsoft, RESET_IPHONE, "POST")
@@ -270,10 +255,9 @@ async def test_an_application_alone_resets_and_reads_nothing(microsoft):
 
 
 async def results(microsoft: Microsoft, device: str) -> list[dict[str, Any]]:
-    microsoft.carry(microsoft.entra.access_token(KEN))  # the one before may have expired
+    microsoft.carry(microsoft.entra.access_token(KEN_ACCOUNT))  # the one before may have expired
     answer = await microsoft.graph.get(f"{DEVICES}/{device}?$select=deviceActionResults")
-    found: list[dict[str, Any]] = answer.json()["deviceActionResults"]
-    return found
+    return list(answer.json()["deviceActionResults"])
 
 
 def lock(microsoft: Microsoft, device: str) -> str:
@@ -311,7 +295,7 @@ async def test_android_gets_a_new_passcode_when_it_is_done_and_the_newest_opens_
         (PIXEL, "stays silent", "pending", 0),
         (OWN_PHONE, "", "notSupported", 0),  # its reset token was never activated
         (SCANNER, "completes", "pending", 0),  # a retirement takes precedence
-        (NEVER_SEEN, "", "pending", None),
+        (UNSEEN, "", "pending", None),
     ],
 )
 async def test_an_accepted_reset_may_come_to_nothing(microsoft, device, behaviour, state, error):
@@ -330,11 +314,17 @@ async def test_an_accepted_reset_may_come_to_nothing(microsoft, device, behaviou
 # Conformance with Microsoft's own OpenAPI description
 
 
+OPENAPI: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "specs" / "graph-v1.0-intune.openapi.json").read_text()
+)
+ENROLMENTS = OPENAPI["components"]["schemas"]["microsoft.graph.deviceEnrollmentType"]["enum"]
+DESCRIBED_ENROLMENTS = set(ENROLMENTS)
 OUTSIDE_THE_ENUM = {
     "androidEnterpriseFullyManaged",
     "androidEnterpriseCorporateWorkProfile",
     "androidEnterpriseDedicatedDevice",
 }
+ENROLMENTS.extend(sorted(OUTSIDE_THE_ENUM))
 ADA = DEFAULT_CAST.phone_owners[0].oid
 
 ANSWERS = [
@@ -357,7 +347,9 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize("who", [KEN, MEI, None], ids=["approver", "without the role", "without a token"])
+@pytest.mark.parametrize(
+    "who", [KEN_ACCOUNT, MEI_ACCOUNT, None], ids=["approver", "without the role", "without a token"]
+)
 @pytest.mark.parametrize(("method", "path"), ANSWERS)
 async def test_every_answer_and_refusal_is_as_described(method, path, who):
     answer = await Microsoft(token_of=who).graph.request(method, path)
@@ -382,8 +374,7 @@ async def test_every_phone_is_as_described_at_every_step_of_a_reset(device, beha
 async def test_only_the_known_enrolment_types_are_outside_of_the_enum():
     rows = (await Microsoft().graph.get("deviceManagement/managedDevices")).json()["value"]
 
-    described = set(OPENAPI["components"]["schemas"]["microsoft.graph.deviceEnrollmentType"]["enum"])
-    assert {row["deviceEnrollmentType"] for row in rows} - described == OUTSIDE_THE_ENUM
+    assert {row["deviceEnrollmentType"] for row in rows} - DESCRIBED_ENROLMENTS == OUTSIDE_THE_ENUM
 
 
 async def test_a_device_has_exactly_the_properties_that_are_described():
@@ -395,38 +386,20 @@ async def test_a_device_has_exactly_the_properties_that_are_described():
 
 def check(method: str, answer: httpx.Response) -> None:
     """Validate one answer against the description of its address and status."""
-    described = _response(method, answer)
-    if answer.status_code == 204:
-        assert "content" not in described
-        assert answer.content == b""
-        return
-    assert answer.headers["content-type"] == "application/json"
-    schema = described["content"]["application/json"]["schema"]
-    validator = OAS30ReadValidator(
-        {"$ref": "urn:graph#/wrapped"},
-        registry=_registry(schema),
-        format_checker=oas30_strict_format_checker,
-    )
-    errors = [error.message[:300] for error in validator.iter_errors(answer.json())]
-    assert errors == []
-
-
-def _response(method: str, answer: httpx.Response) -> dict[str, Any]:
-    path = answer.request.url.path.removeprefix("/graph/v1.0")
+    path, status = answer.request.url.path.removeprefix("/graph/v1.0"), str(answer.status_code)
     responses: dict[str, Any] = next(
         operations[method.lower()]["responses"]
         for template, operations in OPENAPI["paths"].items()
         if method.lower() in operations and re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path)
     )
-    status = str(answer.status_code)
-    found = responses.get(status) or responses[f"{status[0]}XX"]
-    if "$ref" in found:
-        found = OPENAPI["components"]["responses"][found["$ref"].rpartition("/")[2]]
-    return dict(found)
-
-
-def _registry(schema: dict[str, Any]) -> Registry[Any]:
-    document = copy.deepcopy(OPENAPI) | {"wrapped": copy.deepcopy(schema)}
-    names = document["components"]["schemas"]["microsoft.graph.deviceEnrollmentType"]["enum"]
-    names.extend(sorted(OUTSIDE_THE_ENUM))
-    return Registry().with_resource("urn:graph", Resource(contents=document, specification=DRAFT4))
+    described = responses.get(status) or responses[f"{status[0]}XX"]
+    if "$ref" in described:
+        described = OPENAPI["components"]["responses"][described["$ref"].rpartition("/")[2]]
+    if answer.status_code == 204:
+        assert "content" not in described
+        assert answer.content == b""
+        return
+    assert answer.headers["content-type"] == "application/json"
+    schema = described["content"]["application/json"]["schema"] | {"components": OPENAPI["components"]}
+    validator = OAS30ReadValidator(schema, format_checker=oas30_strict_format_checker)
+    assert [error.message[:300] for error in validator.iter_errors(answer.json())] == []

@@ -3,32 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import httpx
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
-from local_slack import (
-    AIKO,
-    BASE,
-    GUS,
-    KEN,
-    MEI,
-    OLGA,
-    ON_CALL,
-    SUPPORT,
-    Json,
-    LocalSlack,
-    actions,
-    button,
-    modal,
-    section,
-)
+from local_slack import Json, LocalSlack, actions, button, modal, section
 from sandbox.app import Sandbox, serve
 from sandbox.slack import NotPossible
 from sandbox.slack.platform import TROUBLE
 from starlette.responses import Response
+from tests.support.user_actions import AIKO, GUS, KEN, MEI, OLGA, ON_CALL, SUPPORT
+
+DISPATCH_FAILED = '/reset-passcode failed with the error "dispatch_failed"'
+TIMED_OUT = '/reset-passcode failed with the error "operation_timeout"'
 
 
 async def posted(it: LocalSlack) -> Json:
@@ -54,7 +44,7 @@ async def test_a_command_is_a_form_with_slacks_fields_in_slacks_order(it):
     ]
     assert (sent["command"], sent["text"]) == ("/reset-passcode", "serial:F2LX  locked out")
     assert (sent["team_id"], sent["channel_id"], sent["user_id"]) == ("T0CONTOSO", SUPPORT, MEI)
-    assert sent["response_url"].startswith(f"{BASE}/slack/response/")
+    assert sent["response_url"].startswith(f"{it.slack.base_url}/slack/response/")
     assert it.app.requests[-1].headers["content-type"] == "application/x-www-form-urlencoded"
 
 
@@ -88,12 +78,12 @@ async def test_any_other_answer_is_a_failure_that_the_person_sees_and_slack_does
     click = await it.slack.click(KEN, "approve", channel=ON_CALL)
 
     assert (command.delivered, click.delivered, click.notice) == (False, False, TROUBLE)
-    failed = '/reset-passcode failed with the error "dispatch_failed"'
-    assert [n.text for n in it.slack.notices(MEI)] == [command.notice] == [failed]
+    assert [n.text for n in it.slack.notices(MEI)] == [command.notice] == [DISPATCH_FAILED]
     assert len(it.app.requests) == (0 if answer is None else 2)
 
 
 async def test_the_app_has_three_real_seconds(it):
+    assert it.slack.sockets.ack_seconds == it.slack.platform.http.ack_seconds == 3
     it.slack.be_patient(0.05)
 
     async def never(_last: Json) -> Response:
@@ -102,7 +92,7 @@ async def test_the_app_has_three_real_seconds(it):
     it.app.reply = never
     outcome = await it.slack.command(MEI, SUPPORT, "/reset-passcode")
 
-    assert outcome.notice == '/reset-passcode failed with the error "operation_timeout"'
+    assert outcome.notice == TIMED_OUT
 
 
 # Commands
@@ -195,14 +185,18 @@ async def test_any_other_acknowledgement_is_trouble_and_the_form_stays(it, answe
 # Response URLs
 
 
-async def test_a_response_url_takes_five_responses_and_does_not_count_refused_ones(it):
+async def test_a_response_url_takes_five_responses_in_thirty_minutes_and_does_not_count_refused_ones(it):
     await it.slack.command(MEI, SUPPORT, "/reset-passcode")
     refused = [await respond(it), await respond(it, blocks=[section("")])]
+    it.clock.advance(timedelta(minutes=29, seconds=59))
     taken = [await respond(it, text=str(n)) for n in range(6)]
+    it.clock.advance(timedelta(seconds=1))
+    late = await respond(it, text="late")
 
     assert [answer.json()["error"] for answer in refused] == ["no_text", "invalid_blocks"]
     assert [answer.status_code for answer in taken] == [200] * 5 + [404]
     assert taken[-1].json() == {"ok": False, "error": "used_url"}
+    assert (late.status_code, late.json()["error"]) == (404, "expired_url")
     assert [m.text for m in it.slack.ephemerals(MEI)] == ["0", "1", "2", "3", "4"]
 
 
@@ -258,3 +252,25 @@ async def test_a_ticket_opens_one_socket(sandbox):
     async with aiohttp.ClientSession(sandbox.base_url) as session, session.ws_connect(url):
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await session.ws_connect(url)
+
+
+async def test_an_envelope_that_is_not_acknowledged_in_time_has_failed_and_is_not_delivered_again(sandbox):
+    sandbox.slack.be_patient(0.05)
+    async with sockets(sandbox, 1) as [socket]:
+        outcome = await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode help")
+        second = await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode status")
+        received = [await socket.receive_json(timeout=5) for _ in range(2)]
+
+    assert outcome.notice == second.notice == TIMED_OUT
+    assert [envelope["payload"]["text"] for envelope in received] == ["help", "status"]
+
+
+@pytest.mark.parametrize(("reason", "delivered"), [("warning", True), ("refresh_requested", False)])
+async def test_a_socket_that_was_sent_away_gets_envelopes_after_a_warning_only(sandbox, reason, delivered):
+    async with sockets(sandbox, 1) as [socket]:
+        await sandbox.slack.sockets.disconnect(reason)
+        assert (await socket.receive_json(timeout=5))["reason"] == reason
+        outcome = asyncio.create_task(sandbox.slack.command(MEI, SUPPORT, "/reset-passcode help"))
+        if delivered:
+            await socket.send_json({"envelope_id": (await socket.receive_json(timeout=5))["envelope_id"]})
+        assert (await outcome).notice == ("" if delivered else DISPATCH_FAILED)

@@ -4,26 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from local_slack import (
-    BOT,
-    KEN,
-    MEI,
-    OLGA,
-    ON_CALL,
-    SUPPORT,
-    Json,
-    LocalSlack,
-    actions,
-    button,
-    field,
-    modal,
-    section,
-    text,
-)
-from sandbox.cast import APP_TOKEN, BOT_TOKEN
+from local_slack import Json, LocalSlack, actions, button, field, modal, section, text
+from sandbox.cast import APP_TOKEN, BOT_TOKEN, DEFAULT_CAST
 from sandbox.slack.blocks import accepted_blocks, accepted_view
 from sandbox.slack.refusals import Refused
 from sandbox.slack.web_api import METHODS
+from tests.support.user_actions import KEN, MEI, OLGA, ON_CALL, SUPPORT
+
+BOT = DEFAULT_CAST.bot.id
 
 # Any call
 
@@ -67,6 +55,12 @@ async def test_a_missing_scope_is_named(method, arguments, needed):
 
 # What each method refuses
 
+TOO_LARGE = {"event_type": "e" * 16_000, "event_payload": {}}
+
+
+def said(**more: Any) -> Json:
+    return {"channel": ON_CALL, "text": "x", **more}
+
 
 STRICTNESS: list[tuple[str, Json, str]] = [
     ("chat.shout", {}, "unknown_method"),
@@ -78,19 +72,11 @@ STRICTNESS: list[tuple[str, Json, str]] = [
     ("chat.postMessage", {"channel": "C0NOWHERE", "text": "x"}, "channel_not_found"),
     ("chat.postMessage", {"channel": SUPPORT, "text": "x"}, "not_in_channel"),  # public, without the bot
     ("chat.postMessage", {"channel": OLGA, "text": "x"}, "channel_not_found"),  # shares none with the bot
-    ("chat.postMessage", {"channel": ON_CALL, "text": "x", "thread_ts": "1.0"}, "thread_not_found"),
-    ("chat.postMessage", {"channel": ON_CALL, "text": "x", "metadata": {}}, ""),
-    ("chat.postMessage", {"channel": ON_CALL, "text": "x", "metadata": "{"}, "invalid_metadata_format"),
-    (
-        "chat.postMessage",
-        {"channel": ON_CALL, "text": "x", "metadata": {"event_type": "e", "event_payload": 1}},
-        "invalid_metadata_format",
-    ),
-    (
-        "chat.postMessage",
-        {"channel": ON_CALL, "text": "x", "metadata": {"event_type": "e" * 16_000, "event_payload": {}}},
-        "metadata_too_large",
-    ),
+    ("chat.postMessage", said(thread_ts="1.0"), "thread_not_found"),
+    ("chat.postMessage", said(metadata={}), ""),
+    ("chat.postMessage", said(metadata="{"), "invalid_metadata_format"),
+    ("chat.postMessage", said(metadata={"event_type": "e", "event_payload": 1}), "invalid_metadata_format"),
+    ("chat.postMessage", said(metadata=TOO_LARGE), "metadata_too_large"),
     ("chat.update", {"channel": ON_CALL, "ts": "1.2", "text": "x"}, "message_not_found"),
     ("conversations.info", {"channel": "C0NOWHERE"}, "channel_not_found"),
     ("conversations.members", {"channel": ON_CALL, "limit": 0}, "invalid_arguments"),
@@ -142,6 +128,15 @@ async def test_a_message_to_a_person_is_updated_by_the_channel_that_it_stands_in
     await it.done("chat.update", channel=sent["channel"], ts=sent["ts"], text="y")
 
 
+async def test_a_message_of_more_than_40000_is_cut_and_an_update_of_more_than_4000_refused(it):
+    sent = await it.done("chat.postMessage", channel=ON_CALL, text="x" * 40_001)
+    where = {"channel": ON_CALL, "ts": sent["ts"]}
+
+    assert len(sent["message"]["text"]) == 40_000
+    await it.done("chat.update", text="x" * 4000, **where)
+    assert await it.error("chat.update", text="x" * 4001, **where) == "msg_too_long"
+
+
 # Modals
 
 
@@ -155,9 +150,10 @@ async def test_a_trigger_opens_one_modal_within_three_seconds(it):
     # A refused view leaves the trigger unused.
     unsent = modal(submit=False)
     assert await it.error("views.open", trigger_id=young, view=unsent) == "invalid_arguments"
-    heavy = modal(*[section("x" * 3000)] * 84)
+    text_of_3000 = section("x" * 3000)
+    heavy = modal(*[text_of_3000] * 82)
     assert await it.error("views.open", trigger_id=young, view=heavy) == "view_too_large"
-    await it.done("views.open", trigger_id=young, view=modal())
+    await it.done("views.open", trigger_id=young, view=modal(*[text_of_3000] * 81))
     assert await it.error("views.open", trigger_id=young, view=modal()) == "exchanged_trigger_id"
     assert it.slack.view(MEI).title == "Reset"
     assert it.slack.modal(KEN) is None
@@ -220,25 +216,26 @@ def _select(count: int) -> Json:
 
 
 BAD: dict[str, tuple[list[Json], str]] = {
-    "an empty text": ([section("")], "0/text/text"),
-    "a section too long": ([section("x" * 3001)], "0/text/text"),
-    "a field too long": ([{"type": "section", "fields": [text("x" * 2001)]}], "0/fields/0/text"),
-    "eleven fields": ([{"type": "section", "fields": [text("x")] * 11}], "0/fields"),
-    "a header too long": ([{"type": "header", "text": text("x" * 151)}], "0/text/text"),
-    "markdown in a header": ([{"type": "header", "text": text("x", "mrkdwn")}], "0/text/type"),
-    "twenty-six buttons": ([actions(*[button(f"b{n}") for n in range(26)])], "0/elements"),
-    "a button too long": ([actions(button(words="x" * 76))], "0/elements/0/text/text"),
-    "a value too long": ([actions(button(value="x" * 2001))], "0/elements/0/value"),
-    "an unknown style": ([actions(button() | {"style": "warning"})], "0/elements/0/style"),
-    "a relative link": ([actions(button() | {"url": "/sign-in"})], "0/elements/0/url"),
-    "eleven radios": ([field(element=_radio(11))], "0/element/options"),
-    "a hundred and one options": ([field(element=_select(101))], "0/element/options"),
-    "an unknown field": ([section() | {"colour": "red"}], "0"),
-    "a block id too long": ([section() | {"block_id": "x" * 256}], "0/block_id"),
-    "an unknown block": ([{"type": "carousel"}], "0/type"),
-    "no label": ([{"type": "input", "element": {"type": "plain_text_input"}}], "0"),
-    "one action id twice": ([actions(button(), button())], "0"),
-    "one block id twice": ([section() | {"block_id": "same"}] * 2, "1/block_id"),
+    "an empty text": ([section("")], "/0/text/text"),
+    "a section too long": ([section("x" * 3001)], "/0/text/text"),
+    "a field too long": ([{"type": "section", "fields": [text("x" * 2001)]}], "/0/fields/0/text"),
+    "eleven fields": ([{"type": "section", "fields": [text("x")] * 11}], "/0/fields"),
+    "a header too long": ([{"type": "header", "text": text("x" * 151)}], "/0/text/text"),
+    "markdown in a header": ([{"type": "header", "text": text("x", "mrkdwn")}], "/0/text/type"),
+    "twenty-six buttons": ([actions(*[button(f"b{n}") for n in range(26)])], "/0/elements"),
+    "a button too long": ([actions(button(words="x" * 76))], "/0/elements/0/text/text"),
+    "a value too long": ([actions(button(value="x" * 2001))], "/0/elements/0/value"),
+    "an unknown style": ([actions(button() | {"style": "warning"})], "/0/elements/0/style"),
+    "a relative link": ([actions(button() | {"url": "/sign-in"})], "/0/elements/0/url"),
+    "eleven radios": ([field(element=_radio(11))], "/0/element/options"),
+    "a hundred and one options": ([field(element=_select(101))], "/0/element/options"),
+    "an unknown field": ([section() | {"colour": "red"}], "/0"),
+    "a block id too long": ([section() | {"block_id": "x" * 256}], "/0/block_id"),
+    "an unknown block": ([{"type": "carousel"}], "/0/type"),
+    "no label": ([{"type": "input", "element": {"type": "plain_text_input"}}], "/0"),
+    "one action id twice": ([actions(button(), button())], "/0"),
+    "fifty-one blocks": ([section()] * 51, ""),
+    "one block id twice": ([section() | {"block_id": "same"}] * 2, "/1/block_id"),
 }
 
 
@@ -249,12 +246,12 @@ def test_what_slack_refuses_is_refused_at_its_place(blocks, place):
 
     messages = refused.value.body()["response_metadata"]["messages"]
     assert refused.value.error == "invalid_blocks"
-    assert any(message.endswith(f"[json-pointer:/blocks/{place}]") for message in messages), messages
+    assert any(message.endswith(f"[json-pointer:/blocks{place}]") for message in messages), messages
 
 
-def test_a_message_has_fifty_blocks():
-    with pytest.raises(Refused, match="invalid_blocks"):
-        accepted_blocks([section()] * 51)
+def test_a_message_has_up_to_fifty_blocks_and_a_modal_up_to_a_hundred():
+    assert len(accepted_blocks([section()] * 50)) == 50
+    assert len(accepted_view(modal(*[section()] * 100))["blocks"]) == 100
 
 
 BAD_VIEWS: dict[str, Any] = {

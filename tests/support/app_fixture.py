@@ -101,19 +101,6 @@ def signed(body: bytes, secret: str = SIGNING_SECRET) -> dict[str, str]:
     }
 
 
-class ConnectionCount:
-    """In front of the sandbox: which connections reached Slack's Web API."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.to_slack: set[tuple[str, int]] = set()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("path", "").startswith("/slack/api/"):
-            self.to_slack.add(tuple(scope["client"] or ()))
-        await self._app(scope, receive, send)
-
-
 @dataclass
 class Scene:
     """A sandbox, the people at it, and both ways to the bot that is to listen at `url`."""
@@ -156,13 +143,11 @@ class Bot(Scene):
     """One running bot, its sandbox, and the people."""
 
     app: App
-    connections: ConnectionCount
+    connections: set[Any]
+    """Which connections reached Slack's Web API."""
     _audit_seen: int = 0
 
     # What people do, as far as the bot's answer
-
-    async def approve(self, user: str = KEN) -> None:
-        await self.people.approve(user)
 
     async def review(self, user: str = KEN) -> str:
         """Press Approve on the newest card; the title of the modal that comes of it."""
@@ -172,7 +157,7 @@ class Bot(Scene):
         """Ask, sign in, approve, and wait until the device is reset."""
         request_id = await self.pending(text)
         await self.people.sign_in()
-        await self.approve()
+        await self.people.approve()
         await self.reaches(request_id, Status.DONE)
         return request_id
 
@@ -213,27 +198,9 @@ class Bot(Scene):
         rows = await self.audit_rows()
         return [(who, facts.get("refusal") or facts["cause"]) for who, what, facts in rows if what == event]
 
-    # What changes around the bot: the only place that reaches past the sandbox's control API
-
-    def join(self, channel: str, user: str) -> None:
-        self.sandbox.slack.join(channel, user)
-
-    def leave(self, channel: str, user: str) -> None:
-        self.sandbox.slack.leave(channel, user)
-
-    def change_person(self, user: str, **changes: Any) -> None:
-        """Change a Slack user's `email` or `kind`."""
-        self.sandbox.slack.change_person(user, **changes)
-
-    def demand_claims(self, account: str, claims: str) -> None:
-        """Let Graph challenge this account until it comes with a token obtained with these claims."""
-        self.sandbox.intune.demand_claims(account, claims)
-
-    def revoke_session(self, account: str) -> None:
-        self.sandbox.intune.revoke_session(account)
+    # What reaches the bot without a person
 
     async def redeliver(self) -> None:
-        """Let Slack deliver its last delivery again, byte for byte."""
         assert (await self.sandbox.slack.redeliver_last()).outcome == "ok"
 
     async def post(self, payload: Json, *, secret: str = SIGNING_SECRET) -> httpx.Response:
@@ -268,7 +235,6 @@ def with_value(payload: Json, value: str, action: str = "") -> Json:
 
 
 def by_user(payload: Json, user: str, team: str) -> Json:
-    """The press of another user."""
     return payload | {"user": {"id": user, "team_id": team}}
 
 
@@ -279,7 +245,17 @@ async def running_bot(
     """A bot that is ready; `settings` replace the demo's."""
     listener = listen("127.0.0.1", 0)
     port = int(listener.getsockname()[1])
-    async with scene_of(port, ConnectionCount) as scene:
+    connections: set[Any] = set()
+
+    def counting(app: ASGIApp) -> ASGIApp:
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope.get("path", "").startswith("/slack/api/"):
+                connections.add(tuple(scope["client"]))
+            await app(scope, receive, send)
+
+        return counted
+
+    async with scene_of(port, counting) as scene:
         demo = demo_settings(scene.sandbox, port, folder, socket_mode=socket_mode)
         given = {name.lower(): value for name, value in demo.items()} | {"asks_per_hour": 1000} | settings
         chosen = Settings(_env_file=None, **given)
@@ -287,4 +263,4 @@ async def running_bot(
             unlatch(chosen, timing=timing) as app,
             serving(app.asgi, listener, grace=timedelta(seconds=1)),
         ):
-            yield Bot(**vars(scene), app=app, connections=scene.sandbox.asgi)
+            yield Bot(**vars(scene), app=app, connections=connections)

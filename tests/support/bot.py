@@ -81,7 +81,6 @@ class Bot:
         return Bot(self._database, log_starts_after=self._log_starts_after)
 
     def rules(self, **changes: object) -> None:
-        """The installer chooses other rules."""
         self.deps = replace(self.deps, rules=replace(self.deps.rules, **changes))  # type: ignore[arg-type]
 
     def _wake(self) -> None:
@@ -249,7 +248,6 @@ class Bot:
         return False
 
     async def insert(self, *rows: ResetRequest) -> None:
-        """Store rows in any state."""
         leases = {"publish_at": None, "advance_leased_until": None, "publish_leased_until": None}
         messages = requests.message_columns(MessageState()) | leases
         values = [requests.request_columns(row) | messages for row in rows]
@@ -293,11 +291,10 @@ class Bot:
         return [entry.event for entry in await self.entries()]
 
     async def entry(self, event: Event) -> Entry:
-        """Return the newest row of this event."""
+        """Return the newest of this event."""
         return [entry for entry in await self.entries() if entry.event is event][-1]
 
     async def refusals(self) -> list[tuple[str | None, str]]:
-        """Return who was refused what they tried, and by which code."""
         return [
             (entry.actor, entry.facts["refusal"])
             for entry in await self.entries()
@@ -306,7 +303,6 @@ class Bot:
 
 
 async def refused(call: Awaitable[object]) -> Refusal:
-    """Return the refusal that the call ends with."""
     with pytest.raises(Refusal) as refusal:
         await call
     return refusal.value

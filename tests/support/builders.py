@@ -48,12 +48,10 @@ def members() -> dict[Audience, set[UserId]]:
 
 
 def actor(person: Person) -> Actor:
-    """Return the person as a payload names them."""
     return Actor(user=person.id, team=person.team_id)
 
 
 def account_of(person: Person, *, at: datetime = NOON, **changes: object) -> Account:
-    """Return the person's own account in Entra."""
     email = person.email or ""
     values: dict[str, object] = {
         "tenant": TENANT,

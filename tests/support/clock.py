@@ -6,8 +6,6 @@ NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
 class Clock:
-    """Stands still until `advance`."""
-
     def __init__(self, at: datetime = NOON) -> None:
         self._at = at
 

@@ -17,7 +17,6 @@ DEPLOYMENT = "tests"
 
 
 def audit_log() -> AuditLog:
-    """Return the audit log of the tests' deployment."""
     return AuditLog(Keys.parse(VAULT_KEYS).signing_seeds, DEPLOYMENT)
 
 
@@ -38,7 +37,6 @@ def sqlite_url(folder: Path) -> str:
 
 @asynccontextmanager
 async def sqlite_database(folder: Path) -> AsyncIterator[Database]:
-    """Open a migrated SQLite database in `folder`, and close it at the end of the block."""
     database = Database(sqlite_url(folder), audit_log())
     try:
         yield database

@@ -103,7 +103,6 @@ class FakeDirectory:
         return user in self.members.get(audience, set())
 
     def change(self, person: Person, **changes: object) -> None:
-        """The person is like this from now on."""
         self.people[person.id] = replace(person, **changes)  # type: ignore[arg-type]  # a test names the fields
 
     async def _step(self) -> None:
@@ -295,7 +294,6 @@ class FakeIntune:
 
 
 def token_of(user: UserId) -> str:
-    """Return what a token of this user looks like."""
     return f"token of {user}"
 
 

@@ -36,7 +36,6 @@ class Cluster:
         return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def url(self, database: str) -> str:
-        """What DATABASE_URL is set to."""
         return f"postgresql://unlatch@127.0.0.1:{self.port}/{database}"
 
     def create(self, *, template: str = "template0") -> str:
@@ -46,7 +45,6 @@ class Cluster:
         return name
 
     def drop(self, name: str) -> None:
-        """Remove a database, with its connections."""
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def start(self) -> None:
@@ -70,7 +68,6 @@ class Cluster:
         )
 
     def execute(self, statement: str) -> None:
-        """Run one statement as the owner of everything."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 

@@ -19,8 +19,6 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class ServedBot(Scene):
-    """A bot process beside a sandbox in this process."""
-
     settings: dict[str, str]
     folder: Path
     arguments: Sequence[str]
@@ -65,7 +63,6 @@ class ServedBot(Scene):
             self.lines.append(line.decode(errors="replace").rstrip())
 
     async def approve(self) -> None:
-        """Sign in, review and approve, as Ken."""
         await self.people.sign_in()
         await self.people.approve()
 

@@ -9,17 +9,12 @@ from urllib.parse import urljoin
 
 import httpx
 from sandbox.app import Sandbox
-from sandbox.cast import AIKO as AIKO_
 from sandbox.cast import DEFAULT_CAST, ON_CALL, SUPPORT
-from sandbox.cast import GUS as GUS_
-from sandbox.cast import KEN as KEN_
-from sandbox.cast import MEI as MEI_
-from sandbox.cast import OLGA as OLGA_
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
-MEI, KEN, AIKO, GUS, OLGA = (person.id for person in (MEI_, KEN_, AIKO_, GUS_, OLGA_))
+MEI, KEN, AIKO, GUS, OLGA = (person.id for person in DEFAULT_CAST.people)
 MEI_ACCOUNT, KEN_ACCOUNT, AIKO_ACCOUNT, OLGA_ACCOUNT, KEN_AT_FABRIKAM = (
     account.oid for account in DEFAULT_CAST.accounts
 )
@@ -72,7 +67,6 @@ class Browser:
         return unescape(back), {name: unescape(value) for name, value in fields}
 
     async def come_back(self, callback: str, fields: dict[str, str]) -> httpx.Response:
-        """Carry Microsoft's answer to the bot."""
         return await self.http.post(callback, data=fields)
 
 
@@ -94,7 +88,6 @@ class People:
     # What they do
 
     async def command(self, user: str, text: str, *, channel: str = "") -> None:
-        """Type `/reset-passcode` and this text."""
         where = channel or (SUPPORT if user in (MEI, GUS, OLGA) else ON_CALL)
         await self._do(user, "command", channel=where, text=f"/reset-passcode {text}".strip())
 
@@ -145,14 +138,12 @@ class People:
         return page
 
     async def sign_in_link(self, user: str = KEN) -> str:
-        """Ask for a sign-in link by the command."""
         await self.close(user)
         await self.command(user, "sign-in")
         await self.title_after(user, "")
         return self.link_in_modal(user)
 
     def link_in_modal(self, user: str) -> str:
-        """Return the sign-in link in the modal on top."""
         [link] = re.findall(r"https?://[^\s'\"]+/sign-in/[\w-]+", str(self.modal(user)["blocks"]))
         return str(link)
 
@@ -165,7 +156,6 @@ class People:
         await self._api("DELETE", "/sandbox/faults")
 
     async def phone(self, device: str, behaviour: str) -> None:
-        """Say how this phone takes its next reset."""
         await self._api("POST", f"/sandbox/phones/{device}", {"behaviour": behaviour})
 
     async def unlock(self, device: str, passcode: str) -> bool:
@@ -174,11 +164,9 @@ class People:
         return bool(answer["open"])
 
     async def role(self, account: str, *, may_reset: bool) -> None:
-        """Give or take Intune's role."""
         await self._api("POST", f"/sandbox/roles/{account}", {"reset_passcode": may_reset})
 
     async def sockets(self, reason: str) -> None:
-        """Let Slack send the app's sockets away."""
         await self._api("POST", "/sandbox/sockets", {"reason": reason})
 
     # What there is to see
@@ -204,14 +192,12 @@ class People:
         return list(self.state["modals"][user])
 
     def modal(self, user: str) -> Json:
-        """Return the modal on top."""
         return dict(self.modals(user)[-1])
 
     def title(self, user: str) -> str:
         return str(self.modal(user)["title"]["text"]) if self.modals(user) else ""
 
     def modal_text(self, user: str) -> str:
-        """Every text in the modal on top."""
         return " ".join(texts(self.modal(user)["blocks"])) if self.modals(user) else ""
 
     def messages(self, channel: str, *, seen_by: str = "") -> list[Json]:
@@ -220,7 +206,6 @@ class People:
         return [message for message in said if message["only_for"] in (None, seen_by)]
 
     def direct(self, user: str) -> list[Json]:
-        """The bot's direct messages to a person."""
         return self.messages(direct_channel(user))
 
     def private_texts(self, user: str) -> list[str]:
@@ -267,7 +252,6 @@ class People:
 
 
 def direct_channel(user: str) -> str:
-    """Return the conversation of a person with the bot."""
     return DEFAULT_CAST.person(user).direct
 
 
