@@ -72,7 +72,6 @@ async def approve(it: Watched) -> None:
 
 
 async def look(it: Watched) -> None:
-    """See the passcode, and close the modal."""
     await it.people.until(lambda: "show_passcode" in str(it.people.direct(MEI)))
     title = await it.people.open(MEI, "show_passcode", channel=direct_channel(MEI))
     assert title == ENGLISH["passcode.title"], it.people.modal_text(MEI)
@@ -189,7 +188,7 @@ async def test_no_secret_is_anywhere_after_the_whole_job(
 
 
 async def test_no_secret_is_anywhere_after_every_fault(tmp_path: Path):
-    async with watched(tmp_path, "--level", "debug", ASKS_PER_HOUR="1000") as it:
+    async with watched(tmp_path, "--debug", ASKS_PER_HOUR="1000") as it:
         await whole_job(it)
         await through_every_fault(it)
         await it.bot.end()
@@ -198,7 +197,7 @@ async def test_no_secret_is_anywhere_after_every_fault(tmp_path: Path):
 
 async def test_a_crash_with_a_secret_in_its_text_says_its_kind_and_its_place_alone(tmp_path: Path):
     """One crash in each adapter, then it goes on: a whole job meets them all."""
-    async with watched(tmp_path, "--level", "debug", "--plant", ASKS_PER_HOUR="1000") as it:
+    async with watched(tmp_path, "--debug", "--plant", ASKS_PER_HOUR="1000") as it:
         everything = (ask, sign_in, open_denial, approve, look)
         await go_on(it, everything, until=lambda: it.passcodes)
         await it.bot.end()
