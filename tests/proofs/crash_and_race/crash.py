@@ -12,10 +12,11 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from bot.domain.request import ResetRequest, Status
 from tests.proofs.crash_and_race.checks import Findings, check
-from tests.proofs.crash_and_race.kill_cases import BUSY, BUSY_POINTS, IPHONE, PIXEL, TARGETS, Case, Story
+from tests.proofs.crash_and_race.kill_cases import BUSY, BUSY_POINTS, TARGETS, Case, Story
 from tests.proofs.crash_and_race.kill_points import Death
 from tests.proofs.crash_and_race.people import ACCOUNTS, GAVE_UP, People
 from tests.proofs.crash_and_race.processes import Installation, Life, installation
+from tests.support.app_fixture import IPHONE, PIXEL
 from tests.support.user_actions import AIKO, KEN
 
 REACHED_SECONDS = 25.0
@@ -25,6 +26,7 @@ NEAR_A_POINT = 0.6
 A_MOMENT = 0.03
 LONGEST_LIFE = 6.0
 PAIRS_OF_HANDS = 8
+WAITING = (Status.PENDING, Status.UNCERTAIN)
 BEHAVIOURS = ("completes", "completes", "completes", "fails", "stays silent")
 KEPT = Path(gettempdir()) / "unlatch-crash-kept"
 """Where the logs, and on SQLite the rows, of a campaign that went wrong are left."""
@@ -60,7 +62,7 @@ class Campaign:
     async def at_random(self, kills: int) -> None:
         """Die at any moment, or a moment after something that matters, while everybody is busy."""
         self.people.leads, self.people.targets = (KEN, AIKO), TARGETS
-        async with self._acting(*[any_story] * PAIRS_OF_HANDS):
+        async with self._acting(*[lambda people: people.rng.choice(BUSY)(people)] * PAIRS_OF_HANDS):
             for _ in range(kills):
                 await self.people.phone(self.rng.choice((IPHONE, PIXEL)), self.rng.choice(BEHAVIOURS))
                 if self.rng.random() < NEAR_A_POINT:
@@ -105,7 +107,10 @@ class Campaign:
             await self.people.role(account, may_reset=True)
         until = time.monotonic() + 90
         stored = await self.bots.quiet()
-        while (waiting := [*filter(_waits, stored.rows.values())]) and time.monotonic() < until:
+        while time.monotonic() < until:
+            waiting = [row for row in stored.rows.values() if row.status in WAITING]
+            if not waiting:
+                break
             await asyncio.gather(*map(self._decide, waiting))
             stored = await self.bots.quiet(until - time.monotonic())
         self.findings.add(check(self.bots.sandbox, stored, forms=self.people.forms, told=self.people.told))
@@ -118,14 +123,6 @@ class Campaign:
         act = self.people.approve if row.needs_a_human or self.rng.random() < 0.5 else self.people.deny
         with suppress(*GAVE_UP):
             await act(self.rng.choice((KEN, AIKO)), row.id)
-
-
-def _waits(row: ResetRequest) -> bool:
-    return row.status in (Status.PENDING, Status.UNCERTAIN)
-
-
-async def any_story(people: People) -> None:
-    await people.rng.choice(BUSY)(people)
 
 
 @asynccontextmanager

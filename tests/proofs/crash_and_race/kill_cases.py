@@ -6,10 +6,9 @@ from functools import partial
 
 from bot.slack.payloads import Action
 from tests.proofs.crash_and_race.people import TOMAS, People
+from tests.support.app_fixture import PIXEL
 from tests.support.user_actions import AIKO, GUS, KEN, KEN_ACCOUNT, MEI, ON_CALL, direct_channel
 
-IPHONE = "5a000000-0000-4000-8000-0000000000a1"
-PIXEL = "5a000000-0000-4000-8000-0000000000b2"
 ADA, WINDOWS = "ada@contoso.com", "serial:7XK2P34"
 SPARE = "serial:R5CX70ABCDE"
 """A phone that no other story is about."""
@@ -141,12 +140,10 @@ async def throttled(people: People) -> None:
     await _approve_and_wait(people, KEN, request)
 
 
-async def sign_in(people: People) -> None:
-    await people.sign_in_again(KEN)
+sign_in = partial(People.sign_in_again, user=KEN)
 
 
 async def reveal(people: People) -> None:
-    """Mei reads the new passcode."""
     request = await asked(people)
     await _approve_and_wait(people, KEN, request)
     await people.reveal(request)
@@ -214,16 +211,8 @@ def _each(table: Sequence[tuple[Story, str]]) -> Iterator[tuple[Story, str]]:
     yield from ((story, what) for story, points in table for what in points.split(", "))
 
 
-BUSY_POINTS = (
-    *(what for story, what in _each(POINTS) if story is reset),
-    *(
-        "move approved to attempting",
-        "graph reset_passcode",
-        "graph reset_passcode",
-        "move attempting to sent",
-    )
-    * 2,
-)
+AN_ATTEMPT = ("move approved to attempting", *["graph reset_passcode"] * 2, "move attempting to sent")
+BUSY_POINTS = (*(what for story, what in _each(POINTS) if story is reset), *AN_ATTEMPT * 2)
 """What goes on all the time under load: a random death is often near one of these, or in an attempt."""
 
 

@@ -10,17 +10,7 @@ from bot.slack.payloads import Action, Field
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from sandbox.app import Sandbox
 from tests.support import user_actions
-from tests.support.user_actions import (
-    AIKO,
-    KEN,
-    MEI,
-    ON_CALL,
-    Browser,
-    NotPossible,
-    T,
-    buttons,
-    direct_channel,
-)
+from tests.support.user_actions import AIKO, KEN, MEI, ON_CALL, Browser, NotPossible, T, buttons
 
 ACCOUNTS = {KEN: user_actions.KEN_ACCOUNT, AIKO: user_actions.AIKO_ACCOUNT}
 TOMAS = "serial:59040DLJH001"
@@ -61,7 +51,7 @@ class People(user_actions.People):
         async with self._hands[MEI]:
             await self.close(MEI)
             await self.command(MEI, "")
-            await self._see(MEI, "ask.title")
+            expect("ask.title", await self.title_after(MEI, ""))
             form = self.modal(MEI)["id"]
             values = {Field.TARGET: target, Field.REASON: "locked out before her flight"}
             if (await self._do(MEI, "submit", view_id=form, values=values)).get("closed"):
@@ -76,54 +66,44 @@ class People(user_actions.People):
         async with self._hands[user]:
             title = await self.open(user, Action.APPROVE, request=request)
             if title == ENGLISH["sign_in.title"]:
-                await self._follow_link(user)
+                await sign_in(user, self.link_in_modal(user))
                 title = await self.title_after(user, title)
             while title in reviewed and self.modal(user)["submit"]:
                 [choice] = [b for b in self.modal(user)["blocks"] if b.get("block_id") == Field.DEVICE]
                 await self.submit(user, **{Field.DEVICE: choice["element"]["options"][-1]["value"]})
                 title = await self.title_after(user, title)
-            if title != ENGLISH["approved.title"]:
-                raise NotPossible(title)
+            expect("approved.title", title)
             self.told.append((user, "approved", request))
 
     async def deny(self, user: str, request: str) -> None:
         async with self._hands[user]:
-            await self.close(user)
-            await self.press(user, Action.DENY, request=request)
-            await self._see(user, "deny.title")
+            expect("deny.title", await self.open(user, Action.DENY, request=request))
             await self.submit(user, **{Field.DENIAL: "not on my watch"})
             if await self.title_after(user, ENGLISH["deny.title"]) == ENGLISH["denied.title"]:
                 self.told.append((user, "denied", request))
 
     async def close_request(self, user: str, request: str) -> None:
-        """Close an uncertain request, and see the card change."""
         await self.press(user, Action.CLOSE, request=request)
         await self.until(lambda: request not in self.offered(ON_CALL, Action.CLOSE))
 
     async def reveal(self, request: str) -> None:
-        """Mei sees the passcode."""
         async with self._hands[MEI]:
-            await self.close(MEI)
-            await self.press(MEI, Action.SHOW_PASSCODE, request=request, channel=direct_channel(MEI))
-            await self._see(MEI, "passcode.title")
+            where = {"request": request, "channel": user_actions.direct_channel(MEI)}
+            expect("passcode.title", await self.open(MEI, Action.SHOW_PASSCODE, **where))
 
     async def sign_in_again(self, user: str) -> None:
-        """Sign out, and in by the command."""
         async with self._hands[user]:
             await self.command(user, "sign-out")
-            await self.close(user)
-            await self.command(user, "sign-in")
-            await self._see(user, "sign_in.title")
-            await self._follow_link(user)
+            await sign_in(user, await self.sign_in_link(user))
 
-    async def _see(self, user: str, title: str) -> None:
-        """Wait until this person's modal says something: this title, or it is given up."""
-        if (found := await self.title_after(user, "")) != ENGLISH[title]:
-            raise NotPossible(found)
 
-    async def _follow_link(self, user: str) -> None:
-        browser = Browser()
-        try:
-            await browser.sign_in(self.link_in_modal(user), ACCOUNTS[user])
-        finally:
-            await browser.http.aclose()
+def expect(title: str, found: str) -> None:
+    """Give up where a modal says something else."""
+    if found != ENGLISH[title]:
+        raise NotPossible(found)
+
+
+async def sign_in(user: str, link: str) -> None:
+    """Follow a sign-in link in a browser of this person's own."""
+    async with httpx.AsyncClient(timeout=user_actions.PATIENCE, trust_env=False) as http:
+        await Browser(http).sign_in(link, ACCOUNTS[user])

@@ -32,6 +32,7 @@ from sandbox.cast import DEFAULT_CAST, Cast
 from sandbox.demo import settings
 from tests.proofs.crash_and_race.checks import Fault, Stored, read
 from tests.proofs.crash_and_race.kill_points import NEVER, Death, KillPoints
+from tests.support.app_fixture import FastTiming
 from tests.support.database import audit_log
 from tests.support.postgres import free_port, running
 
@@ -43,7 +44,10 @@ PATIENCE = 30.0
 QUIET_SECONDS = 90.0
 MANY = 100_000
 """Sign-in links an hour: in a campaign people sign in as often as in a month."""
-SHORTENED = ("lease", "work_timeout", "attempt", "graph_timeout", "send_for", "send_retry", "verify_retry")
+SHORTENED = (
+    *("lease", "work_timeout", "attempt", "graph_timeout"),
+    *("send_for", "send_retry", "verify_retry", "retry", "idle"),
+)
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.proofs.crash_and_race.__main__"])
@@ -60,27 +64,16 @@ class Life:
     faster: int = 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FastTiming(Timing):
+def shortened(life: Life) -> Timing:
     """The real durations, shortened; views are opened late, as the sandbox's Slack allows."""
-
-    second: timedelta
-    """How long a second lasts."""
-
-    @classmethod
-    def of(cls, life: Life) -> "FastTiming":
-        real = Timing()
-        return cls(
-            **{name: getattr(real, name) / life.faster for name in (*SHORTENED, "retry", "idle")},
-            settle=timedelta(seconds=150) / life.faster,  # longer than a lease: a lost attempt is looked for
-            silent_after=timedelta(seconds=180) / life.faster,
-            remind_every=timedelta(seconds=life.remind),
-            trigger_timeout=timedelta(seconds=20),
-            second=timedelta(seconds=1) / life.faster,
-        )
-
-    def poll_after(self, waited: timedelta) -> timedelta:
-        return Timing.poll_after(self, waited) * (self.second / timedelta(seconds=1))
+    shorter = {name: getattr(Timing(), name) / life.faster for name in SHORTENED}
+    return FastTiming(
+        **shorter,
+        settle=timedelta(seconds=150) / life.faster,  # longer than a lease: a lost attempt is looked for
+        silent_after=timedelta(seconds=180) / life.faster,
+        remind_every=timedelta(seconds=life.remind),
+        trigger_timeout=timedelta(seconds=20),
+    )
 
 
 def launch(environment: Mapping[str, str], log_file: Path, life: Life) -> None:
@@ -98,7 +91,7 @@ def launch(environment: Mapping[str, str], log_file: Path, life: Life) -> None:
     settings = settings.model_copy(update={"request_lifetime": timedelta(seconds=life.lifetime)})
     rules = app.rules
     app.rules = lambda *given: replace(rules(*given), links_per_hour=MANY)
-    asyncio.run(app.serve(settings, log.set_up_log(settings.log_level), timing=FastTiming.of(life)))
+    asyncio.run(app.serve(settings, log.set_up_log(settings.log_level), timing=shortened(life)))
     os.write(1, json.dumps({"committed": points.committed}).encode() + b"\n")
 
 
@@ -120,7 +113,6 @@ class BotProcess:
         asyncio.get_running_loop().add_reader(self._process.sentinel, self._end)
 
     async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal, and wait until it is gone."""
         if not self.ended.is_set():
             os.kill(self._process.pid or 0, number)
             await self.ended.wait()
@@ -161,13 +153,11 @@ class Installation:
                 else:
                     writer.close()
                     break
-        assert bot.status in (None, -signal.SIGKILL), self.log_file(replica).read_text(errors="replace")[
-            -3000:
-        ]
+        said = self.log_file(replica).read_text(errors="replace") if bot.ended.is_set() else ""
+        assert bot.status in (None, -signal.SIGKILL), said[-3000:]
         return bot
 
     async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send every bot a signal, and wait until all are gone."""
         await asyncio.gather(*(bot.end(number) for bot in self.bots.values()))
 
     async def quiet(self, seconds: float = QUIET_SECONDS) -> Stored:
@@ -224,8 +214,7 @@ async def installation(
     try:
         async with serve(sandbox):
             common = settings(sandbox, int(urls[0].rpartition(":")[2]), folder, socket_mode=socket_mode)
-            common |= {"PYTHONUNBUFFERED": "1", "PATH": os.environ.get("PATH", ""), "ASKS_PER_HOUR": "100000"}
-            common |= {"DATABASE_URL": database_url, "LOG_LEVEL": "info"}
+            common |= {"DATABASE_URL": database_url, "LOG_LEVEL": "info", "ASKS_PER_HOUR": "100000"}
             environments = [common | {"PORT": url.rpartition(":")[2]} for url in urls]
             found = Installation(sandbox, database, environments, folder)
             assert not (said := await found.unlatch("migrate")), said

@@ -17,18 +17,10 @@ from sandbox.cast import DEFAULT_CAST, MEI, SIGNING_SECRET, SUPPORT, Cast
 from sandbox.clock import SystemClock
 from sandbox.slack.delivery import SignedHttp
 from tests.proofs.crash_and_race.checks import DECIDED, Fault, Findings, check
-from tests.proofs.crash_and_race.kill_cases import PIXEL
 from tests.proofs.crash_and_race.people import ACCOUNTS
 from tests.proofs.crash_and_race.processes import HOST, PATIENCE, Installation, Life, installation
-from tests.proofs.crash_and_race.race_rounds import (
-    APPROVALS,
-    DECIDERS,
-    Decision,
-    Proxy,
-    Round,
-    plan,
-    serial,
-)
+from tests.proofs.crash_and_race.race_rounds import APPROVALS, DECIDERS, Decision, Proxy, Round, plan, serial
+from tests.support.app_fixture import PIXEL
 from tests.support.user_actions import People
 
 AT_ONCE = 8
@@ -67,7 +59,7 @@ async def race(
         numbers, ran = iter(range(1, rounds + 1)), list[Round]()
 
         async def take_turns(requester: str) -> None:
-            given = {"requester": requester, "slack": slack, "proxy": proxy, "database": bots.database}
+            given = {"requester": requester, "slack": slack, "database": bots.database}
             for number in numbers:
                 ran.append(Round(plan=plan(seed, number, replicas=replicas), **given))
                 await ran[-1].run()
@@ -127,16 +119,14 @@ def _add_phones(sandbox: Sandbox, rounds: int) -> None:
 
 
 def _faults(seen: Round, row: ResetRequest | None, log: list[Entry]) -> Iterator[Fault]:
-    if seen.waiting_for:
-        yield "stuck", f"waited in vain for {seen.waiting_for}"
-    yield from (("stuck", f"no answer to {what}") for what in seen.unanswered)
+    yield from (("stuck", what) for what in seen.stuck)
     if row is None:
         yield "stuck", "no request"
         return
     if len({*seen.command.answers}) != 1 or row.ref not in seen.command.answers[0]:
         yield "doubled", f"the command for {row.ref} was answered {seen.command.answers}"
     yield from _decision(seen, row, log)
-    if not seen.waiting_for:
+    if not seen.stuck:
         yield from _untold(seen, row)
         yield from _not_recorded(seen, row, log)
 
@@ -149,10 +139,7 @@ def _decision(seen: Round, row: ResetRequest, log: list[Entry]) -> Iterator[Faul
         return
     [(event, actor)] = decisions
     if (event, actor) != ("approved" if row.approval else row.status, row.decided_by):
-        yield (
-            "doubled",
-            f"{event} by {actor} in the audit log, {row.status} by {row.decided_by} in the row",
-        )
+        yield "doubled", f"{event} by {actor} in the log, {row.status} by {row.decided_by} in the row"
     if row.approval and row.status is not Status.DONE:
         yield "stuck", f"approved, and the row is {row.status}"
     at = row.decided_at or row.changed_at

@@ -112,7 +112,7 @@ def plan(seed: object, number: int, *, replicas: int) -> Plan:
 class Delivery:
     """One action on its way, delivered once for each stop; the first stop's answer is the one Slack sees."""
 
-    stops: Sequence[Stop]
+    stops: Sequence[Stop] = ()
     answers: list[str] = field(default_factory=list)
     """The texts of every stop's answer, in the order of their arrival."""
 
@@ -131,7 +131,7 @@ class Proxy:
 
     async def carry(self, envelope: Envelope) -> Ack:
         """Deliver once for each stop; return the first one's answer."""
-        delivery = DELIVERY.get(Delivery([]))
+        delivery = DELIVERY.get(Delivery())
         stops = delivery.stops or [Stop(next(self._turns) % len(self._ways))]
         sent = [asyncio.create_task(self._deliver(envelope, delivery, stop)) for stop in stops]
         self.sent += sent
@@ -151,15 +151,13 @@ class Round:
     plan: Plan
     requester: str
     slack: Slack
-    proxy: Proxy
     database: Database
     request_id: str = ""
-    command: Delivery = field(default_factory=lambda: Delivery([]))
+    command: Delivery = field(default_factory=Delivery)
     told: list[tuple[Decision, tuple[str, str]]] = field(default_factory=list)
     """What the modals of each decision say at the end: title and sentence."""
-    unanswered: list[str] = field(default_factory=list)
-    waiting_for: str = ""
-    """What nobody got to see in time."""
+    stuck: list[str] = field(default_factory=list)
+    """What was not answered, or not to be seen in time."""
     _deliveries: list[Delivery] = field(default_factory=list)
     _views: dict[Decision, View] = field(default_factory=dict)
 
@@ -179,11 +177,13 @@ class Round:
             await self._until("a decision on the card", lambda: not _has(self._card(), Action.APPROVE))
             row = await self._row()
             await self._until("an answer to everybody", lambda: self._all_told(row))
-            self.waiting_for = ""
-        except TimeoutError:
-            self.waiting_for += f" {[(decision, view.title) for decision, view in self._now()]}"
+        except TimeoutError as late:
+            self.stuck.append(f"{late}: {[(decision, view.title) for decision, view in self._now()]}")
         finally:
-            self._read_and_close()
+            for decision, view in self._now():
+                sentence = str(view.blocks[0].get("text", {}).get("text", ""))
+                self.told.append((decision, (view.title, sentence)))
+                self.slack.platform.modals.close(view)
 
     # Before the race
 
@@ -247,7 +247,7 @@ class Round:
         DELIVERY.set(delivery)
         outcome = await acting
         if not outcome.delivered:
-            self.unanswered.append(f"{what}: {outcome.notice}")
+            self.stuck.append(f"no answer to {what}: {outcome.notice}")
         return delivery
 
     # What everybody sees
@@ -270,14 +270,11 @@ class Round:
         late = self.slack.platform.modals.stacks.get(self.requester, [])
         return [*opened, *((Decision.WITHDRAWN, view) for view in late)]
 
-    def _read_and_close(self) -> None:
-        for decision, view in self._now():
-            self.told.append((decision, (view.title, str(view.blocks[0].get("text", {}).get("text", "")))))
-            self.slack.platform.modals.close(view)
-
     async def _until(self, what: str, seen: Callable[[], T | None]) -> T:
-        self.waiting_for = what
-        found = await self.slack.until(seen, PATIENCE)
+        try:
+            found = await self.slack.until(seen, PATIENCE)
+        except TimeoutError:
+            raise TimeoutError(f"waited in vain for {what}") from None
         assert found is not None
         return found
 

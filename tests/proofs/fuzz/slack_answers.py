@@ -1,5 +1,6 @@
 """What Slack's Web API answers, changed: people, membership, modals and messages."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
@@ -24,12 +25,8 @@ from tests.unit.slack.deliveries import US
 from tests.unit.slack.web_api import WebApi, web_api
 
 AGAINST: Final = (
-    "deleted",
-    "is_bot",
-    "is_restricted",
-    "is_ultra_restricted",
-    "is_stranger",
-    "is_invited_user",
+    *("deleted", "is_bot", "is_restricted", "is_ultra_restricted"),
+    *("is_stranger", "is_invited_user"),
 )
 PROFILE: Final = {
     **{"id": KEN.id, "team_id": TEAM, "name": "ken", "locale": "en-US", "is_email_confirmed": True},
@@ -85,7 +82,7 @@ async def _play(api: WebApi, case: Case) -> None:
     with suppress(CouldNotVerify):
         person = await directory.person(actor(KEN))
         assert person.kind is not Kind.MEMBER or case.method != "users.info" or _may_be_member(case.bad[0])
-    slack = SlackClient(api.client, TIMING, sleep=_at_once)
+    slack = SlackClient(api.client, TIMING, sleep=lambda _seconds: asyncio.sleep(0))
     notifier = SlackNotifier(api.client, ENGLISH, CHANNEL, on_call=["S0ONCALL"], timing=TIMING)
     row, loading, posted = a_request(Status.PENDING), modals.loading("device", ENGLISH), MessageRef(**POSTED)
     await _call(bot_user(api.client, TIMING))
@@ -115,7 +112,3 @@ def _may_be_member(answer: Answer) -> bool:
         return ours and not any(user.get(name) for name in AGAINST)
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
-
-
-async def _at_once(_seconds: float) -> None:
-    return None

@@ -99,8 +99,6 @@ def dumped(value: Json) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a vendor answers."""
-
     status: int
     headers: Mapping[str, str]
     body: str

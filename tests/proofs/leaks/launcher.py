@@ -1,9 +1,7 @@
-"""`unlatch serve` with short pauses and, where asked, crashes whose text holds the secrets at hand.
-
-python -m tests.proofs.leaks.launcher --plant --level debug
+"""`unlatch serve` with short pauses; `--plant`: crashes whose text holds the secrets at hand, once in each
+adapter; `--debug`: a log level that no setting allows.
 """
 
-import argparse
 import asyncio
 import logging
 import sys
@@ -98,18 +96,13 @@ def crash_uncaught(secret: str) -> None:
 
 
 def launch() -> int:
-    """Run the bot; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.proofs.leaks.launcher")
-    parser.add_argument("--plant", action="store_true", help="crash once in each adapter")
-    parser.add_argument("--level", help="also one that no setting allows, such as debug")
-    chosen = parser.parse_args()
-    if chosen.plant:
+    set_up = bot_log.set_up_log
+    if "--plant" in sys.argv:
         for name, (owner, method) in PLANTS.items():
             plant(name, owner, method)
         plant_uncaught()
-    if chosen.level:
-        set_up = bot_log.set_up_log
-        bot_log.set_up_log = lambda _level: set_up(chosen.level)
+    if "--debug" in sys.argv:
+        bot_log.set_up_log = lambda _level: set_up("debug")
     return fast_bot.main()
 
 

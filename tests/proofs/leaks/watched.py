@@ -1,5 +1,6 @@
 """The real process beside a sandbox, and everything that passed between them, kept byte for byte."""
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -65,12 +66,26 @@ class Tap:
         return [exchange for exchange in self.exchanges if part in exchange.path]
 
 
+class Lines(list[str]):
+    """The bot's log; `crashed` is set where a planted crash is in it."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(lines)
+        self.crashed = asyncio.Event()
+
+    def append(self, line: str) -> None:
+        super().append(line)
+        if "PlantedIn" in line:
+            self.crashed.set()
+
+
 @dataclass
 class Watched:
     """What a test touches, and where it looks afterwards."""
 
     bot: ServedBot
     tap: Tap
+    crashed: asyncio.Event
     pages: list[httpx.Response] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     passcodes: list[str] = field(default_factory=list)
@@ -85,9 +100,8 @@ class Watched:
 
     def secrets(self) -> dict[str, str]:
         """Every secret that there was, by what it is."""
-        named = {
-            name: self.settings[name] for name in ("SLACK_BOT_TOKEN", "ENTRA_CLIENT_SECRET", "VAULT_KEYS")
-        }
+        ours = ("SLACK_BOT_TOKEN", "ENTRA_CLIENT_SECRET", "VAULT_KEYS")
+        named = {name: self.settings[name] for name in ours}
         named |= {"SLACK_APP_TOKEN": cast.APP_TOKEN, "SLACK_SIGNING_SECRET": cast.SIGNING_SECRET}
         named |= {f"link {n}": text for n, text in enumerate(self.links)}
         named |= {f"passcode {n}": text for n, text in enumerate(self.passcodes)}
@@ -153,7 +167,8 @@ async def watched(
     command = ("tests.proofs.leaks.launcher", *arguments)
     changes |= {"PORT": port, "METRICS_PORT": port, "PUBLIC_URL": f"http://127.0.0.1:{port}"}
     async with served(folder, socket_mode=socket_mode, arguments=command, wrap=tapped, **changes) as bot:
-        it = Watched(bot, taps[0])
+        bot.lines = lines = Lines(bot.lines)
+        it = Watched(bot, taps[0], lines.crashed)
 
         async def keep(page: httpx.Response) -> None:
             await page.aread()

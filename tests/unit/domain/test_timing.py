@@ -5,8 +5,11 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from bot.domain.policy import Rules
+from bot.entra.authority import Authority, MsalHttp
+from bot.graph.devices import graph_client
 from bot.settings import Settings
 from bot.slack import receiver
 from bot.store import database, requests
@@ -51,6 +54,7 @@ PROMISED: dict[str, tuple[timedelta, str]] = {
     "grace": (timedelta(seconds=20), "operate: 20 seconds each at the most"),
 }
 """Each duration, and the document that states it, where one does."""
+AUTHORITY = Authority.parse("https://login.microsoftonline.com/tenant")
 SETTINGS = {name: field.default for name, field in Settings.model_fields.items()}
 ELSEWHERE: list[tuple[object, object, str]] = [
     (SETTINGS["request_lifetime"], Timing().lifetime, ""),
@@ -64,6 +68,8 @@ ELSEWHERE: list[tuple[object, object, str]] = [
     (SETTINGS["asks_per_hour"], 20, "configure: `ASKS_PER_HOUR` | `20`"),
     (Rules.__dataclass_fields__["links_per_hour"].default, 20, ""),
     (MAX_ROWS, 16, ""),
+    (graph_client(Timing()).timeout, httpx.Timeout(5, read=20), ""),
+    (MsalHttp(AUTHORITY, Timing())._http.timeout, httpx.Timeout(5, read=15), ""),
 ]
 """A number in the code, what it has to be, and the document that states it."""
 WORDS = {"a": 1, "an": 1, "each": 1, "one": 1, "two": 2, "five": 5, "ten": 10}

@@ -122,7 +122,6 @@ class SignInFixture:
         return [(event, actor, json.loads(facts)) for event, actor, facts in found]
 
     def before_the_next_write(self, act: Callable[[], Awaitable[object]]) -> None:
-        """Do something else just before it."""
         run = self.database.run
 
         async def overtaken(work: Any) -> Any:

@@ -39,18 +39,10 @@ def test_plain_http_reaches_a_loopback_address_and_exactly_that_origin(host):
 @pytest.mark.parametrize(
     "url",
     [
-        "http://login.microsoftonline.com/x",
-        "http://127.0.0.1.evil.example/x",
-        "http://10.0.0.1/x",
-        "http://0.0.0.0/x",
-        "https://login.microsoftonline.com",
-        "https://login.microsoftonline.com/",
-        "https:///x",
-        "ftp://127.0.0.1/x",
-        "https://user@id.contoso.com/x",
-        "https://id.contoso.com/x?y=z",
-        "login.microsoftonline.com/x",
-        "",
+        *("http://login.microsoftonline.com/x", "http://127.0.0.1.evil.example/x", "http://10.0.0.1/x"),
+        *("https://login.microsoftonline.com", "https://login.microsoftonline.com/", "http://0.0.0.0/x"),
+        *("https://user@id.contoso.com/x", "https://id.contoso.com/x?y=z", "login.microsoftonline.com/x"),
+        *("https:///x", "ftp://127.0.0.1/x", ""),
     ],
 )
 def test_no_other_authority_is_taken(url):
@@ -97,11 +89,7 @@ def test_a_certificates_assertion_reaches_entra_whole(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        pem(KEY),
-        OWN,
-        pem(KEY) + ISSUERS,
-        pem(KEY, password=b"secret") + OWN,
+        *("", pem(KEY), OWN, pem(KEY) + ISSUERS, pem(KEY, password=b"secret") + OWN),
         "-----BEGIN PRIVATE KEY-----\nxx\n-----END PRIVATE KEY-----\n" + OWN,
     ],
     ids=["empty", "no certificate", "no key", "another key's", "encrypted", "broken"],

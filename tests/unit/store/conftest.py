@@ -32,7 +32,6 @@ def template(cluster: Cluster) -> str:
 
 @pytest.fixture
 def postgresql(cluster: Cluster, template: str) -> Iterator[str]:
-    """The URL of a migrated, empty PostgreSQL database."""
     name = cluster.create(template=template)
     yield cluster.url(name)
     cluster.drop(name)
@@ -40,7 +39,6 @@ def postgresql(cluster: Cluster, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> str:
-    """The URL of a migrated, empty SQLite database."""
     return sqlite_url(tmp_path)
 
 
@@ -63,7 +61,6 @@ QUICK = Timing(
 
 @asynccontextmanager
 async def opened(url: str, log: AuditLog | None = None, timing: Timing = TIMING) -> AsyncIterator[Database]:
-    """A replica's store."""
     database = Database(url, log or audit_log(), timing)
     try:
         yield database

@@ -25,7 +25,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log
 from tests.unit.store.conftest import Replicas, opened, owner
-from tests.unit.store.rows import LATE, NOW, a_pending, a_request, get, note, noted, stored
+from tests.unit.store.rows import LATE, NOW, a_request, note, noted, stored
 
 OPERATE = Path(__file__).parents[3] / "docs" / "operate.md"
 ROW = "at, event, actor, request_id, version, facts, hash, key_id, signature"
@@ -93,7 +93,6 @@ def log(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Log:
 
 @pytest.fixture
 async def ten_rows(log: Log) -> Log:
-    """A log of ten rows."""
     async with opened(log.url) as database:
         await noted(database, 9)
     return log
@@ -234,15 +233,6 @@ async def test_looking_at_the_log_while_another_thread_appends_raises_no_alarm(o
     assert (head.seq, on_sqlite.audit_log.broken) == (2, None)
     assert on_sqlite.audit_log.seen is not None
     assert on_sqlite.audit_log.seen.seq == 3
-
-
-async def test_one_version_of_a_request_has_one_audit_row(database: Database):
-    request = await stored(database, a_pending())
-    twice = Entry.of_move(Event.DENIED, request, {})
-
-    with pytest.raises(RuntimeError):
-        await database.run(lambda tx: tx.entries.append(twice))
-    assert await get(database, request) == request
 
 
 async def test_triggers_refuse_every_change_of_a_row(url: str, database: Database):
