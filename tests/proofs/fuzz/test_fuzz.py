@@ -4,7 +4,14 @@ from typing import Final
 
 import pytest
 from hypothesis import settings
-from tests.proofs.fuzz import entra_answers, graph_answers, sign_in_pages, slack_answers, slack_deliveries
+from tests.proofs.fuzz import (
+    entra_answers,
+    graph_answers,
+    settings_values,
+    sign_in_pages,
+    slack_answers,
+    slack_deliveries,
+)
 from tests.proofs.fuzz.openings import Opening
 
 OPENINGS: Final = (
@@ -16,6 +23,7 @@ OPENINGS: Final = (
     Opening("answers of Slack", slack_answers.cases, slack_answers.opening),
     Opening("answers of Entra", entra_answers.cases, entra_answers.opening),
     Opening("answers of Graph", graph_answers.cases, graph_answers.opening),
+    Opening("settings", settings_values.environments, settings_values.opening),
 )
 SLICE = settings(max_examples=60, derandomize=True, database=None, deadline=None)
 
