@@ -45,7 +45,7 @@ check: .venv/.dev .tools/audit/.done ## Style, types, import contracts, known vu
 	$(BIN)/python .ci/audit .tools/audit/bin/pip-audit requirements.txt
 
 screenshots: .venv/.browser ## Draw the pictures of the README again
-	PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/browser/test_browser_reset.py -k locked
+	PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/browser -k only_the_requester_sees
 
 COMPILE = $(UV) pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet
 

@@ -1,12 +1,16 @@
-"""The whole job, from the slash command to the passcode that opens the phone, over HTTP and Socket Mode."""
+"""The whole job over HTTP and Socket Mode; deliveries twice, while vendors hang, over replaced sockets."""
+
+import time
+from pathlib import Path
 
 import pytest
+import yaml
 from bot.domain.audit import Event
 from bot.domain.request import Status
 from bot.slack.wording import CATALOG_EN as ENGLISH
-from tests.support.app_fixture import Bot
-from tests.support.fleet import FIELD_APP, GALAXY, PIXEL
-from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, direct_channel
+from sandbox.cast import ON_CALL, SUPPORT
+from tests.support.app_fixture import FAST, Bot, running_bot
+from tests.support.user_actions import FIELD_APP, GALAXY, KEN, KEN_ACCOUNT, MEI, PIXEL, direct_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -64,3 +68,85 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
     rows = await both.audit_rows()
     assert [event for _, event, _ in rows if event in OF_THE_JOB] == OF_THE_JOB
     assert passcode not in str(rows)
+
+
+NAMES = [f"name:phone-{number} locked out" for number in range(10)]
+
+
+async def test_a_delivery_that_comes_again_makes_one_request(both: Bot):
+    await both.pending()
+    for _ in range(2):
+        await both.redeliver()
+    assert len(await both.rows()) == 1
+
+
+async def test_the_acknowledgement_comes_while_slack_entra_and_graph_hang(both: Bot):
+    people = both.people
+    for vendor in ("slack", "entra", "graph"):
+        await people.fault(vendor, "latency", seconds=3, times=None)
+    started = time.monotonic()
+    heard = len(people.private_texts(MEI))
+    for text in ("ada@contoso.com locked out", "status", "help"):
+        await people.command(MEI, text)
+    await people.until(lambda: len(people.private_texts(MEI)) == heard + 3)
+    assert time.monotonic() - started < 2
+    assert people.state["notices"][MEI] == []
+    await people.clear_faults()
+    await people.until(lambda: people.direct(MEI))
+
+
+async def test_an_approval_that_is_delivered_again_resets_once(both: Bot):
+    request_id = await both.pending("serial:59040DLJH001 locked out in the field")
+    before = len(await both.people.resets())
+    await both.people.sign_in()
+    await both.people.approve()
+    for _ in range(3):
+        await both.redeliver()
+    await both.reaches(request_id, Status.DONE)
+    await both.redeliver()
+    await both.app.background.drain(grace=FAST.grace)
+    assert len(await both.people.resets()) == before + 1
+    assert [event for _, event, _ in await both.audit_rows()].count(Event.APPROVED) == 1
+
+
+async def test_the_bot_asks_once_who_it_is_and_shares_connections(bot: Bot):
+    for name in NAMES[:5]:
+        await bot.pending(name)
+    calls = [call for call in bot.people.state["calls"] if call["to"] == "slack"]
+    assert [call["method"] for call in calls].count("auth.test") == 1
+    assert len(calls) >= 15
+    assert len(bot.connections) <= 4, f"{len(calls)} calls over {len(bot.connections)} connections"
+
+
+async def test_a_socket_that_slack_replaces_loses_nothing_and_http_takes_nothing(tmp_path: Path):
+    async with running_bot(tmp_path, socket_mode=True) as bot:
+        assert (await bot.http.post("/slack/events", content=b"x")).status_code == 404
+        await bot.people.sockets("warning")
+        await bot.pending("name:one locked out")
+        await bot.pending("name:two locked out")
+        assert len(await bot.rows()) == 2
+
+
+async def test_every_scope_of_the_manifest_is_used_and_no_other(tmp_path_factory: pytest.TempPathFactory):
+    manifest = yaml.safe_load((Path(__file__).parents[2] / "manifest.yml").read_text())
+    used: set[str] = set()
+    for channel, settings in ((ON_CALL, {"approvers": "usergroup:S0ONCALL"}), (SUPPORT, {})):
+        folder = tmp_path_factory.mktemp(channel)
+        async with running_bot(folder, approver_channel=channel, **settings) as bot:
+            used |= await scopes_used(bot, channel)
+    assert set(manifest["oauth_config"]["scopes"]["bot"]) == used
+
+
+async def scopes_used(bot: Bot, channel: str) -> set[str]:
+    """Of the whole job, with answers of Slack's that are lost."""
+    people = bot.people
+    bot.sandbox.slack.join(channel, bot.sandbox.slack.workspace.bot.id)
+    await people.fault("slack", "reset after", "chat.postMessage", times=2)
+    await people.command(MEI, "serial:59040DLJH001 locked out")
+    await people.until(lambda: ENGLISH["status.pending.title"] in people.receipt())
+    await people.sign_in()
+    assert await people.open(KEN, "approve", channel=channel) == ENGLISH["review.title"]
+    await people.submit(KEN)
+    await people.until(lambda: "show_passcode" in str(people.direct(MEI)[-1]["blocks"]))
+    assert direct_channel(MEI) in people.state["messages"]
+    return set(bot.sandbox.slack.scopes_used)

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 from bot.slack.wording import CATALOG_EN as ENGLISH
-from tests.support.app_fixture import PIXEL, TOMAS
+from tests.support.app_fixture import TOMAS
 from tests.support.postgres import free_port
 from tests.support.served_bot import ServedBot, served
-from tests.support.user_actions import MEI, ON_CALL
+from tests.support.user_actions import MEI, ON_CALL, PIXEL
 
 
 def statuses(it: ServedBot) -> list[str]:

@@ -14,8 +14,7 @@ import pytest
 from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
 from sandbox.faults.connections import EXTENSION
-from tests.support.fleet import PIXEL
-from tests.support.user_actions import KEN_ACCOUNT, MEI, ON_CALL, SUPPORT
+from tests.support.user_actions import KEN_ACCOUNT, MEI, ON_CALL, PIXEL, SUPPORT
 
 
 @pytest.fixture

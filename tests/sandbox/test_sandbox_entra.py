@@ -8,8 +8,8 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from local_microsoft import REDIRECT, RESET, SCOPES, STEP_UP, Microsoft, authorize_url, pkce
 from sandbox.cast import CLIENT_ID, OTHER_TENANT_ID, TENANT_ID
+from tests.sandbox.conftest import REDIRECT, RESET, SCOPES, STEP_UP, Microsoft, authorize_url, pkce
 from tests.support.user_actions import KEN_ACCOUNT
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # any: the sandbox looks at the shape

@@ -7,13 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from local_slack import BOT_AUTH
 from sandbox.app import Sandbox, serve
 from sandbox.cast import TENANT_ID
 from sandbox.faults import ActiveRule, Rule
 from sandbox.slack import Message
-from tests.support.fleet import IPHONE
-from tests.support.user_actions import KEN_ACCOUNT, ON_CALL
+from tests.sandbox.conftest import BOT_AUTH
+from tests.support.user_actions import IPHONE, KEN_ACCOUNT, ON_CALL
 
 RESET = f"/graph/v1.0/deviceManagement/managedDevices/{IPHONE}/resetPasscode"
 ALWAYS: dict[str, Any] = {"to": "slack", "kind": "5xx", "match": "chat.postMessage", "times": None}

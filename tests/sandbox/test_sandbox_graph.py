@@ -16,23 +16,25 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from local_microsoft import ACTION_TIME, BASE, Microsoft, unwrapped
 from openapi_schema_validator import OAS30ReadValidator, oas30_strict_format_checker
 from sandbox.cast import DEFAULT_CAST, OTHER_TENANT_ID
 from sandbox.entra import SigningKey
-from tests.support.fleet import (
+from tests.sandbox.conftest import ACTION_TIME, BASE, Microsoft, unwrapped
+from tests.support.user_actions import (
     FIELD_APP,
     GALAXY,
     IPAD,
     IPHONE,
+    KEN_ACCOUNT,
+    KEN_AT_FABRIKAM,
     LAPTOP,
+    MEI_ACCOUNT,
     OWN_PHONE,
     PHONES,
     PIXEL,
     SCANNER,
     UNSEEN,
 )
-from tests.support.user_actions import KEN_ACCOUNT, KEN_AT_FABRIKAM, MEI_ACCOUNT
 
 DEVICES = "deviceManagement/managedDevices"
 OF_ANOTHER_APP = "deviceManagement/detectedApps/4f1d7c2e-90ab-4c3d-8e21-5b6a7c8d9e01/managedDevices"

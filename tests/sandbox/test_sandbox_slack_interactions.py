@@ -10,11 +10,10 @@ import aiohttp
 import httpx
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
-from local_slack import Json, LocalSlack, actions, button, modal, section
 from sandbox.app import Sandbox, serve
 from sandbox.slack import NotPossible
 from sandbox.slack.platform import TROUBLE
-from starlette.responses import Response
+from tests.sandbox.conftest import Json, LocalSlack, actions, button, modal, section
 from tests.support.user_actions import AIKO, GUS, KEN, MEI, OLGA, ON_CALL, SUPPORT
 
 DISPATCH_FAILED = '/reset-passcode failed with the error "dispatch_failed"'
@@ -86,10 +85,7 @@ async def test_the_app_has_three_real_seconds(it):
     assert it.slack.sockets.ack_seconds == it.slack.platform.http.ack_seconds == 3
     it.slack.be_patient(0.05)
 
-    async def never(_last: Json) -> Response:
-        return await asyncio.Future()
-
-    it.app.reply = never
+    it.app.reply = asyncio.Future
     outcome = await it.slack.command(MEI, SUPPORT, "/reset-passcode")
 
     assert outcome.notice == TIMED_OUT

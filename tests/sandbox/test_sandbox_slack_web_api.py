@@ -4,11 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from local_slack import Json, LocalSlack, actions, button, field, modal, section, text
 from sandbox.cast import APP_TOKEN, BOT_TOKEN, DEFAULT_CAST
 from sandbox.slack.blocks import accepted_blocks, accepted_view
 from sandbox.slack.refusals import Refused
 from sandbox.slack.web_api import METHODS
+from tests.sandbox.conftest import Json, LocalSlack, actions, button, field, modal, section, text
 from tests.support.user_actions import KEN, MEI, OLGA, ON_CALL, SUPPORT
 
 BOT = DEFAULT_CAST.bot.id

@@ -28,7 +28,6 @@ from sqlalchemy import delete, func, select
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.support.user_actions import KEN, MEI, ON_CALL, Json, People, buttons
 
-IPHONE, PIXEL = "5a000000-0000-4000-8000-0000000000a1", "5a000000-0000-4000-8000-0000000000b2"
 ADA = "ada@contoso.com locked out before her flight"
 """Whose only device is the iPhone."""
 TOMAS = "serial:59040DLJH001 locked out in the field"

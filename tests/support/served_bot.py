@@ -1,20 +1,37 @@
-"""The real `unlatch serve` as a process with short pauses: ended, killed, started again on its database."""
+"""The real `unlatch serve` as a process with short pauses: ended, killed, started again on its database.
+
+`python -m tests.support.served_bot` is that process.
+"""
 
 import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
 import httpx
+from bot import log
+from bot.app import serve
+from bot.cli import main as unlatch
+from bot.settings import read_settings
 from sandbox.demo import settings as demo_settings
 from starlette.types import ASGIApp
-from tests.support.app_fixture import Scene, scene_of
+from tests.support.app_fixture import FAST, Scene, scene_of
 from tests.support.postgres import free_port
 
 ROOT = Path(__file__).parents[2]
+SHORT_LEASES = replace(
+    FAST,
+    lease=timedelta(seconds=4),
+    work_timeout=timedelta(seconds=3.8),
+    attempt=timedelta(seconds=3.6),
+    graph_timeout=timedelta(seconds=3.4),
+)
+"""What a dead process held is taken over soon; a call that hangs is waited for shortly."""
 
 
 @dataclass
@@ -72,7 +89,7 @@ async def served(
     folder: Path,
     *,
     socket_mode: bool = False,
-    arguments: Sequence[str] = ("tests.support.fast_bot",),
+    arguments: Sequence[str] = ("tests.support.served_bot",),
     wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     **changes: str,
 ) -> AsyncIterator[ServedBot]:
@@ -89,3 +106,14 @@ async def served(
             yield bot
         finally:
             await bot.end()
+
+
+def migrate_and_serve() -> None:
+    settings = read_settings()
+    with redirect_stdout(StringIO()):
+        unlatch(["migrate"])
+    asyncio.run(serve(settings, log.set_up_log(settings.log_level), timing=SHORT_LEASES))
+
+
+if __name__ == "__main__":
+    migrate_and_serve()

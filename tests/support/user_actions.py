@@ -1,4 +1,4 @@
-"""People act through the sandbox's control API: they type, press, submit, sign in, and see what is shown."""
+"""People, their phones, and what they do through the sandbox's control API and see of what is shown."""
 
 import asyncio
 import re
@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 import httpx
 from sandbox.app import Sandbox
 from sandbox.cast import DEFAULT_CAST, ON_CALL, SUPPORT
+from sandbox.data import load
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -18,6 +19,10 @@ MEI, KEN, AIKO, GUS, OLGA = (person.id for person in DEFAULT_CAST.people)
 MEI_ACCOUNT, KEN_ACCOUNT, AIKO_ACCOUNT, OLGA_ACCOUNT, KEN_AT_FABRIKAM = (
     account.oid for account in DEFAULT_CAST.accounts
 )
+PHONES = [device["id"] for device in load("fleet.json")["devices"]]
+IPHONE, PIXEL, GALAXY, IPAD, OWN_PHONE, LAPTOP, UNSEEN, SCANNER = PHONES
+FIELD_APP = "b7a3c915-2e4f-4d60-9c18-0f1e2d3c4b5a"
+"""Found on some of them."""
 PATIENCE = 15.0
 """Seconds until a person gives up; a busy machine is no failure."""
 

@@ -16,8 +16,7 @@ from tests.proofs.crash_and_race.kill_cases import BUSY, BUSY_POINTS, TARGETS, C
 from tests.proofs.crash_and_race.kill_points import Death
 from tests.proofs.crash_and_race.people import ACCOUNTS, GAVE_UP, People
 from tests.proofs.crash_and_race.processes import Installation, Life, installation
-from tests.support.app_fixture import IPHONE, PIXEL
-from tests.support.user_actions import AIKO, KEN
+from tests.support.user_actions import AIKO, IPHONE, KEN, PIXEL
 
 REACHED_SECONDS = 25.0
 LATENCY = 0.02

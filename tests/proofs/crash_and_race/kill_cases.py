@@ -6,8 +6,7 @@ from functools import partial
 
 from bot.slack.payloads import Action
 from tests.proofs.crash_and_race.people import TOMAS, People
-from tests.support.app_fixture import PIXEL
-from tests.support.user_actions import AIKO, GUS, KEN, KEN_ACCOUNT, MEI, ON_CALL, direct_channel
+from tests.support.user_actions import AIKO, GUS, KEN, KEN_ACCOUNT, MEI, ON_CALL, PIXEL, direct_channel
 
 ADA, WINDOWS = "ada@contoso.com", "serial:7XK2P34"
 SPARE = "serial:R5CX70ABCDE"

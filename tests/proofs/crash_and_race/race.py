@@ -20,8 +20,7 @@ from tests.proofs.crash_and_race.checks import DECIDED, Fault, Findings, check
 from tests.proofs.crash_and_race.people import ACCOUNTS
 from tests.proofs.crash_and_race.processes import HOST, PATIENCE, Installation, Life, installation
 from tests.proofs.crash_and_race.race_rounds import APPROVALS, DECIDERS, Decision, Proxy, Round, plan, serial
-from tests.support.app_fixture import PIXEL
-from tests.support.user_actions import People
+from tests.support.user_actions import PIXEL, People
 
 AT_ONCE = 8
 """Rounds at a time."""

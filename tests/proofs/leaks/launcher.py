@@ -18,7 +18,7 @@ from bot.graph.devices import Intune
 from bot.slack.client import SlackClient
 from bot.slack.handlers import Handlers
 from bot.slack.notifier import SlackNotifier
-from tests.support import fast_bot
+from tests.support.served_bot import migrate_and_serve
 
 # fmt: off
 LIBRARIES: Final = (
@@ -95,7 +95,7 @@ def crash_uncaught(secret: str) -> None:
             logging.getLogger(name).log(level, "Sending: %s", secret, exc_info=UNCAUGHT(secret))
 
 
-def launch() -> int:
+def launch() -> None:
     set_up = bot_log.set_up_log
     if "--plant" in sys.argv:
         for name, (owner, method) in PLANTS.items():
@@ -103,8 +103,8 @@ def launch() -> int:
         plant_uncaught()
     if "--debug" in sys.argv:
         bot_log.set_up_log = lambda _level: set_up("debug")
-    return fast_bot.main()
+    migrate_and_serve()
 
 
 if __name__ == "__main__":
-    sys.exit(launch())
+    launch()

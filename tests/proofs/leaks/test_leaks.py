@@ -18,13 +18,14 @@ from urllib.parse import quote
 
 import pytest
 from bot.slack.wording import CATALOG_EN as ENGLISH
+from sandbox.cast import ON_CALL
 from tests.proofs.crash_and_race.people import GAVE_UP
 from tests.proofs.crash_and_race.processes import ROOT, databases
 from tests.proofs.leaks.launcher import PLANTS
 from tests.proofs.leaks.secret_forms import find_leaks, forms
 from tests.proofs.leaks.watched import Watched, watched
-from tests.support.app_fixture import PIXEL, TOMAS
-from tests.support.user_actions import AIKO, AIKO_ACCOUNT, KEN, KEN_ACCOUNT, MEI, ON_CALL, direct_channel
+from tests.support.app_fixture import TOMAS
+from tests.support.user_actions import AIKO, AIKO_ACCOUNT, KEN, KEN_ACCOUNT, MEI, PIXEL, direct_channel
 
 Step = Callable[[Watched], Awaitable[None]]
 

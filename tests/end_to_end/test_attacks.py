@@ -1,0 +1,403 @@
+"""Attacks by name: on the decision, on the sign-in, and by the database's owner on the audit log."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from itertools import product
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from bot.cli import main
+from bot.domain.audit import Event
+from bot.domain.errors import Code
+from bot.domain.request import Status
+from bot.domain.values import UserId
+from bot.slack.payloads import VALUE, Action, Callback, Field, private_metadata
+from bot.slack.wording import CATALOG_EN as ENGLISH
+from bot.store import tables
+from bot.web.sign_in import DECLINED
+from sandbox.cast import OTHER_TENANT_ID
+from sqlalchemy import select, update
+from tests.support.app_fixture import TOMAS, Bot, by_user, with_value
+from tests.support.served_bot import ServedBot, served
+from tests.support.user_actions import (
+    AIKO,
+    AIKO_ACCOUNT,
+    GUS,
+    IPHONE,
+    KEN,
+    KEN_ACCOUNT,
+    KEN_AT_FABRIKAM,
+    MEI,
+    OLGA,
+    ON_CALL,
+    PIXEL,
+    Browser,
+    Json,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+Captured = pytest.CaptureFixture[str]
+
+# On the decision
+
+FORGED = ["", "1", "f" * 32, "../" * 10, "' OR 1=1 --", "{request}\n", "{request} {request}"]
+TEAM = "T0CONTOSO"
+
+
+def submission(user: str, callback: str, metadata: str, **typed: str) -> Json:
+    """A form that was never opened."""
+    state = {block: {VALUE: {"type": "plain_text_input", "value": text}} for block, text in typed.items()}
+    view = {"id": "V0FORGED", "type": "modal", "callback_id": callback, "private_metadata": metadata}
+    who = {"team": {"id": TEAM}, "user": {"id": user, "team_id": TEAM}}
+    return {"type": "view_submission", "view": view | {"state": {"values": state}}, **who}
+
+
+async def test_attack_forged_button_value(bot: Bot):
+    """A button's value is an id and never an authority: one that is none finds nothing."""
+    request_id = await bot.pending()
+    await bot.people.sign_in()
+    forged = list(product((Action.APPROVE, Action.DENY, Action.CLOSE), FORGED))
+    for action, value in forged:
+        with bot.deliveries.forging(
+            lambda p, a=action, v=value: with_value(p, v.format(request=request_id), a)
+        ):
+            await bot.people.open(KEN, "approve")
+
+    assert await bot.refused() == [(KEN, Code.UNKNOWN_REQUEST)] * len(forged)
+    assert (await bot.row(request_id)).status is Status.PENDING
+
+
+async def test_attack_button_of_somebody_elses_request(bot: Bot):
+    """Ken puts the id of Mei's finished request behind his own Show passcode and Withdraw."""
+    request_id = await bot.done()
+    await bot.pending()
+    for action in (Action.SHOW_PASSCODE, Action.WITHDRAW):
+        with bot.deliveries.forging(lambda payload, action=action: with_value(payload, request_id, action)):
+            await bot.people.open(KEN, "approve")
+
+    assert {who for who, _ in await bot.refused()} == {KEN}
+    assert len(await bot.refused()) == 2
+    assert Event.PASSCODE_VIEWED not in [event for _, event, _ in await bot.audit_rows()]
+    assert (await bot.row(request_id)).status is Status.DONE
+
+
+async def test_attack_form_that_was_never_opened(bot: Bot):
+    """The requester, a guest and an outsider skip the button and submit the decision itself."""
+    request_id = await bot.pending()
+    bot.sandbox.slack.join(ON_CALL, GUS)
+    metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
+    typed = {Field.DEVICE: IPHONE, Field.DENIAL: "because"}
+    for callback, who in product((Callback.APPROVE, Callback.AGAIN, Callback.DENY), (MEI, GUS, OLGA)):
+        await bot.post(submission(who, callback, metadata, **typed))
+
+    refused = [(MEI, Code.OWN_REQUEST), (GUS, Code.NOT_A_MEMBER), (OLGA, Code.NOT_A_MEMBER)]
+    assert sorted(await bot.refused()) == sorted(refused * 3)
+    assert (await bot.row(request_id)).status is Status.PENDING
+
+
+async def test_attack_another_device_in_the_form(bot: Bot):
+    """Ken reviewed Ada's iPhone and submits the id of Tomás's phone: it is not what was asked for."""
+    request_id = await bot.pending()
+    await bot.people.sign_in()
+    assert await bot.review() == ENGLISH["review.title"]
+    metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
+    await bot.post(submission(KEN, Callback.APPROVE, metadata, **{Field.DEVICE: PIXEL}))
+
+    assert await bot.refused() == [(KEN, Code.DEVICE_CHANGED)]
+    assert (await bot.row(request_id)).status is Status.PENDING
+
+
+async def test_attack_button_clicked_by_a_slack_connect_outsider(bot: Bot):
+    """Olga of Fabrikam is in the channel; Slack lets her press, and Bolt says that the team is ours."""
+    request_id = await bot.pending()
+    bot.sandbox.slack.join(ON_CALL, OLGA)
+    presses = list(product((Action.APPROVE, Action.DENY), ("T0FABRIKAM", "E0FABRIKAM", TEAM)))
+    for action, team in presses:
+        with bot.deliveries.forging(lambda payload, team=team: by_user(payload, OLGA, team)):
+            await bot.people.open(OLGA, action)
+
+    assert await bot.refused() == [(OLGA, Code.NOT_A_MEMBER)] * len(presses)
+    assert (await bot.row(request_id)).status is Status.PENDING
+
+
+async def test_attack_approver_removed_from_the_channel_between_card_and_click(bot: Bot):
+    """Ken saw the card, is signed in, and was taken out of the channel before he pressed."""
+    request_id = await bot.pending()
+    await bot.people.sign_in()
+    bot.sandbox.slack.leave(ON_CALL, KEN)
+    for action in (Action.APPROVE, Action.DENY):  # a press by Aiko, in Ken's name
+        with bot.deliveries.forging(lambda payload: by_user(payload, KEN, TEAM)):
+            await bot.people.open(AIKO, action)
+
+    assert await bot.refused() == [(KEN, Code.NOT_AN_APPROVER)] * 2
+    assert (await bot.row(request_id)).status is Status.PENDING
+
+
+async def test_attack_delivery_signed_with_another_secret(bot: Bot):
+    """The attacker knows everything but the signing secret."""
+    request_id = await bot.pending()
+    metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
+    denial = submission(KEN, Callback.DENY, metadata, **{Field.DENIAL: "because"})
+
+    assert (await bot.post(denial, secret="another")).status_code == 401
+    assert (await bot.row(request_id)).status is Status.PENDING
+    assert (await bot.post(denial)).status_code == 200
+    await bot.reaches(request_id, Status.DENIED)
+
+
+# On the sign-in
+
+
+async def signed_in(bot: Bot) -> dict[str, str]:
+    """Who is signed in, as whom."""
+    found = {user: await bot.app.deps.sign_ins.account(UserId(user)) for user in (KEN, AIKO)}
+    return {user: account.username for user, account in found.items() if account is not None}
+
+
+async def test_attack_forwarded_sign_in_link(bot: Bot):
+    """Ken, the attacker, sends his link to Aiko, who signs in: nothing is linked, and it is in the log."""
+    page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
+
+    assert page.status_code == 403
+    assert await signed_in(bot) == {}
+    assert await bot.refused(Event.SIGN_IN_REFUSED) == [(KEN, Code.WRONG_ACCOUNT)]
+    await bot.people.until(lambda: "aiko@contoso.com" in bot.people.modal_text(KEN))
+
+
+async def test_attack_forwarded_sign_in_link_with_the_leads_address_in_the_attackers_profile(bot: Bot):
+    """On some Slack plans people change their own address. Then the page is what stands in the way."""
+    bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
+    lead = bot.people.browser
+    page = await lead.arrive(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
+
+    assert "Ken Ito" in page.text
+    assert "aiko@contoso.com" in page.text
+    assert await signed_in(bot) == {}
+    assert DECLINED in (await lead.confirm(page, "no")).text
+    assert await signed_in(bot) == {}
+    assert await bot.refused(Event.SIGN_IN_REFUSED) == [(KEN, Code.DECLINED)]
+    assert await bot.people.title_after(KEN, ENGLISH["sign_in.title"]) == ENGLISH["code.declined.title"]
+
+
+async def test_attack_yes_pressed_for_somebody_else(bot: Bot):
+    """The attacker knows the form, but not the cookie of the lead's browser, or the other way round."""
+    bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
+    lead, attacker = bot.people.browser, Browser()
+    page = await lead.arrive(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
+
+    assert (await attacker.confirm(page)).status_code == 410
+    forged = await lead.http.post(f"{bot.url}/sign-in/confirm", data={"page": "x" * 43, "answer": "yes"})
+    assert forged.status_code == 410
+    assert await signed_in(bot) == {}
+    await attacker.http.aclose()
+
+
+async def test_attack_replayed_callback(bot: Bot):
+    """What Microsoft sent back is brought a second time, from another browser."""
+    browser, attacker = bot.people.browser, Browser()
+    back, fields = await browser.answer_of_microsoft(await bot.people.sign_in_link(KEN), KEN_ACCOUNT)
+    bot.sandbox.journal.calls.clear()
+    first = await browser.come_back(back, fields)
+    again = await attacker.come_back(back, fields)
+
+    assert (first.status_code, again.status_code) == (200, 410)
+    assert "set-cookie" not in again.headers
+    assert await signed_in(bot) == {}
+    await browser.confirm(first)
+    assert await signed_in(bot) == {KEN: "ken@contoso.com"}
+    assert [call["note"] for call in bot.people.calls("/token")] == ["code"]
+    await attacker.http.aclose()
+
+
+async def test_attack_replayed_yes(bot: Bot):
+    """A page that was answered is answered again with everything that the browser had."""
+    browser = Browser()
+    page = await browser.arrive(await bot.people.sign_in_link(KEN), KEN_ACCOUNT)
+    cookies = dict(browser.http.cookies)
+    await browser.confirm(page)
+    await bot.people.command(KEN, "sign-out")
+    await bot.people.until(lambda: ENGLISH["signed_out"] in bot.people.private_texts(KEN))
+    browser.http.cookies.update(cookies)
+
+    assert (await browser.confirm(page)).status_code == 410
+    assert await signed_in(bot) == {}
+    await browser.http.aclose()
+
+
+async def test_attack_token_of_another_tenant(bot: Bot):
+    """The app was made multi-tenant by mistake, and an account of elsewhere signs in."""
+    bot.sandbox.entra.multitenant = True
+    page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), KEN_AT_FABRIKAM)
+
+    assert (page.status_code, "another organization" in page.text) == (403, True)
+    assert await signed_in(bot) == {}
+    assert await bot.refused(Event.SIGN_IN_REFUSED) == [(KEN, Code.WRONG_TENANT)]
+
+
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        ({"aud": "00000000-0000-4000-8000-000000000000"}, Code.BAD_TOKEN),
+        ({"iss": f"https://login.microsoftonline.com/{OTHER_TENANT_ID}/v2.0"}, Code.BAD_TOKEN),
+        ({"nonce": "of another sign-in"}, Code.BAD_TOKEN),
+        ({"idp": "live.com"}, Code.GUEST_ACCOUNT),
+    ],
+    ids=["id_token for another client", "another issuer", "another sign-in", "a guest"],
+)
+async def test_attack_id_token_for_another_client(bot: Bot, claims: dict[str, object], code: Code):
+    """A token that Microsoft signed, but not for this app, this tenant or this sign-in."""
+    bot.sandbox.entra.tamper = claims
+    page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), KEN_ACCOUNT)
+
+    assert page.status_code == 403
+    assert await signed_in(bot) == {}
+    assert await bot.refused(Event.SIGN_IN_REFUSED) == [(KEN, code)]
+
+
+async def test_attack_account_that_is_tied_already(bot: Bot):
+    """Aiko's account, after she is signed in, does not become Ken's as well."""
+    await bot.people.sign_in(AIKO, AIKO_ACCOUNT)
+    bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
+    page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
+
+    assert (page.status_code, "already linked" in page.text) == (403, True)
+    assert await signed_in(bot) == {AIKO: "aiko@contoso.com"}
+
+
+async def test_attack_swapped_vault_rows(bot: Bot):
+    """The owner of the database puts Aiko's encrypted tokens into Ken's row: they do not open there."""
+    await bot.people.sign_in(KEN, KEN_ACCOUNT)
+    await bot.people.sign_in(AIKO, AIKO_ACCOUNT)
+    rows = tables.sign_ins.c
+    read = bot.app.deps.database.read
+    (one, first), (other, second) = await read(lambda c: c.execute(select(rows.user, rows.sealed)).all())
+    for user, sealed in ((one, second), (other, first)):
+        await bot.execute(update(tables.sign_ins).where(rows.user == user).values(sealed=sealed))
+    request_id = await bot.pending()
+
+    for user in (KEN, AIKO):
+        assert await bot.review(user) == ENGLISH["sign_in.title"]
+    assert (await bot.row(request_id)).status is Status.PENDING
+
+
+async def test_attack_approver_who_lost_the_intune_role(bot: Bot):
+    """Ken reviewed, then Intune's role was taken from him: his approval resets nothing."""
+    request_id = await bot.pending()
+    before = len(await bot.people.resets())
+    await bot.people.sign_in()
+    assert await bot.review() == ENGLISH["review.title"]
+    await bot.people.role(KEN_ACCOUNT, may_reset=False)
+    await bot.people.submit(KEN)
+    title = await bot.people.title_after(KEN, ENGLISH["review.title"])
+
+    assert title in (ENGLISH["error.ApproverRefused.title"], ENGLISH["approved.title"])
+    await bot.reaches(request_id, Status.PENDING)
+    assert len(await bot.people.resets()) == before
+
+
+async def test_attack_revoked_session(bot: Bot):
+    """Entra ended Ken's sessions: his kept token resets nothing more, and he has to prove who he is."""
+    await bot.pending()
+    await bot.people.sign_in()
+    bot.sandbox.intune.revoke_session(KEN_ACCOUNT)
+
+    assert await bot.review() == ENGLISH["sign_in.title"]
+
+
+async def test_attack_sign_in_of_an_approver_who_left(bot: Bot):
+    """Ken is deactivated in Slack: a press in his name, or a look with his token, is refused and ends it."""
+    await bot.pending()
+    await bot.people.sign_in()
+    bot.sandbox.slack.change_person(KEN, kind="deactivated")
+    with bot.deliveries.forging(lambda payload: by_user(payload, KEN, "T0CONTOSO")):
+        await bot.people.open(AIKO, "approve")
+
+    assert (KEN, Code.NOT_A_MEMBER) in await bot.refused()
+    assert await signed_in(bot) == {}
+    rows = await bot.audit_rows()
+    assert [(who, facts["kind"]) for who, what, facts in rows if what == "signed_out"] == [
+        (KEN, "deactivated")
+    ]
+
+
+# On the audit log
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def life(tmp_path_factory: pytest.TempPathFactory) -> ServedBot:
+    """A process that was killed once and ended once; in `killed` is the database as the kill left it."""
+    folder = tmp_path_factory.mktemp("life")
+    async with served(folder, AUDIT_HEADS=str(folder / "heads.jsonl")) as it:
+        await it.pending(TOMAS)
+        await it.approve()
+        await it.end(kill=True)
+        copied(folder, folder / "killed")
+        await it.start()
+        assert await it.end() == 0
+    (folder / "log").write_text("\n".join(it.lines))
+    return it
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """Copy the database with its journal; returns the copy."""
+    to.mkdir(parents=True)
+    for file in folder.glob("unlatch.sqlite3*"):
+        shutil.copy(file, to)
+    return to / "unlatch.sqlite3"
+
+
+@pytest.fixture
+def public_key(life: ServedBot, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> str:
+    for name, value in life.settings.items():
+        monkeypatch.setenv(name, value)
+    assert main(["audit", "key"]) == 0
+    return capsys.readouterr().out.split()[0]
+
+
+def verify(database: Path, key: str, *more: str) -> int:
+    return main(["audit", "verify", "--database", f"sqlite:///{database}", "--public-key", key, *more])
+
+
+async def test_a_life_verifies_with_the_heads_of_its_file_and_of_its_log_also_after_a_kill(
+    life: ServedBot, public_key: str
+):
+    database = life.folder / "unlatch.sqlite3"
+    assert verify(life.folder / "killed" / database.name, public_key) == 0
+    assert verify(database, public_key, "--heads", str(life.folder / "heads.jsonl"), "--full") == 0
+    assert verify(database, public_key, "--heads", str(life.folder / "log")) == 0
+
+
+async def test_every_start_is_in_the_log_with_its_settings_and_without_secrets(life: ServedBot):
+    with closing(sqlite3.connect(life.folder / "unlatch.sqlite3")) as rows:
+        starts = [facts for (facts,) in rows.execute("SELECT facts FROM audit WHERE event = 'started'")]
+    assert len(starts) == 2
+    assert "APPROVER_CHANNEL" in starts[0]
+    for name in ("SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "ENTRA_CLIENT_SECRET", "VAULT_KEYS"):
+        assert life.settings[name] not in str(starts)
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE audit SET actor = 'U0MALLORY' WHERE event = 'approved'", "row {approved} was changed"),
+        ("DELETE FROM audit WHERE event = 'approved'", "row {next} follows row"),
+        ("DELETE FROM audit WHERE seq > 3", "the log ends at row 3, but a kept head names row {last}"),
+        ("UPDATE audit SET facts = '{}' WHERE seq = (SELECT max(seq) FROM audit)", "row {last}"),
+    ],
+    ids=["edited row", "removed row", "cut tail", "edited last row"],
+)
+async def test_attack_on_the_record(
+    life: ServedBot, public_key: str, tmp_path: Path, capsys: Captured, statement: str, named: str
+):
+    database = copied(life.folder, tmp_path / "tampered")
+    with closing(sqlite3.connect(database)) as rows, rows:
+        [approved] = rows.execute("SELECT seq FROM audit WHERE event = 'approved'").fetchone()
+        [last] = rows.execute("SELECT max(seq) FROM audit").fetchone()
+        for (name,) in rows.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            rows.execute(f"DROP TRIGGER {name}")
+        rows.execute(statement)
+
+    assert verify(database, public_key, "--heads", str(life.folder / "heads.jsonl")) == 1
+    assert named.format(approved=approved, next=approved + 1, last=last) in capsys.readouterr().out
