@@ -159,7 +159,6 @@ async def signed_in(bot: Bot) -> dict[str, str]:
 async def test_attack_forwarded_sign_in_link(bot: Bot):
     """Ken, the attacker, sends his link to Aiko, who signs in: nothing is linked, and it is in the log."""
     page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
-
     assert page.status_code == 403
     assert await signed_in(bot) == {}
     assert await bot.refused(Event.SIGN_IN_REFUSED) == [(KEN, Code.WRONG_ACCOUNT)]
@@ -230,7 +229,6 @@ async def test_attack_token_of_another_tenant(bot: Bot):
     """The app was made multi-tenant by mistake, and an account of elsewhere signs in."""
     bot.sandbox.entra.multitenant = True
     page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), KEN_AT_FABRIKAM)
-
     assert (page.status_code, "another organization" in page.text) == (403, True)
     assert await signed_in(bot) == {}
     assert await bot.refused(Event.SIGN_IN_REFUSED) == [(KEN, Code.WRONG_TENANT)]
@@ -250,7 +248,6 @@ async def test_attack_id_token_for_another_client(bot: Bot, claims: dict[str, ob
     """A token that Microsoft signed, but not for this app, this tenant or this sign-in."""
     bot.sandbox.entra.tamper = claims
     page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), KEN_ACCOUNT)
-
     assert page.status_code == 403
     assert await signed_in(bot) == {}
     assert await bot.refused(Event.SIGN_IN_REFUSED) == [(KEN, code)]
@@ -261,7 +258,6 @@ async def test_attack_account_that_is_tied_already(bot: Bot):
     await bot.people.sign_in(AIKO, AIKO_ACCOUNT)
     bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
     page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
-
     assert (page.status_code, "already linked" in page.text) == (403, True)
     assert await signed_in(bot) == {AIKO: "aiko@contoso.com"}
 
@@ -302,7 +298,6 @@ async def test_attack_revoked_session(bot: Bot):
     await bot.pending()
     await bot.people.sign_in()
     bot.sandbox.intune.revoke_session(KEN_ACCOUNT)
-
     assert await bot.review() == ENGLISH["sign_in.title"]
 
 

@@ -48,7 +48,6 @@ REFUSED = [
 @pytest.mark.parametrize(("path", "body", "status"), REFUSED)
 async def test_what_cannot_be_done_is_refused_in_a_sentence(page, path, body, status):
     answer = await page.post(f"/sandbox/{path}", json=body)
-
     assert answer.status_code == status
     assert answer.json()["error"].endswith(".")
 
@@ -59,7 +58,6 @@ async def test_the_page_is_never_framed(page):
 
 async def test_the_state_shows_no_secret(page):
     shown = (await page.get("/sandbox/state")).text
-
     assert not [secret for secret in (BOT_TOKEN, SIGNING_SECRET) if secret in shown]
 
 
@@ -75,7 +73,6 @@ async def test_the_state_shows_no_secret(page):
 )
 async def test_a_page_of_another_origin_is_refused(page, path, headers):
     answer = await page.post(path, json={"channel": SUPPORT, "text": "x"}, headers=headers)
-
     assert answer.status_code == 403
     assert (await page.get("/sandbox/state")).json()["messages"][SUPPORT] == []
 
@@ -83,10 +80,8 @@ async def test_a_page_of_another_origin_is_refused(page, path, headers):
 async def test_the_sandboxs_own_page_may_send_json_and_no_form(page):
     path, body = f"/sandbox/people/{MEI}/message", {"channel": SUPPORT, "text": "x"}
     origin = {"Origin": str(page.base_url)}
-
     as_json = await page.post(path, json=body, headers=origin)
     as_form = await page.post(path, content=json.dumps(body), headers=origin | {"Content-Type": "text/plain"})
-
     assert (as_json.status_code, as_form.status_code) == (202, 400)
 
 

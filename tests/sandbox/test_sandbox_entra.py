@@ -29,13 +29,11 @@ def code_of(answer: httpx.Response) -> int | None:
 
 def test_without_openid_and_offline_access_there_is_an_access_token_alone(microsoft):
     tokens = microsoft.redeem(*a_code(microsoft, scope=RESET)).json()
-
     assert {"access_token", "id_token", "refresh_token"} & set(tokens) == {"access_token"}
 
 
 def test_an_error_response_has_every_field_of_entras(microsoft):
     answer = microsoft.token({"grant_type": "refresh_token"}, **{"client-request-id": "mine"})
-
     body = answer.json()
     assert body["error_description"].startswith("AADSTS900144: ")
     assert f"Trace ID: {body['trace_id']}" in body["error_description"]
@@ -44,7 +42,6 @@ def test_an_error_response_has_every_field_of_entras(microsoft):
 
 def test_a_code_works_once_and_for_ten_minutes(microsoft):
     late, early = a_code(microsoft), a_code(microsoft)
-
     microsoft.clock.advance(timedelta(minutes=10) - timedelta(seconds=1))
     assert [code_of(microsoft.redeem(*early)) for _ in range(2)] == [None, 54005]
     microsoft.clock.advance(timedelta(seconds=1))
@@ -76,7 +73,6 @@ TOKEN_ENDPOINT = [
 @pytest.mark.parametrize(("changes", "status", "code"), TOKEN_ENDPOINT)
 def test_strictness_of_the_token_endpoint(microsoft, changes, status, code):
     answer = microsoft.redeem(*a_code(microsoft), **changes)
-
     assert (answer.status_code, code_of(answer)) == (status, code)
 
 
@@ -118,7 +114,6 @@ def page(microsoft: Microsoft, **changes: str) -> httpx.Response:
 
 def test_the_page_runs_no_script_and_posts_to_the_app_only(microsoft):
     shown = page(microsoft, scope='openid "><script>alert(1)</script>')
-
     assert "<script" not in shown.text
     policy = page(microsoft).headers["content-security-policy"]
     for rule in ("default-src 'none'", "frame-ancestors 'none'", "form-action 'self' http://127.0.0.1:3000;"):
@@ -168,16 +163,13 @@ def test_strictness_of_the_page(microsoft, changes, error, code):
 
 def test_a_parameter_given_twice_is_refused(microsoft):
     answer = microsoft.browser.get(authorize_url(pkce()[1]) + "&state=another")
-
     assert (answer.status_code, "AADSTS9002313" in answer.text) == (400, True)
 
 
 def test_no_code_state_or_token_reaches_the_journal(microsoft):
     code, verifier = a_code(microsoft)
     tokens = microsoft.redeem(code, verifier).json()
-
     written = repr(microsoft.journal.calls)
-
     assert "Ken Ito signed in" in written
     for secret in (code, "the-state", verifier, tokens["access_token"], tokens["refresh_token"]):
         assert secret not in written
@@ -188,7 +180,6 @@ def test_no_code_state_or_token_reaches_the_journal(microsoft):
 
 def test_msal_reads_the_address_of_who_signed_in_and_what_was_granted(microsoft):
     result = microsoft.sign_in(microsoft.msal())
-
     assert result["id_token_claims"]["email"] == "ken@contoso.com"
     assert set(SCOPES) <= set(result["scope"].split())
 
@@ -230,7 +221,6 @@ def test_claims_that_graph_demands_need_a_person_and_then_a_token_with_them_is_e
 
 def test_a_cancelled_sign_in_comes_back_as_declined(microsoft):
     result = microsoft.sign_in(microsoft.msal(), "nobody")
-
     assert (result["error"], result["error_description"][:11]) == ("access_denied", "AADSTS65004")
 
 

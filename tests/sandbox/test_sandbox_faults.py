@@ -181,7 +181,6 @@ async def test_the_page_and_its_api_are_never_faulted_and_a_response_url_is_kept
 )
 async def test_a_rule_strikes_some_calls(served, rule, expected):
     active = served.fails(**ALWAYS | rule)
-
     assert await served.statuses(4) == expected
     assert active.hits == len(served.sandbox.faults.hits) == expected.count(503)
     assert bool(served.sandbox.faults.rules) is (active.left != 0)
@@ -215,9 +214,7 @@ async def test_a_seed_repeats_the_calls_that_a_probability_strikes(served):
 )
 async def test_a_rule_that_makes_no_sense_is_refused_in_a_sentence(served, changes, words):
     rule = [] if changes is None else {"to": "slack", "kind": "hang"} | changes
-
     answer = await served.http.post("/sandbox/faults", json=rule)
-
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(words)
     assert answer.json()["error"].endswith(".")

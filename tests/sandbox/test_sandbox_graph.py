@@ -107,7 +107,6 @@ async def test_a_filter_is_followed_or_dropped_as_intune_does(microsoft, text, e
 @pytest.mark.parametrize(("query", "status"), REFUSED)
 async def test_a_query_is_refused_as_graph_does_or_not_known_with_501(microsoft, query, status):
     found, code, said = await refusal(microsoft, f"{DEVICES}?{query}")
-
     assert (found, code) == (status, {400: "BadRequest", 501: "NotImplemented"}[status])
     assert said.startswith("The sandbox does not know this: ") is (status == 501)
 
@@ -133,7 +132,6 @@ RESETS = [
 @pytest.mark.parametrize(("method", "path", "options", "status", "code"), RESETS)
 async def test_a_refused_reset_has_no_effect(microsoft, method, path, options, status, code):
     answer = await microsoft.graph.request(method, f"{path}/resetPasscode", **options)
-
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert microsoft.intune.resets == []
 
@@ -209,9 +207,7 @@ TOKENS = [
 @pytest.mark.parametrize(("make", "message"), TOKENS)
 async def test_strictness_of_tokens(microsoft, make, message):
     microsoft.carry(make(microsoft))
-
     status, code, said = await refusal(microsoft)
-
     assert (status, code) == (401, "InvalidAuthenticationToken")
     assert message in said
     assert microsoft.journal.calls[-1].bearer.kind == "unknown"
@@ -355,7 +351,6 @@ ANSWERS = [
 @pytest.mark.parametrize(("method", "path"), ANSWERS)
 async def test_every_answer_and_refusal_is_as_described(method, path, who):
     answer = await Microsoft(token_of=who).graph.request(method, path)
-
     assert who is not None or answer.status_code == 401
     check(method, answer)
 
@@ -375,13 +370,11 @@ async def test_every_phone_is_as_described_at_every_step_of_a_reset(device, beha
 
 async def test_only_the_known_enrolment_types_are_outside_of_the_enum():
     rows = (await Microsoft().graph.get("deviceManagement/managedDevices")).json()["value"]
-
     assert {row["deviceEnrollmentType"] for row in rows} - DESCRIBED_ENROLMENTS == OUTSIDE_THE_ENUM
 
 
 async def test_a_device_has_exactly_the_properties_that_are_described():
     device = (await Microsoft().graph.get(f"deviceManagement/managedDevices/{IPHONE}")).json()
-
     described = OPENAPI["components"]["schemas"]["microsoft.graph.managedDevice"]["properties"]
     assert {name for name in device if "@" not in name} == {name for name in described if "@" not in name}
 

@@ -62,7 +62,6 @@ async def test_a_command_is_a_form_with_slacks_fields_in_slacks_order(it):
 )
 async def test_text_is_escaped_as_slack_does(it, typed, sent):
     await it.slack.command(MEI, SUPPORT, f"/reset-passcode {typed}")
-
     assert it.app.last["text"] == sent
 
 
@@ -84,10 +83,8 @@ async def test_any_other_answer_is_a_failure_that_the_person_sees_and_slack_does
 async def test_the_app_has_three_real_seconds(it):
     assert it.slack.sockets.ack_seconds == it.slack.platform.http.ack_seconds == 3
     it.slack.be_patient(0.05)
-
     it.app.reply = asyncio.Future
     outcome = await it.slack.command(MEI, SUPPORT, "/reset-passcode")
-
     assert outcome.notice == TIMED_OUT
 
 

@@ -46,9 +46,7 @@ SCOPES = [
 @pytest.mark.parametrize(("method", "arguments", "needed"), SCOPES)
 async def test_a_missing_scope_is_named(method, arguments, needed):
     it = LocalSlack(scopes=["commands"])
-
     body = await it.call(method, **arguments)
-
     assert body == {"ok": False, "error": "missing_scope", "needed": needed, "provided": "commands"}
     assert it.slack.scopes_used == set()
 
@@ -121,7 +119,6 @@ async def test_people_and_channels_that_the_bot_cannot_reach_any_more(it):
 
 async def test_a_message_to_a_person_is_updated_by_the_channel_that_it_stands_in(it):
     sent = await it.done("chat.postMessage", channel=MEI, text="Hello", blocks=[section()])
-
     assert (sent["channel"], sent["message"]["bot_id"]) == ("D0MEI", "B0UNLATCH")
     assert [m.text for m in it.slack.direct(MEI)] == ["Hello"]
     assert await it.error("chat.update", channel=MEI, ts=sent["ts"], text="y") == "channel_not_found"
@@ -131,7 +128,6 @@ async def test_a_message_to_a_person_is_updated_by_the_channel_that_it_stands_in
 async def test_a_message_of_more_than_40000_is_cut_and_an_update_of_more_than_4000_refused(it):
     sent = await it.done("chat.postMessage", channel=ON_CALL, text="x" * 40_001)
     where = {"channel": ON_CALL, "ts": sent["ts"]}
-
     assert len(sent["message"]["text"]) == 40_000
     await it.done("chat.update", text="x" * 4000, **where)
     assert await it.error("chat.update", text="x" * 4001, **where) == "msg_too_long"
@@ -243,7 +239,6 @@ BAD: dict[str, tuple[list[Json], str]] = {
 def test_what_slack_refuses_is_refused_at_its_place(blocks, place):
     with pytest.raises(Refused) as refused:
         accepted_blocks(blocks)
-
     messages = refused.value.body()["response_metadata"]["messages"]
     assert refused.value.error == "invalid_blocks"
     assert any(message.endswith(f"[json-pointer:/blocks{place}]") for message in messages), messages
@@ -273,5 +268,4 @@ BAD_VIEWS: dict[str, Any] = {
 def test_a_view_that_slack_refuses_is_refused(view):
     with pytest.raises(Refused, match="invalid_arguments") as refused:
         accepted_view(view)
-
     assert refused.value.body()["response_metadata"]["messages"]
