@@ -9,7 +9,7 @@ from bot.domain.audit import Event
 from bot.domain.request import Status
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from sandbox.cast import ON_CALL, SUPPORT
-from tests.support.app_fixture import FAST, Bot, running_bot
+from tests.support.app_fixture import FAST, TOMAS, Bot, running_bot
 from tests.support.user_actions import FIELD_APP, GALAXY, KEN, KEN_ACCOUNT, MEI, PIXEL, direct_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -70,9 +70,6 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
     assert passcode not in str(rows)
 
 
-NAMES = [f"name:phone-{number} locked out" for number in range(10)]
-
-
 async def test_a_delivery_that_comes_again_makes_one_request(both: Bot):
     await both.pending()
     for _ in range(2):
@@ -96,7 +93,7 @@ async def test_the_acknowledgement_comes_while_slack_entra_and_graph_hang(both: 
 
 
 async def test_an_approval_that_is_delivered_again_resets_once(both: Bot):
-    request_id = await both.pending("serial:59040DLJH001 locked out in the field")
+    request_id = await both.pending(TOMAS)
     before = len(await both.people.resets())
     await both.people.sign_in()
     await both.people.approve()
@@ -110,8 +107,8 @@ async def test_an_approval_that_is_delivered_again_resets_once(both: Bot):
 
 
 async def test_the_bot_asks_once_who_it_is_and_shares_connections(bot: Bot):
-    for name in NAMES[:5]:
-        await bot.pending(name)
+    for number in range(5):
+        await bot.pending(f"name:phone-{number} locked out")
     calls = [call for call in bot.people.state["calls"] if call["to"] == "slack"]
     assert [call["method"] for call in calls].count("auth.test") == 1
     assert len(calls) >= 15
@@ -133,20 +130,14 @@ async def test_every_scope_of_the_manifest_is_used_and_no_other(tmp_path_factory
     for channel, settings in ((ON_CALL, {"approvers": "usergroup:S0ONCALL"}), (SUPPORT, {})):
         folder = tmp_path_factory.mktemp(channel)
         async with running_bot(folder, approver_channel=channel, **settings) as bot:
-            used |= await scopes_used(bot, channel)
+            people, slack = bot.people, bot.sandbox.slack
+            slack.join(channel, slack.workspace.bot.id)
+            await people.fault("slack", "reset after", "chat.postMessage", times=2)
+            await people.command(MEI, TOMAS)
+            await people.until(lambda people=people: ENGLISH["status.pending.title"] in people.receipt())
+            await people.sign_in()
+            assert await people.open(KEN, "approve", channel=channel) == ENGLISH["review.title"]
+            await people.submit(KEN)
+            await people.until(lambda people=people: "show_passcode" in str(people.direct(MEI)[-1]["blocks"]))
+            used |= slack.scopes_used
     assert set(manifest["oauth_config"]["scopes"]["bot"]) == used
-
-
-async def scopes_used(bot: Bot, channel: str) -> set[str]:
-    """Of the whole job, with answers of Slack's that are lost."""
-    people = bot.people
-    bot.sandbox.slack.join(channel, bot.sandbox.slack.workspace.bot.id)
-    await people.fault("slack", "reset after", "chat.postMessage", times=2)
-    await people.command(MEI, "serial:59040DLJH001 locked out")
-    await people.until(lambda: ENGLISH["status.pending.title"] in people.receipt())
-    await people.sign_in()
-    assert await people.open(KEN, "approve", channel=channel) == ENGLISH["review.title"]
-    await people.submit(KEN)
-    await people.until(lambda: "show_passcode" in str(people.direct(MEI)[-1]["blocks"]))
-    assert direct_channel(MEI) in people.state["messages"]
-    return set(bot.sandbox.slack.scopes_used)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from sandbox.app import Sandbox, serve
@@ -89,15 +89,11 @@ def test_the_wheel_holds_the_bot_alone_and_runs_without_its_sources(tmp_path: Pa
     empty.mkdir()
     complete = settings(Sandbox(), 3000, empty, socket_mode=False)
 
-    def unlatch(*arguments: str, env: Mapping[str, str]) -> tuple[int, str]:
-        return run(bin_ / "unlatch", *arguments, env=env, cwd=empty)
-
-    expected: Sequence[tuple[Sequence[str], Mapping[str, str], int, str]] = (
+    for arguments, env, status, words in (
         (["--help"], {}, 0, "usage: unlatch"),
         (["serve"], {}, 2, "SLACK_BOT_TOKEN"),
         (["migrate"], complete, 0, ""),
         (["audit", "verify"], complete, 0, ""),
-    )
-    for arguments, env, status, words in expected:
-        ended, said = unlatch(*arguments, env=env)
+    ):
+        ended, said = run(bin_ / "unlatch", *arguments, env=env, cwd=empty)
         assert (ended, words in said) == (status, True), said

@@ -32,16 +32,12 @@ ADA = "ada@contoso.com locked out before her flight"
 """Whose only device is the iPhone."""
 TOMAS = "serial:59040DLJH001 locked out in the field"
 """Names the Pixel."""
-PHONE_SECONDS = 0.03
-"""How long a phone takes to reset."""
 SOON = timedelta(milliseconds=60)
 GRACE = timedelta(seconds=10)
 
 
 class FastTiming(Timing):
     """The same life with short pauses; a device is asked again soon, and may be reset often."""
-
-    __slots__ = ()
 
     def poll_after(self, waited: timedelta) -> timedelta:
         return min(SOON, Timing.poll_after(self, waited))
@@ -127,7 +123,7 @@ class Scene:
 async def scene_of(port: int, wrap: Callable[[ASGIApp], ASGIApp]) -> AsyncIterator[Scene]:
     """Serve a sandbox for a bot at this port; `wrap` goes around it."""
     url, deliveries = f"http://127.0.0.1:{port}", Deliveries()
-    sandbox = Sandbox(bot_url=url, action_seconds=PHONE_SECONDS, transport=deliveries)
+    sandbox = Sandbox(bot_url=url, action_seconds=0.03, transport=deliveries)
     sandbox.asgi = wrap(sandbox.asgi)
     async with (
         serve(sandbox),

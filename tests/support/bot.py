@@ -295,11 +295,8 @@ class Bot:
         return [entry for entry in await self.entries() if entry.event is event][-1]
 
     async def refusals(self) -> list[tuple[str | None, str]]:
-        return [
-            (entry.actor, entry.facts["refusal"])
-            for entry in await self.entries()
-            if entry.event is Event.ACCESS_REFUSED
-        ]
+        refused = [entry for entry in await self.entries() if entry.event is Event.ACCESS_REFUSED]
+        return [(entry.actor, entry.facts["refusal"]) for entry in refused]
 
 
 async def refused(call: Awaitable[object]) -> Refusal:

@@ -62,8 +62,6 @@ class ServedBot(Scene):
 
     async def end(self, *, kill: bool = False) -> int:
         """SIGTERM or SIGKILL, and wait; returns the exit status."""
-        assert self.process is not None
-        assert self._reading is not None
         if self.process.returncode is None:
             self.process.kill() if kill else self.process.terminate()
         await self._reading
@@ -75,7 +73,6 @@ class ServedBot(Scene):
             await http.get(f"{self.settings['PUBLIC_URL']}/healthz")
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
         async for line in process.stdout:
             self.lines.append(line.decode(errors="replace").rstrip())
 
