@@ -246,7 +246,8 @@ async def life(tmp_path_factory: pytest.TempPathFactory) -> ServedBot:
     folder = tmp_path_factory.mktemp("life")
     async with served(folder, AUDIT_HEADS=str(folder / "heads.jsonl")) as it:
         await it.pending(TOMAS)
-        await it.approve()
+        await it.people.sign_in()
+        await it.people.approve()
         await it.end(kill=True)
         copied(folder, folder / "killed")
         await it.start()

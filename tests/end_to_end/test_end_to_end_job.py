@@ -88,10 +88,9 @@ async def test_the_acknowledgement_comes_while_slack_entra_and_graph_hang(both: 
     for vendor in ("slack", "entra", "graph"):
         await people.fault(vendor, "latency", seconds=3, times=None)
     started = time.monotonic()
-    heard = len(people.private_texts(MEI))
     for text in ("ada@contoso.com locked out", "status", "help"):
         await people.command(MEI, text)
-    await people.until(lambda: len(people.private_texts(MEI)) == heard + 3)
+    await people.until(lambda: len(people.private_texts(MEI)) == 3)
     assert time.monotonic() - started < 2
     assert people.state["notices"][MEI] == []
     await people.clear_faults()
@@ -155,7 +154,8 @@ async def test_sigterm_waits_for_the_reset_in_flight_and_ends_with_0(tmp_path: P
     async with served(tmp_path, socket_mode=True) as it:
         await it.pending(TOMAS)
         await it.people.fault("graph", "latency", "resetPasscode", seconds=1.2, after=True)
-        await it.approve()
+        await it.people.sign_in()
+        await it.people.approve()
         await it.people.until(lambda: not it.people.state["faults"])
         ending = asyncio.create_task(it.end())
         with pytest.raises(TimeoutError):  # with nothing in flight it ends at once

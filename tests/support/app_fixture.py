@@ -33,7 +33,6 @@ ADA = "ada@contoso.com locked out before her flight"
 TOMAS = "serial:59040DLJH001 locked out in the field"
 """Names the Pixel."""
 SOON = timedelta(milliseconds=60)
-GRACE = timedelta(seconds=10)
 
 
 class FastTiming(Timing):
@@ -188,7 +187,7 @@ class Bot(Scene):
 
     async def refused(self, event: Event = Event.ACCESS_REFUSED) -> list[tuple[str | None, str]]:
         """Whom the audit log says was refused, and why, once nothing is under way any more."""
-        await self.app.background.drain(grace=GRACE)
+        await self.app.background.drain(grace=FAST.grace)
         rows = await self.audit_rows()
         return [(who, facts.get("refusal") or facts["cause"]) for who, what, facts in rows if what == event]
 

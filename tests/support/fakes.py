@@ -138,11 +138,11 @@ class FakeNotifier:
 
     async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
         ref = await self._update("card", request, state.card, state.card_digest)
-        return replace(state, card=ref, card_digest=_digest(request))
+        return replace(state, card=ref, card_digest=str(request.status))
 
     async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
         ref = await self._update("receipt", request, state.receipt, state.receipt_digest)
-        return replace(state, receipt=ref, receipt_digest=_digest(request))
+        return replace(state, receipt=ref, receipt_digest=str(request.status))
 
     async def post_reminder(self, request: ResetRequest, state: MessageState) -> MessageState:
         await self._step("reminder")
@@ -160,7 +160,7 @@ class FakeNotifier:
         if ref is None:
             self.posted.append(name)
             ref = self.messages[name] = MessageRef(CHANNEL, f"{len(self.posted)}.0")
-        elif digest != _digest(request):
+        elif digest != str(request.status):
             self.updated.append(name)
         await self.steps()
         return ref
@@ -171,10 +171,6 @@ class FakeNotifier:
             await self.on_call(name)
         if name in self.failing:
             raise self.failing[name]
-
-
-def _digest(request: ResetRequest) -> str:
-    return str(request.status)
 
 
 # Microsoft Graph

@@ -76,10 +76,6 @@ class ServedBot(Scene):
         async for line in process.stdout:
             self.lines.append(line.decode(errors="replace").rstrip())
 
-    async def approve(self) -> None:
-        await self.people.sign_in()
-        await self.people.approve()
-
 
 @asynccontextmanager
 async def served(
