@@ -22,9 +22,9 @@ from bot.store import requests, tables
 from bot.timing import Timing
 from bot.web.app import listen, serving
 from sandbox.app import Sandbox, serve
-from sandbox.cast import SIGNING_SECRET
+from sandbox.cast import DEFAULT_CAST, SIGNING_SECRET, TENANT_ID
 from sandbox.demo import settings as demo_settings
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.support.user_actions import KEN, MEI, ON_CALL, Json, People, buttons
 
@@ -139,6 +139,7 @@ class Bot(Scene):
     app: App
     connections: set[Any]
     """Which connections reached Slack's Web API."""
+    _audit_seen: int = 0
 
     # What people do, as far as the bot's answer
 
@@ -177,9 +178,9 @@ class Bot(Scene):
         await self.app.deps.database.run(lambda tx: tx.execute(statement) and None)
 
     async def audit_rows(self, request_id: str = "") -> list[tuple[str | None, str, dict[str, str]]]:
-        """Actor, event and facts of every audit row, or of those of one request, oldest first."""
+        """Actor, event and facts of every audit row of this test, or of one request, oldest first."""
         log = tables.audit.c
-        wanted = select(log.actor, log.event, log.facts).order_by(log.seq)
+        wanted = select(log.actor, log.event, log.facts).where(log.seq > self._audit_seen).order_by(log.seq)
         if request_id:
             wanted = wanted.where(log.request_id == request_id)
         rows = await self.app.deps.database.read(lambda c: c.execute(wanted).all())
@@ -200,6 +201,25 @@ class Bot(Scene):
         """Deliver an interaction that nobody made in Slack."""
         body = urlencode({"payload": json.dumps(payload)}).encode()
         return await self.http.post("/slack/events", content=body, headers=signed(body, secret))
+
+    async def clear(self) -> None:
+        """Forget requests and sign-ins, close modals, and put people, channels and roles as they were."""
+        await self.people.clear_faults()
+        await self.app.background.drain(grace=GRACE)
+        for user in self.people.state["modals"]:
+            await self.people.close(user)
+        for table in (tables.requests, tables.sign_in_links, tables.sign_ins):
+            await self.execute(delete(table))
+        newest = select(func.max(tables.audit.c.seq))
+        self._audit_seen = await self.app.deps.database.read(lambda c: c.execute(newest).scalar_one())
+        workspace = self.sandbox.slack.workspace
+        workspace.people.update({person.id: person for person in DEFAULT_CAST.people})
+        for channel in DEFAULT_CAST.channels:
+            workspace.conversations[channel.id].members[:] = channel.members
+        for account in DEFAULT_CAST.accounts:
+            if account.tenant_id == TENANT_ID:
+                await self.people.role(account.oid, may_reset=account.reset_passcode)
+        self.sandbox.entra.multitenant, self.sandbox.entra.tamper = False, {}
 
 
 def with_value(payload: Json, value: str, action: str = "") -> Json:
