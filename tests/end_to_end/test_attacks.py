@@ -15,7 +15,10 @@ from bot.domain.request import Status
 from bot.domain.values import UserId
 from bot.slack.payloads import VALUE, Action, Callback, Field, private_metadata
 from bot.slack.wording import CATALOG_EN as ENGLISH
+from bot.store import tables
 from bot.web.sign_in import DECLINED
+from sandbox.cast import OTHER_TENANT_ID
+from sqlalchemy import select, update
 from tests.support.app_fixture import TOMAS, Bot, by_user, with_value
 from tests.support.served_bot import ServedBot, served
 from tests.support.user_actions import (
@@ -29,6 +32,7 @@ from tests.support.user_actions import (
     MEI,
     OLGA,
     ON_CALL,
+    PIXEL,
     Browser,
     Json,
 )
@@ -90,6 +94,18 @@ async def test_attack_form_that_was_never_opened(bot: Bot):
 
     refused = [(MEI, Code.OWN_REQUEST), (GUS, Code.NOT_A_MEMBER), (OLGA, Code.NOT_A_MEMBER)]
     assert sorted(await bot.refused()) == sorted(refused * 3)
+    assert (await bot.row(request_id)).status is Status.PENDING
+
+
+async def test_attack_another_device_in_the_form(bot: Bot):
+    """Ken reviewed Ada's iPhone and submits the id of Tomás's phone: it is not what was asked for."""
+    request_id = await bot.pending()
+    await bot.people.sign_in()
+    assert await bot.review() == ENGLISH["review.title"]
+    metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
+    await bot.post(submission(KEN, Callback.APPROVE, metadata, **{Field.DEVICE: PIXEL}))
+
+    assert await bot.refused() == [(KEN, Code.DEVICE_CHANGED)]
     assert (await bot.row(request_id)).status is Status.PENDING
 
 
@@ -164,6 +180,19 @@ async def test_attack_forwarded_sign_in_link_with_the_leads_address_in_the_attac
     assert await bot.people.title_after(KEN, ENGLISH["sign_in.title"]) == ENGLISH["code.declined.title"]
 
 
+async def test_attack_yes_pressed_for_somebody_else(bot: Bot):
+    """The attacker knows the form, but not the cookie of the lead's browser, or the other way round."""
+    bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
+    lead, attacker = bot.people.browser, Browser()
+    page = await lead.arrive(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
+
+    assert (await attacker.confirm(page)).status_code == 410
+    forged = await lead.http.post(f"{bot.url}/sign-in/confirm", data={"page": "x" * 43, "answer": "yes"})
+    assert forged.status_code == 410
+    assert await signed_in(bot) == {}
+    await attacker.http.aclose()
+
+
 async def test_attack_replayed_callback(bot: Bot):
     """What Microsoft sent back is brought a second time, from another browser."""
     browser, attacker = bot.people.browser, Browser()
@@ -181,6 +210,21 @@ async def test_attack_replayed_callback(bot: Bot):
     await attacker.http.aclose()
 
 
+async def test_attack_replayed_yes(bot: Bot):
+    """A page that was answered is answered again with everything that the browser had."""
+    browser = Browser()
+    page = await browser.arrive(await bot.people.sign_in_link(KEN), KEN_ACCOUNT)
+    cookies = dict(browser.http.cookies)
+    await browser.confirm(page)
+    await bot.people.command(KEN, "sign-out")
+    await bot.people.until(lambda: ENGLISH["signed_out"] in bot.people.private_texts(KEN))
+    browser.http.cookies.update(cookies)
+
+    assert (await browser.confirm(page)).status_code == 410
+    assert await signed_in(bot) == {}
+    await browser.http.aclose()
+
+
 async def test_attack_token_of_another_tenant(bot: Bot):
     """The app was made multi-tenant by mistake, and an account of elsewhere signs in."""
     bot.sandbox.entra.multitenant = True
@@ -190,13 +234,48 @@ async def test_attack_token_of_another_tenant(bot: Bot):
     assert await bot.refused(Event.SIGN_IN_REFUSED) == [(KEN, Code.WRONG_TENANT)]
 
 
-async def test_attack_id_token_for_another_client(bot: Bot):
-    """A token that Microsoft signed, but not for this app."""
-    bot.sandbox.entra.tamper = {"aud": "00000000-0000-4000-8000-000000000000"}
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        ({"aud": "00000000-0000-4000-8000-000000000000"}, Code.BAD_TOKEN),
+        ({"iss": f"https://login.microsoftonline.com/{OTHER_TENANT_ID}/v2.0"}, Code.BAD_TOKEN),
+        ({"nonce": "of another sign-in"}, Code.BAD_TOKEN),
+        ({"idp": "live.com"}, Code.GUEST_ACCOUNT),
+    ],
+    ids=["id_token for another client", "another issuer", "another sign-in", "a guest"],
+)
+async def test_attack_id_token_for_another_client(bot: Bot, claims: dict[str, object], code: Code):
+    """A token that Microsoft signed, but not for this app, this tenant or this sign-in."""
+    bot.sandbox.entra.tamper = claims
     page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), KEN_ACCOUNT)
     assert page.status_code == 403
     assert await signed_in(bot) == {}
-    assert await bot.refused(Event.SIGN_IN_REFUSED) == [(KEN, Code.BAD_TOKEN)]
+    assert await bot.refused(Event.SIGN_IN_REFUSED) == [(KEN, code)]
+
+
+async def test_attack_account_that_is_tied_already(bot: Bot):
+    """Aiko's account, after she is signed in, does not become Ken's as well."""
+    await bot.people.sign_in(AIKO, AIKO_ACCOUNT)
+    bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
+    page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
+    assert (page.status_code, "already linked" in page.text) == (403, True)
+    assert await signed_in(bot) == {AIKO: "aiko@contoso.com"}
+
+
+async def test_attack_swapped_vault_rows(bot: Bot):
+    """The owner of the database puts Aiko's encrypted tokens into Ken's row: they do not open there."""
+    await bot.people.sign_in(KEN, KEN_ACCOUNT)
+    await bot.people.sign_in(AIKO, AIKO_ACCOUNT)
+    rows = tables.sign_ins.c
+    read = bot.app.deps.database.read
+    (one, first), (other, second) = await read(lambda c: c.execute(select(rows.user, rows.sealed)).all())
+    for user, sealed in ((one, second), (other, first)):
+        await bot.execute(update(tables.sign_ins).where(rows.user == user).values(sealed=sealed))
+    request_id = await bot.pending()
+
+    for user in (KEN, AIKO):
+        assert await bot.review(user) == ENGLISH["sign_in.title"]
+    assert (await bot.row(request_id)).status is Status.PENDING
 
 
 async def test_attack_approver_who_lost_the_intune_role(bot: Bot):
@@ -295,14 +374,26 @@ async def test_every_start_is_in_the_log_with_its_settings_and_without_secrets(l
         assert life.settings[name] not in str(starts)
 
 
-async def test_attack_on_the_record(life: ServedBot, public_key: str, tmp_path: Path, capsys: Captured):
-    """The owner of the tables takes the triggers off and cuts the log's end."""
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE audit SET actor = 'U0MALLORY' WHERE event = 'approved'", "row {approved} was changed"),
+        ("DELETE FROM audit WHERE event = 'approved'", "row {next} follows row"),
+        ("DELETE FROM audit WHERE seq > 3", "the log ends at row 3, but a kept head names row {last}"),
+        ("UPDATE audit SET facts = '{}' WHERE seq = (SELECT max(seq) FROM audit)", "row {last}"),
+    ],
+    ids=["edited row", "removed row", "cut tail", "edited last row"],
+)
+async def test_attack_on_the_record(
+    life: ServedBot, public_key: str, tmp_path: Path, capsys: Captured, statement: str, named: str
+):
     database = copied(life.folder, tmp_path / "tampered")
     with closing(sqlite3.connect(database)) as rows, rows:
+        [approved] = rows.execute("SELECT seq FROM audit WHERE event = 'approved'").fetchone()
         [last] = rows.execute("SELECT max(seq) FROM audit").fetchone()
         for (name,) in rows.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             rows.execute(f"DROP TRIGGER {name}")
-        rows.execute("DELETE FROM audit WHERE seq > 3")
+        rows.execute(statement)
 
     assert verify(database, public_key, "--heads", str(life.folder / "heads.jsonl")) == 1
-    assert f"the log ends at row 3, but a kept head names row {last}" in capsys.readouterr().out
+    assert named.format(approved=approved, next=approved + 1, last=last) in capsys.readouterr().out
