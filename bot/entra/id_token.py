@@ -113,12 +113,15 @@ class IdTokenVerifier:
                     "verify_exp": False,
                     "verify_nbf": False,
                     "verify_iat": False,
+                    "enforce_minimum_key_length": True,
                 },
             )
         except jwt.InvalidAudienceError:
             error = _bad("aud")
         except jwt.InvalidSignatureError:
             error = _bad("signature")
+        except jwt.InvalidKeyError:
+            error = _bad("key")
         except jwt.InvalidTokenError:
             error = _bad("token")
         # Outside of the except: the library puts claims into its messages.

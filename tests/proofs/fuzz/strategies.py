@@ -1,8 +1,6 @@
-"""What a careless or hostile sender makes of good input: text, JSON and answers, changed a little or much."""
+"""What a careless or hostile sender makes of good input: text and JSON, changed a little or much."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -95,36 +93,3 @@ def dumped(value: Json) -> str:
     for name, raw in RAW.items():
         text = text.replace(f'"{name}"', raw)
     return text
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: str
-
-    @property
-    def content(self) -> bytes:
-        return self.body.encode("utf-8", "surrogatepass")
-
-
-STATUSES: Final = (200, 201, 204, 301, 302, 400, 401, 403, 404, 409, 412, 423, 429, 500, 502, 503, 504)
-_header = st.sampled_from(
-    [text for text in (*NASTY, "9" * 5000, "1") if text.isascii() and text.isprintable()]
-)
-_headers = st.fixed_dictionaries(
-    {"content-type": usually("application/json", _header)},
-    optional={
-        "retry-after": _header,
-        "www-authenticate": _header.map('Bearer error="insufficient_claims", claims="{}"'.format),
-    },
-)
-
-
-def answers(*bodies: Json, status: int = 200) -> st.SearchStrategy[Answer]:
-    """One of these answers, changed in a place or two, with any status and headers."""
-    good = st.sampled_from(bodies)
-    changed = good.flatmap(mutated)
-    texts = json_text(good | changed | changed.flatmap(mutated))
-    headers = usually({"content-type": "application/json"}, _headers)
-    return st.builds(Answer, usually(status, st.sampled_from(STATUSES)), headers, texts)

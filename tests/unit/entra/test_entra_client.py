@@ -9,12 +9,14 @@ import pytest
 import structlog
 from bot.domain.errors import Code, CouldNotVerify, SignInRefused
 from bot.domain.people import Account
+from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.unit.entra.fake_entra import (
     ANOTHER_KEY,
     CALLBACK,
     CLIENT_ID,
     ISSUER,
     KEN_OID,
+    KEY,
     ORIGIN,
     OTHER_TENANT,
     STEP_UP,
@@ -27,6 +29,7 @@ from tests.unit.entra.fake_entra import (
 )
 
 TEN_MINUTES = timedelta(minutes=10)
+SHORT_KEY = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505  to be refused
 BUSY = '{"error": "temporarily_unavailable"}'
 
 
@@ -175,18 +178,23 @@ def test_a_key_that_entra_began_to_use_today_is_fetched(ken):
     assert ken.redeem().oid == KEN_OID
 
 
+@pytest.mark.filterwarnings("ignore::jwt.InsecureKeyLengthWarning")  # of the side that signs
 @pytest.mark.parametrize(
-    ("key", "algorithm", "headers", "part"),
+    ("key", "algorithm", "headers", "published", "part"),
     [
-        ("", "none", {"kid": "key-1"}, "header"),
-        ("k" * 32, "HS256", {"kid": "key-1"}, "header"),
-        (ANOTHER_KEY, "RS256", {}, "header"),
-        (ANOTHER_KEY, "RS256", {"kid": "unknown"}, "key"),
-        (ANOTHER_KEY, "RS256", {"kid": "key-1"}, "signature"),
+        ("", "none", {"kid": "key-1"}, KEY, "header"),
+        ("k" * 32, "HS256", {"kid": "key-1"}, KEY, "header"),
+        (ANOTHER_KEY, "RS256", {}, KEY, "header"),
+        (ANOTHER_KEY, "RS256", {"kid": "unknown"}, KEY, "key"),
+        (ANOTHER_KEY, "RS256", {"kid": "key-1"}, KEY, "signature"),
+        (SHORT_KEY, "RS256", {"kid": "key-1"}, SHORT_KEY, "key"),
     ],
-    ids=["unsigned", "symmetric", "no key named", "unknown key", "another key"],
+    ids=["unsigned", "symmetric", "no key named", "unknown key", "another key", "a short key"],
 )
-def test_an_id_token_that_no_key_of_entra_signed_is_refused(ken, key, algorithm, headers, part):
+def test_an_id_token_that_no_strong_key_of_entra_signed_is_refused(
+    ken, key, algorithm, headers, published, part
+):
+    ken.entra.published_key = published
     ken.entra.sign = lambda claims: jwt.encode(claims, key, algorithm, headers)
     assert ken.refusal() == (Code.BAD_TOKEN, {"part": part})
 

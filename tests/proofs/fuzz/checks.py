@@ -1,0 +1,79 @@
+"""What holds whatever comes in."""
+
+import os
+import re
+from collections.abc import AsyncIterator, Container, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any, Final
+
+from bot.domain.errors import UnlatchError
+from bot.domain.request import ResetRequest, Status
+from bot.domain.target import TargetKind
+from bot.slack.blocks import Message, View
+from bot.slack.messages import card, receipt, reminder
+from bot.slack.wording import ENGLISH
+from bot.store.database import Database
+from bot.store.requests import read_request, request_columns
+from tests.support.bot import Bot
+from tests.support.builders import TIMING
+from tests.support.database import sqlite_database
+from tests.unit.slack.shown import check_accepted, texts
+
+_OURS: Final = re.compile(
+    r"<(@[UW][A-Z0-9]+|!subteam\^S0ONCALL|!date\^-?\d+\^[^|<>]*\|[^<>]*)>|&(amp|lt|gt);"
+)
+_TYPED: Final = re.compile("<[^>]*[UCS]0TEXT")
+"""In no workspace: where one of these is mentioned, typed text came out as a mention."""
+MEMORY: Final = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112  faster than a disk
+
+
+@asynccontextmanager
+async def empty_database() -> AsyncIterator[Database]:
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        async with sqlite_database(Path(folder)) as database:
+            yield database
+
+
+def check_text(said: str) -> None:
+    """Every angle bracket and every ampersand is ours."""
+    assert not set(_OURS.sub("", said)) & set("<>&"), f"unescaped: {said[:300]!r}"
+    assert not _TYPED.search(said), f"a mention that was typed: {said[:300]!r}"
+
+
+def check_shown(shown: Message | View) -> None:
+    """Slack accepts the message or view, and all of its texts are escaped."""
+    check_accepted(shown)
+    for said in texts(shown):
+        check_text(said)
+
+
+def check_error(error: UnlatchError) -> None:
+    """Its title and sentence can be shown."""
+    check_text(ENGLISH.error(error))
+    check_text(ENGLISH.title(error))
+
+
+async def check_stored(bot: Bot, but: Container[ResetRequest] = ()) -> None:
+    """All rows `but` these come back from their columns, are storable on any database, and can be shown."""
+    for row in (await bot.rows()).values():
+        if row not in but and row.target.kind is not TargetKind.MENTION:  # which is shown as one, as asked
+            check_shown(card(row, ENGLISH, ["S0ONCALL"]))
+            check_shown(receipt(row, ENGLISH, reveal_for=TIMING.reveal_for))
+            if row.status is Status.PENDING:
+                check_shown(reminder(row, ENGLISH, ["S0ONCALL"]))
+            columns = request_columns(row)
+            check_storable(columns)
+            assert read_request(SimpleNamespace(**columns, _mapping=columns)) == row
+    for entry in await bot.entries():
+        check_storable(entry.facts)
+
+
+def check_storable(columns: Mapping[str, Any]) -> None:
+    """A database takes text that is UTF-8 and holds no NUL."""
+    for name, value in columns.items():
+        if isinstance(value, str):
+            value.encode()
+            assert "\x00" not in value, f"{name} holds a NUL"
