@@ -205,7 +205,7 @@ class Bot(Scene):
     async def clear(self) -> None:
         """Forget requests and sign-ins, close modals, and put people, channels and roles as they were."""
         await self.people.clear_faults()
-        await self.app.background.drain(grace=GRACE)
+        await self.app.background.drain(grace=FAST.grace)
         for user in self.people.state["modals"]:
             await self.people.close(user)
         for table in (tables.requests, tables.sign_in_links, tables.sign_ins):

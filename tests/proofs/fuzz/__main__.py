@@ -6,6 +6,7 @@ as a unit test of the place that it broke.
 
 import argparse
 import os
+import secrets
 import sys
 import time
 import traceback
@@ -22,11 +23,13 @@ def main() -> int:
     """Fuzz; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.proofs.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5)
-    processes = os.cpu_count() or 1
-    seconds = parser.parse_args().minutes * 60 * processes / len(OPENINGS)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="to send the same again")
+    chosen, processes = parser.parse_args(), os.cpu_count() or 1
+    print(f"--seed {chosen.seed}", flush=True)
+    seconds = chosen.minutes * 60 * processes / len(OPENINGS)
     inputs = failures = 0
     with ProcessPoolExecutor(processes) as pool:
-        fuzzed = pool.map(partial(fuzz, seconds), range(len(OPENINGS)))
+        fuzzed = pool.map(partial(fuzz, seconds, chosen.seed), range(len(OPENINGS)))
         for opening, (sent, failure) in zip(OPENINGS, fuzzed, strict=True):
             print(f"{opening.name}: {sent} inputs\n{failure}", end="", flush=True)
             inputs, failures = inputs + sent, failures + bool(failure)
@@ -34,12 +37,12 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def fuzz(seconds: float, number: int) -> tuple[int, str]:
+def fuzz(seconds: float, seed: int, number: int) -> tuple[int, str]:
     """Send to one opening for so long; return how many inputs, and the failure with its shrunk input."""
     end, sent = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         try:
-            OPENINGS[number].fuzz(ROUND)
+            OPENINGS[number].fuzz(ROUND, seed=seed + sent)
         except Exception as failure:
             return sent, "".join(traceback.format_exception(failure))
         sent += ROUND.max_examples

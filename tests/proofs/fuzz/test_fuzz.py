@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
+import hypothesis
 import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy
@@ -25,7 +26,7 @@ class Opening(NamedTuple):
     inputs: SearchStrategy[Any]
     send: Callable[[Any], Awaitable[object]]
 
-    def fuzz(self, chosen: settings) -> None:
+    def fuzz(self, chosen: settings, *, seed: int | None = None) -> None:
         """Send inputs; fails with the one that broke something, as small as it may be."""
 
         @chosen
@@ -33,7 +34,7 @@ class Opening(NamedTuple):
         def nothing_breaks(sent: Any) -> None:
             asyncio.run(watched(self.send(sent)))
 
-        nothing_breaks()
+        (nothing_breaks if seed is None else hypothesis.seed(seed)(nothing_breaks))()
 
 
 OPENINGS: Final = (
