@@ -74,14 +74,6 @@ def raising(error: BaseException) -> Callable[[Transaction], None]:
     return unit
 
 
-def unbindable(tx: Transaction) -> None:
-    tx.execute(insert(table).values(id=object()))
-
-
-def same_row(tx: Transaction) -> None:
-    tx.execute(text("INSERT INTO alembic_version VALUES ('0001')"))
-
-
 @pytest.mark.parametrize(
     ("unit", "told"),
     [
@@ -91,8 +83,8 @@ def same_row(tx: Transaction) -> None:
         (raising(TimeoutError()), TimeoutError),
         (raising(StopIteration()), RuntimeError),
         (raising(KeyboardInterrupt()), RuntimeError),
-        (same_row, Exception),
-        (unbindable, Exception),
+        (lambda tx: tx.execute(text("INSERT INTO alembic_version VALUES ('0001')")), Exception),
+        (lambda tx: tx.execute(insert(table).values(id=object())), Exception),
         (lambda tx: tx.execute(select(table)), TypeError),
         (lambda tx: (row for row in tx.execute(select(table))), TypeError),
     ],
