@@ -4,6 +4,7 @@ import asyncio
 from contextlib import nullcontext
 from datetime import timedelta
 from traceback import format_exception
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -129,31 +130,25 @@ async def test_a_sentence_follows_no_redirect_and_no_error_carries_its_url(api, 
         assert "secret" not in "".join(format_exception(told.value))
 
 
-class NoNetwork:
-    def post(self, *_: object, **__: object) -> None:
-        raise OSError
+SLACKS = ["https://hooks.slack.com/secret", "https://hooks.slack-gov.com/secret"]
+NOT_SLACKS = [
+    *("https://hooks.slack.com.example/secret", "https://hooks.slack.com@example.com/secret"),
+    *("https://hooks.slack.com:8443/secret", "https://hooks.slack.com:port/secret"),
+    *("https://example.com/hooks.slack.com/secret", "http://hooks.slack.com/secret"),
+    *("//hooks.slack.com/secret", "http://127.0.0.1:9/secret", "http://169.254.169.254/latest/secret"),
+    *("no address, but secret", ""),
+]
 
 
 @pytest.mark.parametrize(
     ("url", "code"),
-    [
-        ("https://hooks.slack.com/secret", "OSError"),
-        ("https://hooks.slack-gov.com/secret", "OSError"),
-        ("https://hooks.slack.com.example/secret", "not_slacks_url"),
-        ("https://hooks.slack.com@example.com/secret", "not_slacks_url"),
-        ("https://hooks.slack.com:8443/secret", "not_slacks_url"),
-        ("https://hooks.slack.com:port/secret", "not_slacks_url"),
-        ("https://example.com/hooks.slack.com/secret", "not_slacks_url"),
-        ("http://hooks.slack.com/secret", "not_slacks_url"),
-        ("//hooks.slack.com/secret", "not_slacks_url"),
-        ("http://127.0.0.1:9/secret", "not_slacks_url"),
-        ("http://169.254.169.254/latest/secret", "not_slacks_url"),
-        ("no address, but secret", "not_slacks_url"),
-        ("", "not_slacks_url"),
-    ],
+    [*((url, "OSError") for url in SLACKS), *((url, "not_slacks_url") for url in NOT_SLACKS)],
 )
 async def test_a_sentence_goes_to_no_address_that_is_not_slacks(api, slack, url, code):
-    api.client.session = NoNetwork()
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError
+
+    api.client.session = SimpleNamespace(post=no_network)
     with pytest.raises(SlackError) as told:
         await slack.respond(Secret(url), SENTENCE)
     assert told.value.code == code

@@ -122,29 +122,22 @@ async def test_no_unit_is_answered_before_the_commit_it_rests_on_not_even_with_a
     assert await get(on_sqlite, winner) == winner
 
 
-async def test_a_caller_that_is_cancelled_while_its_unit_waits_leaves_nothing_behind(on_sqlite: Database):
-    cancelled, other = a_request(), a_request()
-    async with held(on_sqlite.run):
-        task, beside = await started(on_sqlite, adding(cancelled), adding(other))
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    assert await beside == other
-    assert await count(on_sqlite) == 1
-
-
-async def test_a_caller_that_is_cancelled_while_its_unit_runs_goes_on_when_the_outcome_is_known(
+async def test_a_cancelled_caller_whose_unit_waits_leaves_nothing_and_whose_unit_runs_learns_the_outcome(
     on_sqlite: Database,
 ):
-    request = a_request()
-    async with held(on_sqlite.run, adding(request)) as task:
-        task.cancel()
-        await asyncio.sleep(0)
-        assert not task.done()
+    running, other = a_request(), a_request()
+    async with held(on_sqlite.run, adding(running)) as runs:
+        waits, beside = await started(on_sqlite, adding(a_request()), adding(other))
+        waits.cancel()
+        runs.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        assert not runs.done()
 
-    assert task.cancelled()
-    assert await get(on_sqlite, request) == request
+    assert await beside == other
+    assert runs.cancelled()
+    assert await get(on_sqlite, running) == running
+    assert await count(on_sqlite) == 2
 
 
 async def test_units_that_wait_at_the_shutdown_are_run_and_later_ones_refused(url: str):
