@@ -77,7 +77,6 @@ def test_an_approver_signs_in(ken):
 
 def test_the_browser_is_sent_with_pkce_the_redirect_uri_and_the_claims_that_were_asked_for(ken):
     query = ken.begin(claims=STEP_UP)
-
     claims = json.loads(query.pop("claims"))["access_token"]
     assert claims == {"acrs": {"essential": True, "value": "c1"}, "xms_cc": {"values": ["CP1"]}}
     assert query == query | {

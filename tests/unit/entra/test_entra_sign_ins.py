@@ -17,7 +17,6 @@ from bot.entra.sign_ins import PAGE, EntraSignIns, Rotated, rotate
 from bot.entra.vault import Vault, key_id
 from bot.store import sign_ins as rows
 from bot.store.tables import sign_ins
-from sqlalchemy import update
 from tests.unit.entra.fake_entra import AIKO_OID, ISSUER, KEN_OID, STEP_UP, TENANT
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, SignInFixture
 
@@ -130,12 +129,10 @@ async def test_while_entra_is_away_a_valid_token_is_used_and_an_expired_one_veri
     await setup.change_token("AccessToken", refresh_on="1")
     setup.entra.answer(*answer)
     before = len(setup.entra.requests)
-
     assert await token(setup.sign_ins) == valid, "due for a refresh, which was tried"
     await setup.expire_token()
     with pytest.raises(CouldNotVerify) as caught:
         await setup.sign_ins.token(KEN)
-
     assert len(setup.entra.requests) - before == calls
     assert caught.value.facts == {"what": "Microsoft Entra"}
     assert await setup.row() is not None
@@ -217,7 +214,6 @@ async def test_a_sign_in_is_forgotten_when_it_is_old_by_whatever_looks_at_it_fir
     await setup.sign_ins.sweep()
     assert await setup.sign_ins.account(KEN) == account
     setup.clock.advance(seconds=1)
-
     if use == "token":
         await needed(setup.sign_ins)
     else:
@@ -227,7 +223,7 @@ async def test_a_sign_in_is_forgotten_when_it_is_old_by_whatever_looks_at_it_fir
     assert (event, actor, facts["reason"]) == ("signed_out", KEN, "too_old")
 
 
-async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanwhile(both):
+async def test_the_sweep_deletes_what_is_old_or_spoiled_and_spares_who_signs_in_again_meanwhile(both):
     await both.returned()
     both.clock.advance(MAX_AGE)
     both.before_the_next_write(both.sign_in)
@@ -235,6 +231,12 @@ async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanw
     assert set(await both.all_rows()) == {KEN}
     assert (await both.audited())[-1][2]["reason"] == SignOutReason.TOO_OLD
     assert len(await both.links_stored()) == 1
+    spoiled = {"emails": "nonsense", "authenticated_at": "nonsense"}  # by another program
+    await both.change(sign_ins, **spoiled)
+    await both.sign_in(AIKO, AIKO_OID)
+    both.clock.advance(MAX_AGE)
+    await both.sign_ins.sweep()
+    assert await both.all_rows() == {}
 
 
 async def test_a_refresh_token_that_is_no_text_is_no_crash(expired):
@@ -242,15 +244,6 @@ async def test_a_refresh_token_that_is_no_text_is_no_crash(expired):
     await expired.change_token("RefreshToken", secret=True)
     with pytest.raises(CouldNotVerify):
         await expired.sign_ins.token(KEN)
-
-
-async def test_a_row_that_another_program_spoiled_keeps_no_other_from_the_sweep(both):
-    spoiled = {"emails": "nonsense", "authenticated_at": "nonsense"}
-    change = update(sign_ins).where(sign_ins.c.user == KEN).values(spoiled)
-    await both.database.run(lambda tx: tx.execute(change).rowcount)
-    both.clock.advance(MAX_AGE)
-    await both.sign_ins.sweep()
-    assert await both.all_rows() == {}
 
 
 BROKEN = '"a-token-in-a-broken-answer"<>'
@@ -268,10 +261,8 @@ async def test_no_token_is_in_a_log_or_an_exception_of_a_failed_refresh_nor_in_t
     cache = await expired.cache()
     hidden = [entry["secret"] for kind in ("AccessToken", "RefreshToken") for entry in cache[kind].values()]
     expired.entra.answer(*answer)
-
     with structlog.testing.capture_logs() as logged, pytest.raises((SignInNeeded, CouldNotVerify)) as caught:
         await expired.sign_ins.token(KEN)
-
     assert {line["event"] for line in logged} <= {"entra_no_answer", "entra_no_token"}
     shown = [str(logged), repr(await expired.row()), *(str(vars(record)) for record in caplog.records)]
     error: BaseException | None = caught.value
@@ -292,7 +283,6 @@ async def test_every_sign_in_moves_once_under_the_newest_key_and_the_old_one_can
     found = await rotated(both)
     before = await both.all_rows()
     again = await rotated(both)
-
     assert (found.resealed, found.current, found.unreadable) == (2, 0, {})
     assert (found.keys, found.unused, found.under_way) == ([NEW_ID, OLD_ID], [OLD_ID], [])
     assert {row.key_id for row in before.values()} == {NEW_ID}
@@ -318,7 +308,6 @@ async def test_a_refresh_during_the_rotation_is_resealed_and_a_sign_out_not_undo
     assert (await rotated(expired)).resealed == 1
     assert await token(expired.replica(NEW_KEY).sign_ins)
     assert len(expired.entra.forms("refresh_token")) == 1, "the new token is still there"
-
     await expired.sign_in()
     expired.before_the_next_write(lambda: expired.sign_ins.forget(KEN, SignOutReason.ASKED))
     assert (await rotated(expired)).resealed == 0

@@ -23,18 +23,8 @@ SENTENCE = "Please try again."
 
 
 @pytest.fixture
-def slept() -> list[float]:
-    """How long each pause should have taken."""
-    return []
-
-
-@pytest.fixture
-def slack(api: WebApi, slept: list[float]) -> SlackClient:
-    async def sleep(seconds: float) -> None:
-        await asyncio.sleep(0)
-        slept.append(seconds)
-
-    return SlackClient(api.client, Timing(), sleep=sleep)
+def slack(api: WebApi) -> SlackClient:
+    return SlackClient(api.client, Timing(), sleep=api.sleep)
 
 
 def limited(retry_after: str) -> web.Response:
@@ -81,12 +71,12 @@ async def test_a_modal_without_an_id_was_not_opened(api: WebApi, slack: SlackCli
         await slack.open_modal("trigger", VIEW)
 
 
-async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(api, slack, slept):
+async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(api, slack):
     """An idle connection that Slack cut as it was used: the trigger does not wait."""
     api.answers["views.open"] = [CUT, {"ok": True, "view": {"id": "V2"}}]
     assert await slack.open_modal("trigger", VIEW) == "V2"
     assert [asked["trigger_id"] for _, asked in api.asked] == ["trigger"] * 2
-    assert slept == []
+    assert api.slept == []
 
 
 @pytest.mark.parametrize(
@@ -98,12 +88,12 @@ async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(api, s
     ],
     ids=["a bad moment", "unavailable", "closed"],
 )
-async def test_a_modal_is_not_left_loading_by_a_bad_moment(api, slack, slept, answers, tries, error):
+async def test_a_modal_is_not_left_loading_by_a_bad_moment(api, slack, answers, tries, error):
     api.answers["views.update"] = list(answers)
     with pytest.raises(error) if error else nullcontext():
         await slack.update_modal("V1", VIEW)
     assert [asked["view_id"] for _, asked in api.asked] == ["V1"] * tries
-    assert (7 in slept) is (error is None)
+    assert (7 in api.slept) is (error is None)
 
 
 async def test_a_sentence_is_posted_to_one_person_alone_and_again_after_a_bad_moment(api, slack):

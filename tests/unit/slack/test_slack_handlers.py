@@ -179,14 +179,12 @@ async def test_a_withdrawal_and_a_close_need_no_modal_and_a_denial_and_a_passcod
     await side.deliver(press(Action.CLOSE, uncertain))
     assert (await side.bot.row(uncertain)).status is Status.FAILED
     assert side.slack.opened == []
-
     pending = await side.bot.pending()
     await side.deliver(press(Action.DENY, pending))
     assert side.view()["callback_id"] == Callback.DENY
     await side.deliver(form(Callback.DENY, metadata=pending, user=KEN.id, denial="Call him"))
     row = await side.bot.row(pending)
     assert (row.status, row.denial, side.title()) == (Status.DENIED, "Call him", CATALOG["denied.title"])
-
     await side.deliver(press(Action.SHOW_PASSCODE, await side.bot.done(passcode="4b#A"), user=MEI.id))
     assert (side.title(), "4b#A" in side.shown()) == (CATALOG["passcode.title"], True)
 
@@ -335,7 +333,6 @@ async def test_a_refused_sign_in_is_told_in_the_modal_with_a_new_link_if_they_st
     assert ENGLISH.error(error) in side.shown()
     [link] = side.bot.links.links.values()
     assert (link.request_id, link.view_id) == (request_id, "V1")
-
     side.bot.links.links.clear()
     side.bot.directory.members.clear()
     error = SignInRefused(Code.DECLINED, account="ken@contoso.com")

@@ -75,9 +75,7 @@ async def test_every_commit_on_sqlite_waits_for_the_disk(on_sqlite: Database):
     assert shown == ["wal", 2, 2000]
 
 
-async def test_every_transaction_on_postgresql_waits_for_the_disk_and_is_bounded(
-    postgresql: str, cluster: Cluster
-):
+async def test_every_transaction_on_postgresql_waits_for_the_disk_and_is_bounded(postgresql, cluster):
     name = make_url(postgresql).database
     cluster.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     cluster.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
@@ -97,7 +95,6 @@ def test_a_new_sqlite_file_is_readable_for_its_owner_alone(tmp_path: Path):
     path = tmp_path / "new.sqlite3"
     os.umask(0o022)
     migrate(f"sqlite:///{path}", audit_log())
-
     assert [stat.S_IMODE(part.stat().st_mode) for part in tmp_path.glob("new.sqlite3*")] == [0o600]
 
 
@@ -153,9 +150,7 @@ async def test_a_commit_whose_answer_is_lost_is_looked_up_so_that_what_is_said_i
         await noted(database)
 
 
-async def test_a_commit_without_an_audit_row_whose_answer_is_lost_is_unknown(
-    postgresql: str, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_commit_without_an_audit_row_whose_answer_is_lost_is_unknown(postgresql, monkeypatch):
     async with opened(postgresql) as database:
         pending = await stored(database, a_pending())
         cut(monkeypatch, "after")
@@ -174,7 +169,6 @@ async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_on
         while not goes_on:
             with suppress(StoreUnavailable):
                 goes_on = bool(await stored(database, a_request()))
-
         with closing(connection), pytest.raises(Exception, match=r"idle-in-transaction|terminating|closed"):
             connection.execute(text("SELECT 1"))
     frozen.dispose()
@@ -195,9 +189,7 @@ def standing_still(cluster: Cluster) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_long(
-    postgresql: str, cluster: Cluster
-):
+async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_long(postgresql, cluster):
     database = Database(postgresql, audit_log(), QUICK)
     await asyncio.gather(*(stored(database, a_request()) for _ in range(8)))
     assert await database.problem() is None
@@ -206,7 +198,6 @@ async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_lo
             units = [stored(database, a_request()) for _ in range(100)]
             *ends, problem = await asyncio.gather(*units, database.problem(), return_exceptions=True)
             await database.close()
-
     assert {type(end) for end in ends} == {StoreUnavailable}
     assert "does not answer" in str(problem)
 
@@ -237,9 +228,7 @@ async def pgbouncer(cluster: Cluster, database: str) -> AsyncIterator[str]:
         process.wait(10)
 
 
-async def test_behind_pgbouncer_no_statement_of_one_replica_runs_for_another(
-    postgresql: str, cluster: Cluster
-):
+async def test_behind_pgbouncer_no_statement_of_one_replica_runs_for_another(postgresql, cluster):
     async with (
         pgbouncer(cluster, str(make_url(postgresql).database)) as url,
         opened(url) as here,

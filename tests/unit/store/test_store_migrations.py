@@ -116,6 +116,5 @@ def test_a_migration_gives_way_to_who_holds_a_table_and_ends_without_a_change_wh
             migrate(postgresql, audit_log(), sleep=gave_way.append, tries=2)
         assert gave_way
         assert "later" not in columns(postgresql)
-
     migrate(postgresql, audit_log())
     assert "later" in columns(postgresql)

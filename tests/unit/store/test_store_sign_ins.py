@@ -13,7 +13,6 @@ from bot.domain.values import TeamId, UserId
 from bot.store import sign_ins
 from bot.store.database import Database, Transaction
 from bot.store.sign_ins import SignInRow
-from tests.unit.store.conftest import Replicas
 from tests.unit.store.rows import KEN, MEI, NOW
 
 TEN_MINUTES = timedelta(minutes=10)
@@ -68,7 +67,7 @@ async def looked_up(database: Database, name: str = "link", now: Any = NOW) -> A
     return await database.read(lambda connection: sign_ins.find_link(connection, name, now=now))
 
 
-async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas: Replicas):
+async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas):
     here, elsewhere = replicas
     for number in range(5):
         name, state = f"link{number}", f"state{number}"
@@ -104,35 +103,30 @@ async def test_used_links_count_towards_the_quota_until_the_hour_is_over(databas
         await added(database, f"link{number}", limit=3)
         await begun(database, f"link{number}", f"s{number}")
         await taken(database, f"s{number}")
-
     assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=NOW + timedelta(minutes=59))) == 0
     with pytest.raises(Refusal) as refused:
         await added(database, "over", limit=3)
     assert refused.value.code is Code.QUOTA_EXCEEDED
     await added(database, "mei", MEI, limit=3)
-
     later = NOW + timedelta(hours=1)
     await added(database, "later", now=later, limit=3)
     assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=later)) == 4
 
 
-async def test_a_sign_in_comes_back_as_it_was_and_each_at_once_gets_a_version(replicas: Replicas):
+async def test_a_sign_in_comes_back_as_it_was_and_each_at_once_gets_a_version(replicas):
     here, _ = replicas
     await put(here)
     first = await got(here)
     assert first == replace(A_SIGN_IN, version=first.version)
-
     await asyncio.gather(*(put(replicas[n % 2]) for n in range(20)))
     await put(here, oid="another", authenticated_at=None)
-
     again = {"oid": "another", "authenticated_at": None, "version": first.version + 21}
     assert await got(here) == replace(A_SIGN_IN, **again)
 
 
-async def test_an_account_is_linked_to_one_slack_user(replicas: Replicas):
+async def test_an_account_is_linked_to_one_slack_user(replicas):
     here, elsewhere = replicas
     ends = await asyncio.gather(put(here, user=KEN), put(elsewhere, user=MEI), return_exceptions=True)
-
     assert sorted(type(end).__name__ for end in ends) == ["LostRace", "NoneType"]
     holder = await here.read(lambda connection: sign_ins.linked_to(connection, "tenant", "oid"))
     kept = {user for user in (KEN, MEI) if await got(here, user) is not None}

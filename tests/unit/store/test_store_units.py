@@ -5,7 +5,6 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,13 +89,9 @@ def raising(error: BaseException) -> Callable[[Transaction], None]:
     ],
     ids=lambda given: given.__name__ if isinstance(given, type) else "",
 )
-async def test_a_unit_that_fails_stores_nothing_and_takes_no_other_with_it(
-    database: Database, unit: Callable[[Transaction], Any], told: type[Exception]
-):
+async def test_a_unit_that_fails_stores_nothing_and_takes_no_other_with_it(database, unit, told):
     before, after = a_request(), a_request()
-
     first, failed, last = await together(database, adding(before), unit, adding(after))
-
     assert (first, last) == (before, after)
     assert isinstance(failed, told)
     assert not isinstance(failed, DBAPIError)  # it would carry the parameters
@@ -133,7 +128,6 @@ async def test_a_cancelled_caller_whose_unit_waits_leaves_nothing_and_whose_unit
         with pytest.raises(asyncio.CancelledError):
             await waits
         assert not runs.done()
-
     assert await beside == other
     assert runs.cancelled()
     assert await get(on_sqlite, running) == running
@@ -144,10 +138,8 @@ async def test_units_that_wait_at_the_shutdown_are_run_and_later_ones_refused(ur
     database = Database(url, audit_log())
     requests = [a_request() for _ in range(20)]
     tasks = await started(database, *map(adding, requests))
-
     async with asyncio.timeout(10):
         await database.close()
-
     assert await asyncio.gather(*tasks) == requests
     for use in (database.run, database.read):
         with pytest.raises(StoreUnavailable):
@@ -159,7 +151,6 @@ async def test_one_unit_too_many_is_refused_at_once(on_sqlite: Database):
         waiting = await started(on_sqlite, *[lambda _: 1] * WAITING)
         with pytest.raises(StoreUnavailable):
             await on_sqlite.run(lambda _: 1)
-
     assert sum(await asyncio.gather(*waiting)) == WAITING
 
 
@@ -168,9 +159,7 @@ async def test_on_a_full_disk_what_was_acknowledged_is_stored_and_the_rest_is_no
     pages = await on_sqlite.read(lambda connection: connection.scalar(text("PRAGMA page_count")) or 0)
     await on_sqlite.run(lambda tx: tx.scalar(text(f"PRAGMA max_page_count = {pages + 20}")))
     requests = [a_request(reason="x" * 900) for _ in range(300)]
-
     ends = await asyncio.gather(*(stored(on_sqlite, one) for one in requests), return_exceptions=True)
-
     good = {request.id for request, end in zip(requests, ends, strict=True) if end == request}
     failed = [end for end in ends if isinstance(end, Exception)]
     assert good
@@ -182,17 +171,13 @@ async def test_on_a_full_disk_what_was_acknowledged_is_stored_and_the_rest_is_no
 
 
 @pytest.mark.parametrize("replaced", ["", "-wal"])
-async def test_a_commit_into_files_that_were_replaced_is_unknown_and_not_ready(
-    on_sqlite: Database, tmp_path: Path, replaced: str
-):
+async def test_a_commit_into_files_that_were_replaced_is_unknown_and_not_ready(on_sqlite, tmp_path, replaced):
     await stored(on_sqlite, a_request())
     path = tmp_path / f"unlatch.sqlite3{replaced}"
     shutil.copy(path, tmp_path / "copy")
     (tmp_path / "copy").replace(path)
-
     with pytest.raises(CommitUnknown):
         await stored(on_sqlite, a_request())
-
     assert await on_sqlite.problem() == "the last COMMIT failed"
 
 
@@ -205,7 +190,6 @@ async def test_a_database_that_another_process_locks_is_unavailable_once_for_all
             units = [stored(database, a_request()) for _ in range(20)]
             async with asyncio.timeout(20 * QUICK.lock_timeout.total_seconds()):
                 ends = await asyncio.gather(*units, return_exceptions=True)
-
         assert [type(end) for end in ends] == [StoreUnavailable] * 20
         assert await count(database) == 0
 

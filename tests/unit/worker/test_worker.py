@@ -52,15 +52,10 @@ class Fixture:
     @asynccontextmanager
     async def running(self, handle: Callable[..., Any]) -> AsyncIterator[QueueLoop]:
         loop = QueueLoop(self.deps, Queue.PUBLISH, handle)
-        task = asyncio.create_task(loop.run())
-        try:
-            async with asyncio.timeout(PATIENCE):
-                yield loop
-                loop.stop()
-                await task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            group.create_task(loop.run())
+            yield loop
+            loop.stop()
 
     @asynccontextmanager
     async def worker(self, **periodic: Callable[[], Awaitable[object]]) -> AsyncIterator[Worker]:
@@ -110,9 +105,6 @@ class Handled:
         self.ended.append(row)
 
 
-# When it looks
-
-
 @pytest.mark.parametrize("is_due", [False, True], ids=["nothing is due", "another replica is claiming it"])
 async def test_a_queue_with_nothing_to_claim_sleeps(fixture, is_due):
     if is_due:
@@ -151,9 +143,6 @@ async def test_a_row_that_becomes_due_is_handled_then(fixture):
     await fixture.bot.submit()
     async with fixture.running(handle):
         await fixture.until(lambda: len(seen) >= 2)
-
-
-# What goes wrong
 
 
 @pytest.mark.parametrize(
@@ -216,9 +205,6 @@ async def test_a_row_is_given_up_before_another_replica_may_take_it(fixture):
         await handled.cancelled.wait()
 
 
-# The end
-
-
 async def test_stopping_waits_for_what_is_at_work_and_takes_nothing_more(fixture):
     handled = Handled(held=True)
     await fixture.bot.submit()
@@ -255,9 +241,6 @@ async def test_stopping_cancels_what_is_late_and_its_row_is_due_after_its_lease(
     assert len(await bot.claim(Queue.PUBLISH)) == 1
 
 
-# Both queues
-
-
 async def test_a_slow_slack_delays_no_reset(fixture):
     unavailable = SlackUnavailable("timeout")
     request_id = await fixture.bot.approved()
@@ -275,9 +258,6 @@ async def test_a_queue_that_was_not_looked_at_for_too_long_is_stalled(fixture):
         assert worker.stalled() == list(Queue)
         worker.wake()
         await fixture.until(lambda: not worker.stalled())
-
-
-# Periodic tasks
 
 
 async def test_a_periodic_task_is_done_at_the_start_and_again_whatever_it_raises(fixture):
