@@ -99,13 +99,9 @@ class FakeEntra(httpx.BaseTransport):
             return other
         endpoint = request.url.path.rpartition("/")[2]
         if endpoint == "openid-configuration":
-            home = f"{request.url.scheme}://{request.url.netloc.decode()}/{TENANT}"
-            return self._json(
-                issuer=ISSUER.replace(TENANT, "{tenantid}"),
-                authorization_endpoint=f"{home}/authorize",
-                token_endpoint=f"{home}/token",
-                jwks_uri=f"{home}/keys",
-            )
+            paths = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
+            addresses = {name: str(request.url.copy_with(path=f"/{TENANT}/{paths[name]}")) for name in paths}
+            return self._json(issuer=ISSUER.replace(TENANT, "{tenantid}"), **addresses)
         if endpoint == "keys":
             key = jwt.algorithms.RSAAlgorithm.to_jwk(self.published_key.public_key(), as_dict=True)
             return self._json(keys=[{**key, "kid": self.key_id}, {"kty": "EC", "kid": "other"}])

@@ -97,22 +97,22 @@ class SignInFixture:
         query = select(sign_in_links).order_by(sign_in_links.c.created_at)
         return await self.database.read(lambda connection: list(connection.execute(query)))
 
-    async def cache(self) -> dict[str, dict[str, dict[str, str]]]:
+    async def cache(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return Ken's token cache, opened."""
         row = await self.row()
         opened = Vault([OLD_KEY]).open(row.sealed, for_cache(KEN, row.tenant, row.oid))
         return json.loads(opened)
 
-    async def change_token(self, **changes: str) -> None:
-        """Change the access token in Ken's cache, as time would."""
+    async def change_token(self, kind: str, **changes: object) -> None:
+        """Change a token in Ken's cache, as time would."""
         content, row = await self.cache(), await self.row()
-        (token,) = content["AccessToken"].values()
+        (token,) = content[kind].values()
         token.update(changes)
         sealed = Vault([OLD_KEY]).seal(json.dumps(content).encode(), for_cache(KEN, row.tenant, row.oid))
         await self.overwrite(KEN, sealed)
 
     async def expire_token(self) -> None:
-        await self.change_token(expires_on="1")
+        await self.change_token("AccessToken", expires_on="1")
 
     async def audited(self) -> list[tuple[str, str | None, Mapping[str, str]]]:
         """Return event, actor and facts of the audit rows about sign-ins."""

@@ -76,9 +76,7 @@ def test_a_certificates_assertion_reaches_entra_whole(text):
     credential = Credential.certificate(text)
     client = a_client(entra, credential=credential)
     _, flow = client.begin_flow(redirect_uri=CALLBACK, login_hint=None, claims=None)
-
     client.redeem(flow, entra.sign_in(client.authorization_url(flow)), now=a_clock().now())
-
     (form,) = entra.forms("authorization_code")
     assert form["client_assertion"].startswith("eyJ")
     assert "client_secret" not in form

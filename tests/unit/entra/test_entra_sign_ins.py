@@ -14,10 +14,9 @@ from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
 from bot.domain.people import SignOutReason
 from bot.domain.values import UserId
 from bot.entra.sign_ins import PAGE, EntraSignIns, Rotated, rotate
-from bot.entra.vault import Vault, for_cache, key_id
+from bot.entra.vault import Vault, key_id
 from bot.store import sign_ins as rows
 from bot.store.tables import sign_ins
-from sqlalchemy import update
 from tests.unit.entra.fake_entra import AIKO_OID, ISSUER, KEN_OID, STEP_UP, TENANT
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, SignInFixture
 
@@ -127,15 +126,13 @@ async def test_while_entra_is_away_a_valid_token_is_used_and_an_expired_one_veri
     """MSAL does not repeat what Entra asked to wait with, nor for a minute what it answered with 400."""
     await setup.sign_in()
     valid = await token(setup.sign_ins)
-    await setup.change_token(refresh_on="1")
+    await setup.change_token("AccessToken", refresh_on="1")
     setup.entra.answer(*answer)
     before = len(setup.entra.requests)
-
     assert await token(setup.sign_ins) == valid, "due for a refresh, which was tried"
     await setup.expire_token()
     with pytest.raises(CouldNotVerify) as caught:
         await setup.sign_ins.token(KEN)
-
     assert len(setup.entra.requests) - before == calls
     assert caught.value.facts == {"what": "Microsoft Entra"}
     assert await setup.row() is not None
@@ -217,7 +214,6 @@ async def test_a_sign_in_is_forgotten_when_it_is_old_by_whatever_looks_at_it_fir
     await setup.sign_ins.sweep()
     assert await setup.sign_ins.account(KEN) == account
     setup.clock.advance(seconds=1)
-
     if use == "token":
         await needed(setup.sign_ins)
     else:
@@ -227,7 +223,7 @@ async def test_a_sign_in_is_forgotten_when_it_is_old_by_whatever_looks_at_it_fir
     assert (event, actor, facts["reason"]) == ("signed_out", KEN, "too_old")
 
 
-async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanwhile(both):
+async def test_the_sweep_deletes_what_is_old_or_spoiled_and_spares_who_signs_in_again_meanwhile(both):
     await both.returned()
     both.clock.advance(MAX_AGE)
     both.before_the_next_write(both.sign_in)
@@ -235,38 +231,27 @@ async def test_the_sweep_deletes_what_is_old_and_spares_who_signs_in_again_meanw
     assert set(await both.all_rows()) == {KEN}
     assert (await both.audited())[-1][2]["reason"] == SignOutReason.TOO_OLD
     assert len(await both.links_stored()) == 1
-
-
-async def test_a_refresh_token_that_is_no_text_is_no_crash(expired):
-    """Entra sent it; MSAL keeps anything, and asserts at the next refresh."""
-    content = await expired.cache()
-    for entry in content["RefreshToken"].values():
-        entry["secret"] = True
-    row = await expired.row()
-    changed = Vault([OLD_KEY]).seal(json.dumps(content).encode(), for_cache(KEN, row.tenant, row.oid))
-    await expired.overwrite(KEN, changed)
-    with pytest.raises(CouldNotVerify):
-        await expired.sign_ins.token(KEN)
-
-
-async def test_a_row_that_another_program_spoiled_keeps_no_other_from_the_sweep(both):
-    spoiled = {"emails": "nonsense", "authenticated_at": "nonsense"}
-    change = update(sign_ins).where(sign_ins.c.user == KEN).values(spoiled)
-    await both.database.run(lambda tx: tx.execute(change).rowcount)
+    spoiled = {"emails": "nonsense", "authenticated_at": "nonsense"}  # by another program
+    await both.change(sign_ins, **spoiled)
+    await both.sign_in(AIKO, AIKO_OID)
     both.clock.advance(MAX_AGE)
     await both.sign_ins.sweep()
     assert await both.all_rows() == {}
 
 
+async def test_a_refresh_token_that_is_no_text_is_no_crash(expired):
+    """Entra sent it; MSAL keeps anything, and asserts at the next refresh."""
+    await expired.change_token("RefreshToken", secret=True)
+    with pytest.raises(CouldNotVerify):
+        await expired.sign_ins.token(KEN)
+
+
+BROKEN = '"a-token-in-a-broken-answer"<>'
+
+
 @pytest.mark.parametrize(
     "answer",
-    [
-        (0,),
-        (200, '"a-token-in-a-broken-answer"<>'),
-        (429, '"a-token-in-a-broken-answer"<>', WAIT),
-        (503, BUSY),
-        (400, json.dumps(INTERACTION)),
-    ],
+    [(0,), (200, BROKEN), (429, BROKEN, WAIT), (503, BUSY), (400, json.dumps(INTERACTION))],
     ids=lambda answer: str(answer[0]),
 )
 async def test_no_token_is_in_a_log_or_an_exception_of_a_failed_refresh_nor_in_the_row(
@@ -276,10 +261,8 @@ async def test_no_token_is_in_a_log_or_an_exception_of_a_failed_refresh_nor_in_t
     cache = await expired.cache()
     hidden = [entry["secret"] for kind in ("AccessToken", "RefreshToken") for entry in cache[kind].values()]
     expired.entra.answer(*answer)
-
     with structlog.testing.capture_logs() as logged, pytest.raises((SignInNeeded, CouldNotVerify)) as caught:
         await expired.sign_ins.token(KEN)
-
     assert {line["event"] for line in logged} <= {"entra_no_answer", "entra_no_token"}
     shown = [str(logged), repr(await expired.row()), *(str(vars(record)) for record in caplog.records)]
     error: BaseException | None = caught.value
@@ -300,7 +283,6 @@ async def test_every_sign_in_moves_once_under_the_newest_key_and_the_old_one_can
     found = await rotated(both)
     before = await both.all_rows()
     again = await rotated(both)
-
     assert (found.resealed, found.current, found.unreadable) == (2, 0, {})
     assert (found.keys, found.unused, found.under_way) == ([NEW_ID, OLD_ID], [OLD_ID], [])
     assert {row.key_id for row in before.values()} == {NEW_ID}
@@ -321,24 +303,18 @@ async def test_every_row_of_many_pages_is_looked_at(setup):
     assert (found.resealed, len(found.unreadable)) == (1, 2 * PAGE)
 
 
-async def test_a_refresh_during_the_rotation_is_resealed_and_not_overwritten(setup):
-    await setup.sign_in()
-    await setup.expire_token()
-    setup.before_the_next_write(lambda: token(setup.sign_ins))
-    found = await rotated(setup)
-    assert found.resealed == 1
-    assert await token(setup.replica(NEW_KEY).sign_ins)
-    assert len(setup.entra.forms("refresh_token")) == 1, "the new token is still there"
+async def test_a_refresh_during_the_rotation_is_resealed_and_a_sign_out_not_undone(expired):
+    expired.before_the_next_write(lambda: token(expired.sign_ins))
+    assert (await rotated(expired)).resealed == 1
+    assert await token(expired.replica(NEW_KEY).sign_ins)
+    assert len(expired.entra.forms("refresh_token")) == 1, "the new token is still there"
+    await expired.sign_in()
+    expired.before_the_next_write(lambda: expired.sign_ins.forget(KEN, SignOutReason.ASKED))
+    assert (await rotated(expired)).resealed == 0
+    assert await expired.row() is None
 
 
-async def test_a_sign_out_during_the_rotation_is_not_undone(setup):
-    await setup.sign_in()
-    setup.before_the_next_write(lambda: setup.sign_ins.forget(KEN, SignOutReason.ASKED))
-    assert (await rotated(setup)).resealed == 0
-    assert await setup.row() is None
-
-
-async def test_rows_that_no_key_opens_are_named_and_left(both):
+async def test_rows_that_no_key_opens_are_named_and_forgotten_with_an_audit_row_only_when_asked(both):
     """One sealed with a lost key, and one copied from another person."""
     lost = Vault([b"l" * 32])
     kens = (await both.all_rows())[KEN]
@@ -351,9 +327,7 @@ async def test_rows_that_no_key_opens_are_named_and_left(both):
     assert (found.unused, found.under_way) == ([], []), "sign-ins under way are not all that needs the key"
     assert set(await both.all_rows()) == {KEN, AIKO}
 
-
-async def test_only_when_asked_to_it_forgets_what_no_key_opens_with_an_audit_row(both):
-    await both.overwrite(AIKO, b"")
+    await both.sign_in()
     found = await rotated(both, forget=True)
     assert (set(found.unreadable), found.forgotten) == ({AIKO}, True)
     assert set(await both.all_rows()) == {KEN}

@@ -57,16 +57,12 @@ def test_libraries_that_print_bodies_or_addresses_are_silent(program):
     assert run(program)[0] == []
 
 
-def test_a_line_says_when_how_grave_and_what():
-    [line], _ = run(WRITERS["ours"])
+def test_a_line_says_when_how_grave_and_what_and_a_crash_its_type_and_place():
+    [line, crash], _ = run(WRITERS["ours"] + "\n" + WRITERS["a crash of the process"])
     assert {"event": "row_left", "level": "warning", "request": "r1"}.items() <= line.items()
     assert str(line["timestamp"]).endswith("Z")
-
-
-def test_a_crash_says_its_type_and_place():
-    [line], _ = run(WRITERS["a crash of the process"])
-    assert (line["event"], line["level"], line["error"]) == ("process_crashed", "critical", "ValueError")
-    assert "<string>" in str(line["frames"])
+    assert (crash["event"], crash["level"], crash["error"]) == ("process_crashed", "critical", "ValueError")
+    assert "<string>" in str(crash["frames"])
 
 
 def test_lines_below_the_level_are_not_written():

@@ -30,14 +30,8 @@ SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 FORM = "application/x-www-form-urlencoded"
 RESPONSE_URL = "https://hooks.slack.com/actions/T0/1/secret"
 US = AuthorizeResult(enterprise_id=None, team_id=TEAM, bot_user_id="U0UNLATCH", bot_token="xoxb-1")
-COMMAND = {
-    "team_id": TEAM,
-    "user_id": MEI.id,
-    "channel_id": "C0SUPPORT",
-    "command": "/reset-passcode",
-    "text": "leo@contoso.com locked out",
-    "trigger_id": "1.2.three",
-}
+COMMAND = {"team_id": TEAM, "user_id": MEI.id, "channel_id": "C0SUPPORT", "command": "/reset-passcode"}
+COMMAND |= {"text": "leo@contoso.com locked out", "trigger_id": "1.2.three"}
 
 
 def command(**changes: str) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import nullcontext
 from datetime import timedelta
 from traceback import format_exception
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -22,18 +23,8 @@ SENTENCE = "Please try again."
 
 
 @pytest.fixture
-def slept() -> list[float]:
-    """How long each pause should have taken."""
-    return []
-
-
-@pytest.fixture
-def slack(api: WebApi, slept: list[float]) -> SlackClient:
-    async def sleep(seconds: float) -> None:
-        await asyncio.sleep(0)
-        slept.append(seconds)
-
-    return SlackClient(api.client, Timing(), sleep=sleep)
+def slack(api: WebApi) -> SlackClient:
+    return SlackClient(api.client, Timing(), sleep=api.sleep)
 
 
 def limited(retry_after: str) -> web.Response:
@@ -80,12 +71,12 @@ async def test_a_modal_without_an_id_was_not_opened(api: WebApi, slack: SlackCli
         await slack.open_modal("trigger", VIEW)
 
 
-async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(api, slack, slept):
+async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(api, slack):
     """An idle connection that Slack cut as it was used: the trigger does not wait."""
     api.answers["views.open"] = [CUT, {"ok": True, "view": {"id": "V2"}}]
     assert await slack.open_modal("trigger", VIEW) == "V2"
     assert [asked["trigger_id"] for _, asked in api.asked] == ["trigger"] * 2
-    assert slept == []
+    assert api.slept == []
 
 
 @pytest.mark.parametrize(
@@ -97,12 +88,12 @@ async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(api, s
     ],
     ids=["a bad moment", "unavailable", "closed"],
 )
-async def test_a_modal_is_not_left_loading_by_a_bad_moment(api, slack, slept, answers, tries, error):
+async def test_a_modal_is_not_left_loading_by_a_bad_moment(api, slack, answers, tries, error):
     api.answers["views.update"] = list(answers)
     with pytest.raises(error) if error else nullcontext():
         await slack.update_modal("V1", VIEW)
     assert [asked["view_id"] for _, asked in api.asked] == ["V1"] * tries
-    assert (7 in slept) is (error is None)
+    assert (7 in api.slept) is (error is None)
 
 
 async def test_a_sentence_is_posted_to_one_person_alone_and_again_after_a_bad_moment(api, slack):
@@ -129,31 +120,25 @@ async def test_a_sentence_follows_no_redirect_and_no_error_carries_its_url(api, 
         assert "secret" not in "".join(format_exception(told.value))
 
 
-class NoNetwork:
-    def post(self, *_: object, **__: object) -> None:
-        raise OSError
+SLACKS = ["https://hooks.slack.com/secret", "https://hooks.slack-gov.com/secret"]
+NOT_SLACKS = [
+    *("https://hooks.slack.com.example/secret", "https://hooks.slack.com@example.com/secret"),
+    *("https://hooks.slack.com:8443/secret", "https://hooks.slack.com:port/secret"),
+    *("https://example.com/hooks.slack.com/secret", "http://hooks.slack.com/secret"),
+    *("//hooks.slack.com/secret", "http://127.0.0.1:9/secret", "http://169.254.169.254/latest/secret"),
+    *("no address, but secret", ""),
+]
 
 
 @pytest.mark.parametrize(
     ("url", "code"),
-    [
-        ("https://hooks.slack.com/secret", "OSError"),
-        ("https://hooks.slack-gov.com/secret", "OSError"),
-        ("https://hooks.slack.com.example/secret", "not_slacks_url"),
-        ("https://hooks.slack.com@example.com/secret", "not_slacks_url"),
-        ("https://hooks.slack.com:8443/secret", "not_slacks_url"),
-        ("https://hooks.slack.com:port/secret", "not_slacks_url"),
-        ("https://example.com/hooks.slack.com/secret", "not_slacks_url"),
-        ("http://hooks.slack.com/secret", "not_slacks_url"),
-        ("//hooks.slack.com/secret", "not_slacks_url"),
-        ("http://127.0.0.1:9/secret", "not_slacks_url"),
-        ("http://169.254.169.254/latest/secret", "not_slacks_url"),
-        ("no address, but secret", "not_slacks_url"),
-        ("", "not_slacks_url"),
-    ],
+    [*((url, "OSError") for url in SLACKS), *((url, "not_slacks_url") for url in NOT_SLACKS)],
 )
 async def test_a_sentence_goes_to_no_address_that_is_not_slacks(api, slack, url, code):
-    api.client.session = NoNetwork()
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError
+
+    api.client.session = SimpleNamespace(post=no_network)
     with pytest.raises(SlackError) as told:
         await slack.respond(Secret(url), SENTENCE)
     assert told.value.code == code

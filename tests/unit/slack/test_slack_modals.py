@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from bot.domain.device import Device, Platform, effect_of_reset
@@ -47,13 +47,11 @@ def passcode(code: str) -> View:
 
 
 REVISION = pending().revision
+LOADING = ("device", "request", "passcode", "sign_in", "decision")
 EVERY = {
     "ask": modals.ask_form(ENGLISH),
     "ask again": modals.ask_form(ENGLISH, target="ada", reason="locked out", notice="No such target."),
-    **{
-        f"loading {what}": modals.loading(what, ENGLISH)
-        for what in ("device", "request", "passcode", "sign_in", "decision")
-    },
+    **{f"loading {what}": modals.loading(what, ENGLISH) for what in LOADING},
     "message": modals.message("No device found", "No device found.", ENGLISH),
     "sign in": sign_in(),
     "sign in again": sign_in(claims=True),
@@ -62,6 +60,8 @@ EVERY = {
     "review": review(IPHONE, blocked=[LAPTOP]),
     **{f"{count} devices": review(*map(android, range(count))) for count in (1, 2, 10, 11, 100, 101)},
     "no owner": review(replace(IPHONE, owner_name="", owner_upn="", owner_email="")),
+    "long silent": review(replace(IPHONE, last_sync_at=NOON - timedelta(hours=9))),
+    "never seen": review(replace(IPHONE, last_sync_at=None)),
     "reset again": modals.reset_again_form(pending().id, REVISION, IPHONE.id, RecentlyReset(NOON), ENGLISH),
     "approved": modals.approved(a_request(Status.APPROVED), ENGLISH),
     "approved and done": modals.approved(done(), ENGLISH),
@@ -80,10 +80,6 @@ def test_slack_accepts_every_modal_and_it_brings_back_its_request_or_nothing(vie
         assert (form.request_id, form.revision) == (pending().id, REVISION)
 
 
-def offline(last_sync_at: datetime | None) -> View:
-    return review(replace(IPHONE, last_sync_at=last_sync_at))
-
-
 @pytest.mark.parametrize(
     ("view", "told"),
     [
@@ -95,8 +91,8 @@ def offline(last_sync_at: datetime | None) -> View:
         (EVERY["review"], ["Ada’s PC runs Windows 11", "as *ken@contoso.com*", "Locked out", "INC-1024"]),
         (EVERY["no owner"], ["*Owner*\nnot known"]),
         (EVERY["101 devices"], ["101 devices match"]),
-        (offline(NOON - timedelta(hours=9)), ["runs when the device reconnects"]),
-        (offline(None), ["Never. The reset runs when the device connects."]),
+        (EVERY["long silent"], ["runs when the device reconnects"]),
+        (EVERY["never seen"], ["Never. The reset runs when the device connects."]),
         (EVERY["approved"], ["Leo's Pixel", "ken@contoso.com"]),
         (EVERY["approved and done"], ["The passcode has been reset."]),
         (passcode("4711"), ["Viewing this passcode is logged.", "Ada’s iPhone", "4 · 7 · 1 · 1"]),
@@ -138,20 +134,14 @@ def test_the_approver_sees_what_will_happen_on_which_device(device: Device):
         assert "reconnects" not in shown  # it did within eight hours
 
 
-@pytest.mark.parametrize(
-    ("count", "kind"),
-    [(1, "radio_buttons"), (2, "radio_buttons"), (10, "radio_buttons"), (11, "static_select")],
-)
-def test_a_single_device_is_chosen_already_and_of_several_none(count: int, kind: str):
+@pytest.mark.parametrize("count", [1, 2, 10, 11])
+def test_a_single_device_is_chosen_already_and_of_several_none(count: int):
     choices = field(EVERY[f"{count} devices"], Field.DEVICE)
-    assert choices["type"] == kind
+    assert choices["type"] == ("radio_buttons" if count <= 10 else "static_select")
     assert [option["value"] for option in choices["options"]] == [f"device-{n}" for n in range(count)]
     assert choices.get("initial_option") == (choices["options"][0] if count == 1 else None)
     assert "submit" not in EVERY["101 devices"]  # Slack lists no more than a hundred
-
-
-def test_a_device_that_cannot_be_reset_cannot_be_chosen():
-    [option] = field(EVERY["review"], Field.DEVICE)["options"]
+    [option] = field(EVERY["review"], Field.DEVICE)["options"]  # one that cannot be reset is none
     assert option["text"] == plain("Ada’s iPhone, F2LXK1ABCD, iPhone 15")
 
 

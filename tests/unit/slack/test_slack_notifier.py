@@ -103,11 +103,8 @@ async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_pa
     searched = [asked for method, asked in api.asked if method == "conversations.history"]
     assert [asked.get("cursor") for asked in searched] == [None, "more", None]
     assert float(searched[0]["oldest"]) == (pending().asked_at - timedelta(minutes=5)).timestamp()
-
-
-async def test_what_was_never_posted_is_not_found(api, notifier):
     api.answers["conversations.history"] = [{"ok": True, "messages": [{"ts": "9.0", "metadata": {}}]}]
-    assert await notifier.find_posted(pending(), MessageState()) == MessageState()
+    assert await notifier.find_posted(pending(), MessageState()) == MessageState()  # never posted
 
 
 async def test_a_reminder_is_posted_once_under_the_card_and_in_the_channel(api, notifier):
@@ -120,9 +117,6 @@ async def test_a_reminder_is_posted_once_under_the_card_and_in_the_channel(api, 
     assert "<!subteam^S0ONCALL>" in post["text"]
     assert "metadata" not in post
     assert again == state == MessageState(card=CARD, reminders=1)
-
-
-async def test_a_card_that_is_gone_comes_back_in_place_of_its_reminder(api, notifier):
     api.answers["chat.postMessage"] = [refused("thread_not_found")]
     state = await notifier.post_reminder(REMINDED, MessageState(card=CARD, card_digest="d"))
-    assert state == MessageState(reminders=1)
+    assert state == MessageState(reminders=1)  # the card comes back in its place

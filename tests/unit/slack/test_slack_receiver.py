@@ -28,6 +28,7 @@ class Bolt:
 
     def __init__(self) -> None:
         self.bodies: list[Any] = []
+        self.post = Post(self, Clock())
 
     async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
         await asyncio.sleep(0)
@@ -39,11 +40,6 @@ class Bolt:
 @pytest.fixture
 def bolt() -> Bolt:
     return Bolt()
-
-
-@pytest.fixture
-def post(bolt: Bolt) -> Post:
-    return Post(bolt, Clock())
 
 
 PAYLOAD = {"type": "block_actions", "user": {"id": "U0KEN"}, "text": "payload command=/x"}
@@ -62,8 +58,8 @@ CHANGES = [{}, {"channel_name": "payload"}, {"payload": "{}"}, *({"text": text} 
         (json.dumps(EVENT).encode(), f"{JSON}; charset=utf-8", EVENT),
     ],
 )
-async def test_what_slack_signed_reaches_bolt_whole_and_its_answer_slack(post, bolt, body, kind, payload):
-    answer = await post(body, kind=kind)
+async def test_what_slack_signed_reaches_bolt_whole_and_its_answer_slack(bolt, body, kind, payload):
+    answer = await bolt.post(body, kind=kind)
     assert (answer.status_code, answer.json()) == (200, {"text": "heard"})
     assert bolt.bodies == [payload]
 
@@ -108,15 +104,15 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
-async def test_a_stranger_gets_401_and_never_reaches_bolt(post, bolt, headers):
-    assert (await post(command(), **headers)).status_code == 401
+async def test_a_stranger_gets_401_and_never_reaches_bolt(bolt, headers):
+    assert (await bolt.post(command(), **headers)).status_code == 401
     assert bolt.bodies == []
 
 
 @pytest.mark.parametrize("seconds", [-300, 0, 300])
-async def test_a_signature_is_valid_for_five_minutes(post, seconds):
+async def test_a_signature_is_valid_for_five_minutes(bolt, seconds):
     headers = signed(command(), at=NOON + timedelta(seconds=seconds))
-    assert (await post(command(), **headers)).status_code == 200
+    assert (await bolt.post(command(), **headers)).status_code == 200
 
 
 MALFORMED = {
@@ -133,9 +129,9 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("body", "kind"), MALFORMED.values(), ids=MALFORMED)
-async def test_a_body_that_is_none_of_slacks_is_a_400_for_whoever_signed_it(post, bolt, body, kind):
-    assert (await post(body, kind=kind)).status_code == 400
-    assert (await post(body, kind=kind, x_slack_signature=None)).status_code == 401
+async def test_a_body_that_is_none_of_slacks_is_a_400_for_whoever_signed_it(bolt, body, kind):
+    assert (await bolt.post(body, kind=kind)).status_code == 400
+    assert (await bolt.post(body, kind=kind, x_slack_signature=None)).status_code == 401
     assert bolt.bodies == []
 
 
@@ -144,7 +140,7 @@ async def test_a_peer_that_goes_away_while_it_sends_is_no_crash(bolt):
         return {"type": "http.disconnect"}
 
     request = Request({"type": "http", "method": "POST", "headers": []}, gone)
-    answer = await http_receiver(bolt, Secret(SECRET), lambda: NOON.timestamp())(request)
+    answer = await http_receiver(bolt, Secret(SECRET), NOON.timestamp)(request)
     assert answer.status_code == 400
 
 

@@ -83,8 +83,7 @@ def test_every_code_has_a_sentence_that_needs_no_other_facts_than_it_is_raised_w
 
 @pytest.mark.parametrize("kind", RAISED, ids=lambda kind: kind.__name__)
 def test_every_error_has_a_sentence_of_its_own(kind: type[UnlatchError]):
-    error = kind(code="fatal_error") if issubclass(kind, SlackError) else kind()
-    check_sentence(ENGLISH.error(error))
+    check_sentence(ENGLISH.error(kind(code="fatal_error") if issubclass(kind, SlackError) else kind()))
 
 
 @pytest.mark.parametrize("row", EVERY, ids=lambda row: f"{row.status}-{row.cause.code if row.cause else ''}")

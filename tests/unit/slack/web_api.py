@@ -1,12 +1,13 @@
 """A Web API that answers what it is told to, for answers that Slack gives rarely or never as well."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from slack_sdk.web.async_client import AsyncWebClient
 
 GARBAGE = [
@@ -28,17 +29,24 @@ def refused(code: str) -> dict[str, object]:
 
 
 class WebApi:
-    """`answers` by method: bodies in turn, the last one from then on, and none until `hang` is set."""
+    """`answers` by method: bodies in turn, the last one from then on, and none until `hang` is set.
 
-    def __init__(self, runner: web.AppRunner, client: AsyncWebClient) -> None:
+    `slept`: how long each pause of the caller should have taken.
+    """
+
+    client: AsyncWebClient
+    """Without retries, as in production."""
+    stop: Callable[[], Awaitable[None]]
+
+    def __init__(self) -> None:
         self.answers: dict[str, list[web.Response | Mapping[str, object]]] = {}
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
         self.hang: asyncio.Event | None = None
-        self.client = client
-        self._runner = runner
+        self.slept: list[float] = []
 
-    async def stop(self) -> None:
-        await self._runner.cleanup()
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+        self.slept.append(seconds)
 
     def methods(self) -> list[str]:
         return [method for method, _ in self.asked]
@@ -60,18 +68,13 @@ class WebApi:
 
 @asynccontextmanager
 async def web_api() -> AsyncIterator[WebApi]:
-    """Serve on a free port, with a client without retries, as in production."""
-    app = web.Application()
-    runner = web.AppRunner(app)
-    async with aiohttp.ClientSession() as session:
-        client = AsyncWebClient("xoxb-1", session=session, retry_handlers=[])
-        api = WebApi(runner, client)
-        app.router.add_route("*", "/{method}", api.answer)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        client.base_url = f"http://{host}:{port}/"
+    """Serve on a free port."""
+    api, app = WebApi(), web.Application()
+    app.router.add_route("*", "/{method}", api.answer)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        api.stop = server.close
+        base_url = str(server.make_url("/"))
+        api.client = AsyncWebClient("xoxb-1", base_url, session=session, retry_handlers=[])
         yield api
         if api.hang is not None:
             api.hang.set()
-    await runner.cleanup()

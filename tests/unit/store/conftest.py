@@ -68,12 +68,9 @@ async def opened(url: str, log: AuditLog | None = None, timing: Timing = TIMING)
         await database.close()
 
 
-Replicas = tuple[Database, Database]
-"""Two processes' stores on one database."""
-
-
 @pytest.fixture
-async def replicas(url: str) -> AsyncIterator[Replicas]:
+async def replicas(url: str) -> AsyncIterator[tuple[Database, Database]]:
+    """Two processes' stores on one database."""
     async with opened(url) as here, opened(url) as elsewhere:
         yield here, elsewhere
 

@@ -8,8 +8,8 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,24 @@ async def ids(url: str) -> set[str]:
         return await database.read(lambda connection: set(connection.scalars(select(table.c.id))))
 
 
+async def store_without_end(url: str) -> None:
+    """Store from sixteen callers at once, and print each id that is acknowledged."""
+    async with opened(url) as database:
+
+        async def caller() -> None:
+            while True:
+                print((await stored(database, a_request())).id, flush=True)
+
+        await asyncio.gather(*(caller() for _ in range(16)))
+
+
 async def test_a_process_killed_right_after_an_acknowledgement_has_lost_nothing(url: str):
+    program = (
+        "import asyncio; from tests.unit.store.test_store_durability import store_without_end;"
+        f"asyncio.run(store_without_end({url!r}))"
+    )
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.unit.store.writer", url), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", program), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     acknowledged = []
@@ -56,15 +71,11 @@ async def test_a_process_killed_right_after_an_acknowledgement_has_lost_nothing(
 
 async def test_every_commit_on_sqlite_waits_for_the_disk(on_sqlite: Database):
     names = ("journal_mode", "synchronous", "busy_timeout")
-
     shown = await on_sqlite.run(lambda tx: [tx.scalar(text(f"PRAGMA {name}")) for name in names])
-
     assert shown == ["wal", 2, 2000]
 
 
-async def test_every_transaction_on_postgresql_waits_for_the_disk_and_is_bounded(
-    postgresql: str, cluster: Cluster
-):
+async def test_every_transaction_on_postgresql_waits_for_the_disk_and_is_bounded(postgresql, cluster):
     name = make_url(postgresql).database
     cluster.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     cluster.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
@@ -77,7 +88,6 @@ async def test_every_transaction_on_postgresql_waits_for_the_disk_and_is_bounded
     }
     async with opened(postgresql) as database:
         shown = await database.run(lambda tx: {name: tx.scalar(text(f"SHOW {name}")) for name in expected})
-
     assert shown == expected
 
 
@@ -85,7 +95,6 @@ def test_a_new_sqlite_file_is_readable_for_its_owner_alone(tmp_path: Path):
     path = tmp_path / "new.sqlite3"
     os.umask(0o022)
     migrate(f"sqlite:///{path}", audit_log())
-
     assert [stat.S_IMODE(part.stat().st_mode) for part in tmp_path.glob("new.sqlite3*")] == [0o600]
 
 
@@ -104,63 +113,48 @@ async def test_a_server_that_was_killed_is_used_again_when_it_is_back():
         await asyncio.to_thread(migrate, url, audit_log())
         async with opened(url) as database:
             before = await stored(database, a_request())
-
             await asyncio.to_thread(cluster.kill)
             with pytest.raises(StoreError):
                 await stored(database, a_request())
             await asyncio.to_thread(cluster.start)
-
             after = await stored(database, a_request())
             assert {before.id, after.id} <= await ids(url)
 
 
-@pytest.fixture
-def cut(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Cuts the connection to PostgreSQL once, before its next COMMIT is sent or after it was answered."""
+def cut(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Cut the connection to PostgreSQL once, before its next COMMIT is sent or after it was answered."""
+    commit = psycopg.Connection.commit
 
-    def order(when: str) -> None:
-        commit = psycopg.Connection.commit
+    def cutting(connection: psycopg.Connection[Any]) -> None:
+        monkeypatch.setattr(psycopg.Connection, "commit", commit)
+        if when == "after":
+            commit(connection)
+        with socket.socket(fileno=os.dup(connection.fileno())) as cable:
+            cable.shutdown(socket.SHUT_RDWR)
+        connection.execute("COMMIT")  # the driver meets the cut by itself
 
-        def cutting(connection: psycopg.Connection[Any]) -> None:
-            monkeypatch.setattr(psycopg.Connection, "commit", commit)
-            if when == "after":
-                commit(connection)
-            with socket.socket(fileno=os.dup(connection.fileno())) as cable:
-                cable.shutdown(socket.SHUT_RDWR)
-            connection.execute("COMMIT")  # the driver meets the cut by itself
-
-        monkeypatch.setattr(psycopg.Connection, "commit", cutting)
-
-    return order
+    monkeypatch.setattr(psycopg.Connection, "commit", cutting)
 
 
 @pytest.mark.parametrize(("when", "is_stored"), [("before", False), ("after", True)])
 async def test_a_commit_whose_answer_is_lost_is_looked_up_so_that_what_is_said_is_true(
-    postgresql: str, cut: Callable[[str], None], when: str, is_stored: bool
+    postgresql: str, monkeypatch: pytest.MonkeyPatch, when: str, is_stored: bool
 ):
     async with opened(postgresql) as database:
         await noted(database)
-        cut(when)
+        cut(monkeypatch, when)
         request = a_request()
-
-        try:
-            answer = await stored(database, request)
-        except StoreUnavailable:
-            answer = None
-
-        assert (answer == request) is is_stored
+        with nullcontext() if is_stored else pytest.raises(StoreUnavailable):
+            assert await stored(database, request) == request
         assert (request.id in await ids(postgresql)) is is_stored
         await noted(database)
 
 
-async def test_a_commit_without_an_audit_row_whose_answer_is_lost_is_unknown(
-    postgresql: str, cut: Callable[[str], None]
-):
+async def test_a_commit_without_an_audit_row_whose_answer_is_lost_is_unknown(postgresql, monkeypatch):
     async with opened(postgresql) as database:
         pending = await stored(database, a_pending())
-        cut("after")
+        cut(monkeypatch, "after")
         later = pending.remind(now=NOW, timing=TIMING)
-
         with pytest.raises(CommitUnknown):
             await database.run(lambda tx: requests.move(tx, pending, later, None))
         assert (await get(database, pending)).reminders == 1
@@ -175,7 +169,6 @@ async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_on
         while not goes_on:
             with suppress(StoreUnavailable):
                 goes_on = bool(await stored(database, a_request()))
-
         with closing(connection), pytest.raises(Exception, match=r"idle-in-transaction|terminating|closed"):
             connection.execute(text("SELECT 1"))
     frozen.dispose()
@@ -184,11 +177,9 @@ async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_on
 @contextmanager
 def standing_still(cluster: Cluster) -> Iterator[None]:
     """Every process of the server stops: connections are accepted, stay open, and are not answered."""
-    others = (
-        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    )
+    clients = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
     with psycopg.connect(cluster.url("postgres")) as connection:
-        pids = [cluster.pid, *(pid for (pid,) in connection.execute(others))]
+        pids = {cluster.pid, *(pid for (pid,) in connection.execute(clients))} - {connection.info.backend_pid}
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -198,9 +189,7 @@ def standing_still(cluster: Cluster) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_long(
-    postgresql: str, cluster: Cluster
-):
+async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_long(postgresql, cluster):
     database = Database(postgresql, audit_log(), QUICK)
     await asyncio.gather(*(stored(database, a_request()) for _ in range(8)))
     assert await database.problem() is None
@@ -209,7 +198,6 @@ async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_lo
             units = [stored(database, a_request()) for _ in range(100)]
             *ends, problem = await asyncio.gather(*units, database.problem(), return_exceptions=True)
             await database.close()
-
     assert {type(end) for end in ends} == {StoreUnavailable}
     assert "does not answer" in str(problem)
 
@@ -240,9 +228,7 @@ async def pgbouncer(cluster: Cluster, database: str) -> AsyncIterator[str]:
         process.wait(10)
 
 
-async def test_behind_pgbouncer_no_statement_of_one_replica_runs_for_another(
-    postgresql: str, cluster: Cluster
-):
+async def test_behind_pgbouncer_no_statement_of_one_replica_runs_for_another(postgresql, cluster):
     async with (
         pgbouncer(cluster, str(make_url(postgresql).database)) as url,
         opened(url) as here,
@@ -250,18 +236,17 @@ async def test_behind_pgbouncer_no_statement_of_one_replica_runs_for_another(
     ):
         pending = [await stored(here, a_pending()) for _ in range(20)]
 
-        async def deny(database: Database, old: ResetRequest) -> str:
+        async def deny(database: Database, old: ResetRequest) -> int:
             assert (await get(database, old)).id == old.id
-            try:
-                denied = old.deny("no", by=KEN, now=NOW)
+            denied = old.deny("no", by=KEN, now=NOW)
+            with suppress(LostRace):
                 await database.run(lambda tx: requests.move(tx, old, denied, None))
-            except LostRace:
-                return "lost"
-            return "won"
+                return 1
+            return 0
 
-        async def work(database: Database) -> list[str]:
+        async def work(database: Database) -> list[int]:
             return [await deny(database, request) for request in pending]
 
         first, second = await asyncio.gather(work(here), work(elsewhere))
-        assert all({one, other} == {"won", "lost"} for one, other in zip(first, second, strict=True))
+        assert [one + other for one, other in zip(first, second, strict=True)] == [1] * 20
         assert {(await get(elsewhere, request)).status for request in pending} == {Status.DENIED}

@@ -47,13 +47,9 @@ def columns(url: str) -> dict[str, set[str]]:
         return {name: {column["name"] for column in found.get_columns(name)} for name in names}
 
 
-def test_the_newest_script_is_the_revision_that_the_code_expects():
+async def test_the_newest_script_makes_the_revision_and_the_tables_that_the_code_uses(empty: str):
     assert ScriptDirectory.from_config(configuration()).get_heads() == [REVISION]
-
-
-async def test_the_first_migration_makes_the_tables_that_the_code_uses(empty: str):
     migrate(empty, audit_log())
-
     assert columns(empty) == {
         "alembic_version": {"version_num"},
         **{table.name: set(table.columns.keys()) for table in metadata.sorted_tables},
@@ -64,12 +60,9 @@ async def test_the_first_migration_makes_the_tables_that_the_code_uses(empty: st
 
 
 async def test_several_that_migrate_at_once_make_one_database(empty: str):
-    logs = [audit_log() for _ in range(4)]
-    await asyncio.gather(*(asyncio.to_thread(migrate, empty, log) for log in logs))
-
-    async with opened(empty) as database:
-        count = text("SELECT count(*) FROM audit")
-        assert await database.read(lambda connection: connection.scalar(count)) == 1
+    await asyncio.gather(*(asyncio.to_thread(migrate, empty, audit_log()) for _ in range(4)))
+    with owner(empty) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM audit")) == 1
 
 
 def test_a_migration_waits_for_a_file_that_another_process_has_locked(tmp_path: Path):
@@ -123,6 +116,5 @@ def test_a_migration_gives_way_to_who_holds_a_table_and_ends_without_a_change_wh
             migrate(postgresql, audit_log(), sleep=gave_way.append, tries=2)
         assert gave_way
         assert "later" not in columns(postgresql)
-
     migrate(postgresql, audit_log())
     assert "later" in columns(postgresql)

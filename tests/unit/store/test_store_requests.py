@@ -9,14 +9,13 @@ import pytest
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import Cause, Code, LostRace, Refusal
 from bot.domain.request import Attempt, MessageRef, MessageState, ResetRequest, Status
-from bot.domain.values import ChannelId, DeviceId, utc_text
+from bot.domain.values import ChannelId, DeviceId, UserId, utc_text
 from bot.store import requests
 from bot.store.database import Database
 from bot.store.requests import Claimed, Queue
 from bot.store.tables import audit
 from bot.store.tables import requests as table
 from sqlalchemy import select, update
-from tests.unit.store.conftest import Replicas
 from tests.unit.store.rows import KEN, MEI, NOW, TIMING, a_pending, a_request, add, an_approval, get, stored
 
 LEASE = timedelta(seconds=90)
@@ -43,21 +42,13 @@ async def due(database: Database, queue: Queue = Queue.ADVANCE) -> Any:
     return await database.read(lambda connection: requests.next_due(connection, queue))
 
 
-async def recent(database: Database, limit: int = 9) -> list[ResetRequest]:
-    rows = await database.read(lambda connection: requests.recent_requests(connection, MEI, limit=limit))
-    return list(rows)
-
-
-async def released(database: Database, row: Claimed, due_at: Any = None) -> None:
+async def released(database: Database, row: Claimed, due_at: Any) -> None:
     await database.run(lambda tx: requests.release(tx, row, due_at=due_at))
 
 
-async def audit_rows(database: Database) -> list[Any]:
-    rows = select(audit).order_by(audit.c.seq)
-    return await database.read(lambda connection: list(connection.execute(rows)))
-
-
-# Rows
+async def events(database: Database, request: ResetRequest) -> list[str]:
+    rows = select(audit.c.event).where(audit.c.request_id == request.id).order_by(audit.c.seq)
+    return await database.read(lambda connection: list(connection.scalars(rows)))
 
 
 async def test_a_request_comes_back_as_it_was_in_every_status(database: Database):
@@ -82,26 +73,21 @@ async def test_a_request_comes_back_as_it_was_in_every_status(database: Database
 async def test_a_second_delivery_finds_the_first_ones_row_and_costs_no_quota(database: Database):
     first = await stored(database, a_request())
     again = replace(a_request(), delivery=first.delivery)
-
     assert await database.run(lambda tx: add(tx, again, limit=1)) == first
-    assert [row.event for row in await audit_rows(database)] == ["log_created", "requested"]
+    assert await events(database, first) == ["requested"]
+    assert await events(database, again) == []
 
 
-# Moves
-
-
-async def test_of_two_moves_from_one_version_one_wins_and_only_it_leaves_an_audit_row(replicas: Replicas):
+async def test_of_two_moves_from_one_version_one_wins_and_only_it_leaves_an_audit_row(replicas):
     here, _ = replicas
     for _ in range(20):
         pending = await stored(here, a_pending())
         denied = [pending.deny("no", by=KEN, now=NOW) for _ in range(2)]
         both = zip(replicas, denied, strict=True)
         ends = await asyncio.gather(*(moved(at, pending, new) for at, new in both), return_exceptions=True)
-
         assert sorted(type(end).__name__ for end in ends) == ["LostRace", "NoneType"]
         assert (await get(here, pending)).status is Status.DENIED
-        events = [row.event for row in await audit_rows(here) if row.request_id == pending.id]
-        assert events == ["requested", "denied"]
+        assert await events(here, pending) == ["requested", "denied"]
 
 
 async def two_that_take(what: str, database: Database, name: str) -> list[tuple[ResetRequest, ResetRequest]]:
@@ -114,21 +100,19 @@ async def two_that_take(what: str, database: Database, name: str) -> list[tuple[
 
 
 @pytest.mark.parametrize("what", ["target", "device"])
-async def test_a_target_and_a_device_are_held_by_one_request_at_a_time(replicas: Replicas, what: str):
+async def test_a_target_and_a_device_are_held_by_one_request_at_a_time(replicas, what):
     here, elsewhere = replicas
     (first, took), (second, takes) = await two_that_take(what, here, "F2LX1234")
     await moved(here, first, took)
-
     with pytest.raises(Refusal) as refused:
         await moved(elsewhere, second, takes)
-
-    by = {"by": first.asked_by} if what == "target" else {}
-    code = Code.ALREADY_REQUESTED if what == "target" else Code.DEVICE_BUSY
-    assert (refused.value.code, refused.value.facts) == (code, {"ref": first.ref} | by)
     assert await get(here, second) == second
+    told = (refused.value.code, refused.value.facts)
     if what == "target":
+        assert told == (Code.ALREADY_REQUESTED, {"ref": first.ref, "by": first.asked_by})
         over = took.deny("no", by=KEN, now=NOW)
     else:
+        assert told == (Code.DEVICE_BUSY, {"ref": first.ref})
         attempt = took.start_attempt(client_request_id="g", now=NOW, timing=TIMING)
         over = attempt.mark_sent(now=NOW, timing=TIMING).mark_done(NOW, now=NOW)
     await moved(here, took, over)
@@ -136,56 +120,42 @@ async def test_a_target_and_a_device_are_held_by_one_request_at_a_time(replicas:
 
 
 @pytest.mark.parametrize("what", ["target", "device"])
-async def test_of_two_that_take_one_target_or_device_at_once_one_is_refused(replicas: Replicas, what: str):
+async def test_of_two_that_take_one_target_or_device_at_once_one_is_refused(replicas, what):
     here, elsewhere = replicas
     for number in range(10):
         one, other = await two_that_take(what, here, f"SN{number:04}")
-
         ends = await asyncio.gather(moved(here, *one), moved(elsewhere, *other), return_exceptions=True)
-
         [refused] = [end for end in ends if end is not None]
         assert isinstance(refused, Refusal | LostRace)  # LostRace: read again, then a Refusal
 
 
-# Quotas
-
-
-async def test_a_quota_holds_when_many_ask_at_once_on_two_replicas(replicas: Replicas):
-    ends = await asyncio.gather(
-        *(replicas[n % 2].run(lambda tx: add(tx, a_request(), limit=20)) for n in range(60)),
-        return_exceptions=True,
-    )
-
+async def test_a_quota_holds_when_many_ask_at_once_on_two_replicas(replicas):
+    adding = [replicas[n % 2].run(lambda tx: add(tx, a_request(), limit=20)) for n in range(60)]
+    ends = await asyncio.gather(*adding, return_exceptions=True)
     refused = [end for end in ends if isinstance(end, BaseException)]
     assert [getattr(end, "code", end) for end in refused] == [Code.QUOTA_EXCEEDED] * 40
 
 
 async def test_a_quota_slides_says_until_when_and_is_each_persons_own(database: Database):
+    async def ask(minutes: int, by: UserId = MEI) -> None:
+        asked = a_request(at=NOW + timedelta(minutes=minutes), by=by)
+        await database.run(lambda tx: add(tx, asked, limit=3))
+
     for minutes in (0, 20, 40):
-        asked = a_request(at=NOW + timedelta(minutes=minutes))
-        await database.run(lambda tx, asked=asked: add(tx, asked, limit=3))
-
+        await ask(minutes)
     with pytest.raises(Refusal) as refused:
-        await database.run(lambda tx: add(tx, a_request(at=NOW + timedelta(minutes=59)), limit=3))
-
+        await ask(59)
     assert refused.value.facts == {"limit": "3", "until": utc_text(NOW + timedelta(hours=1))}
-    await database.run(lambda tx: add(tx, a_request(at=NOW, by=KEN), limit=3))
-    await database.run(lambda tx: add(tx, a_request(at=NOW + timedelta(minutes=60)), limit=3))
-
-
-# Claims
+    await ask(0, by=KEN)
+    await ask(60)
 
 
 @pytest.mark.parametrize("queue", list(Queue))
-async def test_each_due_row_is_claimed_by_one_of_many_the_oldest_first_until_its_lease_ends(
-    replicas: Replicas, queue: Queue
-):
+async def test_each_due_row_is_claimed_by_one_of_many_the_oldest_first_until_its_lease_ends(replicas, queue):
     here, elsewhere = replicas
     rows = [await stored(here, a_request(at=NOW - n * SECOND)) for n in range(30)]
-
     found = await asyncio.gather(*(claimed(replicas[n % 2], queue, limit=3) for n in range(10)))
     found.append(await claimed(here, queue, limit=99))
-
     ids = [row.request.id for batch in found for row in batch]
     assert sorted(ids) == sorted(row.id for row in rows)
     for batch in found:
@@ -206,14 +176,10 @@ async def test_each_due_row_is_claimed_by_one_of_many_the_oldest_first_until_its
         (Queue.ADVANCE, None, NOW),
     ],
 )
-async def test_a_release_says_when_the_row_is_due_again(
-    database: Database, queue: Queue, due_at: Any, again: Any
-):
+async def test_a_release_says_when_the_row_is_due_again(database, queue, due_at, again):
     await stored(database, a_request())
     (row,) = await claimed(database, queue)
-
     await released(database, row, due_at)
-
     assert await due(database, queue) == again
 
 
@@ -223,22 +189,18 @@ async def test_a_release_yields_to_a_move_that_was_made_meanwhile(database: Data
     (row,) = await claimed(database, queue)
     later = received.verify_later(now=NOW + SECOND, timing=TIMING)
     await database.run(lambda tx: requests.move(tx, received, later, None))
-
     await released(database, row, NOW + timedelta(days=9))
-
     assert await due(database, queue) == (later.next_at if queue is Queue.ADVANCE else later.changed_at)
 
 
-async def test_who_lost_the_lease_ends_and_writes_nothing(replicas: Replicas):
+async def test_who_lost_the_lease_ends_and_writes_nothing(replicas):
     here, elsewhere = replicas
     await stored(here, a_request())
     (late,) = await claimed(here, Queue.PUBLISH)
     (owner,) = await claimed(elsewhere, Queue.PUBLISH, now=NOW + LEASE)
-
     await released(here, late, NOW)
     with pytest.raises(LostRace):
         await here.run(lambda tx: requests.save_messages(tx, late, SHOWN))
-
     assert await claimed(here, Queue.PUBLISH, now=NOW + LEASE) == []
     await elsewhere.run(lambda tx: requests.save_messages(tx, owner, SHOWN))
     await released(elsewhere, owner, NOW)
@@ -254,19 +216,15 @@ UNREADABLE: tuple[tuple[str, str], ...] = (
 
 
 @pytest.mark.parametrize(("column", "value"), UNREADABLE, ids=lambda text: text[:9])
-async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(
-    database: Database, column: str, value: str
-):
+async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(database, column, value):
     bad = await stored(database, a_request(at=NOW - SECOND))
     spoil = update(table).where(table.c.id == bad.id).values({column: value})
     await database.run(lambda tx: tx.execute(spoil).rowcount)
     good = [await stored(database, a_request()) for _ in range(3)]
-
     found = await claimed(database, Queue.PUBLISH)
-
     assert sorted(row.request.id for row in found) == sorted(row.id for row in good)
     assert await claimed(database, Queue.PUBLISH) == []
-    assert len(await recent(database)) == 3
+    assert len(await database.read(lambda c: requests.recent_requests(c, MEI, limit=9))) == 3
     for queue in Queue:
         await database.read(lambda connection, queue=queue: requests.next_due(connection, queue))
     assert (await database.read(lambda c: requests.backlog(c, now=NOW))).open_requests[Status.RECEIVED] >= 3
@@ -287,8 +245,8 @@ async def test_the_next_due_time_is_when_the_first_row_is_due_and_free(database:
 async def test_the_latest_requests_of_a_person_come_newest_first(database: Database):
     mine = [await stored(database, a_request(at=NOW + n * SECOND)) for n in range(4)]
     await stored(database, a_request(by=KEN))
-
-    assert await recent(database, 3) == mine[:0:-1]
+    recent = await database.read(lambda c: requests.recent_requests(c, MEI, limit=3))
+    assert list(recent) == mine[:0:-1]
 
 
 async def test_the_backlog_counts_what_waits(database: Database):
@@ -296,11 +254,9 @@ async def test_the_backlog_counts_what_waits(database: Database):
     await stored(database, a_pending())
     await stored(database, a_request(status=Status.DONE, next_at=None))
     (row, *_) = await claimed(database, Queue.PUBLISH, limit=1)
-
     await database.run(lambda tx: requests.save_messages(tx, row, replace(SHOWN, failures=1)))
     later = NOW + timedelta(minutes=1)
     found = await database.read(lambda connection: requests.backlog(connection, now=later))
-
     waiting = {status: count for status, count in found.open_requests.items() if count}
     assert waiting == {Status.RECEIVED: 1, Status.PENDING: 1}
     assert found.overdue == {Queue.ADVANCE: timedelta(minutes=1), Queue.PUBLISH: timedelta(minutes=1)}

@@ -13,14 +13,13 @@ from bot.domain.values import TeamId, UserId
 from bot.store import sign_ins
 from bot.store.database import Database, Transaction
 from bot.store.sign_ins import SignInRow
-from tests.unit.store.conftest import Replicas
 from tests.unit.store.rows import KEN, MEI, NOW
 
 TEN_MINUTES = timedelta(minutes=10)
 LATER = NOW + TEN_MINUTES
 
 
-def a_link(name: str = "link", user: UserId = KEN) -> SignInLink:
+def a_link(name: str, user: UserId = KEN) -> SignInLink:
     return SignInLink(
         digest=name, team=TeamId("T0CONTOSO"), user=user, expires_at=LATER, view_id="V1", claims="{}"
     )
@@ -49,8 +48,10 @@ async def got(database: Database, user: UserId = KEN) -> Any:
     return await database.read(lambda connection: sign_ins.get_sign_in(connection, user))
 
 
-async def added(database: Database, link: SignInLink, *, now: Any = NOW, limit: int = 20) -> None:
-    await database.run(lambda tx: sign_ins.add_link(tx, link, now=now, limit=limit))
+async def added(
+    database: Database, name: str, user: UserId = KEN, *, now: Any = NOW, limit: int = 20
+) -> None:
+    await database.run(lambda tx: sign_ins.add_link(tx, a_link(name, user), now=now, limit=limit))
 
 
 async def begun(database: Database, name: str = "link", state: str = "state", now: Any = NOW) -> bool:
@@ -66,17 +67,15 @@ async def looked_up(database: Database, name: str = "link", now: Any = NOW) -> A
     return await database.read(lambda connection: sign_ins.find_link(connection, name, now=now))
 
 
-async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas: Replicas):
+async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas):
     here, elsewhere = replicas
     for number in range(5):
         name, state = f"link{number}", f"state{number}"
-        link = a_link(name)
-        await added(here, link)
-
+        await added(here, name)
         begins = await asyncio.gather(begun(here, name, state), begun(elsewhere, name, state))
         assert sorted(begins) == [False, True]
         found = await looked_up(here, name)
-        assert (found.link, found.state_digest, found.sealed) == (link, state, b"flow")
+        assert (found.link, found.state_digest, found.sealed) == (a_link(name), state, b"flow")
 
         flows = await asyncio.gather(taken(here, state), taken(elsewhere, state))
         assert [row.sealed for row in flows if row is not None] == [b"flow"]
@@ -91,10 +90,9 @@ async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas: Repli
 
 
 async def test_a_link_and_a_flow_that_are_out_of_time_are_gone(database: Database):
-    await added(database, a_link())
-    await added(database, a_link("later"))
+    await added(database, "link")
+    await added(database, "later")
     await begun(database)
-
     assert await looked_up(database, now=LATER) is None
     assert await taken(database, now=LATER) is None
     assert not await begun(database, "later", "x", now=LATER)
@@ -102,38 +100,33 @@ async def test_a_link_and_a_flow_that_are_out_of_time_are_gone(database: Databas
 
 async def test_used_links_count_towards_the_quota_until_the_hour_is_over(database: Database):
     for number in range(3):
-        await added(database, a_link(f"link{number}"), limit=3)
+        await added(database, f"link{number}", limit=3)
         await begun(database, f"link{number}", f"s{number}")
         await taken(database, f"s{number}")
-
     assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=NOW + timedelta(minutes=59))) == 0
     with pytest.raises(Refusal) as refused:
-        await added(database, a_link("over"), limit=3)
+        await added(database, "over", limit=3)
     assert refused.value.code is Code.QUOTA_EXCEEDED
-    await added(database, a_link("mei", MEI), limit=3)
-
+    await added(database, "mei", MEI, limit=3)
     later = NOW + timedelta(hours=1)
-    await added(database, a_link("later"), now=later, limit=3)
+    await added(database, "later", now=later, limit=3)
     assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=later)) == 4
 
 
-async def test_a_sign_in_comes_back_as_it_was_and_each_at_once_gets_a_version(replicas: Replicas):
+async def test_a_sign_in_comes_back_as_it_was_and_each_at_once_gets_a_version(replicas):
     here, _ = replicas
     await put(here)
     first = await got(here)
     assert first == replace(A_SIGN_IN, version=first.version)
-
     await asyncio.gather(*(put(replicas[n % 2]) for n in range(20)))
     await put(here, oid="another", authenticated_at=None)
-
     again = {"oid": "another", "authenticated_at": None, "version": first.version + 21}
     assert await got(here) == replace(A_SIGN_IN, **again)
 
 
-async def test_an_account_is_linked_to_one_slack_user(replicas: Replicas):
+async def test_an_account_is_linked_to_one_slack_user(replicas):
     here, elsewhere = replicas
     ends = await asyncio.gather(put(here, user=KEN), put(elsewhere, user=MEI), return_exceptions=True)
-
     assert sorted(type(end).__name__ for end in ends) == ["LostRace", "NoneType"]
     holder = await here.read(lambda connection: sign_ins.linked_to(connection, "tenant", "oid"))
     kept = {user for user in (KEN, MEI) if await got(here, user) is not None}

@@ -5,7 +5,6 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,14 +73,6 @@ def raising(error: BaseException) -> Callable[[Transaction], None]:
     return unit
 
 
-def unbindable(tx: Transaction) -> None:
-    tx.execute(insert(table).values(id=object()))
-
-
-def same_row(tx: Transaction) -> None:
-    tx.execute(text("INSERT INTO alembic_version VALUES ('0001')"))
-
-
 @pytest.mark.parametrize(
     ("unit", "told"),
     [
@@ -91,20 +82,16 @@ def same_row(tx: Transaction) -> None:
         (raising(TimeoutError()), TimeoutError),
         (raising(StopIteration()), RuntimeError),
         (raising(KeyboardInterrupt()), RuntimeError),
-        (same_row, Exception),
-        (unbindable, Exception),
+        (lambda tx: tx.execute(text("INSERT INTO alembic_version VALUES ('0001')")), Exception),
+        (lambda tx: tx.execute(insert(table).values(id=object())), Exception),
         (lambda tx: tx.execute(select(table)), TypeError),
         (lambda tx: (row for row in tx.execute(select(table))), TypeError),
     ],
     ids=lambda given: given.__name__ if isinstance(given, type) else "",
 )
-async def test_a_unit_that_fails_stores_nothing_and_takes_no_other_with_it(
-    database: Database, unit: Callable[[Transaction], Any], told: type[Exception]
-):
+async def test_a_unit_that_fails_stores_nothing_and_takes_no_other_with_it(database, unit, told):
     before, after = a_request(), a_request()
-
     first, failed, last = await together(database, adding(before), unit, adding(after))
-
     assert (first, last) == (before, after)
     assert isinstance(failed, told)
     assert not isinstance(failed, DBAPIError)  # it would carry the parameters
@@ -130,39 +117,29 @@ async def test_no_unit_is_answered_before_the_commit_it_rests_on_not_even_with_a
     assert await get(on_sqlite, winner) == winner
 
 
-async def test_a_caller_that_is_cancelled_while_its_unit_waits_leaves_nothing_behind(on_sqlite: Database):
-    cancelled, other = a_request(), a_request()
-    async with held(on_sqlite.run):
-        task, beside = await started(on_sqlite, adding(cancelled), adding(other))
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    assert await beside == other
-    assert await count(on_sqlite) == 1
-
-
-async def test_a_caller_that_is_cancelled_while_its_unit_runs_goes_on_when_the_outcome_is_known(
+async def test_a_cancelled_caller_whose_unit_waits_leaves_nothing_and_whose_unit_runs_learns_the_outcome(
     on_sqlite: Database,
 ):
-    request = a_request()
-    async with held(on_sqlite.run, adding(request)) as task:
-        task.cancel()
-        await asyncio.sleep(0)
-        assert not task.done()
-
-    assert task.cancelled()
-    assert await get(on_sqlite, request) == request
+    running, other = a_request(), a_request()
+    async with held(on_sqlite.run, adding(running)) as runs:
+        waits, beside = await started(on_sqlite, adding(a_request()), adding(other))
+        waits.cancel()
+        runs.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        assert not runs.done()
+    assert await beside == other
+    assert runs.cancelled()
+    assert await get(on_sqlite, running) == running
+    assert await count(on_sqlite) == 2
 
 
 async def test_units_that_wait_at_the_shutdown_are_run_and_later_ones_refused(url: str):
     database = Database(url, audit_log())
     requests = [a_request() for _ in range(20)]
     tasks = await started(database, *map(adding, requests))
-
     async with asyncio.timeout(10):
         await database.close()
-
     assert await asyncio.gather(*tasks) == requests
     for use in (database.run, database.read):
         with pytest.raises(StoreUnavailable):
@@ -174,7 +151,6 @@ async def test_one_unit_too_many_is_refused_at_once(on_sqlite: Database):
         waiting = await started(on_sqlite, *[lambda _: 1] * WAITING)
         with pytest.raises(StoreUnavailable):
             await on_sqlite.run(lambda _: 1)
-
     assert sum(await asyncio.gather(*waiting)) == WAITING
 
 
@@ -183,9 +159,7 @@ async def test_on_a_full_disk_what_was_acknowledged_is_stored_and_the_rest_is_no
     pages = await on_sqlite.read(lambda connection: connection.scalar(text("PRAGMA page_count")) or 0)
     await on_sqlite.run(lambda tx: tx.scalar(text(f"PRAGMA max_page_count = {pages + 20}")))
     requests = [a_request(reason="x" * 900) for _ in range(300)]
-
     ends = await asyncio.gather(*(stored(on_sqlite, one) for one in requests), return_exceptions=True)
-
     good = {request.id for request, end in zip(requests, ends, strict=True) if end == request}
     failed = [end for end in ends if isinstance(end, Exception)]
     assert good
@@ -197,17 +171,13 @@ async def test_on_a_full_disk_what_was_acknowledged_is_stored_and_the_rest_is_no
 
 
 @pytest.mark.parametrize("replaced", ["", "-wal"])
-async def test_a_commit_into_files_that_were_replaced_is_unknown_and_not_ready(
-    on_sqlite: Database, tmp_path: Path, replaced: str
-):
+async def test_a_commit_into_files_that_were_replaced_is_unknown_and_not_ready(on_sqlite, tmp_path, replaced):
     await stored(on_sqlite, a_request())
     path = tmp_path / f"unlatch.sqlite3{replaced}"
     shutil.copy(path, tmp_path / "copy")
     (tmp_path / "copy").replace(path)
-
     with pytest.raises(CommitUnknown):
         await stored(on_sqlite, a_request())
-
     assert await on_sqlite.problem() == "the last COMMIT failed"
 
 
@@ -220,7 +190,6 @@ async def test_a_database_that_another_process_locks_is_unavailable_once_for_all
             units = [stored(database, a_request()) for _ in range(20)]
             async with asyncio.timeout(20 * QUICK.lock_timeout.total_seconds()):
                 ends = await asyncio.gather(*units, return_exceptions=True)
-
         assert [type(end) for end in ends] == [StoreUnavailable] * 20
         assert await count(database) == 0
 

@@ -1,6 +1,7 @@
 """The web server: whatever strangers do with connections, Slack's delivery is answered. Over real sockets."""
 
 import asyncio
+import resource
 import socket
 import sys
 import time
@@ -11,9 +12,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from bot.log import set_up_log
 from bot.web import app as web
-from bot.web.app import BACKLOG, Bounds, listen, serving
-from tests.unit.web.echo_server import echo_app
+from bot.web.app import BACKLOG, Bounds, listen, serving, web_app
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+ROOT = Path(__file__).parents[3]
 
 HEAD = b"POST /echo HTTP/1.1\r\nhost: unlatch\r\n"
 GET_SLOW = b"GET /slow HTTP/1.1\r\nhost: unlatch\r\n\r\n"
@@ -70,6 +77,20 @@ async def trickle(writer: asyncio.StreamWriter, drop: bytes) -> None:
             await asyncio.sleep(0.02)  # the attack itself
 
 
+def echo_app(go_on: asyncio.Event) -> ASGIApp:
+    """`/echo` returns the body, and in a header who called; `/slow` answers when `go_on` is set."""
+
+    async def echo(request: Request) -> Response:
+        peer = f"{request.client and request.client.host} {request.url.scheme}"
+        return PlainTextResponse(await request.body(), headers={"x-peer": peer})
+
+    async def slow(_: Request) -> Response:
+        await go_on.wait()
+        return PlainTextResponse("at last")
+
+    return web_app([Route("/echo", echo, methods=["POST"]), Route("/slow", slow)], https=False)
+
+
 @asynccontextmanager
 async def served(bounds: Bounds, *, grace: float = 1.0) -> AsyncIterator[Port]:
     sock = listen("127.0.0.1", 0)
@@ -119,21 +140,15 @@ NOT_A_REQUEST = {
 }
 
 
-async def test_a_connection_that_sends_too_much_or_no_request_ends_without_a_crash(caplog):
+async def test_a_connection_that_sends_too_much_or_no_request_or_leaves_early_ends_without_a_crash(caplog):
     async with served(Bounds(received=100_000)) as port:  # a minute of life: only the bound can end it
+        _, leaving = await port.connect(HEAD + b"content-length: 9\r\n\r\nx")
+        await port.deliver()
+        leaving.transport.abort()
         answers = await asyncio.gather(*(port.exchange(sent) for sent in NOT_A_REQUEST.values()))
         await port.deliver()
     for name, answer in zip(NOT_A_REQUEST, answers, strict=True):
         assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 200")), name
-    assert [record for record in caplog.records if record.exc_info] == []
-
-
-async def test_a_peer_that_leaves_in_the_middle_of_a_body_leaves_no_crash(caplog):
-    async with served(Bounds()) as port:
-        _, leaving = await port.connect(HEAD + b"content-length: 9\r\n\r\nx")
-        await port.deliver()
-        leaving.transport.abort()
-        await port.deliver()
     assert [record for record in caplog.records if record.exc_info] == []
 
 
@@ -192,8 +207,10 @@ async def test_stopping_closes_what_is_idle_and(is_late):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
-def test_accepted_sockets_send_at_once_on_every_kind_of_address(host):
+def test_accepted_sockets_send_at_once_on_every_kind_of_address_and_a_taken_port_is_an_os_error(host):
     with listen(host, 0) as sock:
+        with pytest.raises(OSError, match="in use"):
+            listen(host, sock.getsockname()[1])
         clients = {"::": ["127.0.0.1", "::1"]}.get(host, [host])
         for client in clients:
             with socket.create_connection((client, sock.getsockname()[1])):
@@ -202,17 +219,22 @@ def test_accepted_sockets_send_at_once_on_every_kind_of_address(host):
                     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_port_that_is_taken_is_an_os_error():
-    with listen("127.0.0.1", 0) as sock, pytest.raises(OSError, match="in use"):
-        listen("127.0.0.1", sock.getsockname()[1])
+async def serve() -> None:
+    """What the process does: it prints its port and its descriptors, and serves until it is killed."""
+    set_up_log("info")
+    sock = listen("127.0.0.1", 0)
+    async with serving(echo_app(asyncio.Event()), sock, grace=timedelta(seconds=1)):
+        print(sock.getsockname()[1], resource.getrlimit(resource.RLIMIT_NOFILE)[0], flush=True)
+        await asyncio.Event().wait()
 
 
 @asynccontextmanager
 async def process(limit: str) -> AsyncIterator[tuple[Port, asyncio.subprocess.Process, int]]:
     """A server with this `ulimit`: its port, the process, and the descriptors that it allows itself."""
-    program = f"ulimit {limit}; exec {sys.executable} {Path(__file__).with_name('echo_server.py')}"
+    serve = "import asyncio; from tests.unit.web.test_web_server import serve; asyncio.run(serve())"
+    program = f"ulimit {limit}; exec {sys.executable} -c '{serve}'"
     pipe = asyncio.subprocess.PIPE
-    started = await asyncio.create_subprocess_exec("bash", "-c", program, stdout=pipe, stderr=pipe)
+    started = await asyncio.create_subprocess_exec("bash", "-c", program, cwd=ROOT, stdout=pipe, stderr=pipe)
     number, descriptors = map(int, (await started.stdout.readline()).split())
     port = Port(number)
     try:
@@ -224,33 +246,23 @@ async def process(limit: str) -> AsyncIterator[tuple[Port, asyncio.subprocess.Pr
             await started.communicate()
 
 
-async def idle(port: Port, many: int) -> None:
-    """They connect at once, so that one turn of the server's event loop finds as many as may wait."""
-    await asyncio.gather(*(port.connect() for _ in range(many)))
-
-
-async def slow_heads(port: Port, many: int) -> None:
-    pairs = [await port.connect(HEAD) for _ in range(many)]
-    await asyncio.gather(*(trickle(writer, b"x: y\r\n") for _, writer in pairs))
-
-
 ATTACKS = {
-    "1,000 idle": (idle, 1_000, "-Sn 256", web.DESCRIPTORS),  # a low limit is raised
-    "3,000 idle with 1,024 descriptors": (idle, 3_000, "-n 1024", 1024),
-    "500 slow heads": (slow_heads, 500, "-Sn 2048", 2048),
+    "1,000 idle": (1_000, b"", "-Sn 256", web.DESCRIPTORS),  # a low limit is raised
+    "3,000 idle with 1,024 descriptors": (3_000, b"", "-n 1024", 1024),
+    "500 slow heads": (500, HEAD, "-Sn 2048", 2048),
 }
 
 
-@pytest.mark.parametrize(("attack", "many", "limit", "raised_to"), ATTACKS.values(), ids=ATTACKS)
-async def test_deliveries_are_answered_and_the_log_stays_quiet_during(attack, many, limit, raised_to):
+@pytest.mark.parametrize(("many", "start", "limit", "raised_to"), ATTACKS.values(), ids=ATTACKS)
+async def test_deliveries_are_answered_and_the_log_stays_quiet_during(many, start, limit, raised_to):
+    """They connect at once, so that one turn of the server's event loop finds as many as may wait."""
     async with process(limit) as (port, server, descriptors):
         assert descriptors == raised_to
-        attacking = asyncio.create_task(attack(port, many))
-        if attack is idle:
-            await attacking  # all of them are there before the first delivery
+        pairs = await asyncio.gather(*(port.connect(start) for _ in range(many)))
+        trickles = asyncio.gather(*(trickle(writer, b"x: y\r\n") for _, writer in pairs if start))
         waited = [await port.deliver() for _ in range(30)]
-        attacking.cancel()
-        await asyncio.gather(attacking, return_exceptions=True)
+        trickles.cancel()
+        await asyncio.gather(trickles, return_exceptions=True)
         server.terminate()
         _, log = await asyncio.wait_for(server.communicate(), SOON)
     assert max(waited) < 3  # Slack waits no longer

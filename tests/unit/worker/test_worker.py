@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,29 +25,22 @@ PATIENT = Timing(idle=timedelta(minutes=1), stalled_after=timedelta(minutes=2))
 """What a test sees was no idle look."""
 
 
-class Watched:
-    """A database: `before` is called before each unit of work, and may raise. `locked`: no row can be had."""
-
-    def __init__(self, database: Any) -> None:
-        self._database = database
-        self.before: Callable[[], None] = lambda: None
-        self.locked = False
-
-    async def run(self, work: Any) -> Any:
-        self.before()
-        return [] if self.locked else await self._database.run(work)
-
-    async def read(self, work: Any) -> Any:
-        return await self._database.read(work)
-
-
 class Fixture:
-    """A bot, and the loop of one queue; `passes` counts its looks, each of which asks for the time."""
+    """A bot, and the loop of one queue; `passes` counts its looks, each of which asks for the time.
+
+    `before` is called before each of its units of work, and may raise. `locked`: no row can be had.
+    """
 
     def __init__(self, bot: Bot) -> None:
         bot.rules(requests_per_hour=1000)
-        self.bot, self.database, self.passes = bot, Watched(bot.database), 0
-        self.deps = replace(bot.deps, database=self.database, now=self._now, timing=PATIENT)  # type: ignore[arg-type]
+        self.bot, self.passes, self.locked = bot, 0, False
+        self.before: Callable[[], None] = lambda: None
+        database: Any = SimpleNamespace(run=self._run, read=bot.database.read)
+        self.deps = replace(bot.deps, database=database, now=self._now, timing=PATIENT)
+
+    async def _run(self, work: Any) -> Any:
+        self.before()
+        return [] if self.locked else await self.bot.database.run(work)
 
     def _now(self) -> datetime:
         self.passes += 1
@@ -58,15 +52,10 @@ class Fixture:
     @asynccontextmanager
     async def running(self, handle: Callable[..., Any]) -> AsyncIterator[QueueLoop]:
         loop = QueueLoop(self.deps, Queue.PUBLISH, handle)
-        task = asyncio.create_task(loop.run())
-        try:
-            async with asyncio.timeout(PATIENCE):
-                yield loop
-                loop.stop()
-                await task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            group.create_task(loop.run())
+            yield loop
+            loop.stop()
 
     @asynccontextmanager
     async def worker(self, **periodic: Callable[[], Awaitable[object]]) -> AsyncIterator[Worker]:
@@ -101,14 +90,13 @@ class Handled:
         self.rows: list[Any] = []
         self.ended: list[Any] = []
         self.cancelled, self.go_on = asyncio.Event(), asyncio.Event()
-        self._raising = list(raising)
-        if not held:
-            self.go_on.set()
+        self._raising, self._held = list(raising), held
 
     async def __call__(self, row: Any) -> None:
         self.rows.append(row)
         try:
-            await self.go_on.wait()
+            if self._held:
+                await self.go_on.wait()
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
@@ -117,14 +105,11 @@ class Handled:
         self.ended.append(row)
 
 
-# When it looks
-
-
 @pytest.mark.parametrize("is_due", [False, True], ids=["nothing is due", "another replica is claiming it"])
 async def test_a_queue_with_nothing_to_claim_sleeps(fixture, is_due):
     if is_due:
         await fixture.bot.submit()
-        fixture.database.locked = True
+        fixture.locked = True
     async with fixture.running(Handled()):
         await fixture.until(lambda: fixture.passes)
         await fixture.settle()
@@ -160,11 +145,20 @@ async def test_a_row_that_becomes_due_is_handled_then(fixture):
         await fixture.until(lambda: len(seen) >= 2)
 
 
-# What goes wrong
-
-
-async def test_a_row_that_crashes_is_logged_tried_again_after_its_lease_and_keeps_no_other_back(fixture):
-    handled = Handled(RuntimeError())
+@pytest.mark.parametrize(
+    ("error", "level", "event", "wait"),
+    [
+        (RuntimeError(), "error", "row_crashed", PATIENT.lease),
+        (StoreUnavailable(), "info", "row_left", PATIENT.retry),
+        (LostRace(), "info", "row_left", PATIENT.retry),
+    ],
+    ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",
+)
+async def test_a_row_that_fails_is_logged_tried_again_later_and_keeps_no_other_back(
+    fixture, error, level, event, wait
+):
+    """After its lease where it crashed, and soon where the store interrupted it."""
+    handled = Handled(error)
     for _ in range(4):
         await fixture.bot.submit()
     with capture_logs() as logs:
@@ -172,13 +166,13 @@ async def test_a_row_that_crashes_is_logged_tried_again_after_its_lease_and_keep
             await fixture.until(lambda: len(handled.ended) == 3)
             await fixture.settle()
             assert len(handled.rows) == 4
-            fixture.bot.clock.advance(fixture.deps.timing.lease)
+            fixture.bot.clock.advance(wait)
             loop.wake()
             await fixture.until(lambda: len(handled.ended) == 4)
     broken = handled.rows[0].request.id
     assert handled.ended[-1].request.id == broken
-    [crash] = [line for line in logs if line["event"] == "row_crashed"]
-    assert (crash["log_level"], crash["request"]) == ("error", broken)
+    [line] = [line for line in logs if line["event"].startswith("row_")]
+    assert (line["log_level"], line["event"], line["request"]) == (level, event, broken)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +188,7 @@ async def test_a_queue_outlives_what_its_look_meets(fixture, error, event):
             raise raising.pop()
 
     fixture.timing(idle=SOON)
-    fixture.database.before = fail
+    fixture.before = fail
     await fixture.bot.submit()
     handled = Handled()
     with capture_logs() as logs:
@@ -203,29 +197,12 @@ async def test_a_queue_outlives_what_its_look_meets(fixture, error, event):
     assert [line["event"] for line in logs if line.get("queue")] == [event] * 2
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable(), LostRace()], ids=lambda error: type(error).__name__)
-async def test_a_row_that_the_store_interrupted_is_due_again_soon(fixture, error):
-    handled = Handled(error)
-    await fixture.bot.submit()
-    with capture_logs() as logs:
-        async with fixture.running(handled) as loop:
-            await fixture.until(lambda: "row_left" in [line["event"] for line in logs])
-            await fixture.settle()
-            assert len(handled.rows) == 1
-            fixture.bot.clock.advance(fixture.deps.timing.retry)
-            loop.wake()
-            await fixture.until(lambda: len(handled.rows) >= 2)
-
-
 async def test_a_row_is_given_up_before_another_replica_may_take_it(fixture):
     fixture.timing(graph_timeout=SOON, attempt=2 * SOON, work_timeout=3 * SOON)  # the lease ends much later
     handled = Handled(held=True)
     await fixture.bot.submit()
-    async with fixture.running(handled), asyncio.timeout(PATIENCE):
+    async with fixture.running(handled):
         await handled.cancelled.wait()
-
-
-# The end
 
 
 async def test_stopping_waits_for_what_is_at_work_and_takes_nothing_more(fixture):
@@ -245,7 +222,7 @@ async def test_stopping_waits_for_rows_that_a_claim_under_way_still_starts(fixtu
     handled = Handled()
     await fixture.bot.submit()
     loop = QueueLoop(fixture.deps, Queue.PUBLISH, handled)
-    fixture.database.before = loop.stop
+    fixture.before = loop.stop
     await asyncio.wait_for(loop.run(), PATIENCE)
     assert len(handled.ended) == 1
 
@@ -262,9 +239,6 @@ async def test_stopping_cancels_what_is_late_and_its_row_is_due_after_its_lease(
     assert await bot.claim(Queue.PUBLISH) == []
     bot.clock.advance(fixture.deps.timing.lease)
     assert len(await bot.claim(Queue.PUBLISH)) == 1
-
-
-# Both queues
 
 
 async def test_a_slow_slack_delays_no_reset(fixture):
@@ -284,9 +258,6 @@ async def test_a_queue_that_was_not_looked_at_for_too_long_is_stalled(fixture):
         assert worker.stalled() == list(Queue)
         worker.wake()
         await fixture.until(lambda: not worker.stalled())
-
-
-# Periodic tasks
 
 
 async def test_a_periodic_task_is_done_at_the_start_and_again_whatever_it_raises(fixture):
