@@ -16,7 +16,7 @@ from bot.store.requests import Claimed, Queue
 from bot.store.tables import audit
 from bot.store.tables import requests as table
 from sqlalchemy import select, update
-from tests.unit.store.conftest import Replicas
+from tests.unit.store.conftest import Replicas, opened, owner
 from tests.unit.store.rows import KEN, MEI, NOW, TIMING, a_pending, a_request, add, an_approval, get, stored
 
 LEASE = timedelta(seconds=90)
@@ -195,6 +195,14 @@ async def test_each_due_row_is_claimed_by_one_of_many_the_oldest_first_until_its
     [other] = set(Queue) - {queue}
     assert len(await claimed(elsewhere, other, limit=99)) == 30  # its leases are its own
     assert len(await claimed(elsewhere, queue, now=NOW + LEASE, limit=99)) == 30
+
+
+async def test_a_row_that_another_replica_is_claiming_is_passed_over(postgresql: str):
+    async with opened(postgresql) as database:
+        rows = [await stored(database, a_request(at=NOW - n * SECOND)) for n in range(2)]
+        with owner(postgresql) as claiming:
+            claiming.execute(select(table).where(table.c.id == rows[1].id).with_for_update())
+            assert [row.request for row in await claimed(database)] == [rows[0]]
 
 
 @pytest.mark.parametrize(
