@@ -63,6 +63,7 @@ class ServedBot(Scene):
         assert process.stdout is not None
         async for line in process.stdout:
             self.lines.append(line.decode(errors="replace").rstrip())
+            print(self.lines[-1])  # pytest shows it of a test that failed
 
     async def approve(self) -> None:
         """Sign in, review and approve, as Ken."""
