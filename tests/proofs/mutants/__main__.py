@@ -5,6 +5,7 @@ accepted.toml names those that no test has to notice, each with the reason; they
 """
 
 import argparse
+import gc
 import importlib.abc
 import importlib.util
 import os
@@ -18,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from tests.proofs.mutants.mutate import Mutant, mutants
@@ -71,8 +71,9 @@ TESTS: dict[str, Sequence[Stage]] = {
 
 LIBRARIES = (
     *("aiohttp", "alembic.command", "cryptography", "httpx", "hypothesis", "msal", "prometheus_client"),
-    *("psycopg", "pydantic_settings", "pytest_asyncio", "sandbox.app", "slack_bolt.async_app"),
-    *("sqlalchemy", "stamina", "starlette", "structlog", "uvicorn"),
+    *("psycopg", "pydantic_settings", "pytest_asyncio", "pytest_cov.plugin", "pytest_playwright"),
+    *("sandbox.app", "slack_bolt.async_app", "sqlalchemy", "stamina", "starlette", "structlog", "uvicorn"),
+    "xdist.plugin",
 )
 
 
@@ -87,22 +88,18 @@ class Run:
     stop_with: signal.Signals = signal.SIGINT
 
 
-class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _Mutated(importlib.abc.InspectLoader):
     def __init__(self, mutant: Mutant) -> None:
         self._mutant = mutant
         self._name = mutant.path.removesuffix(".py").replace("/", ".")
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        del path, target
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
         if fullname != self._name:
             return None
-        return importlib.util.spec_from_file_location(fullname, ROOT / self._mutant.path, loader=self)  # type: ignore[arg-type]
+        return importlib.util.spec_from_file_location(fullname, ROOT / self._mutant.path, loader=self)
 
-    def exec_module(self, module: ModuleType) -> None:
-        code = compile(self._mutant.source, module.__file__ or "", "exec")
-        exec(code, module.__dict__)  # noqa: S102  it is our module, with one change
+    def get_source(self, _: str) -> str:
+        return self._mutant.source
 
 
 def main() -> int:
@@ -163,6 +160,7 @@ def _run(
         if pid == 0:
             for one in running:
                 if time.monotonic() > one.until:  # with SIGINT, pytest stops what the tests started
+                    print(f"waits for ever {one.mutant}", flush=True)
                     os.killpg(one.pid, one.stop_with)
                     one.stop_with, one.until = signal.SIGKILL, time.monotonic() + GRACE
             time.sleep(0.05)
@@ -185,6 +183,8 @@ def _import_libraries() -> None:
     """What every process needs, once; nothing of the bot, of which each has its own."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    gc.freeze()
+    sys.dont_write_bytecode = False  # else each process compiles all that the bot and the tests are
 
 
 def _start(mutant: Mutant, stage: Stage) -> int:
