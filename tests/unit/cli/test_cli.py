@@ -114,18 +114,6 @@ def test_where_nothing_answers_a_command_ends_with_1_and_a_sentence(command, sho
     assert (ended.returncode, shown in said, "Traceback" in said) == (1, True, False), said
 
 
-def test_migrate_creates_the_database_and_may_run_twice(run):
-    for _ in range(2):
-        ended = run("migrate", **COMPLETE)
-        assert (ended.returncode, ended.stdout) == (0, "The database is up to date.\n"), ended.stderr
-    assert run("audit", "verify", **COMPLETE).returncode == 0
-
-
-def test_a_new_key_can_be_used(capsys):
-    assert main(["vault", "new-key"]) == 0
-    assert len(Keys.parse(capsys.readouterr().out.strip()).vault) == 1
-
-
 def test_the_public_keys_of_every_vault_key_are_printed_and_nothing_secret(run):
     keys = ",".join([new_key(), new_key()])
     ended = run("audit", "key", **COMPLETE | {"VAULT_KEYS": keys})
