@@ -123,12 +123,7 @@ def test_the_public_keys_of_every_vault_key_are_printed_and_nothing_secret(run):
 LOST = {UserId("U0MEI"): "k0"}
 ROTATIONS: dict[str, tuple[dict[str, Any], int, int, str]] = {
     "done": ({"resealed": 2, "current": 3}, 0, 0, "Re-encrypted 2 sign-ins with k2; 3 up to date."),
-    "unused": (
-        {"unused": ["k1"]},
-        0,
-        0,
-        ": key 2 (k1). Take it out of VAULT_KEYS, or put a new one first.",
-    ),
+    "unused": ({"unused": ["k1"]}, 0, 0, ": key 2 (k1). Take it out of VAULT_KEYS, or put a new one first."),
     "signed": (
         {"unused": ["k1"]},
         1,

@@ -320,6 +320,8 @@ async def test_after_an_honest_restore_resume_goes_on_and_hides_no_later_cut(ten
 
 
 async def test_a_head_that_is_unsigned_raises_no_alarm_and_proves_nothing(ten_rows: Log):
+    ten_rows.heads.write_text("not a head\n")
+    assert ten_rows.verify(heads=ten_rows.heads)[0] == CANNOT_VERIFY
     line = {"event": "audit_head", "seq": 99, "hash": "x", "key_id": "y", "signature": "z"}
     ten_rows.heads.write_text(f"{json.dumps(line)}\nnot a head\n{'[' * 100_000}\n")
 
