@@ -121,6 +121,7 @@ def test_the_public_keys_of_every_vault_key_are_printed_and_nothing_secret(run):
 
 
 LOST = {UserId("U0MEI"): "k0"}
+NOTHING = {"resealed": 0, "current": 0, "unreadable": {}, "forgotten": False, "unused": [], "under_way": []}
 ROTATIONS: dict[str, tuple[dict[str, Any], int, int, str]] = {
     "done": ({"resealed": 2, "current": 3}, 0, 0, "Re-encrypted 2 sign-ins with k2; 3 up to date."),
     "unused": ({"unused": ["k1"]}, 0, 0, ": key 2 (k1). Take it out of VAULT_KEYS, or put a new one first."),
@@ -147,7 +148,7 @@ def test_rotating_says_what_it_did_and_which_keys_can_go(monkeypatch, run, found
 
     async def rotate(*_: object, forget_unreadable: bool, **__: object) -> Rotated:
         assert forget_unreadable == found.get("forgotten", False)
-        return Rotated(keys=["k2", "k1"], **found)
+        return Rotated(keys=["k2", "k1"], **NOTHING | found)
 
     async def signing_key(_database: object) -> int:
         return signing
