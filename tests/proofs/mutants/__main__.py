@@ -160,7 +160,8 @@ def _run(
         if pid == 0:
             for one in running:
                 if time.monotonic() > one.until:  # with SIGINT, pytest stops what the tests started
-                    print(f"waits for ever {one.mutant}", flush=True)
+                    if one.stop_with == signal.SIGINT:
+                        print(f"waits for ever {one.mutant}", flush=True)
                     os.killpg(one.pid, one.stop_with)
                     one.stop_with, one.until = signal.SIGKILL, time.monotonic() + GRACE
             time.sleep(0.05)

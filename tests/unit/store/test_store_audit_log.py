@@ -23,6 +23,7 @@ from bot.store.audit_log import AuditLog, Head, hash_after, newest_facts, pages
 from bot.store.database import Database
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
+from structlog.testing import capture_logs
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log
 from tests.unit.store.conftest import Replicas, opened, owner
 from tests.unit.store.rows import LATE, NOW, a_pending, a_request, get, note, noted, stored
@@ -192,9 +193,11 @@ async def test_a_running_bot_appends_to_no_log_but_its_own_and_goes_on_without_a
         kept = "CREATE TABLE kept AS SELECT * FROM audit"
         ten_rows.tamper(kept, "DELETE FROM audit WHERE seq = 11", statement)
 
-        for append in (noted(database), stored(database, a_request())):
-            with pytest.raises(AuditBroken):
-                await append
+        with capture_logs() as logged:
+            for append in (noted(database), stored(database, a_request())):
+                with pytest.raises(AuditBroken):
+                    await append
+        assert [line["event"] for line in logged] == ["audit_broken"]
         assert database.audit_log.broken
         assert await database.run(lambda _: "what needs no audit row goes on")
 
