@@ -21,6 +21,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 from tests.proofs.mutants.mutate import Mutant, mutants
 
 ROOT = Path(__file__).parents[3]
@@ -69,6 +70,7 @@ TESTS: dict[str, Sequence[Stage]] = {
 }
 """Which tests have to notice, the quickest first."""
 
+FIRST = "the first failing example will do"
 LIBRARIES = (
     *("aiohttp", "alembic.command", "cryptography", "httpx", "hypothesis", "msal", "prometheus_client"),
     *("psycopg", "pydantic_settings", "pytest_asyncio", "pytest_cov.plugin", "pytest_playwright"),
@@ -184,6 +186,8 @@ def _import_libraries() -> None:
     """What every process needs, once; nothing of the bot, of which each has its own."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    quick = {"phases": (Phase.explicit, Phase.generate), "report_multiple_bugs": False}
+    settings.register_profile(FIRST, deadline=None, suppress_health_check=list(HealthCheck), **quick)
     gc.freeze()
     sys.dont_write_bytecode = False  # else each process compiles all that the bot and the tests are
 
@@ -198,7 +202,7 @@ def _start(mutant: Mutant, stage: Stage) -> int:
     os.dup2(out, 2)
     tempfile.tempdir = tempfile.mkdtemp()
     sys.meta_path.insert(0, _Mutated(mutant))
-    arguments = ["-x", "-q", "--assert=plain", "--hypothesis-seed=1", *stage]
+    arguments = ["-x", "-q", "--assert=plain", "--hypothesis-seed=1", f"--hypothesis-profile={FIRST}", *stage]
     os._exit(int(pytest.main(arguments)))
 
 
