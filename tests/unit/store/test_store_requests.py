@@ -274,6 +274,7 @@ async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(
 
     assert sorted(row.request.id for row in found) == sorted(row.id for row in good)
     assert await claimed(database, Queue.PUBLISH) == []
+    assert len(await claimed(database, Queue.PUBLISH, now=NOW + LEASE, limit=1)) == 1
     assert len(await recent(database)) == 3
     for queue in Queue:
         await database.read(lambda connection, queue=queue: requests.next_due(connection, queue))
