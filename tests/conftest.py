@@ -1,7 +1,33 @@
 """What holds for all tests."""
 
-from hypothesis import HealthCheck, settings
+import secrets
+import shlex
+from collections.abc import Generator
+
+import pytest
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 # A busy machine is no finding: what has to be fast is timed where a test says so.
 settings.register_profile("unlatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unlatch")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose a seed where the command names none, so that a failure can say which it was."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(secrets.randbelow(10**6))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure says how to see it again."""
+    report = yield
+    if report.failed:
+        command = [".venv/bin/python", "-m", "pytest", item.nodeid]
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            command.append(f"--hypothesis-seed={item.config.option.hypothesis_seed}")
+        report.sections.append(("To run it alone", shlex.join(command)))
+    return report

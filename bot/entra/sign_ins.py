@@ -128,16 +128,16 @@ class Rotated:
 
     keys: Sequence[str]
     """All of VAULT_KEYS, newest first."""
-    resealed: int = 0
-    current: int = 0
+    resealed: int
+    current: int
     """Sealed under the newest key already."""
-    unreadable: Mapping[UserId, str] = field(default_factory=dict)
+    unreadable: Mapping[UserId, str]
     """Rows that no key opens, and the key that each names."""
-    forgotten: bool = False
+    forgotten: bool
     """Whether those were deleted."""
-    unused: Sequence[str] = ()
+    unused: Sequence[str]
     """Keys in VAULT_KEYS that seal nothing any more."""
-    under_way: Sequence[str] = ()
+    under_way: Sequence[str]
     """Older keys that seal only sign-ins under way, which end by themselves."""
 
 

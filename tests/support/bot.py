@@ -98,10 +98,9 @@ class Bot:
         target: str = "leo@contoso.com",
         reason: str = "Locked out before his flight",
         ticket: str | None = None,
-        delivery: str | None = None,
     ) -> ResetRequest:
         new = submit.NewRequest(
-            delivery=delivery or f"delivery-{next(self.deliveries)}",
+            delivery=f"delivery-{next(self.deliveries)}",
             team=TEAM,
             actor=actor(by),
             target=target,

@@ -75,6 +75,7 @@ class ServedBot(Scene):
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         async for line in process.stdout:
             self.lines.append(line.decode(errors="replace").rstrip())
+            print(self.lines[-1])  # pytest shows it of a test that failed
 
 
 @asynccontextmanager

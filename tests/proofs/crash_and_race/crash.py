@@ -2,13 +2,12 @@
 
 import asyncio
 import random
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 
 from bot.domain.request import ResetRequest, Status
 from tests.proofs.crash_and_race.checks import Findings, check
@@ -27,8 +26,6 @@ LONGEST_LIFE = 6.0
 PAIRS_OF_HANDS = 8
 WAITING = (Status.PENDING, Status.UNCERTAIN)
 BEHAVIOURS = ("completes", "completes", "completes", "fails", "stays silent")
-KEPT = Path(gettempdir()) / "unlatch-crash-kept"
-"""Where the logs, and on SQLite the rows, of a campaign that went wrong are left."""
 
 
 @dataclass
@@ -114,8 +111,7 @@ class Campaign:
             stored = await self.bots.quiet(until - time.monotonic())
         self.findings.add(check(self.bots.sandbox, stored, forms=self.people.forms, told=self.people.told))
         self.findings.faults += await self.bots.faults()
-        if self.findings.faults:
-            shutil.copytree(self.bots.folder, KEPT / self.bots.folder.name)
+        self.bots.keep_logs(self.findings)
         return self.findings
 
     async def _decide(self, row: ResetRequest) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from bot import app, log
@@ -30,7 +32,7 @@ from bot.timing import Timing
 from sandbox.app import Sandbox, serve
 from sandbox.cast import DEFAULT_CAST, Cast
 from sandbox.demo import settings
-from tests.proofs.crash_and_race.checks import Fault, Stored, read
+from tests.proofs.crash_and_race.checks import Fault, Findings, Stored, read
 from tests.proofs.crash_and_race.kill_points import NEVER, Death, KillPoints
 from tests.support.app_fixture import FastTiming
 from tests.support.database import audit_log
@@ -42,6 +44,7 @@ START_SECONDS = 60.0
 PATIENCE = 30.0
 """Seconds that the sandbox's Slack waits for the bot: a busy machine is no finding."""
 QUIET_SECONDS = 90.0
+KEPT = Path(gettempdir()) / "unlatch-crash-kept"
 MANY = 100_000
 """Sign-in links an hour: in a campaign people sign in as often as in a month."""
 SHORTENED = (
@@ -186,6 +189,16 @@ class Installation:
             if said := await self.unlatch("audit", "verify", "--heads", str(self.log_file(replica))):
                 found.append(("lost", f"the audit log does not hold: {said}"))
         return found
+
+    def keep_logs(self, findings: Findings) -> None:
+        """Where there are faults, leave logs, and the rows of SQLite, in KEPT; print how each log ends."""
+        if not findings.faults:
+            return
+        kept = KEPT / self.folder.name
+        shutil.copytree(self.folder, kept, dirs_exist_ok=True)
+        for replica in self.bots:
+            log_file = kept / self.log_file(replica).name
+            print(f"{log_file} ends:", *log_file.read_text(errors="replace").splitlines()[-30:], sep="\n")
 
     def lines(self, replica: int) -> Iterator[dict[str, Any]]:
         """The log of a replica; what is no JSON, such as a traceback, is an error."""

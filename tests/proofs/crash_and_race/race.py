@@ -79,6 +79,7 @@ async def race(
             if bot.status:
                 findings.faults.append(("stuck", f"replica {replica} ended with {bot.status}"))
             findings.seen[f"decided by replica {replica}"] = _decided(bots, replica)
+        bots.keep_logs(findings)
     return findings
 
 

@@ -19,9 +19,15 @@ class Mutant:
 
     path: str
     line: int
+    function: str
     before: str
     after: str
     source: str
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What names it wherever its line moves to."""
+        return self.path, self.function, self.before, self.after
 
     def __str__(self) -> str:
         """Return where it is and what it changes."""
@@ -39,7 +45,9 @@ def mutants(path: Path, root: Path) -> Iterator[Mutant]:
     def offset(line: int, column: int) -> int:
         return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
 
-    for begin, end, after in sorted(set(_changes(ast.parse(source), source, offset))):
+    tree = ast.parse(source)
+    functions = list(_functions(tree))
+    for begin, end, after in sorted(set(_changes(tree, source, offset))):
         line = source.count("\n", 0, begin) + 1
         changed = source[:begin] + after + source[end:]
         try:
@@ -49,7 +57,22 @@ def mutants(path: Path, root: Path) -> Iterator[Mutant]:
         first, last = source.rfind("\n", 0, begin) + 1, source.find("\n", end)
         before = " ".join(source[first:last].split())
         shown = " ".join((source[first:begin] + after + source[end:last]).split())
-        yield Mutant(str(path.relative_to(root)), line, before, shown, changed)
+        # Of those around it, the innermost begins last.
+        function = next(
+            (name for name, node in reversed(functions) if node.lineno <= line <= (node.end_lineno or 0)), ""
+        )
+        yield Mutant(str(path.relative_to(root)), line, function, before, shown, changed)
+
+
+def _functions(node: ast.AST, around: str = "") -> Iterator[tuple[str, ast.stmt]]:
+    """Yield each class and function by its whole name, in the order of their lines."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            name = f"{around}{child.name}"
+            yield name, child
+            yield from _functions(child, f"{name}.")
+        else:
+            yield from _functions(child, around)
 
 
 def _code(node: ast.AST) -> Iterator[ast.AST]:

@@ -23,6 +23,7 @@ from bot.store.audit_log import AuditLog, Head, hash_after, newest_facts, pages
 from bot.store.database import Database
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
+from structlog.testing import capture_logs
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log
 from tests.unit.store.conftest import opened, owner
 from tests.unit.store.rows import LATE, NOW, a_request, note, noted, stored
@@ -120,6 +121,15 @@ async def test_tampering_is_named_and_ends_with_1(ten_rows: Log, statements: str
     assert (status, finding in said) == (TAMPERED, True)
 
 
+async def test_full_checks_every_signature_and_names_the_first_that_is_none(ten_rows: Log):
+    assert ten_rows.verify(full=True) == (FINE, fine(10))
+    ten_rows.tamper(edit(4, "signature = 'x'"), edit(7, "signature = 'x'"))
+
+    assert ten_rows.verify()[0] == FINE  # the newest vouches for all
+    said = "row 4 was not written by Unlatch\nTAMPERED: 1 found.\n"
+    assert ten_rows.verify(full=True) == (TAMPERED, said)
+
+
 def test_the_format_of_a_row_its_hash_and_its_signature_is_for_ever():
     """Exports and heads that auditors keep, and every existing log, depend on these bytes."""
     log, row = log_of(VAULT_KEYS), {"seq": 1, "at": "2026-03-02T12:00:00.000000Z", "event": "started"}
@@ -186,9 +196,12 @@ async def test_a_running_bot_appends_to_no_log_but_its_own_and_goes_on_without_a
         await noted(database)
         kept = "CREATE TABLE kept AS SELECT * FROM audit"
         ten_rows.tamper(kept, "DELETE FROM audit WHERE seq = 11", statement)
-        for append in (noted(database), stored(database, a_request())):
-            with pytest.raises(AuditBroken):
-                await append
+
+        with capture_logs() as logged:
+            for append in (noted(database), stored(database, a_request())):
+                with pytest.raises(AuditBroken):
+                    await append
+        assert [line["event"] for line in logged] == ["audit_broken"]
         assert database.audit_log.broken
         assert await database.run(lambda _: "what needs no audit row goes on")
         ten_rows.tamper("DELETE FROM audit", "INSERT INTO audit SELECT * FROM kept")
@@ -284,6 +297,8 @@ async def test_after_an_honest_restore_resume_goes_on_and_hides_no_later_cut(ten
 
 
 async def test_a_head_that_is_unsigned_raises_no_alarm_and_proves_nothing(ten_rows: Log):
+    ten_rows.heads.write_text("not a head\n")
+    assert ten_rows.verify(heads=ten_rows.heads)[0] == CANNOT_VERIFY
     line = {"event": "audit_head", "seq": 99, "hash": "x", "key_id": "y", "signature": "z"}
     ten_rows.heads.write_text(f"{json.dumps(line)}\nnot a head\n{'[' * 100_000}\n")
     status, said = ten_rows.verify(heads=ten_rows.heads)

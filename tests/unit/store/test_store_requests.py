@@ -16,6 +16,7 @@ from bot.store.requests import Claimed, Queue
 from bot.store.tables import audit
 from bot.store.tables import requests as table
 from sqlalchemy import select, update
+from tests.unit.store.conftest import opened, owner
 from tests.unit.store.rows import KEN, MEI, NOW, TIMING, a_pending, a_request, add, an_approval, get, stored
 
 LEASE = timedelta(seconds=90)
@@ -167,6 +168,14 @@ async def test_each_due_row_is_claimed_by_one_of_many_the_oldest_first_until_its
     assert len(await claimed(elsewhere, queue, now=NOW + LEASE, limit=99)) == 30
 
 
+async def test_a_row_that_another_replica_is_claiming_is_passed_over(postgresql: str):
+    async with opened(postgresql) as database:
+        rows = [await stored(database, a_request(at=NOW - n * SECOND)) for n in range(2)]
+        with owner(postgresql) as claiming:
+            claiming.execute(select(table).where(table.c.id == rows[1].id).with_for_update())
+            assert [row.request for row in await claimed(database)] == [rows[0]]
+
+
 @pytest.mark.parametrize(
     ("queue", "due_at", "again"),
     [
@@ -224,6 +233,7 @@ async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(database, c
     found = await claimed(database, Queue.PUBLISH)
     assert sorted(row.request.id for row in found) == sorted(row.id for row in good)
     assert await claimed(database, Queue.PUBLISH) == []
+    assert len(await claimed(database, Queue.PUBLISH, now=NOW + LEASE, limit=1)) == 1
     assert len(await database.read(lambda c: requests.recent_requests(c, MEI, limit=9))) == 3
     for queue in Queue:
         await database.read(lambda connection, queue=queue: requests.next_due(connection, queue))

@@ -122,6 +122,7 @@ async def test_a_sign_in_comes_back_as_it_was_and_each_at_once_gets_a_version(re
     await put(here, oid="another", authenticated_at=None)
     again = {"oid": "another", "authenticated_at": None, "version": first.version + 21}
     assert await got(here) == replace(A_SIGN_IN, **again)
+    assert await here.read(lambda c: sign_ins.sign_ins_after(c, KEN, limit=9)) == []
 
 
 async def test_an_account_is_linked_to_one_slack_user(replicas):

@@ -59,14 +59,6 @@ async def test_where_no_device_can_be_reset_the_review_ends_the_request_and_says
     assert entry.facts in [WRONG_PLATFORM.as_facts() | reviewer for reviewer in reviewers]
 
 
-async def test_a_review_that_finds_nothing_to_reset_does_not_end_an_uncertain_request(bot):
-    request_id = await bot.needs_a_human()
-    bot.intune.found = [LEOS_LAPTOP]
-
-    assert (await refused(bot.review(request_id))).cause == WRONG_PLATFORM
-    assert (await bot.row(request_id)).status is Status.UNCERTAIN
-
-
 # Who is looked up, and when
 
 
