@@ -76,7 +76,6 @@ async def test_attack_button_of_somebody_elses_request(bot: Bot):
     for action in (Action.SHOW_PASSCODE, Action.WITHDRAW):
         with bot.deliveries.forging(lambda payload, action=action: with_value(payload, request_id, action)):
             await bot.people.open(KEN, "approve")
-
     assert {who for who, _ in await bot.refused()} == {KEN}
     assert len(await bot.refused()) == 2
     assert Event.PASSCODE_VIEWED not in [event for _, event, _ in await bot.audit_rows()]
@@ -91,7 +90,6 @@ async def test_attack_form_that_was_never_opened(bot: Bot):
     typed = {Field.DEVICE: IPHONE, Field.DENIAL: "because"}
     for callback, who in product((Callback.APPROVE, Callback.AGAIN, Callback.DENY), (MEI, GUS, OLGA)):
         await bot.post(submission(who, callback, metadata, **typed))
-
     refused = [(MEI, Code.OWN_REQUEST), (GUS, Code.NOT_A_MEMBER), (OLGA, Code.NOT_A_MEMBER)]
     assert sorted(await bot.refused()) == sorted(refused * 3)
     assert (await bot.row(request_id)).status is Status.PENDING
@@ -104,7 +102,6 @@ async def test_attack_another_device_in_the_form(bot: Bot):
     assert await bot.review() == ENGLISH["review.title"]
     metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
     await bot.post(submission(KEN, Callback.APPROVE, metadata, **{Field.DEVICE: PIXEL}))
-
     assert await bot.refused() == [(KEN, Code.DEVICE_CHANGED)]
     assert (await bot.row(request_id)).status is Status.PENDING
 
@@ -117,7 +114,6 @@ async def test_attack_button_clicked_by_a_slack_connect_outsider(bot: Bot):
     for action, team in presses:
         with bot.deliveries.forging(lambda payload, team=team: by_user(payload, OLGA, team)):
             await bot.people.open(OLGA, action)
-
     assert await bot.refused() == [(OLGA, Code.NOT_A_MEMBER)] * len(presses)
     assert (await bot.row(request_id)).status is Status.PENDING
 
@@ -130,7 +126,6 @@ async def test_attack_approver_removed_from_the_channel_between_card_and_click(b
     for action in (Action.APPROVE, Action.DENY):  # a press by Aiko, in Ken's name
         with bot.deliveries.forging(lambda payload: by_user(payload, KEN, TEAM)):
             await bot.people.open(AIKO, action)
-
     assert await bot.refused() == [(KEN, Code.NOT_AN_APPROVER)] * 2
     assert (await bot.row(request_id)).status is Status.PENDING
 
@@ -140,7 +135,6 @@ async def test_attack_delivery_signed_with_another_secret(bot: Bot):
     request_id = await bot.pending()
     metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
     denial = submission(KEN, Callback.DENY, metadata, **{Field.DENIAL: "because"})
-
     assert (await bot.post(denial, secret="another")).status_code == 401
     assert (await bot.row(request_id)).status is Status.PENDING
     assert (await bot.post(denial)).status_code == 200
@@ -185,7 +179,6 @@ async def test_attack_yes_pressed_for_somebody_else(bot: Bot):
     bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
     lead, attacker = bot.people.browser, Browser()
     page = await lead.arrive(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
-
     assert (await attacker.confirm(page)).status_code == 410
     forged = await lead.http.post(f"{bot.url}/sign-in/confirm", data={"page": "x" * 43, "answer": "yes"})
     assert forged.status_code == 410

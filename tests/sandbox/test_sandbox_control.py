@@ -129,7 +129,6 @@ async def test_a_taken_port_is_one_sentence_that_says_what_to_do(mode):
         port = str(taken.getsockname()[1])
         process = await start("--port", port, *mode)
         out, err = await process.communicate()
-
     assert (process.returncode, out) == (1, b"")
     assert err.decode() == (
         f"Port {port} is taken: stop what uses it, "

@@ -150,7 +150,6 @@ PAGE = [
 @pytest.mark.parametrize(("changes", "error", "code"), PAGE)
 def test_strictness_of_the_page(microsoft, changes, error, code):
     answer = page(microsoft, **changes)
-
     if error is None:
         assert (answer.status_code, f"AADSTS{code}:" in answer.text) == (400, True)
     else:

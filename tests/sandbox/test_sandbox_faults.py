@@ -126,7 +126,6 @@ async def test_a_late_call_is_carried_out_even_if_the_client_gave_up(served):
     served.sandbox.intune.on_change.append(done.set)
     served.sandbox.faults.sleep = lambda _seconds: gave_up.wait()
     served.fails(to="graph", kind="latency", match="resetPasscode")
-
     with pytest.raises(httpx.ReadTimeout):
         await served.reset(timeout=0.1)
     assert served.resets == 0
@@ -155,7 +154,6 @@ async def test_429_is_in_the_vendors_own_words(served, retry_after):
 async def test_the_page_and_its_api_are_never_faulted_and_a_response_url_is_kept_without_its_secret(served):
     for vendor in ("slack", "entra", "graph"):
         served.fails(to=vendor, kind="5xx", times=None)
-
     for path in ("/", "/page/icon.svg", "/sandbox/state"):
         assert (await served.http.get(path)).status_code == 200
     answer = await served.http.post("/slack/response/the-secret", json={"text": "done"})
@@ -192,7 +190,6 @@ async def test_a_seed_repeats_the_calls_that_a_probability_strikes(served):
         served.fails(**ALWAYS | {"probability": 0.4, "seed": seed})
         storms.append(await served.statuses(40))
         served.sandbox.faults.clear()
-
     assert storms[0] == storms[1] != storms[2]
     assert 8 <= storms[0].count(503) <= 24
 

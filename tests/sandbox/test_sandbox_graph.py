@@ -218,7 +218,6 @@ async def test_reading_and_resetting_need_their_own_permissions(microsoft):
     reset = await refusal(microsoft, RESET_IPHONE, "POST")
     microsoft.carry(microsoft.entra.access_token(KEN_ACCOUNT, permissions=[PRIVILEGED]))
     read = await refusal(microsoft)
-
     assert reset[:2] == read[:2] == (403, "Forbidden")
     assert f"must have one of the following scopes: {PRIVILEGED}" in reset[2]
     assert READ in read[2]
@@ -302,9 +301,7 @@ async def test_an_accepted_reset_may_come_to_nothing(microsoft, device, behaviou
     await microsoft.graph.post(f"{DEVICES}/{device}/resetPasscode")
     microsoft.intune.set_behaviour(device, "completes")  # counts for the next reset only
     microsoft.clock.advance(timedelta(days=30))
-
     [result] = await results(microsoft, device)
-
     assert (result["actionState"], result.get("errorCode"), result.get("passcode")) == (state, error, None)
     assert lock(microsoft, device) == "locked"
 
@@ -361,7 +358,6 @@ async def test_every_phone_is_as_described_at_every_step_of_a_reset(device, beha
     microsoft = Microsoft()
     microsoft.intune.set_behaviour(device, behaviour)
     await microsoft.graph.post(f"deviceManagement/managedDevices/{device}/resetPasscode")
-
     for _ in range(4):
         answer = await microsoft.graph.get(f"deviceManagement/managedDevices/{device}")
         check("GET", answer)

@@ -35,7 +35,6 @@ async def respond(it: LocalSlack, **what: Any) -> httpx.Response:
 
 async def test_a_command_is_a_form_with_slacks_fields_in_slacks_order(it):
     await it.slack.command(MEI, SUPPORT, "/reset-passcode  serial:F2LX  locked out")
-
     sent = it.app.last
     assert list(sent) == [
         *("token", "team_id", "team_domain", "channel_id", "channel_name", "user_id", "user_name"),
@@ -71,10 +70,8 @@ async def test_any_other_answer_is_a_failure_that_the_person_sees_and_slack_does
     it.app.says(answer)
     if answer is None:
         it.slack.bot_url = None  # nothing listens
-
     command = await it.slack.command(MEI, SUPPORT, "/reset-passcode")
     click = await it.slack.click(KEN, "approve", channel=ON_CALL)
-
     assert (command.delivered, click.delivered, click.notice) == (False, False, TROUBLE)
     assert [n.text for n in it.slack.notices(MEI)] == [command.notice] == [DISPATCH_FAILED]
     assert len(it.app.requests) == (0 if answer is None else 2)
@@ -166,10 +163,8 @@ async def test_any_other_acknowledgement_is_trouble_and_the_form_stays(it, answe
     await it.opened(modal())
     await posted(it)
     it.app.says(answer)
-
     assert (await it.slack.submit(MEI, {"reason": "x"})).notice == TROUBLE
     assert (await it.slack.click(KEN, "approve", channel=ON_CALL)).notice == TROUBLE
-
     it.app.says("")
     assert (await it.slack.submit(MEI)).closed
     assert it.app.last["view"]["state"]["values"]["reason"]["reason_typed"]["value"] == "x"
@@ -253,7 +248,6 @@ async def test_an_envelope_that_is_not_acknowledged_in_time_has_failed_and_is_no
         outcome = await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode help")
         second = await sandbox.slack.command(MEI, SUPPORT, "/reset-passcode status")
         received = [await socket.receive_json(timeout=5) for _ in range(2)]
-
     assert outcome.notice == second.notice == TIMED_OUT
     assert [envelope["payload"]["text"] for envelope in received] == ["help", "status"]
 

@@ -24,7 +24,6 @@ async def test_every_method_wants_a_token_that_it_knows(it, method):
         "Bearer xoxb-other": "invalid_auth",
         f"Bearer {other}": "not_allowed_token_type",
     }
-
     for header, error in errors.items():
         answer = await it.http.post(f"/slack/api/{method}", headers={"Authorization": header})
         assert answer.json() == {"ok": False, "error": error}
@@ -159,9 +158,7 @@ async def test_an_update_keeps_what_was_typed_and_a_stale_hash_conflicts(it):
     view = await it.opened(modal(field("reason"), field("ticket", optional=True)))
     it.slack.fill(MEI, {"reason": "locked out", "ticket": "T-1"})
     change = {"view_id": view["id"], "hash": view["hash"], "view": modal(title=text("New"))}
-
     updated = await it.done("views.update", **change)
-
     shown = it.slack.view(MEI)
     assert (shown.title, updated["view"]["hash"] != view["hash"]) == ("New", True)
     assert {b: e[f"{b}_typed"]["value"] for b, e in shown.state.items()} == {"reason": "locked out"}
@@ -174,11 +171,9 @@ async def test_an_update_keeps_what_was_typed_and_a_stale_hash_conflicts(it):
 async def test_members_come_in_pages(it):
     for number in range(150):
         it.slack.join(ON_CALL, f"U{number:03d}")
-
     first = await it.done("conversations.members", channel=ON_CALL)
     cursor = first["response_metadata"]["next_cursor"]
     second = await it.done("conversations.members", channel=ON_CALL, cursor=cursor)
-
     assert (len(first["members"]), len({*first["members"], *second["members"]})) == (100, 153)
     assert second["response_metadata"]["next_cursor"] == ""
 

@@ -79,7 +79,6 @@ def test_what_a_reset_does_depends_on_the_platform_and_the_enrollment(device, ef
 def test_a_device_that_intune_cannot_reset_says_why(changes, cause):
     with pytest.raises(Refusal) as refusal:
         effect_of_reset(replace(PHONE, **changes))
-
     assert refusal.value.cause == cause
 
 
@@ -104,7 +103,6 @@ def test_a_device_that_intune_cannot_reset_says_why(changes, cause):
 )
 def test_a_row_counts_only_as_what_the_target_names(kind, value, matches):
     blank = Device(id=GUID, name="", platform=Platform.IOS)
-
     assert matches_target(PHONE, Target(kind, value)) is matches
     assert not matches_target(replace(PHONE, id=DeviceId("")), Target(kind, value))
     assert not matches_target(replace(PHONE, id=DeviceId("x" * 65)), Target(kind, value))

@@ -17,5 +17,4 @@ def test_the_drawn_tree_of_errors_is_the_tree_there_is():
     drawn = re.findall(
         r"^([│├└─ ]*)([A-Z][A-Za-z]+Error|(?<=─ )[A-Z]\w+)", errors.__doc__ or "", re.MULTILINE
     )
-
     assert [(len(branch) // 4, name) for branch, name in drawn] == list(walk(UnlatchError))

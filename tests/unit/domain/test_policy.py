@@ -38,7 +38,6 @@ def refusal_by(check: Callable[..., None], *who: object, **what: object) -> Caus
 )
 def test_an_approver_is_not_the_requester_under_another_name(approver, requester, account, code):
     people = {"approver": approver, "requester": requester, "requester_account": account}
-
     assert refusal_by(check_account, KENS, **people) == (code and Cause(code))
 
 
@@ -55,7 +54,6 @@ def test_an_approver_is_not_the_requester_under_another_name(approver, requester
 def test_an_owner_approves_no_reset_of_their_own_device_unless_the_installer_allows_it(owner, is_kens):
     device = replace(LEOS_PHONE, **owner)
     lenient = replace(RULES, allow_owner_approval=True)
-
     assert refusal_by(check_owner, device, approver=KEN, account=KENS, rules=lenient) is None
     refusal = refusal_by(check_owner, device, approver=KEN, account=KENS, rules=RULES)
     assert refusal == (Cause(Code.OWN_DEVICE, {"device": device.name}) if is_kens else None)
@@ -73,7 +71,6 @@ def test_an_owner_approves_no_reset_of_their_own_device_unless_the_installer_all
 )
 def test_a_fresh_sign_in_is_asked_for_only_where_the_installer_does(within, authenticated_at, is_fresh):
     account = replace(KENS, authenticated_at=authenticated_at)
-
     needed = refusal_by(check_fresh, account, now=NOON, within=within)
     assert needed == (None if is_fresh else Cause(Code.SIGN_IN_NEEDED))
 
@@ -91,7 +88,6 @@ def test_a_fresh_sign_in_is_asked_for_only_where_the_installer_does(within, auth
 )
 def test_an_account_is_linked_to_the_slack_user_with_its_address_only(person, linked_to, code, facts):
     refusal = refusal_by(check_linking, KENS, person=person, linked_to=linked_to)
-
     assert refusal == (code and Cause(code, {"account": KENS.username} | facts))
 
 

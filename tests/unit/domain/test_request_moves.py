@@ -52,7 +52,6 @@ def test_the_table_of_moves_is_the_life_of_a_request():
     for line in THE_LIFE_OF_A_REQUEST.strip().splitlines():
         origin, _, ends = line.partition("->")
         drawn[Status(origin.strip())] = {Status(end.strip()) for end in ends.split(",")}
-
     assert {status: moves for status, moves in MOVES.items() if moves} == drawn
     assert set(OVER) == set(Status) - set(drawn)
     assert {status for status, _ in BY_NAME.values()} == set(Status) - {Status.RECEIVED}
@@ -81,9 +80,7 @@ def test_a_move_is_allowed_exactly_where_the_table_says(status, name):
 @pytest.mark.parametrize("name", ["approve", "deny", "withdraw"])
 def test_a_decision_after_the_end_is_told_how_it_ended_by_whom_if_anyone_and_when(status, name, by):
     ended = a(status, decided_by=by, decided_at=by and LATER, changed_at=NOON if by else LATER)
-
     refusal = refused(lambda: BY_NAME[name][1](ended))
-
     facts = {"status": status, "by": by or "", "at": utc_text(LATER)}
     assert refusal.cause == Cause(Code.ALREADY_DECIDED, facts)
 
@@ -93,7 +90,6 @@ def test_a_decision_after_the_end_is_told_how_it_ended_by_whom_if_anyone_and_whe
 
 def test_the_requester_does_not_decide_whatever_was_checked_before():
     own, pending = replace(APPROVAL, by=MEI.id), a(Status.PENDING)
-
     for decide in (
         lambda: pending.approve(own, reviewed=pending.revision),
         lambda: pending.deny("No", by=MEI.id, now=LATER),
@@ -105,7 +101,6 @@ def test_the_requester_does_not_decide_whatever_was_checked_before():
 def test_a_decision_says_by_whom_when_and_why():
     denied = a(Status.PENDING).deny(" Call him. ", by=KEN.id, now=LATER)
     withdrawn = a(Status.PENDING).withdraw(by=MEI.id, now=LATER)
-
     assert (denied.denial, denied.decided_by, denied.decided_at) == ("Call him.", KEN.id, LATER)
     assert (withdrawn.decided_by, withdrawn.decided_at) == (MEI.id, LATER)
 
@@ -113,7 +108,6 @@ def test_a_decision_says_by_whom_when_and_why():
 def test_a_decision_names_the_revision_that_was_reviewed():
     pending = a(Status.PENDING, version=7, reminders=2)
     reminded = pending.remind(**NOW)
-
     assert (pending.revision, reminded.revision) == (5, 5)
     assert reminded.approve(APPROVAL, reviewed=5).revision == 6
     for reviewed in (4, 6, 7):
@@ -139,9 +133,7 @@ def test_a_human_decides_on_an_uncertain_request_only_after_it_was_looked_for_in
 
 def test_another_approval_forgets_the_attempt_but_counts_it():
     uncertain = a(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER))
-
     again = uncertain.approve(replace(APPROVAL, by=AIKO.id, at=LATER), reviewed=uncertain.revision)
-
     assert (again.attempt, again.attempts, again.cause) == (None, 1, None)
     assert (again.decided_by, again.decided_at, again.next_at) == (AIKO.id, LATER, LATER)
 
@@ -151,7 +143,6 @@ def test_another_approval_forgets_the_attempt_but_counts_it():
 
 def test_an_approval_allows_one_attempt():
     attempted = a(Status.APPROVED, attempts=1).start_attempt(client_request_id="call-2", **NOW)
-
     assert attempted.attempt == replace(ATTEMPT, number=2, started_at=LATER, client_request_id="call-2")
     assert (attempted.status, attempted.attempts, attempted.version) == (Status.APPROVED, 2, 2)
     assert attempted.next_at == LATER + TIMING.attempt
@@ -162,10 +153,8 @@ def test_an_approval_allows_one_attempt():
 
 def test_a_reopened_request_is_no_one_s_decision_and_leaves_time_for_another():
     attempted = a(Status.APPROVED, attempt=ATTEMPT, attempts=1, expires_at=NOON)
-
     reopened = attempted.reopen(Cause(Code.NOT_EXECUTED), **NOW)
     long = replace(attempted, expires_at=NOON + timedelta(days=1)).reopen(Cause(Code.NOT_EXECUTED), **NOW)
-
     assert (reopened.approval, reopened.attempt, reopened.decided_by, reopened.decided_at) == (None,) * 4
     assert (reopened.attempts, reopened.cause) == (1, Cause(Code.NOT_EXECUTED))
     assert reopened.expires_at == LATER + TIMING.lifetime / 2
@@ -207,7 +196,6 @@ def test_ours_is_later_than_the_reset_before_and_not_long_before_the_attempt(pre
 
 def test_ours_is_the_first_of_those_that_can_be_ours():
     before, *ours = [ActionResult(state="done", started_at=NOON + each * SECOND) for each in (-600, 5, 9)]
-
     for shown in ([before, *ours], [*reversed(ours), before]):
         assert a(Status.SENT).own_action(shown, timing=TIMING) == ours[0]
     assert a(Status.SENT).own_action([before], timing=TIMING) is None
@@ -216,7 +204,6 @@ def test_ours_is_the_first_of_those_that_can_be_ours():
 @pytest.mark.parametrize("missing", ["attempt", "approval"])
 def test_without_an_attempt_no_reset_is_ours(missing):
     request = a(Status.UNCERTAIN, **{missing: None})
-
     assert not request.is_ours(NOON, timing=TIMING)
     assert request.ours_since(timing=TIMING) is None
 
@@ -232,7 +219,6 @@ def test_without_an_attempt_no_reset_is_ours(missing):
 )
 def test_a_reset_that_the_device_shows_is_remembered_and_frees_the_device(status, see):
     seen = see(a(status))
-
     assert seen.attempt == replace(ATTEMPT, seen_at=LATER)
     assert seen.held_device is None
 
@@ -245,7 +231,6 @@ def test_a_device_is_held_from_the_approval_until_the_request_needs_it_no_more()
     approved = pending.approve(APPROVAL, reviewed=pending.revision)
     uncertain = approved.mark_uncertain(**NOW)
     closed = uncertain.leave_to_human(now=LATER).close(by=KEN.id, now=LATER)
-
     for holding in (approved, approved.mark_sent(**NOW), uncertain, uncertain.leave_to_human(now=LATER)):
         assert holding.held_device == LEOS_PHONE.id
     for free in (approved.reopen(Cause(Code.NOT_EXECUTED), **NOW), closed):
@@ -256,7 +241,6 @@ def test_a_device_is_held_from_the_approval_until_the_request_needs_it_no_more()
 @pytest.mark.parametrize(("status", "held"), [(Status.SENT, False), (Status.UNCERTAIN, True)])
 def test_a_sent_reset_that_the_device_does_not_show_in_time_holds_it_no_longer(status, held):
     settled = NOON + TIMING.settle
-
     assert a(status).poll_later(now=settled - MICROSECOND, timing=TIMING).held_device == LEOS_PHONE.id
     assert (a(status).poll_later(now=settled, timing=TIMING).held_device is not None) is held
 
@@ -265,7 +249,6 @@ def test_a_sent_reset_that_the_device_does_not_show_in_time_holds_it_no_longer(s
 def test_a_target_is_open_while_its_request_waits_or_may_come_to_wait_again(status):
     open_target = a(status, target=Target(TargetKind.SERIAL, "R58M")).open_target
     waits = status in (Status.PENDING, Status.APPROVED, Status.UNCERTAIN)
-
     assert open_target == ("serial:r58m" if waits else None)
     assert a(status, target=Target(TargetKind.APP, "outlook")).open_target is None
 
@@ -276,7 +259,6 @@ def test_a_target_is_open_while_its_request_waits_or_may_come_to_wait_again(stat
 def test_a_pending_request_is_due_for_each_reminder_and_at_its_expiry():
     pending = RECEIVED.accept(target=RECEIVED.target, now=NOON, timing=TIMING)
     short = replace(TIMING, lifetime=timedelta(minutes=5))
-
     assert (pending.expires_at, pending.next_at) == (NOON + TIMING.lifetime, NOON + TIMING.remind_every)
     for minutes, due in ((20, 35), (50, 60)):
         reminded = pending.remind(now=NOON + timedelta(minutes=minutes), timing=TIMING)
@@ -291,7 +273,6 @@ def test_a_device_is_polled_less_and_less_often():
         now = sent.next_at
         sent = sent.poll_later(now=now, timing=TIMING)
         pauses.append(sent.next_at - now)
-
     for begun in (a(Status.APPROVED).mark_uncertain(**NOW), a(Status.APPROVED).mark_sent(**NOW)):
         assert begun.next_at == LATER + 5 * SECOND
     assert pauses == sorted(pauses)
@@ -305,7 +286,6 @@ def test_a_device_is_polled_less_and_less_often():
 @pytest.mark.parametrize("status", Status)
 def test_only_a_finished_reset_that_makes_a_passcode_has_one(status, effect):
     request = a(status, approval=replace(APPROVAL, effect=effect))
-
     assert request.has_passcode is (status is Status.DONE and effect is not Effect.REMOVES_PASSCODE)
     assert a(status, approval=None).has_passcode is False
 
@@ -313,7 +293,6 @@ def test_only_a_finished_reset_that_makes_a_passcode_has_one(status, effect):
 def test_a_passcode_can_be_seen_for_an_hour():
     done = a(Status.DONE)
     end = NOON + TIMING.reveal_for
-
     done.check_revealable(by=MEI.id, now=end - MICROSECOND, timing=TIMING)
     late = refused(lambda: done.check_revealable(by=MEI.id, now=end, timing=TIMING))
     assert late.code is Code.REVEAL_EXPIRED

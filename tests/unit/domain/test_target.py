@@ -50,7 +50,6 @@ def test_a_target_is_read_as_people_and_slack_write_it(typed, kind, value):
 def test_nothing_else_is_a_target(typed):
     with pytest.raises(Refusal) as refusal:
         parse_target(typed)
-
     assert refusal.value.code is Code.BAD_TARGET
     assert refusal.value.facts == {"typed": typed.strip()[:255]}
 
@@ -70,7 +69,6 @@ def parsed(typed: str) -> Target | None:
 )
 def test_a_target_that_is_written_out_is_read_as_the_same_target(typed):
     target = parsed(typed)
-
     assert target is None or (0 < len(target.value) <= MAX_TARGET)
     if target is not None and target.kind is not TargetKind.MENTION:
         assert parse_target(str(target)) == target
@@ -79,7 +77,6 @@ def test_a_target_that_is_written_out_is_read_as_the_same_target(typed):
 @pytest.mark.parametrize("typed", ["<mailto:" * 60_000, "<mailto:x|" * 50_000, "@" * 500_000, "a." * 250_000])
 def test_half_a_megabyte_of_a_target_is_refused_at_once(typed):
     began = time.process_time()
-
     assert parsed(typed) is None
     assert time.process_time() - began < 0.2
 

@@ -13,12 +13,10 @@ ACCENT = "\u0301"
 
 def test_a_secret_has_no_text_form():
     secret = Secret("hunter2")
-
     texts = [
         *(repr(secret), str(secret), f"{secret}", f"{secret!r:>30}", "%s" % secret, repr([secret])),  # noqa: UP031  every way counts
         repr(ValueError(secret)),
     ]
-
     assert [text for text in texts if "hunter2" in text] == []
     assert secret.reveal() == copy.copy(secret).reveal() == "hunter2"
 

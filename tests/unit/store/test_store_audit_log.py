@@ -124,7 +124,6 @@ async def test_tampering_is_named_and_ends_with_1(ten_rows: Log, statements: str
 async def test_full_checks_every_signature_and_names_the_first_that_is_none(ten_rows: Log):
     assert ten_rows.verify(full=True) == (FINE, fine(10))
     ten_rows.tamper(edit(4, "signature = 'x'"), edit(7, "signature = 'x'"))
-
     assert ten_rows.verify()[0] == FINE  # the newest vouches for all
     said = "row 4 was not written by Unlatch\nTAMPERED: 1 found.\n"
     assert ten_rows.verify(full=True) == (TAMPERED, said)

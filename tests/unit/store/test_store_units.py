@@ -213,6 +213,5 @@ async def test_one_byte_that_is_no_utf_8_hides_no_other_row(on_sqlite: Database)
     good, bad = await stored(on_sqlite, a_request()), await stored(on_sqlite, a_request())
     spoil = text("UPDATE requests SET reason = CAST(x'ff' AS TEXT) WHERE id = :id").bindparams(id=bad.id)
     await on_sqlite.run(lambda tx: tx.execute(spoil).rowcount)
-
     assert (await get(on_sqlite, bad)).reason == "�"
     assert await get(on_sqlite, good) == good

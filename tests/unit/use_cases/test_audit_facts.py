@@ -192,7 +192,6 @@ async def test_a_refusal_leaves_a_row_with_what_it_rests_on_unless_it_is_typed_o
     with capture_logs() as logged, pytest.raises(type(error)):
         async with bot.deps.audit_refusals(actor(KEN)):
             raise error
-
     rows = [] if facts is None else [(Event.ACCESS_REFUSED, KEN.id, KENS | facts)]
     assert [(entry.event, entry.actor, entry.facts) for entry in await bot.entries()] == rows
     lines = [("quota_exceeded", KEN.id)] if error.args == (Code.QUOTA_EXCEEDED,) else []
@@ -205,8 +204,6 @@ async def test_who_is_past_a_quota_gets_nothing_and_leaves_no_row(bot, quota):
     ask = bot.submit if quota == "requests_per_hour" else bot.offer
     await ask()
     events = await bot.events()
-
     refusal = await refused(ask())
-
     assert (refusal.code, refusal.facts["limit"]) == (Code.QUOTA_EXCEEDED, "1")
     assert await bot.events() == events

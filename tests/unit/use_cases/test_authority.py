@@ -180,7 +180,6 @@ def is_told_again(act: str, before: ResetRequest, case: Case) -> bool:
 async def test_a_lookup_that_fails_lets_nobody_through(bot):
     request_id = await bot.pending()
     bot.directory.down = True
-
     for act in ("review", "approve", "deny", "close", "check_may_decide"):
         assert isinstance(await outcome(getattr(bot, act)(request_id, by=KEN)), CouldNotVerify)
     assert await bot.refusals() == [(KEN.id, "could_not_verify")] * 5

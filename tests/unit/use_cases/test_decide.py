@@ -18,9 +18,7 @@ async def test_an_approval_knows_the_newest_reset_of_before_and_sends_nothing_by
         bot.intune.show(LEOS_PHONE.id, "done", ago=timedelta(days=days))
     request_id = await bot.pending()
     wakes, heads = bot.wakes, bot.heads
-
     approved = await bot.approve(request_id)
-
     assert approved.approval is not None
     assert approved.approval.previous_reset_at == bot.clock.now() - timedelta(days=1)
     assert (bot.wakes, bot.heads, bot.intune.posts) == (wakes + 1, heads + 1, [])
@@ -49,7 +47,6 @@ async def test_a_decision_is_made_again_after_a_lost_race_but_not_for_ever(bot, 
 async def test_a_device_that_the_target_does_not_name_any_more_is_not_even_read(bot):
     request_id = await bot.pending()
     bot.intune.found = [LEOS_TABLET, LEOS_LAPTOP]
-
     assert (await refused(bot.approve(request_id))).code is Code.DEVICE_CHANGED
     assert len(bot.intune.read_with) == 1  # of the list
     assert (await refused(bot.approve(request_id, device=LEOS_LAPTOP.id))).code is Code.WRONG_PLATFORM
@@ -61,7 +58,6 @@ async def test_a_review_of_before_an_attempt_approves_no_second_one(bot):
     await bot.approve(request_id, by=AIKO, reviewed=reviewed)
     bot.intune.answers.append(Answer(error=ApproverRefused(status=403)))
     assert (await bot.advance(request_id)).status is Status.PENDING
-
     assert (await refused(bot.approve(request_id, reviewed=reviewed))).code is Code.REVIEW_OUTDATED
     assert await bot.refusals() == [(KEN.id, "review_outdated")]
     assert (await bot.approve(request_id)).status is Status.APPROVED
@@ -71,7 +67,6 @@ async def test_an_outdated_review_goes_on_with_no_earlier_attempt_either(bot):
     request_id = await bot.needs_a_human()
     outdated = (await bot.row(request_id)).revision - 1
     bot.intune.show(LEOS_PHONE.id, "pending")
-
     assert (await refused(bot.approve(request_id, reviewed=outdated))).code is Code.REVIEW_OUTDATED
     assert (await bot.row(request_id)).status is Status.UNCERTAIN
 
@@ -151,8 +146,6 @@ async def test_the_first_attempt_on_one_device_says_nothing_of_another_device(bo
     bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
     request_id = await bot.needs_a_human()
     bot.intune.show(LEOS_TABLET.id, "pending")
-
     await bot.approve(request_id, by=AIKO, device=LEOS_TABLET.id, knowingly=True)
     await bot.advance(request_id)
-
     assert [post.device for post in bot.intune.posts] == [LEOS_PHONE.id, LEOS_TABLET.id]

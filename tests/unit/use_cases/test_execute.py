@@ -34,7 +34,6 @@ async def test_an_approved_reset_is_sent_once_as_the_approver_on_the_path_where_
     request_id = await bot.approved(by=AIKO)
     wakes = bot.wakes
     sent = await bot.advance(request_id)
-
     target = Target(TargetKind.PERSON, "leo@contoso.com")
     assert bot.intune.posts == [Post(LEOS_PHONE.id, token_of(AIKO.id), "call-1", target)]
     assert (sent.status, sent.attempts, bot.wakes) == (Status.SENT, 1, wakes + 2)
@@ -61,7 +60,6 @@ async def test_the_attempt_and_its_audit_row_are_committed_before_the_call_leave
 async def test_a_process_needs_no_worker_and_names_each_call_by_a_guid_of_its_own(bot):
     required = [each.name for each in fields(Deps) if each.default is MISSING]
     bot.deps = Deps(**{name: getattr(bot.deps, name) for name in required})
-
     assert bot.deps.new_guid() != bot.deps.new_guid()
     request_id = await bot.sent()
     assert UUID(bot.intune.posts[0].client_request_id)
@@ -136,9 +134,7 @@ async def test_an_answer_of_graph_means_one_state_and_no_second_call_unless_noth
 async def test_without_the_sign_in_that_approved_nothing_is_sent(bot, ended):
     request_id = await bot.approved()
     await bot.end_sign_in(ended)
-
     reopened = await bot.advance(request_id)
-
     assert (reopened.status, reopened.cause) == (Status.PENDING, Cause(Code.SIGN_IN_ENDED, AGAIN))
     assert bot.intune.posts == []
     bot.sign_ins.accounts[KEN.id], bot.sign_ins.expired = account_of(KEN), set()
@@ -228,9 +224,7 @@ async def cannot_look(bot: Bot, trouble: str | None) -> None:
 
 async def test_a_lost_attempt_that_the_device_shows_is_taken_up(bot):
     request_id = await bot.uncertain(LOST_BUT_EXECUTED)
-
     found = await bot.advance(request_id)
-
     assert found.status is Status.SENT
     assert found.attempt.seen_at == bot.intune.shown[LEOS_PHONE.id][0].started_at
     assert (await bot.entry(Event.ATTEMPT_ANSWERED)).facts == AS_KEN | {"answer": "found on the device"}
@@ -262,9 +256,7 @@ async def test_any_other_word_of_the_device_is_waited_out(bot, state):
     bot.intune.finish(state)
     events = await bot.events()
     bot.intune.read_with.clear()
-
     waiting = await bot.advance(request_id)
-
     assert (waiting.status, await bot.events()) == (Status.SENT, events)
     assert waiting.attempt.seen_at == NOON  # so that no earlier reset is taken for it any more
     assert waiting.next_at == bot.clock.now() + timedelta(seconds=5)
@@ -276,7 +268,6 @@ async def test_a_row_that_no_approval_led_to_is_a_crash_in_the_log_and_no_reset(
     """Another program wrote it; to do nothing would find it due again at once, for ever."""
     row = await bot.row(await bot.pending())
     await bot.store(row, replace(row, status=status, version=row.version + 1, next_at=NOON))
-
     with pytest.raises(ValueError, match="nothing is due"):
         await bot.advance(row.id)
     assert bot.intune.posts == []

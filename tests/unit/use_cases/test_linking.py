@@ -47,7 +47,6 @@ async def call_at(bot: Bot, at: str) -> Awaitable[object]:
 
 async def test_a_link_is_a_secret_that_remembers_what_the_person_was_doing_for_ten_minutes(bot):
     secret = await bot.offer(KEN, THEN)
-
     assert len(secret.reveal()) >= 43  # 256 random bits
     assert secret.reveal() not in repr((bot.links.links, await bot.entries()))
     link = await bot.links.get(secret)
@@ -62,9 +61,7 @@ async def test_a_link_is_a_secret_that_remembers_what_the_person_was_doing_for_t
 )
 async def test_only_a_full_member_in_the_approver_channel_gets_a_link(bot, person):
     bot.directory.members[IN_CHANNEL].discard(AIKO.id)
-
     code = (await refused(bot.offer(person))).code
-
     assert code is (Code.NOT_AN_APPROVER if person in (LEO, AIKO) else Code.NOT_A_MEMBER)
     assert bot.links.links == {}
     assert await bot.refusals() == [(person.id, code)]
@@ -72,13 +69,11 @@ async def test_only_a_full_member_in_the_approver_channel_gets_a_link(bot, perso
 
 async def test_an_approver_off_call_may_sign_in_before_the_shift(bot):
     bot.rules(approvers=(ON_CALL,))
-
     assert await bot.offer(AIKO)
 
 
 async def test_an_approver_who_was_admitted_for_this_press_is_not_looked_up_again(bot):
     assert await sign_in.offer(bot.deps, actor(KEN), TEAM, Continuation(), approver=KEN)
-
     assert bot.directory.looked_up == []
 
 
@@ -87,9 +82,7 @@ async def test_an_approver_s_own_account_is_linked_only_after_they_confirmed_bot
     assert (pending.person, pending.account) == (KEN, account_of(KEN))
     assert bot.sign_ins.accounts == {}
     assert Event.SIGNED_IN not in await bot.events()
-
     link, account = await sign_in.confirm(bot.deps, pending.confirmation)
-
     assert (link.user, link.request_id, account) == (KEN.id, R1, account_of(KEN))
     assert bot.sign_ins.accounts == {KEN.id: account}
     assert (await bot.entry(Event.SIGNED_IN)).request_id == R1
@@ -97,9 +90,7 @@ async def test_an_approver_s_own_account_is_linked_only_after_they_confirmed_bot
 
 async def test_who_declines_is_linked_to_nothing_and_the_audit_log_says_to_what(bot):
     pending = await received(bot, account_of(KEN))
-
     declined = await sign_in.decline(bot.deps, pending.confirmation)
-
     assert (declined.cause.facts, bot.sign_ins.accounts) == ({"account": "ken@contoso.com"}, {})
     assert declined.link is not None
     entry = await bot.entry(Event.SIGN_IN_REFUSED)
@@ -137,9 +128,7 @@ async def test_a_person_who_left_or_cannot_be_looked_up_is_not_linked(bot, at, t
         bot.directory.change(KEN, kind=Kind.DEACTIVATED)
     else:
         bot.directory.down = True
-
     refusal = await refused(call)
-
     assert isinstance(refusal, CouldNotVerify) or refusal.code is Code.NOT_A_MEMBER
     assert bot.sign_ins.accounts == {}
     assert await bot.refusals() == ([] if at == "open" else [(KEN.id, refusal.code)])
@@ -151,9 +140,7 @@ async def test_a_refusal_of_microsoft_is_in_the_audit_log_under_who_tried_where_
 ):
     link = await bot.links.get(await bot.offer(KEN, THEN)) if knows_the_link else None
     denied = SignInRefused(Code.CONSENT_DENIED, link=link, code="access_denied")
-
     assert await outcome(received(bot, denied)) is denied
-
     rows = [entry for entry in await bot.entries() if entry.event is Event.SIGN_IN_REFUSED]
     kept = [(KEN.id, {"cause": "consent_denied", "code": "access_denied"})] if knows_the_link else []
     assert [(entry.actor, entry.facts) for entry in rows] == kept
@@ -161,7 +148,5 @@ async def test_a_refusal_of_microsoft_is_in_the_audit_log_under_who_tried_where_
 
 async def test_signing_out_deletes_the_tokens_and_says_so_once(bot):
     bot.sign_ins.accounts[KEN.id] = account_of(KEN)
-
     twice = [(await sign_in.sign_out(bot.deps, actor(KEN)), bot.heads) for _ in range(2)]
-
     assert (twice, bot.sign_ins.accounts) == ([(True, 1), (False, 1)], {})

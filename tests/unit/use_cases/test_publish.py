@@ -32,11 +32,9 @@ async def test_card_and_receipt_are_posted_once_and_a_move_updates_both(bot):
 
 async def test_approvers_see_only_what_was_verified(bot):
     request = await bot.submit(by=GUS)
-
     assert await bot.publish(request.id) is None
     await bot.advance(request.id)
     assert await bot.publish(request.id) is None
-
     assert (bot.notifier.posted, bot.notifier.updated) == (["receipt"], ["receipt"])
 
 
@@ -135,10 +133,8 @@ async def test_a_message_that_was_deleted_is_posted_again_at_once(bot, deleted):
     await bot.publish(request_id)
     await bot.deny(request_id)
     bot.notifier.deleted.add(deleted)
-
     assert await bot.publish(request_id) == timedelta(0)
     assert await bot.publish(request_id) is None
-
     assert bot.notifier.posted == ["card", "receipt", deleted]
 
 
@@ -147,10 +143,8 @@ async def test_nothing_is_posted_once_the_lease_has_run_out(bot):
     stale = await bot.claim_publish(request_id)
     bot.clock.advance(seconds=90)
     await bot.claim_publish(request_id)
-
     with pytest.raises(LostRace):
         await publish(bot.deps, bot.notifier, stale)
-
     assert bot.notifier.posted == []
 
 
@@ -159,7 +153,6 @@ async def test_nothing_is_posted_once_the_lease_has_run_out(bot):
 
 async def test_failures_in_a_row_space_the_tries_and_a_success_forgets_them(bot):
     request_id = await bot.pending()
-
     for pauses in ([2, 4, 8, 16], [2]):
         bot.notifier.failing = {"card": SlackUnavailable()}
         tries = [await bot.publish(request_id) for _ in pauses]

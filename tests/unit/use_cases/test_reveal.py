@@ -14,9 +14,7 @@ async def test_the_requester_views_the_new_passcode_and_every_view_is_in_the_aud
     request_id = await bot.done(passcode="80 51 33")
     bot.intune.read_with.clear()
     heads = bot.heads
-
     assert [(await bot.reveal(request_id)).reveal() for _ in range(2)] == ["80 51 33"] * 2
-
     assert bot.intune.read_with == [token_of(KEN.id)] * 2
     assert bot.heads == heads + 2
     assert (await bot.events()).count(Event.PASSCODE_VIEWED) == 2
@@ -56,7 +54,5 @@ async def test_a_passcode_of_another_reset_is_never_shown(bot, shown):
 async def test_without_the_approver_s_sign_in_the_requester_hears_whose_it_takes(bot, ended):
     request_id = await bot.done()
     await bot.end_sign_in(ended)
-
     refusal = await refused(bot.reveal(request_id))
-
     assert refusal.cause == Cause(Code.APPROVER_SIGNED_OUT, {"approver": KEN.id})

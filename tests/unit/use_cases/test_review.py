@@ -38,7 +38,6 @@ async def test_a_review_shows_who_asks_and_what_a_reset_would_do_on_each_device(
 async def test_where_intune_shows_no_device_the_request_goes_on_waiting(bot):
     bot.intune.found = []
     request_id = await bot.pending()
-
     assert (await refused(bot.review(request_id))).code is Code.NO_DEVICE
     assert (await bot.row(request_id)).status is Status.PENDING
 
@@ -66,9 +65,7 @@ async def test_the_approver_s_account_is_asked_for_before_the_requester_is_looke
     del bot.sign_ins.accounts[KEN.id]
     request_id = await bot.pending()
     bot.directory.looked_up.clear()
-
     needed = await refused(bot.review(request_id))
-
     assert isinstance(needed, SignInNeeded)
     assert (needed.approver, bot.directory.looked_up) == (KEN, [KEN.id])
     assert await bot.refusals() == []
@@ -78,9 +75,7 @@ async def test_the_approver_s_account_is_asked_for_before_the_requester_is_looke
 async def test_an_approver_who_left_is_signed_out_at_the_press(bot, act):
     request_id = await bot.pending()
     bot.directory.change(KEN, kind=Kind.GUEST)
-
     refusal = await refused(bot.offer() if act == "offer" else bot.approve(request_id))
-
     assert refusal.cause == Cause(Code.NOT_A_MEMBER, {"kind": "guest"})
     assert KEN.id not in bot.sign_ins.accounts
     reason = {"reason": "not_a_member", "kind": "guest"}
@@ -93,10 +88,8 @@ async def test_an_approver_who_left_is_signed_out_at_the_press(bot, act):
 async def test_an_owner_leaves_the_own_device_to_another_approver(bot):
     bot.intune.found = [replace(LEOS_PHONE, owner_id=account_of(KEN).oid), LEOS_LAPTOP]
     request_id = await bot.pending()
-
     assert (await refused(bot.review(request_id))).code is Code.OWN_DEVICE
     assert (await bot.row(request_id)).status is Status.PENDING
-
     bot.intune.found.append(LEOS_TABLET)
     assert [choice.device for choice in (await bot.review(request_id)).resettable] == [LEOS_TABLET]
     own = await refused(bot.approve(request_id))
@@ -108,9 +101,7 @@ async def test_an_owner_leaves_the_own_device_to_another_approver(bot):
 
 async def test_a_claims_challenge_is_answered_silently_once(bot):
     bot.intune.asks_for_claims = CLAIMS
-
     await bot.review(await bot.pending())
-
     assert bot.intune.read_with == [token_of(KEN.id), f"{token_of(KEN.id)} with {CLAIMS}"]
 
 

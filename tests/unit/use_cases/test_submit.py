@@ -15,9 +15,7 @@ from tests.support.builders import AIKO, LEO, MEI, RULES
 
 async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
     bot.directory.down = True
-
     request = await bot.submit(ticket=" INC-7 ")
-
     assert await bot.row(request.id) == request
     assert (request.status, request.ticket, request.next_at) == (Status.RECEIVED, "INC-7", bot.clock.now())
     assert (bot.directory.looked_up, bot.wakes) == ([], 1)
@@ -34,7 +32,6 @@ async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
 )
 async def test_what_cannot_be_used_is_refused_before_anything_is_stored(bot, typed, code):
     assert (await refused(bot.submit(**typed))).code is code
-
     assert await bot.events() == []
 
 
@@ -61,13 +58,11 @@ async def test_only_a_full_member_of_the_audience_may_ask(bot, kind, in_audience
 
 async def test_a_person_of_another_team_is_an_outsider_whatever_their_id(bot):
     request = await bot.advance((await bot.submit(by=replace(MEI, team_id="T0FABRIKAM"))).id)
-
     assert request.cause == Cause(Code.NOT_A_MEMBER, {"kind": "outsider"})
 
 
 async def test_an_audience_setting_that_names_none_lets_nobody_ask(bot):
     bot.rules(requesters=())
-
     assert (await bot.advance((await bot.submit()).id)).status is Status.REFUSED
 
 
@@ -93,9 +88,7 @@ async def test_a_lookup_that_fails_is_tried_again_and_then_refuses(bot, answers_
 @pytest.mark.parametrize("email", ["Leo@contoso.com", None, "leo@contoso.com?$x=1"])
 async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email):
     bot.directory.change(LEO, email=email)
-
     request = await bot.advance((await bot.submit(target=f"<@{LEO.id}|leo>")).id)
-
     if email == "Leo@contoso.com":
         assert request.target == Target(TargetKind.PERSON, "leo@contoso.com")
     else:
@@ -104,10 +97,8 @@ async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email)
 
 async def test_a_second_request_for_the_same_target_is_led_to_the_first_if_its_requester_may_ask(bot):
     first = await bot.row(await bot.pending())
-
     second = await bot.advance((await bot.submit(by=AIKO, target="LEO@contoso.com")).id)
     outsiders = await bot.advance((await bot.submit(by=LEO)).id)
-
     assert second.status is Status.REFUSED
     assert second.cause == Cause(Code.ALREADY_REQUESTED, {"ref": first.ref, "by": MEI.id})
     assert outsiders.cause == Cause(Code.NOT_A_REQUESTER)
