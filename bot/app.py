@@ -134,6 +134,7 @@ async def unlatch(
             now=now,
             wake_worker=lambda: worker.wake(),
             keep_head=lambda: worker.keep_head(),
+            write_head=heads.keep,
         )
         on_call = [part.id for part in settings.approvers if part.kind is AudienceKind.USERGROUP]
         channel = deps.rules.approver_channel
@@ -242,7 +243,7 @@ def graph_url(settings: Settings) -> str:
 async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -> Database:
     """Open the database, up to date. A server that does not answer yet is waited for; a file is not."""
     url, path = settings.database_url, settings.audit_heads
-    audit_log = AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+    audit_log = AuditLog(settings.keys, settings.audit_log_name)
     try:
         if path is not None:
             append_head(path, None)

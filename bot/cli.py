@@ -136,7 +136,7 @@ def _doctor(_chosen: argparse.Namespace) -> int:
 def _audit_log(settings: Settings) -> "AuditLog":
     from bot.store.audit_log import AuditLog
 
-    return AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+    return AuditLog(settings.keys, settings.audit_log_name)
 
 
 def _migrate(_chosen: argparse.Namespace) -> int:
@@ -194,7 +194,7 @@ def _rotate(chosen: argparse.Namespace) -> int:
             )
         if rotated.under_way:
             still = ", ".join(names[key] for key in rotated.under_way)
-            print(f"Still used by sign-ins under way, run this again in twenty minutes: {still}.")
+            print(f"Still used by sign-ins or requests under way, run this again tomorrow: {still}.")
         return 1 if rotated.unreadable and not rotated.forgotten else 0
 
     return asyncio.run(run())

@@ -114,7 +114,7 @@ async def _graph(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    log = AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+    log = AuditLog(settings.keys, settings.audit_log_name)
     database = Database(settings.database_url, log)
     try:
         problem = await database.problem()

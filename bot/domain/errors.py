@@ -59,6 +59,7 @@ class Code(StrEnum):
     QUOTA_EXCEEDED = "quota_exceeded"
     COULD_NOT_VERIFY = "could_not_verify"
     # the request does not wait for this
+    TAMPERED = "tampered"
     UNKNOWN_REQUEST = "unknown_request"
     ALREADY_DECIDED = "already_decided"
     NOT_WAITING = "not_waiting"

@@ -24,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry
 from bot.domain.errors import StoreUnavailable
-from bot.store.audit_log import AuditLog, Head, deployment_of
+from bot.store.audit_log import SEEN, AuditLog, Head, deployment_of
 from bot.store.engine import DEFAULT, POOL, engine_for, is_alive, meant_by
 from bot.store.tables import REVISION
 from bot.timing import Timing
@@ -44,8 +44,10 @@ T = TypeVar("T")
 class Transaction:
     """What a unit may do. Its audit rows are written after it, under the lock that every writer needs."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.execute, self.scalar = connection.execute, connection.scalar
+    def __init__(self, connection: Connection, audit_log: AuditLog, before: Sequence[Entry] = ()) -> None:
+        self.execute, self.scalar, self.audit_log = connection.execute, connection.scalar, audit_log
+        self.before = before
+        """Entries of units before this one in the same commit."""
         self.is_postgresql = connection.dialect.name == "postgresql"
         self.entries: list[Entry] = []
 
@@ -135,7 +137,9 @@ class Database:
         if time.monotonic() > until:
             raise StoreUnavailable
         try:
+            seen = self.audit_log.seen
             with self.reader.connect() as connection:
+                connection.info[SEEN] = seen
                 return work(connection)
         except (DBAPIError, NoConnection) as error:
             raise meant_by(error) from None
@@ -178,7 +182,7 @@ class Database:
         with self.engine.connect() as connection, connection.begin() as transaction:
             for unit in units:
                 ran.append(unit)
-                tx, unit.error = Transaction(connection), None
+                tx, unit.error = Transaction(connection, self.audit_log, entries), None
                 try:
                     with nullcontext() if len(units) == 1 else connection.begin_nested():
                         unit.result = unit.work(tx)

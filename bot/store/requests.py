@@ -1,10 +1,11 @@
 """Requests: a move is one compare-and-set on `version`, in one transaction with its audit row."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from pydantic import TypeAdapter
@@ -27,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.audit import Entry
-from bot.domain.errors import Cause, Code, LostRace, Refusal
+from bot.domain.errors import AuditBroken, Cause, Code, LostRace, Refusal
 from bot.domain.request import (
     MOVES,
     OPEN,
@@ -40,6 +41,7 @@ from bot.domain.request import (
 )
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import UserId, utc_text
+from bot.store.audit_log import LAST, AuditLog, Head
 from bot.store.database import Transaction
 from bot.store.tables import requests, sign_ins
 
@@ -52,6 +54,8 @@ log = structlog.get_logger()
 # Statements are made once: built anew for each call they cost four times as much as running them.
 INSERT: Final = insert(requests)
 BY_ID: Final = select(requests).where(requests.c.id == bindparam("request_id"))
+LOCKED: Final = BY_ID.with_for_update()
+"""A move between the reads of a row and of its audit rows would look like tampering."""
 BY_DELIVERY: Final = select(requests).where(requests.c.delivery == bindparam("delivery"))
 ASKED_SINCE: Final = (
     select(requests.c.asked_at)
@@ -126,7 +130,8 @@ def add_request(tx: Transaction, request: ResetRequest, entry: Entry, *, limit: 
     if found := tx.execute(BY_DELIVERY, {"delivery": request.delivery}).first():
         return read_request(found)
     check_quota(tx, ASKED_SINCE, request.asked_by, request.asked_at, limit)
-    values = request_columns(request) | message_columns(MessageState())
+    values = request_columns(request) | message_columns(tx.audit_log, request.id, MessageState())
+    values["seal"] = new_seal(tx, values, entry)
     tx.execute(INSERT, values | {"publish_at": utc_text(request.changed_at)})
     tx.entries.append(entry)
     return request
@@ -140,18 +145,20 @@ def check_quota(tx: Transaction, statement: Any, user: str, now: datetime, limit
         raise Refusal(Code.QUOTA_EXCEEDED, limit=str(limit), until=utc_text(free_at))
 
 
-def get_request(tx: Transaction | Connection, request_id: str) -> ResetRequest:
-    """Return the request, or raise Refusal(UNKNOWN_REQUEST)."""
-    row = tx.execute(BY_ID, {"request_id": request_id}).first()
+def get_request(tx: Transaction | Connection, request_id: str, audit_log: AuditLog) -> ResetRequest:
+    """Return the request, or raise Refusal(UNKNOWN_REQUEST), or Refusal(TAMPERED) as `check_seal` does."""
+    statement = LOCKED if isinstance(tx, Transaction) else BY_ID
+    row = tx.execute(statement, {"request_id": request_id}).first()
     if row is None:
         raise Refusal(Code.UNKNOWN_REQUEST)
+    check_seal(tx, row, audit_log)
     return read_request(row)
 
 
 def recent_requests(connection: Connection, user: UserId, *, limit: int) -> Sequence[ResetRequest]:
     """Return what `user` asked for, newest first."""
     rows = connection.execute(RECENT, {"user": user, "count": limit}).all()
-    return [read[0] for row in rows if (read := _readable(row)) is not None]
+    return [request for row in rows if (request := _readable(row)) is not None]
 
 
 def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | None) -> None:
@@ -162,7 +169,9 @@ def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | N
     """
     _check_free(tx, old, new)
     at_old = and_(requests.c.id == old.id, requests.c.version == old.version)
-    values = request_columns(new) | {"publish_at": utc_text(new.changed_at)}
+    values = request_columns(new)
+    values["seal"] = new_seal(tx, values, entry)
+    values["publish_at"] = utc_text(new.changed_at)
     try:
         changed = tx.execute(update(requests).where(at_old).values(values)).rowcount
     except IntegrityError:  # another replica was first with the target or the device: read again
@@ -198,7 +207,7 @@ def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, lim
     rows = tx.execute(leased.returning(requests)).all()
     claimed = []
     for row in sorted(rows, key=lambda row: (str(row._mapping[queue.due.name]), str(row.id))):
-        if read := _readable(row):
+        if read := _genuine(tx, row, queue):
             claimed.append(Claimed(*read, queue, until))
         else:
             later = utc_text(now + UNREADABLE_PAUSE)
@@ -218,7 +227,8 @@ def release(tx: Transaction, claimed: Claimed, *, due_at: datetime | None) -> No
 
 def save_messages(tx: Transaction, claimed: Claimed, messages: MessageState) -> None:
     """Remember what Slack shows, or raise LostRace where the lease is no longer ours."""
-    changed = tx.execute(update(requests).where(_held(claimed)).values(message_columns(messages)))
+    values = message_columns(tx.audit_log, claimed.request.id, messages)
+    changed = tx.execute(update(requests).where(_held(claimed)).values(values))
     if changed.rowcount != 1:
         raise LostRace
 
@@ -288,9 +298,19 @@ def request_columns(request: ResetRequest) -> dict[str, Any]:
     }
 
 
-def message_columns(state: MessageState) -> dict[str, Any]:
-    """Return the columns of what Slack shows."""
-    return {"messages": MESSAGES.dump_json(state).decode(), "publish_failures": state.failures}
+def message_columns(audit_log: AuditLog, request_id: str, state: MessageState) -> dict[str, Any]:
+    """Return the columns of what Slack shows; with a seal before it, for messages go where it says."""
+    text_ = MESSAGES.dump_json(state).decode()
+    sealed = f"{audit_log.sealer.seal(request_id, text_)} {text_}"
+    return {"messages": sealed, "publish_failures": state.failures}
+
+
+def read_messages(row: Row[Any], audit_log: AuditLog) -> MessageState:
+    """Return what Slack shows of a request; raises ValueError."""
+    seal, _, text_ = str(row.messages).partition(" ")
+    if not audit_log.sealer.fits(seal, row.id, text_):
+        raise ValueError("the seal of the messages does not fit")
+    return MESSAGES.validate_json(text_)
 
 
 def read_request(row: Row[Any]) -> ResetRequest:
@@ -306,12 +326,102 @@ def read_request(row: Row[Any]) -> ResetRequest:
     )
 
 
-def _readable(row: Row[Any]) -> tuple[ResetRequest, MessageState] | None:
+def _readable(row: Row[Any]) -> ResetRequest | None:
     try:
-        return read_request(row), MESSAGES.validate_json(row.messages)
+        return read_request(row)
     except Exception as error:  # a row that another program wrote may hold anything
         log.error("row_unreadable", request=row.id, error=type(error).__name__)
         return None
+
+
+def _genuine(tx: Transaction, row: Row[Any], queue: Queue) -> tuple[ResetRequest, MessageState] | None:
+    """Return what a row holds, if the bot wrote it. Messages are shown although the audit log is broken."""
+    try:
+        check_seal(tx, row, tx.audit_log, in_log=queue is Queue.ADVANCE)
+        return read_request(row), read_messages(row, tx.audit_log)
+    except Refusal as refusal:
+        log.critical("row_tampered", request=row.id, reason=refusal.facts["reason"])
+    except Exception as error:  # a row that another program wrote may hold anything
+        log.error("row_unreadable", request=row.id, error=type(error).__name__)
+    return None
+
+
+# Seals
+
+
+class Seal(NamedTuple):
+    """A MAC of a row, and the audit log's newest row at its last move that has an audit row."""
+
+    seq: int
+    hash: str
+    version: int
+    """Of that move."""
+    mac: str = ""
+
+
+SEALED: Final = (
+    *(*SAME, *(name for name in TIMES if name != "next_at")),
+    *("target_kind", "target", "open_target", "approval", "attempt", "cause"),
+)
+"""All columns but when a row is due, who holds it, and `messages`, which has a seal of its own."""
+
+
+def new_seal(tx: Transaction, values: Mapping[str, Any], entry: Entry | None) -> str:
+    """Return the seal of these columns. A move without an audit row keeps the old seal's place in the log."""
+    if entry is None:
+        old = tx.scalar(select(requests.c.seal).where(requests.c.id == values["id"]))
+        seal = _parse_seal(old)
+    else:
+        head = tx.audit_log.seen or Head(*tx.execute(LAST).one())
+        seal = Seal(head.seq, head.hash, values["version"])
+    return json.dumps(seal._replace(mac=tx.audit_log.sealer.seal(*seal[:3], *_sealed(values))))
+
+
+def check_seal(
+    connection: Transaction | Connection, row: Row[Any], audit_log: AuditLog, *, in_log: bool = True
+) -> None:
+    """Raise Refusal(TAMPERED) unless the bot wrote this row, and moved it nowhere since.
+
+    What the row says was stored by the holder of the keys: its MAC. That no other state came after it: the
+    audit log, from where it ended then to its signed end, unbroken.
+    """
+    seal = _parse_seal(row.seal)
+    if not audit_log.sealer.fits(seal.mac, *seal[:3], *_sealed(row._mapping)):
+        raise Refusal(Code.TAMPERED, reason="the seal does not fit the row")
+    if not in_log:
+        return
+    try:
+        entries = list(audit_log.since(connection, Head(seal.seq, seal.hash)))
+    except AuditBroken as broken:
+        raise Refusal(Code.TAMPERED, reason=str(broken)) from None
+    if isinstance(connection, Transaction):
+        entries += [*connection.before, *connection.entries]
+    moves = [one.version for one in entries if one.request_id == row.id and one.version is not None]
+    if moves[-1:] != [seal.version]:
+        raise Refusal(Code.TAMPERED, reason="it was moved since, as the audit log says")
+
+
+def seal_keys(connection: Connection, since: datetime) -> set[str]:
+    """Return the names of the keys that seal a request under way, or one that changed since."""
+    living = [status for status in Status if MOVES[status]]
+    needed = or_(requests.c.status.in_(living), requests.c.changed_at > utc_text(since))
+    return {
+        _parse_seal(seal).mac.partition(":")[0]
+        for seal in connection.scalars(select(requests.c.seal).where(needed))
+    }
+
+
+def _sealed(values: Any) -> Sequence[object]:
+    return [values[name] for name in SEALED]
+
+
+def _parse_seal(stored: object) -> Seal:
+    """Return a stored seal; of anything else, one that fits nothing."""
+    try:
+        seq, hash_, version, mac = json.loads(str(stored))
+        return Seal(int(seq), str(hash_), int(version), str(mac))
+    except (ValueError, TypeError, RecursionError):
+        return Seal(0, "", 0)
 
 
 def _time(stored: str | None) -> datetime | None:

@@ -1,6 +1,6 @@
 """What every use case is given: the vendors behind Protocols, the database, the rules, the clock."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -146,6 +146,10 @@ class Admitted:
     """Such as `channel:C…, usergroup:S…`."""
 
 
+async def _written() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
     """The dependencies, and what most use cases do with them: look people up, move a request, audit."""
@@ -163,6 +167,8 @@ class Deps:
     """A row is due."""
     keep_head: Callable[[], None] = lambda: None
     """The audit log has a row that should be known outside the database soon."""
+    write_head: Callable[[], Awaitable[bool]] = _written
+    """Make the audit log's end known outside the database now; False where that failed."""
 
     # People
 
@@ -212,7 +218,8 @@ class Deps:
 
     async def get_request(self, request_id: RequestId) -> ResetRequest:
         """Return the request, or raise Refusal(UNKNOWN_REQUEST)."""
-        return await self.database.read(lambda connection: requests.get_request(connection, request_id))
+        log = self.database.audit_log
+        return await self.database.read(lambda connection: requests.get_request(connection, request_id, log))
 
     async def move(
         self,
@@ -238,7 +245,7 @@ class Deps:
         now, actor = self.now(), None if by is None else by.user
 
         def unit(tx: Transaction) -> ResetRequest:
-            old = requests.get_request(tx, request_id)
+            old = requests.get_request(tx, request_id, tx.audit_log)
             new = move(old, now)
             requests.move(tx, old, new, Entry.of_move(event, new, facts, actor=actor))
             return new

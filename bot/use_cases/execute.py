@@ -5,7 +5,8 @@ unless Microsoft says, or the network shows, that nothing was done: a lost answe
 Safe to run twice, late, or on another replica: each step is a compare-and-set on the row's version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from bot.domain.audit import Event
@@ -18,10 +19,13 @@ from bot.domain.errors import (
     DeviceRefused,
     GraphError,
     NotExecuted,
+    OutcomeUnknown,
     SignInNeeded,
+    StoreError,
 )
 from bot.domain.request import Approval, ResetRequest, Status
 from bot.domain.values import utc_text
+from bot.timing import Timing
 from bot.use_cases.deps import Deps
 from bot.use_cases.submit import verify
 
@@ -74,12 +78,28 @@ async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
         await _move(deps, approved, reopened, Event.REOPENED, approval)
         return
 
+    try:
+        actions = await deps.intune.actions(approval.device.id, token)
+    except (NotExecuted, OutcomeUnknown):  # of a read: nothing was done
+        await _send_later(deps, approved, approval)
+        return
+    except GraphError as error:
+        ended = after_error(deps, approved, approval, error)
+        event = Event.REOPENED if ended.status is Status.PENDING else Event.FAILED
+        await _move(deps, approved, ended, event, approval, error.as_facts())
+        return
+    if (later := _reset_since(approval, actions, timing)) is not None:
+        cause = Cause(Code.RECENTLY_RESET, {"at": utc_text(later), "platform": str(approval.device.platform)})
+        reopened = approved.reopen(cause, now=deps.now(), timing=timing)
+        await _move(deps, approved, reopened, Event.REOPENED, approval)
+        return
+
     call_id = deps.new_guid()
     attempt = approved.start_attempt(client_request_id=call_id, now=deps.now(), timing=timing)
     facts = {"client_request_id": call_id, "attempt": str(attempt.attempts)}
     await _move(deps, approved, attempt, Event.ATTEMPT_STARTED, approval, facts)
-    deps.keep_head()
     try:
+        await _write_head(deps)
         request_id = await deps.intune.reset_passcode(
             attempt.target, approval.device.id, token, client_request_id=call_id
         )
@@ -90,6 +110,25 @@ async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
         answered = attempt.mark_sent(now=deps.now(), timing=timing)
         answer = {"answer": "accepted", "request_id": request_id}
     await _move(deps, attempt, answered, Event.ATTEMPT_ANSWERED, approval, facts | answer)
+
+
+async def _write_head(deps: Deps) -> None:
+    """Make the attempt known outside the database, of which an old copy would not know it; or NotExecuted."""
+    with suppress(StoreError):
+        if await deps.write_head():
+            return
+    raise NotExecuted(code="HeadNotKept")
+
+
+def _reset_since(approval: Approval, actions: Sequence[ActionResult], timing: Timing) -> datetime | None:
+    """Return when the device was reset after what the approver saw.
+
+    That is one witness whom a writer of the database cannot roll back: this approval was used already.
+    """
+    newest = max((action.started_at for action in actions), default=None)
+    before = approval.previous_reset_at
+    known = newest is None or (before is not None and newest <= before + timing.same_reset)
+    return None if known else newest
 
 
 async def _send_later(deps: Deps, approved: ResetRequest, approval: Approval) -> None:

@@ -18,7 +18,7 @@ DEPLOYMENT = "tests"
 
 def audit_log() -> AuditLog:
     """Return the audit log of the tests' deployment."""
-    return AuditLog(Keys.parse(VAULT_KEYS).signing_seeds, DEPLOYMENT)
+    return AuditLog(Keys.parse(VAULT_KEYS), DEPLOYMENT)
 
 
 @cache

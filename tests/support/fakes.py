@@ -62,6 +62,7 @@ class StoppingDatabase:
     def __init__(self, database: Any, steps: Steps) -> None:
         self._database = database
         self._steps = steps
+        self.audit_log = database.audit_log
         self.down = False
 
     async def run(self, work: Callable[[Any], Any]) -> Any:

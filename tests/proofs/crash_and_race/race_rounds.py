@@ -227,7 +227,9 @@ class Round:
         await self.database.run(lambda tx: requests.move(tx, row, changed, None))
 
     async def _row(self) -> ResetRequest:
-        return await self.database.read(lambda connection: requests.get_request(connection, self.request_id))
+        return await self.database.read(
+            lambda connection: requests.get_request(connection, self.request_id, self.database.audit_log)
+        )
 
     # The race
 

@@ -147,7 +147,7 @@ ROTATIONS: dict[str, tuple[dict[str, Any], int, int, str]] = {
         0,
         "has the newest key first has started, then run this again: key 2 (k1).",
     ),
-    "under way": ({"under_way": ["k1"]}, 0, 0, "under way, run this again in twenty minutes: key 2 (k1)."),
+    "under way": ({"under_way": ["k1"]}, 0, 0, "under way, run this again tomorrow: key 2 (k1)."),
     "lost": ({"unreadable": LOST}, 0, 1, "delete these with --forget-unreadable."),
     "forgotten": (
         {"unreadable": LOST, "forgotten": True},

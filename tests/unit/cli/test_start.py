@@ -41,7 +41,7 @@ class Installation:
         settings = self.settings(**changes)
         if "database_url" not in changes:
             await asyncio.to_thread(
-                migrate, settings.database_url, AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+                migrate, settings.database_url, AuditLog(settings.keys, settings.audit_log_name)
             )
         capsys.readouterr()
         status = await doctor.run(settings)
@@ -104,7 +104,7 @@ STARTS = {
 
 async def test_a_database_of_another_deployment_is_named_and_not_called_tampered(installation):
     first = installation.settings()
-    log = AuditLog(first.keys.signing_seeds, first.audit_log_name)
+    log = AuditLog(first.keys, first.audit_log_name)
     await asyncio.to_thread(migrate, first.database_url, log)
     with pytest.raises(CannotStart, match=r"belongs to .*/c0oncall, and the settings say .*/c0support"):
         async with unlatch(installation.settings(approver_channel="C0SUPPORT"), timing=SHORT):

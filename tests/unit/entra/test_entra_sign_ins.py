@@ -14,10 +14,10 @@ from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
 from bot.domain.people import SignOutReason
 from bot.domain.values import UserId
 from bot.entra.sign_ins import PAGE, EntraSignIns, Rotated, rotate
-from bot.entra.vault import Vault, for_cache, key_id
+from bot.entra.vault import Vault, for_sign_in, key_id
 from bot.store import sign_ins as rows
 from bot.store.tables import sign_ins
-from sqlalchemy import update
+from sqlalchemy import delete, insert, select, update
 from tests.unit.entra.fake_entra import AIKO_OID, ISSUER, KEN_OID, STEP_UP, TENANT
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, SignInFixture
 
@@ -193,9 +193,49 @@ async def test_a_lost_key_means_signed_out_and_is_named_in_the_log(setup):
     await setup.sign_in()
     with structlog.testing.capture_logs() as logged:
         await needed(setup.replica(NEW_KEY).sign_ins)
-    [line] = [line for line in logged if line["event"] == "entra_cannot_open"]
+    [line] = [line for line in logged if line["event"] == "sign_in_unusable"]
     assert (line["user"], line["key"]) == (KEN, OLD_ID)
     assert await token(setup.sign_ins), "the key put back, all is well again"
+
+
+CHANGED = {
+    **{
+        "tenant": "x",
+        "oid": "x",
+        "username": "eve@contoso.com",
+        "name": "x",
+        "emails": '["eve@contoso.com"]',
+    },
+    **{"signed_in_at": "2099-01-01T00:00:00.000000Z", "authenticated_at": "2099-01-01T00:00:00.000000Z"},
+    **{"log_seq": 1, "log_hash": "x", "key_id": "x", "sealed": b"x"},
+}
+
+
+@pytest.mark.parametrize("column", sorted(set(sign_ins.columns.keys()) - {"user", "version"}))
+async def test_a_sign_in_that_was_changed_by_hand_is_none(setup, column):
+    await setup.sign_in()
+    await setup.sign_ins.forget(KEN, SignOutReason.ASKED)
+    await setup.sign_in()
+    change = update(sign_ins).values({column: CHANGED[column]})
+    await setup.database.run(lambda tx: tx.execute(change).rowcount)
+
+    assert await setup.sign_ins.account(KEN) is None or column == "key_id"
+
+
+@pytest.mark.parametrize("end", ["signed out", "signed out, its audit row removed", "signed in as another"])
+async def test_a_sign_in_that_was_put_back_from_a_copy_is_none(setup, end):
+    await setup.sign_in()
+    copy = dict((await setup.database.read(lambda c: c.execute(select(sign_ins)).one()))._mapping)
+    await setup.sign_ins.forget(KEN, SignOutReason.ASKED)
+    if end == "signed in as another":
+        await setup.sign_in(KEN, AIKO_OID)
+    elif end != "signed out":
+        await setup.sign_in(AIKO, AIKO_OID)  # a row after it
+        await setup.remove_from_audit_log(Event.SIGNED_OUT)
+    for statement in (delete(sign_ins), insert(sign_ins).values(copy)):
+        await setup.database.run(lambda tx, statement=statement: tx.execute(statement).rowcount)
+
+    assert await setup.sign_ins.account(KEN) is None
 
 
 async def test_signing_out_deletes_the_tokens_with_the_reason_in_the_audit_log(setup):
@@ -241,7 +281,7 @@ async def test_a_refresh_token_that_is_no_text_is_no_crash(expired):
     for entry in content["RefreshToken"].values():
         entry["secret"] = True
     row = await expired.row()
-    changed = Vault([OLD_KEY]).seal(json.dumps(content).encode(), for_cache(KEN, row.tenant, row.oid))
+    changed = Vault([OLD_KEY]).seal(json.dumps(content).encode(), for_sign_in(row))
     await expired.overwrite(KEN, changed)
     with pytest.raises(CouldNotVerify):
         await expired.sign_ins.token(KEN)

@@ -81,7 +81,8 @@ async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_befo
 
     async def look(name: str) -> None:
         query = select(tables.requests.c.messages).where(tables.requests.c.id == request_id)
-        stored = json.loads(await bot.database.read(lambda connection: connection.scalar(query)))
+        _, _, text = (await bot.database.read(lambda connection: connection.scalar(query))).partition(" ")
+        stored = json.loads(text)
         shown = [message["ts"] for message in (stored["card"], stored["receipt"]) if message]
         seen.append((name, stored["posting"], shown))
 
