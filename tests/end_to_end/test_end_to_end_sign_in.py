@@ -1,13 +1,16 @@
 """Signing in to the whole bot: step-up, fresh sign-ins, and a message where no modal waits."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from bot.domain.request import Status
-from bot.domain.values import utc_text
+from bot.domain.values import UserId, utc_text
+from bot.entra.vault import for_sign_in
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.store import tables
+from bot.store.sign_ins import get_sign_in
 from sqlalchemy import update
 from tests.support.app_fixture import Bot, running_bot
 from tests.support.user_actions import KEN, KEN_ACCOUNT
@@ -67,5 +70,9 @@ async def test_where_approvals_ask_for_it_an_old_sign_in_neither_reviews_nor_app
 
 async def grow_old(bot: Bot) -> None:
     """As if eleven minutes had passed since Ken proved who he is."""
-    before = utc_text(datetime.now(UTC) - timedelta(minutes=11))
-    await bot.execute(update(tables.sign_ins).values(authenticated_at=before))
+    database, vault = bot.app.deps.database, bot.app.deps.sign_ins.vault
+    row = await database.read(lambda connection: get_sign_in(connection, UserId(KEN)))
+    old = replace(row, authenticated_at=datetime.now(UTC) - timedelta(minutes=11))
+    sealed = vault.seal(vault.open(row.sealed, for_sign_in(row)), for_sign_in(old))
+    changes = {"authenticated_at": utc_text(old.authenticated_at), "sealed": sealed}
+    await bot.execute(update(tables.sign_ins).values(changes))

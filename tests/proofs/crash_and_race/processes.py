@@ -17,14 +17,16 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from bot import app, log
+from bot.keys import Keys
 from bot.settings import read_settings
+from bot.store.audit_log import AuditLog
 from bot.store.database import Database
 from bot.timing import Timing
 from sandbox.app import Sandbox, serve
@@ -32,7 +34,6 @@ from sandbox.cast import DEFAULT_CAST, Cast
 from sandbox.demo import settings
 from tests.proofs.crash_and_race.checks import Fault, Stored, read
 from tests.proofs.crash_and_race.kill_points import NEVER, Death, KillPoints
-from tests.support.database import audit_log
 from tests.support.postgres import free_port, running
 
 HOST = "127.0.0.1"
@@ -220,21 +221,20 @@ async def installation(
     urls = [f"http://{HOST}:{free_port()}" for _ in range(replicas)]
     sandbox = Sandbox(cast=cast, bot_url=urls[0], action_seconds=action_seconds)
     sandbox.slack.be_patient(PATIENCE)
-    database = Database(database_url, audit_log())
-    try:
-        async with serve(sandbox):
-            common = settings(sandbox, int(urls[0].rpartition(":")[2]), folder, socket_mode=socket_mode)
-            common |= {"PYTHONUNBUFFERED": "1", "PATH": os.environ.get("PATH", ""), "ASKS_PER_HOUR": "100000"}
-            common |= {"DATABASE_URL": database_url, "LOG_LEVEL": "info"}
-            environments = [common | {"PORT": url.rpartition(":")[2]} for url in urls]
-            found = Installation(sandbox, database, environments, folder)
-            assert not (said := await found.unlatch("migrate")), said
-            try:
-                yield found
-            finally:
-                await found.end()
-    finally:
-        await database.close()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serve(sandbox))
+        common = settings(sandbox, int(urls[0].rpartition(":")[2]), folder, socket_mode=socket_mode)
+        common |= {"PYTHONUNBUFFERED": "1", "PATH": os.environ.get("PATH", ""), "ASKS_PER_HOUR": "100000"}
+        common |= {"DATABASE_URL": database_url, "LOG_LEVEL": "info"}
+        name = "/".join(common[name] for name in ("ENTRA_TENANT_ID", "ENTRA_CLIENT_ID", "APPROVER_CHANNEL"))
+        audit_log = AuditLog(Keys.parse(common["VAULT_KEYS"]), name.lower())
+        database = Database(database_url, audit_log)
+        stack.push_async_callback(database.close)
+        environments = [common | {"PORT": url.rpartition(":")[2]} for url in urls]
+        found = Installation(sandbox, database, environments, folder)
+        assert not (said := await found.unlatch("migrate")), said
+        stack.push_async_callback(found.end)
+        yield found
 
 
 @contextmanager

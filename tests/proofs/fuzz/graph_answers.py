@@ -65,11 +65,12 @@ STAGES: Final = {
         ERROR,
     ),
     "earlier": DEVICES,
+    "before the reset": DEVICES,
     "reset": answers(ERROR, {}, status=204),
     "results": DEVICES,
     "passcode": DEVICES,
 }
-"""What the bad answer is to: the list, the results before the reset, the reset, the results after it."""
+"""What the bad answer is to: the list, the results before approval and reset, the reset, results after it."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,16 @@ class Graph:
         assert (request.url.scheme, request.url.host) == ("https", "graph.example"), f"called {request.url}"
         assert request.headers["authorization"].startswith(f"Bearer {token_of(KEN.id)}")
         lists = request.method == "GET" and "deviceActionResults" not in str(request.url)
+        stage = "list" if lists else self.stage
         if request.method == "POST":
             self.reset.append(request.url.raw_path.decode())
+            stage = "reset"
         answer = self._case.answer
-        if answer and self._case.stage == ("list" if lists else self.stage):
+        if answer and self._case.stage == stage:
             return httpx.Response(answer.status, headers=answer.headers, content=answer.content)
         if request.method == "POST":
             return httpx.Response(204)
-        single = ADAS if lists or self.stage == "earlier" else _device("done")
+        single = _device("done") if self.reset else ADAS
         named = not lists or request.url.path.endswith(ADAS["id"])
         return httpx.Response(200, json=single if named else {"value": [ADAS]})
 
@@ -143,7 +146,7 @@ async def _live(bot: Bot, graph: Graph, case: Case) -> None:
     approved = await bot.approve(request_id, device=device_id)
     check_shown(modals.approved(approved, ENGLISH))
     assert await bot.row(request_id) == approved
-    graph.stage = "reset"
+    graph.stage = "before the reset"
     await bot.advance(request_id)
     graph.stage = "results"
     for _ in range(2):
