@@ -7,7 +7,7 @@ more than was asked for. Stuck: a request that goes on only if a person helps.
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -71,6 +71,8 @@ class Stored:
 
     rows: dict[str, ResetRequest] = field(default_factory=dict)
     to_publish: set[str] = field(default_factory=set)
+    unclaimed: set[str] = field(default_factory=set)
+    """Forged rows that no worker has looked at."""
     log: defaultdict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
 
     def busy(self) -> list[ResetRequest]:
@@ -83,12 +85,16 @@ class Stored:
         ]
 
 
-async def read(database: Database) -> Stored:
-    """Read the database beside the bots."""
+async def read(database: Database, but: Container[str] = ()) -> Stored:
+    """Read the database beside the bots, all but forged rows."""
 
     def rows(connection: Connection) -> Stored:
         stored = Stored()
         for row in connection.execute(select(requests)):
+            if row.id in but:
+                if row.advance_leased_until is None:
+                    stored.unclaimed.add(row.id)
+                continue
             stored.rows[row.id] = read_request(row)
             if row.publish_at is not None:  # a dead process's lease on a row that is not due holds nothing up
                 stored.to_publish.add(row.id)

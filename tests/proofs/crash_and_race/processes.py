@@ -28,10 +28,12 @@ from bot.keys import Keys
 from bot.settings import read_settings
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
+from bot.store.tables import requests
 from bot.timing import Timing
 from sandbox.app import Sandbox, serve
 from sandbox.cast import DEFAULT_CAST, Cast
 from sandbox.demo import settings
+from sqlalchemy import delete
 from tests.proofs.crash_and_race.checks import Fault, Stored, read
 from tests.proofs.crash_and_race.kill_points import NEVER, Death, KillPoints
 from tests.support.postgres import free_port, running
@@ -145,6 +147,8 @@ class Installation:
     """Of each replica."""
     folder: Path
     bots: dict[int, BotProcess] = field(default_factory=dict)
+    forged: set[str] = field(default_factory=set)
+    """Requests that somebody else put into the database."""
 
     def log_file(self, replica: int) -> Path:
         return self.folder / f"bot-{replica}.log"
@@ -175,8 +179,8 @@ class Installation:
         """Wait until nothing is left to do without a person, or until the time is over."""
         until = time.monotonic() + seconds
         while True:
-            stored = await read(self.database)
-            if not stored.busy() or time.monotonic() > until:
+            stored = await read(self.database, but=self.forged)
+            if not (stored.busy() or stored.unclaimed) or time.monotonic() > until:
                 return stored
             await asyncio.sleep(0.2)  # the rows change in other processes
 
@@ -189,13 +193,24 @@ class Installation:
 
     async def faults(self) -> list[Fault]:
         """Return how the processes and the audit log are not as they should be."""
-        found = []
+        found, named = [], set[str]()
         for replica in self.bots:
             for line in self.lines(replica):
-                if line.get("level") in ("error", "critical"):
+                if line.get("request") in self.forged:
+                    named.add(line["request"])
+                elif line.get("level") in ("error", "critical"):
                     found.append(("stuck", f"replica {replica} logged {line}"))
-            if said := await self.unlatch("audit", "verify", "--heads", str(self.log_file(replica))):
-                found.append(("lost", f"the audit log does not hold: {said}"))
+        found += [("lost", f"no log names the forged {each}") for each in self.forged - named]
+        if self.forged:
+            said = await self.unlatch("audit", "verify")
+            if f"TAMPERED: {len(self.forged)} found" not in said:
+                found.append(("lost", f"of {len(self.forged)} forged requests the audit log finds: {said}"))
+            forged = delete(requests).where(requests.c.id.in_(self.forged))
+            await self.database.run(lambda tx: tx.execute(forged) and None)
+        for replica, environment in enumerate(self.environments):
+            for heads in (self.log_file(replica), environment["AUDIT_HEADS"]):
+                if said := await self.unlatch("audit", "verify", "--heads", str(heads)):
+                    found.append(("lost", f"the audit log does not hold: {said}"))
         return found
 
     def lines(self, replica: int) -> Iterator[dict[str, Any]]:
@@ -230,7 +245,10 @@ async def installation(
         audit_log = AuditLog(Keys.parse(common["VAULT_KEYS"]), name.lower())
         database = Database(database_url, audit_log)
         stack.push_async_callback(database.close)
-        environments = [common | {"PORT": url.rpartition(":")[2]} for url in urls]
+        environments = [
+            common | {"PORT": url.rpartition(":")[2], "AUDIT_HEADS": f"{folder}/heads-{replica}"}
+            for replica, url in enumerate(urls)
+        ]
         found = Installation(sandbox, database, environments, folder)
         assert not (said := await found.unlatch("migrate")), said
         stack.push_async_callback(found.end)

@@ -1,6 +1,7 @@
 """Many rounds on one installation, some at a time; then quiet, and the checks of all and of each round."""
 
 import asyncio
+import random
 import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -17,6 +18,7 @@ from sandbox.cast import DEFAULT_CAST, MEI, SIGNING_SECRET, SUPPORT, Cast
 from sandbox.clock import SystemClock
 from sandbox.slack.delivery import SignedHttp
 from tests.proofs.crash_and_race.checks import DECIDED, Fault, Findings, check
+from tests.proofs.crash_and_race.forgeries import forge
 from tests.proofs.crash_and_race.kill_cases import PIXEL
 from tests.proofs.crash_and_race.people import ACCOUNTS
 from tests.proofs.crash_and_race.processes import HOST, PATIENCE, Installation, Life, installation
@@ -71,6 +73,7 @@ async def race(
             for number in numbers:
                 ran.append(Round(plan=plan(seed, number, replicas=replicas), **given))
                 await ran[-1].run()
+                bots.forged |= await forge(bots.database, random.Random(number))  # noqa: S311  replayed
 
         await asyncio.gather(*(take_turns(f"{MEI.id}{number}") for number in range(AT_ONCE)))
         await asyncio.gather(*proxy.sent)
