@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     )
     entra_authority: str | None = Field(
         default=None,
-        description="Sign-in authority; default from CLOUD and the tenant. Any OIDC authority works.",
+        description="Sign-in authority; default from CLOUD and the tenant. It has to give tid and oid.",
     )
     graph_url: str | None = Field(
         default=None,

@@ -143,11 +143,13 @@ class EntraClient:
         # Outside of the except: MSAL puts the claims of the token into its messages.
         raise failure
 
-    def silent_token(self, cached: Secret, *, claims: str | None) -> tuple[Secret, Secret | None]:
+    def silent_token(
+        self, cached: Secret, *, claims: str | None = None, fresh: bool = False
+    ) -> tuple[Secret, Secret | None]:
         """Return an access token from the cache, refreshed where it has to be, and the cache if it changed.
 
-        A token that is due for a refresh but valid is still used while Entra does not answer. Raises
-        SignInNeeded, CouldNotVerify.
+        A token that is due for a refresh but valid is still used while Entra does not answer; not where one
+        is asked for that is `fresh`, or has `claims`. Raises SignInNeeded, CouldNotVerify.
         """
         cache = msal.SerializableTokenCache()
         cache.deserialize(cached.reveal())
@@ -157,6 +159,7 @@ class EntraClient:
                 self._scopes,
                 next(iter(app.get_accounts()), None),
                 claims_challenge=_claims(claims),
+                force_refresh=fresh,
                 http_exceptions=UNAVAILABLE,
             )
         except (*UNAVAILABLE, *UNEXPECTED) as error:
@@ -218,12 +221,14 @@ def _no_token(result: Result | None, claims: str | None) -> SignInNeeded | Could
     """
     if result is None:
         return SignInNeeded(claims)
-    log.warning("entra_no_token", code=_error_code(result))
+    code = _error_code(result)
+    log.warning("entra_no_token", code=code)
     asked = result.get("claims")
     asked = _claims(asked) if isinstance(asked, str) else None
     if _oauth_error(result) in _INTERACTION_ERRORS or asked:
-        return SignInNeeded(asked or claims)
-    return CouldNotVerify(ENTRA)
+        return SignInNeeded(asked or claims, rejected=True)
+    # such as a client secret that has expired: an admin can do something with the number
+    return CouldNotVerify(f"{ENTRA} ({code})" if _AADSTS.fullmatch(code) else ENTRA)
 
 
 def _error_code(result: Result) -> str:

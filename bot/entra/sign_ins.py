@@ -71,7 +71,7 @@ class EntraSignIns:
         user = await self.database.read(find)
         return None if user is None or await self._current(user) is None else user
 
-    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
+    async def token(self, user: UserId, *, claims: str | None = None, fresh: bool = False) -> Secret:
         """Return a Graph access token; raises SignInNeeded, or CouldNotVerify where Entra does not answer."""
         async with self._lock(user):
             for _ in range(2):
@@ -79,7 +79,9 @@ class EntraSignIns:
                 if row is None:
                     raise SignInNeeded(claims)
                 kept = Secret(self.vault.open(row.sealed, for_sign_in(row)).decode())
-                token, cache = await self.client.in_thread(self.client.silent_token, kept, claims=claims)
+                token, cache = await self.client.in_thread(
+                    self.client.silent_token, kept, claims=claims, fresh=fresh
+                )
                 if cache is None or await _update_sealed(
                     self.database, self.vault, row, cache.reveal().encode()
                 ):

@@ -230,8 +230,7 @@ class Handlers:
         then = Continuation(request_id=request_id, view_id=view_id, claims=claims)
         url = await sign_in.offer(self._deps, who.actor, who.team, then, approver=approver)
         why = self._words.sign_in(
-            claims=claims is not None,
-            stale=need is not None and need.stale,
+            need,
             account=None if need else await self._deps.sign_ins.account(who.actor.user),
             max_age=self._deps.timing.sign_in_max_age,
         )

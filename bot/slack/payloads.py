@@ -15,7 +15,7 @@ MAX_ID: Final = 32
 MAX_TRIGGER: Final = 255
 _REQUEST_ID: Final = re.compile("[0-9a-f]{32}")
 _METADATA: Final = re.compile(rf"({_REQUEST_ID.pattern})(?::([0-9]{{1,9}}))?")
-_QUOTED: Final = re.compile(r'\s*([a-z]+:)?["“]([^"”]*)["”]\s*(.*)', re.IGNORECASE | re.DOTALL)
+_QUOTED: Final = re.compile(r'\s*([a-z]+:)?(?:"([^"]*)"|["“]([^"”]*)["”])\s*(.*)', re.IGNORECASE | re.DOTALL)
 _LINKED: Final = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 _MENTION: Final = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^<>]*)?>")
 NO_REQUEST: Final = RequestId("")
@@ -126,8 +126,8 @@ class Command:
         A mention stays `<@U…>`: a name alone would not say who it is.
         """
         if quoted := _QUOTED.match(self.text):
-            prefix, value, rest = quoted.groups()
-            return _as_typed(f"{prefix or ''}{value}"), _as_typed(rest.strip())
+            prefix, straight, curly, rest = quoted.groups(default="")
+            return _as_typed(f"{prefix}{straight or curly}"), _as_typed(rest.strip())
         target, rest = (*self.text.split(maxsplit=1), "", "")[:2]
         mentioned = _MENTION.fullmatch(target)
         return f"<@{mentioned[1]}>" if mentioned else _as_typed(target), _as_typed(rest.strip())

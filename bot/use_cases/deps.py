@@ -4,14 +4,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from uuid import uuid4
 
 import structlog
 
 from bot.domain.audit import Entry, Event
-from bot.domain.device import ActionResult, FoundDevices
-from bot.domain.errors import BAD_INPUT, Code, GraphError, LostRace, RecentlyReset, Refusal, SignInNeeded
+from bot.domain.device import ActionResult, FoundDevices, NewPasscode
+from bot.domain.errors import (
+    BAD_INPUT,
+    ApproverRefused,
+    Code,
+    GraphError,
+    LostRace,
+    RecentlyReset,
+    Refusal,
+    SignInNeeded,
+)
 from bot.domain.people import (
     Account,
     Actor,
@@ -24,7 +33,7 @@ from bot.domain.people import (
     SignOutReason,
 )
 from bot.domain.policy import Rules, check_approver, check_requester
-from bot.domain.request import Approval, MessageState, ResetRequest
+from bot.domain.request import MessageState, ResetRequest
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.store import requests
@@ -33,6 +42,8 @@ from bot.timing import Timing
 
 MAX_ROUNDS: Final = 3
 """How often a decision is made again where another replica changed the row between its read and its write."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -54,14 +65,17 @@ class Intune(Protocol):
         """Return the devices that the target names, every row checked against it."""
 
     async def reset_passcode(
-        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str
+        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str, direct: bool = False
     ) -> str:
-        """Reset once, on the path where the device was found; never retried. Returns Graph's request-id."""
+        """Reset once, on the path where the device was found; never retried. Returns Graph's request-id.
+
+        Raises UnknownPath where another call may leave, with `direct`: below all devices.
+        """
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionResult]:
         """Return the resets that the device has had, from a read of this one device."""
 
-    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
+    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> NewPasscode | None:
         """Return the new passcode of the first reset that started at or after `since`, if it is done."""
 
 
@@ -105,8 +119,11 @@ class SignIns(Protocol):
     async def linked_to(self, account: Account) -> UserId | None:
         """Return which Slack user this account is linked to."""
 
-    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
-        """Return a Graph access token; raises SignInNeeded, or CouldNotVerify where Entra does not answer."""
+    async def token(self, user: UserId, *, claims: str | None = None, fresh: bool = False) -> Secret:
+        """Return a Graph access token; with `fresh`, or for `claims`, one that Entra issues now.
+
+        Raises SignInNeeded, or CouldNotVerify where Entra does not answer.
+        """
 
     async def forget(
         self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
@@ -181,7 +198,7 @@ class Deps:
 
     async def requester(self, actor: Actor) -> Admitted:
         """Return the requester, looked up now, or raise why they may not ask."""
-        person = await self.directory.person(actor)
+        person = await self.member(actor)
         audience = await self._first_of(person, self.rules.requesters)
         check_requester(person, in_audience=audience is not None)
         return Admitted(person=person, rule=str(audience))
@@ -202,12 +219,26 @@ class Deps:
                 return audience
         return None
 
-    async def approver_token(self, approval: Approval) -> Secret:
-        """Return the approver's token while they are signed in as the account that approved; SignInNeeded."""
-        account = await self.sign_ins.account(approval.by)
-        if account is None or account.oid != approval.oid:
-            raise SignInNeeded
-        return await self.sign_ins.token(approval.by)
+    async def as_person(self, user: UserId, oid: str, call: Callable[[Secret], Awaitable[T]]) -> T:
+        """Call Graph as `user`, while they are signed in as the account `oid`: the only way to their token.
+
+        A token that Graph refuses is replaced once by one that Entra issues now, with the claims that Graph
+        asks for; the call must have made sure that nothing was done. What is refused again raises
+        SignInNeeded, or ApproverRefused where it is for the role. Raises CouldNotVerify too.
+        """
+        claims: str | None = None
+        for fresh in (False, True):
+            account = await self.sign_ins.account(user)
+            if account is None or account.oid != oid:
+                break
+            token = await self.sign_ins.token(user, claims=claims, fresh=fresh)
+            try:
+                return await call(token)
+            except ApproverRefused as refused:
+                if fresh and refused.is_role:
+                    raise
+                claims = refused.claims or claims
+        raise SignInNeeded(claims, rejected=fresh)
 
     async def account_facts(self, user: UserId) -> dict[str, str]:
         """Return who the Slack user is at Microsoft, for an audit row; empty where they are not signed in."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain.audit import Entry, Event
-from bot.domain.device import ActionResult, Device, FoundDevices
+from bot.domain.device import ActionResult, Device, FoundDevices, NewPasscode
 from bot.domain.errors import (
     ApproverRefused,
     Code,
@@ -181,6 +181,9 @@ def _digest(request: ResetRequest) -> str:
 
 # Microsoft Graph
 
+FRESH = "fresh"
+"""In a token that was asked for anew, without claims."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -203,6 +206,7 @@ class Post:
     token: str
     client_request_id: str
     target: Target
+    direct: bool = False
 
 
 @dataclass
@@ -223,8 +227,10 @@ class FakeIntune:
     looked_for: list[Target] = field(default_factory=list)
     read_with: list[str] = field(default_factory=list)
     reading_fails: GraphError | None = None
-    asks_for_claims: str | None = None
-    """Every read answers with this claims challenge until a token carries it."""
+    read_answers: list[GraphError] = field(default_factory=list)
+    """What the next reads fail with, used up in order."""
+    asks_for: str | None = None
+    """Every read answers 401 until a token carries this: a claims challenge, or that it is `FRESH`."""
     on_post: Callable[[], Awaitable[None]] | None = None
     """Awaited while a POST is under way."""
     on_read: Callable[[], Awaitable[None]] | None = None
@@ -237,10 +243,10 @@ class FakeIntune:
         return FoundDevices(devices=list(self.found), request_ids=["graph-listing"])
 
     async def reset_passcode(
-        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str
+        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str, direct: bool = False
     ) -> str:
         await self.steps()
-        post = Post(device, token.reveal(), client_request_id, target)
+        post = Post(device, token.reveal(), client_request_id, target, direct)
         self.posts.append(post)
         answer = self.answers.pop(0) if self.answers else ACCEPTED
         if self.on_post is not None:
@@ -258,11 +264,14 @@ class FakeIntune:
         await self._read(token)
         return list(self.shown.get(device, []))
 
-    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
+    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> NewPasscode | None:
         await self._read(token)
         later = [action for action in self.shown.get(device, []) if action.started_at >= since]
-        first = min(later, key=lambda action: action.started_at, default=None)
-        return Secret(self.passcodes[first.started_at]) if first and first.state == "done" else None
+        later.sort(key=lambda action: action.started_at)
+        if not later or later[0].state != "done":
+            return None
+        replaced = next((action.started_at for action in later[1:] if action.failure is None), None)
+        return NewPasscode(passcode=Secret(self.passcodes[later[0].started_at]), replaced_at=replaced)
 
     def show(self, device: DeviceId, state: str, *, ago: timedelta = timedelta(0)) -> datetime:
         """Add a reset to the device's results. Intune's clock never stands still between two."""
@@ -286,10 +295,12 @@ class FakeIntune:
         self.read_with.append(token.reveal())
         if self.on_read is not None:
             await self.on_read()
+        if self.read_answers:
+            raise self.read_answers.pop(0)
         if self.reading_fails is not None:
             raise self.reading_fails
-        if self.asks_for_claims and self.asks_for_claims not in token.reveal():
-            raise ApproverRefused(status=401, claims=self.asks_for_claims)
+        if self.asks_for and self.asks_for not in token.reveal():
+            raise ApproverRefused(status=401, claims=None if self.asks_for == FRESH else self.asks_for)
 
 
 # Microsoft Entra
@@ -332,13 +343,13 @@ class FakeSignIns:
         holders = {(held.tenant, held.oid): user for user, held in self.accounts.items()}
         return holders.get((account.tenant, account.oid))
 
-    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
+    async def token(self, user: UserId, *, claims: str | None = None, fresh: bool = False) -> Secret:
         await self.steps()
         if self.down:
             raise CouldNotVerify("entra")
         if user not in self.accounts or user in self.expired:
             raise SignInNeeded(claims)
-        return Secret(token_of(user) + (f" with {claims}" if claims else ""))
+        return Secret(token_of(user) + (f" with {claims or FRESH}" if fresh else ""))
 
     async def forget(
         self,

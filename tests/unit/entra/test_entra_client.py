@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 import jwt
@@ -15,6 +16,7 @@ from tests.unit.entra.fake_entra import (
     CLIENT_ID,
     ISSUER,
     KEN_OID,
+    KEY,
     ORIGIN,
     OTHER_TENANT,
     STEP_UP,
@@ -166,6 +168,25 @@ def test_a_key_that_entra_began_to_use_today_is_fetched(ken):
     ken.entra.signing_key = ken.entra.published_key = ANOTHER_KEY
     ken.entra.key_id = "key-2"
     assert ken.redeem().oid == KEN_OID
+
+
+def test_keys_are_fetched_again_daily_and_for_an_unknown_name_once_a_minute(ken):
+    def fetched() -> int:
+        return [request.url.path.rpartition("/")[2] for request in ken.entra.requests].count("keys")
+
+    def again(*, key_id: str, **later: int) -> int:
+        ken.clock.advance(**later)
+        ken.entra.sign = lambda claims: jwt.encode(claims, KEY, "RS256", {"kid": key_id})
+        ken.begin()
+        before = fetched()
+        with suppress(SignInRefused):
+            ken.redeem()
+        return fetched() - before
+
+    assert again(key_id="key-1") == 1
+    assert [again(key_id="key-1", hours=23), again(key_id="key-1", hours=1)] == [0, 1]
+    assert [again(key_id="unknown", minutes=1), again(key_id="unknown", seconds=59)] == [1, 0]
+    assert again(key_id="unknown", seconds=1) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from bot.domain.values import DeviceId
 from tests.support.builders import APPROVAL, ATTEMPT, KEN, LATER, MEI, NOON, a_request
 
 AT = "2026-03-02T12:00:00.000000Z"
-LEOS, KENS = {"device": "Leo's Pixel"}, {"account": "ken@contoso.com"}
+LEOS, KENS, KEN_APPROVED = {"device": "Leo's Pixel"}, {"account": "ken@contoso.com"}, {"approver": "U0KEN"}
 FACTS: dict[Code, dict[str, str]] = {
     Code.BAD_TARGET: {"typed": "leo"},
     Code.REASON_TOO_LONG: {"limit": "1000"},
@@ -28,7 +28,8 @@ FACTS: dict[Code, dict[str, str]] = {
     Code.WRONG_PLATFORM: {"device": "Leo's laptop", "system": "Windows 11"},
     Code.NOT_MANAGED: {"device": "Scanner 12", "state": "retireIssued"},
     **dict.fromkeys((Code.OWN_DEVICE, Code.APPLE_USER_ENROLLMENT, Code.DEVICE_ADMINISTRATOR), LEOS),
-    Code.APPROVER_SIGNED_OUT: {"approver": "U0KEN"},
+    **dict.fromkeys((Code.APPROVER_SIGNED_OUT, Code.APPROVER_LEFT, Code.CANNOT_READ), KEN_APPROVED),
+    Code.PASSCODE_REPLACED: {"at": AT},
     Code.ENTRA_ERROR: {"code": "AADSTS50105"},
     **dict.fromkeys((Code.WRONG_TENANT, Code.GUEST_ACCOUNT, Code.ACCOUNT_TAKEN), KENS),
     **dict.fromkeys((Code.DECLINED, Code.STALE_SIGN_IN), KENS),
@@ -77,6 +78,7 @@ def failed(cause: Cause, device: Device = IPHONE) -> ResetRequest:
     return a_request(Status.FAILED, approval=approval, cause=cause)
 
 
+FOLLOWING = Cause(Code.APPROVER_SIGNED_OUT, KEN_APPROVED | {"following": "yes"})
 _decided = {"decided_by": KEN.id, "decided_at": LATER}
 EVERY = [
     a_request(Status.RECEIVED),
@@ -89,6 +91,7 @@ EVERY = [
     a_request(Status.WITHDRAWN, decided_by=MEI.id, decided_at=LATER),
     a_request(Status.EXPIRED),
     a_request(Status.SENT),
+    a_request(Status.SENT, cause=FOLLOWING),
     *(done(effect) for effect in Effect),
     *(failed(cause) for cause in CAUSES),
     a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER), next_at=LATER),

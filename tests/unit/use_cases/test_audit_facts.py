@@ -120,7 +120,9 @@ CASES: dict[Event, Case] = {
         _mei_approves_her_own, MEI.id, account_of(MEI).as_facts() | {"refusal": "own_request"}
     ),
     Event.PASSCODE_VIEWED: Case(
-        lambda bot: then(bot.done(passcode=PASSCODE), bot.reveal), MEI.id, AS_KEN | {"rule": "requester"}
+        lambda bot: then(bot.done(passcode=PASSCODE), bot.reveal),
+        MEI.id,
+        AS_KEN | {"rule": f"requester, channel:{CHANNEL}"},
     ),
     Event.SIGN_IN_STARTED: Case(
         lambda bot: bot.offer(),

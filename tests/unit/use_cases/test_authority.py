@@ -74,7 +74,8 @@ def may(case: Case, act: str, state: str) -> bool:
     if state not in MAY_IN[act]:
         return False
     if case.relation == "the requester":
-        return act == "withdraw" or (act == "reveal" and case.kind is Kind.MEMBER and case.role)
+        admitted = case.kind is Kind.MEMBER and case.in_channel
+        return act == "withdraw" or (act == "reveal" and admitted and case.role)
     if act in ("withdraw", "reveal") or not (case.kind is Kind.MEMBER and case.in_channel and case.on_call):
         return False
     another_person = case.relation not in ("the same account", "the same address", "the owner")
@@ -112,8 +113,8 @@ async def as_ken(bot: Bot, case: Case, act: str, request: ResetRequest, device: 
     """Return what comes of it where Ken is as the case has him."""
     bot.rules(approvers=(ON_CALL,))
     bot.directory.change(KEN, kind=case.kind)
-    bot.directory.members[IN_CHANNEL] = {MEI.id, *([KEN.id] if case.in_channel else [])}
-    bot.directory.members[ON_CALL] = {KEN.id} if case.on_call else set()
+    bot.directory.members[IN_CHANNEL] = {MEI.id, AIKO.id, *([KEN.id] if case.in_channel else [])}
+    bot.directory.members[ON_CALL] = {AIKO.id, *([KEN.id] if case.on_call else [])}
     bot.intune.found = [device]
     if act == "reveal":
         bot.intune.show(device.id, "pending", ago=timedelta(minutes=1))

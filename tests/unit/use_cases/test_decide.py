@@ -59,7 +59,7 @@ async def test_a_review_of_before_an_attempt_approves_no_second_one(bot):
     request_id = await bot.pending()
     reviewed = (await bot.review(request_id)).request.revision
     await bot.approve(request_id, by=AIKO, reviewed=reviewed)
-    bot.intune.answers.append(Answer(error=ApproverRefused(status=403)))
+    bot.intune.answers += [Answer(error=ApproverRefused(status=403))] * 2
     assert (await bot.advance(request_id)).status is Status.PENDING
 
     assert (await refused(bot.approve(request_id, reviewed=reviewed))).code is Code.REVIEW_OUTDATED

@@ -1,12 +1,15 @@
 """Reveal: the new passcode goes to the requester alone, never without an audit row."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from bot.domain.audit import Event
-from bot.domain.errors import Cause, Code, StoreUnavailable
-from tests.support.bot import outcome, refused
-from tests.support.builders import KEN, LEOS_PHONE
+from bot.domain.errors import ApproverRefused, Cause, Code, StoreUnavailable
+from bot.domain.values import utc_text
+from tests.support.bot import Bot, outcome, refused
+from tests.support.builders import AIKO, IN_CHANNEL, KEN, LEOS_PHONE, MEI, ON_CALL
 from tests.support.fakes import token_of
 
 
@@ -52,11 +55,66 @@ async def test_a_passcode_of_another_reset_is_never_shown(bot, shown):
     assert Event.PASSCODE_VIEWED not in await bot.events()
 
 
-@pytest.mark.parametrize("ended", ["signed out", "left the workspace"])
-async def test_without_the_approver_s_sign_in_the_requester_hears_whose_it_takes(bot, ended):
+async def _approver_goes_off_call(bot: Bot) -> None:
+    bot.rules(approvers=(ON_CALL,))
+    bot.directory.members[ON_CALL] = {AIKO.id}
+
+
+BY_KEN = {"approver": KEN.id}
+NO_LONGER: dict[str, tuple[Callable[[Bot], object], Cause]] = {
+    "the approver signed out": (
+        lambda bot: bot.end_sign_in("signed out"),
+        Cause(Code.APPROVER_SIGNED_OUT, BY_KEN),
+    ),
+    "Microsoft takes the token no more": (
+        lambda bot: bot.intune.read_answers.extend([ApproverRefused(status=401)] * 2),
+        Cause(Code.APPROVER_SIGNED_OUT, BY_KEN),
+    ),
+    "the approver lost the Intune role": (
+        lambda bot: bot.intune.read_answers.extend([ApproverRefused(status=403)] * 2),
+        Cause(Code.CANNOT_READ, BY_KEN | {"status": "403"}),
+    ),
+    "the approver left the workspace": (
+        lambda bot: bot.end_sign_in("left the workspace"),
+        Cause(Code.APPROVER_LEFT, BY_KEN),
+    ),
+    "the approver left the channel": (
+        lambda bot: bot.directory.members[IN_CHANNEL].discard(KEN.id),
+        Cause(Code.APPROVER_LEFT, BY_KEN),
+    ),
+    "the approver is not on call": (_approver_goes_off_call, Cause(Code.APPROVER_LEFT, BY_KEN)),
+    "the requester left the audience": (
+        lambda bot: bot.directory.members[IN_CHANNEL].discard(MEI.id),
+        Cause(Code.NOT_A_REQUESTER),
+    ),
+    "Slack does not say who the approver is": (
+        lambda bot: bot.directory.people.pop(KEN.id),
+        Cause(Code.COULD_NOT_VERIFY, {"what": "person"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", NO_LONGER)
+async def test_who_asks_and_whose_token_is_lent_are_admitted_anew_and_the_requester_hears_who_is_not(
+    bot, change
+):
     request_id = await bot.done()
-    await bot.end_sign_in(ended)
+    do, cause = NO_LONGER[change]
+    if asyncio.iscoroutine(came := do(bot)):
+        await came
 
-    refusal = await refused(bot.reveal(request_id))
+    assert (await refused(bot.reveal(request_id))).cause == cause
+    assert Event.PASSCODE_VIEWED not in await bot.events()
 
-    assert refusal.cause == Cause(Code.APPROVER_SIGNED_OUT, {"approver": KEN.id})
+
+@pytest.mark.parametrize("state", ["pending", "done", "failed"])
+async def test_a_passcode_that_a_later_reset_ended_is_not_shown_as_if_it_worked(bot, state):
+    request_id = await bot.done(passcode="ours")
+    bot.clock.advance(minutes=1)
+    at = bot.intune.show(LEOS_PHONE.id, state)
+
+    if state == "failed":
+        assert (await bot.reveal(request_id)).reveal() == "ours"
+    else:
+        replaced = Cause(Code.PASSCODE_REPLACED, {"at": utc_text(at)})
+        assert (await refused(bot.reveal(request_id))).cause == replaced
