@@ -19,13 +19,15 @@ from bot.slack.wording import Wording
 from bot.store import tables
 from bot.use_cases.decide import withdraw
 from sqlalchemy import delete
-from tests.support.app_fixture import ADA, PIXEL, TOMAS, Bot
+from tests.support.app_fixture import ADA, TOMAS, Bot
 from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, ON_CALL, Json, direct_channel
 
 PATIENCE = 60.0
 """Seconds. A person who waits longer has been left alone."""
 MAX_TRIES = 3
 WORDS = Wording(ENGLISH)
+GALAXY, GALAXY_SERIAL = "5a000000-0000-4000-8000-0000000000c3", "R5CX70ABCDE"
+"""Reset once only: a later reset would end the passcode that is shown again and again."""
 
 Step = Literal["ask", "sign in", "review", "submit", "follow", "reveal"]
 
@@ -85,12 +87,12 @@ class Lane:
         """Let Ken be signed in, one request wait, and one be done."""
         await self.bot.people.sign_in()
         self.waiting = await self.bot.pending(ADA)
-        self.done = await self.bot.done(TOMAS)
+        self.done = await self.bot.done(f"serial:{GALAXY_SERIAL} locked out")
         people = self.bot.people
         await people.until(lambda: "show_passcode" in str(people.direct(MEI)))
         await people.open(MEI, "show_passcode", request=self.done, channel=direct_channel(MEI))
         [self.passcode] = re.findall(r"\b\d{8}\b", people.modal_text(MEI))
-        assert await people.unlock(PIXEL, self.passcode)
+        assert await people.unlock(GALAXY, self.passcode)
 
     async def run(self, call: Call, fault: Fault) -> Result:
         """Live as much of the job as the fault touches; returns when everyone sees how it stands."""

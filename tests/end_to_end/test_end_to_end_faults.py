@@ -32,8 +32,8 @@ LOOKUP = frozenset(FAULTS) - {CUT_BEFORE, CUT_AFTER}
 """A press that has to look something up is refused, and says so; a broken connection is tried again."""
 MODAL = frozenset(FAULTS) - {CUT_BEFORE}
 """A modal that Slack does not open is not opened later: the person is told. A cut one is tried at once."""
-READ = frozenset(FAULTS) - {BUSY, BUSY_FOR_A_WHILE, DOWN}
-"""Graph is asked again where it says that it is busy."""
+READ = frozenset({TOO_LATE, HALF})
+"""Graph is asked again where it is busy or down, and where the connection breaks."""
 ENTRA = frozenset(FAULTS)
 
 TOLD: Mapping[Call, frozenset[Fault]] = {

@@ -41,6 +41,7 @@ REFUSED = [
     (f"phones/{PIXEL}", {"behaviour": "explodes"}, 400),
     ("roles/none", {"reset_passcode": True}, 404),
     (f"roles/{KEN_ACCOUNT}", {"reset_passcode": 1}, 400),
+    ("graph", {"unknown_paths": ["moon"]}, 400),
     ("sockets", {"reason": "boredom"}, 400),
     ("sockets", ["warning"], 400),
 ]

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from local_microsoft import KEN, REDIRECT, RESET, SCOPES, STEP_UP, Microsoft, authorize_url, pkce
 from sandbox.cast import CLIENT_ID, OTHER_TENANT_ID, TENANT_ID
+from sandbox.entra.authority import CAPABLE
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # any: the sandbox looks at the shape
 
@@ -31,6 +32,12 @@ def test_without_openid_and_offline_access_there_is_an_access_token_alone(micros
     tokens = microsoft.redeem(*a_code(microsoft, scope=RESET)).json()
 
     assert {"access_token", "id_token", "refresh_token"} & set(tokens) == {"access_token"}
+
+
+@pytest.mark.parametrize(("claims", "hours"), [("", (1, 1.5)), (CAPABLE, (20, 28))], ids=["plain", "CP1"])
+def test_the_token_of_a_client_that_takes_challenges_lives_for_a_day(microsoft, claims, hours):
+    tokens = microsoft.redeem(*a_code(microsoft), claims=claims).json()
+    assert hours[0] <= tokens["expires_in"] / 3600 < hours[1]
 
 
 def test_an_error_response_has_every_field_of_entras(microsoft):
