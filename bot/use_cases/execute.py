@@ -70,30 +70,23 @@ async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
     if deps.now() >= approval.at + deps.timing.send_for:
         await _send_later(deps, approved, approval)
         return
+    sending = _Sending(deps, approved, approval)
     try:
         actions = await deps.as_person(
             approval.by, approval.oid, lambda token: deps.intune.actions(device, token)
         )
-    except (CouldNotVerify, NotExecuted, OutcomeUnknown):  # of a read: nothing was done
-        await _send_later(deps, approved, approval)
+        if (later := _reset_since(approval, actions, deps.timing)) is None:
+            await deps.as_person(approval.by, approval.oid, sending.post)
+            return
+    except (CouldNotVerify, NotExecuted, OutcomeUnknown):  # of Entra or of a read: nothing was done
+        await _send_later(deps, sending.request, approval)
         return
     except (SignInNeeded, GraphError) as error:
-        await _give_back(deps, approved, approval, error)
-        return
-    if (later := _reset_since(approval, actions, deps.timing)) is not None:
-        cause = Cause(Code.RECENTLY_RESET, {"at": utc_text(later), "platform": str(approval.device.platform)})
-        reopened = approved.reopen(cause, now=deps.now(), timing=deps.timing)
-        await _move(deps, approved, reopened, Event.REOPENED, approval)
-        return
-    sending = _Sending(deps, approved, approval)
-    try:
-        await deps.as_person(approval.by, approval.oid, sending.post)
-    except CouldNotVerify:
-        await _send_later(deps, sending.request, approval)
-    except (SignInNeeded, ApproverRefused) as error:
         await _give_back(deps, sending.request, approval, error)
-    except GraphError:
-        pass  # stored with its answer
+        return
+    cause = Cause(Code.RECENTLY_RESET, {"at": utc_text(later), "platform": str(approval.device.platform)})
+    reopened = approved.reopen(cause, now=deps.now(), timing=deps.timing)
+    await _move(deps, approved, reopened, Event.REOPENED, approval)
 
 
 @dataclass
@@ -112,10 +105,11 @@ class _Sending:
         try:
             await self._attempt(token, direct=False)
         except UnknownPath:
-            await self._attempt(token, direct=True)
+            with suppress(UnknownPath):  # which is stored
+                await self._attempt(token, direct=True)
 
     async def _attempt(self, token: Secret, *, direct: bool) -> None:
-        """Commit that an attempt starts, POST, and store the answer; raises it where it is an error."""
+        """Commit that an attempt starts, POST, and store the answer; raises what another may follow."""
         deps, approval, call_id = self.deps, self.approval, self.deps.new_guid()
         started = self.request.start_attempt(client_request_id=call_id, now=deps.now(), timing=deps.timing)
         facts = {"client_request_id": call_id, "attempt": str(started.attempts)}
@@ -128,7 +122,7 @@ class _Sending:
                 started.target, approval.device.id, token, client_request_id=call_id, direct=direct
             )
         except GraphError as error:
-            failure = error
+            failure = error if isinstance(error, ApproverRefused | UnknownPath) else None
             self.request = after_error(deps, started, error, direct=direct)
             facts |= {"answer": type(error).__name__, **error.as_facts()}
         else:

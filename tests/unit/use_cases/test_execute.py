@@ -325,6 +325,8 @@ async def test_a_dead_token_does_not_keep_the_device_from_being_seen(bot, where)
     await bot.end_sign_in("signed out")
     assert (await bot.advance(request_id)).cause == TAKES_HELP["signed out"]
     bot.sign_ins.accounts[KEN.id], bot.intune.asks_for = account_of(KEN), FRESH
+    bot.intune.read_answers = [OutcomeUnknown(status=503)]
+    assert (await bot.advance(request_id)).cause == TAKES_HELP["signed out"], "nobody has looked yet"
     bot.intune.finish()
 
     seen = await bot.advance(request_id)
