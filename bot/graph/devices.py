@@ -78,13 +78,13 @@ class Intune:
         `direct`: below all devices, not below what the target names. Raises UnknownPath where Graph may not
         know the path below the target; a device that is gone is then told by the direct one.
 
-        Graph answers 204 when it has queued the command. Any other success counts too: the server took the
+        Graph answers 204 when it has queued the command. Any other success of Graph's counts too: it took the
         command, and to doubt that would invite a second one. The outcome is on the device (`actions`).
         """
         collection = ALL_DEVICES if direct else _collection(target)
         url = self._url(f"{collection}/{_segment(device)}/resetPasscode")
         answer = await self._within_timeout(self._send("POST", url, token, client_request_id))
-        if not answer.is_success:
+        if not answer.is_success or not _request_id(answer):  # without one it is not Graph's
             raise from_response(answer, now=self._now(), second_path=collection != ALL_DEVICES)
         return _request_id(answer)
 

@@ -107,7 +107,7 @@ class Graph:
         if answer and self._case.stage == stage:
             return httpx.Response(answer.status, headers=answer.headers, content=answer.content)
         if request.method == "POST":
-            return httpx.Response(204)
+            return httpx.Response(204, headers={"request-id": "graphs"})
         single = _device("done") if self.reset else ADAS
         named = not lists or request.url.path.endswith(ADAS["id"])
         return httpx.Response(200, json=single if named else {"value": [ADAS]})

@@ -35,6 +35,9 @@ IPHONE: Final = fixture("iphone_supervised_pending")
 ANDROID: Final = fixture("android_cope_done")
 
 
+ACCEPTED: Final = httpx.Response(204, headers={"request-id": "r1"})
+
+
 def ok(body: object) -> httpx.Response:
     return httpx.Response(200, json=body)
 

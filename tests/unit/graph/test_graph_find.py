@@ -13,6 +13,7 @@ from bot.domain.errors import GraphError, OutcomeUnknown
 from bot.domain.target import Target, TargetKind, parse_target
 from bot.graph.managed_device import parse_device
 from tests.unit.graph.graph_stub import (
+    ACCEPTED,
     ANDROID,
     BASE,
     GRACE,
@@ -56,7 +57,7 @@ def no_pauses():
 )
 async def test_a_device_is_reset_below_the_collection_in_which_it_was_found(target, collection, condition):
     single = target.kind is TargetKind.ID
-    graph = GraphStub(ok(IPHONE) if single else page(), httpx.Response(204))
+    graph = GraphStub(ok(IPHONE) if single else page(), ACCEPTED)
 
     await graph.find(target)
     await graph.reset(target)
@@ -75,7 +76,7 @@ async def test_a_device_is_reset_below_the_collection_in_which_it_was_found(targ
 @pytest.mark.usefixtures("no_pauses")
 async def test_every_call_is_the_approvers_with_an_id_of_its_own_and_asks_for_unknown_enum_members():
     """Without the Prefer header Graph answers "unknownFutureValue" for an enrolment that v1.0 lacks."""
-    graph = GraphStub(httpx.ConnectError("no route"), page(), httpx.Response(204))
+    graph = GraphStub(httpx.ConnectError("no route"), page(), ACCEPTED)
     await graph.find()
     await graph.reset()
     assert len({request.headers["client-request-id"] for request in graph.requests}) == 3
