@@ -221,12 +221,19 @@ async def test_an_approval_is_kept_for_two_minutes_and_not_sent_after_that(bot, 
 # The process stops
 
 
-@pytest.mark.parametrize("answer", [ACCEPTED, LOST], ids=["accepted", "lost"])
-async def test_a_process_that_stops_at_any_step_leaves_no_second_reset(new_bot, answer):
+REFUSED, NOT_THERE = Answer(error=ApproverRefused(status=401)), Answer(error=UnknownPath(status=400))
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[ACCEPTED], [LOST], [REFUSED, ACCEPTED], [NOT_THERE, LOST]],
+    ids=["accepted", "lost", "refused, then accepted", "on the other path, lost"],
+)
+async def test_a_process_that_stops_at_any_step_leaves_no_second_reset(new_bot, answers):
     for steps in count():
         bot = await new_bot()
         request_id = await bot.approved()
-        bot.intune.answers.append(answer)
+        bot.intune.answers += answers
         stopped = await bot.stops_after(steps, bot.advance_due())
 
         for _ in range(12):  # until an uncertain attempt is left to a human
@@ -235,7 +242,8 @@ async def test_a_process_that_stops_at_any_step_leaves_no_second_reset(new_bot, 
                 await bot.advance_due()
 
         row = await bot.row(request_id)
-        assert len(bot.intune.posts) <= 1
+        assert len(bot.intune.posts) <= len(answers)
+        assert len(bot.intune.resets) <= 1
         assert (await bot.events()).count(Event.ATTEMPT_STARTED) == row.attempts
         assert row.status is Status.SENT if bot.intune.resets else row.needs_a_human
         if not stopped:
