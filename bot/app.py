@@ -288,8 +288,8 @@ async def _open(sockets: Sockets, timing: Timing) -> None:
         await sockets.open(within=timing.slack_timeout)
     except TimeoutError:
         raise CannotStart(
-            "Slack opens no socket. Check SLACK_APP_TOKEN, its scope connections:write, and that Socket Mode "
-            "is switched on for the app."
+            f"Slack opens no socket ({sockets.news.cause or 'no answer'}). Check SLACK_APP_TOKEN, its scope "
+            "connections:write, and that Socket Mode is switched on for the app."
         ) from None
 
 

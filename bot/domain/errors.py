@@ -153,9 +153,10 @@ class Refusal(UnlatchError):
 class CouldNotVerify(Refusal):
     """A lookup failed or timed out, so nobody is let through on it."""
 
-    def __init__(self, what: str) -> None:
-        """`what` was looked up, in words for people."""
-        super().__init__(Code.COULD_NOT_VERIFY, what=what)
+    def __init__(self, what: str, why: Mapping[str, str] | None = None) -> None:
+        """`what` was looked up, in words for people. `why`: only where waiting does not mend it."""
+        super().__init__(Code.COULD_NOT_VERIFY, what=what, **(why or {}))
+        self.lasts = bool(why)
 
 
 class SignInNeeded(Refusal):
@@ -272,6 +273,10 @@ class SlackError(UnlatchError):
 
     code: str = ""
 
+    def as_facts(self) -> dict[str, str]:
+        """Return Slack's words for it."""
+        return {"code": self.code}
+
 
 @dataclass(eq=False)
 class SlackUnavailable(SlackError):
@@ -280,5 +285,13 @@ class SlackUnavailable(SlackError):
     retry_after: timedelta | None = None
 
 
+@dataclass(eq=False)
 class SlackRefused(SlackError):
     """Not without help: the bot is not in the channel, a scope is missing, the blocks are wrong."""
+
+    needed: str = ""
+    """The scope that is missing."""
+
+    def as_facts(self) -> dict[str, str]:
+        """Return Slack's words for it, and the scope that it names."""
+        return {"code": self.code} | ({"needed": self.needed} if self.needed else {})

@@ -30,8 +30,13 @@ def card(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> 
     return _message(shown)
 
 
-def receipt(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> Message:
-    """What the requester sees in their own direct message: the state, the answer, the next step."""
+def receipt(
+    request: ResetRequest, words: Wording, *, reveal_for: timedelta, has_card: bool = True
+) -> Message:
+    """What the requester sees in their own direct message: the state, the answer, the next step.
+
+    `has_card`: approvers see the request. Where Slack takes no card for them, the requester is told.
+    """
     shown = [
         blocks.header(f"{words.text('product')}: {words.stage(request)}"),
         *_sections(words.status(request), words.because(request, reader=request.asked_by)),
@@ -40,7 +45,10 @@ def receipt(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> 
     if request.approval is not None:
         name = inline(device_name(request.approval.device))
         shown.append(blocks.fields((words.text("device"), name)))
-    shown += _sections(words.next_step(request, reveal_for=reveal_for))
+    if has_card or request.status is not Status.PENDING:
+        shown += _sections(words.next_step(request, reveal_for=reveal_for))
+    else:
+        shown += _sections(words.text("status.pending.next.not_notified"))
     if request.status is Status.PENDING:
         shown.append(blocks.actions(_button(Action.WITHDRAW, "withdraw", request, words)))
     elif request.has_passcode:

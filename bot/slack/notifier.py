@@ -76,7 +76,8 @@ class SlackNotifier:
 
     async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Post or update the requester's direct message; a user id opens the conversation."""
-        message = receipt(request, self._words, reveal_for=self._timing.reveal_for)
+        has_card = state.card is not None
+        message = receipt(request, self._words, reveal_for=self._timing.reveal_for, has_card=has_card)
         to, metadata = ChannelId(request.asked_by), _metadata(request, RECEIPT)
         ref, digest = await self._show(message, state.receipt, state.receipt_digest, to, metadata)
         return replace(state, receipt=ref, receipt_digest=digest)

@@ -87,6 +87,10 @@ class Wording:
                 key += ".following"
             case Cause(Code.MICROSOFT_REFUSED_APPROVER, {"code": "ApprovalRequired"}):
                 key += ".approval_required"
+            case Cause(Code.COULD_NOT_VERIFY, {"needed": _}):
+                key += ".scope"
+            case Cause(Code.COULD_NOT_VERIFY, {"code": _}):
+                key += ".lasting"
             case Cause(Code.WRONG_ACCOUNT, {"expected": ""}):
                 key += ".no_email"
             case Cause(Code.RECENTLY_RESET, {"platform": Platform.ANDROID}):

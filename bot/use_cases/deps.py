@@ -277,6 +277,8 @@ class Deps:
 
         def unit(tx: Transaction) -> ResetRequest:
             old = requests.get_request(tx, request_id, tx.audit_log)
+            if actor is not None and (old.decided_by, str(old.status)) == (actor, str(event)):
+                return old  # pressed or delivered twice: the answer is the same
             new = move(old, now)
             requests.move(tx, old, new, Entry.of_move(event, new, facts, actor=actor))
             return new

@@ -90,4 +90,4 @@ def _has_card(request: ResetRequest) -> bool:
 
 
 def _log(request: ResetRequest, error: SlackError) -> None:
-    log.warning("not_published", request=request.id, error=type(error).__name__, code=error.code)
+    log.warning("not_published", request=request.id, error=type(error).__name__, **error.as_facts())

@@ -68,7 +68,7 @@ async def verify(deps: Deps, received: ResetRequest) -> None:
         facts = {"requester": pending.asked_by, "rule": admitted.rule, "target": str(target)}
         await deps.move(received, pending, Event.VERIFIED, facts)
     except CouldNotVerify as failure:
-        if deps.now() - received.asked_at >= deps.timing.verify_for:
+        if failure.lasts or deps.now() - received.asked_at >= deps.timing.verify_for:
             await _refuse(deps, received, failure.cause)
         else:
             await deps.move(received, received.verify_later(now=deps.now(), timing=deps.timing))
@@ -85,8 +85,10 @@ async def _resolve(deps: Deps, target: Target) -> Target:
     """Return the target with a mention replaced by that person's address; Refusal(NO_EMAIL) without one."""
     if target.kind is not TargetKind.MENTION:
         return target
-    owner = await deps.directory.person(Actor(user=UserId(target.value), team=None))
     try:
+        owner = await deps.directory.person(Actor(user=UserId(target.value), team=None))
         return person_at(owner.email or "")
-    except Refusal:
+    except Refusal as refusal:
+        if isinstance(refusal, CouldNotVerify) and not refusal.lasts:
+            raise
         raise Refusal(Code.NO_EMAIL, person=target.value) from None

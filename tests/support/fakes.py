@@ -88,6 +88,8 @@ class FakeDirectory:
     people: dict[UserId, Person] = field(default_factory=lambda: {person.id: person for person in CAST})
     members: dict[Audience, set[UserId]] = field(default_factory=members)
     down: bool = False
+    why: Mapping[str, str] | None = None
+    """Slack's words, where it will not answer later either."""
     steps: Steps = field(default_factory=Steps)
     looked_up: list[UserId] = field(default_factory=list)
 
@@ -96,7 +98,7 @@ class FakeDirectory:
         self.looked_up.append(actor.user)
         person = self.people.get(actor.user)
         if person is None:
-            raise CouldNotVerify("person")
+            raise CouldNotVerify("person", {"code": "user_not_found"})
         return person if actor.team in (None, TEAM) else replace(person, kind=Kind.OUTSIDER)
 
     async def is_in(self, user: UserId, audience: Audience) -> bool:
@@ -110,7 +112,7 @@ class FakeDirectory:
     async def _step(self) -> None:
         await self.steps()
         if self.down:
-            raise CouldNotVerify("slack")
+            raise CouldNotVerify("slack", self.why)
 
 
 @dataclass

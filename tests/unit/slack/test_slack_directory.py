@@ -5,8 +5,10 @@ from bot.domain.errors import CouldNotVerify
 from bot.domain.people import Actor, Audience, AudienceKind, Kind
 from bot.domain.values import TeamId
 from bot.slack.directory import SlackDirectory
+from bot.slack.wording import ENGLISH
 from bot.timing import Timing
 from slack_bolt.authorization import AuthorizeResult
+from structlog.testing import capture_logs
 from tests.support.builders import IN_CHANNEL, KEN, MEI, ON_CALL, OTHER_TEAM, TEAM
 from tests.unit.slack.web_api import GARBAGE, WebApi, refused
 
@@ -87,8 +89,9 @@ async def test_the_team_of_the_payload_has_to_be_ours(api, user, team, enterpris
 )
 async def test_a_profile_that_is_not_understood_verifies_nobody(api: WebApi, answer: dict[str, object]):
     api.answers["users.info"] = [answer]
-    with pytest.raises(CouldNotVerify) as told:
+    with pytest.raises(CouldNotVerify) as told, capture_logs() as logs:
         await directory(api).person(AS_MEI)
+    assert [line["event"] for line in logs] == ["lookup_failed"]
     assert "profile" in told.value.facts["what"]
     assert api.methods() == ["users.info"]  # and is not asked for again
 
@@ -133,3 +136,22 @@ async def test_members_that_are_not_understood_verify_nobody(api: WebApi, answer
         with pytest.raises(CouldNotVerify):
             await directory(api).is_in(KEN.id, audience)
     assert len(api.asked) == 2
+
+
+LASTING = [
+    ({"error": "missing_scope", "needed": "groups:read"}, "lacks the Slack permission groups:read"),
+    ({"error": "channel_not_found"}, "(channel_not_found), so this isn’t verified. Waiting won’t help"),
+    ({"error": "no_such_subteam"}, "(no_such_subteam), so this isn’t verified. Waiting won’t help"),
+    ({"error": "internal_error"}, "so this isn’t verified. Try again in a minute."),
+]
+
+
+@pytest.mark.parametrize(("answer", "said"), LASTING, ids=str)
+async def test_why_a_lookup_failed_is_logged_and_what_no_waiting_mends_is_told(api, answer, said):
+    api.answers["conversations.members"] = api.answers["usergroups.users.list"] = [{"ok": False} | answer]
+    for audience in (IN_CHANNEL, ON_CALL):
+        with pytest.raises(CouldNotVerify) as told, capture_logs() as logs:
+            await directory(api).is_in(KEN.id, audience)
+        assert said in ENGLISH.error(told.value)
+        assert [(line["event"], line["code"]) for line in logs] == [("lookup_failed", answer["error"])]
+        assert logs[0].get("needed") == answer.get("needed")

@@ -1,5 +1,6 @@
 """Messages about a request: one each, brought up to date, never twice, and found again after a crash."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -51,6 +52,14 @@ async def test_a_receipt_goes_to_the_requester_alone(api, notifier):
     [(_, post)] = api.asked
     assert (post["channel"], post["metadata"]) == (MEI.id, metadata("receipt"))
     assert state.receipt == MessageRef(ChannelId("D0MEI"), "2.0")
+
+
+async def test_the_receipt_says_that_approvers_were_told_only_once_the_card_is_posted(api, notifier):
+    told = ENGLISH.text("status.pending.next"), ENGLISH.text("status.pending.next.not_notified")
+    state = await notifier.update_receipt(pending(), MessageState())
+    await notifier.update_receipt(pending(), replace(state, card=CARD))
+    texts = [sent["text"] for _, sent in api.asked]
+    assert [[sentence in text for sentence in told] for text in texts] == [[False, True], [True, False]]
 
 
 async def test_what_slack_shows_already_is_not_sent_again(api, notifier):

@@ -60,6 +60,7 @@ def demanded() -> set[str]:
     keys |= {f"effect.{effect}{end}" for effect in Effect for end in ("", ".short", ".done", ".use")}
     keys |= {f"kind.{kind}" for kind in Kind} | {f"target.{kind}" for kind in TargetKind}
     keys |= {"code.already_requested.by_reader", "code.recently_reset.android", "code.silent.could_not_look"}
+    keys |= {"code.could_not_verify.lasting", "code.could_not_verify.scope"}
     keys |= {"code.wrong_account.no_email", "status.failed.next.android", "status.failed.next.apple"}
     keys |= {"code.approver_signed_out.following", "code.microsoft_refused_approver.approval_required"}
     keys |= {f"status.{stage}.could_not_look" for stage in ("uncertain", "needs_decision")}

@@ -43,6 +43,17 @@ async def test_a_decision_is_made_again_after_a_lost_race_but_not_for_ever(bot, 
     assert (len(rounds), bot.wakes - wakes) == (3, int(wins))
 
 
+@pytest.mark.parametrize("what", ["deny", "withdraw", "approve"])
+async def test_a_decision_that_is_delivered_twice_is_answered_twice_and_made_once(bot, what):
+    request_id = await bot.pending()
+
+    first, second = [await getattr(bot, what)(request_id) for _ in range(2)]
+
+    assert first == second
+    assert (await bot.events()).count(first.status) == 1
+    assert await bot.refusals() == []
+
+
 # Everything is checked again at the press
 
 

@@ -90,9 +90,19 @@ async def test_a_lookup_that_fails_is_tried_again_and_then_refuses(bot, answers_
     assert (after.status, after.cause) == (Status.PENDING if answers_in_time else Status.REFUSED, cause)
 
 
-@pytest.mark.parametrize("email", ["Leo@contoso.com", None, "leo@contoso.com?$x=1"])
+async def test_a_lookup_that_no_waiting_mends_refuses_at_once_and_says_why(bot):
+    request = await bot.submit()
+    bot.directory.down, bot.directory.why = True, {"code": "missing_scope", "needed": "users:read"}
+
+    facts = {"what": "slack"} | bot.directory.why
+    assert (await bot.advance(request.id)).cause == Cause(Code.COULD_NOT_VERIFY, facts)
+
+
+@pytest.mark.parametrize("email", ["Leo@contoso.com", None, "leo@contoso.com?$x=1", "of nobody"])
 async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email):
     bot.directory.change(LEO, email=email)
+    if email == "of nobody":
+        del bot.directory.people[LEO.id]
 
     request = await bot.advance((await bot.submit(target=f"<@{LEO.id}|leo>")).id)
 
