@@ -47,9 +47,9 @@ from bot.slack.notifier import SlackNotifier
 from bot.slack.receiver import Sockets, bolt_app, http_receiver
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import AuditLog
+from bot.store.backlog import backlog
 from bot.store.database import Database
 from bot.store.migrations import migrate
-from bot.store.requests import backlog
 from bot.timing import Timing
 from bot.use_cases.deps import Deps
 from bot.web.app import listen, serving, web_app

@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from bot.domain.audit import Entry
 from bot.domain.errors import AuditBroken, Cause, Code, LostRace, Refusal
@@ -43,7 +43,7 @@ from bot.domain.target import Target, TargetKind
 from bot.domain.values import UserId, utc_text
 from bot.store.audit_log import LAST, AuditLog, Head
 from bot.store.database import Transaction
-from bot.store.tables import requests, sign_ins
+from bot.store.tables import requests
 
 HOUR: Final = timedelta(hours=1)
 UNREADABLE_PAUSE: Final = timedelta(minutes=10)
@@ -108,18 +108,6 @@ class Claimed:
     until: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """What waits, for operators."""
-
-    open_requests: Mapping[Status, int]
-    overdue: Mapping[Queue, timedelta]
-    """How long the oldest due row has waited for a worker; zero where none does."""
-    not_published: int
-    """Requests whose last delivery to Slack failed."""
-    sign_ins: int
-
-
 def add_request(tx: Transaction, request: ResetRequest, entry: Entry, *, limit: int) -> ResetRequest:
     """Insert the request, or return the row of the same delivery.
 
@@ -128,6 +116,7 @@ def add_request(tx: Transaction, request: ResetRequest, entry: Entry, *, limit: 
     if tx.is_postgresql:
         tx.execute(PERSON_LOCK, {"user": request.asked_by})
     if found := tx.execute(BY_DELIVERY, {"delivery": request.delivery}).first():
+        check_seal(tx, found, tx.audit_log)
         return read_request(found)
     check_quota(tx, ASKED_SINCE, request.asked_by, request.asked_at, limit)
     values = request_columns(request) | message_columns(tx.audit_log, request.id, MessageState())
@@ -196,7 +185,7 @@ def _check_free(tx: Transaction, old: ResetRequest, new: ResetRequest) -> None:
 def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
     """Lease what is due, oldest first; rows that another replica is claiming are passed over.
 
-    A row that cannot be read is leased for UNREADABLE_PAUSE, so that it stands in no other row's way.
+    A row that cannot be read is set aside for UNREADABLE_PAUSE: due when its lease ends, as no other row is.
     """
     at, until = utc_text(now), utc_text(now + lease)
     free = or_(queue.lease.is_(None), queue.lease <= at)
@@ -211,7 +200,8 @@ def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, lim
             claimed.append(Claimed(*read, queue, until))
         else:
             later = utc_text(now + UNREADABLE_PAUSE)
-            tx.execute(update(requests).where(requests.c.id == row.id).values({queue.lease: later}))
+            aside = {queue.lease: later, queue.due: later}
+            tx.execute(update(requests).where(requests.c.id == row.id).values(aside))
     return claimed
 
 
@@ -242,31 +232,7 @@ def next_due(connection: Connection, queue: Queue) -> datetime | None:
     free_at = case((and_(queue.lease.is_not(None), queue.lease > queue.due), queue.lease), else_=queue.due)
     # An index finds what is greater than something, but not what IS NOT NULL.
     earliest = connection.scalar(select(func.min(free_at)).where(queue.due > ""))
-    return _moment(earliest)
-
-
-def backlog(connection: Connection, *, now: datetime) -> Backlog:
-    """Count what waits."""
-    living = [status for status in Status if MOVES[status]]
-    by_status = select(requests.c.status, func.count()).where(requests.c.status.in_(living))
-    counts = {str(row[0]): int(row[1]) for row in connection.execute(by_status.group_by(requests.c.status))}
-    return Backlog(
-        open_requests={status: counts.get(status.value, 0) for status in living},
-        overdue={queue: _overdue(connection, queue, now) for queue in Queue},
-        not_published=connection.scalar(
-            select(func.count()).where(requests.c.publish_at > "", requests.c.publish_failures > 0)
-        )
-        or 0,
-        sign_ins=connection.scalar(select(func.count()).select_from(sign_ins)) or 0,
-    )
-
-
-def _overdue(connection: Connection, queue: Queue, now: datetime) -> timedelta:
-    at = utc_text(now)
-    free = or_(queue.lease.is_(None), queue.lease <= at)
-    oldest = connection.scalar(select(func.min(queue.due)).where(queue.due > "", queue.due <= at, free))
-    due = _moment(oldest)
-    return timedelta(0) if due is None else now - due
+    return moment(earliest)
 
 
 # Rows
@@ -338,12 +304,20 @@ def _genuine(tx: Transaction, row: Row[Any], queue: Queue) -> tuple[ResetRequest
     """Return what a row holds, if the bot wrote it. Messages are shown although the audit log is broken."""
     try:
         check_seal(tx, row, tx.audit_log, in_log=queue is Queue.ADVANCE)
-        return read_request(row), read_messages(row, tx.audit_log)
+        request = read_request(row)
+    except DBAPIError:  # it says nothing about the row
+        raise
     except Refusal as refusal:
         log.critical("row_tampered", request=row.id, reason=refusal.facts["reason"])
+        return None
     except Exception as error:  # a row that another program wrote may hold anything
-        log.error("row_unreadable", request=row.id, error=type(error).__name__)
-    return None
+        log.critical("row_unreadable", request=row.id, error=type(error).__name__)
+        return None
+    try:
+        return request, read_messages(row, tx.audit_log)
+    except Exception as error:  # as above; the messages are looked for in Slack
+        log.critical("messages_unreadable", request=row.id, error=type(error).__name__)
+        return request, MessageState(posting=True)
 
 
 # Seals
@@ -420,7 +394,7 @@ def _parse_seal(stored: object) -> Seal:
     try:
         seq, hash_, version, mac = json.loads(str(stored))
         return Seal(int(seq), str(hash_), int(version), str(mac))
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError, OverflowError):
         return Seal(0, "", 0)
 
 
@@ -428,9 +402,9 @@ def _time(stored: str | None) -> datetime | None:
     return None if stored is None else datetime.fromisoformat(stored).astimezone(UTC)
 
 
-def _moment(stored: str | None) -> datetime | None:
+def moment(stored: str | None) -> datetime | None:
     """Return the time; None for one that is none, which `claim` logs with its row."""
     try:
         return _time(stored)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError):
         return None

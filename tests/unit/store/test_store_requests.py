@@ -11,11 +11,13 @@ from bot.domain.errors import Cause, Code, LostRace, Refusal
 from bot.domain.request import Attempt, MessageRef, MessageState, ResetRequest, Status
 from bot.domain.values import ChannelId, DeviceId, utc_text
 from bot.store import requests
+from bot.store.backlog import backlog
 from bot.store.database import Database
-from bot.store.requests import Claimed, Queue
+from bot.store.requests import UNREADABLE_PAUSE, Claimed, Queue
 from bot.store.tables import audit
 from bot.store.tables import requests as table
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 from tests.unit.store.conftest import Replicas
 from tests.unit.store.rows import KEN, MEI, NOW, TIMING, a_pending, a_request, add, an_approval, get, stored
 
@@ -250,6 +252,7 @@ UNREADABLE: tuple[tuple[str, str], ...] = (
     *(("status", "later"), ("cause", "[]")),
     *(("approval", text) for text in ("{", "[]", "5", '{"device": "x"}', "[" * 100_000)),
     *(("next_at", text) for text in ("x", "0", "0001-01-01T00:00:00+14:00")),
+    *(("seal", text) for text in ("", "[Infinity, 1, 1, 1]", "[1e400, 1, 1, 1]")),
 )
 
 
@@ -266,10 +269,15 @@ async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(
 
     assert sorted(row.request.id for row in found) == sorted(row.id for row in good)
     assert await claimed(database, Queue.PUBLISH) == []
-    assert len(await recent(database)) == 3
+    assert len(await recent(database)) == 3 + (column == "seal")  # what it shows can be read
+    with capture_logs() as logs:
+        assert len(await claimed(database, Queue.ADVANCE)) == 3
+    assert {line["log_level"] for line in logs} <= {"critical"}
+    for now in (NOW, NOW + UNREADABLE_PAUSE - SECOND):
+        assert (await database.read(lambda c, now=now: backlog(c, now=now))).set_aside == 1
     for queue in Queue:
         await database.read(lambda connection, queue=queue: requests.next_due(connection, queue))
-    assert (await database.read(lambda c: requests.backlog(c, now=NOW))).open_requests[Status.RECEIVED] >= 3
+    assert (await database.read(lambda c: backlog(c, now=NOW))).open_requests[Status.RECEIVED] >= 3
 
 
 async def test_the_next_due_time_is_when_the_first_row_is_due_and_free(database: Database):
@@ -299,7 +307,7 @@ async def test_the_backlog_counts_what_waits(database: Database):
 
     await database.run(lambda tx: requests.save_messages(tx, row, replace(SHOWN, failures=1)))
     later = NOW + timedelta(minutes=1)
-    found = await database.read(lambda connection: requests.backlog(connection, now=later))
+    found = await database.read(lambda connection: backlog(connection, now=later))
 
     waiting = {status: count for status, count in found.open_requests.items() if count}
     assert waiting == {Status.RECEIVED: 1, Status.PENDING: 1}

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import Code, Refusal
-from bot.domain.request import ResetRequest
+from bot.domain.request import MessageState, ResetRequest, Status
 from bot.keys import new_key
 from bot.store import requests
+from bot.store.backlog import backlog
 from bot.store.database import Database
 from bot.store.requests import SEALED, Queue
 from bot.store.tables import requests as table
@@ -56,6 +57,7 @@ async def is_stopped(database: Database, request: ResetRequest) -> bool:
         )
     assert [claimed.request.id for claimed in found] == [other.id]
     told = [(line["event"], line["log_level"], line["request"]) for line in logs]
+    assert (await database.read(lambda connection: backlog(connection, now=NOW))).set_aside == 1
     return refused.value.code is Code.TAMPERED and told == [("row_tampered", "critical", request.id)]
 
 
@@ -74,7 +76,7 @@ async def test_a_row_with_one_column_changed_is_stopped(database: Database, colu
 
 
 async def test_a_row_that_was_made_by_hand_is_stopped(database: Database):
-    genuine = await stored(database, a_request(next_at=None))
+    genuine = await stored(database, a_request(status=Status.DONE, next_at=None))
     forged = dict((await row_of(database, genuine))._mapping)
     forged |= {"id": "f" * 32, "delivery": "forged", "status": "approved", "next_at": forged["asked_at"]}
     await run_behind(database, insert(table).values(forged))
@@ -134,7 +136,10 @@ async def test_messages_are_updated_only_where_the_bot_posted_them(database: Dat
         lambda tx: requests.claim(tx, Queue.PUBLISH, now=NOW, lease=TIMING.lease, limit=9)
     )
 
-    assert [claimed.request.id for claimed in found] == [for_another.id]
+    seen = {claimed.request.id: claimed.messages for claimed in found}
+    assert seen == {for_another.id: MessageState(), request.id: MessageState(posting=True)}, (
+        "they are searched"
+    )
 
 
 async def test_an_honest_life_fits_its_seal_at_every_move_also_without_an_audit_row(database: Database):
