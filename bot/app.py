@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -50,6 +51,7 @@ from bot.store.audit_log import AuditLog
 from bot.store.backlog import backlog
 from bot.store.database import Database
 from bot.store.migrations import migrate
+from bot.store.requests import end_leases
 from bot.timing import Timing
 from bot.use_cases.deps import Deps
 from bot.web.app import listen, serving, web_app
@@ -180,6 +182,9 @@ async def unlatch(
             shutting_down=shutting_down,
         )
 
+        if database.is_sqlite:  # this process is the only one
+            expired = partial(end_leases, now=now(), published_by=timing.slack_timeout)
+            await database.run(expired)
         with suppress(AuditBroken):  # it does not end the bot: /readyz says it
             await record_start(database, now=now(), version=__version__, settings=without_secrets(settings))
         worker.start()

@@ -44,7 +44,7 @@ _SHARED: Final[list[Processor]] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
-_BOUNDED: Final = frozenset({"delivery_refused", "presses_exceeded"})
+_BOUNDED: Final = frozenset({"delivery_refused", "quota_exceeded"})
 """What strangers, or one person, can cause as often as they like: counted each time, written a few times."""
 _LINES_A_MINUTE: Final = 10
 

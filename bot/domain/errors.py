@@ -58,6 +58,8 @@ class Code(StrEnum):
     OWN_ACCOUNT = "own_account"
     OWN_DEVICE = "own_device"
     QUOTA_EXCEEDED = "quota_exceeded"
+    TOO_MANY_OPEN = "too_many_open"
+    TOO_MANY_PRESSES = "too_many_presses"
     COULD_NOT_VERIFY = "could_not_verify"
     # the request does not wait for this
     TAMPERED = "tampered"
@@ -117,6 +119,8 @@ FORBIDDEN: Final = "Forbidden"
 """Intune's code for a role that lacks."""
 BAD_INPUT: Final = frozenset({Code.BAD_TARGET, Code.NO_REASON, Code.REASON_TOO_LONG, Code.TICKET_TOO_LONG})
 """What was typed can be typed again: nothing was stored, nobody was refused."""
+QUOTAS: Final = frozenset({Code.QUOTA_EXCEEDED, Code.TOO_MANY_OPEN, Code.TOO_MANY_PRESSES})
+"""Too much of what is allowed: it leaves a log line, for an audit row each would let one person flood it."""
 
 
 @dataclass(frozen=True, slots=True)

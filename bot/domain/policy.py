@@ -24,6 +24,10 @@ class Rules:
     """How long ago an approver may have signed in interactively; None: as long as the sign-in lasts."""
     requests_per_hour: int = 20
     """Of one requester."""
+    open_requests: int = 5
+    """Of one requester, that wait for somebody."""
+    presses_per_minute: int = 30
+    """Of one person, in one process."""
     links_per_hour: int = 20
     """Sign-in links of one approver."""
 

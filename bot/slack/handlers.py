@@ -7,6 +7,7 @@ whatever happens. Nothing is raised after `ack()`: Bolt would take the acknowled
 import asyncio
 import secrets
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -20,11 +21,11 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account, Actor, SignInLink
 from bot.domain.request import ResetRequest
-from bot.domain.values import DeviceId, RequestId, UserId
+from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.slack import modals
 from bot.slack.blocks import View, without_markup
 from bot.slack.client import SlackClient
-from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press
+from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press, id_at, secret_at
 from bot.slack.wording import Wording
 from bot.store import requests
 from bot.use_cases import decide, reveal, review, sign_in, submit
@@ -55,20 +56,52 @@ class Handlers:
         self._slack = slack
         self._background = background
         self._words = words
+        self._minute, self._presses = 0, Counter[str]()
+        """Who pressed how often in this minute."""
 
     def register(self, app: AsyncApp) -> None:
         """Say which payload each handler gets; Bolt looks through them in this order."""
-        app.command(COMMAND)(self.command)
-        app.action(Action.APPROVE)(self._shows("device", self._review))
-        app.view(Callback.APPROVE)(self._decides(partial(self._approve, knowingly=False)))
-        app.view(Callback.AGAIN)(self._decides(partial(self._approve, knowingly=True)))
-        app.action(Action.DENY)(self._shows("request", self._denial))
-        app.view(Callback.DENY)(self._decides(self._deny))
-        app.view(Callback.ASK)(self.ask_submitted)
-        app.action(Action.CLOSE)(self._moves(decide.close))
-        app.action(Action.WITHDRAW)(self._moves(decide.withdraw))
-        app.action(Action.SHOW_PASSCODE)(self._shows("passcode", self._passcode))
+        listeners: Mapping[Any, Listener] = {
+            app.command(COMMAND): self.command,
+            app.action(Action.APPROVE): self._shows("device", self._review),
+            app.view(Callback.APPROVE): self._decides(partial(self._approve, knowingly=False)),
+            app.view(Callback.AGAIN): self._decides(partial(self._approve, knowingly=True)),
+            app.action(Action.DENY): self._shows("request", self._denial),
+            app.view(Callback.DENY): self._decides(self._deny),
+            app.view(Callback.ASK): self.ask_submitted,
+            app.action(Action.CLOSE): self._moves(decide.close),
+            app.action(Action.WITHDRAW): self._moves(decide.withdraw),
+            app.action(Action.SHOW_PASSCODE): self._shows("passcode", self._passcode),
+        }
+        for register, listener in listeners.items():
+            register(self._counted(listener))
         app.action(Action.SIGN_IN)(self.link_pressed)
+
+    def _counted(self, listener: Listener) -> Listener:
+        """Return the listener for people who press at a person's pace; who is faster is told so alone."""
+
+        async def counted(ack: AsyncAck, body: Body) -> None:
+            user = id_at(body, "user_id") or id_at(body, "user", "id")
+            minute = int(self._deps.now().timestamp()) // 60
+            if minute != self._minute:
+                self._minute, self._presses = minute, Counter()
+            self._presses[user] += 1
+            limit = self._deps.rules.presses_per_minute
+            if self._presses[user] <= limit:
+                await listener(ack, body)
+                return
+            refusal = Refusal(Code.TOO_MANY_PRESSES, limit=str(limit))
+            log.warning("quota_exceeded", user=user, code=str(refusal.code))
+            title, sentence = self._words.title(refusal), self._words.error(refusal)
+            if "command" in body:
+                await ack(sentence)
+            elif "view" in body and body.get("type") == "view_submission":
+                await ack(response_action="update", view=modals.message(title, sentence, self._words))
+            else:
+                await ack()
+                self._start(self._respond(secret_at(body, "response_url"), sentence))
+
+        return counted
 
     # The slash command
 
@@ -305,12 +338,15 @@ class Handlers:
             return await self._slack.open_modal(pressed.trigger_id, view)
         except SlackError as error:
             log.warning("modal_not_opened", code=error.code)
-        if pressed.response_url is not None:
+        await self._respond(pressed.response_url, instead or self._words.text("no_modal"))
+        return None
+
+    async def _respond(self, response_url: Secret | None, text: str) -> None:
+        if response_url is not None:
             try:
-                await self._slack.respond(pressed.response_url, instead or self._words.text("no_modal"))
+                await self._slack.respond(response_url, text)
             except SlackError as error:
                 log.warning("response_not_sent", code=error.code)
-        return None
 
     async def _tell(self, user: UserId, text: str) -> None:
         try:

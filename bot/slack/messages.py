@@ -31,17 +31,26 @@ def card(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> 
 
 
 def receipt(
-    request: ResetRequest, words: Wording, *, reveal_for: timedelta, has_card: bool = True
+    request: ResetRequest,
+    words: Wording,
+    *,
+    reveal_for: timedelta,
+    has_card: bool = True,
+    first: ResetRequest | None = None,
 ) -> Message:
     """What the requester sees in their own direct message: the state, the answer, the next step.
 
     `has_card`: approvers see the request. Where Slack takes no card for them, the requester is told.
+    `first`: the request that had the target before this one; who asked second sees where it stands.
     """
     shown = [
         blocks.header(f"{words.text('product')}: {words.stage(request)}"),
         *_sections(words.status(request), words.because(request, reader=request.asked_by)),
         *_denial(request, words),
     ]
+    if first is not None:
+        stands = {"stage": words.stage(first), "status": words.status(first)}
+        shown += _sections(words.text("first", ref=first.ref, **stands))
     if request.approval is not None:
         name = inline(device_name(request.approval.device))
         shown.append(blocks.fields((words.text("device"), name)))

@@ -74,10 +74,12 @@ class SlackNotifier:
         ref, digest = await self._show(message, state.card, state.card_digest, self._channel, metadata)
         return replace(state, card=ref, card_digest=digest)
 
-    async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
+    async def update_receipt(
+        self, request: ResetRequest, state: MessageState, *, first: ResetRequest | None = None
+    ) -> MessageState:
         """Post or update the requester's direct message; a user id opens the conversation."""
-        has_card = state.card is not None
-        message = receipt(request, self._words, reveal_for=self._timing.reveal_for, has_card=has_card)
+        has_card, reveal_for = state.card is not None, self._timing.reveal_for
+        message = receipt(request, self._words, reveal_for=reveal_for, has_card=has_card, first=first)
         to, metadata = ChannelId(request.asked_by), _metadata(request, RECEIPT)
         ref, digest = await self._show(message, state.receipt, state.receipt_digest, to, metadata)
         return replace(state, receipt=ref, receipt_digest=digest)

@@ -117,7 +117,7 @@ class Command:
             team=team,
             trigger_id=trigger_id,
             text=text_at(body, "text").strip(),
-            response_url=_secret_at(body, "response_url"),
+            response_url=secret_at(body, "response_url"),
         )
 
     def target_and_reason(self) -> tuple[str, str]:
@@ -155,7 +155,7 @@ class Press:
             team=TeamId(id_at(body, "team", "id")),
             trigger_id=trigger_id,
             request_id=RequestId(value) if _REQUEST_ID.fullmatch(value) else NO_REQUEST,
-            response_url=_secret_at(body, "response_url"),
+            response_url=secret_at(body, "response_url"),
         )
 
 
@@ -210,7 +210,7 @@ def _label(link: re.Match[str]) -> str:
     return shown if shown.startswith(("@", "#")) else sign.replace("!", "@") + shown
 
 
-def _secret_at(body: Mapping[str, object], name: str) -> Secret | None:
+def secret_at(body: Mapping[str, object], name: str) -> Secret | None:
     found = text_at(body, name)
     return Secret(found) if found else None
 

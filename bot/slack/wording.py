@@ -207,6 +207,8 @@ def _stage(request: ResetRequest) -> str:
     match request.status, request.cause:
         case (Status.FAILED, Cause(Code.CLOSED)) | (Status.FAILED, Cause(_, {"could_not_look": _})):
             return "closed"
+        case (Status.REFUSED, Cause(Code.ALREADY_REQUESTED)):
+            return "duplicate"
     return str(request.status)
 
 

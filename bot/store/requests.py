@@ -62,6 +62,9 @@ ASKED_SINCE: Final = (
     .where(requests.c.asked_by == bindparam("user"), requests.c.asked_at > bindparam("since"))
     .order_by(requests.c.asked_at)
 )
+UNDECIDED_OF: Final = select(func.count()).where(
+    requests.c.asked_by == bindparam("user"), requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
+)
 RECENT: Final = (
     select(requests)
     .where(requests.c.asked_by == bindparam("user"))
@@ -108,10 +111,13 @@ class Claimed:
     until: str
 
 
-def add_request(tx: Transaction, request: ResetRequest, entry: Entry, *, limit: int) -> ResetRequest:
+def add_request(
+    tx: Transaction, request: ResetRequest, entry: Entry, *, limit: int, open_limit: int
+) -> ResetRequest:
     """Insert the request, or return the row of the same delivery.
 
-    Raises Refusal(QUOTA_EXCEEDED) for the requester's `limit` + 1st within an hour.
+    Raises Refusal(QUOTA_EXCEEDED) for the requester's `limit` + 1st within an hour, Refusal(TOO_MANY_OPEN)
+    while `open_limit` of theirs wait for somebody.
     """
     if tx.is_postgresql:
         tx.execute(PERSON_LOCK, {"user": request.asked_by})
@@ -119,6 +125,8 @@ def add_request(tx: Transaction, request: ResetRequest, entry: Entry, *, limit: 
         check_seal(tx, found, tx.audit_log)
         return read_request(found)
     check_quota(tx, ASKED_SINCE, request.asked_by, request.asked_at, limit)
+    if (tx.scalar(UNDECIDED_OF, {"user": request.asked_by}) or 0) >= open_limit:
+        raise Refusal(Code.TOO_MANY_OPEN, limit=str(open_limit))
     values = request_columns(request) | message_columns(tx.audit_log, request.id, MessageState())
     values["seal"] = new_seal(tx, values, entry)
     tx.execute(INSERT, values | {"publish_at": utc_text(request.changed_at)})
@@ -179,7 +187,8 @@ def _check_free(tx: Transaction, old: ResetRequest, new: ResetRequest) -> None:
     if new.open_target is not None and new.open_target != old.open_target:
         first = tx.execute(FIRST, {"target": new.open_target, "request_id": new.id}).first()
         if first is not None:
-            raise Refusal(Code.ALREADY_REQUESTED, ref=first.id[:6].upper(), by=first.asked_by)
+            about = {"ref": first.id[:6].upper(), "by": first.asked_by, "first": first.id}
+            raise Refusal(Code.ALREADY_REQUESTED, **about)
 
 
 def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
@@ -203,6 +212,16 @@ def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, lim
             aside = {queue.lease: later, queue.due: later}
             tx.execute(update(requests).where(requests.c.id == row.id).values(aside))
     return claimed
+
+
+def end_leases(tx: Transaction, *, now: datetime, published_by: timedelta) -> None:
+    """End what a dead process leased; only where none but the caller's can be alive.
+
+    What it was posting may still arrive at Slack within `published_by`; later it can be looked for there.
+    """
+    until = utc_text(now + published_by)
+    shorter = case((Queue.PUBLISH.lease > until, until), else_=Queue.PUBLISH.lease)
+    tx.execute(update(requests).values({Queue.ADVANCE.lease: null(), Queue.PUBLISH.lease: shorter}))
 
 
 def release(tx: Transaction, claimed: Claimed, *, due_at: datetime | None) -> None:

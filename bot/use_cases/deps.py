@@ -13,6 +13,7 @@ from bot.domain.audit import Entry, Event
 from bot.domain.device import ActionResult, FoundDevices, NewPasscode
 from bot.domain.errors import (
     BAD_INPUT,
+    QUOTAS,
     ApproverRefused,
     Code,
     GraphError,
@@ -147,8 +148,10 @@ class Notifier(Protocol):
     async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Post or update the card in the approver channel; nothing where it already shows the row."""
 
-    async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
-        """Post or update the requester's own message."""
+    async def update_receipt(
+        self, request: ResetRequest, state: MessageState, *, first: ResetRequest | None
+    ) -> MessageState:
+        """Post or update the requester's own message; `first`: the request that had the target before."""
 
     async def post_reminder(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Post under the card that the request still waits."""
@@ -317,8 +320,8 @@ class Deps:
         except (SignInNeeded, RecentlyReset):
             raise
         except Refusal as refusal:
-            if refusal.code is Code.QUOTA_EXCEEDED:
-                log.warning("quota_exceeded", user=actor.user)
+            if refusal.code in QUOTAS:
+                log.warning("quota_exceeded", user=actor.user, code=str(refusal.code))
             elif refusal.code not in BAD_INPUT:
                 await self._audit_refusal(actor, request_id, str(refusal.code), refusal.facts)
             raise

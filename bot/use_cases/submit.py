@@ -29,7 +29,7 @@ class NewRequest:
 async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
     """Store the request and return its row; a second delivery of it returns the first one's row.
 
-    Raises a Refusal before anything is stored (a code of BAD_INPUT, QUOTA_EXCEEDED), or StoreError.
+    Raises a Refusal before anything is stored (a code of BAD_INPUT or QUOTAS), or StoreError.
     """
     now = deps.now()
     received = ResetRequest(
@@ -52,9 +52,9 @@ async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
         "team": received.asked_by_team or "",
     }
     entry = Entry.of_move(Event.REQUESTED, received, facts, actor=received.asked_by)
-    limit = deps.rules.requests_per_hour
+    limits = {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
     async with deps.audit_refusals(new.actor):
-        stored = await deps.database.run(lambda tx: requests.add_request(tx, received, entry, limit=limit))
+        stored = await deps.database.run(lambda tx: requests.add_request(tx, received, entry, **limits))
     deps.wake_worker()
     return stored
 

@@ -31,7 +31,7 @@ from bot.domain.people import (
     SignInResult,
     SignOutReason,
 )
-from bot.domain.request import MessageRef, MessageState, ResetRequest
+from bot.domain.request import MessageRef, MessageState, ResetRequest, Status
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, Secret, UserId, utc_text
 from tests.support.builders import AIKO, CAST, CHANNEL, KEN, LEOS_PHONE, TEAM, account_of, members
@@ -90,6 +90,8 @@ class FakeDirectory:
     down: bool = False
     why: Mapping[str, str] | None = None
     """Slack's words, where it will not answer later either."""
+    slow: set[UserId] = field(default_factory=set)
+    """Whose profile Slack does not show now."""
     steps: Steps = field(default_factory=Steps)
     looked_up: list[UserId] = field(default_factory=list)
 
@@ -99,6 +101,8 @@ class FakeDirectory:
         person = self.people.get(actor.user)
         if person is None:
             raise CouldNotVerify("person", {"code": "user_not_found"})
+        if actor.user in self.slow:
+            raise CouldNotVerify("person")
         return person if actor.team in (None, TEAM) else replace(person, kind=Kind.OUTSIDER)
 
     async def is_in(self, user: UserId, audience: Audience) -> bool:
@@ -128,6 +132,8 @@ class FakeNotifier:
     failing: dict[str, SlackError] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     """Messages that a person deleted: the next call finds that out."""
+    followed: list[Status | None] = field(default_factory=list)
+    """How the first request for the same target stood, at each receipt."""
     on_call: Callable[[str], Awaitable[None]] | None = None
     """Awaited at the beginning of every call."""
     steps: Steps = field(default_factory=Steps)
@@ -144,7 +150,10 @@ class FakeNotifier:
         ref = await self._update("card", request, state.card, state.card_digest)
         return replace(state, card=ref, card_digest=_digest(request))
 
-    async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
+    async def update_receipt(
+        self, request: ResetRequest, state: MessageState, *, first: ResetRequest | None
+    ) -> MessageState:
+        self.followed.append(first and first.status)
         ref = await self._update("receipt", request, state.receipt, state.receipt_digest)
         return replace(state, receipt=ref, receipt_digest=_digest(request))
 

@@ -100,7 +100,8 @@ def launch(environment: Mapping[str, str], log_file: Path, life: Life) -> None:
     settings = read_settings()
     settings = settings.model_copy(update={"request_lifetime": timedelta(seconds=life.lifetime)})
     rules = app.rules
-    app.rules = lambda *given: replace(rules(*given), links_per_hour=MANY)
+    quotas = dict.fromkeys(("links_per_hour", "open_requests", "presses_per_minute"), MANY)
+    app.rules = lambda *given: replace(rules(*given), **quotas)
     asyncio.run(app.serve(settings, log.set_up_log(settings.log_level), timing=FastTiming.of(life)))
     os.write(1, json.dumps({"committed": points.committed}).encode() + b"\n")
 

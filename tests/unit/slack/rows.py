@@ -18,6 +18,8 @@ FACTS: dict[Code, dict[str, str]] = {
     Code.TICKET_TOO_LONG: {"limit": "100"},
     Code.NOT_A_MEMBER: {"kind": "guest"},
     Code.QUOTA_EXCEEDED: {"limit": "20", "until": AT},
+    Code.TOO_MANY_OPEN: {"limit": "5"},
+    Code.TOO_MANY_PRESSES: {"limit": "30"},
     Code.COULD_NOT_VERIFY: {"what": "Slack’s profile of a person"},
     Code.ALREADY_DECIDED: {"status": "denied", "by": "U0AIKO", "at": AT},
     Code.NOT_WAITING: {"status": "sent"},

@@ -105,6 +105,25 @@ async def test_a_requester_over_the_limit_is_told_until_when_and_in_the_form_wit
     assert len(await side.bot.rows()) == 1
 
 
+async def test_who_presses_faster_than_a_person_can_is_told_so_and_leaves_no_row(database):
+    side = SlackSide(database, presses_per_minute=1)
+    request_id = await side.bot.pending()
+    await side.deliver(press(Action.DENY, request_id))
+    events, opened = await side.bot.events(), len(side.slack.opened)
+    with capture_logs() as logs:
+        await side.deliver(press(Action.DENY, request_id))
+        told = [side.slack.responses[-1][1]]
+        told.append((await side.deliver(command(user_id=KEN.id))).text)
+        submitted = (await side.deliver(await approval(side, request_id))).json()
+    told.append(submitted["view"]["blocks"][0]["text"]["text"])
+    assert told == [ENGLISH.text("code.too_many_presses", limit="1")] * 3
+    assert (await side.bot.events(), len(side.slack.opened)) == (events, opened)
+    assert [(line["event"], line["user"]) for line in logs] == [("quota_exceeded", KEN.id)] * 3
+    side.bot.clock.advance(timedelta(minutes=1))
+    await side.deliver(press(Action.DENY, request_id))
+    assert len(side.slack.opened) == opened + 1
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

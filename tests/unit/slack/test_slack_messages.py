@@ -1,5 +1,6 @@
 """The card and the receipt: complete, honest about the state, and harmless whatever was typed."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from bot.slack.payloads import Action
 from bot.slack.wording import ENGLISH
 from hypothesis import given, settings
 from tests.support.builders import KEN, MEI, a_request
-from tests.unit.slack.rows import EVERY, IPHONE, failed, pending
+from tests.unit.slack.rows import EVERY, IPHONE, done, failed, pending
 from tests.unit.slack.shown import buttons, check_accepted, check_harmless, elements, everything, nasty, texts
 
 HOUR = timedelta(hours=1)
@@ -86,8 +87,11 @@ def test_a_lost_answer_is_not_tried_again_without_a_warning():
 def test_only_the_receipt_speaks_to_the_requester():
     twice = Cause(Code.ALREADY_REQUESTED, {"ref": "A9F1C7", "by": MEI.id})
     row = a_request(Status.REFUSED, cause=twice)
-    assert "You already have" in everything(a_receipt(row))
-    assert "<@U0MEI> already has" in everything(card(row, ENGLISH))
+    assert "You requested it before" in everything(a_receipt(row))
+    assert "<@U0MEI> requested it before you" in everything(card(row, ENGLISH))
+    ended = everything(receipt(row, ENGLISH, reveal_for=HOUR, first=done()))
+    assert f"Request {done().ref}: *done*. Approved by <@U0KEN>" in ended
+    assert not re.search("show_passcode|Nothing was reset", ended)
 
 
 def test_people_on_call_are_notified_only_while_it_waits():

@@ -34,12 +34,12 @@ UNTITLED = {
         Code.CLOSED,
         Code.NO_ANSWER,
     ),
-    *(Code.NOT_A_REQUESTER, Code.NO_EMAIL, Code.ALREADY_REQUESTED),
+    *(Code.NOT_A_REQUESTER, Code.NO_EMAIL, Code.ALREADY_REQUESTED, Code.TOO_MANY_OPEN),
     # told in the form, or on a page
     *(Code.BAD_TARGET, Code.TICKET_TOO_LONG, Code.LINK_UNUSABLE),
 }
 """Codes that title no modal."""
-STAGES = [*Status, "reopened", "needs_decision", "closed"]
+STAGES = [*Status, "reopened", "needs_decision", "closed", "duplicate"]
 LIMITS = {".title": 24, ".submit": 24, ".short": 75, ".label": 75, ".placeholder": 150, "again.option": 75}
 
 
@@ -65,7 +65,7 @@ def demanded() -> set[str]:
     keys |= {"code.approver_signed_out.following", "code.microsoft_refused_approver.approval_required"}
     keys |= {f"status.{stage}.could_not_look" for stage in ("uncertain", "needs_decision")}
     keys |= {f"sign_in.{why}" for why in ("claims", "stale", "rejected")}
-    return keys - {"status.refused.next", "status.done.next"}
+    return keys - {"status.refused.next", "status.done.next", "status.duplicate.next"}
 
 
 def check_sentence(text: str) -> None:
@@ -163,8 +163,8 @@ TOLD = {
     "the device is silent": (told(Code.SILENT), "hasn’t answered", "couldn’t be asked"),
     "Android again": (told(Code.RECENTLY_RESET, at="x", platform="Android"), "will stop working", "{"),
     "Apple again": (told(Code.RECENTLY_RESET, at="x", platform="iOS"), "with the owner", "will stop working"),
-    "your own open request": (ENGLISH.cause(TWICE, reader=MEI.id), "You already have a pending", "<@"),
-    "another's open request": (ENGLISH.cause(TWICE), "<@U0MEI> already has", "You"),
+    "your own open request": (ENGLISH.cause(TWICE, reader=MEI.id), "You requested it before", "<@"),
+    "another's open request": (ENGLISH.cause(TWICE), "<@U0MEI> requested it before you", "You "),
     **{kind: (told(Code.NOT_A_MEMBER, kind=kind), CATALOG[f"kind.{kind}"], "{") for kind in Kind},
     "only the work profile": (CATALOG[PROFILE], "own lock stays", "device"),
     "only the work profile, done": (CATALOG[f"{PROFILE}.done"], "own lock hasn’t changed", "device"),

@@ -42,7 +42,11 @@ def an_approval(device: str = "d1") -> Approval:
 
 def add(tx: Transaction, request: ResetRequest, *, limit: int = MANY) -> ResetRequest:
     return requests.add_request(
-        tx, request, Entry.of_move(Event.REQUESTED, request, {}, actor=request.asked_by), limit=limit
+        tx,
+        request,
+        Entry.of_move(Event.REQUESTED, request, {}, actor=request.asked_by),
+        limit=limit,
+        open_limit=MANY,
     )
 
 

@@ -124,7 +124,7 @@ async def test_a_target_and_a_device_are_held_by_one_request_at_a_time(replicas:
     with pytest.raises(Refusal) as refused:
         await moved(elsewhere, second, takes)
 
-    by = {"by": first.asked_by} if what == "target" else {}
+    by = {"by": first.asked_by, "first": first.id} if what == "target" else {}
     code = Code.ALREADY_REQUESTED if what == "target" else Code.DEVICE_BUSY
     assert (refused.value.code, refused.value.facts) == (code, {"ref": first.ref} | by)
     assert await get(here, second) == second
@@ -246,6 +246,21 @@ async def test_who_lost_the_lease_ends_and_writes_nothing(replicas: Replicas):
     await released(elsewhere, owner, NOW)
     (again,) = await claimed(here, Queue.PUBLISH, now=NOW + LEASE)
     assert again.messages == SHOWN
+
+
+async def test_what_a_dead_process_leased_is_due_at_once_and_its_posts_when_they_are_over(
+    on_sqlite: Database,
+):
+    await stored(on_sqlite, a_request())
+    for queue in Queue:
+        await claimed(on_sqlite, queue)
+    posted = NOW + TIMING.slack_timeout
+
+    await on_sqlite.run(lambda tx: requests.end_leases(tx, now=NOW, published_by=TIMING.slack_timeout))
+
+    assert len(await claimed(on_sqlite)) == 1
+    found = [len(await claimed(on_sqlite, Queue.PUBLISH, now=now)) for now in (posted - SECOND, posted)]
+    assert found == [0, 1]
 
 
 UNREADABLE: tuple[tuple[str, str], ...] = (

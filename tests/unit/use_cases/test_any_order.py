@@ -61,7 +61,7 @@ class AnyOrder(RuleBasedStateMachine):
     def start(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.bot = self.loop.run_until_complete(type(self).new_bot())
-        self.bot.rules(requests_per_hour=10**6)
+        self.bot.rules(requests_per_hour=10**6, open_requests=10**6)
         self.bot.sign_ins.accounts |= {person.id: account_of(person) for person in CAST}
         self.bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
         self.over: dict[RequestId, ResetRequest] = {}

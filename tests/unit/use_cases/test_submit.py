@@ -9,6 +9,7 @@ from bot.domain.errors import Cause, Code
 from bot.domain.people import Kind
 from bot.domain.request import Status
 from bot.domain.target import Target, TargetKind
+from structlog.testing import capture_logs
 from tests.support.bot import refused
 from tests.support.builders import AIKO, LEO, MEI, RULES
 
@@ -104,7 +105,12 @@ async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email)
     if email == "of nobody":
         del bot.directory.people[LEO.id]
 
-    request = await bot.advance((await bot.submit(target=f"<@{LEO.id}|leo>")).id)
+    request = await bot.submit(target=f"<@{LEO.id}|leo>")
+    bot.directory.slow = {LEO.id}
+    assert (email == "of nobody") or (await bot.advance(request.id)).status is Status.RECEIVED
+    bot.directory.slow.clear()
+
+    request = await bot.advance(request.id)
 
     if email == "Leo@contoso.com":
         assert request.target == Target(TargetKind.PERSON, "leo@contoso.com")
@@ -119,5 +125,19 @@ async def test_a_second_request_for_the_same_target_is_led_to_the_first_if_its_r
     outsiders = await bot.advance((await bot.submit(by=LEO)).id)
 
     assert second.status is Status.REFUSED
-    assert second.cause == Cause(Code.ALREADY_REQUESTED, {"ref": first.ref, "by": MEI.id})
+    assert second.cause == Cause(Code.ALREADY_REQUESTED, {"ref": first.ref, "by": MEI.id, "first": first.id})
     assert outsiders.cause == Cause(Code.NOT_A_REQUESTER)
+
+
+async def test_a_person_s_sixth_open_request_is_refused_until_one_is_decided(bot):
+    ids = [(await bot.submit(target=f"serial:C02LEO{n}")).id for n in range(3)]
+    ids += [await bot.pending(target=f"serial:C02LEO{n}") for n in (3, 4)]
+
+    with capture_logs() as logs:
+        assert (await refused(bot.submit(target="serial:C02LEO5"))).facts == {"limit": "5"}
+    assert [line["code"] for line in logs] == [Code.TOO_MANY_OPEN]
+    await bot.submit(by=AIKO)
+    await bot.withdraw(ids[-1])
+
+    await bot.submit(target="serial:C02LEO5")
+    assert await bot.refusals() == []

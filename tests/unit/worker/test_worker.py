@@ -44,7 +44,7 @@ class Fixture:
     """A bot, and the loop of one queue; `passes` counts its looks, each of which asks for the time."""
 
     def __init__(self, bot: Bot) -> None:
-        bot.rules(requests_per_hour=1000)
+        bot.rules(requests_per_hour=1000, open_requests=1000)
         self.bot, self.database, self.passes = bot, Watched(bot.database), 0
         self.deps = replace(bot.deps, database=self.database, now=self._now, timing=PATIENT)  # type: ignore[arg-type]
 
