@@ -19,7 +19,7 @@ from requests.exceptions import RequestException
 from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
 from bot.domain.people import Account
 from bot.domain.values import Secret, read_object
-from bot.entra.authority import Authority, Credential, MsalHttp
+from bot.entra.authority import Authority, Credential, EntraUnavailable, MsalHttp
 from bot.entra.id_token import IdTokenVerifier
 from bot.timing import Timing
 
@@ -39,6 +39,8 @@ _CONSENT_ERRORS: Final = frozenset({"access_denied", "consent_required"})
 _INTERACTION_ERRORS: Final = frozenset(
     {"invalid_grant", "interaction_required", "login_required", "consent_required", "access_denied"}
 )
+_SETUP_ERRORS: Final = frozenset({"invalid_client", "unauthorized_client", "invalid_scope"})
+"""The app registration, its secret or its certificate: no waiting mends them."""
 
 Result = Mapping[str, object]
 T = TypeVar("T")
@@ -72,14 +74,24 @@ class EntraClient:
         self._scopes = list(scopes)
         self._fresh_within = fresh_within
         self._http = MsalHttp(authority, timing, transport)
+        self._timeout = timing.entra_timeout.total_seconds()
         self._verifier = IdTokenVerifier(self._http, authority, tenant=tenant, client_id=client_id)
         self._http_cache: dict[str, object] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="entra")
 
     async def in_thread(self, call: Callable[..., T], *given: object, **named: object) -> T:
-        """Call a method in a thread of Entra's own: where it hangs, nothing but sign-ins waits for it."""
+        """Call a method in a thread of Entra's own: where it hangs, nothing but sign-ins waits for it.
+
+        Raises what the method raises, and CouldNotVerify where all of it takes too long.
+        """
         bound = partial(call, *given, **named)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, bound)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, bound)
+        except TimeoutError as error:
+            self._http.hangs()
+            _log_no_answer(error)
+            raise CouldNotVerify(ENTRA) from None
 
     def warm_up(self) -> None:
         """Fetch what every sign-in needs; raises CouldNotVerify if Entra or the tenant does not answer."""
@@ -198,12 +210,14 @@ class EntraClient:
         except (*UNAVAILABLE, *UNEXPECTED) as error:
             # A broken discovery that came with a 200 would be believed for a day.
             self._http_cache.clear()
+            _log_no_answer(error)
             raise CouldNotVerify(ENTRA) from error
 
 
 def _log_no_answer(error: Exception) -> None:
-    """The class alone: MSAL puts claims of tokens into its messages."""
-    log.warning("entra_no_answer", error=type(error).__name__)
+    """The class, and our own word for why: MSAL puts claims of tokens into its messages."""
+    why = {"why": str(error)} if isinstance(error, EntraUnavailable) else {}
+    log.warning("entra_no_answer", error=type(error).__name__, **why)
 
 
 def _refused(result: Result) -> SignInRefused:
@@ -227,7 +241,8 @@ def _no_token(result: Result | None, claims: str | None) -> SignInNeeded | Could
     asked = _claims(asked) if isinstance(asked, str) else None
     if _oauth_error(result) in _INTERACTION_ERRORS or asked:
         return SignInNeeded(asked or claims, rejected=True)
-    # such as a client secret that has expired: an admin can do something with the number
+    if _oauth_error(result) in _SETUP_ERRORS:
+        return CouldNotVerify(ENTRA, {"code": code})
     return CouldNotVerify(f"{ENTRA} ({code})" if _AADSTS.fullmatch(code) else ENTRA)
 
 

@@ -34,6 +34,9 @@ LINKS_SINCE: Final = (
 LINK: Final = select(links).where(
     links.c.digest == bindparam("digest"), links.c.used_at.is_(None), links.c.expires_at > bindparam("now")
 )
+WAITING: Final = select(links).where(
+    links.c.state_digest == bindparam("state_digest"), links.c.expires_at > bindparam("now")
+)
 BY_USER: Final = select(sign_ins).where(sign_ins.c.user == bindparam("user"))
 LOCKED: Final = BY_USER.with_for_update()
 BY_ACCOUNT: Final = select(sign_ins.c.user).where(
@@ -196,10 +199,16 @@ def begin_flow(
     return tx.execute(update(links).where(free).values(values)).rowcount == 1
 
 
+def is_waiting(connection: Connection, state_digest: str, *, now: datetime) -> bool:
+    """Return whether there is a flow or a result to be taken out."""
+    given = {"state_digest": state_digest, "now": utc_text(now)}
+    return connection.execute(WAITING, given).first() is not None
+
+
 def take(tx: Transaction, state_digest: str, *, now: datetime) -> LinkRow | None:
     """Take a flow or a result out, while in time. Exactly one caller gets it; the row stays for the quota."""
-    waiting = and_(links.c.state_digest == state_digest, links.c.expires_at > utc_text(now))
-    row = tx.execute(select(links).where(waiting).with_for_update()).first()
+    given = {"state_digest": state_digest, "now": utc_text(now)}
+    row = tx.execute(WAITING.with_for_update(), given).first()
     if row is None:
         return None
     taken = {"state_digest": None, "sealed": None, "used_at": utc_text(now)}

@@ -15,7 +15,6 @@ from bot.domain.errors import (
     BAD_INPUT,
     QUOTAS,
     ApproverRefused,
-    Code,
     GraphError,
     LostRace,
     RecentlyReset,

@@ -1,15 +1,21 @@
 """Deliveries of Slack's to the whole bot: twice, at once, while vendors hang, over sockets that go away."""
 
+import asyncio
 import time
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 from bot.domain.audit import Event
+from bot.domain.people import Actor
 from bot.domain.request import Status
+from bot.domain.values import UserId
 from bot.slack.wording import CATALOG_EN as ENGLISH
+from bot.use_cases.decide import deny
 from tests.support.app_fixture import FAST, Bot, running_bot
-from tests.support.user_actions import KEN, MEI, ON_CALL, SUPPORT, direct_channel
+from tests.support.user_actions import AIKO, KEN, MEI, ON_CALL, SUPPORT, direct_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -36,6 +42,45 @@ async def test_the_acknowledgement_comes_while_slack_entra_and_graph_hang(both: 
     assert people.state["notices"][MEI] == []
     await people.clear_faults()
     await people.until(lambda: people.direct(MEI))
+
+
+HANGING = {
+    "Entra": ("entra", "", 32),
+    "Graph": ("graph", "", 9),
+    "Slack's modals": ("slack", "views.open", 9),
+}
+"""What hangs, for how many at once; more than a small machine has threads for name lookups."""
+
+
+@pytest.mark.parametrize(("vendor", "match", "many"), HANGING.values(), ids=HANGING)
+async def test_requests_cards_and_denials_go_on_while_a_vendor_hangs(tmp_path, vendor, match, many):
+    async with running_bot(tmp_path, timing=replace(FAST, grace=timedelta(seconds=1))) as bot:
+        people, deps = bot.people, bot.app.deps
+        waiting = await bot.pending(NAMES[0])
+        links = []
+        if vendor == "entra":
+            links = [await people.sign_in_link(user) for _ in range(many // 2) for user in (KEN, AIKO)]
+        else:
+            await people.sign_in()
+        await people.fault(vendor, "latency", match, seconds=30, times=None)
+        stuck = [asyncio.create_task(bot.http.get(link)) for link in links]
+        for _ in range(0 if links else many):
+            await people.press(KEN, "approve", request=waiting)
+        async with asyncio.timeout(10):
+            changed = bot.sandbox.next_change()
+            while len(await people.fault_hits()) < many:
+                await changed.wait()
+                changed = bot.sandbox.next_change()
+
+        async with asyncio.timeout(5):
+            await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+            request_id = await bot.pending(NAMES[1])
+            await deny(deps, request_id, Actor(user=UserId(AIKO), team=None), "no")
+            await people.until(lambda: ENGLISH["status.denied.title"] in people.receipt())
+        assert not any(task.done() for task in stuck)
+        await people.clear_faults()
+        for task in stuck:
+            task.cancel()
 
 
 async def test_an_approval_that_is_delivered_again_resets_once(both: Bot):

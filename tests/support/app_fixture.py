@@ -54,6 +54,7 @@ FAST = FastTiming(
     settle=timedelta(seconds=2),
     recently=timedelta(microseconds=1),
     acknowledgement_drawn=timedelta(milliseconds=1),
+    entra_away=timedelta(milliseconds=1),
     retry=SOON,
     idle=timedelta(seconds=1),
 )

@@ -34,6 +34,7 @@ PROMISED: dict[str, tuple[timedelta, str]] = {
     "fresh_within": (timedelta(minutes=10), "configure: at most ten minutes old"),
     "graph_timeout": (timedelta(seconds=30), ""),
     "entra_timeout": (timedelta(seconds=15), ""),
+    "entra_away": (timedelta(seconds=10), "reliability: for ten seconds nobody else waits for it"),
     "slack_timeout": (timedelta(seconds=10), "reliability: A call is waited for ten seconds"),
     "trigger_timeout": (timedelta(seconds=2.5), ""),
     "acknowledgement_drawn": (timedelta(seconds=0.5), ""),

@@ -45,7 +45,7 @@ class SignInFixture:
     async def link(self, user: UserId = KEN, **changes: str) -> Secret:
         """Store a link of this user, and return its text."""
         self._links += 1
-        secret = Secret(f"link-{self._links}")
+        secret = Secret(f"link-{self._links}".ljust(43, "x"))
         link = SignInLink(
             digest=hashlib.sha256(secret.reveal().encode()).hexdigest(),
             team=TEAM,

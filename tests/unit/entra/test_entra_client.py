@@ -1,15 +1,21 @@
 """The sign-in at Entra: what the browser is sent with, and an id_token that is verified claim by claim."""
 
+import asyncio
+import contextlib
 import json
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 
+import httpx
 import jwt
 import pytest
 import structlog
 from bot.domain.errors import Code, CouldNotVerify, SignInRefused
 from bot.domain.people import Account
+from bot.timing import Timing
+from structlog.testing import capture_logs
 from tests.unit.entra.fake_entra import (
     ANOTHER_KEY,
     CALLBACK,
@@ -319,3 +325,45 @@ def test_an_answer_to_one_approvers_code_is_not_given_to_the_next(ken, status, b
     ken.entra.mend()
     ken.begin()
     assert ken.redeem().oid == KEN_OID
+
+
+async def test_an_entra_that_hangs_is_waited_for_once(ken):
+    answer, asked = threading.Event(), []
+
+    def hang(request: httpx.Request) -> None:
+        asked.append(request)
+        answer.wait(10)
+
+    ken.entra.instead = hang
+    soon = Timing(entra_timeout=timedelta(seconds=0.1), entra_away=timedelta(seconds=0.3))
+    client = a_client(ken.entra, timing=soon)
+    for _ in range(3):
+        with pytest.raises(CouldNotVerify), capture_logs() as logged:
+            await client.in_thread(client.begin_flow, redirect_uri=CALLBACK, login_hint=None, claims=None)
+        assert [line["event"] for line in logged] == ["entra_no_answer"]
+    assert len(asked) == 1
+    answer.set()
+    ken.entra.mend()
+    async with asyncio.timeout(5):
+        while True:
+            with contextlib.suppress(CouldNotVerify):
+                await client.in_thread(client.warm_up)
+                break
+            await asyncio.sleep(0.05)
+
+
+def test_a_silent_entra_is_told_by_every_call_and_forgotten_with_its_first_answer(ken):
+    def silent(request: httpx.Request) -> None:
+        raise httpx.ReadTimeout("", request=request)
+
+    away = a_client(ken.entra, timing=Timing(entra_away=timedelta(microseconds=1)))
+    for client, asked in ((ken.client, 1), (away, 2)):
+        before = len(ken.entra.requests)
+        ken.entra.instead = silent
+        for _ in range(2):
+            with pytest.raises(CouldNotVerify):
+                client.warm_up()
+        assert len(ken.entra.requests) == before + asked
+        ken.entra.mend()
+    away.warm_up()
+    away.warm_up()
