@@ -14,8 +14,9 @@ import pytest
 from local_microsoft import KEN as KEN_ACCOUNT
 from local_microsoft import PIXEL
 from local_slack import MEI, ON_CALL, SUPPORT
-from sandbox.app import Sandbox
+from sandbox.app import Sandbox, serve
 from sandbox.cast import BOT_TOKEN, SIGNING_SECRET
+from tests.support.round_trips import DELAYED_ACK, round_trip
 
 
 @pytest.fixture
@@ -130,3 +131,11 @@ async def test_a_taken_port_is_one_sentence_that_says_what_to_do(mode):
         f"Port {port} is taken: stop what uses it, "
         "or choose another port with --port (0 takes any free one).\n"
     )
+
+
+async def test_answers_back_to_back_on_one_connection_wait_for_no_delayed_ack():
+    async with serve(Sandbox()) as sandbox:
+        port = int(sandbox.base_url.rpartition(":")[2])
+        bearer = {"Authorization": f"Bearer {BOT_TOKEN}", "Content-Type": "application/json"}
+        taken = await asyncio.to_thread(round_trip, port, "/slack/api/auth.test", b"{}", bearer)
+    assert taken < DELAYED_ACK / 2

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from bot.web import app as web
 from bot.web.app import BACKLOG, Bounds, listen, serving
+from tests.support.round_trips import DELAYED_ACK, round_trip
 from tests.unit.web.echo_server import echo_app
 
 HEAD = b"POST /echo HTTP/1.1\r\nhost: unlatch\r\n"
@@ -211,6 +212,26 @@ def test_accepted_sockets_send_at_once_on_every_kind_of_address(host):
                 accepted, _ = sock.accept()
                 with accepted:
                     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def keep_alive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer as uvicorn does: the head, and the body after it."""
+    with suppress(asyncio.IncompleteReadError):
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(b"payload"))
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n")
+            writer.write(b"payload")
+    writer.close()
+
+
+async def test_acknowledgements_back_to_back_wait_for_no_delayed_ack_on_one_connection_or_on_new_ones():
+    sock = listen("127.0.0.1", 0)
+    async with await asyncio.start_server(keep_alive, sock=sock):
+        kept = await asyncio.to_thread(round_trip, sock.getsockname()[1], "/echo", b"payload", {})
+    async with served(Bounds()) as port:
+        fresh = await asyncio.to_thread(round_trip, port.number, "/echo", b"payload", {})
+    assert max(kept, fresh) < DELAYED_ACK / 2
 
 
 def test_a_port_that_is_taken_is_an_os_error():
