@@ -7,7 +7,7 @@ from typing import Final
 
 from bot.domain.request import ResetRequest, Status
 from bot.slack import blocks
-from bot.slack.blocks import MESSAGE_LIMIT, Block, Message, cut, date, escaped, group, inline, mention
+from bot.slack.blocks import Block, Message, date, escaped, fallback, group, inline, mention
 from bot.slack.payloads import Action
 from bot.slack.wording import Wording, device_name
 
@@ -72,7 +72,7 @@ def reminder(request: ResetRequest, words: Wording, on_call: Sequence[str] = ())
     until = date(request.expires_at or request.changed_at)
     sentence = words.text("reminder", by=mention(request.asked_by), until=until, **words.names(request))
     text = " ".join([sentence, *([_called(on_call, words)] if on_call else [])])
-    return Message(cut(text, MESSAGE_LIMIT), [blocks.section(text)])
+    return Message(fallback(text), [blocks.section(text)])
 
 
 # Blocks that modals share
@@ -145,7 +145,7 @@ def _message(shown: Sequence[Block]) -> Message:
                     labelled = _LABELLED.fullmatch(text)
                     texts.append(f"{labelled[1]}: {labelled[2].rstrip('.')}." if labelled else text)
     texts[0] += "."  # the headline
-    return Message(cut(" ".join(texts), MESSAGE_LIMIT), shown)
+    return Message(fallback(" ".join(texts)), shown)
 
 
 def _list(block: Block, name: str) -> list[object]:

@@ -24,7 +24,7 @@ from bot.domain.people import Account
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target
 from bot.domain.values import UserId
-from bot.slack.blocks import MESSAGE_LIMIT, NOTHING, cut, date, inline, mention
+from bot.slack.blocks import NOTHING, date, fallback, inline, mention
 
 CATALOG_EN: Final[Mapping[str, str]] = tomllib.loads(
     Path(__file__).with_name("catalog_en.toml").read_text("utf-8")
@@ -160,7 +160,7 @@ class Wording:
         for request in requests:
             stands = {"stage": self.stage(request), "status": self.status(request)}
             lines.append(self.text("recent.line", **stands, **self.names(request)))
-        return cut("\n".join(lines), MESSAGE_LIMIT)
+        return fallback("\n".join(lines))
 
     # Devices and accounts
 

@@ -139,7 +139,9 @@ async def test_a_message_to_a_person_is_updated_by_the_channel_that_it_stands_in
     assert (sent["channel"], sent["message"]["bot_id"]) == ("D0MEI", "B0UNLATCH")
     assert [m.text for m in it.slack.direct(MEI)] == ["Hello"]
     assert await it.error("chat.update", channel=MEI, ts=sent["ts"], text="y") == "channel_not_found"
-    await it.done("chat.update", channel=sent["channel"], ts=sent["ts"], text="y")
+    await it.done("chat.update", channel=sent["channel"], ts=sent["ts"], text="é" * 2000)
+    error = await it.error("chat.update", channel=sent["channel"], ts=sent["ts"], text="é" * 2001)
+    assert error == "msg_too_long", "bytes are counted"
 
 
 # Modals

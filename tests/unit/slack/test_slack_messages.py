@@ -138,4 +138,5 @@ def test_nothing_that_microsoft_says_mentions_links_or_breaks(name: str, account
 def test_a_hundred_kilobytes_fit():
     flood = "<!channel> & é " * 7000
     check(pending(reason=flood, ticket=flood, denial=flood))
+    check(pending(reason="緊" * MAX_REASON, denial="😀" * MAX_REASON))  # Slack counts bytes
     check_accepted(reminder(pending(), ENGLISH, ["S0ONCALL"] * 300))
