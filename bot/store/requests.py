@@ -215,13 +215,13 @@ def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, lim
 
 
 def end_leases(tx: Transaction, *, now: datetime, published_by: timedelta) -> None:
-    """End what a dead process leased; only where none but the caller's can be alive.
+    """End what a dead process leased or set aside; only where none but the caller's can be alive.
 
     What it was posting may still arrive at Slack within `published_by`; later it can be looked for there.
     """
-    until = utc_text(now + published_by)
-    shorter = case((Queue.PUBLISH.lease > until, until), else_=Queue.PUBLISH.lease)
-    tx.execute(update(requests).values({Queue.ADVANCE.lease: null(), Queue.PUBLISH.lease: shorter}))
+    for queue, until in ((Queue.ADVANCE, utc_text(now)), (Queue.PUBLISH, utc_text(now + published_by))):
+        due = case((queue.due == queue.lease, utc_text(now)), else_=queue.due)
+        tx.execute(update(requests).where(queue.lease > until).values({queue.lease: until, queue.due: due}))
 
 
 def release(tx: Transaction, claimed: Claimed, *, due_at: datetime | None) -> None:

@@ -252,15 +252,20 @@ async def test_what_a_dead_process_leased_is_due_at_once_and_its_posts_when_they
     on_sqlite: Database,
 ):
     await stored(on_sqlite, a_request())
+    tampered = await stored(on_sqlite, a_request())
+    spoil = update(table).where(table.c.id == tampered.id)
+    await on_sqlite.run(lambda tx: tx.execute(spoil.values(reason="x")).rowcount)
     for queue in Queue:
         await claimed(on_sqlite, queue)
+    mend = spoil.values(reason=tampered.reason)
+    await on_sqlite.run(lambda tx: tx.execute(mend).rowcount)
     posted = NOW + TIMING.slack_timeout
 
     await on_sqlite.run(lambda tx: requests.end_leases(tx, now=NOW, published_by=TIMING.slack_timeout))
 
-    assert len(await claimed(on_sqlite)) == 1
+    assert len(await claimed(on_sqlite)) == 2
     found = [len(await claimed(on_sqlite, Queue.PUBLISH, now=now)) for now in (posted - SECOND, posted)]
-    assert found == [0, 1]
+    assert found == [0, 2]
 
 
 UNREADABLE: tuple[tuple[str, str], ...] = (
