@@ -184,11 +184,10 @@ def _untold(seen: Round, row: ResetRequest) -> Iterator[Fault]:
 def _not_recorded(seen: Round, row: ResetRequest, log: list[Entry]) -> Iterator[Fault]:
     """Every delivery of a decision that came too late left a row in the audit log."""
     delivered, winner = seen.plan.delivered, _winner(row)
-    # The approver's own second submission is answered with the approval; where the clock took part it may
-    # also find the time over a moment before the first one is stored.
-    own = delivered[winner] if winner in APPROVALS else min(1, delivered[winner])
-    least = delivered.total() - own
-    most = delivered.total() - 1 if seen.plan.expires and winner in APPROVALS else least
+    # A person's own second delivery is answered as the first; where the clock took part it may also find
+    # the time over a moment before the first one is stored.
+    least = delivered.total() - delivered[winner]
+    most = delivered.total() - 1 if seen.plan.expires and delivered[winner] else least
     refused = sum(entry.event is Event.ACCESS_REFUSED for entry in log)
     if not least <= refused <= most:
         yield "lost", f"{refused} of {least} late decisions are in the audit log"
