@@ -80,9 +80,18 @@ class Stored:
         return [
             row
             for row in self.rows.values()
-            if row.id in self.to_publish
+            if (row.id in self.to_publish and not self._follows(row))
             or not (row.is_over or row.needs_a_human or row.status is Status.PENDING)
         ]
+
+    def first(self, row: ResetRequest) -> ResetRequest | None:
+        """Return the request that had the target before this one, where it was refused for that."""
+        return self.rows.get(row.cause.facts.get("first", "")) if row.cause else None
+
+    def _follows(self, row: ResetRequest) -> bool:
+        """Its receipt is looked at again until that request is over, which takes a person."""
+        first = self.first(row)
+        return first is not None and not first.is_over
 
 
 async def read(database: Database, but: Container[str] = ()) -> Stored:
@@ -225,7 +234,8 @@ def _wrong_messages(sandbox: Sandbox, stored: Stored) -> Iterator[Fault]:
                 posted[id_, channel].append(message)
     for id_, row in stored.rows.items():
         direct = workspace.people[row.asked_by].direct
-        wanted = {direct: receipt(row, ENGLISH, reveal_for=Timing().reveal_for)}
+        told = receipt(row, ENGLISH, reveal_for=Timing().reveal_for, first=stored.first(row))
+        wanted = {direct: told}
         if any(entry.event is Event.VERIFIED for entry in stored.log[id_]):
             wanted[ON_CALL] = card(row, ENGLISH)
         for channel, message in wanted.items():
