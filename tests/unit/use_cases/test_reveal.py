@@ -88,7 +88,7 @@ NO_LONGER: dict[str, tuple[Callable[[Bot], object], Cause]] = {
         Cause(Code.NOT_A_REQUESTER),
     ),
     "Slack does not say who the approver is": (
-        lambda bot: bot.directory.people.pop(KEN.id),
+        lambda bot: bot.directory.slow.add(KEN.id),
         Cause(Code.COULD_NOT_VERIFY, {"what": "person"}),
     ),
 }
