@@ -40,6 +40,7 @@ from bot.entra.vault import Vault
 from bot.graph.devices import Intune, graph_client
 from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
 from bot.slack.blocks import without_markup
+from bot.slack.channel import ApproverChannel
 from bot.slack.client import SlackClient, bot_user, slack_client, slack_session
 from bot.slack.directory import SlackDirectory
 from bot.slack.handlers import Background, Handlers
@@ -119,6 +120,12 @@ async def unlatch(
         session = await stack.enter_async_context(slack_session(timing))
         client = slack_client(_secret(settings.slack_bot_token), settings.slack_api_url, session)
         us = await _bot_user(client, timing)
+        channel = ApproverChannel(
+            client, ChannelId(settings.approver_channel), rota=settings.rota, timing=timing, now=now
+        )
+        await channel.look()
+        if channel.problem is not None:
+            raise CannotStart(f"APPROVER_CHANNEL: {ENGLISH.text(f'code.{channel.problem}')}")
         entra = stack.enter_context(closing(entra_client(settings, timing)))
         graph = await stack.enter_async_context(graph_client(timing))
 
@@ -134,12 +141,13 @@ async def unlatch(
             now=now,
             wake_worker=lambda: worker.wake(),
             keep_head=lambda: worker.keep_head(),
+            channel_problem=lambda: channel.problem,
             write_head=heads.keep,
         )
         on_call = [part.id for part in settings.approvers if part.kind is AudienceKind.USERGROUP]
-        channel = deps.rules.approver_channel
         notifier = SlackNotifier(client, ENGLISH, channel, on_call=on_call, timing=timing)
-        worker = Worker(deps, notifier, {"sweep": deps.sign_ins.sweep, AUDIT_HEAD: heads.keep})
+        periodic = {"sweep": deps.sign_ins.sweep, "channel": channel.look, AUDIT_HEAD: heads.keep}
+        worker = Worker(deps, notifier, periodic)
         background = Background()
         handlers = Handlers(deps, SlackClient(client, timing), background, ENGLISH)
         bolt = bolt_app(client, us, handlers, lambda seconds: metrics.acknowledged(seconds))
@@ -159,6 +167,7 @@ async def unlatch(
                 "audit_log": database.audit_log.broken or OK,
                 "worker": f"stalled: {stalled}" if stalled else OK,
                 "slack": OK if sockets is None or await sockets.is_open() else "no socket is open",
+                "approver_channel": ENGLISH.text(f"code.{channel.problem}") if channel.problem else OK,
                 "process": "shutting down" if shutting_down.is_set() else OK,
             }
 

@@ -268,6 +268,11 @@ class Settings(BaseSettings):
         return Keys.parse(self.vault_keys.get_secret_value())
 
     @property
+    def rota(self) -> bool:
+        """Whether APPROVERS names user groups alone; a channel can be one that anybody joins."""
+        return {part.kind for part in self.approvers} == {AudienceKind.USERGROUP}
+
+    @property
     def audit_log_name(self) -> str:
         """What the audit log's chain begins with: rows of another deployment do not fit in."""
         return f"{self.entra_tenant_id}/{self.entra_client_id}/{self.approver_channel}".lower()

@@ -59,6 +59,8 @@ class Code(StrEnum):
     OWN_DEVICE = "own_device"
     QUOTA_EXCEEDED = "quota_exceeded"
     COULD_NOT_VERIFY = "could_not_verify"
+    CHANNEL_PUBLIC = "channel_public"
+    CHANNEL_SHARED = "channel_shared"
     # the request does not wait for this
     TAMPERED = "tampered"
     UNKNOWN_REQUEST = "unknown_request"

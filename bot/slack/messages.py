@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from bot.domain.errors import Code
 from bot.domain.request import ResetRequest, Status
 from bot.slack import blocks
 from bot.slack.blocks import MESSAGE_LIMIT, Block, Message, cut, date, escaped, group, inline, mention
@@ -30,8 +31,13 @@ def card(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> 
     return _message(shown)
 
 
-def receipt(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> Message:
-    """What the requester sees in their own direct message: the state, the answer, the next step."""
+def receipt(
+    request: ResetRequest, words: Wording, *, reveal_for: timedelta, problem: Code | None = None
+) -> Message:
+    """What the requester sees in their own direct message: the state, the answer, the next step.
+
+    `problem`: why no approver sees the request while it waits.
+    """
     shown = [
         blocks.header(f"{words.text('product')}: {words.stage(request)}"),
         *_sections(words.status(request), words.because(request, reader=request.asked_by)),
@@ -40,7 +46,9 @@ def receipt(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> 
     if request.approval is not None:
         name = inline(device_name(request.approval.device))
         shown.append(blocks.fields((words.text("device"), name)))
-    shown += _sections(words.next_step(request, reveal_for=reveal_for))
+    held_up = problem is not None and request.status is Status.PENDING
+    next_step = words.text(f"code.{problem}") if held_up else words.next_step(request, reveal_for=reveal_for)
+    shown += _sections(next_step)
     if request.status is Status.PENDING:
         shown.append(blocks.actions(_button(Action.WITHDRAW, "withdraw", request, words)))
     elif request.has_passcode:

@@ -184,6 +184,8 @@ class Deps:
     """A row is due."""
     keep_head: Callable[[], None] = lambda: None
     """The audit log has a row that should be known outside the database soon."""
+    channel_problem: Callable[[], Code | None] = lambda: None
+    """Why the approver channel is none now: anybody can join it, or another organisation is in it."""
     write_head: Callable[[], Awaitable[bool]] = _written
     """Make the audit log's end known outside the database now; False where that failed."""
 
@@ -211,6 +213,8 @@ class Deps:
         rota = await self._first_of(person, self.rules.approvers)
         on_call = rota is not None or not self.rules.approvers
         check_approver(person, asked_by=request.asked_by, in_channel=in_channel, on_call=on_call)
+        if (problem := self.channel_problem()) is not None:
+            raise Refusal(problem)
         return Admitted(person=person, rule=", ".join(map(str, filter(None, (channel, rota)))))
 
     async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Audience | None:
