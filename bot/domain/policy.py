@@ -68,14 +68,20 @@ def check_account(
 
 
 def addresses(person: Person, account: Account | None) -> frozenset[str]:
-    """Return every e-mail address and sign-in name of one human, lower-case: Slack's and Entra's."""
+    """Return every e-mail address and sign-in name of one human, folded: Slack's and Entra's."""
     known = [person.email or "", *((account.username, *account.emails) if account else ())]
-    return frozenset(address.casefold() for address in known if address)
+    return frozenset(map(folded, filter(None, known)))
+
+
+def folded(address: str) -> str:
+    """Return an address as it names a mailbox: lower-case, without the `+tag` that its owner may choose."""
+    local, at, domain = address.casefold().rpartition("@")
+    return f"{local.partition('+')[0] or local}{at}{domain}"
 
 
 def check_owner(device: Device, *, approver: Person, account: Account, rules: Rules) -> None:
     """Refuse an approver who owns the device, unless the installer allows it."""
-    owners = {name.casefold() for name in (device.owner_upn, device.owner_email) if name}
+    owners = {folded(name) for name in (device.owner_upn, device.owner_email) if name}
     same = device.owner_id != "" and device.owner_id.casefold() == account.oid.casefold()
     if not rules.allow_owner_approval and (same or owners & addresses(approver, account)):
         raise Refusal(Code.OWN_DEVICE, device=device.name)
