@@ -218,6 +218,7 @@ def rules(settings: Settings, timing: Timing) -> Rules:
         requesters=settings.requesters or (Audience.channel(channel),),
         approvers=settings.approvers,
         allow_owner_approval=settings.allow_owner_approval,
+        requester_sign_in=settings.requester_sign_in,
         fresh_within=timing.fresh_within if settings.fresh_sign_in else None,
         requests_per_hour=settings.asks_per_hour,
     )

@@ -32,7 +32,7 @@ PERMISSIONS: Final = (
 
 AUTHORITY: Final = (
     *("approver_channel", "requesters", "approvers", "allow_owner_approval", "asks_per_hour"),
-    *("sign_in_max_age", "fresh_sign_in", "request_lifetime", "reveal_for"),
+    *("sign_in_max_age", "fresh_sign_in", "requester_sign_in", "request_lifetime", "reveal_for"),
 )
 """Settings that decide who may do what, and for how long: an empty one does not mean its default."""
 
@@ -180,6 +180,11 @@ class Settings(BaseSettings):
     fresh_sign_in: bool = Field(
         default=False,
         description="`true`: each approval asks for an interactive sign-in that is at most ten minutes old.",
+    )
+    requester_sign_in: bool = Field(
+        default=False,
+        description="`true`: whoever asks has to have linked their own Microsoft account, which takes no "
+        "Intune role; a request waits until they have, and only that account sees the new passcode.",
     )
     public_url: str = Field(
         pattern=r"^https?://[^/\s]+$",

@@ -20,6 +20,8 @@ class Rules:
     """In addition to the approver channel; empty: the channel alone."""
     allow_owner_approval: bool = False
     """Whether an approver may have their own device reset."""
+    requester_sign_in: bool = False
+    """Whether whoever asks has to have linked their own Microsoft account."""
     fresh_within: timedelta | None = None
     """How long ago an approver may have signed in interactively; None: as long as the sign-in lasts."""
     requests_per_hour: int = 20
@@ -58,12 +60,21 @@ def check_may_sign_in(person: Person, *, in_channel: bool) -> None:
 
 
 def check_account(
-    account: Account, *, approver: Person, requester: Person, requester_account: Account | None
+    account: Account,
+    *,
+    approver: Person,
+    requester: Person,
+    requester_account: Account | None,
+    asked_as: str | None = None,
 ) -> None:
-    """Refuse an approver who is the requester under another name: same account, or an address of both."""
+    """Refuse an approver who is the requester under another name: same account, or an address of both.
+
+    `asked_as`: the account that asked; the requester may have signed out since.
+    """
     theirs = requester_account
-    same = theirs is not None and (theirs.tenant, theirs.oid) == (account.tenant, account.oid)
-    if same or addresses(approver, account) & addresses(requester, theirs):
+    if account.key in (asked_as, theirs and theirs.key) or addresses(approver, account) & addresses(
+        requester, theirs
+    ):
         raise Refusal(Code.OWN_ACCOUNT)
 
 
@@ -92,6 +103,12 @@ def check_fresh(account: Account, *, now: datetime, within: timedelta | None) ->
     authenticated_at = account.authenticated_at
     if within is not None and (authenticated_at is None or now - authenticated_at > within):
         raise SignInNeeded(stale=True)
+
+
+def check_asked_as(account: Account | None, asked_as: str | None) -> None:
+    """Raise SignInNeeded where the requester is not signed in, or not as the account that asked."""
+    if account is None or asked_as not in (None, account.key):
+        raise SignInNeeded
 
 
 def check_linking(account: Account, *, person: Person, linked_to: UserId | None) -> None:

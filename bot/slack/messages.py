@@ -49,7 +49,9 @@ def receipt(
     held_up = problem is not None and request.status is Status.PENDING
     next_step = words.text(f"code.{problem}") if held_up else words.next_step(request, reveal_for=reveal_for)
     shown += _sections(next_step)
-    if request.status is Status.PENDING:
+    if request.waits_for_sign_in:
+        shown.append(blocks.actions(_button(Action.LINK, "link", request, words, style="primary")))
+    elif request.status is Status.PENDING:
         shown.append(blocks.actions(_button(Action.WITHDRAW, "withdraw", request, words)))
     elif request.has_passcode:
         show = _button(Action.SHOW_PASSCODE, "show_passcode", request, words, style="primary")

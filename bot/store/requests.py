@@ -272,7 +272,18 @@ def _overdue(connection: Connection, queue: Queue, now: datetime) -> timedelta:
 # Rows
 
 SAME: Final = (
-    *("id", "delivery", "team", "asked_by", "asked_by_team", "reason", "ticket", "status", "version"),
+    *(
+        "id",
+        "delivery",
+        "team",
+        "asked_by",
+        "asked_by_team",
+        "asked_as",
+        "reason",
+        "ticket",
+        "status",
+        "version",
+    ),
     *("reminders", "decided_by", "denial", "attempts", "held_device"),
 )
 """Fields of a request that its columns hold as they are."""

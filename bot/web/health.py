@@ -107,4 +107,4 @@ def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "unlatch_requests_not_published", "Requests that Slack did not yet show.", backlog.not_published
     )
-    yield GaugeMetricFamily("unlatch_sign_ins", "Approvers' sign-ins in the vault.", backlog.sign_ins)
+    yield GaugeMetricFamily("unlatch_sign_ins", "Sign-ins in the vault.", backlog.sign_ins)

@@ -178,12 +178,13 @@ def is_told_again(act: str, before: ResetRequest, case: Case) -> bool:
 
 
 async def test_nobody_decides_while_others_than_approvers_can_be_in_the_channel(bot):
-    request_id = await bot.pending()
+    decided, request_id = await bot.done(passcode="4711"), await bot.pending()
     bot.deps = replace(bot.deps, channel_problem=lambda: Code.CHANNEL_PUBLIC)
 
     for act in DECIDING:
         assert (await refused(getattr(bot, act)(request_id, by=KEN))).code is Code.CHANNEL_PUBLIC
     assert len(await bot.refusals()) == len(DECIDING)
+    assert (await bot.reveal(decided)).reveal() == "4711"  # what was decided goes on
 
 
 async def test_a_lookup_that_fails_lets_nobody_through(bot):

@@ -10,7 +10,7 @@ from bot.domain.people import Kind
 from bot.domain.request import Status
 from bot.domain.target import Target, TargetKind
 from tests.support.bot import refused
-from tests.support.builders import AIKO, LEO, MEI, RULES
+from tests.support.builders import AIKO, LEO, MEI, RULES, account_of
 
 
 async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
@@ -88,6 +88,42 @@ async def test_a_lookup_that_fails_is_tried_again_and_then_refuses(bot, answers_
 
     cause = None if answers_in_time else Cause(Code.COULD_NOT_VERIFY, {"what": "slack"})
     assert (after.status, after.cause) == (Status.PENDING if answers_in_time else Status.REFUSED, cause)
+
+
+async def test_who_has_to_sign_in_first_is_waited_for_and_then_the_request_goes_on_as_it_was_typed(bot):
+    bot.rules(requester_sign_in=True)
+    request = await bot.submit()
+
+    for _ in range(3):
+        waiting = await bot.advance(request.id)
+        assert (waiting.status, waiting.waits_for_sign_in) == (Status.RECEIVED, True)
+    assert bot.directory.looked_up == [MEI.id]  # once
+    await bot.publish(request.id)
+    assert bot.notifier.posted == ["receipt"]
+    bot.clock.advance(minutes=20)  # a failed lookup has its time from the sign-in on
+    bot.sign_ins.accounts[MEI.id] = account_of(MEI, at=bot.clock.now())
+    bot.directory.down = True
+    assert (await bot.advance(request.id)).status is Status.RECEIVED
+    bot.directory.down = False
+
+    pending = await bot.advance(request.id)
+
+    assert (pending.status, pending.cause, pending.asked_as) == (Status.PENDING, None, account_of(MEI).key)
+    assert (pending.target, pending.reason) == (request.target, request.reason)
+    assert (await bot.entry(Event.VERIFIED)).facts.items() >= account_of(MEI).as_facts().items()
+
+
+@pytest.mark.parametrize("asker", [MEI, LEO], ids=["nobody signs in", "who may not ask"])
+async def test_where_nobody_signs_in_the_request_ends(bot, asker):
+    bot.rules(requester_sign_in=True)
+    request = await bot.submit(by=asker)
+    assert (await bot.advance(request.id)).waits_for_sign_in is (asker is MEI)
+    bot.clock.advance(bot.deps.timing.lifetime)
+
+    ended = await bot.advance(request.id) if asker is MEI else await bot.row(request.id)
+
+    code = Code.SIGN_IN_NEEDED if asker is MEI else Code.NOT_A_REQUESTER
+    assert (ended.status, ended.cause) == (Status.REFUSED, Cause(code))
 
 
 @pytest.mark.parametrize("email", ["Leo@contoso.com", None, "leo@contoso.com?$x=1"])
