@@ -60,21 +60,14 @@ def check_may_sign_in(person: Person, *, in_channel: bool) -> None:
 
 
 def check_account(
-    account: Account,
-    *,
-    approver: Person,
-    requester: Person,
-    requester_account: Account | None,
-    asked_as: str | None = None,
+    account: Account, *, approver: Person, requester: Person, theirs: Account | None, asked_as: str | None
 ) -> None:
     """Refuse an approver who is the requester under another name: same account, or an address of both.
 
-    `asked_as`: the account that asked; the requester may have signed out since.
+    `theirs` is the requester's account now, `asked_as` the one that asked: they may have signed out since.
     """
-    theirs = requester_account
-    if account.key in (asked_as, theirs and theirs.key) or addresses(approver, account) & addresses(
-        requester, theirs
-    ):
+    same = account.key in (asked_as, theirs and theirs.key)
+    if same or addresses(approver, account) & addresses(requester, theirs):
         raise Refusal(Code.OWN_ACCOUNT)
 
 

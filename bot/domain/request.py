@@ -184,15 +184,9 @@ class ResetRequest:
     def accept(self, *, target: Target, asked_as: str | None = None, now: datetime, timing: Timing) -> Self:
         """Wait for an approver. `target` has every mention resolved to an address."""
         expires_at = now + timing.lifetime
-        return self._moved(
-            Status.PENDING,
-            now,
-            target=target,
-            asked_as=asked_as,
-            cause=None,
-            expires_at=expires_at,
-            next_at=min(expires_at, now + timing.remind_every),
-        )
+        next_at = min(expires_at, now + timing.remind_every)
+        accepted = replace(self, target=target, asked_as=asked_as, cause=None)
+        return accepted._moved(Status.PENDING, now, expires_at=expires_at, next_at=next_at)
 
     def refuse(self, cause: Cause, *, now: datetime) -> Self:
         """End: the requester may not ask, or no device that was found can be reset."""

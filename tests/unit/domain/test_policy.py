@@ -41,9 +41,12 @@ def refusal_by(check: Callable[..., None], *who: object, **what: object) -> Caus
     ],
 )
 def test_an_approver_is_not_the_requester_under_another_name(approver, requester, account, code):
-    people = {"approver": approver, "requester": requester, "requester_account": account}
+    people = {"approver": approver, "requester": requester}
+    then = account and account.key
 
-    assert refusal_by(check_account, KENS, **people) == (code and Cause(code))
+    assert refusal_by(check_account, KENS, **people, theirs=account, asked_as=None) == (code and Cause(code))
+    asked = refusal_by(check_account, KENS, **people, theirs=None, asked_as=then)
+    assert asked == (Cause(code) if code and (account is None or then == KENS.key) else None)
 
 
 @pytest.mark.parametrize(
