@@ -41,6 +41,7 @@ from bot.entra.vault import Vault
 from bot.graph.devices import Intune, graph_client
 from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
 from bot.slack.blocks import without_markup
+from bot.slack.channel import ApproverChannel
 from bot.slack.client import SlackClient, bot_user, slack_client, slack_session
 from bot.slack.directory import SlackDirectory
 from bot.slack.handlers import Background, Handlers
@@ -121,6 +122,12 @@ async def unlatch(
         session = await stack.enter_async_context(slack_session(timing))
         client = slack_client(_secret(settings.slack_bot_token), settings.slack_api_url, session)
         us = await _bot_user(client, timing)
+        channel = ApproverChannel(
+            client, ChannelId(settings.approver_channel), rota=settings.rota, timing=timing, now=now
+        )
+        await channel.look()
+        if channel.problem is not None:
+            raise CannotStart(f"APPROVER_CHANNEL: {ENGLISH.text(f'code.{channel.problem}')}")
         entra = stack.enter_context(closing(entra_client(settings, timing)))
         graph = await stack.enter_async_context(graph_client(timing))
 
@@ -136,12 +143,13 @@ async def unlatch(
             now=now,
             wake_worker=lambda: worker.wake(),
             keep_head=lambda: worker.keep_head(),
+            channel_problem=lambda: channel.problem,
             write_head=heads.keep,
         )
         on_call = [part.id for part in settings.approvers if part.kind is AudienceKind.USERGROUP]
-        channel = deps.rules.approver_channel
         notifier = SlackNotifier(client, ENGLISH, channel, on_call=on_call, timing=timing)
-        worker = Worker(deps, notifier, {"sweep": deps.sign_ins.sweep, AUDIT_HEAD: heads.keep})
+        periodic = {"sweep": deps.sign_ins.sweep, "channel": channel.look, AUDIT_HEAD: heads.keep}
+        worker = Worker(deps, notifier, periodic)
         background = Background()
         handlers = Handlers(deps, SlackClient(client, timing), background, ENGLISH)
         bolt = bolt_app(client, us, handlers, lambda seconds: metrics.acknowledged(seconds))
@@ -161,6 +169,7 @@ async def unlatch(
                 "audit_log": database.audit_log.broken or OK,
                 "worker": f"stalled: {stalled}" if stalled else OK,
                 "slack": OK if sockets is None or await sockets.is_open() else "no socket is open",
+                "approver_channel": ENGLISH.text(f"code.{channel.problem}") if channel.problem else OK,
                 "process": "shutting down" if shutting_down.is_set() else OK,
             }
 
@@ -214,6 +223,7 @@ def rules(settings: Settings, timing: Timing) -> Rules:
         requesters=settings.requesters or (Audience.channel(channel),),
         approvers=settings.approvers,
         allow_owner_approval=settings.allow_owner_approval,
+        requester_sign_in=settings.requester_sign_in,
         fresh_within=timing.fresh_within if settings.fresh_sign_in else None,
         requests_per_hour=settings.asks_per_hour,
     )

@@ -79,6 +79,8 @@ class Timing:
     idle: timedelta = timedelta(seconds=5)
     """Another replica's new rows are seen after this long at the latest."""
     periodic: timedelta = timedelta(minutes=1)
+    channel_looked_at: timedelta = timedelta(hours=1)
+    """How long what Slack said of the approver channel holds."""
     stalled_after: timedelta = timedelta(seconds=30)
     """A queue that nobody has looked at for so long makes /readyz fail."""
     grace: timedelta = timedelta(seconds=20)

@@ -61,6 +61,8 @@ class Code(StrEnum):
     TOO_MANY_OPEN = "too_many_open"
     TOO_MANY_PRESSES = "too_many_presses"
     COULD_NOT_VERIFY = "could_not_verify"
+    CHANNEL_PUBLIC = "channel_public"
+    CHANNEL_SHARED = "channel_shared"
     # the request does not wait for this
     TAMPERED = "tampered"
     UNKNOWN_REQUEST = "unknown_request"

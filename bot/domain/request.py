@@ -117,6 +117,8 @@ class ResetRequest:
     asked_by: UserId
     asked_by_team: TeamId | None
     asked_at: datetime
+    asked_as: str | None = None
+    """`Account.key` of the requester, where they were signed in to Microsoft when it was verified."""
     target: Target
     reason: str
     ticket: str | None = None
@@ -168,25 +170,31 @@ class ResetRequest:
         return self.status is Status.DONE and effect is not None and effect.makes_passcode
 
     @property
+    def waits_for_sign_in(self) -> bool:
+        """Whether no approver sees it before the requester has signed in to Microsoft."""
+        return self.status is Status.RECEIVED and self.cause is not None
+
+    @property
     def needs_a_human(self) -> bool:
         """Whether the attempt was looked for on the device in vain, so that only a person can go on."""
         return self.status is Status.UNCERTAIN and self.next_at is None
 
     # Verification
 
-    def accept(self, *, target: Target, now: datetime, timing: Timing) -> Self:
+    def accept(self, *, target: Target, asked_as: str | None = None, now: datetime, timing: Timing) -> Self:
         """Wait for an approver. `target` has every mention resolved to an address."""
         expires_at = now + timing.lifetime
         next_at = min(expires_at, now + timing.remind_every)
-        return self._moved(Status.PENDING, now, target=target, expires_at=expires_at, next_at=next_at)
+        accepted = replace(self, target=target, asked_as=asked_as, cause=None)
+        return accepted._moved(Status.PENDING, now, expires_at=expires_at, next_at=next_at)
 
     def refuse(self, cause: Cause, *, now: datetime) -> Self:
         """End: the requester may not ask, or no device that was found can be reset."""
         return self._moved(Status.REFUSED, now, cause=cause)
 
-    def verify_later(self, *, now: datetime, timing: Timing) -> Self:
-        """A lookup failed: look again."""
-        return self._changed(now, next_at=now + timing.verify_retry)
+    def verify_later(self, cause: Cause | None = None, *, now: datetime, timing: Timing) -> Self:
+        """Look again: a lookup failed, or the requester has to do something first (`cause`)."""
+        return self._changed(now, next_at=now + timing.verify_retry, cause=cause)
 
     # Decisions
 

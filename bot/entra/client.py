@@ -28,6 +28,9 @@ THREADS: Final = 32
 """Calls to Entra at once; what is more waits."""
 CAPABILITIES: Final = ["CP1"]
 """We answer claims challenges, so Graph may revoke a token within minutes."""
+OFFLINE: Final = "offline_access"
+IDENTITY: Final = ("email",)
+"""And `openid profile`, which MSAL adds: who it is, without a token that outlives the sign-in."""
 UNAVAILABLE: Final = (RequestException, MsalServiceError)
 """No connection, no usable answer, or a 5xx."""
 UNEXPECTED: Final = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError)
@@ -105,16 +108,18 @@ class EntraClient:
         self._http.close()
 
     def begin_flow(
-        self, *, redirect_uri: str, login_hint: str | None, claims: str | None
+        self, *, redirect_uri: str, login_hint: str | None, claims: str | None, identity_only: bool = False
     ) -> tuple[str, Secret]:
         """Begin a flow (PKCE, nonce); return its `state` and MSAL's own record of it. Raises CouldNotVerify.
 
-        The record is JSON with the PKCE verifier and the address to send the browser to.
+        The record is JSON with the PKCE verifier and the address to send the browser to. `identity_only`: it
+        asks for IDENTITY alone.
         """
+        scopes, exclude = (list(IDENTITY), [OFFLINE]) if identity_only else (self._scopes, None)
         fresh = self._fresh_within
         with self._discovery():  # its endpoint may be no address
-            flow = self._app(msal.SerializableTokenCache()).initiate_auth_code_flow(
-                self._scopes,
+            flow = self._app(msal.SerializableTokenCache(), exclude).initiate_auth_code_flow(
+                scopes,
                 redirect_uri=redirect_uri,
                 response_mode="form_post",
                 login_hint=login_hint,
@@ -129,7 +134,7 @@ class EntraClient:
         return self._authority.real_url(json.loads(flow.reveal())["auth_uri"])
 
     def redeem(self, flow: Secret, form: Mapping[str, str], *, now: datetime) -> tuple[Account, Secret]:
-        """Redeem what the browser brought back for an account and its token cache.
+        """Redeem what the browser brought back for an account and its token cache, empty of IDENTITY alone.
 
         Raises SignInRefused, or CouldNotVerify where Entra does not answer.
         """
@@ -145,7 +150,7 @@ class EntraClient:
                 raise _refused(result)
             token = str(result.get("id_token", ""))
             account = self._verifier.verify(token, now=now, max_age=self._fresh_within)
-            return account, Secret(cache.serialize())
+            return account, Secret(cache.serialize() if OFFLINE in begun["scope"] else "")
         except UNAVAILABLE as error:
             _log_no_answer(error)
             failure = CouldNotVerify(ENTRA)
@@ -185,7 +190,9 @@ class EntraClient:
         changed = Secret(cache.serialize()) if cache.has_state_changed else None
         return Secret(token), changed
 
-    def _app(self, cache: msal.SerializableTokenCache) -> msal.ConfidentialClientApplication:
+    def _app(
+        self, cache: msal.SerializableTokenCache, exclude_scopes: Sequence[str] | None = None
+    ) -> msal.ConfidentialClientApplication:
         """Return an instance of its own for every cache: to swap the cache of a shared one would be a race.
 
         Cheap, because discovery is in the shared HTTP cache. Instance discovery stays off: the hosts that it
@@ -200,6 +207,7 @@ class EntraClient:
                 http_cache=self._http_cache,
                 client_capabilities=CAPABILITIES,
                 instance_discovery=False,
+                exclude_scopes=exclude_scopes,
                 **self._authority.for_msal,
             )
 

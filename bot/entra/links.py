@@ -50,7 +50,9 @@ class EntraLinks:
         """Return the link that may be opened, or raise Refusal(LINK_UNUSABLE)."""
         return (await self._find(secret)).link
 
-    async def authorization_url(self, secret: Secret, *, login_hint: str | None) -> str:
+    async def authorization_url(
+        self, secret: Secret, *, login_hint: str | None, identity_only: bool = False
+    ) -> str:
         """Return Microsoft's address for the link's browser. A link has one flow, however often it is opened.
 
         Raises Refusal(LINK_UNUSABLE), or CouldNotVerify where Entra does not answer; the link stays usable.
@@ -62,6 +64,7 @@ class EntraLinks:
                 redirect_uri=f"{self.public_url.rstrip('/')}{CALLBACK_PATH}",
                 login_hint=login_hint,
                 claims=row.link.claims,
+                identity_only=identity_only,
             )
             await self._keep(rows.begin_flow, "flow", row.link, _digest(state), flow.reveal())
             row = await self._find(secret)  # of two that open it at once, one began the flow

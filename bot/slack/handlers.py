@@ -71,6 +71,7 @@ class Handlers:
             app.view(Callback.ASK): self.ask_submitted,
             app.action(Action.CLOSE): self._moves(decide.close),
             app.action(Action.WITHDRAW): self._moves(decide.withdraw),
+            app.action(Action.LINK): self._shows("sign_in", self._link),
             app.action(Action.SHOW_PASSCODE): self._shows("passcode", self._passcode),
         }
         for register, listener in listeners.items():
@@ -227,8 +228,11 @@ class Handlers:
         request = await decide.check_may_decide(self._deps, press.request_id, press.actor)
         return modals.deny_form(request, self._words)
 
-    async def _passcode(self, press: Press, _view_id: str) -> View:
-        request, passcode = await reveal.reveal(self._deps, press.request_id, press.actor)
+    async def _passcode(self, press: Press, view_id: str) -> View:
+        try:
+            request, passcode = await reveal.reveal(self._deps, press.request_id, press.actor)
+        except SignInNeeded:
+            return await self._link(press, view_id)
         return modals.passcode(request, passcode, self._words)
 
     async def _approve(self, form: Form, *, knowingly: bool) -> View:
@@ -255,19 +259,23 @@ class Handlers:
     # The sign-in
 
     async def _sign_in(
-        self, who: Command | Press | Form, view_id: str, need: SignInNeeded | None = None
+        self, who: Command | Press | Form, view_id: str, need: SignInNeeded | None = None, *, why: str = ""
     ) -> View:
         """Return a private link; after the sign-in the same modal continues (`resume`)."""
         request_id = None if isinstance(who, Command) else who.request_id
         claims, approver = (need.claims, need.approver) if need else (None, None)
         then = Continuation(request_id=request_id, view_id=view_id, claims=claims)
         url = await sign_in.offer(self._deps, who.actor, who.team, then, approver=approver)
-        why = self._words.sign_in(
+        why = why or self._words.sign_in(
             need,
             account=None if need else await self._deps.sign_ins.account(who.actor.user),
             max_age=self._deps.timing.sign_in_max_age,
         )
         return modals.sign_in(url, why, self._words, lifetime=self._deps.timing.link_lifetime)
+
+    async def _link(self, press: Press, view_id: str) -> View:
+        """Return a private link for the requester."""
+        return await self._sign_in(press, view_id, why=self._words.text("sign_in.requester"))
 
     async def resume(self, link: SignInLink, outcome: Account | UnlatchError) -> None:
         """After a sign-in continue the modal that waited; where none is open, send a direct message."""
@@ -287,7 +295,13 @@ class Handlers:
             return modals.message(self._words.text("signed_in.title"), sentence, self._words)
         actor = Actor(user=link.user, team=link.team)
         press = Press(actor=actor, team=link.team, trigger_id="", request_id=link.request_id)
-        return await self._review(press, view_id)
+        request = await self._deps.get_request(link.request_id)
+        if request.asked_by != link.user:
+            return await self._review(press, view_id)
+        if request.has_passcode:
+            return await self._passcode(press, view_id)
+        sentence = self._words.with_account("signed_in.requester", account)
+        return modals.message(self._words.text("signed_in.title"), sentence, self._words)
 
     async def _sign_in_again(self, link: SignInLink, error: UnlatchError, view_id: str) -> View:
         """Show why the sign-in was refused, with a new link."""

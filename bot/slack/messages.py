@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from bot.domain.errors import Code
 from bot.domain.request import ResetRequest, Status
 from bot.slack import blocks
 from bot.slack.blocks import Block, Message, date, escaped, fallback, group, inline, mention
@@ -35,12 +36,13 @@ def receipt(
     words: Wording,
     *,
     reveal_for: timedelta,
+    problem: Code | None = None,
     has_card: bool = True,
     first: ResetRequest | None = None,
 ) -> Message:
     """What the requester sees in their own direct message: the state, the answer, the next step.
 
-    `has_card`: approvers see the request. Where Slack takes no card for them, the requester is told.
+    `problem`, or no card in the channel: why no approver sees the request while it waits.
     `first`: the request that had the target before this one; who asked second sees where it stands.
     """
     shown = [
@@ -54,11 +56,13 @@ def receipt(
     if request.approval is not None:
         name = inline(device_name(request.approval.device))
         shown.append(blocks.fields((words.text("device"), name)))
-    if has_card or request.status is not Status.PENDING:
-        shown += _sections(words.next_step(request, reveal_for=reveal_for))
+    if request.status is Status.PENDING and (problem or not has_card):
+        shown += _sections(words.text(f"code.{problem}" if problem else "status.pending.next.not_notified"))
     else:
-        shown += _sections(words.text("status.pending.next.not_notified"))
-    if request.status is Status.PENDING:
+        shown += _sections(words.next_step(request, reveal_for=reveal_for))
+    if request.waits_for_sign_in:
+        shown.append(blocks.actions(_button(Action.LINK, "link", request, words, style="primary")))
+    elif request.status is Status.PENDING:
         shown.append(blocks.actions(_button(Action.WITHDRAW, "withdraw", request, words)))
     elif request.has_passcode:
         show = _button(Action.SHOW_PASSCODE, "show_passcode", request, words, style="primary")

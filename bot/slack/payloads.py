@@ -30,6 +30,8 @@ class Action(StrEnum):
     CLOSE = "close"
     WITHDRAW = "withdraw"
     SHOW_PASSCODE = "show_passcode"
+    LINK = "link"
+    """The requester asks for a link to sign in with."""
     SIGN_IN = "sign_in"
     """A link button; Slack reports the press all the same."""
 

@@ -129,9 +129,10 @@ class Wording:
 
     def because(self, request: ResetRequest, *, reader: UserId | None = None) -> str:
         """Return why it ended or waits again; empty where there is no reason, or the status says it."""
-        if request.cause is None or request.cause.code is Code.NO_ANSWER:
+        cause = request.cause
+        if cause is None or cause.code is Code.NO_ANSWER or request.waits_for_sign_in:
             return ""
-        return self.cause(request.cause, reader=reader)
+        return self.cause(cause, reader=reader)
 
     def next_step(self, request: ResetRequest, *, reveal_for: timedelta) -> str:
         """Return what the requester can do now; empty where nothing is left to do."""
@@ -202,6 +203,8 @@ def _stage(request: ResetRequest) -> str:
     """Return the status, or the special case of it that people are told apart."""
     if request.needs_a_human:
         return "needs_decision"
+    if request.waits_for_sign_in:
+        return "unlinked"
     if request.status is Status.PENDING and request.cause is not None:
         return "reopened"
     match request.status, request.cause:

@@ -38,6 +38,7 @@ requests: Final = Table(
     Column("team", String(32), nullable=False),
     Column("asked_by", String(32), nullable=False),
     Column("asked_by_team", String(32)),
+    Column("asked_as", String(80)),  # the tenant and the id of an Entra account
     Column("asked_at", String(27), nullable=False),
     Column("target_kind", String(16), nullable=False),
     Column("target", Text, nullable=False),

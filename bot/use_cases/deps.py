@@ -15,6 +15,7 @@ from bot.domain.errors import (
     BAD_INPUT,
     QUOTAS,
     ApproverRefused,
+    Code,
     GraphError,
     LostRace,
     RecentlyReset,
@@ -91,8 +92,13 @@ class SignInLinks(Protocol):
     async def get(self, secret: Secret) -> SignInLink:
         """Return the link that may be opened, or raise Refusal(LINK_UNUSABLE)."""
 
-    async def authorization_url(self, secret: Secret, *, login_hint: str | None) -> str:
-        """Return Microsoft's address for the link's browser; the same however often the link is opened."""
+    async def authorization_url(
+        self, secret: Secret, *, login_hint: str | None, identity_only: bool = False
+    ) -> str:
+        """Return Microsoft's address for the link's browser; the same however often the link is opened.
+
+        `identity_only`: ask who it is, and for no permission; no token is kept.
+        """
 
     async def redeem(self, form: Mapping[str, str]) -> SignInResult:
         """Redeem Microsoft's answer, once per `state`. Raises Refusal(LINK_UNUSABLE), SignInRefused."""
@@ -105,7 +111,7 @@ class SignInLinks(Protocol):
 
 
 class SignIns(Protocol):
-    """Approvers' sign-ins at Microsoft Entra: one account and one encrypted token cache a person."""
+    """Sign-ins at Microsoft Entra: one account a person, and the encrypted token cache of who may approve."""
 
     async def keep(self, user: UserId, result: SignInResult, entry: Entry) -> None:
         """Link the account to the Slack user and keep its tokens, in one commit with the audit entry.
@@ -186,6 +192,8 @@ class Deps:
     """A row is due."""
     keep_head: Callable[[], None] = lambda: None
     """The audit log has a row that should be known outside the database soon."""
+    channel_problem: Callable[[], Code | None] = lambda: None
+    """Why the approver channel is none now: anybody can join it, or another organisation is in it."""
     write_head: Callable[[], Awaitable[bool]] = _written
     """Make the audit log's end known outside the database now; False where that failed."""
 
@@ -207,13 +215,24 @@ class Deps:
 
     async def approver(self, actor: Actor, request: ResetRequest) -> Admitted:
         """Return the approver, looked up now, or raise why they may not decide."""
+        admitted = await self.still_approver(actor, request)
+        if (problem := self.channel_problem()) is not None:
+            raise Refusal(problem)
+        return admitted
+
+    async def still_approver(self, actor: Actor, request: ResetRequest) -> Admitted:
+        """Return who decided before, looked up now, or raise why they are no approver any more."""
         person = await self.member(actor)
         channel = Audience.channel(self.rules.approver_channel)
-        in_channel = await self.directory.is_in(person.id, channel)
+        in_channel = await self.in_channel(person)
         rota = await self._first_of(person, self.rules.approvers)
         on_call = rota is not None or not self.rules.approvers
         check_approver(person, asked_by=request.asked_by, in_channel=in_channel, on_call=on_call)
         return Admitted(person=person, rule=", ".join(map(str, filter(None, (channel, rota)))))
+
+    async def in_channel(self, person: Person) -> bool:
+        """Return whether the person is in the approver channel now."""
+        return await self.directory.is_in(person.id, Audience.channel(self.rules.approver_channel))
 
     async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Audience | None:
         for audience in audiences:

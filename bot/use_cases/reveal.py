@@ -3,6 +3,7 @@
 from bot.domain.audit import Event
 from bot.domain.errors import ApproverRefused, Code, CouldNotVerify, Refusal, SignInNeeded
 from bot.domain.people import Actor
+from bot.domain.policy import check_asked_as
 from bot.domain.request import ResetRequest
 from bot.domain.values import RequestId, Secret, utc_text
 from bot.use_cases.deps import Deps
@@ -13,18 +14,21 @@ async def reveal(deps: Deps, request_id: RequestId, by: Actor) -> tuple[ResetReq
 
     Who asks is still admitted as a requester, and whose token is lent as an approver. Raises Refusal:
     NOT_THE_REQUESTER, NOT_WAITING, REVEAL_EXPIRED, NOT_A_REQUESTER, APPROVER_LEFT, APPROVER_SIGNED_OUT,
-    CANNOT_READ, NO_PASSCODE, PASSCODE_REPLACED. Raises GraphError.
+    CANNOT_READ, NO_PASSCODE, PASSCODE_REPLACED. Raises GraphError; SignInNeeded where the requester has to
+    sign in again, as the account that asked.
     """
     async with deps.audit_refusals(by, request_id):
         request = await deps.get_request(request_id)
         request.check_revealable(by=by.user, now=deps.now(), timing=deps.timing)
         admitted = await deps.requester(by)
+        if deps.rules.requester_sign_in:
+            check_asked_as(await deps.sign_ins.account(by.user), request.asked_as)
         approval, since = request.approval, request.ours_since(timing=deps.timing)
         if approval is None or since is None:
             raise Refusal(Code.NO_PASSCODE)
         device, approver = approval.device.id, approval.by
         try:
-            await deps.approver(Actor(user=approver, team=None), request)
+            await deps.still_approver(Actor(user=approver, team=None), request)
         except CouldNotVerify:
             raise
         except Refusal as refusal:

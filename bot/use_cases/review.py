@@ -81,7 +81,7 @@ async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review
     account = await _account(deps, request, approver.id)
     requester = await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
     theirs = await deps.sign_ins.account(requester.id)
-    check_account(account, approver=approver, requester=requester, requester_account=theirs)
+    check_account(account, approver=approver, requester=requester, theirs=theirs, asked_as=request.asked_as)
     found = await deps.as_person(
         approver.id, account.oid, lambda token: deps.intune.find(request.target, token)
     )

@@ -109,4 +109,4 @@ def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
     )
     aside = "Requests that are stopped: tampered with, or unreadable."
     yield GaugeMetricFamily("unlatch_requests_set_aside", aside, backlog.set_aside)
-    yield GaugeMetricFamily("unlatch_sign_ins", "Approvers' sign-ins in the vault.", backlog.sign_ins)
+    yield GaugeMetricFamily("unlatch_sign_ins", "Sign-ins in the vault.", backlog.sign_ins)

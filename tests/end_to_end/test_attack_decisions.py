@@ -1,6 +1,8 @@
 """Attacks on the decision, by name: values and forms that were shown to nobody, and people who may not."""
 
+from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
 from bot.domain.audit import Event
@@ -8,7 +10,7 @@ from bot.domain.errors import Code
 from bot.domain.request import Status
 from bot.slack.payloads import VALUE, Action, Callback, Field, private_metadata
 from bot.slack.wording import CATALOG_EN as ENGLISH
-from tests.support.app_fixture import IPHONE, PIXEL, Bot, by_user, with_value
+from tests.support.app_fixture import FAST, IPHONE, PIXEL, SOON, TOMAS, Bot, by_user, running_bot, with_value
 from tests.support.user_actions import AIKO, GUS, KEN, MEI, OLGA, ON_CALL, Json
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -23,6 +25,28 @@ def submission(user: str, callback: str, metadata: str, **typed: str) -> Json:
     view = {"id": "V0FORGED", "type": "modal", "callback_id": callback, "private_metadata": metadata}
     who = {"team": {"id": TEAM}, "user": {"id": user, "team_id": TEAM}}
     return {"type": "view_submission", "view": view | {"state": {"values": state}}, **who}
+
+
+async def test_attack_channel_that_is_shared_with_another_organisation_while_the_bot_runs(tmp_path: Path):
+    """The next request has no card, the one before cannot be approved, until the sharing ends."""
+    timing = replace(FAST, periodic=SOON, channel_looked_at=SOON)
+    async with running_bot(tmp_path, timing=timing) as bot:
+        await bot.pending()
+        await bot.people.sign_in()
+
+        bot.sandbox.slack.share(ON_CALL)
+        while (ready := await bot.http.get("/readyz")).status_code == 200:
+            pass
+        assert "shared" in ready.json()["approver_channel"]
+        await bot.people.command(MEI, TOMAS)
+        await bot.people.until(lambda: ENGLISH["code.channel_shared"] in bot.people.receipt())
+        assert await bot.review() == ENGLISH["code.channel_shared.title"]
+        assert len(bot.people.messages(ON_CALL)) == 1
+
+        bot.sandbox.slack.share(ON_CALL, shared=False)
+        await bot.people.until(lambda: len(bot.people.messages(ON_CALL)) == 2)
+        await bot.people.until(lambda: ENGLISH["code.channel_shared"] not in bot.people.receipt())
+        assert await bot.review() == ENGLISH["review.title"]
 
 
 async def test_attack_forged_button_value(bot: Bot):

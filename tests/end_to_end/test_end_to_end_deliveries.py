@@ -15,7 +15,7 @@ from bot.domain.values import UserId
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.use_cases.decide import deny
 from tests.support.app_fixture import FAST, Bot, running_bot
-from tests.support.user_actions import AIKO, KEN, MEI, ON_CALL, SUPPORT, direct_channel
+from tests.support.user_actions import AIKO, KEN, MEI, ON_CALL, direct_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -120,22 +120,22 @@ async def test_a_socket_that_slack_replaces_loses_nothing_and_http_takes_nothing
 async def test_every_scope_of_the_manifest_is_used_and_no_other(tmp_path_factory: pytest.TempPathFactory):
     manifest = yaml.safe_load((Path(__file__).parents[2] / "manifest.yml").read_text())
     used: set[str] = set()
-    for channel, settings in ((ON_CALL, {"approvers": "usergroup:S0ONCALL"}), (SUPPORT, {})):
-        folder = tmp_path_factory.mktemp(channel)
-        async with running_bot(folder, approver_channel=channel, **settings) as bot:
-            used |= await scopes_used(bot, channel)
+    for private in (True, False):
+        folder = tmp_path_factory.mktemp(str(private))
+        async with running_bot(folder, approvers="usergroup:S0ONCALL") as bot:
+            bot.sandbox.slack.workspace.conversations[ON_CALL].private = private
+            used |= await scopes_used(bot)
     assert set(manifest["oauth_config"]["scopes"]["bot"]) == used
 
 
-async def scopes_used(bot: Bot, channel: str) -> set[str]:
+async def scopes_used(bot: Bot) -> set[str]:
     """Of the whole job, with answers of Slack's that are lost."""
     people = bot.people
-    bot.join(channel, bot.sandbox.slack.workspace.bot.id)
     await people.fault("slack", "reset after", "chat.postMessage", times=2)
     await people.command(MEI, "serial:59040DLJH001 locked out")
     await people.until(lambda: ENGLISH["status.pending.title"] in people.receipt())
     await people.sign_in()
-    assert await people.open(KEN, "approve", channel=channel) == ENGLISH["review.title"]
+    assert await people.open(KEN, "approve") == ENGLISH["review.title"]
     await people.submit(KEN)
     await people.until(lambda: "show_passcode" in str(people.direct(MEI)[-1]["blocks"]))
     assert direct_channel(MEI) in people.state["messages"]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from bot.domain.request import Status
@@ -13,11 +14,12 @@ from bot.store import tables
 from bot.store.sign_ins import get_sign_in
 from sandbox.entra import SigningKey
 from sqlalchemy import update
-from tests.support.app_fixture import IPHONE, Bot, running_bot
-from tests.support.user_actions import KEN, KEN_ACCOUNT
+from tests.support.app_fixture import IPHONE, TOMAS, Bot, running_bot
+from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, MEI_ACCOUNT, ON_CALL, direct_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+IDENTITY = {"openid", "profile", "email"}
 STEP_UP = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
 
 
@@ -96,6 +98,31 @@ async def test_where_approvals_ask_for_it_an_old_sign_in_neither_reviews_nor_app
 
         await sign_in_and_approve(bot)
         await bot.reaches(request_id, Status.DONE)
+
+
+async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_passcode(tmp_path: Path):
+    async with running_bot(tmp_path, requester_sign_in=True) as bot:
+        people, direct = bot.people, direct_channel(MEI)
+        await people.command(MEI, TOMAS)
+        await people.until(lambda: ENGLISH["status.unlinked.title"] in people.receipt())
+        assert people.messages(ON_CALL) == []
+
+        assert await people.open(MEI, "link", channel=direct) == ENGLISH["sign_in.title"]
+        asked = await people.browser.http.get(people.link_in_modal(MEI))
+        assert set(parse_qs(urlsplit(asked.headers["location"]).query)["scope"][0].split()) == IDENTITY
+        await people.browser.sign_in(people.link_in_modal(MEI), MEI_ACCOUNT)
+        assert await people.title_after(MEI, ENGLISH["sign_in.title"]) == ENGLISH["signed_in.title"]
+        await people.until(lambda: people.messages(ON_CALL))
+        await people.sign_in()
+        await bot.approve()
+        [request] = await bot.rows()
+        await bot.reaches(request.id, Status.DONE)
+
+        await people.until(lambda: "Show passcode" in str(people.direct(MEI)))
+        await people.command(MEI, "sign-out")
+        assert await people.open(MEI, "show_passcode", channel=direct) == ENGLISH["sign_in.title"]
+        await people.browser.sign_in(people.link_in_modal(MEI), MEI_ACCOUNT)
+        assert await people.title_after(MEI, ENGLISH["sign_in.title"]) == ENGLISH["passcode.title"]
 
 
 async def grow_old(bot: Bot) -> None:

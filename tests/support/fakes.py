@@ -389,6 +389,7 @@ class FakeLinks:
     flows: dict[str, SignInLink] = field(default_factory=dict)
     """By `state`."""
     hints: list[str | None] = field(default_factory=list)
+    identity_only: list[bool] = field(default_factory=list)
     answers: dict[str, Account | Exception] = field(default_factory=dict)
     held: dict[tuple[str, str], SignInResult] = field(default_factory=dict)
     """By the secrets of the page and of the cookie."""
@@ -410,7 +411,7 @@ class FakeLinks:
             raise Refusal(Code.LINK_UNUSABLE)
         return link
 
-    async def authorization_url(self, secret: Secret, *, login_hint: str | None) -> str:
+    async def authorization_url(self, secret: Secret, *, login_hint: str | None, identity_only: bool) -> str:
         """Return the `state` itself in place of an address."""
         link = await self.get(secret)
         for state, begun in self.flows.items():
@@ -418,6 +419,7 @@ class FakeLinks:
                 return state
         state = f"state-{len(self.hints)}"
         self.hints.append(login_hint)
+        self.identity_only.append(identity_only)
         self.flows[state] = link
         return state
 

@@ -21,7 +21,7 @@ from tests.proofs.fuzz.openings import Play, check_error
 from tests.proofs.fuzz.strategies import Answer, answers
 from tests.support.builders import CHANNEL, IN_CHANNEL, KEN, TEAM, TIMING, a_request, actor
 from tests.unit.slack.deliveries import US
-from tests.unit.slack.web_api import WebApi, web_api
+from tests.unit.slack.web_api import WebApi, a_channel, web_api
 
 AGAINST: Final = (
     "deleted",
@@ -47,6 +47,7 @@ GOOD: Final[dict[str, dict[str, Any]]] = {
     "views.update": {"ok": True, "view": {"id": "V1"}},
     "chat.postMessage": {"ok": True, **POSTED},
     "chat.update": {"ok": True, **POSTED},
+    "conversations.info": {"ok": True, "channel": {"id": CHANNEL, "is_private": True}},
     "conversations.open": {"ok": True, "channel": {"id": "D0MEI"}},
     "conversations.history": {"ok": True, "messages": [MESSAGE], "response_metadata": {"next_cursor": ""}},
 }
@@ -86,7 +87,9 @@ async def _play(api: WebApi, case: Case) -> None:
         person = await directory.person(actor(KEN))
         assert person.kind is not Kind.MEMBER or case.method != "users.info" or _may_be_member(case.bad[0])
     slack = SlackClient(api.client, TIMING, sleep=_at_once)
-    notifier = SlackNotifier(api.client, ENGLISH, CHANNEL, on_call=["S0ONCALL"], timing=TIMING)
+    channel = a_channel(api)
+    await channel.look()
+    notifier = SlackNotifier(api.client, ENGLISH, channel, on_call=["S0ONCALL"], timing=TIMING)
     row, loading, posted = a_request(Status.PENDING), modals.loading("device", ENGLISH), MessageRef(**POSTED)
     await _call(bot_user(api.client, TIMING))
     await _call(directory.is_in(KEN.id, IN_CHANNEL))

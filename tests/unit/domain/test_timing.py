@@ -48,6 +48,7 @@ PROMISED: dict[str, tuple[timedelta, str]] = {
     "retry": (timedelta(seconds=5), ""),
     "idle": (timedelta(seconds=5), ""),
     "periodic": (timedelta(minutes=1), "operate: is a log line `audit_head` each minute"),
+    "channel_looked_at": (timedelta(hours=1), "security: looked at when the bot starts and each hour"),
     "stalled_after": (timedelta(seconds=30), ""),
     "grace": (timedelta(seconds=20), "operate: 20 seconds each at the most"),
 }

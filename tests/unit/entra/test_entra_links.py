@@ -5,7 +5,7 @@ import hashlib
 from datetime import timedelta
 
 import pytest
-from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused
+from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInNeeded, SignInRefused
 from bot.domain.people import Confirmation
 from bot.domain.values import Secret
 from bot.store.tables import sign_in_links
@@ -29,6 +29,18 @@ async def test_a_link_finds_its_person_and_leads_to_microsoft(setup):
     assert (query["redirect_uri"], query["login_hint"]) == (CALLBACK, "ken@contoso.com")
     assert "acrs" in query["claims"]
     assert await unusable(setup.links.get(Secret("link-2".ljust(43, "x"))))
+
+
+async def test_a_sign_in_that_shows_who_it_is_asks_for_no_permission_and_keeps_no_token(setup):
+    secret = await setup.link()
+    url = await setup.links.authorization_url(secret, login_hint=None, identity_only=True)
+    assert set(query_of(url)["scope"].split()) == {"openid", "profile", "email"}
+    result = await setup.links.redeem(setup.entra.sign_in(url))
+    held = await setup.links.take(await setup.links.hold(result))
+    await setup.keep(KEN, held)
+    assert (held.cache.reveal(), await setup.sign_ins.account(KEN)) == ("", held.account)
+    with pytest.raises(SignInNeeded):
+        await setup.sign_ins.token(KEN)
 
 
 async def test_a_link_begins_one_flow_however_often_it_is_opened(setup):

@@ -84,6 +84,7 @@ FOLLOWING = Cause(Code.APPROVER_SIGNED_OUT, KEN_APPROVED | {"following": "yes"})
 _decided = {"decided_by": KEN.id, "decided_at": LATER}
 EVERY = [
     a_request(Status.RECEIVED),
+    a_request(Status.RECEIVED, cause=Cause(Code.SIGN_IN_NEEDED)),
     a_request(Status.REFUSED, cause=Cause(Code.NOT_A_REQUESTER)),
     pending(),
     pending(target=Target(TargetKind.SERIAL, "F2LX1234ABCD"), cause=Cause(Code.NOT_EXECUTED)),

@@ -1,7 +1,7 @@
 """Who a person is and where they are, asked of Slack now; whatever is not understood lets nobody in."""
 
 import pytest
-from bot.domain.errors import CouldNotVerify
+from bot.domain.errors import Code, CouldNotVerify
 from bot.domain.people import Actor, Audience, AudienceKind, Kind
 from bot.domain.values import TeamId
 from bot.slack.directory import SlackDirectory
@@ -10,7 +10,8 @@ from bot.timing import Timing
 from slack_bolt.authorization import AuthorizeResult
 from structlog.testing import capture_logs
 from tests.support.builders import IN_CHANNEL, KEN, MEI, ON_CALL, OTHER_TEAM, TEAM
-from tests.unit.slack.web_api import GARBAGE, WebApi, refused
+from tests.support.clock import Clock
+from tests.unit.slack.web_api import GARBAGE, WebApi, a_channel, refused
 
 OURS = TeamId("E0US")
 """Our organization on Enterprise Grid."""
@@ -155,3 +156,38 @@ async def test_why_a_lookup_failed_is_logged_and_what_no_waiting_mends_is_told(a
         assert said in ENGLISH.error(told.value)
         assert [(line["event"], line["code"]) for line in logs] == [("lookup_failed", answer["error"])]
         assert logs[0].get("needed") == answer.get("needed")
+
+
+CHANNELS = [
+    ({"is_private": True}, None, None),
+    ({"is_private": True, "is_shared": True, "is_org_shared": True}, None, None),
+    *(({"is_private": private}, Code.CHANNEL_PUBLIC, None) for private in (False, None, "yes")),
+    *(
+        ({"is_private": True, flag: True}, Code.CHANNEL_SHARED, Code.CHANNEL_SHARED)
+        for flag in ("is_ext_shared", "is_pending_ext_shared")
+    ),
+]
+
+
+@pytest.mark.parametrize(("flags", "alone", "with_a_rota"), CHANNELS, ids=str)
+async def test_an_approver_channel_is_private_or_has_a_rota_and_is_not_shared(api, flags, alone, with_a_rota):
+    api.answers["conversations.info"] = [{"ok": True, "channel": flags}]
+    for rota, problem in ((False, alone), (True, with_a_rota)):
+        channel = a_channel(api, rota=rota)
+        await channel.look()
+        assert channel.problem is problem
+
+
+async def test_the_channel_is_looked_at_each_hour_and_oftener_while_unfit_and_a_failure_is_no_finding(api):
+    private, public = ({"ok": True, "channel": {"is_private": flag}} for flag in (True, False))
+    api.answers["conversations.info"] = [*GARBAGE, {"ok": True}, private, public, refused("x"), private]
+    clock = Clock()
+    channel = a_channel(api, clock=clock)
+    for _ in range(len(GARBAGE) + 2):  # until it was seen
+        await channel.look()
+    seen = len(api.asked)
+    for minutes, problem in ((59, None), (1, Code.CHANNEL_PUBLIC), (1, Code.CHANNEL_PUBLIC), (1, None)):
+        clock.advance(minutes=minutes)
+        await channel.look()
+        assert channel.problem is problem
+    assert (len(api.asked) - seen, seen) == (3, len(GARBAGE) + 2)

@@ -367,6 +367,23 @@ async def test_after_the_sign_in_the_modal_goes_on_or_a_message_says_as_whom(sid
         assert "/reset-passcode sign-out" in sentence
 
 
+async def test_a_requester_signs_in_by_a_private_link_to_ask_and_again_to_see_the_passcode(database):
+    side = SlackSide(database, requester_sign_in=True)
+    request = await side.bot.submit()
+    for action in (Action.LINK, Action.SHOW_PASSCODE):
+        if action is Action.SHOW_PASSCODE:
+            request = await side.bot.row(await side.bot.done(passcode="4b#A"))
+            del side.bot.sign_ins.accounts[MEI.id]
+        side.bot.links.links.clear()
+        await side.deliver(press(action, request.id, user=MEI.id))
+        assert CATALOG["sign_in.requester"] in side.shown()
+        [link] = side.bot.links.links.values()
+        assert (link.user, link.request_id) == (MEI.id, request.id)
+        side.bot.sign_ins.accounts[MEI.id] = account_of(MEI)
+        await side.handlers.resume(link, account_of(MEI))
+        assert side.title() == CATALOG["signed_in.title" if action is Action.LINK else "passcode.title"]
+
+
 async def test_a_refused_sign_in_is_told_in_the_modal_with_a_new_link(side):
     request_id = await side.bot.pending()
     error = SignInRefused(Code.WRONG_ACCOUNT, account="aiko@contoso.com", expected="ken@contoso.com")

@@ -39,7 +39,7 @@ def test_slack_accepts_every_card_and_receipt(row: ResetRequest):
 @every_row
 def test_buttons_are_there_only_while_they_can_be_pressed_and_say_what_they_do(row: ResetRequest):
     decide = [Action.APPROVE, Action.DENY] if row.status is Status.PENDING else []
-    own = [Action.WITHDRAW] if row.status is Status.PENDING else []
+    own = [Action.WITHDRAW] if row.status is Status.PENDING else [Action.LINK] * row.waits_for_sign_in
     assert buttons(card(row, ENGLISH)) == ([Action.APPROVE, Action.CLOSE] if row.needs_a_human else decide)
     assert buttons(a_receipt(row)) == ([Action.SHOW_PASSCODE] if row.has_passcode else own)
     for button in [*elements(card(row, ENGLISH), "button"), *elements(a_receipt(row), "button")]:

@@ -39,7 +39,7 @@ UNTITLED = {
     *(Code.BAD_TARGET, Code.TICKET_TOO_LONG, Code.LINK_UNUSABLE),
 }
 """Codes that title no modal."""
-STAGES = [*Status, "reopened", "needs_decision", "closed", "duplicate"]
+STAGES = [*Status, "unlinked", "reopened", "needs_decision", "closed", "duplicate"]
 LIMITS = {".title": 24, ".submit": 24, ".short": 75, ".label": 75, ".placeholder": 150, "again.option": 75}
 
 

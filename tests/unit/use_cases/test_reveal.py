@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 from bot.domain.audit import Event
-from bot.domain.errors import ApproverRefused, Cause, Code, StoreUnavailable
-from bot.domain.values import utc_text
+from bot.domain.errors import ApproverRefused, Cause, Code, SignInNeeded, StoreUnavailable
+from bot.domain.values import Secret, utc_text
 from tests.support.bot import Bot, outcome, refused
-from tests.support.builders import AIKO, IN_CHANNEL, KEN, LEOS_PHONE, MEI, ON_CALL
+from tests.support.builders import AIKO, IN_CHANNEL, KEN, LEOS_PHONE, MEI, ON_CALL, account_of
 from tests.support.fakes import token_of
 
 
@@ -23,6 +23,21 @@ async def test_the_requester_views_the_new_passcode_and_every_view_is_in_the_aud
     assert bot.intune.read_with == [token_of(KEN.id)] * 2
     assert bot.heads == heads + 2
     assert (await bot.events()).count(Event.PASSCODE_VIEWED) == 2
+
+
+@pytest.mark.parametrize("now", ["as then", "signed out", "as another account"])
+async def test_where_requesters_sign_in_only_the_account_that_asked_sees_the_passcode(bot, now):
+    bot.rules(requester_sign_in=True)
+    bot.sign_ins.accounts[MEI.id] = account_of(MEI)
+    request_id = await bot.done(passcode="80 51 33")
+    others = {"signed out": None, "as another account": account_of(MEI, oid="oid-of-another")}
+    if now != "as then":
+        bot.sign_ins.accounts[MEI.id] = others[now]
+
+    came = await outcome(bot.reveal(request_id))
+
+    assert isinstance(came, Secret if now == "as then" else SignInNeeded)
+    assert ((await bot.events()).count(Event.PASSCODE_VIEWED) == 1) is (now == "as then")
 
 
 async def test_no_passcode_is_returned_whose_view_could_not_be_stored(bot):

@@ -35,6 +35,16 @@ async def test_a_review_shows_who_asks_and_what_a_reset_would_do_on_each_device(
     assert bot.intune.read_with == [token_of(AIKO.id)]
 
 
+async def test_who_asked_as_an_account_does_not_decide_as_it_under_another_slack_user(bot):
+    """Mei signs out, and signs in with the same account as Aiko's Slack user."""
+    bot.sign_ins.accounts[MEI.id] = account_of(MEI)
+    request_id = await bot.pending()
+    await bot.sign_ins.forget(MEI.id)
+    bot.sign_ins.accounts[AIKO.id] = account_of(AIKO, oid=account_of(MEI).oid)
+
+    assert (await refused(bot.review(request_id, by=AIKO))).code is Code.OWN_ACCOUNT
+
+
 async def test_where_intune_shows_no_device_the_request_goes_on_waiting(bot):
     bot.intune.found = []
     request_id = await bot.pending()

@@ -11,7 +11,7 @@ from bot.domain.request import Status
 from bot.domain.target import Target, TargetKind
 from structlog.testing import capture_logs
 from tests.support.bot import refused
-from tests.support.builders import AIKO, LEO, MEI, RULES
+from tests.support.builders import AIKO, LEO, MEI, RULES, account_of
 
 
 async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
@@ -97,6 +97,42 @@ async def test_a_lookup_that_no_waiting_mends_refuses_at_once_and_says_why(bot):
 
     facts = {"what": "slack"} | bot.directory.why
     assert (await bot.advance(request.id)).cause == Cause(Code.COULD_NOT_VERIFY, facts)
+
+
+async def test_who_has_to_sign_in_first_is_waited_for_and_then_the_request_goes_on_as_it_was_typed(bot):
+    bot.rules(requester_sign_in=True)
+    request = await bot.submit()
+
+    for _ in range(3):
+        waiting = await bot.advance(request.id)
+        assert (waiting.status, waiting.waits_for_sign_in) == (Status.RECEIVED, True)
+    assert bot.directory.looked_up == [MEI.id]  # once
+    await bot.publish(request.id)
+    assert bot.notifier.posted == ["receipt"]
+    bot.clock.advance(minutes=20)  # a failed lookup has its time from the sign-in on
+    bot.sign_ins.accounts[MEI.id] = account_of(MEI, at=bot.clock.now())
+    bot.directory.down = True
+    assert (await bot.advance(request.id)).status is Status.RECEIVED
+    bot.directory.down = False
+
+    pending = await bot.advance(request.id)
+
+    assert (pending.status, pending.cause, pending.asked_as) == (Status.PENDING, None, account_of(MEI).key)
+    assert (pending.target, pending.reason) == (request.target, request.reason)
+    assert (await bot.entry(Event.VERIFIED)).facts.items() >= account_of(MEI).as_facts().items()
+
+
+@pytest.mark.parametrize("asker", [MEI, LEO], ids=["nobody signs in", "who may not ask"])
+async def test_where_nobody_signs_in_the_request_ends(bot, asker):
+    bot.rules(requester_sign_in=True)
+    request = await bot.submit(by=asker)
+    assert (await bot.advance(request.id)).waits_for_sign_in is (asker is MEI)
+    bot.clock.advance(bot.deps.timing.lifetime)
+
+    ended = await bot.advance(request.id) if asker is MEI else await bot.row(request.id)
+
+    code = Code.SIGN_IN_NEEDED if asker is MEI else Code.NOT_A_REQUESTER
+    assert (ended.status, ended.cause) == (Status.REFUSED, Cause(code))
 
 
 @pytest.mark.parametrize("email", ["Leo@contoso.com", None, "leo@contoso.com?$x=1", "of nobody"])
