@@ -54,6 +54,11 @@ class Account:
     authenticated_at: datetime | None = None
     """When the person last signed in to Microsoft interactively (`auth_time`); None where it did not say."""
 
+    @property
+    def key(self) -> str:
+        """What names the account for good; `ResetRequest.asked_as` keeps it."""
+        return f"{self.tenant}/{self.oid}".casefold()
+
     def as_facts(self) -> dict[str, str]:
         """Return who this is at Microsoft, for an audit row."""
         return {"account": self.username, "oid": self.oid, "tenant": self.tenant}

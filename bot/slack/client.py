@@ -95,10 +95,10 @@ async def call(call: Awaitable[AsyncSlackResponse], *, within: timedelta) -> Map
 def _meaning(response: object) -> SlackUnavailable | SlackRefused:
     """What has no error code of Slack's did not come from the Web API but from something on the way."""
     status = getattr(response, "status_code", getattr(response, "status", 0))
-    code = text_at(getattr(response, "data", None), "error")
+    code, needed = (text_at(getattr(response, "data", None), name) for name in ("error", "needed"))
     if not isinstance(status, int) or status == 429 or status >= 500 or not code or code in _LATER:
         return SlackUnavailable(code or f"http_{status}", _retry_after(response))
-    return SlackRefused(code)
+    return SlackRefused(code, needed)
 
 
 def _retry_after(response: object) -> timedelta | None:

@@ -13,6 +13,7 @@ from bot.domain.errors import SlackRefused
 from bot.domain.request import MessageRef, MessageState, ResetRequest
 from bot.domain.values import ChannelId
 from bot.slack.blocks import Message
+from bot.slack.channel import ApproverChannel
 from bot.slack.client import call
 from bot.slack.messages import card, receipt, reminder
 from bot.slack.payloads import dig, text_at
@@ -45,7 +46,7 @@ class SlackNotifier:
         self,
         client: AsyncWebClient,
         words: Wording,
-        channel: ChannelId,
+        channel: ApproverChannel,
         *,
         on_call: Sequence[str] = (),
         timing: Timing,
@@ -59,7 +60,7 @@ class SlackNotifier:
     async def find_posted(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Find messages that were posted although no MessageRef says so, by their metadata."""
         if state.card is None:
-            state = replace(state, card=await self._find(self._channel, request, CARD))
+            state = replace(state, card=await self._find(self._channel.id, request, CARD))
         if state.receipt is None:
             opening = self._client.conversations_open(users=[request.asked_by])
             direct = text_at(await call(opening, within=self._timing.slack_timeout), "channel", "id")
@@ -70,13 +71,23 @@ class SlackNotifier:
 
     async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Post or update the card in the approver channel."""
+        self._check_channel()
         message, metadata = card(request, self._words, self._on_call), _metadata(request, CARD)
-        ref, digest = await self._show(message, state.card, state.card_digest, self._channel, metadata)
+        ref, digest = await self._show(message, state.card, state.card_digest, self._channel.id, metadata)
         return replace(state, card=ref, card_digest=digest)
 
-    async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
+    async def update_receipt(
+        self, request: ResetRequest, state: MessageState, *, first: ResetRequest | None = None
+    ) -> MessageState:
         """Post or update the requester's direct message; a user id opens the conversation."""
-        message = receipt(request, self._words, reveal_for=self._timing.reveal_for)
+        message = receipt(
+            request,
+            self._words,
+            reveal_for=self._timing.reveal_for,
+            problem=self._channel.problem,
+            has_card=state.card is not None,
+            first=first,
+        )
         to, metadata = ChannelId(request.asked_by), _metadata(request, RECEIPT)
         ref, digest = await self._show(message, state.receipt, state.receipt_digest, to, metadata)
         return replace(state, receipt=ref, receipt_digest=digest)
@@ -85,6 +96,7 @@ class SlackNotifier:
         """Post under the card and in the channel that it still waits; a lost card comes back instead."""
         if request.reminders <= state.reminders or state.card is None:
             return state
+        self._check_channel()
         message = reminder(request, self._words, self._on_call)
         reminded = replace(state, reminders=request.reminders)
         try:
@@ -94,6 +106,11 @@ class SlackNotifier:
                 raise
             return replace(reminded, card=None, card_digest="")
         return reminded
+
+    def _check_channel(self) -> None:
+        """Show nothing where others than approvers could read it; it is tried again until it can be shown."""
+        if self._channel.problem is not None:
+            raise SlackRefused(str(self._channel.problem))
 
     async def _show(
         self, message: Message, ref: MessageRef | None, shown: str, channel: ChannelId, metadata: Metadata

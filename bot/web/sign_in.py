@@ -173,7 +173,8 @@ def _confirm_page(pending: PendingSignIn) -> HTMLResponse:
 <dt>to this Slack user:</dt>
 <dd class="who">{_escape(person.name)}<br>{_escape(person.email or "")}</dd>
 </dl>
-<p>Resets approved by this Slack user will run as your Microsoft account. Continue only if both are you.</p>
+<p>What this Slack user requests will count as yours, and resets they approve will run as your Microsoft
+account. Continue only if both are you.</p>
 <form method="post" action="/sign-in/confirm">
 <input type="hidden" name="page" value="{_escape(pending.confirmation.page.reveal())}">
 <button name="answer" value="yes">Yes, both are me</button>
@@ -186,7 +187,7 @@ def _done_page(account: Account) -> HTMLResponse:
     return _page(
         "Signed in",
         f"""<h1>You are signed in</h1>
-<p class="who">Approvals by {_escape(account.name)} in Slack run as {_escape(account.username)}</p>
+<p class="who">What {_escape(account.name)} does in Slack counts as done by {_escape(account.username)}</p>
 <p>You can close this tab. The window in Slack has continued.</p>""",
     )
 
