@@ -29,16 +29,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from bot.domain.audit import Entry
 from bot.domain.errors import AuditBroken, Cause, Code, LostRace, Refusal
-from bot.domain.request import (
-    MOVES,
-    OPEN,
-    RESETTING,
-    Approval,
-    Attempt,
-    MessageState,
-    ResetRequest,
-    Status,
-)
+from bot.domain.request import MOVES, OPEN, RESETTING, Approval, Attempt, MessageState, ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import UserId, utc_text
 from bot.store.audit_log import LAST, AuditLog, Head
