@@ -259,7 +259,7 @@ class Verification:
         if last.seq == 0:
             self.unverifiable = "the audit log is empty"
             return
-        yield from _cross_check(connection)
+        yield from (said.format(found) for query, said in CROSS_CHECKS for found in connection.scalars(query))
         if vouching.seq and not self.verifier.is_signed(vouching):
             yield f"row {vouching.seq} was not written by Unlatch, nor what follows from it"
         elif last.seq != vouching.seq:
@@ -383,12 +383,6 @@ def reading(database_url: str) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
-
-
-def _cross_check(connection: Connection) -> Iterator[str]:
-    for statement, sentence in CROSS_CHECKS:
-        for request_id in connection.scalars(statement):
-            yield sentence.format(request_id)
 
 
 # Export

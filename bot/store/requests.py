@@ -413,7 +413,7 @@ def _time(stored: str | None) -> datetime | None:
 
 
 def moment(stored: str | None) -> datetime | None:
-    """Return the time; None for one that is none, which `claim` logs with its row."""
+    """Return the time; None for one that is none."""
     try:
         return _time(stored)
     except (ValueError, OverflowError, TypeError):

@@ -17,7 +17,7 @@ from bot.domain.people import SignInLink
 from bot.domain.values import UserId, read_object, utc_text
 from bot.store.audit_log import AuditLog, Head
 from bot.store.database import Transaction
-from bot.store.requests import HOUR, PERSON_LOCK, check_quota
+from bot.store.requests import HOUR, PERSON_LOCK, check_quota, moment
 from bot.store.tables import sign_in_links as links
 from bot.store.tables import sign_ins
 
@@ -254,17 +254,10 @@ def _sign_in(row: Row[Any]) -> SignInRow:
     return SignInRow(
         **{name: row._mapping[name] for name in SAME},
         emails=emails,
-        signed_in_at=_time(row.signed_in_at) or LONG_AGO,
-        authenticated_at=_time(row.authenticated_at),
+        signed_in_at=moment(row.signed_in_at) or LONG_AGO,
+        authenticated_at=moment(row.authenticated_at),
         version=row.version,
     )
-
-
-def _time(stored: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(stored)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _link(row: Row[Any]) -> LinkRow:
