@@ -96,7 +96,7 @@ class Handlers:
             title, sentence = self._words.title(refusal), self._words.error(refusal)
             if "command" in body:
                 await ack(sentence)
-            elif "view" in body and body.get("type") == "view_submission":
+            elif body.get("type") == "view_submission":
                 await ack(response_action="update", view=modals.message(title, sentence, self._words))
             else:
                 await ack()
@@ -239,12 +239,7 @@ class Handlers:
         device = DeviceId(form[Field.DEVICE])
         try:
             approved = await decide.approve(
-                self._deps,
-                form.request_id,
-                form.actor,
-                device,
-                reviewed=form.revision,
-                knowingly=knowingly,
+                self._deps, form.request_id, form.actor, device, reviewed=form.revision, knowingly=knowingly
             )
         except RecentlyReset as recent:
             return modals.reset_again_form(form.request_id, form.revision, device, recent, self._words)
