@@ -61,7 +61,11 @@ class EntraSignIns:
 
     async def account(self, user: UserId) -> Account | None:
         row = await self._current(user)
-        return None if row is None else _account(row)
+        return (
+            None
+            if row is None
+            else Account(**{part.name: getattr(row, part.name) for part in fields(Account)})
+        )
 
     async def linked_to(self, account: Account) -> UserId | None:
         find = partial(rows.linked_to, tenant=account.tenant, oid=account.oid)
@@ -221,9 +225,5 @@ def _signed_out(
     row: SignInRow, reason: SignOutReason, at: datetime, facts: Mapping[str, str] | None = None
 ) -> Entry:
     """Return the audit entry of a sign-in that is deleted."""
-    all_facts = {"reason": str(reason), **_account(row).as_facts(), **(facts or {})}
+    all_facts = {"reason": str(reason), **row.as_facts(), **(facts or {})}
     return Entry(event=Event.SIGNED_OUT, at=at, actor=row.user, facts=all_facts)
-
-
-def _account(row: SignInRow) -> Account:
-    return Account(**{part.name: getattr(row, part.name) for part in fields(Account)})

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken, LostRace
-from bot.domain.people import SignInLink
+from bot.domain.people import Account, SignInLink
 from bot.domain.values import UserId, read_object, utc_text
 from bot.store.audit_log import AuditLog, Head
 from bot.store.database import Transaction
@@ -47,17 +47,10 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignInRow:
+class SignInRow(Account):
     """One person's sign-in as stored: who they are in Entra, and their encrypted token cache."""
 
     user: UserId
-    tenant: str
-    oid: str
-    username: str
-    name: str
-    emails: frozenset[str]
-    signed_in_at: datetime
-    authenticated_at: datetime | None = None
     key_id: str
     """Which vault key encrypted `sealed`."""
     sealed: bytes
