@@ -55,7 +55,6 @@ class SlackDirectory:
         )
 
     async def is_in(self, user: UserId, audience: Audience) -> bool:
-        """Return whether the user is in the audience now."""
         match audience.kind:
             case AudienceKind.WORKSPACE:
                 return True  # every person is checked to be a full member of it

@@ -261,7 +261,6 @@ MESSAGES: Final = TypeAdapter(MessageState)
 
 
 def request_columns(request: ResetRequest) -> dict[str, Any]:
-    """Return the columns of a request."""
     return {
         **{name: getattr(request, name) for name in SAME},
         **{name: None if (at := getattr(request, name)) is None else utc_text(at) for name in TIMES},

@@ -71,7 +71,6 @@ class LinkRow:
 
 
 def get_sign_in(connection: Transaction | Connection, user: UserId) -> SignInRow | None:
-    """Return the person's row."""
     row = connection.execute(BY_USER, {"user": user}).first()
     return None if row is None else _sign_in(row)
 
