@@ -146,17 +146,12 @@ async def record_start(
 STATUSES: Final[Mapping[Event, Sequence[Status]]] = {
     Event.REQUESTED: (Status.RECEIVED,),
     Event.VERIFIED: (Status.PENDING,),
-    Event.REFUSED: (Status.REFUSED,),
     Event.APPROVED: (Status.APPROVED,),
-    Event.DENIED: (Status.DENIED,),
-    Event.WITHDRAWN: (Status.WITHDRAWN,),
-    Event.EXPIRED: (Status.EXPIRED,),
     Event.ATTEMPT_STARTED: (Status.APPROVED,),
     Event.ATTEMPT_ANSWERED: tuple(MOVES[Status.APPROVED] | MOVES[Status.UNCERTAIN] | {Status.UNCERTAIN}),
     Event.REOPENED: (Status.PENDING,),
-    Event.DONE: (Status.DONE,),
-    Event.FAILED: (Status.FAILED,),
     Event.CLOSED: (Status.FAILED,),
+    **{Event(end): (end,) for end in Status if not MOVES[end]},  # the row of an end has its name
 }
 """Where a request stands after the move that leaves such a row."""
 _moves: Final = (
