@@ -251,7 +251,6 @@ def entra_client(settings: Settings, timing: Timing) -> EntraClient:
 
 
 def graph_url(settings: Settings) -> str:
-    """Return the base of Microsoft Graph."""
     return settings.graph_url or ENDPOINTS[settings.cloud].graph_url
 
 

@@ -146,17 +146,12 @@ async def record_start(
 STATUSES: Final[Mapping[Event, Sequence[Status]]] = {
     Event.REQUESTED: (Status.RECEIVED,),
     Event.VERIFIED: (Status.PENDING,),
-    Event.REFUSED: (Status.REFUSED,),
     Event.APPROVED: (Status.APPROVED,),
-    Event.DENIED: (Status.DENIED,),
-    Event.WITHDRAWN: (Status.WITHDRAWN,),
-    Event.EXPIRED: (Status.EXPIRED,),
     Event.ATTEMPT_STARTED: (Status.APPROVED,),
     Event.ATTEMPT_ANSWERED: tuple(MOVES[Status.APPROVED] | MOVES[Status.UNCERTAIN] | {Status.UNCERTAIN}),
     Event.REOPENED: (Status.PENDING,),
-    Event.DONE: (Status.DONE,),
-    Event.FAILED: (Status.FAILED,),
     Event.CLOSED: (Status.FAILED,),
+    **{Event(end): (end,) for end in Status if not MOVES[end]},  # the row of an end has its name
 }
 """Where a request stands after the move that leaves such a row."""
 _moves: Final = (
@@ -259,7 +254,7 @@ class Verification:
         if last.seq == 0:
             self.unverifiable = "the audit log is empty"
             return
-        yield from _cross_check(connection)
+        yield from (said.format(found) for query, said in CROSS_CHECKS for found in connection.scalars(query))
         if vouching.seq and not self.verifier.is_signed(vouching):
             yield f"row {vouching.seq} was not written by Unlatch, nor what follows from it"
         elif last.seq != vouching.seq:
@@ -383,12 +378,6 @@ def reading(database_url: str) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
-
-
-def _cross_check(connection: Connection) -> Iterator[str]:
-    for statement, sentence in CROSS_CHECKS:
-        for request_id in connection.scalars(statement):
-            yield sentence.format(request_id)
 
 
 # Export

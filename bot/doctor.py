@@ -95,19 +95,14 @@ async def _audiences(slack: AsyncWebClient, settings: Settings) -> str:
 
 async def _ask(asking: Awaitable[AsyncSlackResponse], then: str) -> AsyncSlackResponse:
     """Return Slack's answer with its headers, or raise Missing; `then`: what helps where Slack refuses."""
-    answers: list[AsyncSlackResponse] = []
-
-    async def kept() -> AsyncSlackResponse:
-        answers.append(await asking)
-        return answers[0]
-
+    asked = asyncio.ensure_future(asking)
     try:
-        await call(kept(), within=TIMING.slack_timeout)
+        await call(asked, within=TIMING.slack_timeout)
     except SlackRefused as refused:
         raise Missing(f"Slack says {refused.code}. {then}") from None
     except SlackUnavailable as unavailable:
         raise Missing(f"Slack does not answer at SLACK_API_URL ({unavailable.code}).") from None
-    return answers[0]
+    return asked.result()
 
 
 async def _entra(settings: Settings) -> str:

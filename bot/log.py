@@ -51,6 +51,8 @@ _LINES_A_MINUTE: Final = 10
 Counts = Counter[tuple[str, str]]
 """How often something was logged, by level and event; a library's messages count under its logger's name."""
 
+log = structlog.get_logger()
+
 
 def set_up_log(level: str) -> Counts:
     """Send every logger to standard error as JSON, at `level` or above; the returned counts keep counting."""
@@ -117,7 +119,6 @@ def _shorten_library_message(_logger: object, _method: str, event: EventDict) ->
 
 def _log_uncaught() -> None:
     """Log the type and the place of an exception that nothing caught."""
-    log = structlog.get_logger()
 
     def crashed(kind: type[BaseException], _error: BaseException, trace: TracebackType | None) -> None:
         if not issubclass(kind, KeyboardInterrupt):
@@ -130,6 +131,11 @@ def _log_uncaught() -> None:
         log.error("not_raised", error=crash.exc_type.__name__, frames=_frames(crash.exc_traceback))
 
     sys.excepthook, threading.excepthook, sys.unraisablehook = crashed, thread_crashed, not_raised
+
+
+def log_crash(event: str, crash: Exception, **ids: str) -> None:
+    """Log the kind and the place of a crash. Not its text: libraries put bodies and tokens into theirs."""
+    log.error(event, error=type(crash).__name__, frames=_frames(crash.__traceback__), **ids)
 
 
 def _frames(trace: TracebackType | None) -> list[str]:

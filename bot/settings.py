@@ -63,8 +63,6 @@ class Cloud(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The addresses of one cloud."""
-
     resource: str
     """Graph's origin; its permissions are prefixed with it."""
     authority_host: str

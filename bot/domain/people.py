@@ -27,7 +27,6 @@ class Person:
     kind: Kind
     name: str
     email: str | None = None
-    locale: str = "en-US"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,6 @@ OPEN: Final = frozenset({Status.PENDING, Status.APPROVED, Status.UNCERTAIN})
 class Attempt:
     """One POST of resetPasscode. Another one follows only an answer of Graph that this one did nothing."""
 
-    number: int
     started_at: datetime
     client_request_id: str
     """The GUID sent with the call, to find it in Microsoft's logs."""
@@ -274,9 +273,8 @@ class ResetRequest:
         """Record that the POST leaves now. Committed before it does, so that it leaves at most once."""
         if self.status is not Status.APPROVED or self.attempt is not None:
             raise Refusal(Code.NOT_WAITING, status=self.status)
-        number = self.attempts + 1
-        attempt = Attempt(number=number, started_at=now, client_request_id=client_request_id)
-        return self._changed(now, attempt=attempt, attempts=number, next_at=now + timing.attempt)
+        attempt = Attempt(started_at=now, client_request_id=client_request_id)
+        return self._changed(now, attempt=attempt, attempts=self.attempts + 1, next_at=now + timing.attempt)
 
     def send_later(self, *, now: datetime, timing: Timing, after: timedelta | None = None) -> Self:
         """Nothing was executed: try again, or reopen where `send_for` would be over by then."""

@@ -170,7 +170,6 @@ class MsalHttp:
         self._away_until = time.monotonic() + self._away
 
     def close(self) -> None:
-        """Close the connections."""
         self._http.close()
 
     def _send(

@@ -27,8 +27,9 @@ _SHAPE: Final = re.compile(r"[\w-]{16,64}", re.ASCII)
 
 @dataclass(repr=False, eq=False)
 class EntraLinks:
-    """Fulfils the Protocol `SignInLinks`. One row lives through link, flow and result.
+    """Fulfils the Protocol `SignInLinks`, which says what each method does.
 
+    One row lives through link, flow and result.
     `public_url` is where a browser reaches Unlatch; `{public_url}/sign-in/callback` is the redirect URI to
     register.
     """
@@ -41,13 +42,11 @@ class EntraLinks:
     now: Callable[[], datetime]
 
     async def create(self, link: SignInLink, secret: Secret, *, limit: int) -> str:
-        """Store the link and return its URL. Raises Refusal(QUOTA_EXCEEDED) after `limit` in an hour."""
         now = self.now()
         await self.database.run(lambda tx: rows.add_link(tx, link, now=now, limit=limit))
         return f"{self.public_url.rstrip('/')}{PATH}/{secret.reveal()}"
 
     async def get(self, secret: Secret) -> SignInLink:
-        """Return the link that may be opened, or raise Refusal(LINK_UNUSABLE)."""
         return (await self._find(secret)).link
 
     async def authorization_url(
@@ -87,7 +86,6 @@ class EntraLinks:
         return SignInResult(link=link, account=account, cache=cache)
 
     async def hold(self, result: SignInResult) -> Confirmation:
-        """Keep the result, encrypted, for the browser that holds both secrets."""
         confirmation = Confirmation(
             page=Secret(secrets.token_urlsafe(32)), cookie=Secret(secrets.token_urlsafe(32))
         )
@@ -96,7 +94,6 @@ class EntraLinks:
         return confirmation
 
     async def take(self, confirmation: Confirmation) -> SignInResult:
-        """Take the result out, once, or raise Refusal(LINK_UNUSABLE)."""
         return _unpacked(*await self._take("result", _confirmation_digest(confirmation)))
 
     async def _find(self, secret: Secret) -> rows.LinkRow:

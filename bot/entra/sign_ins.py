@@ -32,7 +32,10 @@ log = structlog.get_logger()
 
 @dataclass(repr=False, eq=False)
 class EntraSignIns:
-    """Fulfils the Protocol `SignIns`. A sign-in older than `timing.sign_in_max_age` is forgotten."""
+    """Fulfils the Protocol `SignIns`, which says what each method does.
+
+    A sign-in older than `timing.sign_in_max_age` is forgotten.
+    """
 
     client: EntraClient
     vault: Vault
@@ -43,10 +46,6 @@ class EntraSignIns:
     """One a user, in this process; held weakly, so that it goes when no task waits."""
 
     async def keep(self, user: UserId, result: SignInResult, entry: Entry) -> None:
-        """Link the account to the Slack user and keep its tokens, in one commit with the audit entry.
-
-        Raises SignInRefused(ACCOUNT_TAKEN) where another Slack user has the account.
-        """
         account, key_id = result.account, self.vault.key_id
         head = await self.database.read(self.database.audit_log.look)
         unsealed = SignInRow(
@@ -61,18 +60,19 @@ class EntraSignIns:
                 raise SignInRefused(Code.ACCOUNT_TAKEN, link=result.link, account=account.username) from lost
 
     async def account(self, user: UserId) -> Account | None:
-        """Return whom the Slack user is signed in as."""
         row = await self._current(user)
-        return None if row is None else _account(row)
+        return (
+            None
+            if row is None
+            else Account(**{part.name: getattr(row, part.name) for part in fields(Account)})
+        )
 
     async def linked_to(self, account: Account) -> UserId | None:
-        """Return which Slack user this account is linked to."""
         find = partial(rows.linked_to, tenant=account.tenant, oid=account.oid)
         user = await self.database.read(find)
         return None if user is None or await self._current(user) is None else user
 
     async def token(self, user: UserId, *, claims: str | None = None, fresh: bool = False) -> Secret:
-        """Return a Graph access token; raises SignInNeeded, or CouldNotVerify where Entra does not answer."""
         async with self._lock(user):
             for _ in range(2):
                 row = await self._current(user)
@@ -92,7 +92,6 @@ class EntraSignIns:
     async def forget(
         self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
     ) -> bool:
-        """Delete the user's tokens with an audit row; False where there were none."""
         now = self.now()
 
         def unit(tx: Transaction) -> bool:
@@ -102,7 +101,6 @@ class EntraSignIns:
         return await self.database.run(unit)  # a refresh under way finds another version, and keeps nothing
 
     async def sweep(self) -> int:
-        """Delete links and sign-ins that are past their time; returns how many."""
         now = self.now()
         than = now - self.timing.sign_in_max_age
         old = await self.database.read(partial(rows.sign_ins_older, than=than, limit=SWEEP_LIMIT))
@@ -227,9 +225,5 @@ def _signed_out(
     row: SignInRow, reason: SignOutReason, at: datetime, facts: Mapping[str, str] | None = None
 ) -> Entry:
     """Return the audit entry of a sign-in that is deleted."""
-    all_facts = {"reason": str(reason), **_account(row).as_facts(), **(facts or {})}
+    all_facts = {"reason": str(reason), **row.as_facts(), **(facts or {})}
     return Entry(event=Event.SIGNED_OUT, at=at, actor=row.user, facts=all_facts)
-
-
-def _account(row: SignInRow) -> Account:
-    return Account(**{part.name: getattr(row, part.name) for part in fields(Account)})

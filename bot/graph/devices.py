@@ -52,7 +52,7 @@ def graph_client(timing: Timing, transport: httpx.AsyncBaseTransport | None = No
 
 
 class Intune:
-    """Fulfils the Protocol `Intune`. All methods raise the GraphError tree.
+    """Fulfils the Protocol `Intune`, which says what each method does. All raise the GraphError tree.
 
     `base_url` is Graph's base with its version (https://graph.microsoft.com/v1.0). Each method takes at most
     `timing.graph_timeout`, with every page and every retry of a read.
@@ -67,7 +67,6 @@ class Intune:
         self._now = now
 
     async def find(self, target: Target, token: Secret) -> FoundDevices:
-        """Return the devices that the target names, every row checked against it."""
         return await self._within_timeout(self._find_target(target, token))
 
     async def reset_passcode(
@@ -89,11 +88,9 @@ class Intune:
         return _request_id(answer)
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionResult]:
-        """Return the resets that the device has had, from a read of this one device."""
         return managed_device.parse_resets(await self._action_results(device, token))
 
     async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> NewPasscode | None:
-        """Return the new passcode of the first reset that started at or after `since`, if it is done."""
         return managed_device.parse_passcode(await self._action_results(device, token), since=since)
 
     async def _action_results(self, device: DeviceId, token: Secret) -> managed_device.Row:

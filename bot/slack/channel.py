@@ -1,6 +1,7 @@
 """The approver channel: whether it holds approvers alone, as Slack said last."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -18,43 +19,36 @@ SHARED: Final = ("is_ext_shared", "is_pending_ext_shared")
 log = structlog.get_logger()
 
 
+@dataclass(repr=False, eq=False)
 class ApproverChannel:
     """Looked at when the bot starts, each hour, and each minute while something is wrong with it.
 
     `rota`: APPROVERS names user groups alone, so that to join the channel makes nobody an approver.
     """
 
-    def __init__(
-        self,
-        client: AsyncWebClient,
-        channel: ChannelId,
-        *,
-        rota: bool,
-        timing: Timing,
-        now: Callable[[], datetime],
-    ) -> None:
-        self.id = channel
-        self.problem: Code | None = None
-        """Why nothing is posted to it and decided in it."""
-        self._client = client
-        self._rota = rota
-        self._timing = timing
-        self._now = now
-        self._looked_at: datetime | None = None
+    client: AsyncWebClient
+    id: ChannelId
+    _: KW_ONLY
+    rota: bool
+    timing: Timing
+    now: Callable[[], datetime]
+    problem: Code | None = field(init=False, default=None)
+    """Why nothing is posted to it and decided in it."""
+    _looked_at: datetime | None = field(init=False, default=None)
 
     async def look(self) -> None:
         """Look, where it is time. A lookup that fails is no finding: what was known stays."""
-        now, last = self._now(), self._looked_at
-        if self.problem is None and last is not None and now < last + self._timing.channel_looked_at:
+        now, last = self.now(), self._looked_at
+        if self.problem is None and last is not None and now < last + self.timing.channel_looked_at:
             return
-        asking = self._client.conversations_info(channel=self.id)
+        asking = self.client.conversations_info(channel=self.id)
         try:
-            channel = (await call(asking, within=self._timing.slack_timeout)).get("channel")
+            channel = (await call(asking, within=self.timing.slack_timeout)).get("channel")
         except SlackError as error:
             log.warning("approver_channel_not_looked_at", code=error.code)
             return
         if isinstance(channel, Mapping):
-            self._looked_at, self.problem = now, problem_of(channel, rota=self._rota)
+            self._looked_at, self.problem = now, problem_of(channel, rota=self.rota)
         if self.problem is not None:
             log.error("approver_channel_refused", reason=str(self.problem))
 

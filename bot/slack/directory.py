@@ -38,7 +38,7 @@ class SlackDirectory:
 
     async def person(self, actor: Actor) -> Person:
         """Return who this is now, by `users.info`."""
-        data = await self._look_up(self._client.users_info(user=actor.user, include_locale=True), PROFILE)
+        data = await self._look_up(self._client.users_info(user=actor.user), PROFILE)
         user = data.get("user")
         if not isinstance(user, Mapping) or user.get("id") != actor.user:
             raise _not_understood(PROFILE)
@@ -52,11 +52,9 @@ class SlackDirectory:
             kind=self._kind(user, actor),
             name=next(filter(None, names)),
             email=(text_at(user, "profile", "email") or None) if confirmed else None,
-            locale=text_at(user, "locale") or "en-US",
         )
 
     async def is_in(self, user: UserId, audience: Audience) -> bool:
-        """Return whether the user is in the audience now."""
         match audience.kind:
             case AudienceKind.WORKSPACE:
                 return True  # every person is checked to be a full member of it

@@ -6,7 +6,6 @@ whatever happens. Nothing is raised after `ack()`: Bolt would take the acknowled
 
 import asyncio
 import secrets
-import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -22,6 +21,7 @@ from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNee
 from bot.domain.people import Account, Actor, SignInLink
 from bot.domain.request import ResetRequest
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
+from bot.log import log_crash
 from bot.slack import modals
 from bot.slack.blocks import View, without_markup
 from bot.slack.client import SlackClient
@@ -96,7 +96,7 @@ class Handlers:
             title, sentence = self._words.title(refusal), self._words.error(refusal)
             if "command" in body:
                 await ack(sentence)
-            elif "view" in body and body.get("type") == "view_submission":
+            elif body.get("type") == "view_submission":
                 await ack(response_action="update", view=modals.message(title, sentence, self._words))
             else:
                 await ack()
@@ -239,12 +239,7 @@ class Handlers:
         device = DeviceId(form[Field.DEVICE])
         try:
             approved = await decide.approve(
-                self._deps,
-                form.request_id,
-                form.actor,
-                device,
-                reviewed=form.revision,
-                knowingly=knowingly,
+                self._deps, form.request_id, form.actor, device, reviewed=form.revision, knowingly=knowingly
             )
         except RecentlyReset as recent:
             return modals.reset_again_form(form.request_id, form.revision, device, recent, self._words)
@@ -407,11 +402,3 @@ class Background:
             await work
         except Exception as crash:  # the task is awaited by nobody who could handle it
             log_crash("background_crashed", crash, work=name)
-
-
-def log_crash(event: str, crash: Exception, **ids: str) -> None:
-    """Log the kind and the place of a crash. Not its text: libraries put bodies and tokens into theirs."""
-    frames = [
-        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(crash.__traceback__)
-    ]
-    log.error(event, error=type(crash).__name__, frames=frames[-12:], **ids)

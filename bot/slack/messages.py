@@ -89,10 +89,7 @@ def asked(request: ResetRequest, words: Wording) -> str:
 
 def requested(request: ResetRequest, words: Wording) -> list[Block]:
     """Whose device, the request's number, the ticket, the reason."""
-    pairs = [
-        (words.text("for"), words.target(request.target)),
-        (words.text("number"), request.ref),
-    ]
+    pairs = [(words.text("for"), words.target(request.target)), (words.text("number"), request.ref)]
     if request.ticket:
         pairs.append((words.text("ticket"), inline(request.ticket)))
     return [blocks.fields(*pairs), blocks.paragraph(words.text("reason"), request.reason)]

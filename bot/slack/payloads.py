@@ -98,8 +98,6 @@ def private_metadata(request_id: RequestId, revision: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A typed slash command."""
-
     actor: Actor
     team: TeamId
     trigger_id: str
@@ -137,8 +135,6 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Press:
-    """A pressed button."""
-
     actor: Actor
     team: TeamId
     trigger_id: str
@@ -163,8 +159,6 @@ class Press:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A submitted modal."""
-
     actor: Actor
     team: TeamId
     view_id: str

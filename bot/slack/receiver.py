@@ -27,7 +27,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bot.domain.values import Secret, read_object
-from bot.slack.handlers import Handlers, log_crash
+from bot.log import log_crash
+from bot.slack.handlers import Handlers
 from bot.slack.payloads import Malformed, text_at
 
 MAX_AGE: Final = 300

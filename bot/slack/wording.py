@@ -11,15 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.domain.device import Device, Effect, Platform
-from bot.domain.errors import (
-    Cause,
-    Code,
-    GraphError,
-    Refusal,
-    SignInNeeded,
-    SlackError,
-    UnlatchError,
-)
+from bot.domain.errors import Cause, Code, GraphError, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target

@@ -28,7 +28,6 @@ class Backlog:
 
 
 def backlog(connection: Connection, *, now: datetime) -> Backlog:
-    """Count what waits."""
     living = [status for status in Status if MOVES[status]]
     by_status = select(requests.c.status, func.count()).where(requests.c.status.in_(living))
     counts = {str(row[0]): int(row[1]) for row in connection.execute(by_status.group_by(requests.c.status))}

@@ -29,16 +29,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from bot.domain.audit import Entry
 from bot.domain.errors import AuditBroken, Cause, Code, LostRace, Refusal
-from bot.domain.request import (
-    MOVES,
-    OPEN,
-    RESETTING,
-    Approval,
-    Attempt,
-    MessageState,
-    ResetRequest,
-    Status,
-)
+from bot.domain.request import MOVES, OPEN, RESETTING, Approval, Attempt, MessageState, ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import UserId, utc_text
 from bot.store.audit_log import LAST, AuditLog, Head
@@ -270,7 +261,6 @@ MESSAGES: Final = TypeAdapter(MessageState)
 
 
 def request_columns(request: ResetRequest) -> dict[str, Any]:
-    """Return the columns of a request."""
     return {
         **{name: getattr(request, name) for name in SAME},
         **{name: None if (at := getattr(request, name)) is None else utc_text(at) for name in TIMES},
@@ -422,7 +412,7 @@ def _time(stored: str | None) -> datetime | None:
 
 
 def moment(stored: str | None) -> datetime | None:
-    """Return the time; None for one that is none, which `claim` logs with its row."""
+    """Return the time; None for one that is none."""
     try:
         return _time(stored)
     except (ValueError, OverflowError, TypeError):

@@ -13,11 +13,11 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken, LostRace
-from bot.domain.people import SignInLink
+from bot.domain.people import Account, SignInLink
 from bot.domain.values import UserId, read_object, utc_text
 from bot.store.audit_log import AuditLog, Head
 from bot.store.database import Transaction
-from bot.store.requests import HOUR, PERSON_LOCK, check_quota
+from bot.store.requests import HOUR, PERSON_LOCK, check_quota, moment
 from bot.store.tables import sign_in_links as links
 from bot.store.tables import sign_ins
 
@@ -47,17 +47,10 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignInRow:
+class SignInRow(Account):
     """One person's sign-in as stored: who they are in Entra, and their encrypted token cache."""
 
     user: UserId
-    tenant: str
-    oid: str
-    username: str
-    name: str
-    emails: frozenset[str]
-    signed_in_at: datetime
-    authenticated_at: datetime | None = None
     key_id: str
     """Which vault key encrypted `sealed`."""
     sealed: bytes
@@ -78,7 +71,6 @@ class LinkRow:
 
 
 def get_sign_in(connection: Transaction | Connection, user: UserId) -> SignInRow | None:
-    """Return the person's row."""
     row = connection.execute(BY_USER, {"user": user}).first()
     return None if row is None else _sign_in(row)
 
@@ -253,17 +245,10 @@ def _sign_in(row: Row[Any]) -> SignInRow:
     return SignInRow(
         **{name: row._mapping[name] for name in SAME},
         emails=emails,
-        signed_in_at=_time(row.signed_in_at) or LONG_AGO,
-        authenticated_at=_time(row.authenticated_at),
+        signed_in_at=moment(row.signed_in_at) or LONG_AGO,
+        authenticated_at=moment(row.authenticated_at),
         version=row.version,
     )
-
-
-def _time(stored: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(stored)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _link(row: Row[Any]) -> LinkRow:

@@ -104,7 +104,6 @@ async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> Res
 
 
 async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
-    """Withdraw one's own request."""
     async with deps.audit_refusals(by, request_id):
         facts = {"rule": "requester"}
         return await deps.decide(

@@ -171,10 +171,6 @@ class Admitted:
     """Such as `channel:C…, usergroup:S…`."""
 
 
-async def _written() -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
     """The dependencies, and what most use cases do with them: look people up, move a request, audit."""
@@ -186,6 +182,8 @@ class Deps:
     sign_ins: SignIns
     rules: Rules
     timing: Timing
+    write_head: Callable[[], Awaitable[bool]]
+    """Make the audit log's end known outside the database now; False where that failed."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     new_guid: Callable[[], str] = lambda: str(uuid4())
     wake_worker: Callable[[], None] = lambda: None
@@ -194,8 +192,6 @@ class Deps:
     """The audit log has a row that should be known outside the database soon."""
     channel_problem: Callable[[], Code | None] = lambda: None
     """Why the approver channel is none now: anybody can join it, or another organisation is in it."""
-    write_head: Callable[[], Awaitable[bool]] = _written
-    """Make the audit log's end known outside the database now; False where that failed."""
 
     # People
 

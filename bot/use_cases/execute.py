@@ -55,7 +55,6 @@ async def advance(deps: Deps, request: ResetRequest) -> None:
 
 
 async def remind_or_expire(deps: Deps, pending: ResetRequest) -> None:
-    """Remind the approvers, or let the request expire."""
     now = deps.now()
     if pending.expires_at is not None and now < pending.expires_at:
         await deps.move(pending, pending.remind(now=now, timing=deps.timing))

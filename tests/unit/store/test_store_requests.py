@@ -64,7 +64,7 @@ async def test_a_request_comes_back_as_it_was_in_every_status(database: Database
         "decided_by": KEN,
         "decided_at": NOW,
         "denial": "no",
-        "attempt": Attempt(number=2, started_at=NOW, client_request_id="guid", seen_at=NOW + SECOND),
+        "attempt": Attempt(started_at=NOW, client_request_id="guid", seen_at=NOW + SECOND),
         "cause": Cause(Code.DEVICE_FAILED, {"error_code": "1"}),
     }
     for status in Status:

@@ -165,7 +165,7 @@ async def test_another_call_is_a_further_committed_attempt_of_the_same_approval(
     assert (sent.status, sent.attempts, len(bot.intune.resets)) == (Status.SENT, len(posts), 1)
     assert [(post.token, post.direct) for post in bot.intune.posts] == posts
     for number, (row, version, attempt) in enumerate(seen, start=1):
-        assert (row.attempt.number, attempt, version) == (number, str(number), row.version)
+        assert (row.attempts, attempt, version) == (number, str(number), row.version)
 
 
 async def test_where_entra_gives_no_other_token_nothing_else_is_sent(bot):
