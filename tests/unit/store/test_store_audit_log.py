@@ -203,7 +203,7 @@ async def test_a_running_bot_appends_to_no_log_but_its_own_and_goes_on_without_a
         ten_rows.tamper(kept, "DELETE FROM audit WHERE seq = 11", statement)
 
         with capture_logs() as logged:
-            for append in (noted(database), stored(database, a_request())):
+            for append in (noted(database), noted(database), stored(database, a_request())):
                 with pytest.raises(AuditBroken):
                     await append
         assert [line["event"] for line in logged] == ["audit_broken"]
