@@ -17,7 +17,7 @@ import pytest
 from bot import audit
 from bot.audit import CANNOT_VERIFY, FINE, TAMPERED
 from bot.domain.audit import Entry, Event
-from bot.domain.errors import AuditBroken
+from bot.domain.errors import AuditBroken, StoreUnavailable
 from bot.keys import Keys, new_key
 from bot.store.audit_log import AuditLog, Head, hash_after, newest_facts, pages
 from bot.store.database import Database
@@ -197,7 +197,7 @@ async def test_a_running_bot_appends_to_no_log_but_its_own_and_goes_on_without_a
         ten_rows.tamper(kept, "DELETE FROM audit WHERE seq = 11", statement)
 
         with capture_logs() as logged:
-            for append in (noted(database), stored(database, a_request())):
+            for append in (noted(database), noted(database), stored(database, a_request())):
                 with pytest.raises(AuditBroken):
                     await append
         assert [line["event"] for line in logged] == ["audit_broken"]
@@ -282,6 +282,8 @@ async def test_after_an_honest_restore_resume_goes_on_and_hides_no_later_cut(ten
         with pytest.raises(AuditBroken):
             await noted(stopped)
 
+    with pytest.raises(StoreUnavailable):
+        audit.resume("sqlite:////no/such/folder/rows", audit_log(), ten_rows.heads)
     said = audit.resume(ten_rows.url, audit_log(), ten_rows.heads)
     assert said == "Resumed after row 7. The kept head named row 10."
     with pytest.raises(AuditBroken):

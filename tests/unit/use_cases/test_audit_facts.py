@@ -171,9 +171,6 @@ async def test_every_event_says_who_as_whom_by_which_rule_and_no_secret(bot, eve
         assert secret not in log
 
 
-# What was refused
-
-
 NO_ROW = BAD_INPUT | {Code.QUOTA_EXCEEDED}
 GRAPHS = {"status": "400", "code": "BadRequest", "message": "No.", "request_id": "r-1", "activity_id": "a-1"}
 TRIED: list[tuple[Exception, dict[str, str] | None]] = [

@@ -41,9 +41,6 @@ async def test_a_decision_is_made_again_after_a_lost_race_but_not_for_ever(bot, 
     assert (len(rounds), bot.wakes - wakes) == (3, int(wins))
 
 
-# Everything is checked again at the press
-
-
 async def test_a_device_that_the_target_does_not_name_any_more_is_not_even_read(bot):
     request_id = await bot.pending()
     bot.intune.found = [LEOS_TABLET, LEOS_LAPTOP]
@@ -96,9 +93,6 @@ async def test_what_ken_did_while_aiko_s_approval_looked_the_devices_up_counts(b
     assert (await bot.row(request_id)).decided_by == (None if reopened else KEN.id)
 
 
-# A second reset within minutes
-
-
 @pytest.mark.parametrize(
     ("state", "ago", "asks"),
     [
@@ -120,9 +114,6 @@ async def test_a_device_that_was_reset_minutes_ago_is_reset_again_only_knowingly
     assert await bot.refusals() == []
     assert (await bot.row(request_id)).status is Status.APPROVED
     assert ("knowingly" in (await bot.entry(Event.APPROVED)).facts) == asks
-
-
-# An uncertain one
 
 
 async def test_an_approver_who_tries_again_sends_nothing_where_the_first_attempt_shows_by_now(bot):

@@ -42,9 +42,6 @@ async def call_at(bot: Bot, at: str) -> Awaitable[object]:
     return call if at == "receive" else sign_in.confirm(bot.deps, (await call).confirmation)
 
 
-# Links
-
-
 async def test_a_link_is_a_secret_that_remembers_what_the_person_was_doing_for_ten_minutes(bot):
     secret = await bot.offer(KEN, THEN)
     assert len(secret.reveal()) >= 43  # 256 random bits

@@ -70,9 +70,6 @@ async def test_a_message_that_cannot_be_shown_keeps_no_other_back_and_is_logged(
     assert line == {"event": "not_published", "log_level": "warning"} | about
 
 
-# Nothing is posted twice
-
-
 async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_before_the_next(bot):
     request_id = await bot.pending()
     seen = []
@@ -146,9 +143,6 @@ async def test_nothing_is_posted_once_the_lease_has_run_out(bot):
     with pytest.raises(LostRace):
         await publish(bot.deps, bot.notifier, stale)
     assert bot.notifier.posted == []
-
-
-# Tries in a row
 
 
 async def test_failures_in_a_row_space_the_tries_and_a_success_forgets_them(bot):

@@ -58,9 +58,6 @@ async def test_where_no_device_can_be_reset_the_review_ends_the_request_and_says
     assert entry.facts in [WRONG_PLATFORM.as_facts() | reviewer for reviewer in reviewers]
 
 
-# Who is looked up, and when
-
-
 async def test_the_approver_s_account_is_asked_for_before_the_requester_is_looked_up(bot):
     del bot.sign_ins.accounts[KEN.id]
     request_id = await bot.pending()
@@ -82,9 +79,6 @@ async def test_an_approver_who_left_is_signed_out_at_the_press(bot, act):
     assert (await bot.entry(Event.SIGNED_OUT)).facts == account_of(KEN).as_facts() | reason
 
 
-# One's own device
-
-
 async def test_an_owner_leaves_the_own_device_to_another_approver(bot):
     bot.intune.found = [replace(LEOS_PHONE, owner_id=account_of(KEN).oid), LEOS_LAPTOP]
     request_id = await bot.pending()
@@ -94,9 +88,6 @@ async def test_an_owner_leaves_the_own_device_to_another_approver(bot):
     assert [choice.device for choice in (await bot.review(request_id)).resettable] == [LEOS_TABLET]
     own = await refused(bot.approve(request_id))
     assert own.cause == Cause(Code.OWN_DEVICE, {"device": "Leo's Pixel"})
-
-
-# What Microsoft or the installer asks for
 
 
 async def test_a_claims_challenge_is_answered_silently_once(bot):

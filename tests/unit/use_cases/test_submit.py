@@ -35,9 +35,6 @@ async def test_what_cannot_be_used_is_refused_before_anything_is_stored(bot, typ
     assert await bot.events() == []
 
 
-# Verification
-
-
 @pytest.mark.parametrize("in_audience", [True, False])
 @pytest.mark.parametrize("kind", Kind)
 async def test_only_a_full_member_of_the_audience_may_ask(bot, kind, in_audience):
