@@ -177,9 +177,13 @@ def is_told_again(act: str, before: ResetRequest, case: Case) -> bool:
     return act == "approve" and approved and decided and case.relation != "the requester"
 
 
-async def test_a_lookup_that_fails_lets_nobody_through(bot):
+@pytest.mark.parametrize("lookup", ["the person", IN_CHANNEL, ON_CALL], ids=str)
+async def test_a_lookup_that_fails_lets_nobody_through(bot, lookup):
+    bot.rules(approvers=(ON_CALL,))
     request_id = await bot.pending()
-    bot.directory.down = True
+    bot.directory.down, bot.directory.unreadable = lookup == "the person", lookup
+    if lookup != ON_CALL:
+        assert (await bot.advance((await bot.submit(target="aiko@contoso.com")).id)).status is Status.RECEIVED
     for act in ("review", "approve", "deny", "close", "check_may_decide"):
         assert isinstance(await outcome(getattr(bot, act)(request_id, by=KEN)), CouldNotVerify)
     assert await bot.refusals() == [(KEN.id, "could_not_verify")] * 5
