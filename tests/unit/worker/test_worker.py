@@ -243,10 +243,12 @@ async def test_stopping_cancels_what_is_late_and_its_row_is_due_after_its_lease(
 
 async def test_a_slow_slack_delays_no_reset(fixture):
     fixture.timing(grace=SOON)
-    request_id = await fixture.bot.approved()
+    request_id = await fixture.bot.pending()
     fixture.bot.notifier.on_call = slack = Handled(held=True)
-    async with fixture.worker(hangs=asyncio.Event().wait):
+    async with fixture.worker(hangs=asyncio.Event().wait) as worker:
         await fixture.until(lambda: slack.rows)
+        await fixture.bot.approve(request_id)
+        worker.wake()
         await fixture.until(lambda: fixture.bot.intune.resets)
     assert (await fixture.bot.row(request_id)).status is Status.SENT
 
