@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,12 @@ UNLATCH = ".venv/bin/unlatch "
 BIN = Path(sys.executable).parent
 
 
-def threats() -> list[list[str]]:
-    """The cells of the threat table, without its head and its headings."""
-    section = (ROOT / "docs" / "security.md").read_text().split("## Threats")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [row for row in rows[2:] if row[1]]
+def promises() -> list[list[str]]:
+    """The cells of the tables of threats and of guarantees, without their heads and headings."""
+    pages = [(ROOT / "docs" / name).read_text() for name in ("security.md", "reliability.md")]
+    tables = [[line for line in page.splitlines() if line.startswith("|")][2:] for page in pages]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in chain(*tables)]
+    return [row for row in rows if row[1]]
 
 
 @cache
@@ -36,8 +37,8 @@ def functions_in(path: Path) -> frozenset[str]:
     return frozenset(node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-@pytest.mark.parametrize("row", threats(), ids=lambda row: row[0][:60])
-def test_every_threat_has_a_defence_and_a_test(row: list[str]):
+@pytest.mark.parametrize("row", promises(), ids=lambda row: row[0][:60])
+def test_every_threat_and_guarantee_has_what_keeps_it_and_a_test(row: list[str]):
     threat, defence, test = row
     assert threat
     assert defence

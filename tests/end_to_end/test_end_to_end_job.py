@@ -182,10 +182,13 @@ async def test_the_bot_asks_once_who_it_is_and_shares_connections(bot: Bot):
 async def test_a_socket_that_slack_replaces_loses_nothing_and_http_takes_nothing(tmp_path: Path):
     async with running_bot(tmp_path, socket_mode=True) as bot:
         assert (await bot.http.post("/slack/events", content=b"x")).status_code == 404
-        await bot.people.sockets("warning")
-        await bot.pending("name:one locked out")
-        await bot.pending("name:two locked out")
-        assert len(await bot.rows()) == 2
+        people, sockets = bot.people, bot.sandbox.slack.sockets
+        for number, reason in enumerate(("warning", "refresh_requested", "link_disabled"), start=1):
+            replaced = {id(socket) for socket in sockets._open}
+            await people.sockets(reason)
+            await people.until(lambda old=replaced: {id(socket) for socket in sockets._open} - old)
+            await bot.pending(f"name:{reason} locked out")
+            assert len(await bot.rows()) == number
 
 
 async def test_every_scope_of_the_manifest_is_used_and_no_other(tmp_path_factory: pytest.TempPathFactory):

@@ -138,10 +138,8 @@ class Bot:
             self.deps, request_id, actor(by), device, reviewed=reviewed or 0, knowingly=knowingly
         )
 
-    async def deny(
-        self, request_id: RequestId, *, by: Person = KEN, reason: str = "Call him"
-    ) -> ResetRequest:
-        return await decide.deny(self.deps, request_id, actor(by), reason)
+    async def deny(self, request_id: RequestId, *, by: Person = KEN) -> ResetRequest:
+        return await decide.deny(self.deps, request_id, actor(by), "Call him")
 
     async def check_may_decide(self, request_id: RequestId, *, by: Person = KEN) -> ResetRequest:
         return await decide.check_may_decide(self.deps, request_id, actor(by))
@@ -208,8 +206,8 @@ class Bot:
         await self.approve(request_id, by=by, knowingly=knowingly)
         return request_id
 
-    async def sent(self, *, by: Person = KEN, knowingly: bool = False) -> RequestId:
-        request_id = await self.approved(by=by, knowingly=knowingly)
+    async def sent(self, *, knowingly: bool = False) -> RequestId:
+        request_id = await self.approved(knowingly=knowingly)
         assert (await self.advance(request_id)).status is Status.SENT
         return request_id
 

@@ -83,7 +83,7 @@ class StoppingDatabase:
 
 @dataclass
 class FakeDirectory:
-    """Slack's directory; `down` makes every lookup fail."""
+    """Slack's directory; `down` makes every lookup fail, `unreadable` those in one audience."""
 
     people: dict[UserId, Person] = field(default_factory=lambda: {person.id: person for person in CAST})
     members: dict[Audience, set[UserId]] = field(default_factory=members)
@@ -92,6 +92,7 @@ class FakeDirectory:
     """Slack's words, where it will not answer later either."""
     slow: set[UserId] = field(default_factory=set)
     """Whose profile Slack does not show now."""
+    unreadable: Audience | None = None
     steps: Steps = field(default_factory=Steps)
     looked_up: list[UserId] = field(default_factory=list)
 
@@ -107,6 +108,8 @@ class FakeDirectory:
 
     async def is_in(self, user: UserId, audience: Audience) -> bool:
         await self._step()
+        if audience == self.unreadable:
+            raise CouldNotVerify("slack")
         return user in self.members.get(audience, set())
 
     def change(self, person: Person, **changes: object) -> None:

@@ -7,13 +7,12 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, redirect_stdout
+from contextlib import asynccontextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
-import httpx
 from bot import log
 from bot.app import serve
 from bot.cli import main as unlatch
@@ -69,8 +68,13 @@ class ServedBot(Scene):
 
     async def _answer(self) -> None:
         """Return when the bot answers; a log at level "error" does not say that it serves."""
-        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=8), timeout=60) as http:
-            await http.get(f"{self.settings['PUBLIC_URL']}/healthz")
+        async with asyncio.timeout(60):
+            while True:
+                with suppress(OSError):
+                    _, writer = await asyncio.open_connection(self.settings["HOST"], self.settings["PORT"])
+                    writer.close()
+                    return
+                await asyncio.sleep(0.02)  # it is another process
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         async for line in process.stdout:

@@ -16,12 +16,9 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
-from multiprocessing import get_context
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -30,7 +27,7 @@ from tests.proofs.mutants.mutate import Mutant, mutants
 ROOT = Path(__file__).parents[3]
 ACCEPTED = Path(__file__).with_name("accepted.toml")
 TIMEOUT = 90.0
-"""Seconds; a mutant that waits for ever is killed too, and named."""
+"""Seconds; a mutant that waits for ever is killed too."""
 GRACE = 10.0
 Stage = Sequence[str]
 """Arguments of pytest."""
@@ -82,6 +79,17 @@ LIBRARIES = (
 )
 
 
+@dataclass
+class Run:
+    """A process that runs one stage of the tests on one mutant."""
+
+    mutant: Mutant
+    later: Sequence[Stage]
+    pid: int
+    until: float
+    stop_with: signal.Signals = signal.SIGINT
+
+
 class _Mutated(importlib.abc.InspectLoader):
     def __init__(self, mutant: Mutant) -> None:
         self._mutant = mutant
@@ -108,28 +116,25 @@ def main() -> int:
     every = {path: list(mutants(ROOT / path, ROOT)) for path in TESTS}
     accepted = _accepted({one.key for found in every.values() for one in found})
     modules = chosen.modules or list(TESTS)
+    source = (ROOT / modules[0]).read_text()
+    stages = {" ".join(stage): stage for path in modules for stage in TESTS[path]}
+    unchanged = [(Mutant(modules[0], 0, "", each, "", source), [stages[each]]) for each in stages]
+    if failing := stages.keys() - {one.before for one in _run(unchanged, chosen.jobs, quiet=True)}:
+        raise SystemExit(f"These fail without a change; run `make test` first: {sorted(failing)}")
     # By a number of its own, each mutant stays in a seed's sample when others come and go.
     found = [one for path in modules for one in every[path]]
     found.sort(key=lambda one: random.Random(f"{chosen.seed} {one.key}").random())  # noqa: S311  a sample
     number, parts = map(int, chosen.part.split("/"))
     found = found[: chosen.sample or None][number - 1 :: parts]
-    tried = [one for one in found if one.key not in accepted]
     print(f"{len(found)} mutants, --seed {chosen.seed}", flush=True)
     began = time.monotonic()
-    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("fork")) as pool:
-        stages = {" ".join(stage): stage for path in modules for stage in TESTS[path]}
-        unchanged = Mutant(modules[0], 0, "", "", "", (ROOT / modules[0]).read_text())
-        for each, passes in zip(stages, pool.map(partial(_passes, unchanged), stages.values()), strict=True):
-            if not passes:
-                raise SystemExit(f"`pytest {each}` fails without a change: run `make test` first.")
-        survived = 0
-        for one, survives in zip(tried, pool.map(_survives, tried), strict=True):
-            if survives:
-                survived += 1
-                print(f"survived {one}", flush=True)
+    tried = [one for one in found if one.key not in accepted]
+    survived = _run([(one, TESTS[one.path]) for one in tried], chosen.jobs)
+    for one in sorted(survived, key=lambda one: (one.path, one.line)):
+        print(f"SURVIVED {one}")
     print(f"--seed {chosen.seed}, --part {chosen.part}, {time.monotonic() - began:.0f} s")
-    known = len(found) - len(tried)
-    print(f"{len(found)} mutants, {len(tried) - survived} killed, {known} accepted, {survived} survived")
+    killed, known = len(tried) - len(survived), len(found) - len(tried)
+    print(f"{len(found)} mutants, {killed} killed, {known} accepted, {len(survived)} survived")
     return 1 if survived else 0
 
 
@@ -142,6 +147,41 @@ def _accepted(keys: set[tuple[str, str, str, str]]) -> set[tuple[str, str, str, 
     return {(row["path"], row["function"], row["before"], row["after"]) for row in rows}
 
 
+def _run(
+    waiting: Sequence[tuple[Mutant, Sequence[Stage]]], jobs: int, *, quiet: bool = False
+) -> list[Mutant]:
+    """Return those that every stage of their tests passed."""
+    todo = [*reversed(waiting)]
+    running: list[Run] = []
+    survived = []
+    while todo or running:
+        while todo and len(running) < jobs:
+            mutant, (stage, *later) = todo.pop()
+            running.append(Run(mutant, later, _start(mutant, stage), time.monotonic() + TIMEOUT))
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            for one in running:
+                if time.monotonic() > one.until:  # with SIGINT, pytest stops what the tests started
+                    if one.stop_with == signal.SIGINT:
+                        print(f"waits for ever {one.mutant}", flush=True)
+                    os.killpg(one.pid, one.stop_with)
+                    one.stop_with, one.until = signal.SIGKILL, time.monotonic() + GRACE
+            time.sleep(0.05)
+            continue
+        ended = next(one for one in running if one.pid == pid)
+        running.remove(ended)
+        code = os.waitstatus_to_exitcode(status)
+        if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+            raise SystemExit(f"No test for {ended.mutant}")
+        if code == 0:
+            if ended.later:
+                todo.append((ended.mutant, ended.later))
+            else:
+                survived.append(ended.mutant)
+                quiet or print(f"survived {ended.mutant}", flush=True)
+    return survived
+
+
 def _import_libraries() -> None:
     """What every process needs, once; nothing of the bot, of which each has its own."""
     for name in LIBRARIES:
@@ -152,29 +192,10 @@ def _import_libraries() -> None:
     sys.dont_write_bytecode = False  # else each process compiles all that the bot and the tests are
 
 
-def _survives(mutant: Mutant) -> bool:
-    return all(_passes(mutant, stage) for stage in TESTS[mutant.path])
-
-
-def _passes(mutant: Mutant, stage: Stage) -> bool:
-    """Run a stage in a process of its own, which ends with SIGINT what the tests started."""
+def _start(mutant: Mutant, stage: Stage) -> int:
     pid = os.fork()
-    if pid == 0:
-        _test(mutant, stage)
-    for seconds, number in ((TIMEOUT, signal.SIGINT), (GRACE, signal.SIGKILL)):
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                return os.waitstatus_to_exitcode(status) == 0 and seconds == TIMEOUT
-            time.sleep(0.05)  # it is another process
-        print(f"no end after {seconds:.0f} s: {mutant}", flush=True)
-        os.killpg(pid, number)
-    os.waitpid(pid, 0)
-    return False
-
-
-def _test(mutant: Mutant, stage: Stage) -> NoReturn:
+    if pid:
+        return pid
     os.setsid()
     out = os.open(os.devnull, os.O_WRONLY)
     os.dup2(out, 1)

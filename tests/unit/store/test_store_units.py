@@ -12,7 +12,7 @@ from bot.domain.errors import Code, CommitUnknown, LostRace, Refusal, StoreUnava
 from bot.domain.request import ResetRequest
 from bot.store.database import WAITING, Database, Transaction
 from bot.store.tables import requests as table
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from tests.support.database import audit_log
 from tests.unit.store.conftest import QUICK, opened, owner
@@ -109,8 +109,20 @@ async def test_no_unit_is_answered_before_the_commit_it_rests_on_not_even_with_a
     def ends_the_transaction(tx: Transaction) -> None:
         tx.execute(text("ROLLBACK"))  # as a full disk does
 
-    stored_, told, broken = await together(on_sqlite, adding(winner), refused, ends_the_transaction)
+    committing, may_commit = threading.Event(), threading.Event()
 
+    def hold(_connection: object) -> None:
+        committing.set()
+        may_commit.wait(10)
+
+    event.listen(on_sqlite.engine, "commit", hold)
+    units = await started(on_sqlite, adding(winner), refused, ends_the_transaction)
+    assert await asyncio.to_thread(committing.wait, 10)
+    await asyncio.wait(units, timeout=0.05)  # an answer that was sent by now would be here
+    assert not any(unit.done() for unit in units)
+    may_commit.set()
+
+    stored_, told, broken = await asyncio.gather(*units, return_exceptions=True)
     assert stored_ == winner
     assert isinstance(told, Refusal)
     assert isinstance(broken, Exception)

@@ -188,9 +188,13 @@ async def test_nobody_decides_while_others_than_approvers_can_be_in_the_channel(
     assert (await bot.reveal(decided)).reveal() == "4711"  # what was decided goes on
 
 
-async def test_a_lookup_that_fails_lets_nobody_through(bot):
+@pytest.mark.parametrize("lookup", ["the person", IN_CHANNEL, ON_CALL], ids=str)
+async def test_a_lookup_that_fails_lets_nobody_through(bot, lookup):
+    bot.rules(approvers=(ON_CALL,))
     request_id = await bot.pending()
-    bot.directory.down = True
+    bot.directory.down, bot.directory.unreadable = lookup == "the person", lookup
+    if lookup != ON_CALL:
+        assert (await bot.advance((await bot.submit(target="aiko@contoso.com")).id)).status is Status.RECEIVED
     for act in DECIDING:
         assert isinstance(await outcome(getattr(bot, act)(request_id, by=KEN)), CouldNotVerify)
     assert await bot.refusals() == [(KEN.id, "could_not_verify")] * 5

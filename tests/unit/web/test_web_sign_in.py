@@ -11,7 +11,7 @@ from bot.domain.audit import Event
 from bot.domain.errors import Code, CommitUnknown, CouldNotVerify, SignInRefused
 from bot.domain.people import Account, SignInLink
 from bot.use_cases.sign_in import Continuation
-from bot.web.app import HEADERS, MAX_BODY, web_app
+from bot.web.app import MAX_BODY, web_app
 from bot.web.health import probe_routes
 from bot.web.sign_in import SignInPages
 from starlette.requests import Request
@@ -193,6 +193,12 @@ EVERY = {
     "a slash too many": ("GET", "/sign-in/unknown/", b"", 404),
     "a way on": ("POST", "/sign-in/callback?next=https://evil.example", b"", 410),
 }
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src …; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    **{"cache-control": "no-store", "referrer-policy": "no-referrer", "x-robots-tag": "noindex"},
+    **{"x-content-type-options": "nosniff", "x-frame-options": "DENY"},
+}
 HOSTS = ["unlatch.contoso.com", "evil.example", "unlatch.contoso.com@evil.example", "evil.example:x", "é"]
 
 
@@ -207,15 +213,6 @@ async def test_every_answer_carries_the_security_headers_and_no_exceptions_text(
     answer = await site.http.request(method, path, content=content, headers=headers)
     assert answer.status_code == status
     for name, text in HEADERS.items():
-        assert answer.headers.get_list(name) == [text], name
+        assert [re.sub(r"'sha256-[\w+/]+='", "…", one) for one in answer.headers.get_list(name)] == [text]
     assert "max-age=" in answer.headers["strict-transport-security"]
     assert not re.search("secret words|evil", answer.text + str(answer.headers))
-
-
-def test_the_security_headers_allow_one_style_and_a_form_to_ourselves():
-    policy = re.sub(r"'sha256-[\w+/]+='", "…", HEADERS["Content-Security-Policy"])
-    assert policy == (
-        "default-src 'none'; style-src …; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
-    assert (HEADERS["Cache-Control"], HEADERS["Referrer-Policy"]) == ("no-store", "no-referrer")
-    assert (HEADERS["X-Content-Type-Options"], HEADERS["X-Frame-Options"]) == ("nosniff", "DENY")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bot.domain.errors import LostRace, SlackUnavailable, StoreUnavailable
+from bot.domain.errors import LostRace, StoreUnavailable
 from bot.domain.request import Status
 from bot.store.requests import Claimed, Queue
 from bot.timing import Timing
@@ -242,10 +242,13 @@ async def test_stopping_cancels_what_is_late_and_its_row_is_due_after_its_lease(
 
 
 async def test_a_slow_slack_delays_no_reset(fixture):
-    unavailable = SlackUnavailable("timeout")
-    request_id = await fixture.bot.approved()
-    fixture.bot.notifier.failing = {"card": unavailable, "receipt": unavailable}
-    async with fixture.worker():
+    fixture.timing(grace=SOON)
+    request_id = await fixture.bot.pending()
+    fixture.bot.notifier.on_call = slack = Handled(held=True)
+    async with fixture.worker(hangs=asyncio.Event().wait) as worker:
+        await fixture.until(lambda: slack.rows)
+        await fixture.bot.approve(request_id)
+        worker.wake()
         await fixture.until(lambda: fixture.bot.intune.resets)
     assert (await fixture.bot.row(request_id)).status is Status.SENT
 
