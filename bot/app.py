@@ -90,6 +90,8 @@ async def serve(
     """
     stopping = asyncio.Event()
     async with unlatch(settings, events, timing) as app, AsyncExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGINT):  # before anybody can see that it serves
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         grace = app.deps.timing.grace
         if app.metrics is not None:
             scraped = _listen(settings.metrics_host, settings.metrics_port or 0)
@@ -98,8 +100,6 @@ async def serve(
         sock = _listen(settings.host, settings.port)
         host, port = sock.getsockname()[:2]
         await stack.enter_async_context(serving(app.asgi, sock, grace=grace))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         log.info("serving", host=host, port=port, socket_mode=app.sockets is not None)
         await stopping.wait()
         app.shutting_down.set()
