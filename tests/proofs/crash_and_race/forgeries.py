@@ -195,6 +195,7 @@ class Attacks:
 
     async def _opens(self, user: str, action: str, request: str, title: str) -> None:
         channel = ON_CALL if user == KEN else DIRECT
+        await self.people.until(lambda: request in self.people.offered(channel, action), SAID_SECONDS)
         found = await self.people.open(user, action, request=request, channel=channel)
         if found != ENGLISH[title]:
             self.faults.append(("doubled", f"{action} by {user} opened “{found}”"))
