@@ -14,10 +14,6 @@ from bot.domain.people import Account
 from bot.domain.values import read_object, storable
 from bot.entra.authority import Authority, EntraUnavailable, MsalHttp
 
-KEYS_GOOD_FOR: Final = timedelta(days=1)
-"""Microsoft's page "Signing key rollover": keys are looked at daily, and an emergency may withdraw one."""
-KEYS_APART: Final = timedelta(minutes=1)
-"""An unknown name is no reason to fetch the keys more often."""
 LEEWAY: Final = timedelta(minutes=2)
 """How far Entra's clock and ours may differ."""
 _ALGORITHM: Final = "RS256"
@@ -41,8 +37,6 @@ class IdTokenVerifier:
         self._tenant = tenant
         self._client_id = client_id
         self._provider: Provider | None = None
-        self._fetched_at: datetime | None = None
-        """When a token last made us fetch the keys."""
 
     def fetch(self) -> Provider:
         """Fetch the OpenID configuration and the keys; raises EntraUnavailable."""
@@ -67,7 +61,7 @@ class IdTokenVerifier:
 
         With `max_age` the person must have signed in interactively within it, and the token must say when.
         """
-        provider, key = self._key(token, now)
+        provider, key = self._key(token)
         claims = self._signed(token, key)
         tenant = claims.get("tid")
         if not isinstance(tenant, str) or tenant.casefold() != self._tenant.casefold():
@@ -90,7 +84,7 @@ class IdTokenVerifier:
             authenticated_at=_authenticated_at(claims),
         )
 
-    def _key(self, token: str, now: datetime) -> tuple[Provider, jwt.PyJWK]:
+    def _key(self, token: str) -> tuple[Provider, jwt.PyJWK]:
         """Return the key that the token names; an unknown name may be a new key, so fetch them once more."""
         try:
             header = jwt.get_unverified_header(token)
@@ -99,11 +93,9 @@ class IdTokenVerifier:
         key_id = header.get("kid")
         if not isinstance(key_id, str) or header.get("alg") != _ALGORITHM:
             raise _bad("header")
-        provider, at = self._provider, self._fetched_at
-        age = KEYS_GOOD_FOR if provider is None or at is None else now - at
-        if provider is None or age >= (KEYS_GOOD_FOR if key_id in provider.keys else KEYS_APART):
+        provider = self._provider
+        if provider is None or key_id not in provider.keys:
             provider = self.fetch()
-            self._fetched_at = now
         if key_id not in provider.keys:
             raise _bad("key")
         return provider, provider.keys[key_id]

@@ -27,13 +27,12 @@ export class Composer {
   }
 
   /** Turns to another channel: what was typed waits in the old one. */
-  turnTo(channelId, name, readOnly) {
+  turnTo(channelId, name) {
     if (channelId === this.#channelId) return;
     if (this.#channelId) this.#drafts.set(this.#channelId, this.input.value);
     this.#channelId = channelId;
-    this.input.disabled = readOnly;
-    this.input.placeholder = readOnly ? "Sending messages to this app has been turned off." : `Message ${name}`;
-    this.input.setAttribute("aria-label", this.input.placeholder);
+    this.input.placeholder = `Message ${name}`;
+    this.input.setAttribute("aria-label", `Message ${name}`);
     this.#set(this.#drafts.get(channelId) ?? "");
     this.#suggest([]);
   }
