@@ -7,6 +7,8 @@ SHELL := bash
 PYTHON ?= python3
 UV ?= $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
 BIN := .venv/bin
+# Compiled tests are kept from run to run, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo quick test crash race fuzz mutants check screenshots lock clean
 
@@ -19,11 +21,11 @@ demo: .venv/.sandbox ## Try Unlatch here, with a local Slack, Entra and Intune
 	$(BIN)/python -m sandbox $(DEMO)
 
 quick: .venv/.dev ## Run the unit tests of the rules and adapters, in seconds
-	$(BIN)/python -m pytest $(addprefix tests/unit/,domain use_cases slack graph entra settings worker) -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(addprefix tests/unit/,domain use_cases slack graph entra settings worker) -n 2 --dist loadfile --no-loadscope-reorder
 
 test: check .venv/.browser .venv/.postgres ## Check the code, then run every test
-	$(BIN)/python -m pytest tests/unit/domain tests/unit/use_cases --cov=bot.domain --cov=bot.use_cases --cov-branch --cov-fail-under=100
-	$(BIN)/python -m pytest --ignore=tests/unit/domain --ignore=tests/unit/use_cases -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+	$(BIN)/python -m pytest tests/unit/domain tests/unit/use_cases --cov=bot.domain --cov=bot.use_cases --cov-branch --cov-fail-under=100 -n 2 --dist loadfile
+	$(BIN)/python -m pytest --ignore=tests/unit/domain --ignore=tests/unit/use_cases -n 4 --dist loadfile --no-loadscope-reorder --durations=10
 
 crash: .venv/.dev .venv/.postgres ## Kill the bot at every point and at random, on both databases, and count
 	$(BIN)/python -m tests.proofs.crash_and_race crash $(CRASH)

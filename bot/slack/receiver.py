@@ -61,6 +61,7 @@ def bolt_app(
         return us
 
     app = TimedApp(
+        name="unlatch",  # without one, Bolt reads the source of every caller
         client=client,
         authorize=authorize,
         process_before_response=True,
