@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -40,6 +41,7 @@ from bot.entra.vault import Vault
 from bot.graph.devices import Intune, graph_client
 from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
 from bot.slack.blocks import without_markup
+from bot.slack.channel import ApproverChannel
 from bot.slack.client import SlackClient, bot_user, slack_client, slack_session
 from bot.slack.directory import SlackDirectory
 from bot.slack.handlers import Background, Handlers
@@ -47,9 +49,10 @@ from bot.slack.notifier import SlackNotifier
 from bot.slack.receiver import Sockets, bolt_app, http_receiver
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import AuditLog
+from bot.store.backlog import backlog
 from bot.store.database import Database
 from bot.store.migrations import migrate
-from bot.store.requests import backlog
+from bot.store.requests import end_leases
 from bot.timing import Timing
 from bot.use_cases.deps import Deps
 from bot.web.app import listen, serving, web_app
@@ -119,6 +122,12 @@ async def unlatch(
         session = await stack.enter_async_context(slack_session(timing))
         client = slack_client(_secret(settings.slack_bot_token), settings.slack_api_url, session)
         us = await _bot_user(client, timing)
+        channel = ApproverChannel(
+            client, ChannelId(settings.approver_channel), rota=settings.rota, timing=timing, now=now
+        )
+        await channel.look()
+        if channel.problem is not None:
+            raise CannotStart(f"APPROVER_CHANNEL: {ENGLISH.text(f'code.{channel.problem}')}")
         entra = stack.enter_context(closing(entra_client(settings, timing)))
         graph = await stack.enter_async_context(graph_client(timing))
 
@@ -134,11 +143,13 @@ async def unlatch(
             now=now,
             wake_worker=lambda: worker.wake(),
             keep_head=lambda: worker.keep_head(),
+            channel_problem=lambda: channel.problem,
+            write_head=heads.keep,
         )
         on_call = [part.id for part in settings.approvers if part.kind is AudienceKind.USERGROUP]
-        channel = deps.rules.approver_channel
         notifier = SlackNotifier(client, ENGLISH, channel, on_call=on_call, timing=timing)
-        worker = Worker(deps, notifier, {"sweep": deps.sign_ins.sweep, AUDIT_HEAD: heads.keep})
+        periodic = {"sweep": deps.sign_ins.sweep, "channel": channel.look, AUDIT_HEAD: heads.keep}
+        worker = Worker(deps, notifier, periodic)
         background = Background()
         handlers = Handlers(deps, SlackClient(client, timing), background, ENGLISH)
         bolt = bolt_app(client, us, handlers, lambda seconds: metrics.acknowledged(seconds))
@@ -158,6 +169,7 @@ async def unlatch(
                 "audit_log": database.audit_log.broken or OK,
                 "worker": f"stalled: {stalled}" if stalled else OK,
                 "slack": OK if sockets is None or await sockets.is_open() else "no socket is open",
+                "approver_channel": ENGLISH.text(f"code.{channel.problem}") if channel.problem else OK,
                 "process": "shutting down" if shutting_down.is_set() else OK,
             }
 
@@ -179,6 +191,9 @@ async def unlatch(
             shutting_down=shutting_down,
         )
 
+        if database.is_sqlite:  # this process is the only one
+            expired = partial(end_leases, now=now(), published_by=timing.slack_timeout)
+            await database.run(expired)
         with suppress(AuditBroken):  # it does not end the bot: /readyz says it
             await record_start(database, now=now(), version=__version__, settings=without_secrets(settings))
         worker.start()
@@ -208,6 +223,7 @@ def rules(settings: Settings, timing: Timing) -> Rules:
         requesters=settings.requesters or (Audience.channel(channel),),
         approvers=settings.approvers,
         allow_owner_approval=settings.allow_owner_approval,
+        requester_sign_in=settings.requester_sign_in,
         fresh_within=timing.fresh_within if settings.fresh_sign_in else None,
         requests_per_hour=settings.asks_per_hour,
     )
@@ -235,14 +251,13 @@ def entra_client(settings: Settings, timing: Timing) -> EntraClient:
 
 
 def graph_url(settings: Settings) -> str:
-    """Return the base of Microsoft Graph."""
     return settings.graph_url or ENDPOINTS[settings.cloud].graph_url
 
 
 async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -> Database:
     """Open the database, up to date. A server that does not answer yet is waited for; a file is not."""
     url, path = settings.database_url, settings.audit_heads
-    audit_log = AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+    audit_log = AuditLog(settings.keys, settings.audit_log_name)
     try:
         if path is not None:
             append_head(path, None)
@@ -287,8 +302,8 @@ async def _open(sockets: Sockets, timing: Timing) -> None:
         await sockets.open(within=timing.slack_timeout)
     except TimeoutError:
         raise CannotStart(
-            "Slack opens no socket. Check SLACK_APP_TOKEN, its scope connections:write, and that Socket Mode "
-            "is switched on for the app."
+            f"Slack opens no socket ({sockets.news.cause or 'no answer'}). Check SLACK_APP_TOKEN, its scope "
+            "connections:write, and that Socket Mode is switched on for the app."
         ) from None
 
 

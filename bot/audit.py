@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 import structlog
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, exists, func, or_, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
+from bot.domain.request import MOVES, Status
 from bot.domain.values import read_object, utc_text
 from bot.keys import BadKey, parse_public_key
 from bot.store.audit_log import (
@@ -36,7 +37,7 @@ from bot.store.audit_log import (
 )
 from bot.store.database import Database
 from bot.store.engine import engine_for, meant_by
-from bot.store.tables import audit
+from bot.store.tables import audit, requests
 
 FINE, TAMPERED, CANNOT_VERIFY = 0, 1, 2
 MAX_FINDINGS: Final = 100
@@ -65,20 +66,26 @@ class HeadKeeper:
         self._database = database
         self._path = path
         self._kept: int | None = None
+        self._one = asyncio.Lock()
 
-    async def keep(self) -> None:
-        """Look at the newest row, and keep its head if it is newer than the last. Raises StoreError."""
-        head = await self._database.read(self._database.audit_log.look)
-        if self._kept is not None and head.seq <= self._kept:
-            return
-        log.info(HEAD_EVENT, **head._asdict())
-        if self._path is not None:
-            try:
-                await asyncio.to_thread(append_head, self._path, head)
-            except OSError as error:  # the next head vouches for these rows too
-                log.error("audit_head_not_written", error=type(error).__name__)
-                return
-        self._kept = head.seq
+    async def keep(self) -> bool:
+        """Keep the newest row's head, if it is newer than the last; False where it could not be written.
+
+        Raises StoreError.
+        """
+        async with self._one:
+            head = await self._database.read(self._database.audit_log.look)
+            if self._kept is not None and head.seq <= self._kept:
+                return True
+            log.info(HEAD_EVENT, **head._asdict())
+            if self._path is not None:
+                try:
+                    await asyncio.to_thread(append_head, self._path, head)
+                except OSError as error:  # the next head vouches for these rows too
+                    log.error("audit_head_not_written", error=type(error).__name__)
+                    return False
+            self._kept = head.seq
+            return True
 
 
 def append_head(path: Path, head: Head | None) -> None:
@@ -136,6 +143,75 @@ async def record_start(
 
 # Verify
 
+STATUSES: Final[Mapping[Event, Sequence[Status]]] = {
+    Event.REQUESTED: (Status.RECEIVED,),
+    Event.VERIFIED: (Status.PENDING,),
+    Event.APPROVED: (Status.APPROVED,),
+    Event.ATTEMPT_STARTED: (Status.APPROVED,),
+    Event.ATTEMPT_ANSWERED: tuple(MOVES[Status.APPROVED] | MOVES[Status.UNCERTAIN] | {Status.UNCERTAIN}),
+    Event.REOPENED: (Status.PENDING,),
+    Event.CLOSED: (Status.FAILED,),
+    **{Event(end): (end,) for end in Status if not MOVES[end]},  # the row of an end has its name
+}
+"""Where a request stands after the move that leaves such a row."""
+_moves: Final = (
+    select(audit.c.request_id, func.max(audit.c.version).label("version"))
+    .where(audit.c.version.is_not(None))
+    .group_by(audit.c.request_id)
+    .subquery()
+)
+_last: Final = and_(audit.c.request_id == _moves.c.request_id, audit.c.version == _moves.c.version)
+_of_request: Final = audit.c.request_id == requests.c.id
+_approved: Final = audit.alias()
+CROSS_CHECKS: Final = (
+    (
+        select(requests.c.id).where(~exists().where(_of_request, audit.c.event == Event.REQUESTED.value)),
+        "request {} is not in the audit log",
+    ),
+    (
+        select(audit.c.request_id).where(
+            audit.c.event == Event.REQUESTED.value, ~exists().where(_of_request)
+        ),
+        "request {} was deleted",
+    ),
+    (
+        select(requests.c.id)
+        .join(_moves, _moves.c.request_id == requests.c.id)
+        .join(audit, _last)
+        .where(
+            or_(
+                requests.c.version < _moves.c.version,
+                *(
+                    and_(audit.c.event == event.value, requests.c.status.not_in(statuses))
+                    for event, statuses in STATUSES.items()
+                ),
+            )
+        ),
+        "request {} does not stand where its last row in the audit log left it",
+    ),
+    (
+        select(requests.c.id)
+        .join(audit, _of_request)
+        .where(
+            audit.c.event.in_([Event.REQUESTED.value, Event.PASSCODE_VIEWED.value]),
+            audit.c.actor != requests.c.asked_by,
+        ),
+        "request {} names another requester than the audit log",
+    ),
+    (
+        select(audit.c.request_id).where(
+            audit.c.event == Event.ATTEMPT_STARTED.value,
+            ~exists().where(
+                _approved.c.request_id == audit.c.request_id,
+                _approved.c.event == Event.APPROVED.value,
+                _approved.c.version < audit.c.version,
+            ),
+        ),
+        "request {} was attempted without an approval",
+    ),
+)
+"""The log against the requests and against itself: what finds the one who tampers, and what is said."""
+
 
 @dataclass
 class Verification:
@@ -178,6 +254,7 @@ class Verification:
         if last.seq == 0:
             self.unverifiable = "the audit log is empty"
             return
+        yield from (said.format(found) for query, said in CROSS_CHECKS for found in connection.scalars(query))
         if vouching.seq and not self.verifier.is_signed(vouching):
             yield f"row {vouching.seq} was not written by Unlatch, nor what follows from it"
         elif last.seq != vouching.seq:

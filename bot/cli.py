@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bot import __version__
 from bot.domain.errors import AuditBroken, StoreError
@@ -17,6 +17,9 @@ from bot.settings import CannotStart, Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
     from bot.store.audit_log import AuditLog
+
+PR_SET_DUMPABLE: Final = 4
+"""Of Linux's prctl(2)."""
 
 # Commands import what they need where they run: those that need no Slack or web server start faster.
 
@@ -115,7 +118,18 @@ def _url(text: str) -> str:
     return text
 
 
+def forbid_dumps() -> None:
+    """Keep the keys in memory out of core dumps, and out of reach of debuggers of the same user."""
+    import ctypes
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def _serve(_chosen: argparse.Namespace) -> int:
+    forbid_dumps()
     from bot.app import serve
     from bot.log import set_up_log
 
@@ -136,7 +150,7 @@ def _doctor(_chosen: argparse.Namespace) -> int:
 def _audit_log(settings: Settings) -> "AuditLog":
     from bot.store.audit_log import AuditLog
 
-    return AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+    return AuditLog(settings.keys, settings.audit_log_name)
 
 
 def _migrate(_chosen: argparse.Namespace) -> int:
@@ -194,7 +208,7 @@ def _rotate(chosen: argparse.Namespace) -> int:
             )
         if rotated.under_way:
             still = ", ".join(names[key] for key in rotated.under_way)
-            print(f"Still used by sign-ins under way, run this again in twenty minutes: {still}.")
+            print(f"Still used by sign-ins or requests under way, run this again tomorrow: {still}.")
         return 1 if rotated.unreadable and not rotated.forgotten else 0
 
     return asyncio.run(run())

@@ -12,10 +12,13 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.app import entra_client, graph_url
 from bot.domain.errors import ApproverRefused, CouldNotVerify, GraphError, SlackRefused, SlackUnavailable
+from bot.domain.people import AudienceKind
 from bot.domain.values import DeviceId, Secret
 from bot.graph.devices import Intune, graph_client
 from bot.settings import CannotStart, Settings
+from bot.slack.channel import problem_of
 from bot.slack.client import call, slack_client, slack_session
+from bot.slack.wording import ENGLISH
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
 from bot.timing import Timing
@@ -30,6 +33,10 @@ class Missing(Exception):
     """One thing to put right, as a sentence."""
 
 
+class Doubtful(Exception):
+    """What may be as it is meant, as a sentence."""
+
+
 async def run(settings: Settings) -> int:
     """Print one line a check; return 0 where nothing is missing, else 1."""
     token = Secret(settings.slack_bot_token.get_secret_value())
@@ -38,13 +45,16 @@ async def run(settings: Settings) -> int:
         slack = slack_client(token, settings.slack_api_url, session)
         for name, check in (
             ("Slack: bot token", _token(slack)),
-            ("Slack: approver channel", _channel(slack, settings.approver_channel)),
+            ("Slack: approver channel", _channel(slack, settings)),
+            ("Slack: audiences", _audiences(slack, settings)),
             ("Microsoft Entra: tenant", _entra(settings)),
             ("Microsoft Graph", _graph(settings)),
             ("Database", _database(settings)),
         ):
             try:
                 print(f"ok       {name}: {await check}")
+            except Doubtful as doubt:
+                print(f"WARNING  {name}: {doubt}")
             except (Missing, CannotStart) as missing:
                 print(f"MISSING  {name}: {missing}")
                 failed += 1
@@ -59,31 +69,40 @@ async def _token(slack: AsyncWebClient) -> str:
     return f"{answer.get('user')} in {answer.get('team')}"
 
 
-async def _channel(slack: AsyncWebClient, channel: str) -> str:
-    asking = slack.conversations_info(channel=channel)
+async def _channel(slack: AsyncWebClient, settings: Settings) -> str:
+    asking = slack.conversations_info(channel=settings.approver_channel)
     found = (await _ask(asking, "Check APPROVER_CHANNEL and invite the bot to it.")).get("channel") or {}
     if not found.get("is_member"):
         raise Missing(f"the bot is not in #{found.get('name')}. Invite it: /invite @unlatch")
-    if found.get("is_ext_shared") or found.get("is_pending_ext_shared"):
-        raise Missing(f"#{found.get('name')} is shared with another organisation. Choose one that is not.")
+    if (problem := problem_of(found, rota=settings.rota)) is not None:
+        raise Missing(ENGLISH.text(f"code.{problem}"))
     return f"#{found.get('name')}"
+
+
+async def _audiences(slack: AsyncWebClient, settings: Settings) -> str:
+    """Look whether others than our own people are in a channel that is named as an audience."""
+    named = (*settings.requesters, *settings.approvers)
+    channels = {audience.id for audience in named if audience.kind is AudienceKind.CHANNEL}
+    for channel in sorted(channels):
+        asking = slack.conversations_info(channel=channel)
+        answer = await _ask(asking, f"Check {channel} in REQUESTERS and APPROVERS; invite the bot to it.")
+        if problem_of(answer.get("channel") or {}, rota=True) is not None:
+            raise Doubtful(
+                f"{channel} is shared with another organization. Its people can neither request nor approve."
+            )
+    return ", ".join(map(str, named)) or "the approver channel"
 
 
 async def _ask(asking: Awaitable[AsyncSlackResponse], then: str) -> AsyncSlackResponse:
     """Return Slack's answer with its headers, or raise Missing; `then`: what helps where Slack refuses."""
-    answers: list[AsyncSlackResponse] = []
-
-    async def kept() -> AsyncSlackResponse:
-        answers.append(await asking)
-        return answers[0]
-
+    asked = asyncio.ensure_future(asking)
     try:
-        await call(kept(), within=TIMING.slack_timeout)
+        await call(asked, within=TIMING.slack_timeout)
     except SlackRefused as refused:
         raise Missing(f"Slack says {refused.code}. {then}") from None
     except SlackUnavailable as unavailable:
         raise Missing(f"Slack does not answer at SLACK_API_URL ({unavailable.code}).") from None
-    return answers[0]
+    return asked.result()
 
 
 async def _entra(settings: Settings) -> str:
@@ -114,7 +133,7 @@ async def _graph(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    log = AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+    log = AuditLog(settings.keys, settings.audit_log_name)
     database = Database(settings.database_url, log)
     try:
         problem = await database.problem()

@@ -2,8 +2,11 @@
 
 import base64
 import binascii
+import hashlib
+import hmac
+import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -15,7 +18,8 @@ KEY_BYTES: Final = 32
 PUBLIC_PREFIX: Final = "ed25519:"
 """What a public key begins with where people see it."""
 _SIGNING: Final = b"unlatch: sign rows of the audit log, 1"
-"""Keeps the signing key apart from the vault's own and from any other that is derived from it."""
+_SEALING: Final = b"unlatch: seal rows, 1"
+"""Keep derived keys apart from the vault's own and from each other."""
 
 
 class BadKey(ValueError):
@@ -40,10 +44,12 @@ class Keys:
     @property
     def signing_seeds(self) -> Sequence[bytes]:
         """Ed25519 seeds for the audit log, derived by HKDF-SHA256 from each vault key, in the same order."""
-        return [
-            HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_SIGNING).derive(key)
-            for key in self.vault
-        ]
+        return [_derive(key, _SIGNING) for key in self.vault]
+
+    @property
+    def sealer(self) -> "Sealer":
+        """What seals rows, with keys derived likewise."""
+        return Sealer({key_id(key): _derive(key, _SEALING) for key in self.vault})
 
     @property
     def public_keys(self) -> Sequence[str]:
@@ -54,6 +60,32 @@ class Keys:
     def __repr__(self) -> str:
         """Return how many there are, never a key."""
         return f"Keys({len(self.vault)})"
+
+
+class Sealer:
+    """HMAC-SHA256 with named keys: the first one seals, all check."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        self._keys = keys
+
+    def seal(self, *parts: object) -> str:
+        """Return a MAC of values that JSON can tell apart, with its key's name before it."""
+        name = next(iter(self._keys))
+        return f"{name}:{self._mac(name, parts)}"
+
+    def fits(self, seal: str, *parts: object) -> bool:
+        """Return whether this is the seal of these values, by any of the keys."""
+        name, _, mac = seal.partition(":")
+        return name in self._keys and hmac.compare_digest(mac.encode(), self._mac(name, parts).encode())
+
+    def _mac(self, name: str, parts: Sequence[object]) -> str:
+        content = json.dumps(parts, default=repr).encode()
+        return hmac.new(self._keys[name], content, hashlib.sha256).hexdigest()
+
+
+def key_id(key: bytes) -> str:
+    """Return a key of the vault by name: the first 8 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(key).hexdigest()[:8]
 
 
 def new_key() -> str:
@@ -69,6 +101,10 @@ def public_key_text(raw: bytes) -> str:
 def parse_public_key(text: str) -> bytes:
     """Read a public key; raises BadKey."""
     return _decode(text.strip().removeprefix(PUBLIC_PREFIX), "a public key")
+
+
+def _derive(key: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(key)
 
 
 def _encode(raw: bytes) -> str:

@@ -44,24 +44,37 @@ _SHARED: Final[list[Processor]] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+_BOUNDED: Final = frozenset({"delivery_refused", "quota_exceeded"})
+"""What strangers, or one person, can cause as often as they like: counted each time, written a few times."""
+_LINES_A_MINUTE: Final = 10
+
 Counts = Counter[tuple[str, str]]
 """How often something was logged, by level and event; a library's messages count under its logger's name."""
+
+log = structlog.get_logger()
 
 
 def set_up_log(level: str) -> Counts:
     """Send every logger to standard error as JSON, at `level` or above; the returned counts keep counting."""
     counts: Counts = Counter()
+    written: Counter[tuple[str, int]] = Counter()
 
-    def count(_logger: object, _method: str, event: EventDict) -> EventDict:
-        name = str(event.get("event")) if event.get("_from_structlog") else event["_record"].name
-        counts[str(event.get("level")), name] += 1
-        return event
+    def count(record: logging.LogRecord) -> bool:
+        """Count the line; return whether it is written."""
+        name = str(record.msg.get("event")) if isinstance(record.msg, dict) else record.name
+        counts[record.levelname.lower(), name] += 1
+        if name not in _BOUNDED:
+            return True
+        minute = int(record.created) // 60
+        if (name, minute) not in written:
+            written.clear()
+        written[name, minute] += 1
+        return written[name, minute] <= _LINES_A_MINUTE
 
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[
             _shorten_library_message,
-            count,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _drop_exception_text,
             structlog.processors.JSONRenderer(),
@@ -69,6 +82,7 @@ def set_up_log(level: str) -> Counts:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(count)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.raiseExceptions = False
     logging.captureWarnings(capture=True)
@@ -105,7 +119,6 @@ def _shorten_library_message(_logger: object, _method: str, event: EventDict) ->
 
 def _log_uncaught() -> None:
     """Log the type and the place of an exception that nothing caught."""
-    log = structlog.get_logger()
 
     def crashed(kind: type[BaseException], _error: BaseException, trace: TracebackType | None) -> None:
         if not issubclass(kind, KeyboardInterrupt):
@@ -118,6 +131,11 @@ def _log_uncaught() -> None:
         log.error("not_raised", error=crash.exc_type.__name__, frames=_frames(crash.exc_traceback))
 
     sys.excepthook, threading.excepthook, sys.unraisablehook = crashed, thread_crashed, not_raised
+
+
+def log_crash(event: str, crash: Exception, **ids: str) -> None:
+    """Log the kind and the place of a crash. Not its text: libraries put bodies and tokens into theirs."""
+    log.error(event, error=type(crash).__name__, frames=_frames(crash.__traceback__), **ids)
 
 
 def _frames(trace: TracebackType | None) -> list[str]:

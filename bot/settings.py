@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -28,6 +29,12 @@ PERMISSIONS: Final = (
     "DeviceManagementManagedDevices.Read.All",
 )
 """Delegated: to reset a passcode, and to see the device. There is no narrower permission for a reset."""
+
+AUTHORITY: Final = (
+    *("approver_channel", "requesters", "approvers", "allow_owner_approval", "asks_per_hour"),
+    *("sign_in_max_age", "fresh_sign_in", "requester_sign_in", "request_lifetime", "reveal_for"),
+)
+"""Settings that decide who may do what, and for how long: an empty one does not mean its default."""
 
 Audiences = Annotated[tuple[Audience, ...], NoDecode]
 
@@ -56,8 +63,6 @@ class Cloud(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The addresses of one cloud."""
-
     resource: str
     """Graph's origin; its permissions are prefixed with it."""
     authority_host: str
@@ -96,7 +101,7 @@ class CannotStart(Exception):
 class Settings(BaseSettings):
     """Read once, at start; only the composition root and the command line see it."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
 
     slack_bot_token: SecretStr = Field(
         description="Bot token, `xoxb-…`. Slack app page → OAuth & Permissions → Bot User OAuth Token."
@@ -156,7 +161,7 @@ class Settings(BaseSettings):
     )
     entra_authority: str | None = Field(
         default=None,
-        description="Sign-in authority; default from CLOUD and the tenant. Any OIDC authority works.",
+        description="Sign-in authority; default from CLOUD and the tenant. It has to give tid and oid.",
     )
     graph_url: str | None = Field(
         default=None,
@@ -173,6 +178,11 @@ class Settings(BaseSettings):
     fresh_sign_in: bool = Field(
         default=False,
         description="`true`: each approval asks for an interactive sign-in that is at most ten minutes old.",
+    )
+    requester_sign_in: bool = Field(
+        default=False,
+        description="`true`: whoever asks has to have linked their own Microsoft account, which takes no "
+        "Intune role; a request waits until they have, and only that account sees the new passcode.",
     )
     public_url: str = Field(
         pattern=r"^https?://[^/\s]+$",
@@ -226,6 +236,13 @@ class Settings(BaseSettings):
     def _seconds(cls, value: object) -> object:
         return int(value) if isinstance(value, str) and value.isdecimal() else value
 
+    @field_validator(*AUTHORITY, mode="before")
+    @classmethod
+    def _not_empty(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("it is set, but empty; give it a value, or leave it out altogether")
+        return value
+
     @field_validator("approvers")
     @classmethod
     def _no_workspace(cls, value: tuple[Audience, ...]) -> tuple[Audience, ...]:
@@ -254,6 +271,11 @@ class Settings(BaseSettings):
         return Keys.parse(self.vault_keys.get_secret_value())
 
     @property
+    def rota(self) -> bool:
+        """Whether APPROVERS names user groups alone; a channel can be one that anybody joins."""
+        return {part.kind for part in self.approvers} == {AudienceKind.USERGROUP}
+
+    @property
     def audit_log_name(self) -> str:
         """What the audit log's chain begins with: rows of another deployment do not fit in."""
         return f"{self.entra_tenant_id}/{self.entra_client_id}/{self.approver_channel}".lower()
@@ -267,10 +289,20 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment before `.env` before the TOML file."""
+        """Environment before `.env` before the TOML file; what is empty counts in AUTHORITY alone."""
         toml = os.environ.get(CONFIG_VARIABLE)
         files = (TomlConfigSettingsSource(settings_cls, toml),) if toml else ()
-        return (init_settings, env_settings, dotenv_settings, *files)
+        return (init_settings, *map(_counted, (env_settings, dotenv_settings, *files)))
+
+
+def _counted(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
+    """Leave out what is set to nothing, but not where it decides authority.
+
+    The names are those of the fields: a TOML file may have them in capitals too, as the documents do.
+    """
+    given = {name.lower(): "" if value == [] else value for name, value in source().items()}
+    counted = {name: value for name, value in given.items() if value != "" or name in AUTHORITY}
+    return InitSettingsSource(source.settings_cls, init_kwargs=counted)
 
 
 def read_settings() -> Settings:

@@ -49,7 +49,9 @@ class Timing:
     graph_timeout: timedelta = timedelta(seconds=30)
     """One use of Graph, from connecting to the last byte; of a read with its pages and retries."""
     entra_timeout: timedelta = timedelta(seconds=15)
-    """How long Entra may be silent in a call."""
+    """One use of Entra, with its wait for a thread; how long Entra may be silent in a call."""
+    entra_away: timedelta = timedelta(seconds=10)
+    """Once Entra was waited for in vain, nobody else waits for so long; then one call tries."""
     slack_timeout: timedelta = timedelta(seconds=10)
     trigger_timeout: timedelta = timedelta(seconds=2.5)
     """`views.open`: a trigger_id lives for three seconds from the press."""
@@ -77,6 +79,8 @@ class Timing:
     idle: timedelta = timedelta(seconds=5)
     """Another replica's new rows are seen after this long at the latest."""
     periodic: timedelta = timedelta(minutes=1)
+    channel_looked_at: timedelta = timedelta(hours=1)
+    """How long what Slack said of the approver channel holds."""
     stalled_after: timedelta = timedelta(seconds=30)
     """A queue that nobody has looked at for so long makes /readyz fail."""
     grace: timedelta = timedelta(seconds=20)

@@ -142,7 +142,6 @@ class Worker:
         self._running: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Start the queues and the periodic tasks."""
         loops = [*(queue.run() for queue in self._queues.values()), *map(self._repeat, self._periodic)]
         self._running = [asyncio.create_task(loop) for loop in loops]
 

@@ -61,13 +61,18 @@ class UserGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A Microsoft account. `upn` is also its e-mail address; `reset_passcode`: its Intune role allows it."""
+    """A Microsoft account. `mail`: where it is not the `upn`. `reset_passcode`: its Intune role allows it."""
 
     oid: str
     tenant_id: str
     upn: str
     name: str
+    mail: str = ""
     reset_passcode: bool = False
+
+    @property
+    def email(self) -> str:
+        return self.mail or self.upn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from sandbox.faults.queue import Hit
 from sandbox.faults.rules import Rule, sentence
+from sandbox.intune.fleet import Role, Traps
 from sandbox.intune.resetting import AcceptedReset
 from sandbox.slack import NotPossible, Outcome
 from sandbox.slack.sockets import DisconnectReason
@@ -66,6 +67,7 @@ class ControlApi:
             _route("POST", "/sandbox/phones/{id}", self._phone),
             _route("POST", "/sandbox/phones/{id}/unlock", self._unlock),
             _route("POST", "/sandbox/roles/{id}", self._role),
+            _route("POST", "/sandbox/graph", self._graph),
             _route("POST", "/sandbox/sockets", self._sockets),
             _route("GET", "/sandbox/faults", self._faults),
             _route("POST", "/sandbox/faults", self._add_fault),
@@ -150,10 +152,14 @@ class ControlApi:
         return JSONResponse({"open": self._sandbox.intune.unlock(request.path_params["id"], passcode)})
 
     async def _role(self, request: Request) -> Response:
-        wanted = (await _body(request)).get("reset_passcode")
-        if not isinstance(wanted, bool):
-            raise Refused("reset_passcode is missing.")
-        self._sandbox.intune.set_role(request.path_params["id"], wanted)
+        """The fields of `Role`."""
+        role = Role.model_validate(await _body(request))
+        self._sandbox.intune.set_role(request.path_params["id"], role)
+        return JSONResponse({}, 202)
+
+    async def _graph(self, request: Request) -> Response:
+        """The fields of `Traps`."""
+        self._sandbox.intune.set_traps(Traps.model_validate(await _body(request)))
         return JSONResponse({}, 202)
 
     async def _sockets(self, request: Request) -> Response:

@@ -11,7 +11,7 @@ from typing import Final
 
 from bot.domain.errors import Code, Refusal
 from bot.domain.target import Target, TargetKind
-from bot.domain.values import DeviceId
+from bot.domain.values import DeviceId, Secret
 
 
 class Platform(StrEnum):
@@ -88,6 +88,14 @@ class ActionResult:
     def failure(self) -> Code | None:
         """Why the device is as it was before; None where it is not, or nobody knows yet."""
         return _FAILURES.get(self.state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPasscode:
+    """What a reset made. `replaced_at`: when a later reset began that ended this passcode, or is about to."""
+
+    passcode: Secret
+    replaced_at: datetime | None = None
 
 
 _FAILURES: Final = {

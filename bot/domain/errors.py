@@ -13,8 +13,9 @@ UnlatchError
 │   └── AuditBroken          the audit log is not as it was left; nothing was stored
 ├── GraphError               sorted by one question: may the reset have happened?
 │   ├── NotExecuted          no: nothing was sent, or nothing was done
-│   ├── ApproverRefused      no: 401 or 403, this account may not
+│   ├── ApproverRefused      no: 401 or 403, this token or this account may not
 │   ├── DeviceRefused        no: 400, 404 and their like, not on this device
+│   ├── UnknownPath          no: Graph knows no such address
 │   └── OutcomeUnknown       perhaps: no answer, a broken answer or a 5xx
 └── SlackError               a message or modal could not be shown
     ├── SlackUnavailable     try later
@@ -57,8 +58,13 @@ class Code(StrEnum):
     OWN_ACCOUNT = "own_account"
     OWN_DEVICE = "own_device"
     QUOTA_EXCEEDED = "quota_exceeded"
+    TOO_MANY_OPEN = "too_many_open"
+    TOO_MANY_PRESSES = "too_many_presses"
     COULD_NOT_VERIFY = "could_not_verify"
+    CHANNEL_PUBLIC = "channel_public"
+    CHANNEL_SHARED = "channel_shared"
     # the request does not wait for this
+    TAMPERED = "tampered"
     UNKNOWN_REQUEST = "unknown_request"
     ALREADY_DECIDED = "already_decided"
     NOT_WAITING = "not_waiting"
@@ -77,8 +83,11 @@ class Code(StrEnum):
     NOT_MANAGED = "not_managed"
     # the new passcode
     NO_PASSCODE = "no_passcode"
+    PASSCODE_REPLACED = "passcode_replaced"
     REVEAL_EXPIRED = "reveal_expired"
     APPROVER_SIGNED_OUT = "approver_signed_out"
+    APPROVER_LEFT = "approver_left"
+    CANNOT_READ = "cannot_read"
     # the sign-in
     SIGN_IN_NEEDED = "sign_in_needed"
     LINK_UNUSABLE = "link_unusable"
@@ -98,6 +107,7 @@ class Code(StrEnum):
     NOT_EXECUTED = "not_executed"
     # the request failed
     MICROSOFT_REFUSED_DEVICE = "microsoft_refused_device"
+    UNKNOWN_PATH = "unknown_path"
     DEVICE_FAILED = "device_failed"
     NOT_SUPPORTED = "not_supported"
     CANCELED = "canceled"
@@ -107,8 +117,12 @@ class Code(StrEnum):
     NO_ANSWER = "no_answer"
 
 
+FORBIDDEN: Final = "Forbidden"
+"""Intune's code for a role that lacks."""
 BAD_INPUT: Final = frozenset({Code.BAD_TARGET, Code.NO_REASON, Code.REASON_TOO_LONG, Code.TICKET_TOO_LONG})
 """What was typed can be typed again: nothing was stored, nobody was refused."""
+QUOTAS: Final = frozenset({Code.QUOTA_EXCEEDED, Code.TOO_MANY_OPEN, Code.TOO_MANY_PRESSES})
+"""Too much of what is allowed: it leaves a log line, for an audit row each would let one person flood it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,24 +159,32 @@ class Refusal(UnlatchError):
 class CouldNotVerify(Refusal):
     """A lookup failed or timed out, so nobody is let through on it."""
 
-    def __init__(self, what: str) -> None:
-        """`what` was looked up, in words for people."""
-        super().__init__(Code.COULD_NOT_VERIFY, what=what)
+    def __init__(self, what: str, why: Mapping[str, str] | None = None) -> None:
+        """`what` was looked up, in words for people. `why`: only where waiting does not mend it."""
+        super().__init__(Code.COULD_NOT_VERIFY, what=what, **(why or {}))
+        self.lasts = bool(why)
 
 
 class SignInNeeded(Refusal):
     """The approver has no usable sign-in at Microsoft.
 
     `claims` is the claims challenge that Microsoft answered with, as JSON text. `stale`: there is a sign-in,
-    but every approval asks for a fresh one. `approver` was looked up and admitted a moment ago, where so.
+    but every approval asks for a fresh one. `rejected`: there is one, and Microsoft takes its tokens no more.
+    `approver` was looked up and admitted a moment ago, where so.
     """
 
     def __init__(
-        self, claims: str | None = None, *, stale: bool = False, approver: Person | None = None
+        self,
+        claims: str | None = None,
+        *,
+        stale: bool = False,
+        rejected: bool = False,
+        approver: Person | None = None,
     ) -> None:
         super().__init__(Code.SIGN_IN_NEEDED)
         self.claims = claims
         self.stale = stale
+        self.rejected = rejected
         self.approver = approver
 
 
@@ -210,6 +232,8 @@ class GraphError(UnlatchError):
     message: str = ""
     request_id: str = ""
     activity_id: str = ""
+    retry_after: timedelta | None = None
+    """How long Graph asks to wait (429, 503)."""
 
     def as_facts(self) -> dict[str, str]:
         """Return what Graph said and the ids by which Microsoft's support finds the call."""
@@ -221,19 +245,27 @@ class GraphError(UnlatchError):
 class NotExecuted(GraphError):
     """The call never left, or Graph says that it did nothing (429): safe to try again."""
 
-    retry_after: timedelta | None = None
-
 
 @dataclass(eq=False)
 class ApproverRefused(GraphError):
-    """401 or 403: this account may not. `claims` is set where a fresh sign-in with them would help."""
+    """401 or 403. `claims`: with a token that was asked for with them it would be let through."""
 
     claims: str | None = None
+
+    @property
+    def is_role(self) -> bool:
+        """Whether the token is good, and Intune's role is what lacks; Intune says that with 401 too."""
+        return self.claims is None and (self.status == 403 or self.code == FORBIDDEN)
 
 
 @dataclass(eq=False)
 class DeviceRefused(GraphError):
     """400, 404 and their like: Graph refuses this on this device."""
+
+
+@dataclass(eq=False)
+class UnknownPath(GraphError):
+    """Graph, or Intune behind it, knows no such address: nothing was done, and nothing said of the device."""
 
 
 @dataclass(eq=False)
@@ -247,6 +279,10 @@ class SlackError(UnlatchError):
 
     code: str = ""
 
+    def as_facts(self) -> dict[str, str]:
+        """Return Slack's words for it."""
+        return {"code": self.code}
+
 
 @dataclass(eq=False)
 class SlackUnavailable(SlackError):
@@ -255,5 +291,13 @@ class SlackUnavailable(SlackError):
     retry_after: timedelta | None = None
 
 
+@dataclass(eq=False)
 class SlackRefused(SlackError):
     """Not without help: the bot is not in the channel, a scope is missing, the blocks are wrong."""
+
+    needed: str = ""
+    """The scope that is missing."""
+
+    def as_facts(self) -> dict[str, str]:
+        """Return Slack's words for it, and the scope that it names."""
+        return {"code": self.code} | ({"needed": self.needed} if self.needed else {})

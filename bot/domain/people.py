@@ -27,7 +27,6 @@ class Person:
     kind: Kind
     name: str
     email: str | None = None
-    locale: str = "en-US"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +52,11 @@ class Account:
     signed_in_at: datetime
     authenticated_at: datetime | None = None
     """When the person last signed in to Microsoft interactively (`auth_time`); None where it did not say."""
+
+    @property
+    def key(self) -> str:
+        """What names the account for good; `ResetRequest.asked_as` keeps it."""
+        return f"{self.tenant}/{self.oid}".casefold()
 
     def as_facts(self) -> dict[str, str]:
         """Return who this is at Microsoft, for an audit row."""

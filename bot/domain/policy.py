@@ -20,10 +20,16 @@ class Rules:
     """In addition to the approver channel; empty: the channel alone."""
     allow_owner_approval: bool = False
     """Whether an approver may have their own device reset."""
+    requester_sign_in: bool = False
+    """Whether whoever asks has to have linked their own Microsoft account."""
     fresh_within: timedelta | None = None
     """How long ago an approver may have signed in interactively; None: as long as the sign-in lasts."""
     requests_per_hour: int = 20
     """Of one requester."""
+    open_requests: int = 5
+    """Of one requester, that wait for somebody."""
+    presses_per_minute: int = 30
+    """Of one person, in one process."""
     links_per_hour: int = 20
     """Sign-in links of one approver."""
 
@@ -58,24 +64,32 @@ def check_may_sign_in(person: Person, *, in_channel: bool) -> None:
 
 
 def check_account(
-    account: Account, *, approver: Person, requester: Person, requester_account: Account | None
+    account: Account, *, approver: Person, requester: Person, theirs: Account | None, asked_as: str | None
 ) -> None:
-    """Refuse an approver who is the requester under another name: same account, or an address of both."""
-    theirs = requester_account
-    same = theirs is not None and (theirs.tenant, theirs.oid) == (account.tenant, account.oid)
+    """Refuse an approver who is the requester under another name: same account, or an address of both.
+
+    `theirs` is the requester's account now, `asked_as` the one that asked: they may have signed out since.
+    """
+    same = account.key in (asked_as, theirs and theirs.key)
     if same or addresses(approver, account) & addresses(requester, theirs):
         raise Refusal(Code.OWN_ACCOUNT)
 
 
 def addresses(person: Person, account: Account | None) -> frozenset[str]:
-    """Return every e-mail address and sign-in name of one human, lower-case: Slack's and Entra's."""
+    """Return every e-mail address and sign-in name of one human, folded: Slack's and Entra's."""
     known = [person.email or "", *((account.username, *account.emails) if account else ())]
-    return frozenset(address.casefold() for address in known if address)
+    return frozenset(map(folded, filter(None, known)))
+
+
+def folded(address: str) -> str:
+    """Return an address as it names a mailbox: lower-case, without the `+tag` that its owner may choose."""
+    local, at, domain = address.casefold().rpartition("@")
+    return f"{local.partition('+')[0] or local}{at}{domain}"
 
 
 def check_owner(device: Device, *, approver: Person, account: Account, rules: Rules) -> None:
     """Refuse an approver who owns the device, unless the installer allows it."""
-    owners = {name.casefold() for name in (device.owner_upn, device.owner_email) if name}
+    owners = {folded(name) for name in (device.owner_upn, device.owner_email) if name}
     same = device.owner_id != "" and device.owner_id.casefold() == account.oid.casefold()
     if not rules.allow_owner_approval and (same or owners & addresses(approver, account)):
         raise Refusal(Code.OWN_DEVICE, device=device.name)
@@ -86,6 +100,12 @@ def check_fresh(account: Account, *, now: datetime, within: timedelta | None) ->
     authenticated_at = account.authenticated_at
     if within is not None and (authenticated_at is None or now - authenticated_at > within):
         raise SignInNeeded(stale=True)
+
+
+def check_asked_as(account: Account | None, asked_as: str | None) -> None:
+    """Raise SignInNeeded where the requester is not signed in, or not as the account that asked."""
+    if account is None or asked_as not in (None, account.key):
+        raise SignInNeeded
 
 
 def check_linking(account: Account, *, person: Person, linked_to: UserId | None) -> None:

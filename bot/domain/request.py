@@ -54,9 +54,8 @@ OPEN: Final = frozenset({Status.PENDING, Status.APPROVED, Status.UNCERTAIN})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """The one POST of resetPasscode that an approval allows."""
+    """One POST of resetPasscode. Another one follows only an answer of Graph that this one did nothing."""
 
-    number: int
     started_at: datetime
     client_request_id: str
     """The GUID sent with the call, to find it in Microsoft's logs."""
@@ -117,6 +116,8 @@ class ResetRequest:
     asked_by: UserId
     asked_by_team: TeamId | None
     asked_at: datetime
+    asked_as: str | None = None
+    """`Account.key` of the requester, where they were signed in to Microsoft when it was verified."""
     target: Target
     reason: str
     ticket: str | None = None
@@ -168,25 +169,31 @@ class ResetRequest:
         return self.status is Status.DONE and effect is not None and effect.makes_passcode
 
     @property
+    def waits_for_sign_in(self) -> bool:
+        """Whether no approver sees it before the requester has signed in to Microsoft."""
+        return self.status is Status.RECEIVED and self.cause is not None
+
+    @property
     def needs_a_human(self) -> bool:
         """Whether the attempt was looked for on the device in vain, so that only a person can go on."""
         return self.status is Status.UNCERTAIN and self.next_at is None
 
     # Verification
 
-    def accept(self, *, target: Target, now: datetime, timing: Timing) -> Self:
+    def accept(self, *, target: Target, asked_as: str | None = None, now: datetime, timing: Timing) -> Self:
         """Wait for an approver. `target` has every mention resolved to an address."""
         expires_at = now + timing.lifetime
         next_at = min(expires_at, now + timing.remind_every)
-        return self._moved(Status.PENDING, now, target=target, expires_at=expires_at, next_at=next_at)
+        accepted = replace(self, target=target, asked_as=asked_as, cause=None)
+        return accepted._moved(Status.PENDING, now, expires_at=expires_at, next_at=next_at)
 
     def refuse(self, cause: Cause, *, now: datetime) -> Self:
         """End: the requester may not ask, or no device that was found can be reset."""
         return self._moved(Status.REFUSED, now, cause=cause)
 
-    def verify_later(self, *, now: datetime, timing: Timing) -> Self:
-        """A lookup failed: look again."""
-        return self._changed(now, next_at=now + timing.verify_retry)
+    def verify_later(self, cause: Cause | None = None, *, now: datetime, timing: Timing) -> Self:
+        """Look again: a lookup failed, or the requester has to do something first (`cause`)."""
+        return self._changed(now, next_at=now + timing.verify_retry, cause=cause)
 
     # Decisions
 
@@ -266,9 +273,8 @@ class ResetRequest:
         """Record that the POST leaves now. Committed before it does, so that it leaves at most once."""
         if self.status is not Status.APPROVED or self.attempt is not None:
             raise Refusal(Code.NOT_WAITING, status=self.status)
-        number = self.attempts + 1
-        attempt = Attempt(number=number, started_at=now, client_request_id=client_request_id)
-        return self._changed(now, attempt=attempt, attempts=number, next_at=now + timing.attempt)
+        attempt = Attempt(started_at=now, client_request_id=client_request_id)
+        return self._changed(now, attempt=attempt, attempts=self.attempts + 1, next_at=now + timing.attempt)
 
     def send_later(self, *, now: datetime, timing: Timing, after: timedelta | None = None) -> Self:
         """Nothing was executed: try again, or reopen where `send_for` would be over by then."""
@@ -276,6 +282,10 @@ class ResetRequest:
         if self.decided_at is not None and now + pause < self.decided_at + timing.send_for:
             return self._changed(now, attempt=None, next_at=now + pause)
         return self.reopen(Cause(Code.NOT_EXECUTED), now=now, timing=timing)
+
+    def send_again(self, *, now: datetime) -> Self:
+        """Graph says that it did nothing, and what it lacked can be had: another attempt may start now."""
+        return self._changed(now, attempt=None, next_at=now)
 
     def reopen(self, cause: Cause, *, now: datetime, timing: Timing) -> Self:
         """Wait for an approver again: this one could not carry it out."""
@@ -311,17 +321,22 @@ class ResetRequest:
             raise Refusal(Code.NOT_WAITING, status=self.status)
         return self.confirm_sent(seen_at, now=now, timing=timing)
 
-    def poll_later(self, *, now: datetime, timing: Timing, seen_at: datetime | None = None) -> Self:
-        """The device is not done: look again. A device that shows nothing for `settle` is held no longer."""
+    def poll_later(
+        self, *, now: datetime, timing: Timing, seen_at: datetime | None = None, cause: Cause | None = None
+    ) -> Self:
+        """The device is not done: look again. A device that shows nothing for `settle` is held no longer.
+
+        `cause`: what people are told meanwhile, where the device cannot be looked at without their help.
+        """
         waited = self.waited(now)
         polled = self if seen_at is None else self._with_seen(seen_at)
         if self.status is Status.SENT and waited >= timing.settle:
             polled = replace(polled, held_device=None)
-        return polled._changed(now, next_at=now + timing.poll_after(waited))
+        return polled._changed(now, next_at=now + timing.poll_after(waited), cause=cause)
 
-    def leave_to_human(self, *, now: datetime) -> Self:
-        """The device shows nothing: a human has to decide."""
-        return self._changed(now, next_at=None)
+    def leave_to_human(self, cause: Cause, *, now: datetime) -> Self:
+        """The device shows nothing, or could not be looked at: a human has to decide."""
+        return self._changed(now, next_at=None, cause=cause)
 
     def mark_done(self, seen_at: datetime, *, now: datetime) -> Self:
         """The device did it, in the reset that Intune says started at `seen_at`."""

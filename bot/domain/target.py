@@ -74,7 +74,9 @@ def person_at(address: str) -> Target:
 
 
 def _checked(kind: TargetKind, value: str, typed: str) -> Target:
-    value = value.strip().strip('"“”').strip()
+    value = value.strip()
+    if value.startswith(('"', "“")):
+        value = value.strip('"“”').strip()
     if kind is TargetKind.IMEI:
         value = re.sub(r"[ \-]", "", value)
     if kind in (TargetKind.PERSON, TargetKind.ID):

@@ -1,6 +1,7 @@
 """Where people sign in, how Unlatch authenticates there, and the HTTP client with which MSAL gets there."""
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -126,6 +127,7 @@ class MsalHttp:
         self, authority: Authority, timing: Timing, transport: httpx.BaseTransport | None = None
     ) -> None:
         self._authority = authority
+        self._away_until, self._away = 0.0, timing.entra_away.total_seconds()
         read = timing.entra_timeout.total_seconds()
         self._http = httpx.Client(
             transport=transport,
@@ -163,8 +165,11 @@ class MsalHttp:
             answer.headers.pop("retry-after", None)
         return answer
 
+    def hangs(self) -> None:
+        """Fail at once for a moment; then one call finds out whether Entra answers again."""
+        self._away_until = time.monotonic() + self._away
+
     def close(self) -> None:
-        """Close the connections."""
         self._http.close()
 
     def _send(
@@ -179,14 +184,23 @@ class MsalHttp:
             name: value.decode() if isinstance(value, bytes) else str(value)
             for name, value in (data or {}).items()
         }
+        if time.monotonic() < self._away_until:
+            raise EntraUnavailable("it did not answer a moment ago")
+        if self._away_until:
+            self.hangs()  # for the others, until this call is answered
         try:
-            return self._http.request(
+            answer = self._http.request(
                 method,
                 self._authority.real_url(url),
                 params=params,
                 headers={name: value for name, value in (headers or {}).items() if value is not None},
                 data=fields or None,
             )
+            self._away_until = 0.0
+            return answer
+        except httpx.TimeoutException as error:
+            self.hangs()
+            reason = type(error).__name__
         except (httpx.RequestError, httpx.InvalidURL) as error:  # the URL is one that Entra named
             reason = type(error).__name__
         # Outside of the except: an httpx exception carries the request, and with it secrets.

@@ -19,7 +19,7 @@ from requests.exceptions import RequestException
 from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
 from bot.domain.people import Account
 from bot.domain.values import Secret, read_object
-from bot.entra.authority import Authority, Credential, MsalHttp
+from bot.entra.authority import Authority, Credential, EntraUnavailable, MsalHttp
 from bot.entra.id_token import IdTokenVerifier
 from bot.timing import Timing
 
@@ -28,6 +28,9 @@ THREADS: Final = 32
 """Calls to Entra at once; what is more waits."""
 CAPABILITIES: Final = ["CP1"]
 """We answer claims challenges, so Graph may revoke a token within minutes."""
+OFFLINE: Final = "offline_access"
+IDENTITY: Final = ("email",)
+"""And `openid profile`, which MSAL adds: who it is, without a token that outlives the sign-in."""
 UNAVAILABLE: Final = (RequestException, MsalServiceError)
 """No connection, no usable answer, or a 5xx."""
 UNEXPECTED: Final = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError)
@@ -39,6 +42,8 @@ _CONSENT_ERRORS: Final = frozenset({"access_denied", "consent_required"})
 _INTERACTION_ERRORS: Final = frozenset(
     {"invalid_grant", "interaction_required", "login_required", "consent_required", "access_denied"}
 )
+_SETUP_ERRORS: Final = frozenset({"invalid_client", "unauthorized_client", "invalid_scope"})
+"""The app registration, its secret or its certificate: no waiting mends them."""
 
 Result = Mapping[str, object]
 T = TypeVar("T")
@@ -72,14 +77,24 @@ class EntraClient:
         self._scopes = list(scopes)
         self._fresh_within = fresh_within
         self._http = MsalHttp(authority, timing, transport)
+        self._timeout = timing.entra_timeout.total_seconds()
         self._verifier = IdTokenVerifier(self._http, authority, tenant=tenant, client_id=client_id)
         self._http_cache: dict[str, object] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="entra")
 
     async def in_thread(self, call: Callable[..., T], *given: object, **named: object) -> T:
-        """Call a method in a thread of Entra's own: where it hangs, nothing but sign-ins waits for it."""
+        """Call a method in a thread of Entra's own: where it hangs, nothing but sign-ins waits for it.
+
+        Raises what the method raises, and CouldNotVerify where all of it takes too long.
+        """
         bound = partial(call, *given, **named)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, bound)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, bound)
+        except TimeoutError as error:
+            self._http.hangs()
+            _log_no_answer(error)
+            raise CouldNotVerify(ENTRA) from None
 
     def warm_up(self) -> None:
         """Fetch what every sign-in needs; raises CouldNotVerify if Entra or the tenant does not answer."""
@@ -93,16 +108,18 @@ class EntraClient:
         self._http.close()
 
     def begin_flow(
-        self, *, redirect_uri: str, login_hint: str | None, claims: str | None
+        self, *, redirect_uri: str, login_hint: str | None, claims: str | None, identity_only: bool = False
     ) -> tuple[str, Secret]:
         """Begin a flow (PKCE, nonce); return its `state` and MSAL's own record of it. Raises CouldNotVerify.
 
-        The record is JSON with the PKCE verifier and the address to send the browser to.
+        The record is JSON with the PKCE verifier and the address to send the browser to. `identity_only`: it
+        asks for IDENTITY alone.
         """
+        scopes, exclude = (list(IDENTITY), [OFFLINE]) if identity_only else (self._scopes, None)
         fresh = self._fresh_within
         with self._discovery():  # its endpoint may be no address
-            flow = self._app(msal.SerializableTokenCache()).initiate_auth_code_flow(
-                self._scopes,
+            flow = self._app(msal.SerializableTokenCache(), exclude).initiate_auth_code_flow(
+                scopes,
                 redirect_uri=redirect_uri,
                 response_mode="form_post",
                 login_hint=login_hint,
@@ -117,7 +134,7 @@ class EntraClient:
         return self._authority.real_url(json.loads(flow.reveal())["auth_uri"])
 
     def redeem(self, flow: Secret, form: Mapping[str, str], *, now: datetime) -> tuple[Account, Secret]:
-        """Redeem what the browser brought back for an account and its token cache.
+        """Redeem what the browser brought back for an account and its token cache, empty of IDENTITY alone.
 
         Raises SignInRefused, or CouldNotVerify where Entra does not answer.
         """
@@ -133,7 +150,7 @@ class EntraClient:
                 raise _refused(result)
             token = str(result.get("id_token", ""))
             account = self._verifier.verify(token, now=now, max_age=self._fresh_within)
-            return account, Secret(cache.serialize())
+            return account, Secret(cache.serialize() if OFFLINE in begun["scope"] else "")
         except UNAVAILABLE as error:
             _log_no_answer(error)
             failure = CouldNotVerify(ENTRA)
@@ -143,11 +160,13 @@ class EntraClient:
         # Outside of the except: MSAL puts the claims of the token into its messages.
         raise failure
 
-    def silent_token(self, cached: Secret, *, claims: str | None) -> tuple[Secret, Secret | None]:
+    def silent_token(
+        self, cached: Secret, *, claims: str | None = None, fresh: bool = False
+    ) -> tuple[Secret, Secret | None]:
         """Return an access token from the cache, refreshed where it has to be, and the cache if it changed.
 
-        A token that is due for a refresh but valid is still used while Entra does not answer. Raises
-        SignInNeeded, CouldNotVerify.
+        A token that is due for a refresh but valid is still used while Entra does not answer; not where one
+        is asked for that is `fresh`, or has `claims`. Raises SignInNeeded, CouldNotVerify.
         """
         cache = msal.SerializableTokenCache()
         cache.deserialize(cached.reveal())
@@ -157,6 +176,7 @@ class EntraClient:
                 self._scopes,
                 next(iter(app.get_accounts()), None),
                 claims_challenge=_claims(claims),
+                force_refresh=fresh,
                 http_exceptions=UNAVAILABLE,
             )
         except (*UNAVAILABLE, *UNEXPECTED) as error:
@@ -170,7 +190,9 @@ class EntraClient:
         changed = Secret(cache.serialize()) if cache.has_state_changed else None
         return Secret(token), changed
 
-    def _app(self, cache: msal.SerializableTokenCache) -> msal.ConfidentialClientApplication:
+    def _app(
+        self, cache: msal.SerializableTokenCache, exclude_scopes: Sequence[str] | None = None
+    ) -> msal.ConfidentialClientApplication:
         """Return an instance of its own for every cache: to swap the cache of a shared one would be a race.
 
         Cheap, because discovery is in the shared HTTP cache. Instance discovery stays off: the hosts that it
@@ -185,6 +207,7 @@ class EntraClient:
                 http_cache=self._http_cache,
                 client_capabilities=CAPABILITIES,
                 instance_discovery=False,
+                exclude_scopes=exclude_scopes,
                 **self._authority.for_msal,
             )
 
@@ -195,12 +218,14 @@ class EntraClient:
         except (*UNAVAILABLE, *UNEXPECTED) as error:
             # A broken discovery that came with a 200 would be believed for a day.
             self._http_cache.clear()
+            _log_no_answer(error)
             raise CouldNotVerify(ENTRA) from error
 
 
 def _log_no_answer(error: Exception) -> None:
-    """The class alone: MSAL puts claims of tokens into its messages."""
-    log.warning("entra_no_answer", error=type(error).__name__)
+    """The class, and our own word for why: MSAL puts claims of tokens into its messages."""
+    why = {"why": str(error)} if isinstance(error, EntraUnavailable) else {}
+    log.warning("entra_no_answer", error=type(error).__name__, **why)
 
 
 def _refused(result: Result) -> SignInRefused:
@@ -218,12 +243,15 @@ def _no_token(result: Result | None, claims: str | None) -> SignInNeeded | Could
     """
     if result is None:
         return SignInNeeded(claims)
-    log.warning("entra_no_token", code=_error_code(result))
+    code = _error_code(result)
+    log.warning("entra_no_token", code=code)
     asked = result.get("claims")
     asked = _claims(asked) if isinstance(asked, str) else None
     if _oauth_error(result) in _INTERACTION_ERRORS or asked:
-        return SignInNeeded(asked or claims)
-    return CouldNotVerify(ENTRA)
+        return SignInNeeded(asked or claims, rejected=True)
+    if _oauth_error(result) in _SETUP_ERRORS:
+        return CouldNotVerify(ENTRA, {"code": code})
+    return CouldNotVerify(f"{ENTRA} ({code})" if _AADSTS.fullmatch(code) else ENTRA)
 
 
 def _error_code(result: Result) -> str:

@@ -14,6 +14,10 @@ from bot.domain.people import Account
 from bot.domain.values import read_object, storable
 from bot.entra.authority import Authority, EntraUnavailable, MsalHttp
 
+KEYS_GOOD_FOR: Final = timedelta(days=1)
+"""Microsoft's page "Signing key rollover": keys are looked at daily, and an emergency may withdraw one."""
+KEYS_APART: Final = timedelta(minutes=1)
+"""An unknown name is no reason to fetch the keys more often."""
 LEEWAY: Final = timedelta(minutes=2)
 """How far Entra's clock and ours may differ."""
 _ALGORITHM: Final = "RS256"
@@ -37,6 +41,8 @@ class IdTokenVerifier:
         self._tenant = tenant
         self._client_id = client_id
         self._provider: Provider | None = None
+        self._fetched_at: datetime | None = None
+        """When a token last made us fetch the keys."""
 
     def fetch(self) -> Provider:
         """Fetch the OpenID configuration and the keys; raises EntraUnavailable."""
@@ -61,7 +67,7 @@ class IdTokenVerifier:
 
         With `max_age` the person must have signed in interactively within it, and the token must say when.
         """
-        provider, key = self._key(token)
+        provider, key = self._key(token, now)
         claims = self._signed(token, key)
         tenant = claims.get("tid")
         if not isinstance(tenant, str) or tenant.casefold() != self._tenant.casefold():
@@ -84,7 +90,7 @@ class IdTokenVerifier:
             authenticated_at=_authenticated_at(claims),
         )
 
-    def _key(self, token: str) -> tuple[Provider, jwt.PyJWK]:
+    def _key(self, token: str, now: datetime) -> tuple[Provider, jwt.PyJWK]:
         """Return the key that the token names; an unknown name may be a new key, so fetch them once more."""
         try:
             header = jwt.get_unverified_header(token)
@@ -93,9 +99,11 @@ class IdTokenVerifier:
         key_id = header.get("kid")
         if not isinstance(key_id, str) or header.get("alg") != _ALGORITHM:
             raise _bad("header")
-        provider = self._provider
-        if provider is None or key_id not in provider.keys:
+        provider, at = self._provider, self._fetched_at
+        age = KEYS_GOOD_FOR if provider is None or at is None else now - at
+        if provider is None or age >= (KEYS_GOOD_FOR if key_id in provider.keys else KEYS_APART):
             provider = self.fetch()
+            self._fetched_at = now
         if key_id not in provider.keys:
             raise _bad("key")
         return provider, provider.keys[key_id]

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from bot.domain.errors import Code, Refusal, SignInRefused
@@ -19,12 +21,15 @@ from bot.timing import Timing
 
 PATH: Final = "/sign-in"
 CALLBACK_PATH: Final = f"{PATH}/callback"
+_SHAPE: Final = re.compile(r"[\w-]{16,64}", re.ASCII)
+"""Of a link's secret, a page's, a cookie's, and of MSAL's `state`."""
 
 
 @dataclass(repr=False, eq=False)
 class EntraLinks:
-    """Fulfils the Protocol `SignInLinks`. One row lives through link, flow and result.
+    """Fulfils the Protocol `SignInLinks`, which says what each method does.
 
+    One row lives through link, flow and result.
     `public_url` is where a browser reaches Unlatch; `{public_url}/sign-in/callback` is the redirect URI to
     register.
     """
@@ -37,16 +42,16 @@ class EntraLinks:
     now: Callable[[], datetime]
 
     async def create(self, link: SignInLink, secret: Secret, *, limit: int) -> str:
-        """Store the link and return its URL. Raises Refusal(QUOTA_EXCEEDED) after `limit` in an hour."""
         now = self.now()
         await self.database.run(lambda tx: rows.add_link(tx, link, now=now, limit=limit))
         return f"{self.public_url.rstrip('/')}{PATH}/{secret.reveal()}"
 
     async def get(self, secret: Secret) -> SignInLink:
-        """Return the link that may be opened, or raise Refusal(LINK_UNUSABLE)."""
         return (await self._find(secret)).link
 
-    async def authorization_url(self, secret: Secret, *, login_hint: str | None) -> str:
+    async def authorization_url(
+        self, secret: Secret, *, login_hint: str | None, identity_only: bool = False
+    ) -> str:
         """Return Microsoft's address for the link's browser. A link has one flow, however often it is opened.
 
         Raises Refusal(LINK_UNUSABLE), or CouldNotVerify where Entra does not answer; the link stays usable.
@@ -58,6 +63,7 @@ class EntraLinks:
                 redirect_uri=f"{self.public_url.rstrip('/')}{CALLBACK_PATH}",
                 login_hint=login_hint,
                 claims=row.link.claims,
+                identity_only=identity_only,
             )
             await self._keep(rows.begin_flow, "flow", row.link, _digest(state), flow.reveal())
             row = await self._find(secret)  # of two that open it at once, one began the flow
@@ -80,7 +86,6 @@ class EntraLinks:
         return SignInResult(link=link, account=account, cache=cache)
 
     async def hold(self, result: SignInResult) -> Confirmation:
-        """Keep the result, encrypted, for the browser that holds both secrets."""
         confirmation = Confirmation(
             page=Secret(secrets.token_urlsafe(32)), cookie=Secret(secrets.token_urlsafe(32))
         )
@@ -89,7 +94,6 @@ class EntraLinks:
         return confirmation
 
     async def take(self, confirmation: Confirmation) -> SignInResult:
-        """Take the result out, once, or raise Refusal(LINK_UNUSABLE)."""
         return _unpacked(*await self._take("result", _confirmation_digest(confirmation)))
 
     async def _find(self, secret: Secret) -> rows.LinkRow:
@@ -100,8 +104,10 @@ class EntraLinks:
         return row
 
     async def _take(self, step: Step, state_digest: str) -> tuple[SignInLink, str]:
+        """Anybody can ask for what is not there, so that costs a read and no transaction that writes."""
         now = self.now()
-        row = await self.database.run(lambda tx: rows.take(tx, state_digest, now=now))
+        waits = await self.database.read(partial(rows.is_waiting, state_digest=state_digest, now=now))
+        row = await self.database.run(lambda tx: rows.take(tx, state_digest, now=now)) if waits else None
         if row is None:
             raise Refusal(Code.LINK_UNUSABLE)
         return row.link, self._opened(step, row)
@@ -125,13 +131,18 @@ class EntraLinks:
             raise Refusal(Code.LINK_UNUSABLE) from error
 
 
-def _digest(text: str) -> str:
-    """Return what is stored of a secret that a browser brings back: its SHA-256, hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(*brought: str) -> str:
+    """Return what is stored of secrets that a browser brings back: their SHA-256, hexadecimal.
+
+    Raises Refusal(LINK_UNUSABLE) for what cannot be one of ours: it costs no look.
+    """
+    if not all(map(_SHAPE.fullmatch, brought)):
+        raise Refusal(Code.LINK_UNUSABLE)
+    return hashlib.sha256(".".join(brought).encode()).hexdigest()
 
 
 def _confirmation_digest(confirmation: Confirmation) -> str:
-    return _digest(f"{confirmation.page.reveal()}.{confirmation.cookie.reveal()}")
+    return _digest(confirmation.page.reveal(), confirmation.cookie.reveal())
 
 
 def _packed(result: SignInResult) -> str:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
@@ -15,21 +15,27 @@ from bot.domain.errors import Code, LostRace, SignInNeeded, SignInRefused
 from bot.domain.people import Account, SignInResult, SignOutReason
 from bot.domain.values import Secret, UserId
 from bot.entra.client import EntraClient
-from bot.entra.vault import AssociatedData, CannotOpen, Vault, for_cache, key_of
+from bot.entra.vault import CannotOpen, Vault, for_sign_in, key_of
 from bot.store import sign_ins as rows
 from bot.store.database import Database, Transaction
+from bot.store.requests import seal_keys
 from bot.store.sign_ins import SignInRow
 from bot.timing import Timing
 
 SWEEP_LIMIT: Final = 100
 PAGE: Final = 100
+NEEDED_FOR: Final = timedelta(days=1)
+"""A finished request is read for at most so long: for its messages, and to show its passcode."""
 
 log = structlog.get_logger()
 
 
 @dataclass(repr=False, eq=False)
 class EntraSignIns:
-    """Fulfils the Protocol `SignIns`. A sign-in older than `timing.sign_in_max_age` is forgotten."""
+    """Fulfils the Protocol `SignIns`, which says what each method does.
+
+    A sign-in older than `timing.sign_in_max_age` is forgotten.
+    """
 
     client: EntraClient
     vault: Vault
@@ -40,14 +46,13 @@ class EntraSignIns:
     """One a user, in this process; held weakly, so that it goes when no task waits."""
 
     async def keep(self, user: UserId, result: SignInResult, entry: Entry) -> None:
-        """Link the account to the Slack user and keep its tokens, in one commit with the audit entry.
-
-        Raises SignInRefused(ACCOUNT_TAKEN) where another Slack user has the account.
-        """
-        account = result.account
-        associated = for_cache(user, account.tenant, account.oid)
-        sealed = self.vault.seal(result.cache.reveal().encode(), associated)
-        row = SignInRow(user=user, **asdict(account), key_id=self.vault.key_id, sealed=sealed)
+        account, key_id = result.account, self.vault.key_id
+        head = await self.database.read(self.database.audit_log.look)
+        unsealed = SignInRow(
+            user=user, **asdict(account), key_id=key_id, sealed=b"", log_seq=head.seq, log_hash=head.hash
+        )
+        sealed = self.vault.seal(result.cache.reveal().encode(), for_sign_in(unsealed))
+        row = replace(unsealed, sealed=sealed)
         async with self._lock(user):
             try:
                 await self.database.run(lambda tx: rows.put_sign_in(tx, row, entry))
@@ -55,29 +60,28 @@ class EntraSignIns:
                 raise SignInRefused(Code.ACCOUNT_TAKEN, link=result.link, account=account.username) from lost
 
     async def account(self, user: UserId) -> Account | None:
-        """Return whom the Slack user is signed in as."""
         row = await self._current(user)
-        return None if row is None else _account(row)
+        return (
+            None
+            if row is None
+            else Account(**{part.name: getattr(row, part.name) for part in fields(Account)})
+        )
 
     async def linked_to(self, account: Account) -> UserId | None:
-        """Return which Slack user this account is linked to."""
         find = partial(rows.linked_to, tenant=account.tenant, oid=account.oid)
         user = await self.database.read(find)
         return None if user is None or await self._current(user) is None else user
 
-    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
-        """Return a Graph access token; raises SignInNeeded, or CouldNotVerify where Entra does not answer."""
+    async def token(self, user: UserId, *, claims: str | None = None, fresh: bool = False) -> Secret:
         async with self._lock(user):
             for _ in range(2):
                 row = await self._current(user)
                 if row is None:
                     raise SignInNeeded(claims)
-                try:
-                    kept = Secret(self.vault.open(row.sealed, _associated(row)).decode())
-                except CannotOpen as error:
-                    log.warning("entra_cannot_open", user=row.user, key=row.key_id)
-                    raise SignInNeeded(claims) from error
-                token, cache = await self.client.in_thread(self.client.silent_token, kept, claims=claims)
+                kept = Secret(self.vault.open(row.sealed, for_sign_in(row)).decode())
+                token, cache = await self.client.in_thread(
+                    self.client.silent_token, kept, claims=claims, fresh=fresh
+                )
                 if cache is None or await _update_sealed(
                     self.database, self.vault, row, cache.reveal().encode()
                 ):
@@ -88,7 +92,6 @@ class EntraSignIns:
     async def forget(
         self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
     ) -> bool:
-        """Delete the user's tokens with an audit row; False where there were none."""
         now = self.now()
 
         def unit(tx: Transaction) -> bool:
@@ -98,7 +101,6 @@ class EntraSignIns:
         return await self.database.run(unit)  # a refresh under way finds another version, and keeps nothing
 
     async def sweep(self) -> int:
-        """Delete links and sign-ins that are past their time; returns how many."""
         now = self.now()
         than = now - self.timing.sign_in_max_age
         old = await self.database.read(partial(rows.sign_ins_older, than=than, limit=SWEEP_LIMIT))
@@ -108,12 +110,18 @@ class EntraSignIns:
         return sum(forgotten) + await self.database.run(lambda tx: rows.sweep_links(tx, now=now))
 
     async def _current(self, user: UserId) -> SignInRow | None:
-        """Return the user's row; one that is too old is forgotten."""
-        row, now = await self.database.read(partial(rows.get_sign_in, user=user)), self.now()
+        """Return the user's row, if the bot wrote it and it is the last; one that is too old is forgotten."""
+        now, audit_log = self.now(), self.database.audit_log
+        row = await self.database.read(
+            lambda connection: rows.genuine_sign_in(connection, user, audit_log, self._is_sealed)
+        )
         if row is None or now < row.signed_in_at + self.timing.sign_in_max_age:
             return row
         await _forget(self.database, row, _signed_out(row, SignOutReason.TOO_OLD, now))
         return None
+
+    def _is_sealed(self, row: SignInRow) -> bool:
+        return self.vault.opens(row.sealed, for_sign_in(row))
 
     def _lock(self, user: UserId) -> asyncio.Lock:
         return self._locks.setdefault(user, asyncio.Lock())
@@ -138,7 +146,7 @@ class Rotated:
     unused: Sequence[str]
     """Keys in VAULT_KEYS that seal nothing any more."""
     under_way: Sequence[str]
-    """Older keys that seal only sign-ins under way, which end by themselves."""
+    """Older keys that seal only sign-ins and requests under way, which end by themselves."""
 
 
 async def rotate(
@@ -151,7 +159,7 @@ async def rotate(
     resealed = current = 0
     unreadable: dict[UserId, str] = {}
     async for row in _all_rows(database):
-        if not vault.opens(row.sealed, _associated(row)):
+        if not vault.opens(row.sealed, for_sign_in(row)):
             key = key_of(row.sealed)
             entry = _signed_out(row, SignOutReason.UNREADABLE, now(), {"key": key})
             if not forget_unreadable or await _forget(database, row, entry):
@@ -161,7 +169,9 @@ async def rotate(
         else:
             resealed += await _reseal(database, vault, row)
     used = {key_of(row.sealed) async for row in _all_rows(database)}
-    begun = {key_of(sealed) for sealed in await database.read(rows.sealed_links)} - used
+    begun = {key_of(sealed) for sealed in await database.read(rows.sealed_links)}
+    begun |= await database.read(lambda connection: seal_keys(connection, now() - NEEDED_FOR))
+    begun -= used
     return Rotated(
         keys=vault.key_ids,
         resealed=resealed,
@@ -187,7 +197,7 @@ async def _reseal(database: Database, vault: Vault, row: SignInRow) -> bool:
     seen: SignInRow | None = row
     while seen is not None and key_of(seen.sealed) != vault.key_id:
         try:
-            content = vault.open(seen.sealed, _associated(seen))
+            content = vault.open(seen.sealed, for_sign_in(seen))
         except CannotOpen:
             return False
         if await _update_sealed(database, vault, seen, content):
@@ -200,7 +210,7 @@ async def _reseal(database: Database, vault: Vault, row: SignInRow) -> bool:
 
 
 async def _update_sealed(database: Database, vault: Vault, row: SignInRow, content: bytes) -> bool:
-    sealed = vault.seal(content, _associated(row))
+    sealed = vault.seal(content, for_sign_in(row))
     return await database.run(
         lambda tx: rows.update_sealed(tx, row.user, version=row.version, key_id=vault.key_id, sealed=sealed)
     )
@@ -215,13 +225,5 @@ def _signed_out(
     row: SignInRow, reason: SignOutReason, at: datetime, facts: Mapping[str, str] | None = None
 ) -> Entry:
     """Return the audit entry of a sign-in that is deleted."""
-    all_facts = {"reason": str(reason), **_account(row).as_facts(), **(facts or {})}
+    all_facts = {"reason": str(reason), **row.as_facts(), **(facts or {})}
     return Entry(event=Event.SIGNED_OUT, at=at, actor=row.user, facts=all_facts)
-
-
-def _associated(row: SignInRow) -> AssociatedData:
-    return for_cache(row.user, row.tenant, row.oid)
-
-
-def _account(row: SignInRow) -> Account:
-    return Account(**{part.name: getattr(row, part.name) for part in fields(Account)})

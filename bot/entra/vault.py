@@ -1,6 +1,5 @@
 """The vault: AES-256-GCM with named keys. What is sealed for one purpose and person opens for no other."""
 
-import hashlib
 import json
 import secrets
 from collections.abc import Sequence
@@ -10,7 +9,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bot.domain.people import SignInLink
-from bot.domain.values import UserId
+from bot.domain.values import utc_text
+from bot.keys import key_id
+from bot.store.sign_ins import SignInRow
 
 _FORMAT: Final = b"\x01"
 _ID_BYTES: Final = 4
@@ -64,11 +65,6 @@ class Vault:
         return True
 
 
-def key_id(key: bytes) -> str:
-    """Return a key's name, which reveals nothing of it: the first 8 hexadecimal digits of its SHA-256."""
-    return hashlib.sha256(key).hexdigest()[: _ID_BYTES * 2]
-
-
 def key_of(sealed: bytes) -> str:
     """Return the name of the key that something says it was sealed with."""
     return sealed[len(_FORMAT) : len(_FORMAT) + _ID_BYTES].hex()
@@ -82,9 +78,12 @@ def for_link(step: Step, link: SignInLink, state_digest: str) -> AssociatedData:
     return (step, link.team, link.user, link.request_id or "", link.digest, state_digest)
 
 
-def for_cache(user: UserId, tenant: str, oid: str) -> AssociatedData:
-    """A token cache belongs to the account and the Slack user who is linked to it."""
-    return ("cache", tenant, oid, user)
+def for_sign_in(row: SignInRow) -> AssociatedData:
+    """A token cache belongs to the account and the Slack user who is linked to it, and to all that is kept
+    of that sign-in: who it was, when, and where the audit log ended."""
+    times = [None if at is None else utc_text(at) for at in (row.signed_in_at, row.authenticated_at)]
+    names = (row.user, row.tenant, row.oid, row.username, row.name, *sorted(row.emails))
+    return ("cache", *names, *map(str, (*times, row.log_seq)), row.log_hash)
 
 
 def _encoded(header: bytes, associated: AssociatedData) -> bytes:

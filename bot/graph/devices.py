@@ -13,7 +13,8 @@ import stamina
 import structlog
 from stamina.instrumentation import set_on_retry_hooks
 
-from bot.domain.device import ActionResult, FoundDevices, matches_target
+from bot import __version__
+from bot.domain.device import ActionResult, FoundDevices, NewPasscode, matches_target
 from bot.domain.errors import DeviceRefused, GraphError, NotExecuted, OutcomeUnknown
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId, Secret, read_object
@@ -43,6 +44,7 @@ def graph_client(timing: Timing, transport: httpx.AsyncBaseTransport | None = No
     whole = timing.graph_timeout.total_seconds()
     return httpx.AsyncClient(
         transport=transport,
+        headers={"User-Agent": f"unlatch/{__version__}"},
         timeout=httpx.Timeout(whole / 6, read=whole * 2 / 3),
         follow_redirects=False,
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
@@ -50,7 +52,7 @@ def graph_client(timing: Timing, transport: httpx.AsyncBaseTransport | None = No
 
 
 class Intune:
-    """Fulfils the Protocol `Intune`. All methods raise the GraphError tree.
+    """Fulfils the Protocol `Intune`, which says what each method does. All raise the GraphError tree.
 
     `base_url` is Graph's base with its version (https://graph.microsoft.com/v1.0). Each method takes at most
     `timing.graph_timeout`, with every page and every retry of a read.
@@ -65,34 +67,30 @@ class Intune:
         self._now = now
 
     async def find(self, target: Target, token: Secret) -> FoundDevices:
-        """Return the devices that the target names, every row checked against it."""
-        try:
-            return await self._within_timeout(self._find(target, token))
-        except DeviceRefused as refused:
-            if refused.status == 404 or refused.code == "ResourceNotFound":
-                return FoundDevices(request_ids=[refused.request_id])
-            raise
+        return await self._within_timeout(self._find_target(target, token))
 
     async def reset_passcode(
-        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str
+        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str, direct: bool = False
     ) -> str:
         """Reset once. Never retried: a second call is a second reset. Returns Graph's request-id.
 
-        Graph answers 204 when it has queued the command. Any other success counts too: the server took the
+        `direct`: below all devices, not below what the target names. Raises UnknownPath where Graph may not
+        know the path below the target; a device that is gone is then told by the direct one.
+
+        Graph answers 204 when it has queued the command. Any other success of Graph's counts too: it took the
         command, and to doubt that would invite a second one. The outcome is on the device (`actions`).
         """
-        url = self._url(f"{_collection(target)}/{_segment(device)}/resetPasscode")
+        collection = ALL_DEVICES if direct else _collection(target)
+        url = self._url(f"{collection}/{_segment(device)}/resetPasscode")
         answer = await self._within_timeout(self._send("POST", url, token, client_request_id))
-        if not answer.is_success:
-            raise from_response(answer, now=self._now())
+        if not answer.is_success or not _request_id(answer):  # without one it is not Graph's
+            raise from_response(answer, now=self._now(), second_path=collection != ALL_DEVICES)
         return _request_id(answer)
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionResult]:
-        """Return the resets that the device has had, from a read of this one device."""
         return managed_device.parse_resets(await self._action_results(device, token))
 
-    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
-        """Return the new passcode of the first reset that started at or after `since`, if it is done."""
+    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> NewPasscode | None:
         return managed_device.parse_passcode(await self._action_results(device, token), since=since)
 
     async def _action_results(self, device: DeviceId, token: Secret) -> managed_device.Row:
@@ -100,10 +98,27 @@ class Intune:
         url = self._url(f"{ALL_DEVICES}/{_segment(device)}", managed_device.RESULT_FIELDS)
         return _object(await self._within_timeout(self._read(url, token, with_body=False)))
 
-    async def _find(self, target: Target, token: Secret) -> FoundDevices:
+    async def _find_target(self, target: Target, token: Secret) -> FoundDevices:
         single = target.kind is TargetKind.ID
         path = _collection(target) + (f"/{_segment(target.value)}" if single else "")
-        url: httpx.URL | None = self._url(path, managed_device.DEVICE_FIELDS, _condition(target))
+        ways = [(path, _condition(target))]
+        if target.kind is TargetKind.PERSON:  # where nobody signs in by it, it may be somebody's mail address
+            ways.append((ALL_DEVICES, f"contains(emailAddress,{_literal(target.value)})"))
+        request_ids: list[str] = []
+        for path, condition in ways:
+            try:
+                found = await self._find(path, condition, target, token)
+            except DeviceRefused as refused:
+                if refused.status != 404 and refused.code != "ResourceNotFound":
+                    raise
+                request_ids.append(refused.request_id)
+            else:
+                return FoundDevices(devices=found.devices, request_ids=[*request_ids, *found.request_ids])
+        return FoundDevices(request_ids=request_ids)
+
+    async def _find(self, path: str, condition: str, target: Target, token: Secret) -> FoundDevices:
+        single = target.kind is TargetKind.ID
+        url: httpx.URL | None = self._url(path, managed_device.DEVICE_FIELDS, condition)
         rows: list[managed_device.Row] = []
         request_ids: list[str] = []
         while url is not None and len(rows) < MAX_ROWS and len(request_ids) < MAX_PAGES:
@@ -237,12 +252,17 @@ def _segment(text: str) -> str:
 
 
 def pause_before_retry(error: Exception) -> bool | timedelta:
-    """Return whether a read is worth another attempt, and after which pause where Graph names one."""
+    """Return whether a read is worth another attempt, and after which pause where Graph names one.
+
+    Not where it took its time in vain, and not where Graph has answered.
+    """
     match error:
-        case NotExecuted(retry_after=timedelta() as asked):
+        case GraphError(retry_after=timedelta() as asked):
             return asked if asked <= MAX_PAUSE else False
-        case NotExecuted() | GraphError(status=503):
+        case NotExecuted() | OutcomeUnknown(code="ReadError" | "WriteError" | "RemoteProtocolError"):
             return True
+        case GraphError(status=int() as status):
+            return status == 429 or (status >= 500 and status != 501)
         case _:
             return False
 

@@ -9,7 +9,15 @@ from typing import Final, NamedTuple, Self
 
 import httpx
 
-from bot.domain.errors import ApproverRefused, DeviceRefused, GraphError, NotExecuted, OutcomeUnknown
+from bot.domain.errors import (
+    FORBIDDEN,
+    ApproverRefused,
+    DeviceRefused,
+    GraphError,
+    NotExecuted,
+    OutcomeUnknown,
+    UnknownPath,
+)
 from bot.domain.values import read_object, storable
 
 NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -24,6 +32,13 @@ MAX_SCANNED: Final = 4000
 MAX_DEPTH: Final = 5
 MAX_WAIT: Final = timedelta(days=1)
 _VAGUE: Final = ("", "UnknownError")
+_NO_PATH: Final = re.compile(
+    r"no method match route template|no odata route exists|resource not found for the segment", re.IGNORECASE
+)
+"""What Intune and Graph's router say where they know no such address.
+
+Source: msgraph-sdk-powershell issue 1831, microsoft-graph-docs-contrib issues 2323 and 5880.
+"""
 _ACTIVITY: Final = re.compile(r"Activity ID:\s*([0-9a-fA-F-]{36})")
 _SUPPORT: Final = re.compile(r"\s*-\s*Operation ID \(for customer support\).*", re.DOTALL)
 _URL: Final = re.compile(r"\S*https?://\S+")
@@ -40,24 +55,42 @@ def from_exception(error: Exception) -> GraphError:
     return meaning(code=type(error).__name__)
 
 
-def from_response(response: httpx.Response, *, now: datetime, with_body: bool = True) -> GraphError:
-    """Return what an unsuccessful response means; without `with_body` its body is not looked at."""
-    body = ErrorBody.parse(response.content) if with_body else ErrorBody()
+def from_response(
+    response: httpx.Response, *, now: datetime, with_body: bool = True, second_path: bool = False
+) -> GraphError:
+    """Return what an unsuccessful response means.
+
+    Only Graph knows that nothing was done, and Graph's answers carry its `request-id`: a refusal without one
+    is somebody's in between. Without `with_body` nothing of the body is kept but that the role lacks.
+    `second_path`: a 404 that may be of the path as well as of the device is taken for one of the path.
+    """
+    body = ErrorBody.parse(response.content)
+    request_id = response.headers.get("request-id", "") or body.request_id
+    asked = response.headers.get("retry-after", "") or body.retry_after
     error: GraphError
     match response.status_code:
+        case _ if not request_id:
+            error = OutcomeUnknown()
         case 401 | 403:
             error = ApproverRefused(claims=claims_challenge(response.headers.get_list("www-authenticate")))
         case 429:
-            asked = response.headers.get("retry-after", "") or body.retry_after
-            error = NotExecuted(retry_after=parse_retry_after(asked, now=now))
+            error = NotExecuted()
+        case 400 | 404 as status if _NO_PATH.search(f"{body.code} {body.message}") or (
+            status == 404 and second_path and not body.wrapped
+        ):
+            error = UnknownPath()
         case status if 400 <= status < 500 and status != 408:
             error = DeviceRefused()
         case _:  # 408 too: a gateway stopped waiting; the request may have gone on
             error = OutcomeUnknown()
+    if not with_body:
+        body = ErrorBody(code=FORBIDDEN if body.code == FORBIDDEN else "")
+        request_id = response.headers.get("request-id", "")
     error.status = response.status_code
+    error.retry_after = parse_retry_after(asked, now=now)
     error.code = body.code
     error.message = body.message
-    error.request_id = response.headers.get("request-id", "") or body.request_id
+    error.request_id = request_id
     error.activity_id = body.activity_id
     return error
 
@@ -72,8 +105,9 @@ def unreadable(response: httpx.Response) -> OutcomeUnknown:
 def parse_retry_after(text: str, *, now: datetime) -> timedelta | None:
     """Return how long Graph asks to wait, from seconds or an HTTP date; None where it is neither."""
     text = text.strip()
-    if text.isdecimal():
-        return min(timedelta(seconds=int(text[:9])), MAX_WAIT)
+    whole, _, part = text.partition(".")  # Graph also writes parts of a second
+    if whole.isdecimal():
+        return min(timedelta(seconds=int(whole[:9]) + bool(part)), MAX_WAIT)
     try:
         return min(max(parsedate_to_datetime(text) - now, timedelta(0)), MAX_WAIT)
     except (ValueError, TypeError, OverflowError):
@@ -116,6 +150,8 @@ class ErrorBody(NamedTuple):
     request_id: str = ""
     activity_id: str = ""
     retry_after: str = ""
+    wrapped: bool = False
+    """Whether the message is Intune's JSON, so that the call got as far as Intune's device."""
 
     @classmethod
     def parse(cls, content: bytes) -> Self:
@@ -123,6 +159,7 @@ class ErrorBody(NamedTuple):
         error = _object((read_object(content) or {}).get("error"))
         inner = _object(error.get("innerError") or error.get("innererror"))
         code, message, retry_after = _text(error.get("code")), _text(error.get("message")), ""
+        is_intunes = False
         for _ in range(MAX_DEPTH):
             wrapped = read_object(message) if message.lstrip().startswith("{") else None
             if not wrapped:
@@ -131,7 +168,7 @@ class ErrorBody(NamedTuple):
                 code = _text(wrapped.get("ErrorCode")) or code
             if not retry_after and isinstance(seconds := wrapped.get("RetryAfter"), int | str):
                 retry_after = str(seconds)
-            message = _text(wrapped.get("Message") or wrapped.get("message"))
+            message, is_intunes = _text(wrapped.get("Message") or wrapped.get("message")), True
         message = message[:MAX_SCANNED]
         activity = _ACTIVITY.search(message)
         # Intune's own URLs name scale units and devices.
@@ -142,6 +179,7 @@ class ErrorBody(NamedTuple):
             request_id=_text(inner.get("request-id")),
             activity_id=activity.group(1) if activity else "",
             retry_after=retry_after,
+            wrapped=is_intunes,
         )
 
 

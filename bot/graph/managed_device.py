@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from bot.domain.device import MAX_ID, ActionResult, Device, Platform
+from bot.domain.device import MAX_ID, ActionResult, Device, NewPasscode, Platform
 from bot.domain.values import DeviceId, Secret, storable
 
 Row = Mapping[str, object]
@@ -66,27 +66,21 @@ def parse_device(row: Row) -> Device:
 
 def parse_resets(row: Row) -> list[ActionResult]:
     """Return the resetPasscode results of one managedDevice; one without a readable start is left out."""
-    return [
-        ActionResult(
-            state=_text(result, "actionState").casefold(),
-            started_at=started_at,
-            error_code=code if isinstance(code := result.get("errorCode"), int) else 0,
-        )
-        for result, started_at in _resets(row)
-    ]
+    return [reset for reset, _ in _resets(row)]
 
 
-def parse_passcode(row: Row, *, since: datetime) -> Secret | None:
+def parse_passcode(row: Row, *, since: datetime) -> NewPasscode | None:
     """Return the new passcode of the first reset that started at or after `since`, if that one is done.
 
-    Not of the newest one: that may be another request's, made later on the same device.
+    Not of the newest one: that may be another request's, made later on the same device; it is named.
     """
-    later = [(started_at, result) for result, started_at in _resets(row) if started_at >= since]
-    if not later:
+    later = sorted(
+        (pair for pair in _resets(row) if pair[0].started_at >= since), key=lambda pair: pair[0].started_at
+    )
+    if not later or later[0][0].state != "done" or not (text := _text(later[0][1], "passcode")):
         return None
-    _, first = min(later, key=lambda pair: pair[0])
-    text = _text(first, "passcode") if _text(first, "actionState").casefold() == "done" else ""
-    return Secret(text) if text else None
+    replaced_at = next((reset.started_at for reset, _ in later[1:] if reset.failure is None), None)
+    return NewPasscode(passcode=Secret(text), replaced_at=replaced_at)
 
 
 def parse_time(value: object) -> datetime | None:
@@ -101,14 +95,16 @@ def parse_time(value: object) -> datetime | None:
     return at if at.year > 1 else None
 
 
-def _resets(row: Row) -> Iterator[tuple[Row, datetime]]:
+def _resets(row: Row) -> Iterator[tuple[ActionResult, Row]]:
     """Select by action name: the derived @odata.type is not documented for every platform."""
     results = row.get("deviceActionResults")
     for result in results if isinstance(results, list) else []:
         if not isinstance(result, dict) or _text(result, "actionName").casefold() != "resetpasscode":
             continue
         if (started_at := parse_time(result.get("startDateTime"))) is not None:
-            yield result, started_at
+            state = _text(result, "actionState").casefold()
+            code = code if isinstance(code := result.get("errorCode"), int) else 0
+            yield ActionResult(state=state, started_at=started_at, error_code=code), result
 
 
 def _text(row: Row, key: str) -> str:

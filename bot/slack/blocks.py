@@ -28,7 +28,7 @@ BUTTON_LIMIT: Final = 75
 """Also of options, their descriptions and accessibility labels."""
 TITLE_LIMIT: Final = 24
 MESSAGE_LIMIT: Final = 3900
-"""`chat.update` refuses a text longer than 4000 characters."""
+"""`chat.update` refuses a text of more than 4000 bytes of UTF-8; the documentation says characters."""
 MAX_RADIO_BUTTONS: Final = 10
 MAX_OPTIONS: Final = 100
 
@@ -64,6 +64,11 @@ def cut(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return _TORN.sub("", text[: limit - 1]).rstrip() + "…"
+
+
+def fallback(text: str) -> str:
+    """Return a message's own text as `cut` does, within MESSAGE_LIMIT bytes."""
+    return cut(text, len(text.encode()[:MESSAGE_LIMIT].decode(errors="ignore")))
 
 
 def inline(text: str, limit: int = 300) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -95,10 +96,10 @@ async def call(call: Awaitable[AsyncSlackResponse], *, within: timedelta) -> Map
 def _meaning(response: object) -> SlackUnavailable | SlackRefused:
     """What has no error code of Slack's did not come from the Web API but from something on the way."""
     status = getattr(response, "status_code", getattr(response, "status", 0))
-    code = text_at(getattr(response, "data", None), "error")
+    code, needed = (text_at(getattr(response, "data", None), name) for name in ("error", "needed"))
     if not isinstance(status, int) or status == 429 or status >= 500 or not code or code in _LATER:
         return SlackUnavailable(code or f"http_{status}", _retry_after(response))
-    return SlackRefused(code)
+    return SlackRefused(code, needed)
 
 
 def _retry_after(response: object) -> timedelta | None:
@@ -106,22 +107,17 @@ def _retry_after(response: object) -> timedelta | None:
     return min(timedelta(seconds=int(seconds[:6])), MAX_PAUSE) if seconds.isdecimal() else None
 
 
+@dataclass(repr=False, eq=False)
 class SlackClient:
     """Modals, private sentences and direct messages; raises the SlackError tree.
 
     Views are never logged: one shows a passcode.
     """
 
-    def __init__(
-        self,
-        client: AsyncWebClient,
-        timing: Timing,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._client = client
-        self._timing = timing
-        self._sleep = sleep
+    client: AsyncWebClient
+    timing: Timing
+    _: KW_ONLY
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def open_modal(self, trigger_id: str, view: View) -> str:
         """Open a modal for the person who pressed; returns its id. A trigger expires after three seconds."""
@@ -133,18 +129,16 @@ class SlackClient:
         return await self._open(trigger_id, view)  # at once: the trigger does not wait
 
     async def _open(self, trigger_id: str, view: View) -> str:
-        opening = self._client.views_open(trigger_id=trigger_id, view=view)
-        view_id = text_at(await call(opening, within=self._timing.trigger_timeout), "view", "id")
+        opening = self.client.views_open(trigger_id=trigger_id, view=view)
+        view_id = text_at(await call(opening, within=self.timing.trigger_timeout), "view", "id")
         if not view_id:
             raise SlackRefused("unexpected_answer")
         return view_id
 
     async def update_modal(self, view_id: str, view: View) -> None:
         """Show another view in an open modal; `not_found` where it was closed."""
-        within = self._timing.slack_timeout
-        await self._retried(
-            lambda: call(self._client.views_update(view_id=view_id, view=view), within=within)
-        )
+        within = self.timing.slack_timeout
+        await self._retried(lambda: call(self.client.views_update(view_id=view_id, view=view), within=within))
 
     async def respond(self, response_url: Secret, text: str) -> None:
         """Post a sentence for one person alone. A response_url is good for thirty minutes.
@@ -155,13 +149,13 @@ class SlackClient:
         await self._retried(lambda: self._respond(response_url, text))
 
     async def _respond(self, response_url: Secret, text: str) -> None:
-        session = self._client.session
+        session = self.client.session
         if session is None or not self._is_slacks(response_url):
             raise SlackRefused("not_slacks_url")
         body = {"text": text, "response_type": "ephemeral", "replace_original": False}
         try:
             async with (
-                asyncio.timeout(self._timing.slack_timeout.total_seconds()),
+                asyncio.timeout(self.timing.slack_timeout.total_seconds()),
                 session.post(response_url.reveal(), json=body, allow_redirects=False) as response,
             ):
                 status = response.status
@@ -178,24 +172,24 @@ class SlackClient:
             origin = URL(response_url.reveal()).origin()
         except ValueError:
             return False
-        return origin in HOOKS or origin == URL(self._client.base_url).origin()
+        return origin in HOOKS or origin == URL(self.client.base_url).origin()
 
     async def send_direct_message(self, user: UserId, text: str) -> None:
         """Send one of our own sentences; a user id opens the conversation."""
-        posting = self._client.chat_postMessage(
+        posting = self.client.chat_postMessage(
             channel=user, text=text, parse="none", link_names=False, unfurl_links=False, unfurl_media=False
         )
-        await call(posting, within=self._timing.slack_timeout)
+        await call(posting, within=self.timing.slack_timeout)
 
     async def _retried(self, show: Callable[[], Awaitable[object]]) -> None:
         for pause in SHOW_RETRIES:
-            await self._sleep(pause.total_seconds())
+            await self.sleep(pause.total_seconds())
             try:
                 await show()
             except SlackUnavailable as unavailable:
                 last = unavailable
                 asked = unavailable.retry_after or timedelta(0)
-                await self._sleep(min(asked, MAX_SHOW_PAUSE).total_seconds())
+                await self.sleep(min(asked, MAX_SHOW_PAUSE).total_seconds())
             else:
                 return
         raise last

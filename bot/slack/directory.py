@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Mapping
 from typing import Final
 
+import structlog
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.domain.errors import CouldNotVerify, SlackError
+from bot.domain.errors import CouldNotVerify, SlackError, SlackRefused
 from bot.domain.people import Actor, Audience, AudienceKind, Kind, Person
 from bot.domain.values import TeamId, UserId
 from bot.slack.client import call
@@ -22,6 +23,8 @@ GROUP: Final = "Slack’s list of a user group’s members"
 
 User = Mapping[str, object]
 
+log = structlog.get_logger()
+
 
 class SlackDirectory:
     """The Protocol `Directory` over the Web API. `us`: the bot, as `auth.test` named its team."""
@@ -35,10 +38,10 @@ class SlackDirectory:
 
     async def person(self, actor: Actor) -> Person:
         """Return who this is now, by `users.info`."""
-        data = await self._look_up(self._client.users_info(user=actor.user, include_locale=True), PROFILE)
+        data = await self._look_up(self._client.users_info(user=actor.user), PROFILE)
         user = data.get("user")
         if not isinstance(user, Mapping) or user.get("id") != actor.user:
-            raise CouldNotVerify(PROFILE)
+            raise _not_understood(PROFILE)
         # A display name is a nickname that its owner chooses, and often says less.
         names = [text_at(user, "profile", name) for name in ("real_name", "display_name")]
         names += [text_at(user, name) for name in ("real_name", "name", "id")]
@@ -49,11 +52,9 @@ class SlackDirectory:
             kind=self._kind(user, actor),
             name=next(filter(None, names)),
             email=(text_at(user, "profile", "email") or None) if confirmed else None,
-            locale=text_at(user, "locale") or "en-US",
         )
 
     async def is_in(self, user: UserId, audience: Audience) -> bool:
-        """Return whether the user is in the audience now."""
         match audience.kind:
             case AudienceKind.WORKSPACE:
                 return True  # every person is checked to be a full member of it
@@ -78,13 +79,15 @@ class SlackDirectory:
             if cursor in seen:
                 break
             seen.add(cursor)
-        raise CouldNotVerify(MEMBERS)
+        raise _not_understood(MEMBERS)
 
     async def _look_up(self, lookup: Awaitable[AsyncSlackResponse], what: str) -> Mapping[str, object]:
         try:
             return await call(lookup, within=self._timing.slack_timeout)
         except SlackError as error:
-            raise CouldNotVerify(what) from error
+            log.warning("lookup_failed", what=what, error=type(error).__name__, **error.as_facts())
+            why = error.as_facts() if isinstance(error, SlackRefused) else None
+            raise CouldNotVerify(what, why) from error
 
     def _kind(self, user: User, actor: Actor) -> Kind:
         """`is_app_user` is no sign of a bot: it says that the person has authorized this app."""
@@ -112,11 +115,16 @@ def _flag(user: User, name: str) -> bool:
     """Slack leaves a flag out where it is false; a value that is no flag is not understood."""
     value = user.get(name, False)
     if not isinstance(value, bool):
-        raise CouldNotVerify(PROFILE)
+        raise _not_understood(PROFILE)
     return value
 
 
 def _ids(value: object, what: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise CouldNotVerify(what)
+        raise _not_understood(what)
     return value
+
+
+def _not_understood(what: str) -> CouldNotVerify:
+    log.warning("lookup_failed", what=what, error="not understood")
+    return CouldNotVerify(what)

@@ -6,7 +6,7 @@ whatever happens. Nothing is raised after `ack()`: Bolt would take the acknowled
 
 import asyncio
 import secrets
-import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -20,11 +20,12 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account, Actor, SignInLink
 from bot.domain.request import ResetRequest
-from bot.domain.values import DeviceId, RequestId, UserId
+from bot.domain.values import DeviceId, RequestId, Secret, UserId
+from bot.log import log_crash
 from bot.slack import modals
 from bot.slack.blocks import View, without_markup
 from bot.slack.client import SlackClient
-from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press
+from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press, id_at, secret_at
 from bot.slack.wording import Wording
 from bot.store import requests
 from bot.use_cases import decide, reveal, review, sign_in, submit
@@ -55,20 +56,53 @@ class Handlers:
         self._slack = slack
         self._background = background
         self._words = words
+        self._minute, self._presses = 0, Counter[str]()
+        """Who pressed how often in this minute."""
 
     def register(self, app: AsyncApp) -> None:
         """Say which payload each handler gets; Bolt looks through them in this order."""
-        app.command(COMMAND)(self.command)
-        app.action(Action.APPROVE)(self._shows("device", self._review))
-        app.view(Callback.APPROVE)(self._decides(partial(self._approve, knowingly=False)))
-        app.view(Callback.AGAIN)(self._decides(partial(self._approve, knowingly=True)))
-        app.action(Action.DENY)(self._shows("request", self._denial))
-        app.view(Callback.DENY)(self._decides(self._deny))
-        app.view(Callback.ASK)(self.ask_submitted)
-        app.action(Action.CLOSE)(self._moves(decide.close))
-        app.action(Action.WITHDRAW)(self._moves(decide.withdraw))
-        app.action(Action.SHOW_PASSCODE)(self._shows("passcode", self._passcode))
+        listeners: Mapping[Any, Listener] = {
+            app.command(COMMAND): self.command,
+            app.action(Action.APPROVE): self._shows("device", self._review),
+            app.view(Callback.APPROVE): self._decides(partial(self._approve, knowingly=False)),
+            app.view(Callback.AGAIN): self._decides(partial(self._approve, knowingly=True)),
+            app.action(Action.DENY): self._shows("request", self._denial),
+            app.view(Callback.DENY): self._decides(self._deny),
+            app.view(Callback.ASK): self.ask_submitted,
+            app.action(Action.CLOSE): self._moves(decide.close),
+            app.action(Action.WITHDRAW): self._moves(decide.withdraw),
+            app.action(Action.LINK): self._shows("sign_in", self._link),
+            app.action(Action.SHOW_PASSCODE): self._shows("passcode", self._passcode),
+        }
+        for register, listener in listeners.items():
+            register(self._counted(listener))
         app.action(Action.SIGN_IN)(self.link_pressed)
+
+    def _counted(self, listener: Listener) -> Listener:
+        """Return the listener for people who press at a person's pace; who is faster is told so alone."""
+
+        async def counted(ack: AsyncAck, body: Body) -> None:
+            user = id_at(body, "user_id") or id_at(body, "user", "id")
+            minute = int(self._deps.now().timestamp()) // 60
+            if minute != self._minute:
+                self._minute, self._presses = minute, Counter()
+            self._presses[user] += 1
+            limit = self._deps.rules.presses_per_minute
+            if self._presses[user] <= limit:
+                await listener(ack, body)
+                return
+            refusal = Refusal(Code.TOO_MANY_PRESSES, limit=str(limit))
+            log.warning("quota_exceeded", user=user, code=str(refusal.code))
+            title, sentence = self._words.title(refusal), self._words.error(refusal)
+            if "command" in body:
+                await ack(sentence)
+            elif body.get("type") == "view_submission":
+                await ack(response_action="update", view=modals.message(title, sentence, self._words))
+            else:
+                await ack()
+                self._start(self._respond(secret_at(body, "response_url"), sentence))
+
+        return counted
 
     # The slash command
 
@@ -194,20 +228,18 @@ class Handlers:
         request = await decide.check_may_decide(self._deps, press.request_id, press.actor)
         return modals.deny_form(request, self._words)
 
-    async def _passcode(self, press: Press, _view_id: str) -> View:
-        request, passcode = await reveal.reveal(self._deps, press.request_id, press.actor)
+    async def _passcode(self, press: Press, view_id: str) -> View:
+        try:
+            request, passcode = await reveal.reveal(self._deps, press.request_id, press.actor)
+        except SignInNeeded:
+            return await self._link(press, view_id)
         return modals.passcode(request, passcode, self._words)
 
     async def _approve(self, form: Form, *, knowingly: bool) -> View:
         device = DeviceId(form[Field.DEVICE])
         try:
             approved = await decide.approve(
-                self._deps,
-                form.request_id,
-                form.actor,
-                device,
-                reviewed=form.revision,
-                knowingly=knowingly,
+                self._deps, form.request_id, form.actor, device, reviewed=form.revision, knowingly=knowingly
             )
         except RecentlyReset as recent:
             return modals.reset_again_form(form.request_id, form.revision, device, recent, self._words)
@@ -222,20 +254,23 @@ class Handlers:
     # The sign-in
 
     async def _sign_in(
-        self, who: Command | Press | Form, view_id: str, need: SignInNeeded | None = None
+        self, who: Command | Press | Form, view_id: str, need: SignInNeeded | None = None, *, why: str = ""
     ) -> View:
         """Return a private link; after the sign-in the same modal continues (`resume`)."""
         request_id = None if isinstance(who, Command) else who.request_id
         claims, approver = (need.claims, need.approver) if need else (None, None)
         then = Continuation(request_id=request_id, view_id=view_id, claims=claims)
         url = await sign_in.offer(self._deps, who.actor, who.team, then, approver=approver)
-        why = self._words.sign_in(
-            claims=claims is not None,
-            stale=need is not None and need.stale,
+        why = why or self._words.sign_in(
+            need,
             account=None if need else await self._deps.sign_ins.account(who.actor.user),
             max_age=self._deps.timing.sign_in_max_age,
         )
         return modals.sign_in(url, why, self._words, lifetime=self._deps.timing.link_lifetime)
+
+    async def _link(self, press: Press, view_id: str) -> View:
+        """Return a private link for the requester."""
+        return await self._sign_in(press, view_id, why=self._words.text("sign_in.requester"))
 
     async def resume(self, link: SignInLink, outcome: Account | UnlatchError) -> None:
         """After a sign-in continue the modal that waited; where none is open, send a direct message."""
@@ -255,7 +290,13 @@ class Handlers:
             return modals.message(self._words.text("signed_in.title"), sentence, self._words)
         actor = Actor(user=link.user, team=link.team)
         press = Press(actor=actor, team=link.team, trigger_id="", request_id=link.request_id)
-        return await self._review(press, view_id)
+        request = await self._deps.get_request(link.request_id)
+        if request.asked_by != link.user:
+            return await self._review(press, view_id)
+        if request.has_passcode:
+            return await self._passcode(press, view_id)
+        sentence = self._words.with_account("signed_in.requester", account)
+        return modals.message(self._words.text("signed_in.title"), sentence, self._words)
 
     async def _sign_in_again(self, link: SignInLink, error: UnlatchError, view_id: str) -> View:
         """Show why the sign-in was refused, with a new link."""
@@ -306,12 +347,15 @@ class Handlers:
             return await self._slack.open_modal(pressed.trigger_id, view)
         except SlackError as error:
             log.warning("modal_not_opened", code=error.code)
-        if pressed.response_url is not None:
+        await self._respond(pressed.response_url, instead or self._words.text("no_modal"))
+        return None
+
+    async def _respond(self, response_url: Secret | None, text: str) -> None:
+        if response_url is not None:
             try:
-                await self._slack.respond(pressed.response_url, instead or self._words.text("no_modal"))
+                await self._slack.respond(response_url, text)
             except SlackError as error:
                 log.warning("response_not_sent", code=error.code)
-        return None
 
     async def _tell(self, user: UserId, text: str) -> None:
         try:
@@ -358,11 +402,3 @@ class Background:
             await work
         except Exception as crash:  # the task is awaited by nobody who could handle it
             log_crash("background_crashed", crash, work=name)
-
-
-def log_crash(event: str, crash: Exception, **ids: str) -> None:
-    """Log the kind and the place of a crash. Not its text: libraries put bodies and tokens into theirs."""
-    frames = [
-        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(crash.__traceback__)
-    ]
-    log.error(event, error=type(crash).__name__, frames=frames[-12:], **ids)

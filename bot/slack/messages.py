@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from bot.domain.errors import Code
 from bot.domain.request import ResetRequest, Status
 from bot.slack import blocks
-from bot.slack.blocks import MESSAGE_LIMIT, Block, Message, cut, date, escaped, group, inline, mention
+from bot.slack.blocks import Block, Message, date, escaped, fallback, group, inline, mention
 from bot.slack.payloads import Action
 from bot.slack.wording import Wording, device_name
 
@@ -30,18 +31,38 @@ def card(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> 
     return _message(shown)
 
 
-def receipt(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> Message:
-    """What the requester sees in their own direct message: the state, the answer, the next step."""
+def receipt(
+    request: ResetRequest,
+    words: Wording,
+    *,
+    reveal_for: timedelta,
+    problem: Code | None = None,
+    has_card: bool = True,
+    first: ResetRequest | None = None,
+) -> Message:
+    """What the requester sees in their own direct message: the state, the answer, the next step.
+
+    `problem`, or no card in the channel: why no approver sees the request while it waits.
+    `first`: the request that had the target before this one; who asked second sees where it stands.
+    """
     shown = [
         blocks.header(f"{words.text('product')}: {words.stage(request)}"),
         *_sections(words.status(request), words.because(request, reader=request.asked_by)),
         *_denial(request, words),
     ]
+    if first is not None:
+        stands = {"stage": words.stage(first), "status": words.status(first)}
+        shown += _sections(words.text("first", ref=first.ref, **stands))
     if request.approval is not None:
         name = inline(device_name(request.approval.device))
         shown.append(blocks.fields((words.text("device"), name)))
-    shown += _sections(words.next_step(request, reveal_for=reveal_for))
-    if request.status is Status.PENDING:
+    if request.status is Status.PENDING and (problem or not has_card):
+        shown += _sections(words.text(f"code.{problem}" if problem else "status.pending.next.not_notified"))
+    else:
+        shown += _sections(words.next_step(request, reveal_for=reveal_for))
+    if request.waits_for_sign_in:
+        shown.append(blocks.actions(_button(Action.LINK, "link", request, words, style="primary")))
+    elif request.status is Status.PENDING:
         shown.append(blocks.actions(_button(Action.WITHDRAW, "withdraw", request, words)))
     elif request.has_passcode:
         show = _button(Action.SHOW_PASSCODE, "show_passcode", request, words, style="primary")
@@ -55,7 +76,7 @@ def reminder(request: ResetRequest, words: Wording, on_call: Sequence[str] = ())
     until = date(request.expires_at or request.changed_at)
     sentence = words.text("reminder", by=mention(request.asked_by), until=until, **words.names(request))
     text = " ".join([sentence, *([_called(on_call, words)] if on_call else [])])
-    return Message(cut(text, MESSAGE_LIMIT), [blocks.section(text)])
+    return Message(fallback(text), [blocks.section(text)])
 
 
 # Blocks that modals share
@@ -68,10 +89,7 @@ def asked(request: ResetRequest, words: Wording) -> str:
 
 def requested(request: ResetRequest, words: Wording) -> list[Block]:
     """Whose device, the request's number, the ticket, the reason."""
-    pairs = [
-        (words.text("for"), words.target(request.target)),
-        (words.text("number"), request.ref),
-    ]
+    pairs = [(words.text("for"), words.target(request.target)), (words.text("number"), request.ref)]
     if request.ticket:
         pairs.append((words.text("ticket"), inline(request.ticket)))
     return [blocks.fields(*pairs), blocks.paragraph(words.text("reason"), request.reason)]
@@ -128,7 +146,7 @@ def _message(shown: Sequence[Block]) -> Message:
                     labelled = _LABELLED.fullmatch(text)
                     texts.append(f"{labelled[1]}: {labelled[2].rstrip('.')}." if labelled else text)
     texts[0] += "."  # the headline
-    return Message(cut(" ".join(texts), MESSAGE_LIMIT), shown)
+    return Message(fallback(" ".join(texts)), shown)
 
 
 def _list(block: Block, name: str) -> list[object]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from bot.domain.errors import SlackRefused
 from bot.domain.request import MessageRef, MessageState, ResetRequest
 from bot.domain.values import ChannelId
 from bot.slack.blocks import Message
+from bot.slack.channel import ApproverChannel
 from bot.slack.client import call
 from bot.slack.messages import card, receipt, reminder
 from bot.slack.payloads import dig, text_at
@@ -35,34 +36,27 @@ _GONE: Final = frozenset(
 Metadata = dict[str, object]
 
 
+@dataclass(repr=False, eq=False)
 class SlackNotifier:
     """The Protocol `Notifier` over the Web API. `on_call`: user groups to notify while a request waits.
 
     The client comes without retry handlers: a chat.postMessage that is tried again may be posted twice.
     """
 
-    def __init__(
-        self,
-        client: AsyncWebClient,
-        words: Wording,
-        channel: ChannelId,
-        *,
-        on_call: Sequence[str] = (),
-        timing: Timing,
-    ) -> None:
-        self._client = client
-        self._words = words
-        self._channel = channel
-        self._on_call = tuple(on_call)
-        self._timing = timing
+    client: AsyncWebClient
+    words: Wording
+    channel: ApproverChannel
+    _: KW_ONLY
+    on_call: Sequence[str] = ()
+    timing: Timing
 
     async def find_posted(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Find messages that were posted although no MessageRef says so, by their metadata."""
         if state.card is None:
-            state = replace(state, card=await self._find(self._channel, request, CARD))
+            state = replace(state, card=await self._find(self.channel.id, request, CARD))
         if state.receipt is None:
-            opening = self._client.conversations_open(users=[request.asked_by])
-            direct = text_at(await call(opening, within=self._timing.slack_timeout), "channel", "id")
+            opening = self.client.conversations_open(users=[request.asked_by])
+            direct = text_at(await call(opening, within=self.timing.slack_timeout), "channel", "id")
             if not direct:
                 raise SlackRefused("unexpected_answer")
             state = replace(state, receipt=await self._find(ChannelId(direct), request, RECEIPT))
@@ -70,13 +64,23 @@ class SlackNotifier:
 
     async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Post or update the card in the approver channel."""
-        message, metadata = card(request, self._words, self._on_call), _metadata(request, CARD)
-        ref, digest = await self._show(message, state.card, state.card_digest, self._channel, metadata)
+        self._check_channel()
+        message, metadata = card(request, self.words, self.on_call), _metadata(request, CARD)
+        ref, digest = await self._show(message, state.card, state.card_digest, self.channel.id, metadata)
         return replace(state, card=ref, card_digest=digest)
 
-    async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
+    async def update_receipt(
+        self, request: ResetRequest, state: MessageState, *, first: ResetRequest | None = None
+    ) -> MessageState:
         """Post or update the requester's direct message; a user id opens the conversation."""
-        message = receipt(request, self._words, reveal_for=self._timing.reveal_for)
+        message = receipt(
+            request,
+            self.words,
+            reveal_for=self.timing.reveal_for,
+            problem=self.channel.problem,
+            has_card=state.card is not None,
+            first=first,
+        )
         to, metadata = ChannelId(request.asked_by), _metadata(request, RECEIPT)
         ref, digest = await self._show(message, state.receipt, state.receipt_digest, to, metadata)
         return replace(state, receipt=ref, receipt_digest=digest)
@@ -85,7 +89,8 @@ class SlackNotifier:
         """Post under the card and in the channel that it still waits; a lost card comes back instead."""
         if request.reminders <= state.reminders or state.card is None:
             return state
-        message = reminder(request, self._words, self._on_call)
+        self._check_channel()
+        message = reminder(request, self.words, self.on_call)
         reminded = replace(state, reminders=request.reminders)
         try:
             await self._post(message, state.card.channel, thread_ts=state.card.ts)
@@ -95,6 +100,11 @@ class SlackNotifier:
             return replace(reminded, card=None, card_digest="")
         return reminded
 
+    def _check_channel(self) -> None:
+        """Show nothing where others than approvers could read it; it is tried again until it can be shown."""
+        if self.channel.problem is not None:
+            raise SlackRefused(str(self.channel.problem))
+
     async def _show(
         self, message: Message, ref: MessageRef | None, shown: str, channel: ChannelId, metadata: Metadata
     ) -> tuple[MessageRef | None, str]:
@@ -103,11 +113,11 @@ class SlackNotifier:
         if ref is None:
             return await self._post(message, channel, metadata=metadata), digest
         if digest != shown:
-            updating = self._client.chat_update(
+            updating = self.client.chat_update(
                 channel=ref.channel, ts=ref.ts, metadata=metadata, **_content(message)
             )
             try:
-                await call(updating, within=self._timing.slack_timeout)
+                await call(updating, within=self.timing.slack_timeout)
             except SlackRefused as error:
                 if error.code not in _GONE:
                     raise
@@ -122,7 +132,7 @@ class SlackNotifier:
         metadata: Metadata | None = None,
         thread_ts: str | None = None,
     ) -> MessageRef:
-        posting = self._client.chat_postMessage(
+        posting = self.client.chat_postMessage(
             channel=channel,
             unfurl_links=False,
             unfurl_media=False,
@@ -131,7 +141,7 @@ class SlackNotifier:
             reply_broadcast=True if thread_ts else None,
             **_content(message),
         )
-        data = await call(posting, within=self._timing.slack_timeout)
+        data = await call(posting, within=self.timing.slack_timeout)
         channel_id, ts = text_at(data, "channel"), text_at(data, "ts")
         if not channel_id or not ts:
             raise SlackRefused("unexpected_answer")
@@ -141,14 +151,14 @@ class SlackNotifier:
         """Return the newest message with this metadata since the request, among the last 2,000."""
         metadata, cursor = _metadata(request, part), ""
         for _ in range(SEARCH_PAGES):
-            reading = self._client.conversations_history(
+            reading = self.client.conversations_history(
                 channel=channel,
                 oldest=f"{(request.asked_at - SEARCH_SKEW).timestamp():.6f}",
                 include_all_metadata=True,
                 limit=SEARCH_PAGE,
                 cursor=cursor or None,
             )
-            page = await call(reading, within=self._timing.slack_timeout)
+            page = await call(reading, within=self.timing.slack_timeout)
             messages = page.get("messages")
             for found in messages if isinstance(messages, list) else []:
                 if dig(found, "metadata") == metadata and (ts := text_at(found, "ts")):

@@ -15,7 +15,7 @@ MAX_ID: Final = 32
 MAX_TRIGGER: Final = 255
 _REQUEST_ID: Final = re.compile("[0-9a-f]{32}")
 _METADATA: Final = re.compile(rf"({_REQUEST_ID.pattern})(?::([0-9]{{1,9}}))?")
-_QUOTED: Final = re.compile(r'\s*([a-z]+:)?["“]([^"”]*)["”]\s*(.*)', re.IGNORECASE | re.DOTALL)
+_QUOTED: Final = re.compile(r'\s*([a-z]+:)?(?:"([^"]*)"|["“]([^"”]*)["”])\s*(.*)', re.IGNORECASE | re.DOTALL)
 _LINKED: Final = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 _MENTION: Final = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^<>]*)?>")
 NO_REQUEST: Final = RequestId("")
@@ -30,6 +30,8 @@ class Action(StrEnum):
     CLOSE = "close"
     WITHDRAW = "withdraw"
     SHOW_PASSCODE = "show_passcode"
+    LINK = "link"
+    """The requester asks for a link to sign in with."""
     SIGN_IN = "sign_in"
     """A link button; Slack reports the press all the same."""
 
@@ -96,8 +98,6 @@ def private_metadata(request_id: RequestId, revision: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A typed slash command."""
-
     actor: Actor
     team: TeamId
     trigger_id: str
@@ -117,7 +117,7 @@ class Command:
             team=team,
             trigger_id=trigger_id,
             text=text_at(body, "text").strip(),
-            response_url=_secret_at(body, "response_url"),
+            response_url=secret_at(body, "response_url"),
         )
 
     def target_and_reason(self) -> tuple[str, str]:
@@ -126,8 +126,8 @@ class Command:
         A mention stays `<@U…>`: a name alone would not say who it is.
         """
         if quoted := _QUOTED.match(self.text):
-            prefix, value, rest = quoted.groups()
-            return _as_typed(f"{prefix or ''}{value}"), _as_typed(rest.strip())
+            prefix, straight, curly, rest = quoted.groups(default="")
+            return _as_typed(f"{prefix}{straight or curly}"), _as_typed(rest.strip())
         target, rest = (*self.text.split(maxsplit=1), "", "")[:2]
         mentioned = _MENTION.fullmatch(target)
         return f"<@{mentioned[1]}>" if mentioned else _as_typed(target), _as_typed(rest.strip())
@@ -135,8 +135,6 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Press:
-    """A pressed button."""
-
     actor: Actor
     team: TeamId
     trigger_id: str
@@ -155,14 +153,12 @@ class Press:
             team=TeamId(id_at(body, "team", "id")),
             trigger_id=trigger_id,
             request_id=RequestId(value) if _REQUEST_ID.fullmatch(value) else NO_REQUEST,
-            response_url=_secret_at(body, "response_url"),
+            response_url=secret_at(body, "response_url"),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A submitted modal."""
-
     actor: Actor
     team: TeamId
     view_id: str
@@ -210,7 +206,7 @@ def _label(link: re.Match[str]) -> str:
     return shown if shown.startswith(("@", "#")) else sign.replace("!", "@") + shown
 
 
-def _secret_at(body: Mapping[str, object], name: str) -> Secret | None:
+def secret_at(body: Mapping[str, object], name: str) -> Secret | None:
     found = text_at(body, name)
     return Secret(found) if found else None
 

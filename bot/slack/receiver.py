@@ -21,19 +21,29 @@ from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.response import BoltResponse
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bot.domain.values import Secret, read_object
-from bot.slack.handlers import Handlers, log_crash
-from bot.slack.payloads import Malformed
+from bot.log import log_crash
+from bot.slack.handlers import Handlers
+from bot.slack.payloads import Malformed, text_at
 
 MAX_AGE: Final = 300
 """Seconds that a signature is valid, either way."""
 MAX_FIELDS: Final = 100
 SOCKETS: Final = 2
 """The SDK closes a socket before it opens the next one; the other one receives meanwhile."""
+WATCH_EVERY: Final = 1.0
+"""Seconds between looks at the sockets."""
+_NAMES: Final = (("command",), ("actions", 0, "action_id"), ("view", "callback_id"), ("event", "type"))
+"""Where a payload says which of our commands, buttons or forms it is for."""
+_OUTAGE: Final = tuple(
+    f"Failed to {what}" for what in ("check the current", "retrieve WSS", "connect", "receive or enqueue")
+)
+"""How the SDK's lines begin while a socket is away."""
 
 log = structlog.get_logger()
 
@@ -53,9 +63,13 @@ def bolt_app(
         async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
             began = time.perf_counter()
             try:
-                return await super().async_dispatch(req)
+                answer = await super().async_dispatch(req)
             finally:
                 answered(time.perf_counter() - began)
+            if answer.status == 404:
+                names = "".join(text_at(req.body, *path) for path in _NAMES)
+                log.warning("delivery_unknown", type=text_at(req.body, "type")[:64], name=names[:64])
+            return answer
 
     async def authorize() -> AuthorizeResult:
         return us
@@ -100,8 +114,8 @@ def http_receiver(
             raw = await request.body()
         except ClientDisconnect:
             return Response(status_code=400)
-        if not is_signed(raw, request.headers, signing_secret, now=now()):
-            log.info("delivery_refused", reason="the signature is missing, wrong or too old")
+        if why := why_refused(raw, request.headers, signing_secret, now=now()):
+            log.warning("delivery_refused", reason=why)
             return Response("The signature is missing, wrong or too old.", status_code=401)
         try:
             payload = parse(raw, request.headers.get("content-type", ""))
@@ -115,18 +129,19 @@ def http_receiver(
     return slack_events
 
 
-def is_signed(raw: bytes, headers: Mapping[str, str], secret: Secret, *, now: float) -> bool:
-    """Return whether this is Slack's v0 signature over timestamp and body, at most five minutes old.
+def why_refused(raw: bytes, headers: Mapping[str, str], secret: Secret, *, now: float) -> str:
+    """Return why this is not Slack's v0 signature over timestamp and body, at most five minutes old; or "".
 
     Source: docs.slack.dev, "Verifying requests from Slack".
     """
     stamp, given = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 12 and given.isascii()):
-        return False
+        return "no signature, or none of Slack's form"
     if abs(now - int(stamp)) > MAX_AGE:
-        return False
+        return "signed more than five minutes ago, or this machine's clock is wrong"
     wanted = hmac.new(secret.reveal().encode(), b"v0:" + stamp.encode() + b":" + raw, hashlib.sha256)
-    return hmac.compare_digest(f"v0={wanted.hexdigest()}", given)
+    good = hmac.compare_digest(f"v0={wanted.hexdigest()}", given)
+    return "" if good else "not signed with SLACK_SIGNING_SECRET"
 
 
 def parse(raw: bytes, content_type: str) -> dict[str, object]:
@@ -145,13 +160,44 @@ def parse(raw: bytes, content_type: str) -> dict[str, object]:
 # Over sockets
 
 
+class SocketNews(logging.Filter):
+    """One line where a socket is lost, where the cause is another, and where all are back.
+
+    The SDK's own lines about an outage come every few seconds, without a cause and without an end.
+    """
+
+    cause = ""
+    """Why a socket could not be opened last; Slack's word where it has one."""
+    _said: tuple[int, str] = (SOCKETS, "")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take the cause out of the SDK's line; drop what `tell` says."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, SlackApiError):
+            self.cause = text_at(error.response.data, "error")
+        elif error is not None:
+            self.cause = type(error).__name__
+        return not str(record.msg).startswith(_OUTAGE)
+
+    def tell(self, count: int) -> None:
+        """So many sockets are open now."""
+        now = (count, "" if count == SOCKETS else self.cause)
+        if now != self._said:
+            event = "sockets_back" if count == SOCKETS else "socket_lost"
+            log.warning(event, open=count, cause=self.cause)
+        self._said, self.cause = now, now[1]
+
+
 class Sockets:
     """Several sockets to Slack, watched, so that one that Slack closes leaves no gap."""
 
     def __init__(self, app: AsyncApp, app_token: Secret, client: AsyncWebClient) -> None:
-        logger = logging.getLogger("slack_sdk.unlatch")
+        self.news = SocketNews()
+        self._logger = logging.getLogger("slack_sdk.unlatch")
+        self._logger.addFilter(self.news)
+        self._watch: asyncio.Task[None] | None = None
         self._handlers = [
-            AsyncSocketModeHandler(app, app_token.reveal(), web_client=client, logger=logger)
+            AsyncSocketModeHandler(app, app_token.reveal(), web_client=client, logger=self._logger)
             for _ in range(SOCKETS)
         ]
 
@@ -159,11 +205,23 @@ class Sockets:
         """Connect all. TimeoutError where Slack lets none in: the SDK would try without end."""
         async with asyncio.timeout(within.total_seconds()):
             await asyncio.gather(*(handler.client.connect() for handler in self._handlers))  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+        self._watch = asyncio.create_task(self._tell_changes(), name="sockets")
 
     async def is_open(self) -> bool:
         """Return whether Slack can reach us on at least one socket."""
-        return any([await handler.client.is_connected() for handler in self._handlers])
+        return await self._count() > 0
 
     async def close(self) -> None:
         """Take no more payloads. What was delivered goes on in its background tasks."""
+        if self._watch is not None:
+            self._watch.cancel()
         await asyncio.gather(*(handler.client.close() for handler in self._handlers))  # type: ignore[no-untyped-call]  # as above
+        self._logger.removeFilter(self.news)
+
+    async def _count(self) -> int:
+        return [await handler.client.is_connected() for handler in self._handlers].count(True)
+
+    async def _tell_changes(self) -> None:
+        while True:
+            self.news.tell(await self._count())
+            await asyncio.sleep(WATCH_EVERY)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from bot.domain.device import Device, Effect, Platform
-from bot.domain.errors import Cause, Code, GraphError, Refusal, SlackError, UnlatchError
+from bot.domain.errors import Cause, Code, GraphError, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target
 from bot.domain.values import UserId
-from bot.slack.blocks import MESSAGE_LIMIT, NOTHING, cut, date, inline, mention
+from bot.slack.blocks import NOTHING, date, fallback, inline, mention
 
 CATALOG_EN: Final[Mapping[str, str]] = tomllib.loads(
     Path(__file__).with_name("catalog_en.toml").read_text("utf-8")
@@ -75,6 +75,14 @@ class Wording:
         match cause:
             case Cause(Code.SILENT, {"could_not_look": _}):
                 key += ".could_not_look"
+            case Cause(Code.APPROVER_SIGNED_OUT, {"following": _}):
+                key += ".following"
+            case Cause(Code.MICROSOFT_REFUSED_APPROVER, {"code": "ApprovalRequired"}):
+                key += ".approval_required"
+            case Cause(Code.COULD_NOT_VERIFY, {"needed": _}):
+                key += ".scope"
+            case Cause(Code.COULD_NOT_VERIFY, {"code": _}):
+                key += ".lasting"
             case Cause(Code.WRONG_ACCOUNT, {"expected": ""}):
                 key += ".no_email"
             case Cause(Code.RECENTLY_RESET, {"platform": Platform.ANDROID}):
@@ -91,7 +99,8 @@ class Wording:
         if status in list(Status):
             safe["stage"] = self.text(f"status.{status}.title")
             safe["decision"] = self.text(f"status.{status}", **safe)
-        message = facts.get("message") or facts.get("code")
+        # without a status it is the name of an exception of ours
+        message = facts.get("message") or (facts.get("code") if "status" in facts else None)
         safe["said"] = self.text("said", message=inline(message)) if message else ""
         return safe
 
@@ -104,7 +113,7 @@ class Wording:
     def status(self, request: ResetRequest) -> str:
         """Return where it stands in a sentence: what it waits for, or who decided what, when."""
         return self.text(
-            f"status.{_stage(request)}",
+            f"status.{_stage(request)}" + (".could_not_look" if _could_not_look(request) else ""),
             by=mention(request.decided_by or ""),
             at=date(request.decided_at or request.changed_at),
             until=date(request.expires_at or request.changed_at),
@@ -112,9 +121,10 @@ class Wording:
 
     def because(self, request: ResetRequest, *, reader: UserId | None = None) -> str:
         """Return why it ended or waits again; empty where there is no reason, or the status says it."""
-        if request.cause is None or request.status is Status.UNCERTAIN:
+        cause = request.cause
+        if cause is None or cause.code is Code.NO_ANSWER or request.waits_for_sign_in:
             return ""
-        return self.cause(request.cause, reader=reader)
+        return self.cause(cause, reader=reader)
 
     def next_step(self, request: ResetRequest, *, reveal_for: timedelta) -> str:
         """Return what the requester can do now; empty where nothing is left to do."""
@@ -143,7 +153,7 @@ class Wording:
         for request in requests:
             stands = {"stage": self.stage(request), "status": self.status(request)}
             lines.append(self.text("recent.line", **stands, **self.names(request)))
-        return cut("\n".join(lines), MESSAGE_LIMIT)
+        return fallback("\n".join(lines))
 
     # Devices and accounts
 
@@ -151,10 +161,11 @@ class Wording:
         """Return what a reset will do on a device, or why it can't be reset."""
         return self.cause(effect) if isinstance(effect, Cause) else self.text(f"effect.{effect}")
 
-    def sign_in(self, *, claims: bool, stale: bool, account: Account | None, max_age: timedelta) -> str:
-        """Return why to sign in: Microsoft asks for more, the sign-in is too old, or there is none yet."""
-        if claims or stale:
-            return self.text("sign_in.claims" if claims else "sign_in.stale")
+    def sign_in(self, need: SignInNeeded | None, *, account: Account | None, max_age: timedelta) -> str:
+        """Return why to sign in: Microsoft asks for it, the sign-in is too old, or there is none yet."""
+        for name in ("claims", "stale", "rejected"):
+            if getattr(need, name, None):
+                return self.text(f"sign_in.{name}")
         if account is None:
             return self.text("sign_in")
         until = date(account.signed_in_at + max_age)
@@ -184,11 +195,22 @@ def _stage(request: ResetRequest) -> str:
     """Return the status, or the special case of it that people are told apart."""
     if request.needs_a_human:
         return "needs_decision"
+    if request.waits_for_sign_in:
+        return "unlinked"
     if request.status is Status.PENDING and request.cause is not None:
         return "reopened"
-    if request.status is Status.FAILED and request.cause is not None and request.cause.code is Code.CLOSED:
-        return "closed"
+    match request.status, request.cause:
+        case (Status.FAILED, Cause(Code.CLOSED)) | (Status.FAILED, Cause(_, {"could_not_look": _})):
+            return "closed"
+        case (Status.REFUSED, Cause(Code.ALREADY_REQUESTED)):
+            return "duplicate"
     return str(request.status)
+
+
+def _could_not_look(request: ResetRequest) -> bool:
+    """Whether nothing may be said of the device, because it could not be looked at."""
+    cause = request.cause if request.status is Status.UNCERTAIN else None
+    return cause is not None and (cause.code is not Code.NO_ANSWER or "could_not_look" in cause.facts)
 
 
 def _safe(name: str, value: str) -> str:

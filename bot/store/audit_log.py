@@ -15,6 +15,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -25,7 +26,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
 from bot.domain.values import read_object, utc_text
-from bot.keys import public_key_text
+from bot.keys import Keys, public_key_text
 from bot.store.tables import audit
 
 HASHED: Final = ("seq", "at", "event", "actor", "request_id", "version", "facts")
@@ -53,6 +54,8 @@ KEYS_ADDED: Final = select(audit.c.facts).where(audit.c.event == Event.KEY_ADDED
 FIRST_FACTS: Final = select(audit.c.facts).where(audit.c.seq == 1)
 FIRST_KEY: Final = select(audit.c.key_id).where(audit.c.seq == 1)
 INSERT: Final = insert(audit)
+SEEN: Final = "audit_seen"
+"""Where a reader's connection has what `AuditLog.seen` was before its snapshot."""
 ONE_WRITER: Final = text("SELECT pg_advisory_xact_lock(1970170996, 1)")
 """A statement of its own: what reads the last row needs a snapshot from after it."""
 
@@ -91,17 +94,18 @@ class AuditVerifier:
 class AuditLog(AuditVerifier):
     """Appends rows, only to the row that it saw last or to a later signed one that leads back to it."""
 
-    def __init__(self, seeds: Sequence[bytes], name: str, seen: Head | None = None) -> None:
-        """`seeds`: of Ed25519, derived from the vault keys; the first signs, all are believed.
+    def __init__(self, keys: Keys, name: str, seen: Head | None = None) -> None:
+        """`keys`: the first signs and seals, all are believed.
 
         `name`: the deployment's. `seen`: the newest head that was kept outside.
         """
-        keys = [Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds]
-        raw = [key.public_key().public_bytes_raw() for key in keys]
+        self.sealer = keys.sealer
+        private = [Ed25519PrivateKey.from_private_bytes(seed) for seed in keys.signing_seeds]
+        raw = [key.public_key().public_bytes_raw() for key in private]
         super().__init__(raw, name)
         self.key_ids = [key_id_of(key) for key in raw]
         """In the order of VAULT_KEYS: the first one signs now."""
-        self._keys = dict(zip(self.key_ids, keys, strict=True))
+        self._keys = dict(zip(self.key_ids, private, strict=True))
         self.seen = seen
         """The newest row that is known to be committed."""
         self.broken: str | None = None
@@ -173,6 +177,26 @@ class AuditLog(AuditVerifier):
             if seen is not None and connection.scalar(HASH_AT, {"seq": seen.seq}) != seen.hash:
                 raise AuditBroken(f"row {seen.seq}, which this bot has seen, is gone or another")
         return Head(*last)
+
+    def since(self, connection: Any, head: Head) -> Sequence[Any]:
+        """Return the rows after `head`, each proved by the chain from there to a signed newest row.
+
+        Raises AuditBroken where a row from there on was removed, changed, inserted or cut.
+        """
+        # As of before the snapshot: another thread may remember a row that a reader's snapshot lacks.
+        seen = (getattr(connection, "info", {}).get(SEEN, self.seen) or head)[:2]
+        rows = connection.execute(FROM, {"seq": head.seq}).all()
+        hashes = {row.seq: row.hash for row in rows}
+        if hashes.get(head.seq) != head.hash:
+            raise AuditBroken(f"row {head.seq}, which a seal names, is gone or another")
+        for before, row in pairwise(rows):
+            if row.seq != before.seq + 1 or row.hash != hash_after(before.hash, row):
+                raise AuditBroken(f"row {row.seq} does not follow from row {before.seq}")
+        if seen[0] >= head.seq and hashes.get(seen[0]) != seen[1]:
+            raise AuditBroken(f"row {seen[0]}, which this bot has seen, is gone or another")
+        if (rows[-1].seq, rows[-1].hash) != seen and not self.is_signed(rows[-1]):
+            raise AuditBroken(f"row {rows[-1].seq} is not signed with a key of VAULT_KEYS")
+        return list(rows[1:])
 
     def look(self, connection: Connection) -> Head:
         """Return the newest row and remember it, as others' appends are seen; AuditBroken as in `append`."""

@@ -23,8 +23,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry
-from bot.domain.errors import StoreUnavailable
-from bot.store.audit_log import AuditLog, Head, deployment_of
+from bot.domain.errors import CommitUnknown, StoreUnavailable
+from bot.store.audit_log import SEEN, AuditLog, Head, deployment_of
 from bot.store.engine import DEFAULT, POOL, engine_for, is_alive, meant_by
 from bot.store.tables import REVISION
 from bot.timing import Timing
@@ -33,6 +33,8 @@ BATCH: Final = 64
 """Units in one COMMIT on SQLite."""
 WAITING: Final = 2000
 """Units that may wait; one more is refused at once."""
+FAILED_FOR: Final = 30.0
+"""Seconds for which a failed commit counts. One that stores nothing succeeds on a full disk too."""
 MAX_SKEW: Final = timedelta(seconds=5)
 """Between PostgreSQL's clock and ours: leases are times."""
 REVISION_AND_CLOCK: Final = text("SELECT version_num, CURRENT_TIMESTAMP FROM alembic_version")
@@ -44,8 +46,10 @@ T = TypeVar("T")
 class Transaction:
     """What a unit may do. Its audit rows are written after it, under the lock that every writer needs."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.execute, self.scalar = connection.execute, connection.scalar
+    def __init__(self, connection: Connection, audit_log: AuditLog, before: Sequence[Entry] = ()) -> None:
+        self.execute, self.scalar, self.audit_log = connection.execute, connection.scalar, audit_log
+        self.before = before
+        """Entries of units before this one in the same commit."""
         self.is_postgresql = connection.dialect.name == "postgresql"
         self.entries: list[Entry] = []
 
@@ -70,7 +74,7 @@ class Database:
         self._path = at.database or ""
         self._files: list[tuple[int, int]] | None = None
         self._waiting: SimpleQueue[Unit | None] = SimpleQueue()
-        self._failed: str | None = None
+        self._failed_at = -FAILED_FOR
         self._closed, count = False, 1 if self.is_sqlite else POOL
         self._readers = ThreadPoolExecutor(POOL, thread_name_prefix="store-read")
         self._writers = [Thread(target=self._write, name="store", daemon=True) for _ in range(count)]
@@ -108,17 +112,19 @@ class Database:
 
     async def problem(self) -> str | None:
         """Return why the database cannot be relied on, in a few words; None where it can."""
+        failed = "the last COMMIT failed" if time.monotonic() < self._failed_at + FAILED_FOR else None
         try:
             revision, clock, deployment = await self.read(_look)
         except StoreUnavailable:
-            return self._failed or "does not answer, or has no tables: run `unlatch migrate`"
+            away = "does not answer, or has no tables: run `unlatch migrate`"
+            return f"{failed}; it {away}" if failed else away
         if revision is None or revision < REVISION:  # a newer one serves too
             return "is not up to date: run `unlatch migrate`"
         if deployment not in (None, self.audit_log.name):
             return f"belongs to {deployment}, and the settings say {self.audit_log.name}"
         if clock is not None and abs(datetime.now(UTC) - clock) > MAX_SKEW:
             return "has another time than this machine"
-        return self._failed
+        return failed
 
     async def close(self) -> None:
         """Run what waits, accept nothing more, and close every connection."""
@@ -135,7 +141,9 @@ class Database:
         if time.monotonic() > until:
             raise StoreUnavailable
         try:
+            seen = self.audit_log.seen
             with self.reader.connect() as connection:
+                connection.info[SEEN] = seen
                 return work(connection)
         except (DBAPIError, NoConnection) as error:
             raise meant_by(error) from None
@@ -159,11 +167,9 @@ class Database:
         stored: bool | None = False
         try:
             self.audit_log.remember(self._transact(units, ran, sent))
-            self._failed = None
         except BaseException as error:  # the thread outlives whatever a unit raises
             if sent:
                 stored = self._was_stored(sent[0])
-                self._failed = None if stored else "the last COMMIT failed"
                 self.audit_log.remember(sent[0] if stored else None)
             elif ran and len(units) > 1:
                 for unit in units:
@@ -171,6 +177,8 @@ class Database:
                 return
             for unit in units:
                 unit.error = None if stored else meant_by(error, unknown=stored is None)
+                if isinstance(unit.error, StoreUnavailable | CommitUnknown):
+                    self._failed_at = time.monotonic()
 
     def _transact(self, units: Sequence[Unit], ran: list[Unit], sent: list[Head | None]) -> Head | None:
         """Run the units and commit. `ran` and `sent` tell how far it came: `sent` has the last audit row."""
@@ -178,7 +186,7 @@ class Database:
         with self.engine.connect() as connection, connection.begin() as transaction:
             for unit in units:
                 ran.append(unit)
-                tx, unit.error = Transaction(connection), None
+                tx, unit.error = Transaction(connection, self.audit_log, entries), None
                 try:
                     with nullcontext() if len(units) == 1 else connection.begin_nested():
                         unit.result = unit.work(tx)

@@ -40,7 +40,8 @@ def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True, timing
         url = at.set(drivername="postgresql+psycopg")
         answer = timing.database_answer.total_seconds()
         connect_args = CONNECT | {"connect_timeout": max(2, round(answer))}  # whole seconds, two at the least
-        options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED", "connect_args": connect_args}
+        isolation = "REPEATABLE READ" if read_only else "READ COMMITTED"  # a row and its audit rows fit
+        options = {"pool_pre_ping": True, "isolation_level": isolation, "connect_args": connect_args}
         engine = create_engine(url, pool_size=POOL, max_overflow=0, hide_parameters=True, **options)
         if bounded:
             connect = bounded_connection(answer).connect

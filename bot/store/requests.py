@@ -1,10 +1,11 @@
 """Requests: a move is one compare-and-set on `version`, in one transaction with its audit row."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from pydantic import TypeAdapter
@@ -24,24 +25,16 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from bot.domain.audit import Entry
-from bot.domain.errors import Cause, Code, LostRace, Refusal
-from bot.domain.request import (
-    MOVES,
-    OPEN,
-    RESETTING,
-    Approval,
-    Attempt,
-    MessageState,
-    ResetRequest,
-    Status,
-)
+from bot.domain.errors import AuditBroken, Cause, Code, LostRace, Refusal
+from bot.domain.request import MOVES, OPEN, RESETTING, Approval, Attempt, MessageState, ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import UserId, utc_text
+from bot.store.audit_log import LAST, AuditLog, Head
 from bot.store.database import Transaction
-from bot.store.tables import requests, sign_ins
+from bot.store.tables import requests
 
 HOUR: Final = timedelta(hours=1)
 UNREADABLE_PAUSE: Final = timedelta(minutes=10)
@@ -52,11 +45,16 @@ log = structlog.get_logger()
 # Statements are made once: built anew for each call they cost four times as much as running them.
 INSERT: Final = insert(requests)
 BY_ID: Final = select(requests).where(requests.c.id == bindparam("request_id"))
+LOCKED: Final = BY_ID.with_for_update()
+"""A move between the reads of a row and of its audit rows would look like tampering."""
 BY_DELIVERY: Final = select(requests).where(requests.c.delivery == bindparam("delivery"))
 ASKED_SINCE: Final = (
     select(requests.c.asked_at)
     .where(requests.c.asked_by == bindparam("user"), requests.c.asked_at > bindparam("since"))
     .order_by(requests.c.asked_at)
+)
+UNDECIDED_OF: Final = select(func.count()).where(
+    requests.c.asked_by == bindparam("user"), requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
 )
 RECENT: Final = (
     select(requests)
@@ -104,29 +102,24 @@ class Claimed:
     until: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """What waits, for operators."""
-
-    open_requests: Mapping[Status, int]
-    overdue: Mapping[Queue, timedelta]
-    """How long the oldest due row has waited for a worker; zero where none does."""
-    not_published: int
-    """Requests whose last delivery to Slack failed."""
-    sign_ins: int
-
-
-def add_request(tx: Transaction, request: ResetRequest, entry: Entry, *, limit: int) -> ResetRequest:
+def add_request(
+    tx: Transaction, request: ResetRequest, entry: Entry, *, limit: int, open_limit: int
+) -> ResetRequest:
     """Insert the request, or return the row of the same delivery.
 
-    Raises Refusal(QUOTA_EXCEEDED) for the requester's `limit` + 1st within an hour.
+    Raises Refusal(QUOTA_EXCEEDED) for the requester's `limit` + 1st within an hour, Refusal(TOO_MANY_OPEN)
+    while `open_limit` of theirs wait for somebody.
     """
     if tx.is_postgresql:
         tx.execute(PERSON_LOCK, {"user": request.asked_by})
     if found := tx.execute(BY_DELIVERY, {"delivery": request.delivery}).first():
+        check_seal(tx, found, tx.audit_log)
         return read_request(found)
     check_quota(tx, ASKED_SINCE, request.asked_by, request.asked_at, limit)
-    values = request_columns(request) | message_columns(MessageState())
+    if (tx.scalar(UNDECIDED_OF, {"user": request.asked_by}) or 0) >= open_limit:
+        raise Refusal(Code.TOO_MANY_OPEN, limit=str(open_limit))
+    values = request_columns(request) | message_columns(tx.audit_log, request.id, MessageState())
+    values["seal"] = new_seal(tx, values, entry)
     tx.execute(INSERT, values | {"publish_at": utc_text(request.changed_at)})
     tx.entries.append(entry)
     return request
@@ -140,18 +133,20 @@ def check_quota(tx: Transaction, statement: Any, user: str, now: datetime, limit
         raise Refusal(Code.QUOTA_EXCEEDED, limit=str(limit), until=utc_text(free_at))
 
 
-def get_request(tx: Transaction | Connection, request_id: str) -> ResetRequest:
-    """Return the request, or raise Refusal(UNKNOWN_REQUEST)."""
-    row = tx.execute(BY_ID, {"request_id": request_id}).first()
+def get_request(tx: Transaction | Connection, request_id: str, audit_log: AuditLog) -> ResetRequest:
+    """Return the request, or raise Refusal(UNKNOWN_REQUEST), or Refusal(TAMPERED) as `check_seal` does."""
+    statement = LOCKED if isinstance(tx, Transaction) else BY_ID
+    row = tx.execute(statement, {"request_id": request_id}).first()
     if row is None:
         raise Refusal(Code.UNKNOWN_REQUEST)
+    check_seal(tx, row, audit_log)
     return read_request(row)
 
 
 def recent_requests(connection: Connection, user: UserId, *, limit: int) -> Sequence[ResetRequest]:
     """Return what `user` asked for, newest first."""
     rows = connection.execute(RECENT, {"user": user, "count": limit}).all()
-    return [read[0] for row in rows if (read := _readable(row)) is not None]
+    return [request for row in rows if (request := _readable(row)) is not None]
 
 
 def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | None) -> None:
@@ -162,7 +157,9 @@ def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | N
     """
     _check_free(tx, old, new)
     at_old = and_(requests.c.id == old.id, requests.c.version == old.version)
-    values = request_columns(new) | {"publish_at": utc_text(new.changed_at)}
+    values = request_columns(new)
+    values["seal"] = new_seal(tx, values, entry)
+    values["publish_at"] = utc_text(new.changed_at)
     try:
         changed = tx.execute(update(requests).where(at_old).values(values)).rowcount
     except IntegrityError:  # another replica was first with the target or the device: read again
@@ -181,13 +178,14 @@ def _check_free(tx: Transaction, old: ResetRequest, new: ResetRequest) -> None:
     if new.open_target is not None and new.open_target != old.open_target:
         first = tx.execute(FIRST, {"target": new.open_target, "request_id": new.id}).first()
         if first is not None:
-            raise Refusal(Code.ALREADY_REQUESTED, ref=first.id[:6].upper(), by=first.asked_by)
+            about = {"ref": first.id[:6].upper(), "by": first.asked_by, "first": first.id}
+            raise Refusal(Code.ALREADY_REQUESTED, **about)
 
 
 def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Claimed]:
     """Lease what is due, oldest first; rows that another replica is claiming are passed over.
 
-    A row that cannot be read is leased for UNREADABLE_PAUSE, so that it stands in no other row's way.
+    A row that cannot be read is set aside for UNREADABLE_PAUSE: due when its lease ends, as no other row is.
     """
     at, until = utc_text(now), utc_text(now + lease)
     free = or_(queue.lease.is_(None), queue.lease <= at)
@@ -198,12 +196,23 @@ def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, lim
     rows = tx.execute(leased.returning(requests)).all()
     claimed = []
     for row in sorted(rows, key=lambda row: (str(row._mapping[queue.due.name]), str(row.id))):
-        if read := _readable(row):
+        if read := _genuine(tx, row, queue):
             claimed.append(Claimed(*read, queue, until))
         else:
             later = utc_text(now + UNREADABLE_PAUSE)
-            tx.execute(update(requests).where(requests.c.id == row.id).values({queue.lease: later}))
+            aside = {queue.lease: later, queue.due: later}
+            tx.execute(update(requests).where(requests.c.id == row.id).values(aside))
     return claimed
+
+
+def end_leases(tx: Transaction, *, now: datetime, published_by: timedelta) -> None:
+    """End what a dead process leased or set aside; only where none but the caller's can be alive.
+
+    What it was posting may still arrive at Slack within `published_by`; later it can be looked for there.
+    """
+    for queue, until in ((Queue.ADVANCE, utc_text(now)), (Queue.PUBLISH, utc_text(now + published_by))):
+        due = case((queue.due == queue.lease, utc_text(now)), else_=queue.due)
+        tx.execute(update(requests).where(queue.lease > until).values({queue.lease: until, queue.due: due}))
 
 
 def release(tx: Transaction, claimed: Claimed, *, due_at: datetime | None) -> None:
@@ -218,7 +227,8 @@ def release(tx: Transaction, claimed: Claimed, *, due_at: datetime | None) -> No
 
 def save_messages(tx: Transaction, claimed: Claimed, messages: MessageState) -> None:
     """Remember what Slack shows, or raise LostRace where the lease is no longer ours."""
-    changed = tx.execute(update(requests).where(_held(claimed)).values(message_columns(messages)))
+    values = message_columns(tx.audit_log, claimed.request.id, messages)
+    changed = tx.execute(update(requests).where(_held(claimed)).values(values))
     if changed.rowcount != 1:
         raise LostRace
 
@@ -232,38 +242,14 @@ def next_due(connection: Connection, queue: Queue) -> datetime | None:
     free_at = case((and_(queue.lease.is_not(None), queue.lease > queue.due), queue.lease), else_=queue.due)
     # An index finds what is greater than something, but not what IS NOT NULL.
     earliest = connection.scalar(select(func.min(free_at)).where(queue.due > ""))
-    return _moment(earliest)
-
-
-def backlog(connection: Connection, *, now: datetime) -> Backlog:
-    """Count what waits."""
-    living = [status for status in Status if MOVES[status]]
-    by_status = select(requests.c.status, func.count()).where(requests.c.status.in_(living))
-    counts = {str(row[0]): int(row[1]) for row in connection.execute(by_status.group_by(requests.c.status))}
-    return Backlog(
-        open_requests={status: counts.get(status.value, 0) for status in living},
-        overdue={queue: _overdue(connection, queue, now) for queue in Queue},
-        not_published=connection.scalar(
-            select(func.count()).where(requests.c.publish_at > "", requests.c.publish_failures > 0)
-        )
-        or 0,
-        sign_ins=connection.scalar(select(func.count()).select_from(sign_ins)) or 0,
-    )
-
-
-def _overdue(connection: Connection, queue: Queue, now: datetime) -> timedelta:
-    at = utc_text(now)
-    free = or_(queue.lease.is_(None), queue.lease <= at)
-    oldest = connection.scalar(select(func.min(queue.due)).where(queue.due > "", queue.due <= at, free))
-    due = _moment(oldest)
-    return timedelta(0) if due is None else now - due
+    return moment(earliest)
 
 
 # Rows
 
 SAME: Final = (
-    *("id", "delivery", "team", "asked_by", "asked_by_team", "reason", "ticket", "status", "version"),
-    *("reminders", "decided_by", "denial", "attempts", "held_device"),
+    *("id", "delivery", "team", "asked_by", "asked_by_team", "asked_as", "reason", "ticket", "status"),
+    *("version", "reminders", "decided_by", "denial", "attempts", "held_device"),
 )
 """Fields of a request that its columns hold as they are."""
 TIMES: Final = ("asked_at", "changed_at", "next_at", "expires_at", "decided_at")
@@ -275,7 +261,6 @@ MESSAGES: Final = TypeAdapter(MessageState)
 
 
 def request_columns(request: ResetRequest) -> dict[str, Any]:
-    """Return the columns of a request."""
     return {
         **{name: getattr(request, name) for name in SAME},
         **{name: None if (at := getattr(request, name)) is None else utc_text(at) for name in TIMES},
@@ -288,9 +273,19 @@ def request_columns(request: ResetRequest) -> dict[str, Any]:
     }
 
 
-def message_columns(state: MessageState) -> dict[str, Any]:
-    """Return the columns of what Slack shows."""
-    return {"messages": MESSAGES.dump_json(state).decode(), "publish_failures": state.failures}
+def message_columns(audit_log: AuditLog, request_id: str, state: MessageState) -> dict[str, Any]:
+    """Return the columns of what Slack shows; with a seal before it, for messages go where it says."""
+    text_ = MESSAGES.dump_json(state).decode()
+    sealed = f"{audit_log.sealer.seal(request_id, text_)} {text_}"
+    return {"messages": sealed, "publish_failures": state.failures}
+
+
+def read_messages(row: Row[Any], audit_log: AuditLog) -> MessageState:
+    """Return what Slack shows of a request; raises ValueError."""
+    seal, _, text_ = str(row.messages).partition(" ")
+    if not audit_log.sealer.fits(seal, row.id, text_):
+        raise ValueError("the seal of the messages does not fit")
+    return MESSAGES.validate_json(text_)
 
 
 def read_request(row: Row[Any]) -> ResetRequest:
@@ -306,21 +301,119 @@ def read_request(row: Row[Any]) -> ResetRequest:
     )
 
 
-def _readable(row: Row[Any]) -> tuple[ResetRequest, MessageState] | None:
+def _readable(row: Row[Any]) -> ResetRequest | None:
     try:
-        return read_request(row), MESSAGES.validate_json(row.messages)
+        return read_request(row)
     except Exception as error:  # a row that another program wrote may hold anything
         log.error("row_unreadable", request=row.id, error=type(error).__name__)
         return None
+
+
+def _genuine(tx: Transaction, row: Row[Any], queue: Queue) -> tuple[ResetRequest, MessageState] | None:
+    """Return what a row holds, if the bot wrote it. Messages are shown although the audit log is broken."""
+    try:
+        check_seal(tx, row, tx.audit_log, in_log=queue is Queue.ADVANCE)
+        request = read_request(row)
+    except DBAPIError:  # it says nothing about the row
+        raise
+    except Refusal as refusal:
+        log.critical("row_tampered", request=row.id, reason=refusal.facts["reason"])
+        return None
+    except Exception as error:  # a row that another program wrote may hold anything
+        log.critical("row_unreadable", request=row.id, error=type(error).__name__)
+        return None
+    try:
+        return request, read_messages(row, tx.audit_log)
+    except Exception as error:  # as above; the messages are looked for in Slack
+        log.critical("messages_unreadable", request=row.id, error=type(error).__name__)
+        return request, MessageState(posting=True)
+
+
+# Seals
+
+
+class Seal(NamedTuple):
+    """A MAC of a row, and the audit log's newest row at its last move that has an audit row."""
+
+    seq: int
+    hash: str
+    version: int
+    """Of that move."""
+    mac: str = ""
+
+
+SEALED: Final = (
+    *(*SAME, *(name for name in TIMES if name != "next_at")),
+    *("target_kind", "target", "open_target", "approval", "attempt", "cause"),
+)
+"""All columns but when a row is due, who holds it, and `messages`, which has a seal of its own."""
+
+
+def new_seal(tx: Transaction, values: Mapping[str, Any], entry: Entry | None) -> str:
+    """Return the seal of these columns. A move without an audit row keeps the old seal's place in the log."""
+    if entry is None:
+        old = tx.scalar(select(requests.c.seal).where(requests.c.id == values["id"]))
+        seal = _parse_seal(old)
+    else:
+        head = tx.audit_log.seen or Head(*tx.execute(LAST).one())
+        seal = Seal(head.seq, head.hash, values["version"])
+    return json.dumps(seal._replace(mac=tx.audit_log.sealer.seal(*seal[:3], *_sealed(values))))
+
+
+def check_seal(
+    connection: Transaction | Connection, row: Row[Any], audit_log: AuditLog, *, in_log: bool = True
+) -> None:
+    """Raise Refusal(TAMPERED) unless the bot wrote this row, and moved it nowhere since.
+
+    What the row says was stored by the holder of the keys: its MAC. That no other state came after it: the
+    audit log, from where it ended then to its signed end, unbroken.
+    """
+    seal = _parse_seal(row.seal)
+    if not audit_log.sealer.fits(seal.mac, *seal[:3], *_sealed(row._mapping)):
+        raise Refusal(Code.TAMPERED, reason="the seal does not fit the row")
+    if not in_log:
+        return
+    try:
+        entries = list(audit_log.since(connection, Head(seal.seq, seal.hash)))
+    except AuditBroken as broken:
+        raise Refusal(Code.TAMPERED, reason=str(broken)) from None
+    if isinstance(connection, Transaction):
+        entries += [*connection.before, *connection.entries]
+    moves = [one.version for one in entries if one.request_id == row.id and one.version is not None]
+    if moves[-1:] != [seal.version]:
+        raise Refusal(Code.TAMPERED, reason="it was moved since, as the audit log says")
+
+
+def seal_keys(connection: Connection, since: datetime) -> set[str]:
+    """Return the names of the keys that seal a request under way, or one that changed since."""
+    living = [status for status in Status if MOVES[status]]
+    needed = or_(requests.c.status.in_(living), requests.c.changed_at > utc_text(since))
+    return {
+        _parse_seal(seal).mac.partition(":")[0]
+        for seal in connection.scalars(select(requests.c.seal).where(needed))
+    }
+
+
+def _sealed(values: Any) -> Sequence[object]:
+    return [values[name] for name in SEALED]
+
+
+def _parse_seal(stored: object) -> Seal:
+    """Return a stored seal; of anything else, one that fits nothing."""
+    try:
+        seq, hash_, version, mac = json.loads(str(stored))
+        return Seal(int(seq), str(hash_), int(version), str(mac))
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        return Seal(0, "", 0)
 
 
 def _time(stored: str | None) -> datetime | None:
     return None if stored is None else datetime.fromisoformat(stored).astimezone(UTC)
 
 
-def _moment(stored: str | None) -> datetime | None:
-    """Return the time; None for one that is none, which `claim` logs with its row."""
+def moment(stored: str | None) -> datetime | None:
+    """Return the time; None for one that is none."""
     try:
         return _time(stored)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError):
         return None

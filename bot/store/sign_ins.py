@@ -1,28 +1,31 @@
 """Kept sign-ins, and sign-in links, whose row lives through link, flow and result; each step once."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import randbits
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot.domain.audit import Entry
-from bot.domain.errors import LostRace
-from bot.domain.people import SignInLink
-from bot.domain.values import UserId, utc_text
+from bot.domain.audit import Entry, Event
+from bot.domain.errors import AuditBroken, LostRace
+from bot.domain.people import Account, SignInLink
+from bot.domain.values import UserId, read_object, utc_text
+from bot.store.audit_log import AuditLog, Head
 from bot.store.database import Transaction
-from bot.store.requests import HOUR, PERSON_LOCK, check_quota
+from bot.store.requests import HOUR, PERSON_LOCK, check_quota, moment
 from bot.store.tables import sign_in_links as links
 from bot.store.tables import sign_ins
 
-SAME: Final = ("user", "tenant", "oid", "username", "name", "key_id", "sealed")
+SAME: Final = ("user", "tenant", "oid", "username", "name", "key_id", "sealed", "log_seq", "log_hash")
 """Fields of a sign-in that its columns hold as they are."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SAME_OF_LINK: Final = ("digest", "team", "user", "request_id", "view_id", "claims")
+SIGNED: Final = (Event.SIGNED_IN, Event.SIGNED_OUT)
 LINKS_SINCE: Final = (
     select(links.c.created_at)
     .where(links.c.user == bindparam("user"), links.c.created_at > bindparam("since"))
@@ -31,28 +34,29 @@ LINKS_SINCE: Final = (
 LINK: Final = select(links).where(
     links.c.digest == bindparam("digest"), links.c.used_at.is_(None), links.c.expires_at > bindparam("now")
 )
+WAITING: Final = select(links).where(
+    links.c.state_digest == bindparam("state_digest"), links.c.expires_at > bindparam("now")
+)
 BY_USER: Final = select(sign_ins).where(sign_ins.c.user == bindparam("user"))
 LOCKED: Final = BY_USER.with_for_update()
 BY_ACCOUNT: Final = select(sign_ins.c.user).where(
     sign_ins.c.tenant == bindparam("tenant"), sign_ins.c.oid == bindparam("oid")
 )
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignInRow:
+class SignInRow(Account):
     """One person's sign-in as stored: who they are in Entra, and their encrypted token cache."""
 
     user: UserId
-    tenant: str
-    oid: str
-    username: str
-    name: str
-    emails: frozenset[str]
-    signed_in_at: datetime
-    authenticated_at: datetime | None = None
     key_id: str
     """Which vault key encrypted `sealed`."""
     sealed: bytes
+    log_seq: int
+    """Where the audit log ended before the sign-in: its row and hash."""
+    log_hash: str
     version: int = 0
     """As read; `put_sign_in` ignores it and `update_sealed` compares it."""
 
@@ -67,9 +71,29 @@ class LinkRow:
 
 
 def get_sign_in(connection: Transaction | Connection, user: UserId) -> SignInRow | None:
-    """Return the person's row."""
     row = connection.execute(BY_USER, {"user": user}).first()
     return None if row is None else _sign_in(row)
+
+
+def genuine_sign_in(
+    connection: Connection, user: UserId, audit_log: AuditLog, is_sealed: Callable[[SignInRow], bool]
+) -> SignInRow | None:
+    """Return the person's row, if the bot wrote it, and the audit log has no later sign-in or sign-out."""
+    row = get_sign_in(connection, user)
+    if row is None:
+        return None
+    try:
+        entries = audit_log.since(connection, Head(row.log_seq, row.log_hash))
+        own = [(one.event, _oid(one.facts)) for one in entries if one.actor == user and one.event in SIGNED]
+        reason = "" if own[-1:] == [(Event.SIGNED_IN, row.oid)] else "it is not the last in the audit log"
+    except AuditBroken as broken:
+        reason = str(broken)
+    if not is_sealed(row):
+        reason = "it was changed, or no key of VAULT_KEYS opens it"
+    if reason:
+        log.critical("sign_in_unusable", user=user, reason=reason, key=row.key_id)
+        return None
+    return row
 
 
 def linked_to(connection: Transaction | Connection, tenant: str, oid: str) -> UserId | None:
@@ -167,10 +191,16 @@ def begin_flow(
     return tx.execute(update(links).where(free).values(values)).rowcount == 1
 
 
+def is_waiting(connection: Connection, state_digest: str, *, now: datetime) -> bool:
+    """Return whether there is a flow or a result to be taken out."""
+    given = {"state_digest": state_digest, "now": utc_text(now)}
+    return connection.execute(WAITING, given).first() is not None
+
+
 def take(tx: Transaction, state_digest: str, *, now: datetime) -> LinkRow | None:
     """Take a flow or a result out, while in time. Exactly one caller gets it; the row stays for the quota."""
-    waiting = and_(links.c.state_digest == state_digest, links.c.expires_at > utc_text(now))
-    row = tx.execute(select(links).where(waiting).with_for_update()).first()
+    given = {"state_digest": state_digest, "now": utc_text(now)}
+    row = tx.execute(WAITING.with_for_update(), given).first()
     if row is None:
         return None
     taken = {"state_digest": None, "sealed": None, "used_at": utc_text(now)}
@@ -202,6 +232,10 @@ def sweep_links(tx: Transaction, *, now: datetime) -> int:
     return int(tx.execute(delete(links).where(links.c.created_at <= utc_text(now - HOUR))).rowcount)
 
 
+def _oid(facts: str) -> object:
+    return (read_object(facts) or {}).get("oid")
+
+
 def _sign_in(row: Row[Any]) -> SignInRow:
     """What another program wrote is no address and no proof, and long ago: it ends with the next sweep."""
     try:
@@ -211,17 +245,10 @@ def _sign_in(row: Row[Any]) -> SignInRow:
     return SignInRow(
         **{name: row._mapping[name] for name in SAME},
         emails=emails,
-        signed_in_at=_time(row.signed_in_at) or LONG_AGO,
-        authenticated_at=_time(row.authenticated_at),
+        signed_in_at=moment(row.signed_in_at) or LONG_AGO,
+        authenticated_at=moment(row.authenticated_at),
         version=row.version,
     )
-
-
-def _time(stored: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(stored)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _link(row: Row[Any]) -> LinkRow:

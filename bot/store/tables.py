@@ -2,18 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    text,
-)
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 from bot.domain.request import OPEN, RESETTING, Status
 
@@ -38,6 +27,7 @@ requests: Final = Table(
     Column("team", String(32), nullable=False),
     Column("asked_by", String(32), nullable=False),
     Column("asked_by_team", String(32)),
+    Column("asked_as", String(80)),  # the tenant and the id of an Entra account
     Column("asked_at", String(27), nullable=False),
     Column("target_kind", String(16), nullable=False),
     Column("target", Text, nullable=False),
@@ -67,6 +57,8 @@ requests: Final = Table(
     # what Slack shows, as JSON
     Column("messages", Text, nullable=False),
     Column("publish_failures", Integer, nullable=False),
+    # the MAC of all that decides or is shown, and where the audit log ended when it was made, as JSON
+    Column("seal", Text, nullable=False),
     Index("requests_by_next_at", "next_at"),
     Index("requests_by_publish_at", "publish_at"),
     Index("requests_by_requester", "asked_by", "asked_at"),
@@ -123,6 +115,9 @@ sign_ins: Final = Table(
     Column("key_id", String(16), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("version", Integer, nullable=False),
+    # where the audit log ended before the sign-in; authenticated with `sealed`, like all but `version`
+    Column("log_seq", BigInteger, nullable=False),
+    Column("log_hash", String(64), nullable=False),
     Index("sign_ins_by_signed_in_at", "signed_in_at"),
     Index("sign_ins_by_account", "tenant", "oid", unique=True),
 )

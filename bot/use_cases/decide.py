@@ -10,7 +10,7 @@ from bot.domain.people import Actor
 from bot.domain.request import Approval, ResetRequest, checked_reason
 from bot.domain.values import DeviceId, RequestId
 from bot.use_cases.deps import Deps
-from bot.use_cases.review import Choice, Review, as_user, look
+from bot.use_cases.review import Choice, Review, look
 
 
 async def approve(
@@ -43,7 +43,9 @@ async def _approve(
     choice = next((choice for choice in seen.choices if choice.device.id == device), None)
     if choice is None:
         raise Refusal(Code.DEVICE_CHANGED)
-    earlier = await as_user(deps, by.user, lambda token: deps.intune.actions(device, token))
+    earlier = await deps.as_person(
+        by.user, seen.account.oid, lambda token: deps.intune.actions(device, token)
+    )
     approved = seen.request.approval
     ours = seen.request.own_action(earlier, timing=deps.timing)
     if approved is not None and approved.device.id == device and ours is not None:
@@ -102,7 +104,6 @@ async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> Res
 
 
 async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
-    """Withdraw one's own request."""
     async with deps.audit_refusals(by, request_id):
         facts = {"rule": "requester"}
         return await deps.decide(

@@ -1,17 +1,27 @@
 """What every use case is given: the vendors behind Protocols, the database, the rules, the clock."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from uuid import uuid4
 
 import structlog
 
 from bot.domain.audit import Entry, Event
-from bot.domain.device import ActionResult, FoundDevices
-from bot.domain.errors import BAD_INPUT, Code, GraphError, LostRace, RecentlyReset, Refusal, SignInNeeded
+from bot.domain.device import ActionResult, FoundDevices, NewPasscode
+from bot.domain.errors import (
+    BAD_INPUT,
+    QUOTAS,
+    ApproverRefused,
+    Code,
+    GraphError,
+    LostRace,
+    RecentlyReset,
+    Refusal,
+    SignInNeeded,
+)
 from bot.domain.people import (
     Account,
     Actor,
@@ -24,7 +34,7 @@ from bot.domain.people import (
     SignOutReason,
 )
 from bot.domain.policy import Rules, check_approver, check_requester
-from bot.domain.request import Approval, MessageState, ResetRequest
+from bot.domain.request import MessageState, ResetRequest
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.store import requests
@@ -33,6 +43,8 @@ from bot.timing import Timing
 
 MAX_ROUNDS: Final = 3
 """How often a decision is made again where another replica changed the row between its read and its write."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -54,14 +66,17 @@ class Intune(Protocol):
         """Return the devices that the target names, every row checked against it."""
 
     async def reset_passcode(
-        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str
+        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str, direct: bool = False
     ) -> str:
-        """Reset once, on the path where the device was found; never retried. Returns Graph's request-id."""
+        """Reset once, on the path where the device was found; never retried. Returns Graph's request-id.
+
+        Raises UnknownPath where another call may leave, with `direct`: below all devices.
+        """
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionResult]:
         """Return the resets that the device has had, from a read of this one device."""
 
-    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
+    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> NewPasscode | None:
         """Return the new passcode of the first reset that started at or after `since`, if it is done."""
 
 
@@ -77,8 +92,13 @@ class SignInLinks(Protocol):
     async def get(self, secret: Secret) -> SignInLink:
         """Return the link that may be opened, or raise Refusal(LINK_UNUSABLE)."""
 
-    async def authorization_url(self, secret: Secret, *, login_hint: str | None) -> str:
-        """Return Microsoft's address for the link's browser; the same however often the link is opened."""
+    async def authorization_url(
+        self, secret: Secret, *, login_hint: str | None, identity_only: bool = False
+    ) -> str:
+        """Return Microsoft's address for the link's browser; the same however often the link is opened.
+
+        `identity_only`: ask who it is, and for no permission; no token is kept.
+        """
 
     async def redeem(self, form: Mapping[str, str]) -> SignInResult:
         """Redeem Microsoft's answer, once per `state`. Raises Refusal(LINK_UNUSABLE), SignInRefused."""
@@ -91,7 +111,7 @@ class SignInLinks(Protocol):
 
 
 class SignIns(Protocol):
-    """Approvers' sign-ins at Microsoft Entra: one account and one encrypted token cache a person."""
+    """Sign-ins at Microsoft Entra: one account a person, and the encrypted token cache of who may approve."""
 
     async def keep(self, user: UserId, result: SignInResult, entry: Entry) -> None:
         """Link the account to the Slack user and keep its tokens, in one commit with the audit entry.
@@ -105,8 +125,11 @@ class SignIns(Protocol):
     async def linked_to(self, account: Account) -> UserId | None:
         """Return which Slack user this account is linked to."""
 
-    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
-        """Return a Graph access token; raises SignInNeeded, or CouldNotVerify where Entra does not answer."""
+    async def token(self, user: UserId, *, claims: str | None = None, fresh: bool = False) -> Secret:
+        """Return a Graph access token; with `fresh`, or for `claims`, one that Entra issues now.
+
+        Raises SignInNeeded, or CouldNotVerify where Entra does not answer.
+        """
 
     async def forget(
         self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
@@ -130,8 +153,10 @@ class Notifier(Protocol):
     async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Post or update the card in the approver channel; nothing where it already shows the row."""
 
-    async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
-        """Post or update the requester's own message."""
+    async def update_receipt(
+        self, request: ResetRequest, state: MessageState, *, first: ResetRequest | None
+    ) -> MessageState:
+        """Post or update the requester's own message; `first`: the request that had the target before."""
 
     async def post_reminder(self, request: ResetRequest, state: MessageState) -> MessageState:
         """Post under the card that the request still waits."""
@@ -157,12 +182,16 @@ class Deps:
     sign_ins: SignIns
     rules: Rules
     timing: Timing
+    write_head: Callable[[], Awaitable[bool]]
+    """Make the audit log's end known outside the database now; False where that failed."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     new_guid: Callable[[], str] = lambda: str(uuid4())
     wake_worker: Callable[[], None] = lambda: None
     """A row is due."""
     keep_head: Callable[[], None] = lambda: None
     """The audit log has a row that should be known outside the database soon."""
+    channel_problem: Callable[[], Code | None] = lambda: None
+    """Why the approver channel is none now: anybody can join it, or another organisation is in it."""
 
     # People
 
@@ -175,20 +204,31 @@ class Deps:
 
     async def requester(self, actor: Actor) -> Admitted:
         """Return the requester, looked up now, or raise why they may not ask."""
-        person = await self.directory.person(actor)
+        person = await self.member(actor)
         audience = await self._first_of(person, self.rules.requesters)
         check_requester(person, in_audience=audience is not None)
         return Admitted(person=person, rule=str(audience))
 
     async def approver(self, actor: Actor, request: ResetRequest) -> Admitted:
         """Return the approver, looked up now, or raise why they may not decide."""
+        admitted = await self.still_approver(actor, request)
+        if (problem := self.channel_problem()) is not None:
+            raise Refusal(problem)
+        return admitted
+
+    async def still_approver(self, actor: Actor, request: ResetRequest) -> Admitted:
+        """Return who decided before, looked up now, or raise why they are no approver any more."""
         person = await self.member(actor)
         channel = Audience.channel(self.rules.approver_channel)
-        in_channel = await self.directory.is_in(person.id, channel)
+        in_channel = await self.in_channel(person)
         rota = await self._first_of(person, self.rules.approvers)
         on_call = rota is not None or not self.rules.approvers
         check_approver(person, asked_by=request.asked_by, in_channel=in_channel, on_call=on_call)
         return Admitted(person=person, rule=", ".join(map(str, filter(None, (channel, rota)))))
+
+    async def in_channel(self, person: Person) -> bool:
+        """Return whether the person is in the approver channel now."""
+        return await self.directory.is_in(person.id, Audience.channel(self.rules.approver_channel))
 
     async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Audience | None:
         for audience in audiences:
@@ -196,12 +236,26 @@ class Deps:
                 return audience
         return None
 
-    async def approver_token(self, approval: Approval) -> Secret:
-        """Return the approver's token while they are signed in as the account that approved; SignInNeeded."""
-        account = await self.sign_ins.account(approval.by)
-        if account is None or account.oid != approval.oid:
-            raise SignInNeeded
-        return await self.sign_ins.token(approval.by)
+    async def as_person(self, user: UserId, oid: str, call: Callable[[Secret], Awaitable[T]]) -> T:
+        """Call Graph as `user`, while they are signed in as the account `oid`: the only way to their token.
+
+        A token that Graph refuses is replaced once by one that Entra issues now, with the claims that Graph
+        asks for; the call must have made sure that nothing was done. What is refused again raises
+        SignInNeeded, or ApproverRefused where it is for the role. Raises CouldNotVerify too.
+        """
+        claims: str | None = None
+        for fresh in (False, True):
+            account = await self.sign_ins.account(user)
+            if account is None or account.oid != oid:
+                break
+            token = await self.sign_ins.token(user, claims=claims, fresh=fresh)
+            try:
+                return await call(token)
+            except ApproverRefused as refused:
+                if fresh and refused.is_role:
+                    raise
+                claims = refused.claims or claims
+        raise SignInNeeded(claims, rejected=fresh)
 
     async def account_facts(self, user: UserId) -> dict[str, str]:
         """Return who the Slack user is at Microsoft, for an audit row; empty where they are not signed in."""
@@ -212,7 +266,8 @@ class Deps:
 
     async def get_request(self, request_id: RequestId) -> ResetRequest:
         """Return the request, or raise Refusal(UNKNOWN_REQUEST)."""
-        return await self.database.read(lambda connection: requests.get_request(connection, request_id))
+        log = self.database.audit_log
+        return await self.database.read(lambda connection: requests.get_request(connection, request_id, log))
 
     async def move(
         self,
@@ -238,7 +293,9 @@ class Deps:
         now, actor = self.now(), None if by is None else by.user
 
         def unit(tx: Transaction) -> ResetRequest:
-            old = requests.get_request(tx, request_id)
+            old = requests.get_request(tx, request_id, tx.audit_log)
+            if actor is not None and (old.decided_by, str(old.status)) == (actor, str(event)):
+                return old  # pressed or delivered twice: the answer is the same
             new = move(old, now)
             requests.move(tx, old, new, Entry.of_move(event, new, facts, actor=actor))
             return new
@@ -277,8 +334,8 @@ class Deps:
         except (SignInNeeded, RecentlyReset):
             raise
         except Refusal as refusal:
-            if refusal.code is Code.QUOTA_EXCEEDED:
-                log.warning("quota_exceeded", user=actor.user)
+            if refusal.code in QUOTAS:
+                log.warning("quota_exceeded", user=actor.user, code=str(refusal.code))
             elif refusal.code not in BAD_INPUT:
                 await self._audit_refusal(actor, request_id, str(refusal.code), refusal.facts)
             raise

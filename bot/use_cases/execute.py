@@ -5,7 +5,9 @@ unless Microsoft says, or the network shows, that nothing was done: a lost answe
 Safe to run twice, late, or on another replica: each step is a compare-and-set on the row's version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.audit import Event
@@ -18,10 +20,15 @@ from bot.domain.errors import (
     DeviceRefused,
     GraphError,
     NotExecuted,
+    OutcomeUnknown,
     SignInNeeded,
+    StoreError,
+    UnknownPath,
+    UnlatchError,
 )
 from bot.domain.request import Approval, ResetRequest, Status
-from bot.domain.values import utc_text
+from bot.domain.values import Secret, utc_text
+from bot.timing import Timing
 from bot.use_cases.deps import Deps
 from bot.use_cases.submit import verify
 
@@ -48,7 +55,6 @@ async def advance(deps: Deps, request: ResetRequest) -> None:
 
 
 async def remind_or_expire(deps: Deps, pending: ResetRequest) -> None:
-    """Remind the approvers, or let the request expire."""
     now = deps.now()
     if pending.expires_at is not None and now < pending.expires_at:
         await deps.move(pending, pending.remind(now=now, timing=deps.timing))
@@ -59,37 +65,90 @@ async def remind_or_expire(deps: Deps, pending: ResetRequest) -> None:
 
 async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
     """Reset once, as the approver, and store the answer."""
-    timing = deps.timing
-    if deps.now() >= approval.at + timing.send_for:
+    device = approval.device.id
+    if deps.now() >= approval.at + deps.timing.send_for:
         await _send_later(deps, approved, approval)
         return
+    sending = _Sending(deps, approved, approval)
     try:
-        token = await deps.approver_token(approval)
-    except CouldNotVerify:  # Entra does not answer
-        await _send_later(deps, approved, approval)
-        return
-    except SignInNeeded as need:
-        now = deps.now()
-        reopened = approved.reopen(_sign_in_again(approval, need.claims, now), now=now, timing=timing)
-        await _move(deps, approved, reopened, Event.REOPENED, approval)
-        return
-
-    call_id = deps.new_guid()
-    attempt = approved.start_attempt(client_request_id=call_id, now=deps.now(), timing=timing)
-    facts = {"client_request_id": call_id, "attempt": str(attempt.attempts)}
-    await _move(deps, approved, attempt, Event.ATTEMPT_STARTED, approval, facts)
-    deps.keep_head()
-    try:
-        request_id = await deps.intune.reset_passcode(
-            attempt.target, approval.device.id, token, client_request_id=call_id
+        actions = await deps.as_person(
+            approval.by, approval.oid, lambda token: deps.intune.actions(device, token)
         )
-    except GraphError as error:
-        answered = after_error(deps, attempt, approval, error)
-        answer = {"answer": type(error).__name__, **error.as_facts()}
-    else:
-        answered = attempt.mark_sent(now=deps.now(), timing=timing)
-        answer = {"answer": "accepted", "request_id": request_id}
-    await _move(deps, attempt, answered, Event.ATTEMPT_ANSWERED, approval, facts | answer)
+        if (later := _reset_since(approval, actions, deps.timing)) is None:
+            await deps.as_person(approval.by, approval.oid, sending.post)
+            return
+    except (CouldNotVerify, NotExecuted, OutcomeUnknown):  # of Entra or of a read: nothing was done
+        await _send_later(deps, sending.request, approval)
+        return
+    except (SignInNeeded, GraphError) as error:
+        await _give_back(deps, sending.request, approval, error)
+        return
+    cause = Cause(Code.RECENTLY_RESET, {"at": utc_text(later), "platform": str(approval.device.platform)})
+    reopened = approved.reopen(cause, now=deps.now(), timing=deps.timing)
+    await _move(deps, approved, reopened, Event.REOPENED, approval)
+
+
+@dataclass
+class _Sending:
+    """The attempts of one approval. Each is a committed step, and another follows only a proof of Graph's.
+
+    `request` is the row as it was last stored.
+    """
+
+    deps: Deps
+    request: ResetRequest
+    approval: Approval
+
+    async def post(self, token: Secret) -> None:
+        """Reset where the device was found, or below all devices where Graph does not know that path."""
+        try:
+            await self._attempt(token, direct=False)
+        except UnknownPath:
+            with suppress(UnknownPath):  # which is stored
+                await self._attempt(token, direct=True)
+
+    async def _attempt(self, token: Secret, *, direct: bool) -> None:
+        """Commit that an attempt starts, POST, and store the answer; raises what another may follow."""
+        deps, approval, call_id = self.deps, self.approval, self.deps.new_guid()
+        started = self.request.start_attempt(client_request_id=call_id, now=deps.now(), timing=deps.timing)
+        facts = {"client_request_id": call_id, "attempt": str(started.attempts)}
+        facts |= {"path": "/deviceManagement/managedDevices"} if direct else {}
+        await _move(deps, self.request, started, Event.ATTEMPT_STARTED, approval, facts)
+        failure = None
+        try:
+            await _write_head(deps)
+            request_id = await deps.intune.reset_passcode(
+                started.target, approval.device.id, token, client_request_id=call_id, direct=direct
+            )
+        except GraphError as error:
+            failure = error if isinstance(error, ApproverRefused | UnknownPath) else None
+            self.request = after_error(deps, started, error, direct=direct)
+            facts |= {"answer": type(error).__name__, **error.as_facts()}
+        else:
+            self.request = started.mark_sent(now=deps.now(), timing=deps.timing)
+            facts |= {"answer": "accepted", "request_id": request_id}
+        await _move(deps, started, self.request, Event.ATTEMPT_ANSWERED, approval, facts)
+        if failure is not None:
+            raise failure
+
+
+async def _write_head(deps: Deps) -> None:
+    """Make the attempt known outside the database, of which an old copy would not know it; or NotExecuted."""
+    with suppress(StoreError):
+        if await deps.write_head():
+            return
+    raise NotExecuted(code="HeadNotKept")
+
+
+def _reset_since(approval: Approval, actions: Sequence[ActionResult], timing: Timing) -> datetime | None:
+    """Return when the device was reset after what the approver saw.
+
+    That is one witness whom a writer of the database cannot roll back: this approval was used already.
+    """
+    newest = max((action.started_at for action in actions), default=None)
+    before = approval.previous_reset_at
+    known = newest is None or (before is not None and newest <= before + timing.same_reset)
+    return None if known else newest
 
 
 async def _send_later(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
@@ -99,17 +158,35 @@ async def _send_later(deps: Deps, approved: ResetRequest, approval: Approval) ->
     await _move(deps, approved, later, event, approval)
 
 
-def after_error(deps: Deps, attempt: ResetRequest, approval: Approval, error: GraphError) -> ResetRequest:
+async def _give_back(
+    deps: Deps, approved: ResetRequest, approval: Approval, error: SignInNeeded | GraphError
+) -> None:
+    """Wait for an approver again, or end; no attempt is out."""
+    now, facts = deps.now(), error.as_facts() if isinstance(error, GraphError) else {}
+    match error:
+        case SignInNeeded():
+            ended = approved.reopen(_sign_in_again(approval, error.claims, now), now=now, timing=deps.timing)
+        case ApproverRefused():
+            cause = Cause(Code.MICROSOFT_REFUSED_APPROVER, facts | {"account": approval.username})
+            ended = approved.reopen(cause, now=now, timing=deps.timing)
+        case _:
+            ended = after_error(deps, approved, error, direct=True)
+    event = Event.REOPENED if ended.status is Status.PENDING else Event.FAILED
+    await _move(deps, approved, ended, event, approval, facts)
+
+
+def after_error(deps: Deps, attempt: ResetRequest, error: GraphError, *, direct: bool) -> ResetRequest:
     """Return the request after an answer that is no 204, by one question: may the reset have happened?"""
     now, timing = deps.now(), deps.timing
     match error:
         case NotExecuted():
             return attempt.send_later(now=now, timing=timing, after=error.retry_after)
-        case ApproverRefused(claims=str() as claims):
-            return attempt.reopen(_sign_in_again(approval, claims, now), now=now, timing=timing)
         case ApproverRefused():
-            cause = Cause(Code.MICROSOFT_REFUSED_APPROVER, error.as_facts() | {"account": approval.username})
-            return attempt.reopen(cause, now=now, timing=timing)
+            return attempt.send_again(now=now)
+        case UnknownPath() if not direct:
+            return attempt.send_again(now=now)
+        case UnknownPath():
+            return attempt.fail(Cause(Code.UNKNOWN_PATH, error.as_facts()), now=now)
         case DeviceRefused():
             return attempt.fail(Cause(Code.MICROSOFT_REFUSED_DEVICE, error.as_facts()), now=now)
         case _:
@@ -119,7 +196,8 @@ def after_error(deps: Deps, attempt: ResetRequest, approval: Approval, error: Gr
 async def poll(deps: Deps, sent: ResetRequest, approval: Approval) -> None:
     """Ask the device until Intune says done or failed, or has said nothing for too long."""
     now = deps.now()
-    ours, could_not_look = await own_action(deps, sent, approval)
+    ours, failure = await own_action(deps, sent, approval)
+    could_not_look = _could_not_look(failure)
     if ours is not None and ours.state == "done":
         await _move(deps, sent, sent.mark_done(ours.started_at, now=now), Event.DONE, approval)
     elif ours is not None and ours.failure is not None:
@@ -130,39 +208,59 @@ async def poll(deps: Deps, sent: ResetRequest, approval: Approval) -> None:
         failed = sent.fail(Cause(Code.SILENT, could_not_look), now=now)
         await _move(deps, sent, failed, Event.FAILED, approval, could_not_look)
     else:
-        seen_at = ours.started_at if ours is not None else None
-        await deps.move(sent, sent.poll_later(now=now, timing=deps.timing, seen_at=seen_at))
+        seen_at, cause = ours.started_at if ours is not None else None, _takes_help(sent, approval, failure)
+        await deps.move(sent, sent.poll_later(now=now, timing=deps.timing, seen_at=seen_at, cause=cause))
 
 
 async def reconcile(deps: Deps, uncertain: ResetRequest, approval: Approval) -> None:
     """Decide from the device whether an attempt arrived; where it shows nothing, a human decides."""
     now, timing = deps.now(), deps.timing
-    ours, could_not_look = await own_action(deps, uncertain, approval)
+    ours, failure = await own_action(deps, uncertain, approval)
+    could_not_look = _could_not_look(failure)
     if ours is not None:
         found = uncertain.confirm_sent(ours.started_at, now=now, timing=timing)
         facts = {"answer": "found on the device"}
     elif uncertain.waited(now) >= timing.settle:
-        found = uncertain.leave_to_human(now=now)
+        found = uncertain.leave_to_human(Cause(Code.NO_ANSWER, could_not_look), now=now)
         facts = {"answer": "could not look" if could_not_look else "not found on the device"} | could_not_look
     else:
-        await deps.move(uncertain, uncertain.poll_later(now=now, timing=timing))
+        cause = _takes_help(uncertain, approval, failure) or Cause(Code.NO_ANSWER)
+        await deps.move(uncertain, uncertain.poll_later(now=now, timing=timing, cause=cause))
         return
     await _move(deps, uncertain, found, Event.ATTEMPT_ANSWERED, approval, facts)
 
 
 async def own_action(
     deps: Deps, request: ResetRequest, approval: Approval
-) -> tuple[ActionResult | None, dict[str, str]]:
-    """Return the request's own reset as the device shows it, and why the look failed, as facts.
+) -> tuple[ActionResult | None, UnlatchError | None]:
+    """Return the request's own reset as the device shows it, and why the look failed, if it did.
 
-    They are empty where it succeeded: a silent device is something else.
+    A silent device is something else.
     """
     try:
-        token = await deps.approver_token(approval)
-        actions = await deps.intune.actions(approval.device.id, token)
+        actions = await deps.as_person(
+            approval.by, approval.oid, lambda token: deps.intune.actions(approval.device.id, token)
+        )
     except (SignInNeeded, CouldNotVerify, GraphError) as failure:
-        return None, {"could_not_look": type(failure).__name__}
-    return request.own_action(actions, timing=deps.timing), {}
+        return None, failure
+    return request.own_action(actions, timing=deps.timing), None
+
+
+def _could_not_look(failure: UnlatchError | None) -> dict[str, str]:
+    return {"could_not_look": type(failure).__name__} if failure else {}
+
+
+def _takes_help(request: ResetRequest, approval: Approval, failure: UnlatchError | None) -> Cause | None:
+    """Return what people have to do before the device can be looked at; a passing failure changes nothing."""
+    match failure:
+        case None:
+            return None
+        case SignInNeeded():
+            return Cause(Code.APPROVER_SIGNED_OUT, {"approver": approval.by, "following": "yes"})
+        case ApproverRefused():
+            return Cause(Code.CANNOT_READ, {"approver": approval.by, **failure.as_facts()})
+        case _:
+            return request.cause
 
 
 def _sign_in_again(approval: Approval, claims: str | None, now: datetime) -> Cause:

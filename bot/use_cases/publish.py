@@ -1,14 +1,17 @@
 """Publish: bring the messages in Slack up to date with the row. What cannot be shown now is shown later."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, TypeAlias
 
 import structlog
 
-from bot.domain.errors import SlackError, SlackUnavailable
+from bot.domain.errors import Cause, Code, Refusal, SlackError, SlackUnavailable
 from bot.domain.request import MessageState, ResetRequest, Status
+from bot.domain.values import RequestId
 from bot.store import requests
 from bot.store.requests import Claimed
 from bot.use_cases.deps import Deps, Notifier
@@ -37,7 +40,8 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime 
             _log(request, error)
     if _will_post(request, state):
         state = await _save(deps, claimed, state, replace(state, posting=True))
-    steps: list[Step] = [notifier.update_receipt]
+    first = await _first(deps, request)
+    steps: list[Step] = [partial(notifier.update_receipt, first=first)]
     if _has_card(request) or state.card is not None:
         steps.insert(0, notifier.update_card)
     if request.status is Status.PENDING:
@@ -51,7 +55,24 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime 
     if failures:
         return await _later(deps, claimed, state, failures)
     state = await _save(deps, claimed, state, replace(state, posting=False, failures=0))
-    return deps.now() if _will_post(request, state) else None
+    return _due_again(deps, request, state, first)
+
+
+async def _first(deps: Deps, request: ResetRequest) -> ResetRequest | None:
+    """Return the request that had the target before this one: whoever asked second sees how it ends."""
+    match request.cause:
+        case Cause(Code.ALREADY_REQUESTED, {"first": first}):
+            with suppress(Refusal):  # it was tampered with
+                return await deps.get_request(RequestId(first))
+    return None
+
+
+def _due_again(
+    deps: Deps, request: ResetRequest, state: MessageState, first: ResetRequest | None
+) -> datetime | None:
+    if _will_post(request, state):
+        return deps.now()
+    return None if first is None or first.is_over else deps.now() + deps.timing.periodic
 
 
 async def _save(deps: Deps, claimed: Claimed, old: MessageState, new: MessageState) -> MessageState:
@@ -90,4 +111,4 @@ def _has_card(request: ResetRequest) -> bool:
 
 
 def _log(request: ResetRequest, error: SlackError) -> None:
-    log.warning("not_published", request=request.id, error=type(error).__name__, code=error.code)
+    log.warning("not_published", request=request.id, error=type(error).__name__, **error.as_facts())

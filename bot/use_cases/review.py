@@ -1,21 +1,19 @@
 """Review: what the approver sees of the device, read live with their own sign-in, before deciding."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from bot.domain.audit import Event
 from bot.domain.device import Device, Effect, effect_of_reset
-from bot.domain.errors import ApproverRefused, Cause, Code, Refusal, SignInNeeded
+from bot.domain.errors import Cause, Code, Refusal, SignInNeeded
 from bot.domain.people import Account, Actor, Person
 from bot.domain.policy import check_account, check_fresh, check_owner
 from bot.domain.request import ResetRequest
-from bot.domain.values import RequestId, Secret, UserId
+from bot.domain.values import RequestId, UserId
 from bot.use_cases.deps import Admitted, Deps
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,10 @@ async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review
     account = await _account(deps, request, approver.id)
     requester = await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
     theirs = await deps.sign_ins.account(requester.id)
-    check_account(account, approver=approver, requester=requester, requester_account=theirs)
-    found = await as_user(deps, approver.id, lambda token: deps.intune.find(request.target, token))
+    check_account(account, approver=approver, requester=requester, theirs=theirs, asked_as=request.asked_as)
+    found = await deps.as_person(
+        approver.id, account.oid, lambda token: deps.intune.find(request.target, token)
+    )
     if not found.devices:
         raise Refusal(Code.NO_DEVICE)
     seen = Review(
@@ -100,20 +100,6 @@ async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review
             if isinstance(choice.effect, Cause) and choice.effect.code is Code.OWN_DEVICE:
                 raise Refusal(Code.OWN_DEVICE, **choice.effect.facts)
     return seen
-
-
-async def as_user(deps: Deps, user: UserId, call: Callable[[Secret], Awaitable[T]]) -> T:
-    """Call Graph as `user`; a claims challenge is answered silently once, then with SignInNeeded."""
-    try:
-        return await call(await deps.sign_ins.token(user))
-    except ApproverRefused as refused:
-        if refused.claims is None:
-            raise
-        claims = refused.claims
-    try:
-        return await call(await deps.sign_ins.token(user, claims=claims))
-    except ApproverRefused as refused:
-        raise SignInNeeded(refused.claims or claims) from refused
 
 
 async def _account(deps: Deps, request: ResetRequest, user: UserId) -> Account:

@@ -44,15 +44,19 @@ class PendingSignIn:
 async def offer(
     deps: Deps, actor: Actor, team: TeamId, then: Continuation, *, approver: Person | None = None
 ) -> str:
-    """Return the URL of a new single-use link for this person; only who may approve gets one.
+    """Return the URL of a new single-use link; for who may approve, or may ask where that takes one too.
 
     `approver`: the person, where they were looked up and admitted for this press already.
     """
-    channel = Audience.channel(deps.rules.approver_channel)
+    rule = str(Audience.channel(deps.rules.approver_channel))
     async with deps.audit_refusals(actor, then.request_id):
         if approver is None:
             person = await deps.member(actor)
-            check_may_sign_in(person, in_channel=await deps.directory.is_in(person.id, channel))
+            in_channel = await deps.in_channel(person)
+            if deps.rules.requester_sign_in and not in_channel:
+                rule = (await deps.requester(actor)).rule
+            else:
+                check_may_sign_in(person, in_channel=in_channel)
         secret = Secret(secrets.token_urlsafe(32))
         link = SignInLink(
             digest=hashlib.sha256(secret.reveal().encode()).hexdigest(),
@@ -64,17 +68,21 @@ async def offer(
             claims=then.claims,
         )
         url = await deps.links.create(link, secret, limit=deps.rules.links_per_hour)
-    facts = {"rule": str(channel), "team": team, "expires_at": utc_text(link.expires_at)}
+    facts = {"rule": rule, "team": team, "expires_at": utc_text(link.expires_at)}
     await deps.audit(Event.SIGN_IN_STARTED, actor.user, then.request_id, facts)
     return url
 
 
 async def authorization_url(deps: Deps, secret: Secret) -> str:
-    """Return Microsoft's address for the browser that opened the link; opening it again uses nothing up."""
+    """Return Microsoft's address for the browser that opened the link; opening it again uses nothing up.
+
+    Who is not in the approver channel shows who they are, and lends no token.
+    """
     link = await deps.links.get(secret)
     person = await deps.member(_actor(link))
     check_member(person)
-    return await deps.links.authorization_url(secret, login_hint=person.email)
+    identity_only = deps.rules.requester_sign_in and not await deps.in_channel(person)
+    return await deps.links.authorization_url(secret, login_hint=person.email, identity_only=identity_only)
 
 
 async def receive(deps: Deps, form: Mapping[str, str]) -> PendingSignIn:

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 
 from bot.domain.audit import Entry, Event
-from bot.domain.errors import Cause, Code, CouldNotVerify, Refusal
+from bot.domain.errors import Cause, Code, CouldNotVerify, Refusal, SignInNeeded
 from bot.domain.people import Actor
 from bot.domain.request import ResetRequest, checked_reason, checked_ticket
 from bot.domain.target import Target, TargetKind, parse_target, person_at
@@ -29,7 +29,7 @@ class NewRequest:
 async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
     """Store the request and return its row; a second delivery of it returns the first one's row.
 
-    Raises a Refusal before anything is stored (a code of BAD_INPUT, QUOTA_EXCEEDED), or StoreError.
+    Raises a Refusal before anything is stored (a code of BAD_INPUT or QUOTAS), or StoreError.
     """
     now = deps.now()
     received = ResetRequest(
@@ -52,28 +52,52 @@ async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
         "team": received.asked_by_team or "",
     }
     entry = Entry.of_move(Event.REQUESTED, received, facts, actor=received.asked_by)
-    limit = deps.rules.requests_per_hour
+    limits = {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
     async with deps.audit_refusals(new.actor):
-        stored = await deps.database.run(lambda tx: requests.add_request(tx, received, entry, limit=limit))
+        stored = await deps.database.run(lambda tx: requests.add_request(tx, received, entry, **limits))
     deps.wake_worker()
     return stored
 
 
 async def verify(deps: Deps, received: ResetRequest) -> None:
-    """Let the request wait for an approver, or refuse it; look again later where Slack cannot be asked."""
+    """Let the request wait for an approver, or refuse it; look again later where Slack cannot be asked.
+
+    Where the requester has to sign in first, it waits for that as long as it would for an approver.
+    """
+    account = await deps.sign_ins.account(received.asked_by)
     try:
-        admitted = await deps.requester(Actor(user=received.asked_by, team=received.asked_by_team))
+        if account is None and deps.rules.requester_sign_in:
+            await _wait_for_sign_in(deps, received)
+            return
+        admitted = await deps.requester(_requester(received))
         target = await _resolve(deps, received.target)
-        pending = received.accept(target=target, now=deps.now(), timing=deps.timing)
-        facts = {"requester": pending.asked_by, "rule": admitted.rule, "target": str(target)}
+        asked_as, facts = (account.key, account.as_facts()) if account else (None, {})
+        pending = received.accept(target=target, asked_as=asked_as, now=deps.now(), timing=deps.timing)
+        facts |= {"requester": pending.asked_by, "rule": admitted.rule, "target": str(target)}
         await deps.move(received, pending, Event.VERIFIED, facts)
     except CouldNotVerify as failure:
-        if deps.now() - received.asked_at >= deps.timing.verify_for:
+        begun = max(received.asked_at, account.signed_in_at) if account else received.asked_at
+        if failure.lasts or deps.now() - begun >= deps.timing.verify_for:
             await _refuse(deps, received, failure.cause)
         else:
             await deps.move(received, received.verify_later(now=deps.now(), timing=deps.timing))
     except Refusal as refusal:
         await _refuse(deps, received, refusal.cause)
+
+
+async def _wait_for_sign_in(deps: Deps, received: ResetRequest) -> None:
+    """Look again later; that they may ask is looked up once, so that nobody signs in in vain."""
+    needed = SignInNeeded().cause
+    if received.cause is None:
+        await deps.requester(_requester(received))
+    if deps.now() - received.asked_at >= deps.timing.lifetime:
+        await _refuse(deps, received, needed)
+    else:
+        await deps.move(received, received.verify_later(needed, now=deps.now(), timing=deps.timing))
+
+
+def _requester(received: ResetRequest) -> Actor:
+    return Actor(user=received.asked_by, team=received.asked_by_team)
 
 
 async def _refuse(deps: Deps, received: ResetRequest, cause: Cause) -> None:
@@ -85,8 +109,10 @@ async def _resolve(deps: Deps, target: Target) -> Target:
     """Return the target with a mention replaced by that person's address; Refusal(NO_EMAIL) without one."""
     if target.kind is not TargetKind.MENTION:
         return target
-    owner = await deps.directory.person(Actor(user=UserId(target.value), team=None))
     try:
+        owner = await deps.directory.person(Actor(user=UserId(target.value), team=None))
         return person_at(owner.email or "")
-    except Refusal:
+    except Refusal as refusal:
+        if isinstance(refusal, CouldNotVerify) and not refusal.lasts:
+            raise
         raise Refusal(Code.NO_EMAIL, person=target.value) from None

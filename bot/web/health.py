@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bot.domain.errors import StoreError
-from bot.store.requests import Backlog
+from bot.store.backlog import Backlog
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
@@ -107,4 +107,6 @@ def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "unlatch_requests_not_published", "Requests that Slack did not yet show.", backlog.not_published
     )
-    yield GaugeMetricFamily("unlatch_sign_ins", "Approvers' sign-ins in the vault.", backlog.sign_ins)
+    aside = "Requests that are stopped: tampered with, or unreadable."
+    yield GaugeMetricFamily("unlatch_requests_set_aside", aside, backlog.set_aside)
+    yield GaugeMetricFamily("unlatch_sign_ins", "Sign-ins in the vault.", backlog.sign_ins)

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import html
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 from urllib.parse import parse_qsl
@@ -56,6 +57,7 @@ STYLE_SOURCE: Final = f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()
 """What the Content-Security-Policy allows: this one style and nothing else."""
 
 
+@dataclass(repr=False, eq=False)
 class SignInPages:
     """The three requests of one sign-in.
 
@@ -63,20 +65,15 @@ class SignInPages:
     refusal. `secure`: browsers reach us over https.
     """
 
-    def __init__(
-        self,
-        deps: Deps,
-        resume: Callable[[SignInLink, Account | SignInRefused], None],
-        sentence: Callable[[Refusal], str],
-        *,
-        secure: bool = True,
-    ) -> None:
-        self._deps = deps
-        self._resume = resume
-        self._sentence = sentence
-        self._secure = secure
-        # The prefix makes browsers refuse one that was set for a whole domain, or over plain http.
-        self._cookie = "__Host-unlatch-sign-in" if secure else "unlatch-sign-in"
+    deps: Deps
+    resume: Callable[[SignInLink, Account | SignInRefused], None]
+    sentence: Callable[[Refusal], str]
+    secure: bool = field(default=True, kw_only=True)
+
+    @property
+    def _cookie(self) -> str:
+        """The prefix makes browsers refuse one that was set for a whole domain, or over plain http."""
+        return "__Host-unlatch-sign-in" if self.secure else "unlatch-sign-in"
 
     def routes(self) -> list[Route]:
         """Return the routes; the fixed paths come first, or they would be taken for links."""
@@ -89,7 +86,7 @@ class SignInPages:
     async def start(self, request: Request) -> Response:
         """Redirect the private link to Microsoft. Opening it uses nothing up: chat clients preview links."""
         try:
-            url = await authorization_url(self._deps, Secret(str(request.path_params["link"])))
+            url = await authorization_url(self.deps, Secret(str(request.path_params["link"])))
         except UnlatchError as error:
             return self._error_page(error)
         return RedirectResponse(url, status_code=303)
@@ -97,11 +94,11 @@ class SignInPages:
     async def callback(self, request: Request) -> Response:
         """Take Microsoft's answer, posted by the browser (`response_mode=form_post`), and ask: both you?"""
         try:
-            pending = await receive(self._deps, _form(await request.body()))
+            pending = await receive(self.deps, _form(await request.body()))
         except UnlatchError as error:
             return self._refused(error)
         page = _confirm_page(pending)
-        self._set_cookie(page, pending.confirmation.cookie.reveal(), self._deps.timing.link_lifetime)
+        self._set_cookie(page, pending.confirmation.cookie.reveal(), self.deps.timing.link_lifetime)
         return page
 
     async def confirm(self, request: Request) -> Response:
@@ -111,11 +108,11 @@ class SignInPages:
         confirmation = Confirmation(Secret(form.get("page", "")), cookie)
         try:
             if form.get("answer") == "yes":
-                link, account = await confirm(self._deps, confirmation)
-                self._resume(link, account)
+                link, account = await confirm(self.deps, confirmation)
+                self.resume(link, account)
                 page = _done_page(account)
             else:
-                self._refused(await decline(self._deps, confirmation))
+                self._refused(await decline(self.deps, confirmation))
                 page = _text_page("Not linked", DECLINED, status=200)
         except UnlatchError as error:
             return self._refused(error)  # the cookie stays: it may belong to a sign-in in another tab
@@ -125,7 +122,7 @@ class SignInPages:
     def _refused(self, error: UnlatchError) -> Response:
         """Say it here, and in Slack to the person who asked for the link."""
         if isinstance(error, SignInRefused) and error.link is not None:
-            self._resume(error.link, error)
+            self.resume(error.link, error)
         return self._error_page(error)
 
     def _error_page(self, error: UnlatchError) -> Response:
@@ -133,7 +130,7 @@ class SignInPages:
             case Refusal(code=Code.LINK_UNUSABLE):
                 return _text_page("This link no longer works", UNUSABLE, status=410)
             case Refusal() if not isinstance(error, CouldNotVerify):
-                return _text_page("You are not signed in", self._sentence(error), status=403)
+                return _text_page("You are not signed in", self.sentence(error), status=403)
             case _:  # Slack, Entra or the database does not answer
                 return _text_page("Sign-in is temporarily unavailable", "Try again in a minute.", status=503)
 
@@ -147,7 +144,7 @@ class SignInPages:
             value,
             max_age=int(lifetime.total_seconds()),
             path="/",
-            secure=self._secure,
+            secure=self.secure,
             httponly=True,
             samesite="strict",
         )
@@ -173,7 +170,8 @@ def _confirm_page(pending: PendingSignIn) -> HTMLResponse:
 <dt>to this Slack user:</dt>
 <dd class="who">{_escape(person.name)}<br>{_escape(person.email or "")}</dd>
 </dl>
-<p>Resets approved by this Slack user will run as your Microsoft account. Continue only if both are you.</p>
+<p>What this Slack user requests will count as yours, and resets they approve will run as your Microsoft
+account. Continue only if both are you.</p>
 <form method="post" action="/sign-in/confirm">
 <input type="hidden" name="page" value="{_escape(pending.confirmation.page.reveal())}">
 <button name="answer" value="yes">Yes, both are me</button>
@@ -186,7 +184,7 @@ def _done_page(account: Account) -> HTMLResponse:
     return _page(
         "Signed in",
         f"""<h1>You are signed in</h1>
-<p class="who">Approvals by {_escape(account.name)} in Slack run as {_escape(account.username)}</p>
+<p class="who">What {_escape(account.name)} does in Slack counts as done by {_escape(account.username)}</p>
 <p>You can close this tab. The window in Slack has continued.</p>""",
     )
 

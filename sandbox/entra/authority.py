@@ -22,7 +22,7 @@ class Authority:
     """One tenant with one app registration.
 
     Everything public may be set while it runs: `redirect_uris` (exact strings), `consented` (short names of
-    Graph permissions), `multitenant`, `token_lifetime` (None: 60 to 90 minutes at random), `client_secrets`,
+    Graph permissions), `multitenant`, `token_lifetime` (None: Entra's own), `client_secrets`,
     and `tamper`: claims that replace those of the next id_tokens (None leaves a claim out).
     """
 
@@ -136,7 +136,7 @@ class Authority:
     ) -> dict[str, object]:
         """The whole answer of the token endpoint."""
         demands = {**session.met, **asked}
-        lifetime = self.token_lifetime or tokens.access_lifetime()
+        lifetime = self.token_lifetime or tokens.access_lifetime(demands)
         seconds = int(lifetime.total_seconds())
         body: dict[str, object] = {
             "token_type": "Bearer",
@@ -164,7 +164,7 @@ class Authority:
             permissions=permissions,
             claims=demands,
             now=self.clock.now(),
-            lifetime=lifetime or self.token_lifetime or tokens.access_lifetime(),
+            lifetime=lifetime or self.token_lifetime or tokens.access_lifetime(demands),
         )
         self.grants.issued[str(claims["uti"])] = Issued(session=session, claims=demands)
         return self.key.sign(claims)

@@ -14,6 +14,8 @@ from sandbox.entra.parameters import GRAPH, Claims, authentication_contexts, cap
 ID_TOKEN_LIFETIME: Final = timedelta(hours=1)
 SHORTEST: Final = timedelta(minutes=60)
 SPREAD_SECONDS: Final = 30 * 60
+SHORTEST_CAPABLE: Final = timedelta(hours=20)
+SPREAD_CAPABLE_SECONDS: Final = 8 * 60 * 60
 
 
 def issuer(tenant: str) -> str:
@@ -26,8 +28,10 @@ def client_info(account: Account) -> str:
     return _base64url({"uid": account.oid, "utid": account.tenant_id})
 
 
-def access_lifetime() -> timedelta:
-    """Entra's default: at random between 60 and 90 minutes."""
+def access_lifetime(claims: Claims) -> timedelta:
+    """Entra's default, at random: 60 to 90 minutes; 20 to 28 hours for a client that takes challenges."""
+    if capable(claims):
+        return SHORTEST_CAPABLE + timedelta(seconds=secrets.randbelow(SPREAD_CAPABLE_SECONDS))
     return SHORTEST + timedelta(seconds=secrets.randbelow(SPREAD_SECONDS))
 
 
@@ -43,7 +47,7 @@ def id_claims(session: Session, *, client_id: str, nonce: str, now: datetime) ->
         "sub": _base64url({"pairwise": client_id[:8] + account.oid}),
         "name": account.name,
         "preferred_username": account.upn,
-        "email": account.upn,
+        "email": account.email,
         "uti": secrets.token_urlsafe(16),
     }
     when = {"auth_time": _seconds(session.proved_at)} if session.auth_time else {}

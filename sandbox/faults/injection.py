@@ -27,7 +27,12 @@ _THROTTLED: Final[dict[Vendor, dict[str, object]]] = {
     "graph": {
         "error": {
             "code": "TooManyRequests",
-            "innerError": {"code": "429", "message": "Please retry after", "status": "429"},
+            "innerError": {
+                "code": "429",
+                "message": "Please retry after",
+                "request-id": "94fb3b52-452a-4535-a601-69e0a90e3aa2",
+                "status": "429",
+            },
             "message": "Please retry again later.",
         }
     },

@@ -5,7 +5,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from sandbox.cast import TENANT_ID, Account, Cast
 from sandbox.clock import Clock
@@ -19,6 +21,35 @@ Form = Literal["device", "user", "app"]
 SHORTEST_WAIT_SECONDS: Final = 0.02
 _ALL: Final = "deviceManagement/managedDevices"
 _SYSTEMS: Final = {"iOS": "IPhone", "iPadOS": "IPad", "Android": "AndroidEnterprise"}
+
+
+class Role(BaseModel):
+    """What an account may do in Intune, and the devices that its scope leaves out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reset_passcode: StrictBool
+    read: StrictBool | None = None
+    """Whether it sees devices; as `reset_passcode` unless told otherwise."""
+    out_of_scope: frozenset[str] = frozenset()
+
+    @property
+    def sees(self) -> bool:
+        return self.reset_passcode if self.read is None else self.read
+
+
+class Traps(BaseModel):
+    """How unkind Graph is; without any, as at the start.
+
+    `unknown_paths`: below which collections it knows no reset. At the start below a detected app's devices:
+    Microsoft's page names that path, and Microsoft's metadata, its OpenAPI and its SDKs do not.
+    `results_after`: seconds by which Intune's answers are behind what happens to a phone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unknown_paths: frozenset[Form] = frozenset({"app"})
+    results_after: Annotated[float, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +68,32 @@ class Collection:
         return found
 
 
+def form_of(parameters: Mapping[str, str]) -> Form:
+    """Which collection an address with these path parameters goes through."""
+    return "user" if "user" in parameters else "app" if "app" in parameters else "device"
+
+
 class Fleet:
     """Finds things by the keys of Graph's addresses; what is not there is a GraphError."""
 
     def __init__(self, cast: Cast, now: datetime) -> None:
         people = [*cast.accounts, *cast.phone_owners]
         self.users = {account.oid: account for account in people if account.tenant_id == TENANT_ID}
-        self.roles = {account.oid: account.reset_passcode for account in self.users.values()}
+        self.roles = {
+            account.oid: Role(reset_passcode=account.reset_passcode) for account in self.users.values()
+        }
+        self.traps = Traps()
         self.phones = {phone.id: phone for phone in _phones(cast, now)}
         self._apps = {app["id"] for app in load("fleet.json")["detected_apps"]}
 
-    def collection(self, parameters: Mapping[str, str]) -> Collection:
-        """The devices below an address with these path parameters (`user`, `app` or neither)."""
-        phones = list(self.phones.values())
+    def role(self, oid: str) -> Role:
+        """What this account may do; nothing, if it is none of the tenant's."""
+        return self.roles.get(oid, Role(reset_passcode=False))
+
+    def collection(self, parameters: Mapping[str, str], oid: str) -> Collection:
+        """What this account sees below an address with these path parameters (`user`, `app` or neither)."""
+        hidden = self.role(oid).out_of_scope
+        phones = [phone for phone in self.phones.values() if phone.id not in hidden]
         if "user" in parameters:
             user = self._user(parameters["user"])
             own = [phone for phone in phones if phone.owner.oid == user.oid]
@@ -162,7 +206,7 @@ def _properties(device: Mapping[str, Any], owner: Account, now: datetime) -> dic
     computed = {
         "id": device["id"],
         "userId": owner.oid,
-        "emailAddress": owner.upn,
+        "emailAddress": owner.email,
         "userPrincipalName": owner.upn,
         "userDisplayName": owner.name,
         "azureADDeviceId": device["id"].replace("5a000000", "aad00000", 1),

@@ -1,4 +1,4 @@
-"""OData as far as the bot uses it: $select, $filter by equality, and pages behind an opaque link.
+"""OData as far as the bot uses it: $select, $filter by eq and contains, pages behind an opaque link.
 
 Whatever else Graph has is answered 501, never ignored. One silence is Graph's own and stays: Intune drops a
 condition that it does not support, and lists the devices of all users.
@@ -27,6 +27,8 @@ _EQ_OR: Final = frozenset(
     }
 )
 _EQ: Final = _EQ_OR | {"azureADDeviceId", "deviceName", "model", "userPrincipalName"}
+_CONTAINS: Final = frozenset({"deviceName", "emailAddress", "model", "osVersion", "phoneNumber"})
+_CONTAINS_CALL: Final = re.compile(r"contains\((\w+),'((?:[^']|'')*)'\)")
 _CONDITION: Final = r"(\w+) eq '((?:[^']|'')*)'"
 _FILTER: Final = re.compile(rf"{_CONDITION}(?: or {_CONDITION})*")
 
@@ -35,19 +37,21 @@ Entity = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """`name eq 'literal'`, or several joined by `or` that compare the same property."""
+    """`name eq 'literal'`, or several joined by `or` that compare the same property; or `contains`."""
 
     name: str
     literals: tuple[str, ...]
+    contains: bool = False
 
     @classmethod
     def parse(cls, text: str, known: Collection[str]) -> Self:
         """Read a $filter; 400 for what Graph refuses, 501 for what only real Graph understands."""
         if text.count("'") % 2:
             raise bad_request(f"Invalid filter clause: there is an unterminated string literal in '{text}'.")
-        if not _FILTER.fullmatch(text):
+        called = _CONTAINS_CALL.fullmatch(text)
+        if not called and not _FILTER.fullmatch(text):
             raise not_known(f"$filter={text}")
-        conditions = re.findall(_CONDITION, text)
+        conditions = [called.groups()] if called else re.findall(_CONDITION, text)
         for name, _ in conditions:
             if name not in known:
                 raise bad_request(f"Could not find a property named '{name}' on type 'managedDevice'.")
@@ -56,14 +60,16 @@ class Filter:
         literals = tuple(literal.replace("''", "'") for _, literal in conditions)
         name = conditions[0][0]
         # Where the property does not support `or`, Intune follows the first condition and drops the others.
-        return cls(name=name, literals=literals if name in _EQ_OR else literals[:1])
+        literals = literals if name in _EQ_OR else literals[:1]
+        return cls(name=name, literals=literals, contains=called is not None)
 
     def holds(self, row: Entity) -> bool:
         """Whether a row passes; every row does where Intune drops the condition."""
-        if self.name not in _EQ or "" in self.literals:
+        if self.name not in (_CONTAINS if self.contains else _EQ) or "" in self.literals:
             return True
         value = str(row[self.name] or "").casefold()
-        return any(value == literal.casefold() for literal in self.literals)
+        wanted = [literal.casefold() for literal in self.literals]
+        return wanted[0] in value if self.contains else value in wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

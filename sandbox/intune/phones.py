@@ -158,9 +158,11 @@ class Phone:
     def _opens_with(self, typed: str) -> bool:
         return self._passcode is not None and hmac.compare_digest(typed.encode(), self._passcode.encode())
 
-    def action_results(self, now: datetime) -> list[dict[str, object]]:
-        """deviceActionResults, oldest first."""
-        return [dict(result) for result in self.earlier] + [self._result(a, now) for a in self.actions]
+    def action_results(self, now: datetime, late: timedelta) -> list[dict[str, object]]:
+        """deviceActionResults, oldest first, `late` by so much."""
+        as_of = now - late
+        begun = [action for action in self.actions if action.started_at <= as_of]
+        return [dict(result) for result in self.earlier] + [self._result(action, as_of) for action in begun]
 
     def _result(self, action: Action, now: datetime) -> dict[str, object]:
         state = action.state(now)

@@ -1,5 +1,6 @@
 """GET: devices, for a person with the permission and the role."""
 
+from datetime import timedelta
 from typing import Final
 
 from starlette.requests import Request
@@ -29,7 +30,7 @@ class Reading:
     async def devices(self, request: Request, caller: Caller, line: Line) -> Response:
         """A list: real Graph leaves the action results empty there, and enrollmentProfileName."""
         self._check(caller)
-        found = self._fleet.collection(request.path_params)
+        found = self._fleet.collection(request.path_params, caller.oid)
         options = Options.parse(request.query_params, _names(next(iter(self._fleet.phones.values()))))
         rows = [{**phone.properties, RESULTS: [], "enrollmentProfileName": ""} for phone in found.phones]
         if options.filter is not None:
@@ -44,7 +45,9 @@ class Reading:
     async def device(self, request: Request, caller: Caller, line: Line) -> Response:
         """One device; some properties have their value only when they are selected by name."""
         self._check(caller)
-        found = self._fleet.collection(request.path_params)
+        found = self._fleet.collection(request.path_params, caller.oid)
+        if found.form == "app":  # microsoft-graph-docs-contrib issue 2981
+            raise refusals.unknown_path(found.form)
         phone = found.phone(request.path_params["device"])
         options = Options.parse(request.query_params, _names(phone))
         if options.filter is not None:
@@ -53,14 +56,18 @@ class Reading:
         phone.settle(now)
         line.note = phone.name
         shown = {name: value for name, value in phone.hidden.items() if name in options.select}
-        entity = {**phone.properties, **shown, RESULTS: phone.action_results(now)}
+        entity = {
+            **phone.properties,
+            **shown,
+            RESULTS: phone.action_results(now, timedelta(seconds=self._fleet.traps.results_after)),
+        }
         context = f"{options.context(found.context)}/$entity"
         return JSONResponse({"@odata.context": context, **options.chosen(entity)})
 
     def _check(self, caller: Caller) -> None:
         if not caller.may(refusals.READ_SCOPES):
             raise refusals.missing_scope(refusals.READ_SCOPES)
-        if not self._fleet.roles.get(caller.oid, False):
+        if not self._fleet.role(caller.oid).sees:
             raise refusals.no_role_to_read()
 
 

@@ -80,6 +80,19 @@ def not_found() -> GraphError:
     return GraphError(404, "ResourceNotFound", _wrapped("The requested resource was not found"))
 
 
+def unknown_path(form: str) -> GraphError:
+    """400 where an address is not known: by Graph's own router, or by Intune behind it.
+
+    Source: microsoft-graph-docs-contrib issues 2981 and 5880, msgraph-sdk-powershell issue 1831.
+    """
+    if form == "app":
+        return bad_request("Resource not found for the segment 'resetPasscode'.")
+    said = (
+        "No OData route exists that match template ~/entityset/key/navigation/key/action with http verb POST"
+    )
+    return GraphError(400, "No method match route template", _wrapped(said), note="no such path")
+
+
 def no_user(key: str) -> GraphError:
     message = (
         f"Resource '{key}' does not exist or one of its queried reference-property objects are not present."

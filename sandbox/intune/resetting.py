@@ -10,7 +10,7 @@ from starlette.responses import Response
 from sandbox.clock import Clock
 from sandbox.intune import refusals
 from sandbox.intune.bearer import Caller
-from sandbox.intune.fleet import Fleet, Form
+from sandbox.intune.fleet import Fleet, Form, form_of
 from sandbox.journal import Line
 
 
@@ -40,11 +40,13 @@ class Resetting:
 
     async def reset(self, request: Request, caller: Caller, line: Line) -> Response:
         """Accept a reset of one device, or refuse it without an effect."""
+        if (form := form_of(request.path_params)) in self._fleet.traps.unknown_paths:
+            raise refusals.unknown_path(form)
         if not caller.may(refusals.RESET_SCOPES):
             raise refusals.missing_scope(refusals.RESET_SCOPES)
-        if not self._fleet.roles.get(caller.oid, False):
+        if not self._fleet.role(caller.oid).reset_passcode:
             raise refusals.no_role_to_reset()
-        found = self._fleet.collection(request.path_params)
+        found = self._fleet.collection(request.path_params, caller.oid)
         phone = found.phone(request.path_params["device"])
         if await request.body():
             raise refusals.bad_request("The action resetPasscode takes no request body.")
@@ -55,7 +57,7 @@ class Resetting:
         phone.begin_reset(now, self.action_time)
         accepted = AcceptedReset(
             device_id=phone.id,
-            form=found.form,
+            form=form,
             oid=caller.oid,
             upn=caller.upn,
             client_request_id=request.headers.get("client-request-id", ""),

@@ -16,7 +16,7 @@ from sandbox.clock import Clock
 from sandbox.entra import Entra
 from sandbox.intune import refusals
 from sandbox.intune.bearer import UNKNOWN, Caller, TokenChecks
-from sandbox.intune.fleet import Fleet, Watch
+from sandbox.intune.fleet import Fleet, Role, Traps, Watch
 from sandbox.intune.phones import BEHAVIOURS, Behaviour
 from sandbox.intune.reading import Reading
 from sandbox.intune.refusals import GraphError
@@ -76,12 +76,16 @@ class Intune:
         self._fleet.phones[device_id].behaviour = _behaviour(behaviour)
         self._changed()
 
-    def set_role(self, oid: str, reset_passcode: bool) -> None:
+    def set_role(self, oid: str, role: Role) -> None:
         """Give or take the Intune role; KeyError for an account that is not of the tenant."""
         if oid not in self._fleet.roles:
             raise KeyError(oid)
-        self._fleet.roles[oid] = reset_passcode
+        self._fleet.roles[oid] = role
         self._changed()
+
+    def set_traps(self, traps: Traps) -> None:
+        """Be as unkind as this from now on."""
+        self._fleet.traps = traps
 
     def unlock(self, device_id: str, passcode: str) -> bool:
         """Type a passcode on the phone; whether it opened. KeyError for an unknown phone."""
@@ -136,7 +140,7 @@ class Intune:
                 "oid": account.oid,
                 "name": account.name,
                 "upn": account.upn,
-                "reset_passcode": self._fleet.roles[account.oid],
+                "reset_passcode": self._fleet.roles[account.oid].reset_passcode,
             }
             for account in self._entra.accounts.values()
             if account.oid in self._fleet.roles

@@ -12,6 +12,7 @@ from sandbox.slack.workspace import Message
 
 POSTED_TEXT: Final = 40_000
 UPDATED_TEXT: Final = 4_000
+"""Bytes of UTF-8, though the documentation says characters (measured: )."""
 METADATA_BYTES: Final = 16_000
 
 
@@ -39,7 +40,7 @@ def _update(call: ApiCall) -> JsonObject:
     call.need("chat:write")
     message = _own(call)
     text, blocks = _content(call)
-    if len(text) > UPDATED_TEXT:
+    if len(text.encode()) > UPDATED_TEXT:
         raise Refused("msg_too_long")
     workspace = call.platform.workspace
     if "metadata" in call.arguments:

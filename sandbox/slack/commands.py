@@ -52,6 +52,8 @@ class Commands:
         here = self._workspace.conversations.get(channel)
         if here is None or user not in here.members:
             raise NotPossible(f"{self._workspace.people[user].name} is not in that channel")
+        if here.direct_with is not None:  # the manifest's `messages_tab_read_only_enabled`
+            raise NotPossible("Sending messages to this app has been turned off.")
         return here
 
     def _offered(self, user: str) -> list[str]:

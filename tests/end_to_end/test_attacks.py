@@ -1,16 +1,18 @@
-"""Attacks by name: on the decision, on the sign-in, and by the database's owner on the audit log."""
+"""Attacks by name: on the decision, on the sign-in, and by whoever writes to the database."""
 
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from bot.cli import main
 from bot.domain.audit import Event
-from bot.domain.errors import Code
+from bot.domain.errors import Code, Refusal
 from bot.domain.request import Status
 from bot.domain.values import UserId
 from bot.slack.payloads import VALUE, Action, Callback, Field, private_metadata
@@ -18,8 +20,8 @@ from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.store import tables
 from bot.web.sign_in import DECLINED
 from sandbox.cast import OTHER_TENANT_ID
-from sqlalchemy import select, update
-from tests.support.app_fixture import TOMAS, Bot, by_user, with_value
+from sqlalchemy import delete, insert, select, update
+from tests.support.app_fixture import FAST, SOON, TOMAS, Bot, by_user, running_bot, with_value
 from tests.support.served_bot import ServedBot, served
 from tests.support.user_actions import (
     AIKO,
@@ -35,6 +37,8 @@ from tests.support.user_actions import (
     PIXEL,
     Browser,
     Json,
+    buttons,
+    direct_channel,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,6 +56,28 @@ def submission(user: str, callback: str, metadata: str, **typed: str) -> Json:
     view = {"id": "V0FORGED", "type": "modal", "callback_id": callback, "private_metadata": metadata}
     who = {"team": {"id": TEAM}, "user": {"id": user, "team_id": TEAM}}
     return {"type": "view_submission", "view": view | {"state": {"values": state}}, **who}
+
+
+async def test_attack_channel_that_is_shared_with_another_organisation_while_the_bot_runs(tmp_path: Path):
+    """The next request has no card, the one before cannot be approved, until the sharing ends."""
+    timing = replace(FAST, periodic=SOON, channel_looked_at=SOON)
+    async with running_bot(tmp_path, timing=timing) as bot:
+        await bot.pending()
+        await bot.people.sign_in()
+
+        bot.sandbox.slack.share(ON_CALL)
+        while (ready := await bot.http.get("/readyz")).status_code == 200:
+            pass
+        assert "shared" in ready.json()["approver_channel"]
+        await bot.people.command(MEI, TOMAS)
+        await bot.people.until(lambda: ENGLISH["code.channel_shared"] in bot.people.receipt())
+        assert await bot.review() == ENGLISH["code.channel_shared.title"]
+        assert len(bot.people.messages(ON_CALL)) == 1
+
+        bot.sandbox.slack.share(ON_CALL, shared=False)
+        await bot.people.until(lambda: len(bot.people.messages(ON_CALL)) == 2)
+        await bot.people.until(lambda: ENGLISH["code.channel_shared"] not in bot.people.receipt())
+        assert await bot.review() == ENGLISH["review.title"]
 
 
 async def test_attack_forged_button_value(bot: Bot):
@@ -308,6 +334,90 @@ async def test_attack_sign_in_of_an_approver_who_left(bot: Bot):
     assert [(who, facts["kind"]) for who, what, facts in rows if what == "signed_out"] == [
         (KEN, "deactivated")
     ]
+
+
+# On the rows: no phone is reset, and no passcode shown, on the word of whoever writes to the database
+
+
+async def row_of(bot: Bot, table: Any) -> dict[str, Any]:
+    """The only row of this table."""
+    [row] = await bot.app.deps.database.read(lambda connection: connection.execute(select(table)).all())
+    return dict(row._mapping)
+
+
+async def put_back(bot: Bot, table: Any, row: dict[str, Any]) -> None:
+    for statement in (delete(table), insert(table).values(row)):
+        await bot.execute(statement)
+
+
+async def offered(bot: Bot, action: Action, request_id: str) -> None:
+    """Wait until the requester has this button of this request."""
+    pressed = {"action_id": action, "value": request_id}
+    await bot.people.until(
+        lambda: any(
+            button.items() >= pressed.items()
+            for message in bot.people.direct(MEI)
+            for _, button in buttons(message)
+        )
+    )
+
+
+async def test_attack_request_set_to_approved(bot: Bot):
+    """With everything that an approval stores, taken from a genuine one."""
+    await bot.done()
+    approved = await row_of(bot, tables.requests)
+    await bot.execute(delete(tables.requests))
+    await bot.pending(TOMAS)
+    before = len(await bot.people.resets())
+    forged = {name: approved[name] for name in ("approval", "decided_by", "decided_at")}
+    forged |= {"next_at": (await row_of(bot, tables.requests))["asked_at"]}
+    await bot.execute(update(tables.requests).values(forged | {"status": "approved", "attempt": "null"}))
+    bot.app.deps.wake_worker()
+
+    assert await bot.review() == ENGLISH["code.tampered.title"]
+    assert len(await bot.people.resets()) == before
+    assert (KEN, Code.TAMPERED) in await bot.refused()
+
+
+async def test_attack_another_requester_before_the_approval(bot: Bot):
+    """The approval would seal the forgery."""
+    await bot.pending(TOMAS)
+    await bot.people.sign_in()
+    await bot.execute(update(tables.requests).values(asked_by=OLGA))
+    assert await bot.review() == ENGLISH["code.tampered.title"]
+
+
+@pytest.mark.parametrize("changed", [{"asked_by": OLGA}, {"changed_at": "2099-01-01"}], ids=" ".join)
+async def test_attack_passcode_of_a_finished_request(bot: Bot, changed: dict[str, str]):
+    """Shown to another person, or for longer."""
+    request_id = await bot.done()
+    await offered(bot, Action.SHOW_PASSCODE, request_id)
+    await bot.execute(update(tables.requests).values(changed))
+    title = await bot.people.open(MEI, "show_passcode", request=request_id, channel=direct_channel(MEI))
+    assert title == ENGLISH["code.tampered.title"]
+
+
+async def test_attack_withdrawn_request_that_is_put_back(bot: Bot):
+    request_id = await bot.pending(TOMAS)
+    await offered(bot, Action.WITHDRAW, request_id)
+    waiting = await row_of(bot, tables.requests)
+    await bot.people.press(MEI, "withdraw", request=request_id, channel=direct_channel(MEI))
+    await bot.reaches(request_id, Status.WITHDRAWN)
+    await put_back(bot, tables.requests, waiting)
+    with pytest.raises(Refusal) as refused:
+        await bot.row(request_id)
+    assert refused.value.code is Code.TAMPERED
+
+
+async def test_attack_sign_in_that_is_put_back(bot: Bot):
+    await bot.pending(TOMAS)
+    await bot.people.sign_in()
+    kept = await row_of(bot, tables.sign_ins)
+    said = len(bot.people.private_texts(KEN))
+    await bot.people.command(KEN, "sign-out")
+    await bot.people.until(lambda: len(bot.people.private_texts(KEN)) > said)
+    await put_back(bot, tables.sign_ins, kept)
+    assert await bot.review() == ENGLISH["sign_in.title"]
 
 
 # On the audit log

@@ -1,19 +1,25 @@
 """Signing in to the whole bot: step-up, fresh sign-ins, and a message where no modal waits."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from bot.domain.request import Status
-from bot.domain.values import utc_text
+from bot.domain.values import UserId, utc_text
+from bot.entra.vault import for_sign_in
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.store import tables
+from bot.store.sign_ins import get_sign_in
+from sandbox.entra import SigningKey
 from sqlalchemy import update
-from tests.support.app_fixture import Bot, running_bot
-from tests.support.user_actions import KEN, KEN_ACCOUNT
+from tests.support.app_fixture import TOMAS, Bot, running_bot
+from tests.support.user_actions import IPHONE, KEN, KEN_ACCOUNT, MEI, MEI_ACCOUNT, ON_CALL, direct_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+IDENTITY = {"openid", "profile", "email"}
 STEP_UP = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
 
 
@@ -24,6 +30,35 @@ async def sign_in_and_approve(bot: Bot) -> None:
     assert await people.title_after(KEN, ENGLISH["sign_in.title"]) == ENGLISH["review.title"]
     await people.submit(KEN)
     await people.title_after(KEN, ENGLISH["review.title"])
+
+
+async def test_tokens_that_graph_takes_no_more_are_replaced_without_a_person(bot: Bot):
+    request_id = await bot.pending()
+    await bot.people.sign_in()
+    assert await bot.review() == ENGLISH["review.title"]
+    kept, bot.sandbox.entra.key = bot.sandbox.entra.key, SigningKey.fresh("rolled")
+    try:
+        await bot.people.submit(KEN)
+        await bot.reaches(request_id, Status.DONE)
+    finally:
+        bot.sandbox.entra.key = kept
+
+
+async def test_a_sign_in_that_ends_while_the_phone_is_waited_for_is_said_until_it_is_back(bot: Bot):
+    people = bot.people
+    await people.phone(IPHONE, "stays silent")
+    request_id = await bot.pending()
+    await people.sign_in()
+    await bot.people.approve()
+    await bot.reaches(request_id, Status.SENT)
+
+    bot.sandbox.intune.revoke_session(KEN_ACCOUNT)
+    for shown in (people.receipt, people.card):
+        await people.until(lambda shown=shown: "which has ended" in shown())
+    await people.sign_in()
+    await people.until(lambda: "which has ended" not in people.receipt() + people.card())
+    assert (await bot.row(request_id)).status is Status.SENT
+    await people.phone(IPHONE, "completes")
 
 
 async def test_a_step_up_that_graph_asks_for_is_carried_through_the_link_and_the_approval_goes_on(bot: Bot):
@@ -65,7 +100,36 @@ async def test_where_approvals_ask_for_it_an_old_sign_in_neither_reviews_nor_app
         await bot.reaches(request_id, Status.DONE)
 
 
+async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_passcode(tmp_path: Path):
+    async with running_bot(tmp_path, requester_sign_in=True) as bot:
+        people, direct = bot.people, direct_channel(MEI)
+        await people.command(MEI, TOMAS)
+        await people.until(lambda: ENGLISH["status.unlinked.title"] in people.receipt())
+        assert people.messages(ON_CALL) == []
+
+        assert await people.open(MEI, "link", channel=direct) == ENGLISH["sign_in.title"]
+        asked = await people.browser.http.get(people.link_in_modal(MEI))
+        assert set(parse_qs(urlsplit(asked.headers["location"]).query)["scope"][0].split()) == IDENTITY
+        await people.browser.sign_in(people.link_in_modal(MEI), MEI_ACCOUNT)
+        assert await people.title_after(MEI, ENGLISH["sign_in.title"]) == ENGLISH["signed_in.title"]
+        await people.until(lambda: people.messages(ON_CALL))
+        await people.sign_in()
+        await bot.people.approve()
+        [request] = await bot.rows()
+        await bot.reaches(request.id, Status.DONE)
+
+        await people.until(lambda: "Show passcode" in str(people.direct(MEI)))
+        await people.command(MEI, "sign-out")
+        assert await people.open(MEI, "show_passcode", channel=direct) == ENGLISH["sign_in.title"]
+        await people.browser.sign_in(people.link_in_modal(MEI), MEI_ACCOUNT)
+        assert await people.title_after(MEI, ENGLISH["sign_in.title"]) == ENGLISH["passcode.title"]
+
+
 async def grow_old(bot: Bot) -> None:
     """As if eleven minutes had passed since Ken proved who he is."""
-    before = utc_text(datetime.now(UTC) - timedelta(minutes=11))
-    await bot.execute(update(tables.sign_ins).values(authenticated_at=before))
+    database, vault = bot.app.deps.database, bot.app.deps.sign_ins.vault
+    row = await database.read(lambda connection: get_sign_in(connection, UserId(KEN)))
+    old = replace(row, authenticated_at=datetime.now(UTC) - timedelta(minutes=11))
+    sealed = vault.seal(vault.open(row.sealed, for_sign_in(row)), for_sign_in(old))
+    changes = {"authenticated_at": utc_text(old.authenticated_at), "sealed": sealed}
+    await bot.execute(update(tables.sign_ins).values(changes))

@@ -8,6 +8,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sandbox.cast import CLIENT_ID, OTHER_TENANT_ID, TENANT_ID
+from sandbox.entra.authority import CAPABLE
 from tests.sandbox.conftest import REDIRECT, RESET, SCOPES, STEP_UP, Microsoft, authorize_url, pkce
 from tests.support.user_actions import KEN_ACCOUNT
 
@@ -29,6 +30,12 @@ def code_of(answer: httpx.Response) -> int | None:
 def test_without_openid_and_offline_access_there_is_an_access_token_alone(microsoft):
     tokens = microsoft.redeem(*a_code(microsoft, scope=RESET)).json()
     assert {"access_token", "id_token", "refresh_token"} & set(tokens) == {"access_token"}
+
+
+@pytest.mark.parametrize(("claims", "hours"), [("", (1, 1.5)), (CAPABLE, (20, 28))], ids=["plain", "CP1"])
+def test_the_token_of_a_client_that_takes_challenges_lives_for_a_day(microsoft, claims, hours):
+    tokens = microsoft.redeem(*a_code(microsoft), claims=claims).json()
+    assert hours[0] <= tokens["expires_in"] / 3600 < hours[1]
 
 
 def test_an_error_response_has_every_field_of_entras(microsoft):

@@ -19,6 +19,7 @@ import pytest
 from openapi_schema_validator import OAS30ReadValidator, oas30_strict_format_checker
 from sandbox.cast import DEFAULT_CAST, OTHER_TENANT_ID
 from sandbox.entra import SigningKey
+from sandbox.intune.fleet import Role, Traps
 from tests.sandbox.conftest import ACTION_TIME, BASE, Microsoft, unwrapped
 from tests.support.user_actions import (
     FIELD_APP,
@@ -37,7 +38,7 @@ from tests.support.user_actions import (
 )
 
 DEVICES = "deviceManagement/managedDevices"
-OF_ANOTHER_APP = "deviceManagement/detectedApps/4f1d7c2e-90ab-4c3d-8e21-5b6a7c8d9e01/managedDevices"
+APPS = "deviceManagement/detectedApps"
 RESET_IPHONE = f"{DEVICES}/{IPHONE}/resetPasscode"
 READ = "DeviceManagementManagedDevices.Read.All"
 PRIVILEGED = "DeviceManagementManagedDevices.PrivilegedOperations.All"
@@ -74,6 +75,8 @@ FILTERS = [
     ("userId eq '0e000000-0000-4000-8000-000000000001'", PHONES),
     (f"id eq '{IPHONE}'", PHONES),
     ("emailAddress eq 'ada@contoso.com'", PHONES),
+    ("contains(emailAddress,'LEA@contoso')", [LAPTOP, UNSEEN]),
+    ("contains(userPrincipalName,'lea')", PHONES),
     ("userPrincipalName eq ''", PHONES),
     ("serialNumber eq ''", PHONES),
 ]
@@ -86,7 +89,7 @@ REFUSED = [
     ("$filter=serialNumber ne 'x'", 501),
     ("$filter=serialNumber eq 'x' or imei eq 'y'", 501),
     ("$filter=serialNumber eq 'x' and imei eq 'y'", 501),
-    ("$filter=contains(deviceName,'x')", 501),
+    ("$filter=startswith(deviceName,'x')", 501),
     ("$filter=lastSyncDateTime lt 2020-01-01T00:00:00Z", 501),
     ("$select=invented", 400),
     ("$filters=x", 400),
@@ -119,7 +122,7 @@ async def test_an_address_that_the_sandbox_does_not_know_is_501(microsoft, metho
 
 RESETS = [
     ("POST", f"users/ada@contoso.com/managedDevices/{PIXEL}", {}, 404, "ResourceNotFound"),
-    ("POST", f"{OF_ANOTHER_APP}/{PIXEL}", {}, 404, "ResourceNotFound"),
+    ("POST", f"{APPS}/{FIELD_APP}/managedDevices/{PIXEL}", {}, 400, "BadRequest"),
     ("POST", f"{DEVICES}/00000000-0000-4000-8000-000000000000", {}, 404, "ResourceNotFound"),
     ("POST", f"{DEVICES}/{LAPTOP}", {}, 400, "BadRequest"),  # Windows: refused without a reason
     ("POST", f"{DEVICES}/{PIXEL}", {"json": {}}, 400, "BadRequest"),
@@ -178,8 +181,46 @@ async def test_devices_are_listed_below_a_user_and_a_detected_app(microsoft):
 
     assert {path: ids(await microsoft.graph.get(path)) for path in lists} == lists
     assert (await refusal(microsoft, f"{priya}/{IPHONE}"))[:2] == (404, "ResourceNotFound")
-    other = await refusal(microsoft, "users/olga@fabrikam.com/managedDevices")
-    assert other[:2] == (404, "Request_ResourceNotFound")
+    for unknown in ("olga@fabrikam.com", "lea@contoso.com"):  # the second is only a mail address
+        other = await refusal(microsoft, f"users/{unknown}/managedDevices")
+        assert other[:2] == (404, "Request_ResourceNotFound")
+
+
+BELOW_USER = f"users/tomas@contoso.com/managedDevices/{PIXEL}/resetPasscode"
+BELOW_APP = f"{APPS}/{FIELD_APP}/managedDevices/{PIXEL}/resetPasscode"
+
+
+@pytest.mark.parametrize(
+    ("unknown", "answers"),
+    [
+        (["app"], {BELOW_USER: (204, ""), BELOW_APP: (400, "BadRequest")}),
+        (["user"], {BELOW_USER: (400, "No method match route template"), BELOW_APP: (204, "")}),
+        ([], {BELOW_USER: (204, ""), BELOW_APP: (204, "")}),
+    ],
+    ids=["at the start", "as some report", "as Microsoft's page has it"],
+)
+async def test_a_path_that_graph_does_not_know_resets_nothing(microsoft, unknown, answers):
+    microsoft.intune.set_traps(Traps(unknown_paths=unknown))
+    for path, (status, code) in answers.items():
+        answer = await microsoft.graph.post(path)
+        assert answer.status_code == status
+        assert status == 204 or answer.json()["error"]["code"] == code
+    assert len(microsoft.intune.resets) == [status for status, _ in answers.values()].count(204)
+
+
+async def test_results_are_seen_as_late_as_was_asked_for(microsoft):
+    microsoft.intune.set_traps(Traps(results_after=2))
+    await microsoft.graph.post(RESET_IPHONE)
+    assert await results(microsoft, IPHONE) == []
+    microsoft.clock.advance(timedelta(seconds=2))
+    assert [result["actionState"] for result in await results(microsoft, IPHONE)] == ["pending"]
+
+
+async def test_a_role_may_read_without_resetting_and_leave_devices_out(microsoft):
+    microsoft.intune.set_role(KEN_ACCOUNT, Role(reset_passcode=False, read=True, out_of_scope=[PIXEL]))
+    assert PIXEL not in ids(await microsoft.graph.get(DEVICES))
+    assert (await refusal(microsoft, f"{DEVICES}/{PIXEL}"))[:2] == (404, "ResourceNotFound")
+    assert (await refusal(microsoft, RESET_IPHONE, "POST"))[:2] == (403, "Forbidden")
 
 
 # Tokens

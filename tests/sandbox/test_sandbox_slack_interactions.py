@@ -99,6 +99,8 @@ async def test_who_may_type_a_command_where():
     assert (await unscoped.slack.command(MEI, SUPPORT, "/reset-passcode")).notice == invalid
     with pytest.raises(NotPossible, match="Mei Tanaka is not in that channel"):
         await it.slack.command(MEI, ON_CALL, "/reset-passcode")
+    with pytest.raises(NotPossible, match="turned off"):  # as the manifest says of the app's own messages
+        await it.slack.command(MEI, it.slack.workspace.people[MEI].direct, "/reset-passcode")
     it.slack.deactivate(KEN)
     with pytest.raises(NotPossible, match="deactivated"):
         await it.slack.command(KEN, ON_CALL, "/reset-passcode")

@@ -124,12 +124,12 @@ async def test_a_message_to_a_person_is_updated_by_the_channel_that_it_stands_in
     await it.done("chat.update", channel=sent["channel"], ts=sent["ts"], text="y")
 
 
-async def test_a_message_of_more_than_40000_is_cut_and_an_update_of_more_than_4000_refused(it):
+async def test_a_message_of_more_than_40000_is_cut_and_an_update_of_more_than_4000_bytes_refused(it):
     sent = await it.done("chat.postMessage", channel=ON_CALL, text="x" * 40_001)
     where = {"channel": ON_CALL, "ts": sent["ts"]}
     assert len(sent["message"]["text"]) == 40_000
-    await it.done("chat.update", text="x" * 4000, **where)
-    assert await it.error("chat.update", text="x" * 4001, **where) == "msg_too_long"
+    await it.done("chat.update", text="é" * 2000, **where)
+    assert await it.error("chat.update", text="é" * 2000 + "x", **where) == "msg_too_long"
 
 
 # Modals

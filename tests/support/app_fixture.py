@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ FAST = FastTiming(
     settle=timedelta(seconds=2),
     recently=timedelta(microseconds=1),
     acknowledgement_drawn=timedelta(milliseconds=1),
+    entra_away=timedelta(milliseconds=1),
     retry=SOON,
     idle=timedelta(seconds=1),
 )
@@ -257,4 +258,6 @@ async def running_bot(
             unlatch(chosen, timing=timing) as app,
             serving(app.asgi, listener, grace=timedelta(seconds=1)),
         ):
+            rules = replace(app.deps.rules, open_requests=1000, presses_per_minute=1000)
+            object.__setattr__(app.deps, "rules", rules)  # tests are faster than people
             yield Bot(**vars(scene), app=app, connections=connections)

@@ -15,6 +15,7 @@ from bot.domain.people import Kind, Person
 from bot.domain.request import MessageState, ResetRequest, Status
 from bot.domain.values import DeviceId, RequestId, Secret, utc_text
 from bot.store import requests, tables
+from bot.store.database import Transaction
 from bot.store.requests import Claimed, Queue
 from bot.use_cases import decide, reveal, review, sign_in, submit
 from bot.use_cases.deps import Deps
@@ -61,6 +62,7 @@ class Bot:
         self.notifier = FakeNotifier(steps=self.steps)
         self.wakes = 0
         self.heads = 0
+        self.head_written: bool | Exception = True
         self.deliveries, self.guids = count(1), count(1)
         self.deps = Deps(
             database=self.database,
@@ -74,6 +76,7 @@ class Bot:
             new_guid=lambda: f"call-{next(self.guids)}",
             wake_worker=self._wake,
             keep_head=self._keep,
+            write_head=self._write_head,
         )
 
     def on_the_same_database(self) -> "Bot":
@@ -88,6 +91,12 @@ class Bot:
 
     def _keep(self) -> None:
         self.heads += 1
+
+    async def _write_head(self) -> bool:
+        self._keep()
+        if isinstance(self.head_written, Exception):
+            raise self.head_written
+        return self.head_written
 
     # What people do
 
@@ -246,9 +255,17 @@ class Bot:
 
     async def insert(self, *rows: ResetRequest) -> None:
         leases = {"publish_at": None, "advance_leased_until": None, "publish_leased_until": None}
-        messages = requests.message_columns(MessageState()) | leases
-        values = [requests.request_columns(row) | messages for row in rows]
-        await self.database.run(lambda tx: tx.execute(requests.INSERT, values) and None)
+
+        def unit(tx: Transaction) -> None:
+            for row in rows:
+                values = requests.request_columns(row) | leases
+                values |= requests.message_columns(tx.audit_log, row.id, MessageState())
+                entry = Entry.of_move(Event.REQUESTED, row, {})
+                values["seal"] = requests.new_seal(tx, values, entry)
+                tx.execute(requests.INSERT, values)
+                tx.entries.append(entry)
+
+        await self.database.run(unit)
 
     async def store(self, old: ResetRequest, new: ResetRequest) -> None:
         """Change a row as another replica would."""
@@ -257,13 +274,16 @@ class Bot:
     # What can be seen afterwards
 
     async def row(self, request_id: RequestId) -> ResetRequest:
-        return await self.database.read(lambda connection: requests.get_request(connection, request_id))
+        return await self.database.read(
+            lambda connection: requests.get_request(connection, request_id, self.database.audit_log)
+        )
 
     async def rows(self) -> dict[RequestId, ResetRequest]:
         ids = select(tables.requests.c.id)
         return await self.database.read(
             lambda connection: {
-                each: requests.get_request(connection, each) for each in connection.scalars(ids).all()
+                each: requests.get_request(connection, each, self.database.audit_log)
+                for each in connection.scalars(ids).all()
             }
         )
 

@@ -112,7 +112,7 @@ APPROVAL = Approval(
     device=LEOS_PHONE,
     effect=Effect.NEW_PASSCODE,
 )
-ATTEMPT = Attempt(number=1, started_at=NOON, client_request_id="call-1")
+ATTEMPT = Attempt(started_at=NOON, client_request_id="call-1")
 
 
 def a_request(status: Status, **changes: object) -> ResetRequest:

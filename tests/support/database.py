@@ -17,7 +17,7 @@ DEPLOYMENT = "tests"
 
 
 def audit_log() -> AuditLog:
-    return AuditLog(Keys.parse(VAULT_KEYS).signing_seeds, DEPLOYMENT)
+    return AuditLog(Keys.parse(VAULT_KEYS), DEPLOYMENT)
 
 
 @cache

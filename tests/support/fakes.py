@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain.audit import Entry, Event
-from bot.domain.device import ActionResult, Device, FoundDevices
+from bot.domain.device import ActionResult, Device, FoundDevices, NewPasscode
 from bot.domain.errors import (
     ApproverRefused,
     Code,
@@ -31,7 +31,7 @@ from bot.domain.people import (
     SignInResult,
     SignOutReason,
 )
-from bot.domain.request import MessageRef, MessageState, ResetRequest
+from bot.domain.request import MessageRef, MessageState, ResetRequest, Status
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, Secret, UserId, utc_text
 from tests.support.builders import AIKO, CAST, CHANNEL, KEN, LEOS_PHONE, TEAM, account_of, members
@@ -62,6 +62,7 @@ class StoppingDatabase:
     def __init__(self, database: Any, steps: Steps) -> None:
         self._database = database
         self._steps = steps
+        self.audit_log = database.audit_log
         self.down = False
 
     async def run(self, work: Callable[[Any], Any]) -> Any:
@@ -87,6 +88,10 @@ class FakeDirectory:
     people: dict[UserId, Person] = field(default_factory=lambda: {person.id: person for person in CAST})
     members: dict[Audience, set[UserId]] = field(default_factory=members)
     down: bool = False
+    why: Mapping[str, str] | None = None
+    """Slack's words, where it will not answer later either."""
+    slow: set[UserId] = field(default_factory=set)
+    """Whose profile Slack does not show now."""
     unreadable: Audience | None = None
     steps: Steps = field(default_factory=Steps)
     looked_up: list[UserId] = field(default_factory=list)
@@ -96,6 +101,8 @@ class FakeDirectory:
         self.looked_up.append(actor.user)
         person = self.people.get(actor.user)
         if person is None:
+            raise CouldNotVerify("person", {"code": "user_not_found"})
+        if actor.user in self.slow:
             raise CouldNotVerify("person")
         return person if actor.team in (None, TEAM) else replace(person, kind=Kind.OUTSIDER)
 
@@ -111,7 +118,7 @@ class FakeDirectory:
     async def _step(self) -> None:
         await self.steps()
         if self.down:
-            raise CouldNotVerify("slack")
+            raise CouldNotVerify("slack", self.why)
 
 
 @dataclass
@@ -127,6 +134,8 @@ class FakeNotifier:
     failing: dict[str, SlackError] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     """Messages that a person deleted: the next call finds that out."""
+    followed: list[Status | None] = field(default_factory=list)
+    """How the first request for the same target stood, at each receipt."""
     on_call: Callable[[str], Awaitable[None]] | None = None
     """Awaited at the beginning of every call."""
     steps: Steps = field(default_factory=Steps)
@@ -143,7 +152,10 @@ class FakeNotifier:
         ref = await self._update("card", request, state.card, state.card_digest)
         return replace(state, card=ref, card_digest=str(request.status))
 
-    async def update_receipt(self, request: ResetRequest, state: MessageState) -> MessageState:
+    async def update_receipt(
+        self, request: ResetRequest, state: MessageState, *, first: ResetRequest | None
+    ) -> MessageState:
+        self.followed.append(first and first.status)
         ref = await self._update("receipt", request, state.receipt, state.receipt_digest)
         return replace(state, receipt=ref, receipt_digest=str(request.status))
 
@@ -178,6 +190,9 @@ class FakeNotifier:
 
 # Microsoft Graph
 
+FRESH = "fresh"
+"""In a token that was asked for anew, without claims."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -200,6 +215,7 @@ class Post:
     token: str
     client_request_id: str
     target: Target
+    direct: bool = False
 
 
 @dataclass
@@ -220,8 +236,10 @@ class FakeIntune:
     looked_for: list[Target] = field(default_factory=list)
     read_with: list[str] = field(default_factory=list)
     reading_fails: GraphError | None = None
-    asks_for_claims: str | None = None
-    """Every read answers with this claims challenge until a token carries it."""
+    read_answers: list[GraphError] = field(default_factory=list)
+    """What the next reads fail with, used up in order."""
+    asks_for: str | None = None
+    """Every read answers 401 until a token carries this: a claims challenge, or that it is `FRESH`."""
     on_post: Callable[[], Awaitable[None]] | None = None
     """Awaited while a POST is under way."""
     on_read: Callable[[], Awaitable[None]] | None = None
@@ -234,10 +252,10 @@ class FakeIntune:
         return FoundDevices(devices=list(self.found), request_ids=["graph-listing"])
 
     async def reset_passcode(
-        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str
+        self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str, direct: bool = False
     ) -> str:
         await self.steps()
-        post = Post(device, token.reveal(), client_request_id, target)
+        post = Post(device, token.reveal(), client_request_id, target, direct)
         self.posts.append(post)
         answer = self.answers.pop(0) if self.answers else ACCEPTED
         if self.on_post is not None:
@@ -255,11 +273,14 @@ class FakeIntune:
         await self._read(token)
         return list(self.shown.get(device, []))
 
-    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> Secret | None:
+    async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> NewPasscode | None:
         await self._read(token)
         later = [action for action in self.shown.get(device, []) if action.started_at >= since]
-        first = min(later, key=lambda action: action.started_at, default=None)
-        return Secret(self.passcodes[first.started_at]) if first and first.state == "done" else None
+        later.sort(key=lambda action: action.started_at)
+        if not later or later[0].state != "done":
+            return None
+        replaced = next((action.started_at for action in later[1:] if action.failure is None), None)
+        return NewPasscode(passcode=Secret(self.passcodes[later[0].started_at]), replaced_at=replaced)
 
     def show(self, device: DeviceId, state: str, *, ago: timedelta = timedelta(0)) -> datetime:
         """Add a reset to the device's results. Intune's clock never stands still between two."""
@@ -283,10 +304,12 @@ class FakeIntune:
         self.read_with.append(token.reveal())
         if self.on_read is not None:
             await self.on_read()
+        if self.read_answers:
+            raise self.read_answers.pop(0)
         if self.reading_fails is not None:
             raise self.reading_fails
-        if self.asks_for_claims and self.asks_for_claims not in token.reveal():
-            raise ApproverRefused(status=401, claims=self.asks_for_claims)
+        if self.asks_for and self.asks_for not in token.reveal():
+            raise ApproverRefused(status=401, claims=None if self.asks_for == FRESH else self.asks_for)
 
 
 # Microsoft Entra
@@ -328,13 +351,13 @@ class FakeSignIns:
         holders = {(held.tenant, held.oid): user for user, held in self.accounts.items()}
         return holders.get((account.tenant, account.oid))
 
-    async def token(self, user: UserId, *, claims: str | None = None) -> Secret:
+    async def token(self, user: UserId, *, claims: str | None = None, fresh: bool = False) -> Secret:
         await self.steps()
         if self.down:
             raise CouldNotVerify("entra")
         if user not in self.accounts or user in self.expired:
             raise SignInNeeded(claims)
-        return Secret(token_of(user) + (f" with {claims}" if claims else ""))
+        return Secret(token_of(user) + (f" with {claims or FRESH}" if fresh else ""))
 
     async def forget(
         self,
@@ -363,6 +386,7 @@ class FakeLinks:
     flows: dict[str, SignInLink] = field(default_factory=dict)
     """By `state`."""
     hints: list[str | None] = field(default_factory=list)
+    identity_only: list[bool] = field(default_factory=list)
     answers: dict[str, Account | Exception] = field(default_factory=dict)
     held: dict[tuple[str, str], SignInResult] = field(default_factory=dict)
     """By the secrets of the page and of the cookie."""
@@ -384,7 +408,7 @@ class FakeLinks:
             raise Refusal(Code.LINK_UNUSABLE)
         return link
 
-    async def authorization_url(self, secret: Secret, *, login_hint: str | None) -> str:
+    async def authorization_url(self, secret: Secret, *, login_hint: str | None, identity_only: bool) -> str:
         """Return the `state` itself in place of an address."""
         link = await self.get(secret)
         for state, begun in self.flows.items():
@@ -392,6 +416,7 @@ class FakeLinks:
                 return state
         state = f"state-{len(self.hints)}"
         self.hints.append(login_hint)
+        self.identity_only.append(identity_only)
         self.flows[state] = link
         return state
 

@@ -82,6 +82,7 @@ export class Column {
 
   /** Puts a text into the composer for this person to send. */
   write(text) {
+    if (this.#world.channel(this.#channelId)?.direct) this.open(this.#firstChannel());
     this.composer.write(text);
   }
 
@@ -106,7 +107,7 @@ export class Column {
     if (!channel) return;
     const name = channelName(channel);
     const messages = this.#world.visible(channel.id, this.person.id);
-    this.composer.turnTo(channel.id, name);
+    this.composer.turnTo(channel.id, name, channel.direct);
     this.log.render(channel.id, name, messages);
     if (this.#shown) this.#unread.read(channel.id, messages);
     this.#renderTabs();

@@ -3,7 +3,7 @@
 export const COMMAND = "/reset-passcode";
 
 const WAYS = [
-  { text: `${COMMAND} `, show: COMMAND, hint: "[who or which device] [reason]", help: "Reset the passcode of a locked-out phone" },
+  { text: `${COMMAND} `, show: COMMAND, hint: "[e-mail or serial:… and a reason] | help | status | sign-in | sign-out", help: "Reset the passcode of a locked-out phone" },
   { text: `${COMMAND} help`, show: "help", hint: "", help: "How to ask, and how to name a device" },
   { text: `${COMMAND} status`, show: "status", hint: "", help: "What your requests wait for" },
   { text: `${COMMAND} sign-in`, show: "sign-in", hint: "", help: "For approvers: sign in to Microsoft" },

@@ -27,12 +27,13 @@ export class Composer {
   }
 
   /** Turns to another channel: what was typed waits in the old one. */
-  turnTo(channelId, name) {
+  turnTo(channelId, name, readOnly) {
     if (channelId === this.#channelId) return;
     if (this.#channelId) this.#drafts.set(this.#channelId, this.input.value);
     this.#channelId = channelId;
-    this.input.placeholder = `Message ${name}`;
-    this.input.setAttribute("aria-label", `Message ${name}`);
+    this.input.disabled = readOnly;
+    this.input.placeholder = readOnly ? "Sending messages to this app has been turned off." : `Message ${name}`;
+    this.input.setAttribute("aria-label", this.input.placeholder);
     this.#set(this.#drafts.get(channelId) ?? "");
     this.#suggest([]);
   }

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 from tests.proofs.crash_and_race.checks import Findings
 from tests.proofs.crash_and_race.crash import campaign
+from tests.proofs.crash_and_race.forgeries import Attacks
 from tests.proofs.crash_and_race.kill_cases import cases, cases_over_sockets
 from tests.proofs.crash_and_race.processes import databases
 from tests.proofs.crash_and_race.race import race
@@ -79,6 +80,10 @@ async def _crash(chosen: argparse.Namespace, kind: str) -> list[int]:
                 findings.add(await ran.settle())
                 _say(ran.findings, kind, f"{ran.kills} kills over {'sockets' if socket_mode else 'HTTP'}")
                 kills += ran.kills
+        async with campaign(database_url, f"{chosen.seed}:attacks") as ran:
+            attacked = Findings(await Attacks(ran.bots, ran.people).run())
+            _say(attacked, kind, "attacks by whoever writes to the database")
+            findings.add(attacked)
     return [kills, *findings.counts]
 
 

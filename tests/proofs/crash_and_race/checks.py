@@ -7,7 +7,7 @@ more than was asked for. Stuck: a request that goes on only if a person helps.
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -71,6 +71,8 @@ class Stored:
 
     rows: dict[str, ResetRequest] = field(default_factory=dict)
     to_publish: set[str] = field(default_factory=set)
+    unclaimed: set[str] = field(default_factory=set)
+    """Forged rows that no worker has looked at."""
     log: defaultdict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
 
     def busy(self) -> list[ResetRequest]:
@@ -78,17 +80,30 @@ class Stored:
         return [
             row
             for row in self.rows.values()
-            if row.id in self.to_publish
+            if (row.id in self.to_publish and not self._follows(row))
             or not (row.is_over or row.needs_a_human or row.status is Status.PENDING)
         ]
 
+    def first(self, row: ResetRequest) -> ResetRequest | None:
+        """Return the request that had the target before this one, where it was refused for that."""
+        return self.rows.get(row.cause.facts.get("first", "")) if row.cause else None
 
-async def read(database: Database) -> Stored:
-    """Read the database beside the bots."""
+    def _follows(self, row: ResetRequest) -> bool:
+        """Its receipt is looked at again until that request is over, which takes a person."""
+        first = self.first(row)
+        return first is not None and not first.is_over
+
+
+async def read(database: Database, but: Container[str] = ()) -> Stored:
+    """Read the database beside the bots, all but forged rows."""
 
     def rows(connection: Connection) -> Stored:
         stored = Stored()
         for row in connection.execute(select(requests)):
+            if row.id in but:
+                if row.advance_leased_until is None:
+                    stored.unclaimed.add(row.id)
+                continue
             stored.rows[row.id] = read_request(row)
             if row.publish_at is not None:  # a dead process's lease on a row that is not due holds nothing up
                 stored.to_publish.add(row.id)
@@ -219,7 +234,8 @@ def _wrong_messages(sandbox: Sandbox, stored: Stored) -> Iterator[Fault]:
                 posted[id_, channel].append(message)
     for id_, row in stored.rows.items():
         direct = workspace.people[row.asked_by].direct
-        wanted = {direct: receipt(row, ENGLISH, reveal_for=Timing().reveal_for)}
+        told = receipt(row, ENGLISH, reveal_for=Timing().reveal_for, first=stored.first(row))
+        wanted = {direct: told}
         if any(entry.event is Event.VERIFIED for entry in stored.log[id_]):
             wanted[ON_CALL] = card(row, ENGLISH)
         for channel, message in wanted.items():

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from bot.domain.request import ResetRequest, Status
 from tests.proofs.crash_and_race.checks import Findings, check
+from tests.proofs.crash_and_race.forgeries import forge
 from tests.proofs.crash_and_race.kill_cases import BUSY, BUSY_POINTS, TARGETS, Case, Story
 from tests.proofs.crash_and_race.kill_points import Death
 from tests.proofs.crash_and_race.people import ACCOUNTS, GAVE_UP, People
@@ -44,6 +45,7 @@ class Campaign:
     async def at_points(self, cases: Iterable[Case]) -> None:
         """Die at every named point, one after the other; what one death left is taken up in the next life."""
         for case in cases:
+            await self._forge()
             for number, (point, story) in enumerate(case.deaths):
                 death = Death(at=point, nth=case.nth if number == 0 else 1)
                 async with self._acting(story):
@@ -60,6 +62,7 @@ class Campaign:
         self.people.leads, self.people.targets = (KEN, AIKO), TARGETS
         async with self._acting(*[lambda people: people.rng.choice(BUSY)(people)] * PAIRS_OF_HANDS):
             for _ in range(kills):
+                await self._forge()
                 await self.people.phone(self.rng.choice((IPHONE, PIXEL)), self.rng.choice(BEHAVIOURS))
                 if self.rng.random() < NEAR_A_POINT:
                     point = f"{self.rng.choice(('before', 'after'))} {self.rng.choice(BUSY_POINTS)}"
@@ -71,6 +74,9 @@ class Campaign:
                     await asyncio.sleep(self.rng.choice((0.8, 0.8, 2.0)) * self.rng.random())
                 await self.bots.end()
                 self.kills += 1
+
+    async def _forge(self) -> None:
+        self.bots.forged |= await forge(self.bots.database, self.rng)
 
     @asynccontextmanager
     async def _acting(self, *stories: Story) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,16 +26,19 @@ from tempfile import gettempdir
 from typing import Any
 
 from bot import app, log
+from bot.keys import Keys
 from bot.settings import read_settings
+from bot.store.audit_log import AuditLog
 from bot.store.database import Database
+from bot.store.tables import requests
 from bot.timing import Timing
 from sandbox.app import Sandbox, serve
 from sandbox.cast import DEFAULT_CAST, Cast
 from sandbox.demo import settings
+from sqlalchemy import delete
 from tests.proofs.crash_and_race.checks import Fault, Findings, Stored, read
 from tests.proofs.crash_and_race.kill_points import NEVER, Death, KillPoints
 from tests.support.app_fixture import FastTiming
-from tests.support.database import audit_log
 from tests.support.postgres import free_port, running
 
 HOST = "127.0.0.1"
@@ -93,7 +96,8 @@ def launch(environment: Mapping[str, str], log_file: Path, life: Life) -> None:
     settings = read_settings()
     settings = settings.model_copy(update={"request_lifetime": timedelta(seconds=life.lifetime)})
     rules = app.rules
-    app.rules = lambda *given: replace(rules(*given), links_per_hour=MANY)
+    quotas = dict.fromkeys(("links_per_hour", "open_requests", "presses_per_minute"), MANY)
+    app.rules = lambda *given: replace(rules(*given), **quotas)
     asyncio.run(app.serve(settings, log.set_up_log(settings.log_level), timing=shortened(life)))
     os.write(1, json.dumps({"committed": points.committed}).encode() + b"\n")
 
@@ -139,6 +143,8 @@ class Installation:
     """Of each replica."""
     folder: Path
     bots: dict[int, BotProcess] = field(default_factory=dict)
+    forged: set[str] = field(default_factory=set)
+    """Requests that somebody else put into the database."""
 
     def log_file(self, replica: int) -> Path:
         return self.folder / f"bot-{replica}.log"
@@ -167,8 +173,8 @@ class Installation:
         """Wait until nothing is left to do without a person, or until the time is over."""
         until = time.monotonic() + seconds
         while True:
-            stored = await read(self.database)
-            if not stored.busy() or time.monotonic() > until:
+            stored = await read(self.database, but=self.forged)
+            if not (stored.busy() or stored.unclaimed) or time.monotonic() > until:
                 return stored
             await asyncio.sleep(0.2)  # the rows change in other processes
 
@@ -181,13 +187,24 @@ class Installation:
 
     async def faults(self) -> list[Fault]:
         """Return how the processes and the audit log are not as they should be."""
-        found = []
+        found, named = [], set[str]()
         for replica in self.bots:
             for line in self.lines(replica):
-                if line.get("level") in ("error", "critical"):
+                if line.get("request") in self.forged:
+                    named.add(line["request"])
+                elif line.get("level") in ("error", "critical"):
                     found.append(("stuck", f"replica {replica} logged {line}"))
-            if said := await self.unlatch("audit", "verify", "--heads", str(self.log_file(replica))):
-                found.append(("lost", f"the audit log does not hold: {said}"))
+        found += [("lost", f"no log names the forged {each}") for each in self.forged - named]
+        if self.forged:
+            said = await self.unlatch("audit", "verify")
+            if f"TAMPERED: {len(self.forged)} found" not in said:
+                found.append(("lost", f"of {len(self.forged)} forged requests the audit log finds: {said}"))
+            forged = delete(requests).where(requests.c.id.in_(self.forged))
+            await self.database.run(lambda tx: tx.execute(forged) and None)
+        for replica, environment in enumerate(self.environments):
+            for heads in (self.log_file(replica), environment["AUDIT_HEADS"]):
+                if said := await self.unlatch("audit", "verify", "--heads", str(heads)):
+                    found.append(("lost", f"the audit log does not hold: {said}"))
         return found
 
     def keep_logs(self, findings: Findings) -> None:
@@ -223,20 +240,22 @@ async def installation(
     urls = [f"http://{HOST}:{free_port()}" for _ in range(replicas)]
     sandbox = Sandbox(cast=cast, bot_url=urls[0], action_seconds=action_seconds)
     sandbox.slack.be_patient(PATIENCE)
-    database = Database(database_url, audit_log())
-    try:
-        async with serve(sandbox):
-            common = settings(sandbox, int(urls[0].rpartition(":")[2]), folder, socket_mode=socket_mode)
-            common |= {"DATABASE_URL": database_url, "LOG_LEVEL": "info", "ASKS_PER_HOUR": "100000"}
-            environments = [common | {"PORT": url.rpartition(":")[2]} for url in urls]
-            found = Installation(sandbox, database, environments, folder)
-            assert not (said := await found.unlatch("migrate")), said
-            try:
-                yield found
-            finally:
-                await found.end()
-    finally:
-        await database.close()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serve(sandbox))
+        common = settings(sandbox, int(urls[0].rpartition(":")[2]), folder, socket_mode=socket_mode)
+        common |= {"DATABASE_URL": database_url, "LOG_LEVEL": "info", "ASKS_PER_HOUR": "100000"}
+        name = "/".join(common[name] for name in ("ENTRA_TENANT_ID", "ENTRA_CLIENT_ID", "APPROVER_CHANNEL"))
+        audit_log = AuditLog(Keys.parse(common["VAULT_KEYS"]), name.lower())
+        database = Database(database_url, audit_log)
+        stack.push_async_callback(database.close)
+        environments = [
+            common | {"PORT": url.rpartition(":")[2], "AUDIT_HEADS": f"{folder}/heads-{replica}"}
+            for replica, url in enumerate(urls)
+        ]
+        found = Installation(sandbox, database, environments, folder)
+        assert not (said := await found.unlatch("migrate")), said
+        stack.push_async_callback(found.end)
+        yield found
 
 
 @contextmanager

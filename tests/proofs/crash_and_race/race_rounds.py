@@ -227,7 +227,9 @@ class Round:
         await self.database.run(lambda tx: requests.move(tx, row, changed, None))
 
     async def _row(self) -> ResetRequest:
-        return await self.database.read(lambda connection: requests.get_request(connection, self.request_id))
+        return await self.database.read(
+            lambda connection: requests.get_request(connection, self.request_id, self.database.audit_log)
+        )
 
     # The race
 
@@ -257,10 +259,10 @@ class Round:
         return next((one for one in recent if request_of(one) == self.request_id), None)
 
     def _all_told(self, row: ResetRequest) -> bool:
-        """Every form has an answer, every withdrawal but the one that won has a modal, none is loading."""
+        """Every form has an answer, every withdrawal that came too late has a modal, none is loading."""
         arrived = all(len(delivery.answers) == len(delivery.stops) for delivery in self._deliveries)
         views = [view for _, view in self._now()]
-        late = self.plan.delivered[Decision.WITHDRAWN] - (row.status is Status.WITHDRAWN)
+        late = 0 if row.status is Status.WITHDRAWN else self.plan.delivered[Decision.WITHDRAWN]
         answered = (not view.callback_id and view.title != ENGLISH["loading.title"] for view in views)
         return arrived and len(views) == len(self._views) + late and all(answered)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.proofs.crash_and_race.crash import campaign
+from tests.proofs.crash_and_race.forgeries import Attacks
 from tests.proofs.crash_and_race.kill_cases import Case, lose, reset, wait
 from tests.proofs.crash_and_race.processes import databases
 from tests.proofs.crash_and_race.race import race
@@ -28,6 +29,13 @@ async def test_a_bot_killed_at_named_points_loses_doubles_and_blocks_nothing(kin
     assert findings.faults == []
     assert ran.kills == sum(len(case.deaths) for case in CASES)
     assert findings.seen["resets"] >= 2, "a slice in which nothing happened"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_who_writes_to_the_database_resets_no_phone_and_sees_no_passcode(kind: str):
+    with databases(kind) as database_url:
+        async with campaign(database_url, "attacks") as ran:
+            assert await Attacks(ran.bots, ran.people).run() == []
 
 
 @pytest.mark.parametrize(("kind", "replicas", "socket_mode"), MODES)

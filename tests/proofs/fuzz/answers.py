@@ -34,7 +34,7 @@ from tests.unit.entra import fake_entra
 from tests.unit.entra.fake_entra import CALLBACK, CLIENT_ID, ISSUER, ORIGIN, STEP_UP, TENANT, FakeEntra
 from tests.unit.graph.graph_stub import BASE, error_body, fixture
 from tests.unit.slack.deliveries import US
-from tests.unit.slack.web_api import refused, web_api
+from tests.unit.slack.web_api import a_channel, refused, web_api
 
 
 class Answer(NamedTuple):
@@ -65,6 +65,7 @@ _headers = st.fixed_dictionaries(
     {"content-type": usually("application/json", _texts)},
     optional={
         "retry-after": _texts,
+        "request-id": _texts,
         "www-authenticate": _texts.map('Bearer error="insufficient_claims", claims="{}"'.format),
     },
 )
@@ -109,6 +110,7 @@ SLACK: Final[Mapping[str, dict[str, Any]]] = {
     "views.update": {"ok": True, "view": {"id": "V1"}},
     "chat.postMessage": {"ok": True, **POSTED},
     "chat.update": {"ok": True, **POSTED},
+    "conversations.info": {"ok": True, "channel": {"id": CHANNEL, "is_private": True}},
     "conversations.open": {"ok": True, "channel": {"id": "D0MEI"}},
     "conversations.history": {"ok": True, "messages": [MESSAGE], **LAST_PAGE},
 }
@@ -131,7 +133,9 @@ async def call_slack(sent: Odd) -> None:
             may_be = sent.call != "users.info" or _may_be_member(sent.answers[0])
             assert person.kind is not Kind.MEMBER or may_be
         client = SlackClient(api.client, TIMING, sleep=lambda _seconds: asyncio.sleep(0))
-        notifier = SlackNotifier(api.client, ENGLISH, CHANNEL, on_call=["S0ONCALL"], timing=TIMING)
+        channel = a_channel(api)
+        await channel.look()
+        notifier = SlackNotifier(api.client, ENGLISH, channel, on_call=["S0ONCALL"], timing=TIMING)
         row, loading = a_request(Status.PENDING), modals.loading("device", ENGLISH)
         await _call(bot_user(api.client, TIMING))
         await _call(directory.is_in(KEN.id, IN_CHANNEL))
@@ -283,7 +287,8 @@ GRAPH: Final = {
         {"value": [{**ADAS, "id": f"{number}-{ADAS['id']}"} for number in range(101)]},
         GRAPH_ERROR,
     ),
-    "results before": DEVICES,
+    "before the approval": DEVICES,
+    "before the reset": DEVICES,
     "reset": (GRAPH_ERROR, {}),
     "results": DEVICES,
     "passcode": DEVICES,
@@ -307,12 +312,12 @@ class Graph:
         resets, lists = request.method == "POST", "deviceActionResults" not in str(request.url)
         if resets:
             self.reset.append(unquote(request.url.raw_path.decode().split("/")[-2]))
-        if self._odd.call == ("list" if lists and not resets else self.call):
+        if self._odd.call == ("reset" if resets else "list" if lists else self.call):
             answer = next(self._turns)
             return httpx.Response(answer.status, headers=answer.headers, content=answer.content)
         if resets:
-            return httpx.Response(204)
-        single = ADAS if lists or self.call == "results before" else _device("done")
+            return httpx.Response(204, headers={"request-id": "graphs"})
+        single = _device("done") if self.reset else ADAS
         named = not lists or request.url.path.endswith(ADAS["id"])
         return httpx.Response(200, json=single if named else {"value": [ADAS]})
 
@@ -339,12 +344,12 @@ async def _reset(bot: Bot, graph: Graph, target: str) -> None:
     request_id = await bot.pending(target=target)
     review = await bot.review(request_id)
     check_shown(modals.review_form(review, ENGLISH))
-    graph.call = "results before"
+    graph.call = "before the approval"
     device_id = review.choices[0].device.id if review.choices else DeviceId("none")
     approved = await bot.approve(request_id, device=device_id)
     check_shown(modals.approved(approved, ENGLISH))
     assert await bot.row(request_id) == approved
-    graph.call = "reset"
+    graph.call = "before the reset"
     await bot.advance(request_id)
     graph.call = "results"
     for _ in range(2):

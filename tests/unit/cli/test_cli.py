@@ -131,7 +131,7 @@ ROTATIONS: dict[str, tuple[dict[str, Any], int, int, str]] = {
         0,
         "has the newest key first has started, then run this again: key 2 (k1).",
     ),
-    "under way": ({"under_way": ["k1"]}, 0, 0, "under way, run this again in twenty minutes: key 2 (k1)."),
+    "under way": ({"under_way": ["k1"]}, 0, 0, "under way, run this again tomorrow: key 2 (k1)."),
     "lost": ({"unreadable": LOST}, 0, 1, "delete these with --forget-unreadable."),
     "forgotten": (
         {"unreadable": LOST, "forgotten": True},
@@ -158,3 +158,21 @@ def test_rotating_says_what_it_did_and_which_keys_can_go(monkeypatch, run, found
     ended = run("vault", "rotate", *(["--forget-unreadable"] if "forgotten" in found else []), **COMPLETE)
 
     assert (ended.returncode, ended.stdout.rstrip()[-len(said) :]) == (status, said), ended.stderr
+
+
+LOOK = """
+import ctypes, resource, sys
+from bot import cli
+def look():
+    print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+    raise cli.CannotStart("seen")
+cli.read_settings = look
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2), PR_GET_DUMPABLE")
+def test_the_server_can_be_neither_dumped_nor_debugged_before_it_reads_a_key():
+    command = [sys.executable, "-c", LOOK, "serve"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)  # noqa: S603  ours
+    assert ended.stdout == "(0, 0) 0\n"

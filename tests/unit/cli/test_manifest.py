@@ -30,6 +30,7 @@ def test_it_names_our_command_one_address_and_every_scope_that_the_doctor_asks_f
     [command] = manifest["features"]["slash_commands"]
     assert command["command"] == COMMAND
     assert command["should_escape"] is True
+    assert f'"{command["usage_hint"]}"' in (ROOT / "sandbox/page/js/commands.js").read_text()
     assert command["url"] == manifest["settings"]["interactivity"]["request_url"]
     assert command["url"].endswith("/slack/events")
     assert set(manifest["oauth_config"]["scopes"]["bot"]) >= NEEDED_SCOPES

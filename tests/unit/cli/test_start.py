@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import httpx
 import pytest
 from bot import doctor
 from bot.app import App, unlatch
+from bot.domain.people import Audience, AudienceKind
 from bot.settings import CannotStart, Settings
 from bot.store.audit_log import AuditLog
 from bot.store.migrations import migrate
@@ -21,6 +22,7 @@ from sandbox.cast import APP_TOKEN, BOT_USER, ON_CALL
 
 from sandbox import demo
 
+SCOPES = ("commands", "users:read")
 SHORT = Timing(slack_timeout=timedelta(seconds=0.5))
 NOWHERE = "sqlite:///no/such/folder/rows.sqlite3"
 
@@ -31,6 +33,8 @@ class Installation:
 
     sandbox: Sandbox
     folder: Path
+    warned: list[str] = field(default_factory=list)
+    """What the doctor said last that may be as it is meant."""
 
     def settings(self, **changes: Any) -> Settings:
         given = demo.settings(self.sandbox, 3000, self.folder, socket_mode=False)
@@ -41,13 +45,14 @@ class Installation:
         settings = self.settings(**changes)
         if "database_url" not in changes:
             await asyncio.to_thread(
-                migrate, settings.database_url, AuditLog(settings.keys.signing_seeds, settings.audit_log_name)
+                migrate, settings.database_url, AuditLog(settings.keys, settings.audit_log_name)
             )
         capsys.readouterr()
         status = await doctor.run(settings)
-        lines = re.findall("^(?:ok|MISSING) .*", capsys.readouterr().out, re.MULTILINE)
+        lines = re.findall("^(?:ok|MISSING|WARNING) .*", capsys.readouterr().out, re.MULTILINE)
         found = [line for line in lines if line.startswith("MISSING")]
-        assert (len(lines), status) == (5, 1 if found else 0)
+        assert (len(lines), status) == (6, 1 if found else 0)
+        self.warned = [line for line in lines if line.startswith("WARNING")]
         return found
 
 
@@ -77,19 +82,38 @@ async def test_the_doctor_names_what_is_missing(installation, capsys, changes, w
 
 
 async def test_the_doctor_names_scopes_that_were_not_granted(tmp_path, capsys):
-    sandbox = Sandbox(bot_url="http://127.0.0.1:3000", scopes=("commands", "users:read", "groups:read"))
+    sandbox = Sandbox(bot_url="http://127.0.0.1:3000", scopes=(*SCOPES, "groups:read", "channels:read"))
     async with serve(sandbox):
         [line] = await Installation(sandbox, tmp_path).missing(capsys)
     assert "chat:write, im:history, im:write, users:read.email" in line
 
 
-async def test_the_doctor_names_a_bot_that_was_not_invited_and_a_shared_channel(installation, capsys):
-    installation.sandbox.slack.share(ON_CALL)
-    [line] = await installation.missing(capsys)
-    assert "shared with another organisation" in line
+async def test_the_doctor_names_a_bot_that_was_not_invited_and_a_shared_audience(installation, capsys):
+    assert await installation.missing(capsys) == []
+    [line] = installation.warned
+    assert "C0SUPPORT is shared with another organization" in line
     installation.sandbox.slack.leave(ON_CALL, BOT_USER)
     [line] = await installation.missing(capsys)
     assert "invite the bot" in line
+
+
+def open_up(installation: Installation, how: str) -> None:
+    """Let others than approvers into the channel."""
+    slack = installation.sandbox.slack
+    slack.share(ON_CALL, shared=how == "shared")
+    slack.workspace.conversations[ON_CALL].private = how != "public"
+
+
+@pytest.mark.parametrize("how", ["public", "shared"])
+async def test_a_channel_that_others_can_be_in_stops_the_start_and_is_named(installation, capsys, how):
+    open_up(installation, how)
+    [line] = await installation.missing(capsys)
+    assert f"The approver channel is {how}" in line
+    with pytest.raises(CannotStart, match=f"APPROVER_CHANNEL: The approver channel is {how}"):
+        async with unlatch(installation.settings(), timing=SHORT):
+            pass
+    rota = (Audience(AudienceKind.USERGROUP, "S0ONCALL"),)
+    assert len(await installation.missing(capsys, approvers=rota)) == (how == "shared")
 
 
 STARTS = {
@@ -104,7 +128,7 @@ STARTS = {
 
 async def test_a_database_of_another_deployment_is_named_and_not_called_tampered(installation):
     first = installation.settings()
-    log = AuditLog(first.keys.signing_seeds, first.audit_log_name)
+    log = AuditLog(first.keys, first.audit_log_name)
     await asyncio.to_thread(migrate, first.database_url, log)
     with pytest.raises(CannotStart, match=r"belongs to .*/c0oncall, and the settings say .*/c0support"):
         async with unlatch(installation.settings(approver_channel="C0SUPPORT"), timing=SHORT):

@@ -34,11 +34,18 @@ def refusal_by(check: Callable[..., None], *who: object, **what: object) -> Caus
         (KEN, MEI, account_of(MEI, emails=frozenset({"ken@contoso.com"})), Code.OWN_ACCOUNT),
         (KEN, MEI, account_of(MEI, username="Ken@Contoso.com"), Code.OWN_ACCOUNT),
         (replace(KEN, email="mei@contoso.com"), MEI, None, Code.OWN_ACCOUNT),
+        (KEN, replace(MEI, email="Ken+alt@contoso.com"), None, Code.OWN_ACCOUNT),
+        (replace(KEN, email="mei+on+call@contoso.com"), MEI, None, Code.OWN_ACCOUNT),
+        (KEN, replace(MEI, email="+ken@contoso.com"), None, None),
+        (KEN, replace(MEI, email="ken+alt@fabrikam.com"), None, None),
     ],
 )
 def test_an_approver_is_not_the_requester_under_another_name(approver, requester, account, code):
-    people = {"approver": approver, "requester": requester, "requester_account": account}
-    assert refusal_by(check_account, KENS, **people) == (code and Cause(code))
+    people = {"approver": approver, "requester": requester}
+    then = account and account.key
+    assert refusal_by(check_account, KENS, **people, theirs=account, asked_as=None) == (code and Cause(code))
+    asked = refusal_by(check_account, KENS, **people, theirs=None, asked_as=then)
+    assert asked == (Cause(code) if code and (account is None or then == KENS.key) else None)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +54,7 @@ def test_an_approver_is_not_the_requester_under_another_name(approver, requester
         ({}, False),
         ({"owner_email": "KEN@contoso.com"}, True),
         ({"owner_upn": "ken@contoso.com"}, True),
+        ({"owner_email": "ken+phone@contoso.com"}, True),
         ({"owner_id": "OID-Ken"}, True),
         ({"owner_upn": "", "owner_email": "", "owner_id": ""}, False),
     ],
@@ -82,6 +90,7 @@ def test_a_fresh_sign_in_is_asked_for_only_where_the_installer_does(within, auth
         (KEN, KEN.id, None, {}),
         (replace(KEN, email="Ken@Contoso.COM"), None, None, {}),
         (AIKO, None, Code.WRONG_ACCOUNT, {"expected": "aiko@contoso.com"}),
+        (replace(KEN, email="ken+@contoso.com"), None, Code.WRONG_ACCOUNT, {"expected": "ken+@contoso.com"}),
         (replace(KEN, email=None), None, Code.WRONG_ACCOUNT, {"expected": ""}),
         (KEN, AIKO.id, Code.ACCOUNT_TAKEN, {}),
     ],

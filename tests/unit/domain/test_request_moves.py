@@ -117,7 +117,7 @@ def test_a_decision_names_the_revision_that_was_reviewed():
 
 def test_a_human_decides_on_an_uncertain_request_only_after_it_was_looked_for_in_vain():
     looked_for = a(Status.UNCERTAIN, next_at=LATER)
-    in_vain = looked_for.leave_to_human(now=LATER)
+    in_vain = looked_for.leave_to_human(Cause(Code.NO_ANSWER), now=LATER)
 
     assert (looked_for.needs_a_human, in_vain.needs_a_human) == (False, True)
     for decide in (
@@ -143,7 +143,7 @@ def test_another_approval_forgets_the_attempt_but_counts_it():
 
 def test_an_approval_allows_one_attempt():
     attempted = a(Status.APPROVED, attempts=1).start_attempt(client_request_id="call-2", **NOW)
-    assert attempted.attempt == replace(ATTEMPT, number=2, started_at=LATER, client_request_id="call-2")
+    assert attempted.attempt == replace(ATTEMPT, started_at=LATER, client_request_id="call-2")
     assert (attempted.status, attempted.attempts, attempted.version) == (Status.APPROVED, 2, 2)
     assert attempted.next_at == LATER + TIMING.attempt
     for other in (attempted, *(a(status, attempt=None) for status in Status if status != "approved")):
@@ -230,8 +230,9 @@ def test_a_device_is_held_from_the_approval_until_the_request_needs_it_no_more()
     pending = a(Status.PENDING)
     approved = pending.approve(APPROVAL, reviewed=pending.revision)
     uncertain = approved.mark_uncertain(**NOW)
-    closed = uncertain.leave_to_human(now=LATER).close(by=KEN.id, now=LATER)
-    for holding in (approved, approved.mark_sent(**NOW), uncertain, uncertain.leave_to_human(now=LATER)):
+    left = uncertain.leave_to_human(Cause(Code.NO_ANSWER), now=LATER)
+    closed = left.close(by=KEN.id, now=LATER)
+    for holding in (approved, approved.mark_sent(**NOW), uncertain, left):
         assert holding.held_device == LEOS_PHONE.id
     for free in (approved.reopen(Cause(Code.NOT_EXECUTED), **NOW), closed):
         assert free.held_device is None

@@ -26,6 +26,7 @@ LONG_ADDRESS = f"{'a' * 240}@contoso.com"
         ("SERIAL: R58M123", TargetKind.SERIAL, "R58M123"),
         ("imei:35-693803 564380-9", TargetKind.IMEI, "356938035643809"),
         ("name:“Leo's phone”", TargetKind.NAME, "Leo's phone"),
+        ("name:Leo’s “phone”", TargetKind.NAME, "Leo’s “phone”"),
         ('name:"Leo"', TargetKind.NAME, "Leo"),
         (f"id:{GUID}", TargetKind.ID, GUID.lower()),
         ("app:com_contoso-mail", TargetKind.APP, "com_contoso-mail"),

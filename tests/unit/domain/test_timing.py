@@ -37,6 +37,7 @@ PROMISED: dict[str, tuple[timedelta, str]] = {
     "fresh_within": (timedelta(minutes=10), "configure: at most ten minutes old"),
     "graph_timeout": (timedelta(seconds=30), ""),
     "entra_timeout": (timedelta(seconds=15), ""),
+    "entra_away": (timedelta(seconds=10), "reliability: for ten seconds nobody else waits for it"),
     "slack_timeout": (timedelta(seconds=10), "reliability: A call is waited for ten seconds"),
     "trigger_timeout": (timedelta(seconds=2.5), ""),
     "acknowledgement_drawn": (timedelta(seconds=0.5), ""),
@@ -50,6 +51,7 @@ PROMISED: dict[str, tuple[timedelta, str]] = {
     "retry": (timedelta(seconds=5), ""),
     "idle": (timedelta(seconds=5), ""),
     "periodic": (timedelta(minutes=1), "operate: is a log line `audit_head` each minute"),
+    "channel_looked_at": (timedelta(hours=1), "security: looked at when the bot starts and each hour"),
     "stalled_after": (timedelta(seconds=30), ""),
     "grace": (timedelta(seconds=20), "operate: 20 seconds each at the most"),
 }

@@ -1,16 +1,22 @@
 """The sign-in at Entra: what the browser is sent with, and an id_token that is verified claim by claim."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
+import httpx
 import jwt
 import pytest
 import structlog
 from bot.domain.errors import Code, CouldNotVerify, SignInRefused
 from bot.domain.people import Account
+from bot.timing import Timing
 from cryptography.hazmat.primitives.asymmetric import rsa
+from structlog.testing import capture_logs
 from tests.unit.entra.fake_entra import (
     ANOTHER_KEY,
     CALLBACK,
@@ -173,6 +179,25 @@ def test_a_key_that_entra_began_to_use_today_is_fetched(ken):
     assert ken.redeem().oid == KEN_OID
 
 
+def test_keys_are_fetched_again_daily_and_for_an_unknown_name_once_a_minute(ken):
+    def fetched() -> int:
+        return [request.url.path.rpartition("/")[2] for request in ken.entra.requests].count("keys")
+
+    def again(*, key_id: str, **later: int) -> int:
+        ken.clock.advance(**later)
+        ken.entra.sign = lambda claims: jwt.encode(claims, KEY, "RS256", {"kid": key_id})
+        ken.begin()
+        before = fetched()
+        with suppress(SignInRefused):
+            ken.redeem()
+        return fetched() - before
+
+    assert again(key_id="key-1") == 1
+    assert [again(key_id="key-1", hours=23), again(key_id="key-1", hours=1)] == [0, 1]
+    assert [again(key_id="unknown", minutes=1), again(key_id="unknown", seconds=59)] == [1, 0]
+    assert again(key_id="unknown", seconds=1) == 1
+
+
 @pytest.mark.filterwarnings("ignore::jwt.InsecureKeyLengthWarning")  # of the side that signs
 @pytest.mark.parametrize(
     ("key", "algorithm", "headers", "published", "part"),
@@ -290,3 +315,45 @@ def test_an_answer_to_one_approvers_code_is_not_given_to_the_next(ken, status, b
     ken.entra.mend()
     ken.begin()
     assert ken.redeem().oid == KEN_OID
+
+
+async def test_an_entra_that_hangs_is_waited_for_once(ken):
+    answer, asked = threading.Event(), []
+
+    def hang(request: httpx.Request) -> None:
+        asked.append(request)
+        answer.wait(10)
+
+    ken.entra.instead = hang
+    soon = Timing(entra_timeout=timedelta(seconds=0.1), entra_away=timedelta(seconds=0.3))
+    client = a_client(ken.entra, timing=soon)
+    for _ in range(3):
+        with pytest.raises(CouldNotVerify), capture_logs() as logged:
+            await client.in_thread(client.begin_flow, redirect_uri=CALLBACK, login_hint=None, claims=None)
+        assert [line["event"] for line in logged] == ["entra_no_answer"]
+    assert len(asked) == 1
+    answer.set()
+    ken.entra.mend()
+    async with asyncio.timeout(5):
+        while True:
+            with suppress(CouldNotVerify):
+                await client.in_thread(client.warm_up)
+                break
+            await asyncio.sleep(0.05)
+
+
+def test_a_silent_entra_is_told_by_every_call_and_forgotten_with_its_first_answer(ken):
+    def silent(request: httpx.Request) -> None:
+        raise httpx.ReadTimeout("", request=request)
+
+    away = a_client(ken.entra, timing=Timing(entra_away=timedelta(microseconds=1)))
+    for client, asked in ((ken.client, 1), (away, 2)):
+        before = len(ken.entra.requests)
+        ken.entra.instead = silent
+        for _ in range(2):
+            with pytest.raises(CouldNotVerify):
+                client.warm_up()
+        assert len(ken.entra.requests) == before + asked
+        ken.entra.mend()
+    away.warm_up()
+    away.warm_up()

@@ -5,10 +5,11 @@ import hashlib
 from datetime import timedelta
 
 import pytest
-from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused
+from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInNeeded, SignInRefused
 from bot.domain.people import Confirmation
 from bot.domain.values import Secret
 from bot.store.tables import sign_in_links
+from sqlalchemy import update
 from tests.unit.entra.fake_entra import AIKO_OID, CALLBACK, STEP_UP, query_of
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY
 
@@ -27,7 +28,19 @@ async def test_a_link_finds_its_person_and_leads_to_microsoft(setup):
     query = query_of(await setup.links.authorization_url(secret, login_hint="ken@contoso.com"))
     assert (query["redirect_uri"], query["login_hint"]) == (CALLBACK, "ken@contoso.com")
     assert "acrs" in query["claims"]
-    assert await unusable(setup.links.get(Secret("link-2")))
+    assert await unusable(setup.links.get(Secret("link-2".ljust(43, "x"))))
+
+
+async def test_a_sign_in_that_shows_who_it_is_asks_for_no_permission_and_keeps_no_token(setup):
+    secret = await setup.link()
+    url = await setup.links.authorization_url(secret, login_hint=None, identity_only=True)
+    assert set(query_of(url)["scope"].split()) == {"openid", "profile", "email"}
+    result = await setup.links.redeem(setup.entra.sign_in(url))
+    held = await setup.links.take(await setup.links.hold(result))
+    await setup.keep(KEN, held)
+    assert (held.cache.reveal(), await setup.sign_ins.account(KEN)) == ("", held.account)
+    with pytest.raises(SignInNeeded):
+        await setup.sign_ins.token(KEN)
 
 
 async def test_a_link_begins_one_flow_however_often_it_is_opened(setup):
@@ -98,11 +111,17 @@ async def test_what_is_moved_to_another_row_does_not_open(setup, change, step):
 async def test_a_flow_is_not_taken_as_a_result_nor_a_result_as_a_flow(setup):
     """Both are found by a digest of what the browser brings, so only the sealing tells them apart."""
     await setup.returned()
-    await setup.change(sign_in_links, state_digest=hashlib.sha256(b"page.cookie").hexdigest())
-    assert await unusable(setup.links.take(Confirmation(Secret("page"), Secret("cookie"))))
-    held = await setup.links.hold(await setup.redeemed())
-    answer = {"state": f"{held.page.reveal()}.{held.cookie.reveal()}", "code": "x"}
-    assert await unusable(setup.links.redeem(answer))
+    page, cookie = "page" * 10, "cookie" * 7
+    await setup.change(sign_in_links, state_digest=hashlib.sha256(f"{page}.{cookie}".encode()).hexdigest())
+    assert await unusable(setup.links.take(Confirmation(Secret(page), Secret(cookie))))
+    await setup.links.hold(await setup.redeemed())
+    state = "state" * 8
+    held = update(sign_in_links).where(
+        *(sign_in_links.c[name].is_not(None) for name in ("used_at", "sealed"))
+    )
+    found = held.values(state_digest=hashlib.sha256(state.encode()).hexdigest())
+    assert await setup.database.run(lambda tx: tx.execute(found).rowcount) == 1
+    assert await unusable(setup.links.redeem({"state": state, "code": "x"}))
 
 
 async def test_no_secret_of_a_browser_and_no_token_is_stored_in_the_clear(setup):
@@ -114,3 +133,30 @@ async def test_no_secret_of_a_browser_and_no_token_is_stored_in_the_clear(setup)
     assert all(len(secret) >= 43 for secret in browsers)
     for text in (*browsers, form["state"], "code_verifier", "link-1", "refresh-", "access-"):
         assert text not in stored
+
+
+FORGED = "f" * 43
+"""Of the shape of a secret."""
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"), [(FORGED, 1), ("f" * 15, 0), ("f" * 65, 0), ("é" * 43, 0), ("", 0)]
+)
+async def test_what_strangers_forge_never_takes_the_writer(setup, monkeypatch, text, reads):
+    looked, read = [], setup.database.read
+
+    async def reading(work):
+        looked.append(work)
+        return await read(work)
+
+    monkeypatch.setattr(setup.database, "read", reading)
+    monkeypatch.setattr(setup.database, "run", None)
+    confirmation = Confirmation(Secret(text), Secret(text))
+    for call in (
+        setup.links.get(Secret(text)),
+        setup.links.redeem({"state": text, "code": "x"}),
+        setup.links.take(confirmation),
+    ):
+        assert await unusable(call)
+    await setup.database.problem()  # as /readyz asks
+    assert len(looked) == 3 * reads + 1

@@ -35,6 +35,9 @@ IPHONE: Final = fixture("iphone_supervised_pending")
 ANDROID: Final = fixture("android_cope_done")
 
 
+ACCEPTED: Final = httpx.Response(204, headers={"request-id": "r1"})
+
+
 def ok(body: object) -> httpx.Response:
     return httpx.Response(200, json=body)
 
@@ -61,12 +64,14 @@ class GraphStub:
     async def find(self, target: Target = GRACE) -> FoundDevices:
         return await self.intune.find(target, TOKEN)
 
-    async def reset(self, target: Target = GRACE, device: str = PHONE) -> str:
-        return await self.intune.reset_passcode(target, DeviceId(device), TOKEN, client_request_id="0b1c")
+    async def reset(self, target: Target = GRACE, device: str = PHONE, *, direct: bool = False) -> str:
+        return await self.intune.reset_passcode(
+            target, DeviceId(device), TOKEN, client_request_id="0b1c", direct=direct
+        )
 
-    async def failed_reset(self) -> GraphError:
+    async def failed_reset(self, target: Target = GRACE, *, direct: bool = False) -> GraphError:
         with pytest.raises(GraphError) as caught:
-            await self.reset()
+            await self.reset(target, direct=direct)
         assert len(self.requests) == 1, "a reset is never sent twice"
         assert caught.value.__cause__ is None
         assert caught.value.__context__ is None, "an httpx exception carries the request, with the token"

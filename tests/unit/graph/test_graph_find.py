@@ -7,11 +7,23 @@ import httpx
 import pytest
 import stamina
 import structlog
+from bot import __version__
 from bot.domain.device import Effect, Platform, effect_of_reset
 from bot.domain.errors import GraphError, OutcomeUnknown
 from bot.domain.target import Target, TargetKind, parse_target
 from bot.graph.managed_device import parse_device
-from tests.unit.graph.graph_stub import ANDROID, GRACE, IPHONE, PHONE, SHORT, GraphStub, error_body, ok, page
+from tests.unit.graph.graph_stub import (
+    ACCEPTED,
+    ANDROID,
+    GRACE,
+    IPHONE,
+    PHONE,
+    SHORT,
+    GraphStub,
+    error_body,
+    ok,
+    page,
+)
 
 ALL = "/deviceManagement/managedDevices"
 IMEI = "352987101234567"
@@ -40,7 +52,7 @@ def no_pauses():
 )
 async def test_a_device_is_reset_below_the_collection_in_which_it_was_found(target, collection, condition):
     single = target.kind is TargetKind.ID
-    graph = GraphStub(ok(IPHONE) if single else page(), httpx.Response(204))
+    graph = GraphStub(ok(IPHONE) if single else page(), ACCEPTED)
 
     await graph.find(target)
     await graph.reset(target)
@@ -60,13 +72,14 @@ async def test_a_device_is_reset_below_the_collection_in_which_it_was_found(targ
 async def test_every_call_is_the_approvers_with_an_id_of_its_own_and_asks_for_unknown_enum_members():
     """Without the Prefer header Graph answers "unknownFutureValue" for an enrolment that v1.0 lacks."""
     found = httpx.Response(200, json={"value": []}, headers={"Set-Cookie": "who=ken; Path=/"})
-    graph = GraphStub(httpx.ConnectError("no route"), found, httpx.Response(204))
+    graph = GraphStub(httpx.ConnectError("no route"), found, ACCEPTED)
     await graph.find()
     await graph.reset()
     assert len({request.headers["client-request-id"] for request in graph.requests}) == 3
     for request in graph.requests:
         assert request.headers["Authorization"] == "Bearer the-approvers-token"
         assert request.headers["Prefer"] == "include-unknown-enum-members"
+        assert request.headers["User-Agent"] == f"unlatch/{__version__}"
         assert "cookie" not in request.headers, "it would be another approver's"
 
 
@@ -101,7 +114,26 @@ async def test_a_list_without_end_is_cut():
 @pytest.mark.parametrize(("status", "code"), [(404, "Request_ResourceNotFound"), (400, "ResourceNotFound")])
 async def test_a_target_that_graph_does_not_know_has_no_device(status, code):
     graph = GraphStub(httpx.Response(status, json=error_body(code)))
-    assert (await graph.find()).devices == ()
+    assert (await graph.find(APP)).devices == ()
+    assert len(graph.requests) == 1
+    assert (await graph.find(GRACE)).devices == ()
+
+
+async def test_a_person_who_signs_in_by_another_name_is_found_by_their_mail_address():
+    """`contains` is the one comparison that Graph documents for it; another one lists everybody's devices."""
+    by_mail = {**IPHONE, "userPrincipalName": "g.hopper@contoso.com", "emailAddress": GRACE.value.title()}
+    longer = {**by_mail, "emailAddress": f"x{GRACE.value}"}
+    unknown = httpx.Response(404, json=error_body("Request_ResourceNotFound"))
+    graph = GraphStub(unknown, page(longer, by_mail, ANDROID))
+    graph_ids = ["inner", ""]
+
+    found = await graph.find(GRACE)
+
+    assert [device.owner_upn for device in found.devices] == ["g.hopper@contoso.com"]
+    assert found.request_ids == graph_ids
+    asked = graph.requests[1].url
+    assert asked.path == f"/v1.0{ALL}"
+    assert asked.params["$filter"] == f"contains(emailAddress,'{GRACE.value}')"
 
 
 @pytest.mark.parametrize(
@@ -119,12 +151,19 @@ async def test_a_success_that_is_not_a_list_is_an_error_that_keeps_nothing_of_it
     ("answer", "attempts"),
     [
         (httpx.Response(503, text="<html>Service Unavailable</html>"), 3),
+        (httpx.Response(503, headers={"Retry-After": "0"}), 3),
+        (httpx.Response(503, headers={"Retry-After": "9"}), 1),  # a person waits
+        *((httpx.Response(status), 3) for status in (500, 502, 504, 599)),
         (httpx.ConnectError("no route"), 3),
+        (httpx.ReadError("reset"), 3),
+        (httpx.RemoteProtocolError("cut"), 3),
         (httpx.Response(429, headers={"Retry-After": "0"}), 3),
-        (httpx.Response(429, headers={"Retry-After": "9"}), 1),  # a person waits
+        (httpx.Response(429, headers={"Retry-After": "9"}), 1),
         (httpx.Response(429), 3),
-        (httpx.ReadTimeout("may have happened"), 1),
-        *((httpx.Response(status), 1) for status in (400, 403, 500)),
+        (httpx.ReadTimeout("it took its time"), 1),
+        *((httpx.Response(status), 1) for status in (400, 501)),
+        (httpx.Response(403, json=error_body("Forbidden")), 1),
+        (httpx.Response(404, text="<html>a proxy's</html>"), 1),
     ],
 )
 @pytest.mark.usefixtures("no_pauses")

@@ -8,7 +8,7 @@ import pytest
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId
 from bot.graph.errors import MAX_TEXT, ErrorBody, claims_challenge
-from tests.unit.graph.graph_stub import IPHONE, TOKEN, GraphStub, ok, page
+from tests.unit.graph.graph_stub import ACCEPTED, IPHONE, TOKEN, GraphStub, ok, page
 
 # fmt: off
 CLIMBS = [
@@ -30,7 +30,7 @@ APPS = "/v1.0/deviceManagement/detectedApps/"
 
 @pytest.mark.parametrize("value", CLIMBS)
 async def test_no_id_and_no_target_leaves_its_segment_of_the_path(value):
-    graph = GraphStub(ok(IPHONE | {"value": []}))
+    graph = GraphStub(ACCEPTED, ok(IPHONE | {"value": []}))
     await graph.reset(device=value)
     await graph.intune.actions(DeviceId(value), TOKEN)
     for kind in (TargetKind.ID, TargetKind.PERSON, TargetKind.APP):

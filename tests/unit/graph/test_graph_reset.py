@@ -11,10 +11,19 @@ from email.utils import format_datetime
 import httpx
 import pytest
 import structlog
-from bot.domain.errors import ApproverRefused, DeviceRefused, GraphError, NotExecuted, OutcomeUnknown
+from bot.domain.errors import (
+    ApproverRefused,
+    DeviceRefused,
+    GraphError,
+    NotExecuted,
+    OutcomeUnknown,
+    UnknownPath,
+)
+from bot.domain.target import parse_target
 from bot.domain.values import Secret
 from bot.graph.errors import claims_challenge
-from tests.unit.graph.graph_stub import ANDROID, NOW, PHONE, TOKEN, GraphStub, error_body, ok
+from bot.graph.managed_device import parse_time
+from tests.unit.graph.graph_stub import ACCEPTED, ANDROID, GRACE, NOW, PHONE, TOKEN, GraphStub, error_body, ok
 
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"??>>~~"}}}'
 ENCODED = base64.b64encode(CLAIMS.encode()).decode()
@@ -43,7 +52,8 @@ async def test_a_reset_has_no_body_and_any_success_counts_as_sent(status):
 
 MEANINGS = {
     ApproverRefused: [401, 403],
-    DeviceRefused: [400, 404, 405, 409, 412, 423],
+    DeviceRefused: [400, 405, 409, 412, 423],
+    UnknownPath: [404],
     NotExecuted: [429],
     OutcomeUnknown: [302, 408, 500, 501, 502, 503, 504, 599],
 }
@@ -55,6 +65,43 @@ async def test_every_status_has_a_meaning(status, meaning):
     error = await GraphStub(httpx.Response(status, json=error_body("Some"), headers=headers)).failed_reset()
     assert type(error) is meaning
     assert (error.status, error.code) == (status, "Some")
+
+
+@pytest.mark.parametrize("status", [200, 204, 400, 401, 403, 404, 405, 409, 429, 503])
+async def test_an_answer_without_graphs_request_id_proves_nothing(status):
+    error = await GraphStub(httpx.Response(status, json={"error": {"code": "Some"}})).failed_reset()
+    assert type(error) is OutcomeUnknown
+
+
+def said(status: int, code: str, message: str = "") -> httpx.Response:
+    return httpx.Response(status, json=error_body(code, message))
+
+
+NO_ROUTE = "No OData route exists that match template ~/singleton/navigation/key/action with http verb POST"
+GONE = json.dumps({"_version": 3, "Message": "The requested resource was not found", "RetryAfter": None})
+APP = parse_target("app:0000f3d7a1b2")
+PATHS = [
+    (said(400, "No method match route template"), UnknownPath, UnknownPath),
+    (said(400, "UnknownError", json.dumps({"Message": NO_ROUTE})), UnknownPath, UnknownPath),
+    (said(400, "BadRequest", "Resource not found for the segment 'detectedApps'."), UnknownPath, UnknownPath),
+    (said(404, "Request_ResourceNotFound", "Resource 'x' does not exist"), UnknownPath, DeviceRefused),
+    (said(404, "ResourceNotFound", GONE), DeviceRefused, DeviceRefused),
+    (said(400, "ResourceNotFound", GONE), DeviceRefused, DeviceRefused),
+    (said(400, "BadRequest", "Bad Request"), DeviceRefused, DeviceRefused),
+]
+
+
+@pytest.mark.parametrize(("answer", "below_the_target", "below_all"), PATHS)
+async def test_a_path_that_graph_does_not_know_is_told_from_a_device_that_is_gone(
+    answer, below_the_target, below_all
+):
+    """What can be either is left to the direct path."""
+    for target in (GRACE, APP):
+        assert type(await GraphStub(answer).failed_reset(target)) is below_the_target
+    direct = GraphStub(answer)
+    assert type(await direct.failed_reset(direct=True)) is below_all
+    assert direct.requests[0].url.path == f"/v1.0/deviceManagement/managedDevices/{PHONE}/resetPasscode"
+    assert type(await GraphStub(answer).failed_reset(parse_target(f"id:{PHONE}"))) is below_all
 
 
 NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
@@ -99,7 +146,7 @@ async def test_a_call_is_given_up_after_30_seconds_and_a_reset_may_have_happened
 
 @pytest.mark.parametrize("device", ["", ".", ".."])
 async def test_an_id_that_cannot_be_one_path_segment_is_refused(device):
-    graph = GraphStub(httpx.Response(204))
+    graph = GraphStub(ACCEPTED)
     with pytest.raises(DeviceRefused):
         await graph.reset(device=device)
     assert graph.requests == []
@@ -140,7 +187,16 @@ async def test_the_inner_code_and_sentence_are_unwrapped_without_url_or_claims(s
     sentence = "Application is not authorized to perform this operation."
     facts = {"status": str(status), "code": "Forbidden", "message": sentence, "request_id": "inner"}
     assert error.as_facts() == facts | {"activity_id": ACTIVITY}
-    assert error.claims is None
+    assert (error.claims, error.is_role) == (None, True)
+
+
+async def test_that_the_role_lacks_is_known_where_the_body_is_not_kept():
+    """It could hold a passcode."""
+    answer = httpx.Response(401, json=error_body("UnknownError", TWICE), headers={"request-id": "r"})
+    with pytest.raises(ApproverRefused) as caught:
+        await GraphStub(answer).intune.actions(PHONE, TOKEN)
+    assert caught.value.is_role
+    assert caught.value.as_facts() == {"status": "401", "code": "Forbidden", "request_id": "r"}
 
 
 async def test_the_request_id_of_the_header_comes_first_and_no_charset_breaks_the_body():
@@ -156,7 +212,7 @@ ODD_BODIES = ["<html>", "", "null", "[]", '{"error": 1}', '{"error": {"message":
 
 @pytest.mark.parametrize("body", [*ODD_BODIES, '{"error":' + "[" * 50_000], ids=lambda body: body[:9])
 async def test_a_body_that_is_not_graphs_says_nothing(body):
-    error = await GraphStub(httpx.Response(400, text=body)).failed_reset()
+    error = await GraphStub(httpx.Response(400, text=body, headers={"request-id": "r"})).failed_reset()
     assert (type(error), error.code, error.activity_id) == (DeviceRefused, "", "")
 
 
@@ -168,6 +224,7 @@ def at(moment: datetime) -> str:
     ("header", "in_body", "wait"),
     [
         ("17", None, timedelta(seconds=17)),
+        ("2.128", None, timedelta(seconds=3)),
         (at(NOW + HALF_A_MINUTE), None, HALF_A_MINUTE),
         (at(NOW - HALF_A_MINUTE), None, timedelta(0)),
         ("", 9, timedelta(seconds=9)),
@@ -242,7 +299,20 @@ LATER, LAST = "2026-11-23T09:45:00.0000001Z", "2026-11-23T09:50:00Z"
 async def test_only_the_passcode_of_the_first_reset_since_is_returned(results, shown):
     graph = with_results(*(result(*one) for one in results))
     found = await graph.intune.passcode(PHONE, TOKEN, since=STARTED)
-    assert found == (Secret(shown) if shown else None)
+    assert (found and found.passcode) == (Secret(shown) if shown else None)
+
+
+@pytest.mark.parametrize(
+    ("states", "replaced_at"),
+    [(["failed", "done"], LAST), (["pending"], LATER), (["notSupported", "canceled"], None)],
+)
+async def test_the_first_later_reset_that_did_not_fail_is_named_with_the_passcode_that_it_ends(
+    states, replaced_at
+):
+    later = [result(state, at, "2222") for state, at in zip(states, (LATER, LAST), strict=False)]
+    graph = with_results(*later, result("done", OURS, "1111"))
+    found = await graph.intune.passcode(PHONE, TOKEN, since=STARTED)
+    assert found.replaced_at == parse_time(replaced_at)
 
 
 @pytest.mark.parametrize(

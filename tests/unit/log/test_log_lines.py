@@ -73,3 +73,10 @@ def test_lines_are_counted_by_level_and_event_and_a_librarys_by_its_name():
     lines = [WRITERS["ours"], WRITERS["ours"], WRITERS["a library"]]
     _, counted = run("\n".join([*lines, "print(sorted(counts.items()))"]))
     assert counted.strip() == "[(('error', 'slack_bolt'), 1), (('warning', 'row_left'), 2)]"
+
+
+def test_what_strangers_cause_is_counted_each_time_and_written_a_few_times_a_minute():
+    stranger = 'for _ in range(1000): structlog.get_logger().warning("delivery_refused")'
+    lines, counted = run(f"{stranger}\nprint(sum(counts.values()))")
+    assert 0 < len(lines) <= 20  # a minute may end in between
+    assert counted.strip() == "1000"

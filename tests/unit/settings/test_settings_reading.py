@@ -5,6 +5,7 @@ import re
 import pytest
 from bot.domain.people import Audience
 from bot.settings import (
+    AUTHORITY,
     CONFIG_VARIABLE,
     ENDPOINTS,
     PERMISSIONS,
@@ -84,6 +85,23 @@ def test_malformed_values_are_named_at_once_in_plain_words_and_never_repeated(en
     assert [name for name in given if message.partition(f"{name}: ")[2].startswith("should")] == []
 
 
+NOT_AUTHORITY = ("SLACK_APP_TOKEN", "ENTRA_AUTHORITY", "CLOUD", "PORT", "AUDIT_HEADS", "DATABASE_URL")
+
+
+@pytest.mark.parametrize("source", ["environment", ".env", "toml", "toml, as a list"])
+@pytest.mark.parametrize("name", [name.upper() for name in AUTHORITY])
+def test_what_decides_authority_and_is_set_to_nothing_stops_the_start(environment, tmp_path, name, source):
+    (tmp_path / "unlatch.toml").write_text(f"{name} = []\n" if "list" in source else f'{name} = ""\n')
+    (tmp_path / ".env").write_text(f"{name}=\n" if source == ".env" else "")
+    complete = {key: value for key, value in COMPLETE.items() if key != name}
+    environment(complete | dict.fromkeys(NOT_AUTHORITY, ""))
+    environment({name: ""} if source == "environment" else {})
+    environment({CONFIG_VARIABLE: str(tmp_path / "unlatch.toml")} if source.startswith("toml") else {})
+    message = refused()
+    assert named(message) == {name}
+    assert "set, but empty" in message
+
+
 def test_socket_mode_needs_no_signing_secret_and_a_certificate_no_client_secret(environment):
     without = {"SLACK_SIGNING_SECRET", "ENTRA_CLIENT_SECRET"}
     environment({name: value for name, value in COMPLETE.items() if name not in without})
@@ -94,7 +112,7 @@ def test_socket_mode_needs_no_signing_secret_and_a_certificate_no_client_secret(
 def test_the_environment_comes_before_dotenv_and_dotenv_before_the_file(environment, tmp_path):
     environment(COMPLETE | {CONFIG_VARIABLE: str(tmp_path / "unlatch.toml"), "PORT": "1"})
     (tmp_path / ".env").write_text("PORT=2\nHOST=host-of-dotenv\n")
-    (tmp_path / "unlatch.toml").write_text('port = 3\nhost = "host-of-toml"\ncloud = "china"\n')
+    (tmp_path / "unlatch.toml").write_text('port = 3\nhost = "host-of-toml"\nCLOUD = "china"\n')
     settings = read_settings()
     assert (settings.port, settings.host, settings.cloud) == (1, "host-of-dotenv", "china")
 

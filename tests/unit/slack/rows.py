@@ -11,13 +11,15 @@ from bot.domain.values import DeviceId
 from tests.support.builders import APPROVAL, ATTEMPT, KEN, LATER, MEI, NOON, a_request
 
 AT = "2026-03-02T12:00:00.000000Z"
-LEOS, KENS = {"device": "Leo's Pixel"}, {"account": "ken@contoso.com"}
+LEOS, KENS, KEN_APPROVED = {"device": "Leo's Pixel"}, {"account": "ken@contoso.com"}, {"approver": "U0KEN"}
 FACTS: dict[Code, dict[str, str]] = {
     Code.BAD_TARGET: {"typed": "leo"},
     Code.REASON_TOO_LONG: {"limit": "1000"},
     Code.TICKET_TOO_LONG: {"limit": "100"},
     Code.NOT_A_MEMBER: {"kind": "guest"},
     Code.QUOTA_EXCEEDED: {"limit": "20", "until": AT},
+    Code.TOO_MANY_OPEN: {"limit": "5"},
+    Code.TOO_MANY_PRESSES: {"limit": "30"},
     Code.COULD_NOT_VERIFY: {"what": "Slack’s profile of a person"},
     Code.ALREADY_DECIDED: {"status": "denied", "by": "U0AIKO", "at": AT},
     Code.NOT_WAITING: {"status": "sent"},
@@ -28,7 +30,8 @@ FACTS: dict[Code, dict[str, str]] = {
     Code.WRONG_PLATFORM: {"device": "Leo's laptop", "system": "Windows 11"},
     Code.NOT_MANAGED: {"device": "Scanner 12", "state": "retireIssued"},
     **dict.fromkeys((Code.OWN_DEVICE, Code.APPLE_USER_ENROLLMENT, Code.DEVICE_ADMINISTRATOR), LEOS),
-    Code.APPROVER_SIGNED_OUT: {"approver": "U0KEN"},
+    **dict.fromkeys((Code.APPROVER_SIGNED_OUT, Code.APPROVER_LEFT, Code.CANNOT_READ), KEN_APPROVED),
+    Code.PASSCODE_REPLACED: {"at": AT},
     Code.ENTRA_ERROR: {"code": "AADSTS50105"},
     **dict.fromkeys((Code.WRONG_TENANT, Code.GUEST_ACCOUNT, Code.ACCOUNT_TAKEN), KENS),
     **dict.fromkeys((Code.DECLINED, Code.STALE_SIGN_IN), KENS),
@@ -77,9 +80,11 @@ def failed(cause: Cause, device: Device = IPHONE) -> ResetRequest:
     return a_request(Status.FAILED, approval=approval, cause=cause)
 
 
+FOLLOWING = Cause(Code.APPROVER_SIGNED_OUT, KEN_APPROVED | {"following": "yes"})
 _decided = {"decided_by": KEN.id, "decided_at": LATER}
 EVERY = [
     a_request(Status.RECEIVED),
+    a_request(Status.RECEIVED, cause=Cause(Code.SIGN_IN_NEEDED)),
     a_request(Status.REFUSED, cause=Cause(Code.NOT_A_REQUESTER)),
     pending(),
     pending(target=Target(TargetKind.SERIAL, "F2LX1234ABCD"), cause=Cause(Code.NOT_EXECUTED)),
@@ -89,6 +94,7 @@ EVERY = [
     a_request(Status.WITHDRAWN, decided_by=MEI.id, decided_at=LATER),
     a_request(Status.EXPIRED),
     a_request(Status.SENT),
+    a_request(Status.SENT, cause=FOLLOWING),
     *(done(effect) for effect in Effect),
     *(failed(cause) for cause in CAUSES),
     a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER), next_at=LATER),

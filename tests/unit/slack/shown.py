@@ -15,10 +15,10 @@ nasty = st.lists(st.text(max_size=20) | st.sampled_from(_NASTY), min_size=1, max
 
 
 def check_accepted(shown: Message | View) -> None:
-    """Slack takes it: the schema, unique ids, 50 or 100 blocks, 250 kB, 4000 characters of text."""
+    """Slack takes it: the schema, unique ids, 50 or 100 blocks, 250 kB, 4000 bytes of text."""
     if isinstance(shown, Message):
         accepted_blocks(list(shown.blocks))
-        assert 0 < len(shown.text) <= 4000
+        assert 0 < len(shown.text.encode()) <= 4000
     else:
         accepted_view(shown)
 

@@ -1,14 +1,17 @@
 """Who a person is and where they are, asked of Slack now; whatever is not understood lets nobody in."""
 
 import pytest
-from bot.domain.errors import CouldNotVerify
+from bot.domain.errors import Code, CouldNotVerify
 from bot.domain.people import Actor, Audience, AudienceKind, Kind
 from bot.domain.values import TeamId
 from bot.slack.directory import SlackDirectory
+from bot.slack.wording import ENGLISH
 from bot.timing import Timing
 from slack_bolt.authorization import AuthorizeResult
+from structlog.testing import capture_logs
 from tests.support.builders import IN_CHANNEL, KEN, MEI, ON_CALL, OTHER_TEAM, TEAM
-from tests.unit.slack.web_api import GARBAGE, WebApi, refused
+from tests.support.clock import Clock
+from tests.unit.slack.web_api import GARBAGE, WebApi, a_channel, refused
 
 OURS = TeamId("E0US")
 """Our organization on Enterprise Grid."""
@@ -30,10 +33,10 @@ def of_organization(enterprise_id: str) -> dict[str, object]:
 
 
 async def test_a_member_is_known_by_full_name_and_confirmed_address(api: WebApi):
-    api.answers["users.info"] = [a_user(locale="ja-JP"), a_user(is_email_confirmed=False)]
+    api.answers["users.info"] = [a_user(), a_user(is_email_confirmed=False)]
     person = await directory(api).person(AS_MEI)
     assert (person.kind, person.name, person.email) == (Kind.MEMBER, "Mei Tanaka", "mei@contoso.com")
-    assert (person.team_id, person.locale) == (TEAM, "ja-JP")
+    assert person.team_id == TEAM
     assert (await directory(api).person(AS_MEI)).email is None
 
 
@@ -84,8 +87,9 @@ async def test_flags_are_read_as_slack_means_them_and_the_team_has_to_be_ours(
 )
 async def test_a_profile_that_is_not_understood_verifies_nobody(api: WebApi, answer: dict[str, object]):
     api.answers["users.info"] = [answer]
-    with pytest.raises(CouldNotVerify) as told:
+    with pytest.raises(CouldNotVerify) as told, capture_logs() as logs:
         await directory(api).person(AS_MEI)
+    assert [line["event"] for line in logs] == ["lookup_failed"]
     assert "profile" in told.value.facts["what"]
     assert api.methods() == ["users.info"]  # and is not asked for again
 
@@ -125,3 +129,57 @@ async def test_members_that_are_not_understood_verify_nobody(api: WebApi, answer
         with pytest.raises(CouldNotVerify):
             await directory(api).is_in(KEN.id, audience)
     assert len(api.asked) == 2
+
+
+LASTING = [
+    ({"error": "missing_scope", "needed": "groups:read"}, "lacks the Slack permission groups:read"),
+    ({"error": "channel_not_found"}, "(channel_not_found), so this isn’t verified. Waiting won’t help"),
+    ({"error": "no_such_subteam"}, "(no_such_subteam), so this isn’t verified. Waiting won’t help"),
+    ({"error": "internal_error"}, "so this isn’t verified. Try again in a minute."),
+]
+
+
+@pytest.mark.parametrize(("answer", "said"), LASTING, ids=str)
+async def test_why_a_lookup_failed_is_logged_and_what_no_waiting_mends_is_told(api, answer, said):
+    api.answers["conversations.members"] = api.answers["usergroups.users.list"] = [{"ok": False} | answer]
+    for audience in (IN_CHANNEL, ON_CALL):
+        with pytest.raises(CouldNotVerify) as told, capture_logs() as logs:
+            await directory(api).is_in(KEN.id, audience)
+        assert said in ENGLISH.error(told.value)
+        assert [(line["event"], line["code"]) for line in logs] == [("lookup_failed", answer["error"])]
+        assert logs[0].get("needed") == answer.get("needed")
+
+
+CHANNELS = [
+    ({"is_private": True}, None, None),
+    ({"is_private": True, "is_shared": True, "is_org_shared": True}, None, None),
+    *(({"is_private": private}, Code.CHANNEL_PUBLIC, None) for private in (False, None, "yes")),
+    *(
+        ({"is_private": True, flag: True}, Code.CHANNEL_SHARED, Code.CHANNEL_SHARED)
+        for flag in ("is_ext_shared", "is_pending_ext_shared")
+    ),
+]
+
+
+@pytest.mark.parametrize(("flags", "alone", "with_a_rota"), CHANNELS, ids=str)
+async def test_an_approver_channel_is_private_or_has_a_rota_and_is_not_shared(api, flags, alone, with_a_rota):
+    api.answers["conversations.info"] = [{"ok": True, "channel": flags}]
+    for rota, problem in ((False, alone), (True, with_a_rota)):
+        channel = a_channel(api, rota=rota)
+        await channel.look()
+        assert channel.problem is problem
+
+
+async def test_the_channel_is_looked_at_each_hour_and_oftener_while_unfit_and_a_failure_is_no_finding(api):
+    private, public = ({"ok": True, "channel": {"is_private": flag}} for flag in (True, False))
+    api.answers["conversations.info"] = [*GARBAGE, {"ok": True}, private, public, refused("x"), private]
+    clock = Clock()
+    channel = a_channel(api, clock=clock)
+    for _ in range(len(GARBAGE) + 2):  # until it was seen
+        await channel.look()
+    seen = len(api.asked)
+    for minutes, problem in ((59, None), (1, Code.CHANNEL_PUBLIC), (1, Code.CHANNEL_PUBLIC), (1, None)):
+        clock.advance(minutes=minutes)
+        await channel.look()
+        assert channel.problem is problem
+    assert (len(api.asked) - seen, seen) == (3, len(GARBAGE) + 2)

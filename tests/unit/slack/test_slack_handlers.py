@@ -105,6 +105,25 @@ async def test_a_requester_over_the_limit_is_told_until_when_and_in_the_form_wit
     assert len(await side.bot.rows()) == 1
 
 
+async def test_who_presses_faster_than_a_person_can_is_told_so_and_leaves_no_row(database):
+    side = SlackSide(database, presses_per_minute=1)
+    request_id = await side.bot.pending()
+    await side.deliver(press(Action.DENY, request_id))
+    events, opened = await side.bot.events(), len(side.slack.opened)
+    with capture_logs() as logs:
+        await side.deliver(press(Action.DENY, request_id))
+        told = [side.slack.responses[-1][1]]
+        told.append((await side.deliver(command(user_id=KEN.id))).text)
+        submitted = (await side.deliver(await approval(side, request_id))).json()
+    told.append(submitted["view"]["blocks"][0]["text"]["text"])
+    assert told == [ENGLISH.text("code.too_many_presses", limit="1")] * 3
+    assert (await side.bot.events(), len(side.slack.opened)) == (events, opened)
+    assert [(line["event"], line["user"]) for line in logs] == [("quota_exceeded", KEN.id)] * 3
+    side.bot.clock.advance(timedelta(minutes=1))
+    await side.deliver(press(Action.DENY, request_id))
+    assert len(side.slack.opened) == opened + 1
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -323,6 +342,23 @@ async def test_after_the_sign_in_the_modal_goes_on_or_a_message_says_as_whom(sid
         user, sentence = side.slack.messages.pop()
         assert (user, "ken@contoso.com" in sentence) == (KEN.id, True)
         assert "/reset-passcode sign-out" in sentence
+
+
+async def test_a_requester_signs_in_by_a_private_link_to_ask_and_again_to_see_the_passcode(database):
+    side = SlackSide(database, requester_sign_in=True)
+    request = await side.bot.submit()
+    for action in (Action.LINK, Action.SHOW_PASSCODE):
+        if action is Action.SHOW_PASSCODE:
+            request = await side.bot.row(await side.bot.done(passcode="4b#A"))
+            del side.bot.sign_ins.accounts[MEI.id]
+        side.bot.links.links.clear()
+        await side.deliver(press(action, request.id, user=MEI.id))
+        assert CATALOG["sign_in.requester"] in side.shown()
+        [link] = side.bot.links.links.values()
+        assert (link.user, link.request_id) == (MEI.id, request.id)
+        side.bot.sign_ins.accounts[MEI.id] = account_of(MEI)
+        await side.handlers.resume(link, account_of(MEI))
+        assert side.title() == CATALOG["signed_in.title" if action is Action.LINK else "passcode.title"]
 
 
 async def test_a_refused_sign_in_is_told_in_the_modal_with_a_new_link_if_they_still_may(side):

@@ -1,5 +1,6 @@
 """The card and the receipt: complete, honest about the state, and harmless whatever was typed."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from bot.slack.payloads import Action
 from bot.slack.wording import ENGLISH
 from hypothesis import given, settings
 from tests.support.builders import KEN, MEI, a_request
-from tests.unit.slack.rows import EVERY, IPHONE, failed, pending
+from tests.unit.slack.rows import EVERY, IPHONE, done, failed, pending
 from tests.unit.slack.shown import buttons, check_accepted, check_harmless, elements, everything, nasty, texts
 
 HOUR = timedelta(hours=1)
@@ -33,7 +34,7 @@ def check(row: ResetRequest) -> None:
 @every_row
 def test_buttons_are_there_only_while_they_can_be_pressed_and_say_what_they_do(row: ResetRequest):
     decide = [Action.APPROVE, Action.DENY] if row.status is Status.PENDING else []
-    own = [Action.WITHDRAW] if row.status is Status.PENDING else []
+    own = [Action.WITHDRAW] if row.status is Status.PENDING else [Action.LINK] * row.waits_for_sign_in
     assert buttons(card(row, ENGLISH)) == ([Action.APPROVE, Action.CLOSE] if row.needs_a_human else decide)
     assert buttons(a_receipt(row)) == ([Action.SHOW_PASSCODE] if row.has_passcode else own)
     for button in [*elements(card(row, ENGLISH), "button"), *elements(a_receipt(row), "button")]:
@@ -83,8 +84,11 @@ def test_a_lost_answer_is_not_tried_again_without_a_warning():
 def test_only_the_receipt_speaks_to_the_requester():
     twice = Cause(Code.ALREADY_REQUESTED, {"ref": "A9F1C7", "by": MEI.id})
     row = a_request(Status.REFUSED, cause=twice)
-    assert "You already have" in everything(a_receipt(row))
-    assert "<@U0MEI> already has" in everything(card(row, ENGLISH))
+    assert "You requested it before" in everything(a_receipt(row))
+    assert "<@U0MEI> requested it before you" in everything(card(row, ENGLISH))
+    ended = everything(receipt(row, ENGLISH, reveal_for=HOUR, first=done()))
+    assert f"Request {done().ref}: *done*. Approved by <@U0KEN>" in ended
+    assert not re.search("show_passcode|Nothing was reset", ended)
 
 
 def test_a_reminder_names_the_request_the_requester_the_target_and_until_when():
@@ -126,4 +130,5 @@ def test_nothing_that_microsoft_says_mentions_links_or_breaks(name: str, account
 def test_a_hundred_kilobytes_fit():
     flood = "<!channel> & é " * 7000
     check(pending(reason=flood, ticket=flood, denial=flood))
+    check(pending(reason="緊" * MAX_REASON, denial="😀" * MAX_REASON))  # Slack counts bytes
     check_accepted(reminder(pending(), ENGLISH, ["S0ONCALL"] * 300))

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from bot.domain.device import Device, Platform, effect_of_reset
-from bot.domain.errors import Cause, Code, RecentlyReset
+from bot.domain.errors import Cause, Code, RecentlyReset, SignInNeeded
 from bot.domain.request import Status
 from bot.domain.values import DeviceId, Secret
 from bot.slack import modals
@@ -36,9 +36,9 @@ def review(*devices: Device, blocked: Sequence[Choice] = ()) -> View:
     return modals.review_form(seen, ENGLISH)
 
 
-def sign_in(*, claims: bool = False, stale: bool = False, signed_in: bool = False) -> View:
+def sign_in(need: SignInNeeded | None = None, *, signed_in: bool = False) -> View:
     account = account_of(KEN) if signed_in else None
-    why = ENGLISH.sign_in(claims=claims, stale=stale, account=account, max_age=timedelta(hours=8))
+    why = ENGLISH.sign_in(need, account=account, max_age=timedelta(hours=8))
     return modals.sign_in(URL, why, ENGLISH, lifetime=timedelta(minutes=10))
 
 
@@ -54,8 +54,9 @@ EVERY = {
     **{f"loading {what}": modals.loading(what, ENGLISH) for what in LOADING},
     "message": modals.message("No device found", "No device found.", ENGLISH),
     "sign in": sign_in(),
-    "sign in again": sign_in(claims=True),
-    "sign in freshly": sign_in(stale=True),
+    "sign in for claims": sign_in(SignInNeeded("{}")),
+    "sign in freshly": sign_in(SignInNeeded(stale=True)),
+    "sign in again": sign_in(SignInNeeded(rejected=True)),
     "sign in though signed in": sign_in(signed_in=True),
     "review": review(IPHONE, blocked=[LAPTOP]),
     **{f"{count} devices": review(*map(android, range(count))) for count in (1, 2, 10, 11, 100, 101)},
@@ -85,7 +86,8 @@ def test_slack_accepts_every_modal_and_it_brings_back_its_request_or_nothing(vie
     [
         (EVERY["ask again"], ["No such target."]),
         (EVERY["sign in"], ["expires in 10 minutes"]),
-        (EVERY["sign in again"], ["once more"]),
+        (EVERY["sign in for claims"], ["once more"]),
+        (EVERY["sign in again"], ["no longer accepts your sign-in"]),
         (EVERY["sign in freshly"], ["fresh sign-in"]),
         (EVERY["sign in though signed in"], ["signed in as ken@contoso.com until <!date^"]),
         (EVERY["review"], ["Ada’s PC runs Windows 11", "as *ken@contoso.com*", "Locked out", "INC-1024"]),

@@ -1,9 +1,10 @@
 """Messages about a request: one each, brought up to date, never twice, and found again after a crash."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from bot.domain.errors import SlackRefused
+from bot.domain.errors import Code, SlackRefused
 from bot.domain.request import MessageRef, MessageState, Status
 from bot.domain.values import ChannelId
 from bot.slack.notifier import SlackNotifier
@@ -11,7 +12,7 @@ from bot.slack.wording import ENGLISH
 from bot.timing import Timing
 from tests.support.builders import CHANNEL, MEI, a_request
 from tests.unit.slack.rows import pending
-from tests.unit.slack.web_api import WebApi, refused
+from tests.unit.slack.web_api import WebApi, a_channel, refused
 
 POSTED = {"ok": True, "channel": CHANNEL, "ts": "1.0"}
 CARD = MessageRef(CHANNEL, "1.0")
@@ -27,7 +28,7 @@ def metadata(part: str, request_id: str = pending().id) -> dict[str, object]:
 def notifier(api: WebApi) -> SlackNotifier:
     api.answers["chat.postMessage"] = [POSTED]
     api.answers["conversations.open"] = [{"ok": True, "channel": {"id": "D0MEI"}}]
-    return SlackNotifier(api.client, ENGLISH, CHANNEL, on_call=["S0ONCALL"], timing=Timing())
+    return SlackNotifier(api.client, ENGLISH, a_channel(api), on_call=["S0ONCALL"], timing=Timing())
 
 
 async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_parsed(api, notifier):
@@ -43,6 +44,27 @@ async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_
     assert post["text"].startswith("Passcode reset: waiting for approval.")
     assert update["text"].startswith("Passcode reset: approved.")
     assert update["blocks"]
+
+
+async def test_the_receipt_says_that_approvers_were_told_only_once_the_card_is_posted(api, notifier):
+    told = ENGLISH.text("status.pending.next"), ENGLISH.text("status.pending.next.not_notified")
+    state = await notifier.update_receipt(pending(), MessageState())
+    await notifier.update_receipt(pending(), replace(state, card=CARD))
+    texts = [sent["text"] for _, sent in api.asked]
+    assert [[sentence in text for sentence in told] for text in texts] == [[False, True], [True, False]]
+
+
+async def test_while_others_could_read_it_nothing_goes_there_and_the_requester_is_told(api, notifier):
+    state, channel = await notifier.update_card(pending(), MessageState()), a_channel(api)
+    channel.problem = Code.CHANNEL_SHARED
+    notifier = SlackNotifier(api.client, ENGLISH, channel, timing=Timing())
+    for show in (notifier.update_card, notifier.post_reminder):
+        with pytest.raises(SlackRefused, match="channel_shared"):
+            await show(pending(reminders=1), state)
+    for row, is_told in ((pending(), True), (APPROVED, False)):
+        await notifier.update_receipt(row, MessageState())
+        assert ("shared with another organization" in api.asked[-1][1]["text"]) is is_told
+    assert len(api.asked) == 3
 
 
 async def test_what_slack_shows_already_is_not_sent_again_and_a_receipt_goes_to_the_requester(api, notifier):

@@ -24,6 +24,7 @@ def a_form(**view: object) -> Form:
         ("name:<http://van.dev|van.dev> stuck", "name:van.dev", "stuck"),
         ('name:"Ken\'s iPhone" stuck', "name:Ken's iPhone", "stuck"),
         ("NAME:“Field phone” stuck", "NAME:Field phone", "stuck"),
+        ('name:"Leo’s “old” phone" stuck', "name:Leo’s “old” phone", "stuck"),
         ('name:"Tom &amp; Ann" why', "name:Tom & Ann", "why"),
         ("serial:X77 5 &lt; 6 &amp;amp; &lt;@U0KEN|ken&gt;", "serial:X77", "5 < 6 &amp; <@U0KEN|ken>"),
         ("ada@contoso.com\nlocked out\ntwice", "ada@contoso.com", "locked out\ntwice"),

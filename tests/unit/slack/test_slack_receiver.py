@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import product
@@ -11,10 +12,12 @@ from urllib.parse import urlencode
 import pytest
 from bot.domain.values import Secret
 from bot.slack.payloads import Action, Callback
-from bot.slack.receiver import http_receiver, is_signed, parse
+from bot.slack.receiver import SocketNews, http_receiver, parse, why_refused
 from bot.store.database import Database
 from slack_bolt.async_app import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from starlette.requests import Request
 from structlog.testing import capture_logs
 from tests.support.clock import NOON, Clock
@@ -75,8 +78,8 @@ async def test_the_signature_of_slacks_own_documentation_is_accepted():
         "x-slack-request-timestamp": "1531420618",
         "x-slack-signature": "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",
     }
-    assert is_signed(body, headers, Secret(SECRET), now=1531420618)
-    assert not is_signed(body + b" ", headers, Secret(SECRET), now=1531420618)
+    assert not why_refused(body, headers, Secret(SECRET), now=1531420618)
+    assert why_refused(body + b" ", headers, Secret(SECRET), now=1531420618)
 
 
 STRANGERS = {
@@ -103,10 +106,22 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
-async def test_a_stranger_gets_401_and_never_reaches_bolt(bolt, headers):
-    assert (await bolt.post(command(), **headers)).status_code == 401
+REASONS = {
+    **dict.fromkeys(("five minutes old", "five minutes early"), "clock"),
+    **dict.fromkeys(("wrong signature", "other secret", "of another body"), "SLACK_SIGNING_SECRET"),
+    **dict.fromkeys(("nothing signed", "timestamp no number"), "no signature"),
+}
+"""Why a delivery was refused, as operators read it: a clock and a secret are mended differently."""
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+async def test_a_stranger_gets_401_and_never_reaches_bolt(bolt, name):
+    with capture_logs() as logs:
+        assert (await bolt.post(command(), **STRANGERS[name])).status_code == 401
     assert bolt.bodies == []
+    [line] = logs
+    assert line["event"] == "delivery_refused"
+    assert REASONS.get(name, "") in line["reason"]
 
 
 @pytest.mark.parametrize("seconds", [-300, 0, 300])
@@ -175,4 +190,35 @@ async def test_a_field_of_another_shape_is_never_a_500(database: Database):
         answers = [await side.post(json.dumps(body).encode(), kind=JSON) for body in odd_bodies()]
         await side.settle()
     assert {answer.status_code for answer in answers} <= {200, 400, 404}
-    assert {line["event"] for line in logs} <= {"malformed_payload"}
+    assert {line["event"] for line in logs} <= {"malformed_payload", "delivery_unknown"}
+    assert all(len(str(value)) <= 64 for line in logs for value in line.values())
+
+
+async def test_a_delivery_that_no_handler_knows_leaves_a_line(database: Database):
+    side = SlackSide(database)
+    with capture_logs() as logs:
+        assert (await side.post(press("of_an_older_release", "f" * 32))).status_code == 404
+    [line] = logs
+    about = (line["event"], line["type"], line["name"])
+    assert about == ("delivery_unknown", "block_actions", "of_an_older_release")
+
+
+def test_a_socket_that_is_lost_and_back_is_one_line_each_with_the_cause():
+    news, sdk = SocketNews(), logging.getLogger("slack_sdk.of_this_test")
+    sdk.addFilter(news)
+    told = {"ok": False, "error": "invalid_auth"}
+    answer = AsyncSlackResponse(
+        client=None, http_verb="", api_url="", req_args={}, headers={}, status_code=200, data=told
+    )
+    refused = SlackApiError("", answer)
+    with capture_logs() as logs:
+        for count, error in ((2, None), *[(1, OSError())] * 2, *[(0, refused)] * 2, (2, None)):
+            if error is not None:
+                sdk.error("Failed to connect (error: %s); Retrying...", error, exc_info=error)
+            news.tell(count)
+    lines = [(line["event"], line["open"], line["cause"]) for line in logs]
+    assert lines == [
+        ("socket_lost", 1, "OSError"),
+        ("socket_lost", 0, "invalid_auth"),
+        ("sockets_back", 2, "invalid_auth"),
+    ]

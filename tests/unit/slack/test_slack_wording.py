@@ -17,7 +17,8 @@ from bot.slack import wording
 from bot.slack.blocks import NOTHING, without_markup
 from bot.slack.wording import CATALOG_EN as CATALOG
 from bot.slack.wording import ENGLISH
-from tests.support.builders import MEI
+from tests.support.builders import MEI, a_request
+from tests.support.clock import NOON
 from tests.unit.slack.rows import AT, CAUSES, EVERY, FACTS, IPHONE, done, failed
 
 HOUR = timedelta(hours=1)
@@ -25,12 +26,12 @@ UNTITLED = {
     # kept in a row
     *(Code.SIGN_IN_ENDED, Code.MICROSOFT_REFUSED_APPROVER, Code.NOT_EXECUTED, Code.MICROSOFT_REFUSED_DEVICE),
     *(Code.DEVICE_FAILED, Code.NOT_SUPPORTED, Code.CANCELED, Code.SILENT, Code.CLOSED, Code.NO_ANSWER),
-    *(Code.NOT_A_REQUESTER, Code.NO_EMAIL, Code.ALREADY_REQUESTED),
+    *(Code.UNKNOWN_PATH, Code.NOT_A_REQUESTER, Code.NO_EMAIL, Code.ALREADY_REQUESTED, Code.TOO_MANY_OPEN),
     # told in the form, or on a page
     *(Code.BAD_TARGET, Code.TICKET_TOO_LONG, Code.LINK_UNUSABLE),
 }
 """Codes that title no modal."""
-STAGES = [*Status, "reopened", "needs_decision", "closed"]
+STAGES = [*Status, "unlinked", "reopened", "needs_decision", "closed", "duplicate"]
 LIMITS = {".title": 24, ".submit": 24, ".short": 75, ".label": 75, ".placeholder": 150, "again.option": 75}
 RAISED = [UnlatchError] + [
     kind
@@ -49,8 +50,12 @@ def demanded() -> set[str]:
     keys |= {f"effect.{effect}{end}" for effect in Effect for end in ("", ".short", ".done", ".use")}
     keys |= {f"kind.{kind}" for kind in Kind} | {f"target.{kind}" for kind in TargetKind}
     keys |= {"code.already_requested.by_reader", "code.recently_reset.android", "code.silent.could_not_look"}
+    keys |= {"code.could_not_verify.lasting", "code.could_not_verify.scope"}
     keys |= {"code.wrong_account.no_email", "status.failed.next.android", "status.failed.next.apple"}
-    return keys - {"status.refused.next", "status.done.next"}
+    keys |= {"code.approver_signed_out.following", "code.microsoft_refused_approver.approval_required"}
+    keys |= {f"status.{stage}.could_not_look" for stage in ("uncertain", "needs_decision")}
+    keys |= {f"sign_in.{why}" for why in ("claims", "stale", "rejected")}
+    return keys - {"status.refused.next", "status.done.next", "status.duplicate.next"}
 
 
 def check_sentence(text: str) -> None:
@@ -112,6 +117,10 @@ def told(code: Code, **facts: str) -> str:
     return ENGLISH.cause(Cause(code, facts))
 
 
+def unsure(cause: Cause, **changes: object) -> str:
+    return ENGLISH.status(a_request(Status.UNCERTAIN, cause=cause, **changes))
+
+
 def next_step(row: ResetRequest) -> str:
     return ENGLISH.next_step(row, reveal_for=HOUR)
 
@@ -120,6 +129,9 @@ BROKEN, PIXEL = Cause(Code.DEVICE_FAILED), replace(IPHONE, platform=Platform.AND
 DENIED, ENDED = FACTS[Code.ALREADY_DECIDED], FACTS[Code.SIGN_IN_ENDED]
 TWICE = Cause(Code.ALREADY_REQUESTED, {"ref": "A9F1C7", "by": MEI.id})
 CLOSED = failed(Cause(Code.CLOSED, {"person": "U0KEN"}))
+UNSEEN = Cause(Code.SILENT, {"could_not_look": "x"})
+MAA = Cause(Code.MICROSOFT_REFUSED_APPROVER, {"status": "403", "code": "ApprovalRequired"})
+NO_REPLY = errors.OutcomeUnknown(code="ReadTimeout")
 QUOTED = errors.ApproverRefused(message="No <!channel>")
 PROFILE, EITHER = f"effect.{Effect.NEW_WORK_PROFILE_PASSCODE}", f"effect.{Effect.NEW_PASSCODE_OR_PROFILE}"
 TOLD = {
@@ -128,15 +140,20 @@ TOLD = {
     "who decided what, when": (told(Code.ALREADY_DECIDED, **DENIED), "Denied by <@U0AIKO> <!date^", NOTHING),
     "nobody decided in time": (told(Code.ALREADY_DECIDED, status="expired", at=AT), "Expired <!date^", "<@"),
     "Microsoft is quoted": (ENGLISH.error(QUOTED), "(Microsoft says: “No &lt;!channel&gt;”)", "<"),
+    "no word of ours is Microsoft's": (ENGLISH.error(NO_REPLY), "Nothing was changed", "ReadTimeout"),
     "Microsoft said nothing": (ENGLISH.error(GraphError()), ".", "Microsoft says"),
     "claims are never shown": (told(Code.SIGN_IN_ENDED, **ENDED), "ended", "access_token"),
     "no address": (told(Code.WRONG_ACCOUNT, account="ken@x", expected=""), "no confirmed email", "ken@x"),
     "Intune was not asked": (told(Code.SILENT, could_not_look="x"), "couldn’t be asked", "hasn’t answered"),
+    "Intune was not asked, so nothing failed": (ENGLISH.status(failed(UNSEEN)), "unclear", "failed"),
+    "nobody looked, so nothing is said": (unsure(UNSEEN), "couldn’t be checked", "no reset could be found"),
+    "nobody can look": (unsure(Cause(Code.CANNOT_READ), next_at=NOON), "may or may not", "Checking"),
+    "a second administrator": (ENGLISH.cause(MAA), "second admin", "role"),
     "the device is silent": (told(Code.SILENT), "hasn’t answered", "couldn’t be asked"),
     "Android again": (told(Code.RECENTLY_RESET, at="x", platform="Android"), "will stop working", "{"),
     "Apple again": (told(Code.RECENTLY_RESET, at="x", platform="iOS"), "with the owner", "will stop working"),
-    "your own open request": (ENGLISH.cause(TWICE, reader=MEI.id), "You already have a pending", "<@"),
-    "another's open request": (ENGLISH.cause(TWICE), "<@U0MEI> already has", "You"),
+    "your own open request": (ENGLISH.cause(TWICE, reader=MEI.id), "You requested it before", "<@"),
+    "another's open request": (ENGLISH.cause(TWICE), "<@U0MEI> requested it before you", "You "),
     **{kind: (told(Code.NOT_A_MEMBER, kind=kind), CATALOG[f"kind.{kind}"], "{") for kind in Kind},
     "only the work profile": (CATALOG[PROFILE], "own lock stays", "device"),
     "only the work profile, done": (CATALOG[f"{PROFILE}.done"], "own lock hasn’t changed", "device"),
@@ -174,7 +191,7 @@ def test_a_target_is_shown_in_words(kind: TargetKind, value: str, words: str):
 
 def test_the_sign_in_pages_can_show_a_refusal_without_slack():
     with_a_person = {Code.NO_EMAIL, Code.SIGN_IN_ENDED, Code.ALREADY_REQUESTED, Code.CLOSED}
-    with_a_person |= {Code.ALREADY_DECIDED, Code.APPROVER_SIGNED_OUT}
+    with_a_person |= {Code.ALREADY_DECIDED, Code.APPROVER_SIGNED_OUT, Code.APPROVER_LEFT, Code.CANNOT_READ}
     for cause in CAUSES:
         if cause.code not in with_a_person:
             page = without_markup(ENGLISH.cause(cause)).replace("<!channel>", "")  # Microsoft's own words

@@ -8,7 +8,11 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from bot.slack.channel import ApproverChannel
+from bot.timing import Timing
 from slack_sdk.web.async_client import AsyncWebClient
+from tests.support.builders import CHANNEL
+from tests.support.clock import Clock
 
 GARBAGE = [
     web.Response(status=502, text="<html>", content_type="text/html"),
@@ -64,6 +68,12 @@ class WebApi:
         if isinstance(answer, web.Response):
             return web.Response(body=answer.body, status=answer.status, headers=answer.headers)
         return web.json_response(dict(answer))
+
+
+def a_channel(api: WebApi, *, rota: bool = False, clock: Clock | None = None) -> ApproverChannel:
+    """The approver channel, not yet looked at."""
+    now = (clock or Clock()).now
+    return ApproverChannel(api.client, CHANNEL, rota=rota, timing=Timing(), now=now)
 
 
 @asynccontextmanager

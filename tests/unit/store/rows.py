@@ -41,7 +41,13 @@ def an_approval(device: str = "d1") -> Approval:
 
 
 def add(tx: Transaction, request: ResetRequest, *, limit: int = MANY) -> ResetRequest:
-    return requests.add_request(tx, request, Entry.of_move(Event.REQUESTED, request, {}), limit=limit)
+    return requests.add_request(
+        tx,
+        request,
+        Entry.of_move(Event.REQUESTED, request, {}, actor=request.asked_by),
+        limit=limit,
+        open_limit=MANY,
+    )
 
 
 async def stored(database: Database, request: ResetRequest) -> ResetRequest:
@@ -49,7 +55,9 @@ async def stored(database: Database, request: ResetRequest) -> ResetRequest:
 
 
 async def get(database: Database, request: ResetRequest) -> ResetRequest:
-    return await database.read(lambda connection: requests.get_request(connection, request.id))
+    return await database.read(
+        lambda connection: requests.get_request(connection, request.id, database.audit_log)
+    )
 
 
 def note(number: int = 0, at: datetime = LATE) -> Entry:

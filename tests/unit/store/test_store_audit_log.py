@@ -51,7 +51,7 @@ def fine(rows: int) -> str:
 
 def log_of(*keys: str) -> AuditLog:
     """The deployment's log under these vault keys."""
-    return AuditLog(Keys.parse(",".join(keys)).signing_seeds, DEPLOYMENT)
+    return AuditLog(Keys.parse(",".join(keys)), DEPLOYMENT)
 
 
 @dataclass
@@ -178,6 +178,26 @@ async def test_a_log_of_another_deployment_is_tampering_and_none_at_all_cannot_b
     assert ten_rows.verify() == (CANNOT_VERIFY, "Cannot verify: the audit log is empty.\n")
     status, said = ten_rows.verify(database_url=f"sqlite:///{tmp_path}/none.sqlite3")
     assert (status, "cannot be read" in said) == (CANNOT_VERIFY, True)
+
+
+MISFITS = {
+    "is not in the audit log": "UPDATE requests SET id = 'forged'",
+    "was deleted": "DELETE FROM requests",
+    "does not stand where its last row": "UPDATE requests SET status = 'approved'",
+    "in the audit log left it": "UPDATE requests SET version = 0",
+    "names another requester": "UPDATE requests SET asked_by = 'U0EVE'",
+    "was attempted without an approval": "UPDATE audit SET event = 'attempt_started' WHERE seq = 2",
+}
+
+
+@pytest.mark.parametrize(("finding", "statement"), MISFITS.items(), ids=MISFITS)
+async def test_requests_that_do_not_fit_the_log_are_named(log: Log, finding: str, statement: str):
+    async with opened(log.url) as database:
+        await stored(database, a_request())
+    assert log.verify()[0] == FINE
+    log.tamper(statement)
+    status, said = log.verify()
+    assert (status, finding in said) == (TAMPERED, True)
 
 
 # What the bot does

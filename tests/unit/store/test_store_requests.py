@@ -11,11 +11,13 @@ from bot.domain.errors import Cause, Code, LostRace, Refusal
 from bot.domain.request import Attempt, MessageRef, MessageState, ResetRequest, Status
 from bot.domain.values import ChannelId, DeviceId, UserId, utc_text
 from bot.store import requests
+from bot.store.backlog import backlog
 from bot.store.database import Database
-from bot.store.requests import Claimed, Queue
+from bot.store.requests import UNREADABLE_PAUSE, Claimed, Queue
 from bot.store.tables import audit
 from bot.store.tables import requests as table
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 from tests.unit.store.conftest import opened, owner
 from tests.unit.store.rows import KEN, MEI, NOW, TIMING, a_pending, a_request, add, an_approval, get, stored
 
@@ -62,7 +64,7 @@ async def test_a_request_comes_back_as_it_was_in_every_status(database: Database
         "decided_by": KEN,
         "decided_at": NOW,
         "denial": "no",
-        "attempt": Attempt(number=2, started_at=NOW, client_request_id="guid", seen_at=NOW + SECOND),
+        "attempt": Attempt(started_at=NOW, client_request_id="guid", seen_at=NOW + SECOND),
         "cause": Cause(Code.DEVICE_FAILED, {"error_code": "1"}),
     }
     for status in Status:
@@ -110,7 +112,8 @@ async def test_a_target_and_a_device_are_held_by_one_request_at_a_time(replicas,
     assert await get(here, second) == second
     told = (refused.value.code, refused.value.facts)
     if what == "target":
-        assert told == (Code.ALREADY_REQUESTED, {"ref": first.ref, "by": first.asked_by})
+        first_one = {"ref": first.ref, "by": first.asked_by, "first": first.id}
+        assert told == (Code.ALREADY_REQUESTED, first_one)
         over = took.deny("no", by=KEN, now=NOW)
     else:
         assert told == (Code.DEVICE_BUSY, {"ref": first.ref})
@@ -217,10 +220,29 @@ async def test_who_lost_the_lease_ends_and_writes_nothing(replicas):
     assert again.messages == SHOWN
 
 
+async def test_what_a_dead_process_leased_is_due_at_once_and_its_posts_when_they_are_over(on_sqlite):
+    await stored(on_sqlite, a_request())
+    tampered = await stored(on_sqlite, a_request())
+    spoil = update(table).where(table.c.id == tampered.id)
+    await on_sqlite.run(lambda tx: tx.execute(spoil.values(reason="x")).rowcount)
+    for queue in Queue:
+        await claimed(on_sqlite, queue)
+    mend = spoil.values(reason=tampered.reason)
+    await on_sqlite.run(lambda tx: tx.execute(mend).rowcount)
+    posted = NOW + TIMING.slack_timeout
+
+    await on_sqlite.run(lambda tx: requests.end_leases(tx, now=NOW, published_by=TIMING.slack_timeout))
+
+    assert len(await claimed(on_sqlite)) == 2
+    found = [len(await claimed(on_sqlite, Queue.PUBLISH, now=now)) for now in (posted - SECOND, posted)]
+    assert found == [0, 2]
+
+
 UNREADABLE: tuple[tuple[str, str], ...] = (
-    *(("status", "later"), ("cause", "[]"), ("messages", "null")),
+    *(("status", "later"), ("cause", "[]")),
     *(("approval", text) for text in ("{", "[]", "5", '{"device": "x"}', "[" * 100_000)),
     *(("next_at", text) for text in ("x", "0", "0001-01-01T00:00:00+14:00")),
+    *(("seal", text) for text in ("", "[Infinity, 1, 1, 1]", "[1e400, 1, 1, 1]")),
 )
 
 
@@ -233,11 +255,17 @@ async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(database, c
     found = await claimed(database, Queue.PUBLISH)
     assert sorted(row.request.id for row in found) == sorted(row.id for row in good)
     assert await claimed(database, Queue.PUBLISH) == []
+    recent = await database.read(lambda c: requests.recent_requests(c, MEI, limit=9))
+    assert len(recent) == 3 + (column == "seal")  # what it shows can be read
+    with capture_logs() as logs:
+        assert len(await claimed(database, Queue.ADVANCE)) == 3
+    assert {line["log_level"] for line in logs} <= {"critical"}
+    for now in (NOW, NOW + UNREADABLE_PAUSE - SECOND):
+        assert (await database.read(lambda c, now=now: backlog(c, now=now))).set_aside == 1
     assert len(await claimed(database, Queue.PUBLISH, now=NOW + LEASE, limit=1)) == 1
-    assert len(await database.read(lambda c: requests.recent_requests(c, MEI, limit=9))) == 3
     for queue in Queue:
         await database.read(lambda connection, queue=queue: requests.next_due(connection, queue))
-    assert (await database.read(lambda c: requests.backlog(c, now=NOW))).open_requests[Status.RECEIVED] >= 3
+    assert (await database.read(lambda c: backlog(c, now=NOW))).open_requests[Status.RECEIVED] >= 3
 
 
 async def test_the_next_due_time_is_when_the_first_row_is_due_and_free(database: Database):
@@ -266,7 +294,7 @@ async def test_the_backlog_counts_what_waits(database: Database):
     (row, *_) = await claimed(database, Queue.PUBLISH, limit=1)
     await database.run(lambda tx: requests.save_messages(tx, row, replace(SHOWN, failures=1)))
     later = NOW + timedelta(minutes=1)
-    found = await database.read(lambda connection: requests.backlog(connection, now=later))
+    found = await database.read(lambda connection: backlog(connection, now=later))
     waiting = {status: count for status, count in found.open_requests.items() if count}
     assert waiting == {Status.RECEIVED: 1, Status.PENDING: 1}
     assert found.overdue == {Queue.ADVANCE: timedelta(minutes=1), Queue.PUBLISH: timedelta(minutes=1)}

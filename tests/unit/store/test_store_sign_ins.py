@@ -36,6 +36,8 @@ A_SIGN_IN = SignInRow(
     authenticated_at=NOW,
     key_id="k1",
     sealed=b"\x00\xff",
+    log_seq=1,
+    log_hash="x",
 )
 SIGNED_IN = Entry(event=Event.SIGNED_IN, at=NOW, actor=KEN)
 

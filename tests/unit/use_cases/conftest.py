@@ -28,7 +28,7 @@ class InlineDatabase:
     async def run(self, work: Callable[[Transaction], Any]) -> Any:
         await asyncio.sleep(0)
         with self.engine.begin() as connection:
-            tx = Transaction(connection)
+            tx = Transaction(connection, self.audit_log)
             result = work(tx)
             head = self.audit_log.append(connection, tx.entries)
         self.audit_log.remember(head)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from bot.domain.audit import Entry, Event
-from bot.domain.errors import ApproverRefused, DeviceRefused, NotExecuted, UnlatchError
+from bot.domain.errors import ApproverRefused, DeviceRefused, NotExecuted, UnknownPath, UnlatchError
 from bot.domain.people import Person
 from bot.domain.request import ResetRequest, Status
 from bot.domain.values import DeviceId, RequestId
@@ -41,6 +41,7 @@ ANSWER = st.sampled_from(
         Answer(error=ApproverRefused(status=403)),
         Answer(error=ApproverRefused(status=401, claims="{}")),
         Answer(error=DeviceRefused(status=404)),
+        Answer(error=UnknownPath(status=400)),
     ]
 )
 TARGET = st.sampled_from(["leo@contoso.com", "serial:LEO1", "app:leos-app"])
@@ -60,7 +61,7 @@ class AnyOrder(RuleBasedStateMachine):
     def start(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.bot = self.loop.run_until_complete(type(self).new_bot())
-        self.bot.rules(requests_per_hour=10**6)
+        self.bot.rules(requests_per_hour=10**6, open_requests=10**6)
         self.bot.sign_ins.accounts |= {person.id: account_of(person) for person in CAST}
         self.bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
         self.over: dict[RequestId, ResetRequest] = {}
@@ -220,7 +221,6 @@ def attempts_have_their_posts(bot: Bot, entries: list[Entry], rows: dict[Request
     assert set(posted) <= set(started)
     for row in rows.values():
         assert row.attempts == sum(entry.request_id == row.id for entry in started.values())
-        assert row.attempt is None or row.attempt.number == row.attempts
 
 
 def resets_have_their_approvals(bot: Bot, entries: list[Entry]) -> None:
@@ -232,7 +232,7 @@ def resets_have_their_approvals(bot: Bot, entries: list[Entry]) -> None:
     resets = Counter(started[post.client_request_id] for post in bot.intune.resets)
     assert resets <= Counter(request_id for request_id, _ in approvals)
     for post in bot.intune.posts:
-        assert (started[post.client_request_id], post.token.removeprefix("token of ")) in approvals
+        assert (started[post.client_request_id], post.token.split()[2]) in approvals
 
 
 def requests_do_not_meet(bot: Bot, rows: dict[RequestId, ResetRequest]) -> None:

@@ -14,12 +14,12 @@ from secrets import token_hex
 import pytest
 from bot.domain.audit import Event
 from bot.domain.device import Device
-from bot.domain.errors import ApproverRefused, CouldNotVerify, GraphError, Refusal
+from bot.domain.errors import ApproverRefused, Code, CouldNotVerify, GraphError, Refusal
 from bot.domain.people import Kind
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId, RequestId, UserId
-from tests.support.bot import Bot, outcome
+from tests.support.bot import Bot, outcome, refused
 from tests.support.builders import (
     AIKO,
     APPROVAL,
@@ -34,6 +34,7 @@ from tests.support.builders import (
 
 RELATIONS = ("a colleague", "the requester", "the same account", "the same address", "the owner")
 STATES = (*(str(status) for status in Status), "needs a human", "out of time")
+DECIDING = ("review", "approve", "deny", "close", "check_may_decide")
 MAY_IN = {
     "review": ("pending", "needs a human"),
     "approve": ("pending", "needs a human"),
@@ -74,7 +75,8 @@ def may(case: Case, act: str, state: str) -> bool:
     if state not in MAY_IN[act]:
         return False
     if case.relation == "the requester":
-        return act == "withdraw" or (act == "reveal" and case.kind is Kind.MEMBER and case.role)
+        admitted = case.kind is Kind.MEMBER and case.in_channel
+        return act == "withdraw" or (act == "reveal" and admitted and case.role)
     if act in ("withdraw", "reveal") or not (case.kind is Kind.MEMBER and case.in_channel and case.on_call):
         return False
     another_person = case.relation not in ("the same account", "the same address", "the owner")
@@ -112,8 +114,8 @@ async def as_ken(bot: Bot, case: Case, act: str, request: ResetRequest, device: 
     """Return what comes of it where Ken is as the case has him."""
     bot.rules(approvers=(ON_CALL,))
     bot.directory.change(KEN, kind=case.kind)
-    bot.directory.members[IN_CHANNEL] = {MEI.id, *([KEN.id] if case.in_channel else [])}
-    bot.directory.members[ON_CALL] = {KEN.id} if case.on_call else set()
+    bot.directory.members[IN_CHANNEL] = {MEI.id, AIKO.id, *([KEN.id] if case.in_channel else [])}
+    bot.directory.members[ON_CALL] = {AIKO.id, *([KEN.id] if case.on_call else [])}
     bot.intune.found = [device]
     if act == "reveal":
         bot.intune.show(device.id, "pending", ago=timedelta(minutes=1))
@@ -177,6 +179,15 @@ def is_told_again(act: str, before: ResetRequest, case: Case) -> bool:
     return act == "approve" and approved and decided and case.relation != "the requester"
 
 
+async def test_nobody_decides_while_others_than_approvers_can_be_in_the_channel(bot):
+    decided, request_id = await bot.done(passcode="4711"), await bot.pending()
+    bot.deps = replace(bot.deps, channel_problem=lambda: Code.CHANNEL_PUBLIC)
+    for act in DECIDING:
+        assert (await refused(getattr(bot, act)(request_id, by=KEN))).code is Code.CHANNEL_PUBLIC
+    assert len(await bot.refusals()) == len(DECIDING)
+    assert (await bot.reveal(decided)).reveal() == "4711"  # what was decided goes on
+
+
 @pytest.mark.parametrize("lookup", ["the person", IN_CHANNEL, ON_CALL], ids=str)
 async def test_a_lookup_that_fails_lets_nobody_through(bot, lookup):
     bot.rules(approvers=(ON_CALL,))
@@ -184,7 +195,7 @@ async def test_a_lookup_that_fails_lets_nobody_through(bot, lookup):
     bot.directory.down, bot.directory.unreadable = lookup == "the person", lookup
     if lookup != ON_CALL:
         assert (await bot.advance((await bot.submit(target="aiko@contoso.com")).id)).status is Status.RECEIVED
-    for act in ("review", "approve", "deny", "close", "check_may_decide"):
+    for act in DECIDING:
         assert isinstance(await outcome(getattr(bot, act)(request_id, by=KEN)), CouldNotVerify)
     assert await bot.refusals() == [(KEN.id, "could_not_verify")] * 5
     assert (await bot.row(request_id)).status is Status.PENDING

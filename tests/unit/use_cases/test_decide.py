@@ -41,6 +41,15 @@ async def test_a_decision_is_made_again_after_a_lost_race_but_not_for_ever(bot, 
     assert (len(rounds), bot.wakes - wakes) == (3, int(wins))
 
 
+@pytest.mark.parametrize("what", ["deny", "withdraw", "approve"])
+async def test_a_decision_that_is_delivered_twice_is_answered_twice_and_made_once(bot, what):
+    request_id = await bot.pending()
+    first, second = [await getattr(bot, what)(request_id) for _ in range(2)]
+    assert first == second
+    assert (await bot.events()).count(first.status) == 1
+    assert await bot.refusals() == []
+
+
 async def test_a_device_that_the_target_does_not_name_any_more_is_not_even_read(bot):
     request_id = await bot.pending()
     bot.intune.found = [LEOS_TABLET, LEOS_LAPTOP]
@@ -53,7 +62,7 @@ async def test_a_review_of_before_an_attempt_approves_no_second_one(bot):
     request_id = await bot.pending()
     reviewed = (await bot.review(request_id)).request.revision
     await bot.approve(request_id, by=AIKO, reviewed=reviewed)
-    bot.intune.answers.append(Answer(error=ApproverRefused(status=403)))
+    bot.intune.answers += [Answer(error=ApproverRefused(status=403))] * 2
     assert (await bot.advance(request_id)).status is Status.PENDING
     assert (await refused(bot.approve(request_id, reviewed=reviewed))).code is Code.REVIEW_OUTDATED
     assert await bot.refusals() == [(KEN.id, "review_outdated")]

@@ -15,6 +15,7 @@ from bot.domain.errors import (
     GraphError,
     NotExecuted,
     OutcomeUnknown,
+    UnknownPath,
 )
 from bot.domain.request import Status
 from bot.domain.target import Target, TargetKind
@@ -23,7 +24,7 @@ from bot.use_cases.deps import Deps
 from tests.support.bot import AS_KEN, Bot
 from tests.support.builders import AIKO, KEN, LEOS_PHONE, TIMING, account_of
 from tests.support.clock import NOON
-from tests.support.fakes import ACCEPTED, LOST, LOST_BUT_EXECUTED, Answer, Post, Stopped, token_of
+from tests.support.fakes import ACCEPTED, FRESH, LOST, LOST_BUT_EXECUTED, Answer, Post, Stopped, token_of
 
 CLAIMS = '{"access_token":{"nbf":{"essential":true}}}'
 IDS = {"request_id": "r-1", "activity_id": "a-1"}
@@ -75,7 +76,9 @@ WAITS = (Status.PENDING, Cause(Code.NOT_EXECUTED))
 ROLE = (Status.PENDING, Cause(Code.MICROSOFT_REFUSED_APPROVER, WORDS | {"account": "ken@contoso.com"}))
 CHALLENGE = {"claims": CLAIMS, "since": utc_text(NOON)}
 SIGN_IN = (Status.PENDING, Cause(Code.SIGN_IN_ENDED, AGAIN | CHALLENGE))
+DEAD = (Status.PENDING, Cause(Code.SIGN_IN_ENDED, AGAIN))
 DEVICE = (Status.FAILED, Cause(Code.MICROSOFT_REFUSED_DEVICE, WORDS | IDS))
+NOWHERE = (Status.FAILED, Cause(Code.UNKNOWN_PATH, {"status": "400"}))
 UNKNOWN = (Status.UNCERTAIN, Cause(Code.NO_ANSWER))
 MEANINGS: list[tuple[GraphError, tuple[Status, Cause | None], timedelta | None]] = [
     (NotExecuted(code="ConnectError"), NOT_NOW, timedelta(seconds=5)),
@@ -84,12 +87,16 @@ MEANINGS: list[tuple[GraphError, tuple[Status, Cause | None], timedelta | None]]
     (NotExecuted(status=429, retry_after=timedelta(minutes=2)), WAITS, None),
     (ApproverRefused(403, "Forbidden", "Not in your scope."), ROLE, None),
     (ApproverRefused(status=401, claims=CLAIMS), SIGN_IN, None),
+    (ApproverRefused(status=401), DEAD, None),
     (DeviceRefused(403, "Forbidden", "Not in your scope.", **IDS), DEVICE, None),
+    (UnknownPath(status=400), NOWHERE, None),
     (OutcomeUnknown(code="ReadTimeout"), UNKNOWN, None),
     (OutcomeUnknown(status=503), UNKNOWN, None),
     (GraphError(), UNKNOWN, None),
 ]
 """What a request becomes after an error of Graph's, and after which pause it is sent again by itself."""
+AT_ONCE = (ApproverRefused, UnknownPath)
+"""They prove that nothing was done: the same approval goes on, with a fresh token or on the other path."""
 
 
 def test_every_graph_error_says_whether_the_reset_may_have_happened():
@@ -103,6 +110,7 @@ async def test_an_answer_of_graph_means_one_state_and_no_second_call_unless_noth
 ):
     request_id = await bot.approved()
     bot.intune.answers += [Answer(error=error)] * 99
+    posts = 2 if isinstance(error, AT_ONCE) else 1
 
     after = await bot.advance(request_id)
 
@@ -110,10 +118,12 @@ async def test_an_answer_of_graph_means_one_state_and_no_second_call_unless_noth
     assert (after.status, after.cause) == meaning
     if after.status in (Status.APPROVED, Status.PENDING):
         assert after.attempt is None
+    assert (len(bot.intune.posts), after.attempts) == (posts, posts)
     answered = await bot.entry(Event.ATTEMPT_ANSWERED)
-    call = {"client_request_id": "call-1", "attempt": "1", "answer": type(error).__name__}
-    code = {"cause": str(cause.code)} if cause else {}
-    assert answered.facts == AS_KEN | code | call | error.as_facts()
+    call = {"client_request_id": f"call-{posts}", "attempt": str(posts), "answer": type(error).__name__}
+    code = {"cause": str(cause.code)} if cause and not isinstance(error, ApproverRefused) else {}
+    direct = {"path": "/deviceManagement/managedDevices"} if isinstance(error, UnknownPath) else {}
+    assert answered.facts == AS_KEN | code | call | direct | error.as_facts()
     assert CLAIMS not in repr(await bot.entries())
 
     if again is not None:
@@ -122,9 +132,54 @@ async def test_an_answer_of_graph_means_one_state_and_no_second_call_unless_noth
     for _ in range(timedelta(minutes=3) // pause):
         bot.clock.advance(pause)
         await bot.advance_due()
-    assert len(bot.intune.posts) == (1 if again is None else timedelta(minutes=2) // again)
+    assert len(bot.intune.posts) == (posts if again is None else timedelta(minutes=2) // again)
     assert len({post.client_request_id for post in bot.intune.posts}) == len(bot.intune.posts)
     assert (await bot.row(request_id)).status is (status if again is None else Status.PENDING)
+
+
+FRESH_TOKEN = f"{token_of(KEN.id)} with {FRESH}"
+THEN: list[tuple[list[GraphError], list[tuple[str, bool]]]] = [
+    ([ApproverRefused(status=401)], [(token_of(KEN.id), False), (FRESH_TOKEN, False)]),
+    ([ApproverRefused(status=403)], [(token_of(KEN.id), False), (FRESH_TOKEN, False)]),
+    ([UnknownPath()], [(token_of(KEN.id), False), (token_of(KEN.id), True)]),
+    (
+        [UnknownPath(), ApproverRefused(status=401), UnknownPath()],
+        [(token_of(KEN.id), False), (token_of(KEN.id), True), (FRESH_TOKEN, False), (FRESH_TOKEN, True)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("refusals", "posts"), THEN, ids=str)
+async def test_another_call_is_a_further_committed_attempt_of_the_same_approval(bot, refusals, posts):
+    request_id = await bot.approved()
+    bot.intune.answers += [Answer(error=error) for error in refusals]
+    seen = []
+
+    async def on_post() -> None:
+        started = await bot.entry(Event.ATTEMPT_STARTED)
+        seen.append((await bot.row(request_id), started.version, started.facts["attempt"]))
+
+    bot.intune.on_post = on_post
+    sent = await bot.advance(request_id)
+
+    assert (sent.status, sent.attempts, len(bot.intune.resets)) == (Status.SENT, len(posts), 1)
+    assert [(post.token, post.direct) for post in bot.intune.posts] == posts
+    for number, (row, version, attempt) in enumerate(seen, start=1):
+        assert (row.attempts, attempt, version) == (number, str(number), row.version)
+
+
+async def test_where_entra_gives_no_other_token_nothing_else_is_sent(bot):
+    request_id = await bot.approved()
+
+    async def entra_goes_down() -> None:
+        bot.sign_ins.down = True
+
+    bot.intune.on_post = entra_goes_down
+    bot.intune.answers.append(Answer(error=ApproverRefused(status=401)))
+    waiting = await bot.advance(request_id)
+
+    assert (waiting.status, waiting.attempt, len(bot.intune.posts)) == (Status.APPROVED, None, 1)
+    assert waiting.next_at == bot.clock.now() + timedelta(seconds=5)
 
 
 # The approver's sign-in
@@ -162,12 +217,19 @@ async def test_an_approval_is_kept_for_two_minutes_and_not_sent_after_that(bot, 
 # The process stops
 
 
-@pytest.mark.parametrize("answer", [ACCEPTED, LOST], ids=["accepted", "lost"])
-async def test_a_process_that_stops_at_any_step_leaves_no_second_reset(new_bot, answer):
+REFUSED, NOT_THERE = Answer(error=ApproverRefused(status=401)), Answer(error=UnknownPath(status=400))
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[ACCEPTED], [LOST], [REFUSED, ACCEPTED], [NOT_THERE, LOST]],
+    ids=["accepted", "lost", "refused, then accepted", "on the other path, lost"],
+)
+async def test_a_process_that_stops_at_any_step_leaves_no_second_reset(new_bot, answers):
     for steps in count():
         bot = await new_bot()
         request_id = await bot.approved()
-        bot.intune.answers.append(answer)
+        bot.intune.answers += answers
         stopped = await bot.stops_after(steps, bot.advance_due())
 
         for _ in range(12):  # until an uncertain attempt is left to a human
@@ -176,7 +238,8 @@ async def test_a_process_that_stops_at_any_step_leaves_no_second_reset(new_bot, 
                 await bot.advance_due()
 
         row = await bot.row(request_id)
-        assert len(bot.intune.posts) <= 1
+        assert len(bot.intune.posts) <= len(answers)
+        assert len(bot.intune.resets) <= 1
         assert (await bot.events()).count(Event.ATTEMPT_STARTED) == row.attempts
         assert row.status is Status.SENT if bot.intune.resets else row.needs_a_human
         if not stopped:
@@ -213,6 +276,11 @@ WHY_NOT = {
     "Graph": {"could_not_look": "ApproverRefused"},
 }
 """Why the device cannot be read from now on, as the audit log says it."""
+TAKES_HELP = {
+    "signed out": Cause(Code.APPROVER_SIGNED_OUT, {"approver": KEN.id, "following": "yes"}),
+    "Graph": Cause(Code.CANNOT_READ, {"approver": KEN.id, "status": "403"}),
+}
+"""What people read meanwhile, where it does not pass by itself."""
 
 
 async def cannot_look(bot: Bot, trouble: str | None) -> None:
@@ -235,12 +303,15 @@ async def test_a_lost_attempt_that_is_not_found_in_time_is_left_to_a_human(bot, 
     request_id = await bot.uncertain(LOST)
     await cannot_look(bot, trouble)
     bot.clock.advance(TIMING.settle - timedelta.resolution)
-    assert (await bot.advance(request_id)).next_at > bot.clock.now()
+    looking = await bot.advance(request_id)
+    assert looking.next_at > bot.clock.now()
+    assert looking.cause == TAKES_HELP.get(trouble, Cause(Code.NO_ANSWER))
     bot.clock.advance(timedelta.resolution)
 
     left = await bot.advance(request_id)
 
     assert (left.status, left.needs_a_human) == (Status.UNCERTAIN, True)
+    assert left.cause == Cause(Code.NO_ANSWER, WHY_NOT[trouble])
     answer = {"answer": "could not look" if trouble else "not found on the device"}
     facts = AS_KEN | {"cause": "no_answer"} | answer | WHY_NOT[trouble]
     assert (await bot.entry(Event.ATTEMPT_ANSWERED)).facts == facts
@@ -248,6 +319,19 @@ async def test_a_lost_attempt_that_is_not_found_in_time_is_left_to_a_human(bot, 
 
 
 # What the device says
+
+
+@pytest.mark.parametrize("where", [Status.SENT, Status.UNCERTAIN])
+async def test_a_dead_token_does_not_keep_the_device_from_being_seen(bot, where):
+    request_id = await (bot.sent() if where is Status.SENT else bot.uncertain(LOST_BUT_EXECUTED))
+    await bot.end_sign_in("signed out")
+    assert (await bot.advance(request_id)).cause == TAKES_HELP["signed out"]
+    bot.sign_ins.accounts[KEN.id], bot.intune.asks_for = account_of(KEN), FRESH
+    bot.intune.read_answers = [OutcomeUnknown(status=503)]
+    assert (await bot.advance(request_id)).cause == TAKES_HELP["signed out"], "nobody has looked yet"
+    bot.intune.finish()
+    seen = await bot.advance(request_id)
+    assert (seen.status, seen.cause) == (Status.DONE if where is Status.SENT else Status.SENT, None)
 
 
 @pytest.mark.parametrize("state", ["pending", "active", "none", "a word of next year"])
@@ -278,7 +362,8 @@ async def test_a_device_that_says_nothing_for_a_day_fails_the_request(bot, troub
     request_id = await bot.sent()
     await cannot_look(bot, trouble)
     bot.clock.advance(timedelta(hours=24) - timedelta.resolution)
-    assert (await bot.advance(request_id)).status is Status.SENT
+    waiting = await bot.advance(request_id)
+    assert (waiting.status, waiting.cause) == (Status.SENT, TAKES_HELP.get(trouble))
     bot.clock.advance(timedelta.resolution)
 
     failed = await bot.advance(request_id)

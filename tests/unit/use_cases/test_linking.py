@@ -64,6 +64,19 @@ async def test_only_a_full_member_in_the_approver_channel_gets_a_link(bot, perso
     assert await bot.refusals() == [(person.id, code)]
 
 
+@pytest.mark.parametrize("person", [LEO, KEN, AIKO], ids=lambda person: person.name)
+async def test_where_requesters_sign_in_who_may_ask_shows_who_they_are_and_lends_no_token(bot, person):
+    bot.directory.members = {ON_CALL: {LEO.id, KEN.id}, IN_CHANNEL: {KEN.id}}
+    bot.rules(requesters=(ON_CALL,), requester_sign_in=True)
+    if person is AIKO:
+        assert (await refused(bot.offer(person))).code is Code.NOT_A_REQUESTER
+        return
+    await sign_in.authorization_url(bot.deps, await bot.offer(person))
+    assert bot.links.identity_only == [person is LEO]
+    rule = IN_CHANNEL if person is KEN else ON_CALL
+    assert (await bot.entry(Event.SIGN_IN_STARTED)).facts["rule"] == str(rule)
+
+
 async def test_an_approver_off_call_may_sign_in_before_the_shift(bot):
     bot.rules(approvers=(ON_CALL,))
     assert await bot.offer(AIKO)

@@ -5,14 +5,14 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
-from bot.domain.errors import LostRace, SlackError, SlackRefused, SlackUnavailable
+from bot.domain.errors import Code, LostRace, SlackError, SlackRefused, SlackUnavailable
 from bot.domain.request import MessageState, Status
 from bot.store import requests, tables
 from bot.use_cases.publish import pause_after, publish
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from structlog.testing import capture_logs
 from tests.support.bot import refused
-from tests.support.builders import GUS, LEOS_LAPTOP
+from tests.support.builders import AIKO, GUS, LEOS_LAPTOP
 
 
 async def test_card_and_receipt_are_posted_once_and_a_move_updates_both(bot):
@@ -70,13 +70,31 @@ async def test_a_message_that_cannot_be_shown_keeps_no_other_back_and_is_logged(
     assert line == {"event": "not_published", "log_level": "warning"} | about
 
 
+async def test_who_asked_second_sees_where_the_first_request_stands_and_how_it_ends(bot):
+    first = await bot.pending()
+    second = (await bot.submit(by=AIKO)).id
+    await bot.advance(second)
+
+    assert await bot.publish(second) == bot.deps.timing.periodic
+    await bot.deny(first)
+    assert await bot.publish(second) is None
+    assert bot.notifier.followed == [Status.PENDING, Status.DENIED]
+    for alone in (bot.withdraw(first, by=AIKO), bot.reveal(first, by=AIKO)):
+        assert (await refused(alone)).code is Code.NOT_THE_REQUESTER
+
+    remove = delete(tables.requests).where(tables.requests.c.id == first)
+    await bot.database.run(lambda tx: tx.execute(remove) and None)
+    assert await bot.publish(second) is None
+
+
 async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_before_the_next(bot):
     request_id = await bot.pending()
     seen = []
 
     async def look(name: str) -> None:
         query = select(tables.requests.c.messages).where(tables.requests.c.id == request_id)
-        stored = json.loads(await bot.database.read(lambda connection: connection.scalar(query)))
+        _, _, text = (await bot.database.read(lambda connection: connection.scalar(query))).partition(" ")
+        stored = json.loads(text)
         shown = [message["ts"] for message in (stored["card"], stored["receipt"]) if message]
         seen.append((name, stored["posting"], shown))
 

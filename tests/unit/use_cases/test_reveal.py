@@ -1,12 +1,15 @@
 """Reveal: the new passcode goes to the requester alone, never without an audit row."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from bot.domain.audit import Event
-from bot.domain.errors import Cause, Code, StoreUnavailable
-from tests.support.bot import outcome, refused
-from tests.support.builders import KEN, LEOS_PHONE
+from bot.domain.errors import ApproverRefused, Cause, Code, SignInNeeded, StoreUnavailable
+from bot.domain.values import Secret, utc_text
+from tests.support.bot import Bot, outcome, refused
+from tests.support.builders import AIKO, IN_CHANNEL, KEN, LEOS_PHONE, MEI, ON_CALL, account_of
 from tests.support.fakes import token_of
 
 
@@ -18,6 +21,19 @@ async def test_the_requester_views_the_new_passcode_and_every_view_is_in_the_aud
     assert bot.intune.read_with == [token_of(KEN.id)] * 2
     assert bot.heads == heads + 2
     assert (await bot.events()).count(Event.PASSCODE_VIEWED) == 2
+
+
+@pytest.mark.parametrize("now", ["as then", "signed out", "as another account"])
+async def test_where_requesters_sign_in_only_the_account_that_asked_sees_the_passcode(bot, now):
+    bot.rules(requester_sign_in=True)
+    bot.sign_ins.accounts[MEI.id] = account_of(MEI)
+    request_id = await bot.done(passcode="80 51 33")
+    others = {"signed out": None, "as another account": account_of(MEI, oid="oid-of-another")}
+    if now != "as then":
+        bot.sign_ins.accounts[MEI.id] = others[now]
+    came = await outcome(bot.reveal(request_id))
+    assert isinstance(came, Secret if now == "as then" else SignInNeeded)
+    assert ((await bot.events()).count(Event.PASSCODE_VIEWED) == 1) is (now == "as then")
 
 
 async def test_no_passcode_is_returned_whose_view_could_not_be_stored(bot):
@@ -50,9 +66,64 @@ async def test_a_passcode_of_another_reset_is_never_shown(bot, shown):
     assert Event.PASSCODE_VIEWED not in await bot.events()
 
 
-@pytest.mark.parametrize("ended", ["signed out", "left the workspace"])
-async def test_without_the_approver_s_sign_in_the_requester_hears_whose_it_takes(bot, ended):
+async def _approver_goes_off_call(bot: Bot) -> None:
+    bot.rules(approvers=(ON_CALL,))
+    bot.directory.members[ON_CALL] = {AIKO.id}
+
+
+BY_KEN = {"approver": KEN.id}
+NO_LONGER: dict[str, tuple[Callable[[Bot], object], Cause]] = {
+    "the approver signed out": (
+        lambda bot: bot.end_sign_in("signed out"),
+        Cause(Code.APPROVER_SIGNED_OUT, BY_KEN),
+    ),
+    "Microsoft takes the token no more": (
+        lambda bot: bot.intune.read_answers.extend([ApproverRefused(status=401)] * 2),
+        Cause(Code.APPROVER_SIGNED_OUT, BY_KEN),
+    ),
+    "the approver lost the Intune role": (
+        lambda bot: bot.intune.read_answers.extend([ApproverRefused(status=403)] * 2),
+        Cause(Code.CANNOT_READ, BY_KEN | {"status": "403"}),
+    ),
+    "the approver left the workspace": (
+        lambda bot: bot.end_sign_in("left the workspace"),
+        Cause(Code.APPROVER_LEFT, BY_KEN),
+    ),
+    "the approver left the channel": (
+        lambda bot: bot.directory.members[IN_CHANNEL].discard(KEN.id),
+        Cause(Code.APPROVER_LEFT, BY_KEN),
+    ),
+    "the approver is not on call": (_approver_goes_off_call, Cause(Code.APPROVER_LEFT, BY_KEN)),
+    "the requester left the audience": (
+        lambda bot: bot.directory.members[IN_CHANNEL].discard(MEI.id),
+        Cause(Code.NOT_A_REQUESTER),
+    ),
+    "Slack does not say who the approver is": (
+        lambda bot: bot.directory.slow.add(KEN.id),
+        Cause(Code.COULD_NOT_VERIFY, {"what": "person"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", NO_LONGER)
+async def test_who_asks_and_whose_token_is_lent_are_admitted_anew_and_the_requester_hears_who_is_not(
+    bot, change
+):
     request_id = await bot.done()
-    await bot.end_sign_in(ended)
-    refusal = await refused(bot.reveal(request_id))
-    assert refusal.cause == Cause(Code.APPROVER_SIGNED_OUT, {"approver": KEN.id})
+    do, cause = NO_LONGER[change]
+    if asyncio.iscoroutine(came := do(bot)):
+        await came
+    assert (await refused(bot.reveal(request_id))).cause == cause
+    assert Event.PASSCODE_VIEWED not in await bot.events()
+
+
+@pytest.mark.parametrize("state", ["pending", "done", "failed"])
+async def test_a_passcode_that_a_later_reset_ended_is_not_shown_as_if_it_worked(bot, state):
+    request_id = await bot.done(passcode="ours")
+    bot.clock.advance(minutes=1)
+    at = bot.intune.show(LEOS_PHONE.id, state)
+    if state == "failed":
+        assert (await bot.reveal(request_id)).reveal() == "ours"
+    else:
+        replaced = Cause(Code.PASSCODE_REPLACED, {"at": utc_text(at)})
+        assert (await refused(bot.reveal(request_id))).cause == replaced

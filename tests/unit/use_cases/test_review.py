@@ -10,10 +10,10 @@ from bot.domain.device import Effect
 from bot.domain.errors import ApproverRefused, Cause, Code, SignInNeeded
 from bot.domain.people import Kind
 from bot.domain.request import Status
-from tests.support.bot import refused
+from tests.support.bot import outcome, refused
 from tests.support.builders import AIKO, KEN, LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET, MEI, account_of
 from tests.support.clock import NOON
-from tests.support.fakes import Answer, token_of
+from tests.support.fakes import FRESH, Answer, token_of
 
 CLAIMS = '{"access_token":{"nbf":{"essential":true}}}'
 MORE_CLAIMS = '{"access_token":{"acrs":{"value":"c1"}}}'
@@ -33,6 +33,15 @@ async def test_a_review_shows_who_asks_and_what_a_reset_would_do_on_each_device(
     ]
     assert [choice.device for choice in seen.resettable] == [LEOS_PHONE, LEOS_TABLET]
     assert bot.intune.read_with == [token_of(AIKO.id)]
+
+
+async def test_who_asked_as_an_account_does_not_decide_as_it_under_another_slack_user(bot):
+    """Mei signs out, and signs in with the same account as Aiko's Slack user."""
+    bot.sign_ins.accounts[MEI.id] = account_of(MEI)
+    request_id = await bot.pending()
+    await bot.sign_ins.forget(MEI.id)
+    bot.sign_ins.accounts[AIKO.id] = account_of(AIKO, oid=account_of(MEI).oid)
+    assert (await refused(bot.review(request_id, by=AIKO))).code is Code.OWN_ACCOUNT
 
 
 async def test_where_intune_shows_no_device_the_request_goes_on_waiting(bot):
@@ -90,30 +99,55 @@ async def test_an_owner_leaves_the_own_device_to_another_approver(bot):
     assert own.cause == Cause(Code.OWN_DEVICE, {"device": "Leo's Pixel"})
 
 
-async def test_a_claims_challenge_is_answered_silently_once(bot):
-    bot.intune.asks_for_claims = CLAIMS
+@pytest.mark.parametrize("asked", [CLAIMS, FRESH], ids=["claims", "a dead token"])
+async def test_a_token_that_graph_refuses_is_replaced_silently_once(bot, asked):
+    bot.intune.asks_for = asked
     await bot.review(await bot.pending())
-    assert bot.intune.read_with == [token_of(KEN.id), f"{token_of(KEN.id)} with {CLAIMS}"]
+    assert bot.intune.read_with == [token_of(KEN.id), f"{token_of(KEN.id)} with {asked}"]
 
 
-@pytest.mark.parametrize(("newer", "asked"), [(MORE_CLAIMS, MORE_CLAIMS), (None, CLAIMS)])
-async def test_a_second_refusal_takes_a_sign_in_with_the_newest_claims(bot, newer, asked):
+DEAD, CHALLENGE = ApproverRefused(status=401), ApproverRefused(status=401, claims=CLAIMS)
+NO_ROLE, INTUNES = ApproverRefused(status=403), ApproverRefused(status=401, code="Forbidden")
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ([CHALLENGE, ApproverRefused(status=401, claims=MORE_CLAIMS)], MORE_CLAIMS),
+        ([CHALLENGE, DEAD], CLAIMS),
+        ([DEAD, DEAD], None),
+        ([NO_ROLE, CHALLENGE], CLAIMS),
+    ],
+)
+async def test_a_second_refusal_takes_a_sign_in_with_the_newest_claims(bot, answers, asked):
     request_id = await bot.pending()
-    answers = [ApproverRefused(status=401, claims=CLAIMS), ApproverRefused(status=401, claims=newer)]
-
-    async def next_answer() -> None:
-        raise answers.pop(0)
-
-    bot.intune.on_read = next_answer
+    bot.intune.read_answers = list(answers)
     needed = await refused(bot.review(request_id))
     assert isinstance(needed, SignInNeeded)
-    assert (needed.claims, needed.approver) == (asked, KEN)
+    assert (needed.claims, needed.rejected, needed.approver) == (asked, True, KEN)
+
+
+@pytest.mark.parametrize("answer", [NO_ROLE, INTUNES], ids=["403", "Intune's 401"])
+async def test_a_second_refusal_of_the_role_is_the_role_s(bot, answer):
+    bot.intune.read_answers = [answer, answer]
+    assert await outcome(bot.review(await bot.pending())) is answer
+
+
+async def test_who_signs_in_as_another_while_graph_answers_lends_no_token(bot):
+    request_id = await bot.pending()
+
+    async def another_signs_in() -> None:
+        await bot.end_sign_in("another account")
+
+    bot.intune.on_read, bot.intune.read_answers = another_signs_in, [DEAD]
+    assert isinstance(await refused(bot.review(request_id)), SignInNeeded)
+    assert len(bot.intune.read_with) == 1
 
 
 async def test_claims_that_came_at_the_reset_take_one_newer_sign_in_of_that_approver(bot):
     request_id = await bot.approved(by=KEN)
     bot.clock.advance(seconds=1)
-    bot.intune.answers.append(Answer(error=ApproverRefused(status=401, claims=CLAIMS)))
+    bot.intune.answers += [Answer(error=CHALLENGE)] * 2
     await bot.advance(request_id)
 
     needed = await refused(bot.review(request_id, by=KEN))

@@ -9,8 +9,9 @@ from bot.domain.errors import Cause, Code
 from bot.domain.people import Kind
 from bot.domain.request import Status
 from bot.domain.target import Target, TargetKind
+from structlog.testing import capture_logs
 from tests.support.bot import refused
-from tests.support.builders import AIKO, LEO, MEI, RULES
+from tests.support.builders import AIKO, LEO, MEI, RULES, account_of
 
 
 async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
@@ -82,10 +83,60 @@ async def test_a_lookup_that_fails_is_tried_again_and_then_refuses(bot, answers_
     assert (after.status, after.cause) == (Status.PENDING if answers_in_time else Status.REFUSED, cause)
 
 
-@pytest.mark.parametrize("email", ["Leo@contoso.com", None, "leo@contoso.com?$x=1"])
+async def test_a_lookup_that_no_waiting_mends_refuses_at_once_and_says_why(bot):
+    request = await bot.submit()
+    bot.directory.down, bot.directory.why = True, {"code": "missing_scope", "needed": "users:read"}
+    facts = {"what": "slack"} | bot.directory.why
+    assert (await bot.advance(request.id)).cause == Cause(Code.COULD_NOT_VERIFY, facts)
+
+
+async def test_who_has_to_sign_in_first_is_waited_for_and_then_the_request_goes_on_as_it_was_typed(bot):
+    bot.rules(requester_sign_in=True)
+    request = await bot.submit()
+
+    for _ in range(3):
+        waiting = await bot.advance(request.id)
+        assert (waiting.status, waiting.waits_for_sign_in) == (Status.RECEIVED, True)
+    assert bot.directory.looked_up == [MEI.id]  # once
+    await bot.publish(request.id)
+    assert bot.notifier.posted == ["receipt"]
+    bot.clock.advance(minutes=20)  # a failed lookup has its time from the sign-in on
+    bot.sign_ins.accounts[MEI.id] = account_of(MEI, at=bot.clock.now())
+    bot.directory.down = True
+    assert (await bot.advance(request.id)).status is Status.RECEIVED
+    bot.directory.down = False
+
+    pending = await bot.advance(request.id)
+
+    assert (pending.status, pending.cause, pending.asked_as) == (Status.PENDING, None, account_of(MEI).key)
+    assert (pending.target, pending.reason) == (request.target, request.reason)
+    assert (await bot.entry(Event.VERIFIED)).facts.items() >= account_of(MEI).as_facts().items()
+
+
+@pytest.mark.parametrize("asker", [MEI, LEO], ids=["nobody signs in", "who may not ask"])
+async def test_where_nobody_signs_in_the_request_ends(bot, asker):
+    bot.rules(requester_sign_in=True)
+    request = await bot.submit(by=asker)
+    assert (await bot.advance(request.id)).waits_for_sign_in is (asker is MEI)
+    bot.clock.advance(bot.deps.timing.lifetime)
+    ended = await bot.advance(request.id) if asker is MEI else await bot.row(request.id)
+    code = Code.SIGN_IN_NEEDED if asker is MEI else Code.NOT_A_REQUESTER
+    assert (ended.status, ended.cause) == (Status.REFUSED, Cause(code))
+
+
+@pytest.mark.parametrize("email", ["Leo@contoso.com", None, "leo@contoso.com?$x=1", "of nobody"])
 async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email):
     bot.directory.change(LEO, email=email)
-    request = await bot.advance((await bot.submit(target=f"<@{LEO.id}|leo>")).id)
+    if email == "of nobody":
+        del bot.directory.people[LEO.id]
+
+    request = await bot.submit(target=f"<@{LEO.id}|leo>")
+    bot.directory.slow = {LEO.id}
+    assert (email == "of nobody") or (await bot.advance(request.id)).status is Status.RECEIVED
+    bot.directory.slow.clear()
+
+    request = await bot.advance(request.id)
+
     if email == "Leo@contoso.com":
         assert request.target == Target(TargetKind.PERSON, "leo@contoso.com")
     else:
@@ -97,5 +148,17 @@ async def test_a_second_request_for_the_same_target_is_led_to_the_first_if_its_r
     second = await bot.advance((await bot.submit(by=AIKO, target="LEO@contoso.com")).id)
     outsiders = await bot.advance((await bot.submit(by=LEO)).id)
     assert second.status is Status.REFUSED
-    assert second.cause == Cause(Code.ALREADY_REQUESTED, {"ref": first.ref, "by": MEI.id})
+    assert second.cause == Cause(Code.ALREADY_REQUESTED, {"ref": first.ref, "by": MEI.id, "first": first.id})
     assert outsiders.cause == Cause(Code.NOT_A_REQUESTER)
+
+
+async def test_a_person_s_sixth_open_request_is_refused_until_one_is_decided(bot):
+    ids = [(await bot.submit(target=f"serial:C02LEO{n}")).id for n in range(3)]
+    ids += [await bot.pending(target=f"serial:C02LEO{n}") for n in (3, 4)]
+    with capture_logs() as logs:
+        assert (await refused(bot.submit(target="serial:C02LEO5"))).facts == {"limit": "5"}
+    assert [line["code"] for line in logs] == [Code.TOO_MANY_OPEN]
+    await bot.submit(by=AIKO)
+    await bot.withdraw(ids[-1])
+    await bot.submit(target="serial:C02LEO5")
+    assert await bot.refusals() == []

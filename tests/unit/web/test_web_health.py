@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 from bot.domain.errors import StoreUnavailable
 from bot.domain.request import Status
-from bot.store.requests import Backlog, Queue
+from bot.store.backlog import Backlog
+from bot.store.requests import Queue
 from bot.web.health import OK, Metrics, probe_routes
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
@@ -17,6 +18,7 @@ BACKLOG = Backlog(
     open_requests={Status.PENDING: 3, Status.UNCERTAIN: 1},
     overdue={Queue.ADVANCE: timedelta(seconds=1.5), Queue.PUBLISH: timedelta(0)},
     not_published=2,
+    set_aside=5,
     sign_ins=4,
 )
 
@@ -64,6 +66,7 @@ async def test_prometheus_reads_what_waits_and_what_is_stuck_and_counters_go_on(
     assert found["unlatch_open_requests", "uncertain"] == 1
     assert found["unlatch_overdue_seconds", Queue.ADVANCE.value] == 1.5
     assert found["unlatch_requests_not_published", ""] == 2
+    assert found["unlatch_requests_set_aside", ""] == 5
     assert found["unlatch_sign_ins", ""] == 4
     assert found["unlatch_log_events_total", "not_published,warning"] == 7
     assert (found["unlatch_ready", "database"], found["unlatch_ready", "sockets"]) == (1, 0)

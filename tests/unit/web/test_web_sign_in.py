@@ -88,7 +88,7 @@ async def test_the_page_names_the_account_and_the_slack_user_and_only_a_yes_link
     assert named in words(asked)
     assert (asked.status_code, site.linked, site.resumed) == (200, set(), [])
     page = await site.press(asked)
-    assert "Approvals by Kenji Ito in Slack run as ken@contoso.com" in words(page)
+    assert "What Kenji Ito does in Slack counts as done by ken@contoso.com" in words(page)
     assert (page.status_code, site.linked) == (200, {KEN.id})
     [(link, account)] = site.resumed  # the modal continues
     assert (link.user, link.view_id, account.oid) == (KEN.id, "V1", "oid-Ken")

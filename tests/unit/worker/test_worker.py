@@ -32,7 +32,7 @@ class Fixture:
     """
 
     def __init__(self, bot: Bot) -> None:
-        bot.rules(requests_per_hour=1000)
+        bot.rules(requests_per_hour=1000, open_requests=1000)
         self.bot, self.passes, self.locked = bot, 0, False
         self.before: Callable[[], None] = lambda: None
         database: Any = SimpleNamespace(run=self._run, read=bot.database.read)

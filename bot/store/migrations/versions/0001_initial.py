@@ -24,7 +24,6 @@ POSTGRESQL_TRIGGERS = (
 
 
 def upgrade() -> None:
-    """Create all."""
     metadata.create_all(op.get_bind())
     is_sqlite = op.get_bind().dialect.name == "sqlite"
     for trigger in SQLITE_TRIGGERS if is_sqlite else POSTGRESQL_TRIGGERS:

@@ -1,0 +1,182 @@
+"""Seals: a row that another writer of the database made, changed or put back is not acted on."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from bot.domain.audit import Entry, Event
+from bot.domain.errors import Code, Refusal
+from bot.domain.request import MessageState, ResetRequest, Status
+from bot.keys import new_key
+from bot.store import requests
+from bot.store.backlog import backlog
+from bot.store.database import Database
+from bot.store.requests import SEALED, Queue
+from bot.store.tables import requests as table
+from sqlalchemy import Connection, Integer, Row, delete, insert, select, text, update
+from structlog.testing import capture_logs
+from tests.support.database import VAULT_KEYS
+from tests.unit.store.conftest import opened, owner
+from tests.unit.store.rows import KEN, NOW, TIMING, a_pending, a_request, an_approval, get, noted, stored
+from tests.unit.store.test_store_audit_log import TRIGGERS, log_of
+
+EXEMPT = {"next_at", "advance_leased_until", "publish_at", "publish_leased_until", "publish_failures"}
+"""When a row is worked on, and by whom: that allows nothing that the row does not allow."""
+
+
+async def run_behind(database: Database, *statements: Any) -> None:
+    await database.run(lambda tx: [tx.execute(statement).rowcount for statement in statements])
+
+
+async def moved(database: Database, old: ResetRequest, new: ResetRequest, event: Event) -> ResetRequest:
+    await database.run(lambda tx: requests.move(tx, old, new, Entry.of_move(event, new, {})))
+    return new
+
+
+async def row_of(database: Database, request: ResetRequest) -> Row[Any]:
+    query = select(table).where(table.c.id == request.id)
+    return await database.read(lambda connection: connection.execute(query).one())
+
+
+def put_back(row: Row[Any]) -> Any:
+    return update(table).where(table.c.id == row.id).values(dict(row._mapping))
+
+
+async def is_stopped(database: Database, request: ResetRequest) -> bool:
+    """Whether nobody can decide on it and the worker advances others only; the log says so loudly."""
+    other = await stored(database, a_request())
+    with pytest.raises(Refusal) as refused:
+        await get(database, request)
+    with pytest.raises(Refusal):
+        await database.run(lambda tx: requests.get_request(tx, request.id, tx.audit_log).id)
+    with capture_logs() as logs:
+        found = await database.run(
+            lambda tx: requests.claim(tx, Queue.ADVANCE, now=NOW, lease=TIMING.lease, limit=9)
+        )
+    assert [claimed.request.id for claimed in found] == [other.id]
+    told = [(line["event"], line["log_level"], line["request"]) for line in logs]
+    assert (await database.read(lambda connection: backlog(connection, now=NOW))).set_aside == 1
+    return refused.value.code is Code.TAMPERED and told == [("row_tampered", "critical", request.id)]
+
+
+def test_every_column_is_sealed_but_for_when_a_row_is_worked_on_and_by_whom():
+    assert set(table.columns.keys()) - set(SEALED) == EXEMPT | {"messages", "seal"}
+
+
+@pytest.mark.parametrize("column", [*sorted({*SEALED} - {"id"}), "seal"])
+async def test_a_row_with_one_column_changed_is_stopped(database: Database, column: str):
+    approved = a_pending().approve(an_approval(), reviewed=a_pending().revision)
+    request = await stored(database, replace(approved, next_at=NOW, ticket="INC-1"))
+    value = 7 if isinstance(table.c[column].type, Integer) else "x"
+    await run_behind(database, update(table).where(table.c.id == request.id).values({column: value}))
+    assert await is_stopped(database, request)
+
+
+async def test_a_row_that_was_made_by_hand_is_stopped(database: Database):
+    genuine = await stored(database, a_request(status=Status.DONE, next_at=None))
+    forged = dict((await row_of(database, genuine))._mapping)
+    forged |= {"id": "f" * 32, "delivery": "forged", "status": "approved", "next_at": forged["asked_at"]}
+    await run_behind(database, insert(table).values(forged))
+    assert await is_stopped(database, a_request(id=forged["id"]))
+
+
+async def withdrawn_and_put_back(database: Database, request: ResetRequest) -> None:
+    before = await row_of(database, request)
+    await moved(database, request, request.withdraw(by=request.asked_by, now=NOW), Event.WITHDRAWN)
+    await run_behind(database, put_back(before))
+
+
+async def withdrawn_put_back_and_its_audit_row_removed(database: Database, request: ResetRequest) -> None:
+    await withdrawn_and_put_back(database, request)
+    await noted(database)
+    url = database.engine.url.render_as_string(hide_password=False)
+    with owner(url) as connection:
+        for statement in (*TRIGGERS[connection.dialect.name], "DELETE FROM audit WHERE event = 'withdrawn'"):
+            connection.execute(text(statement))
+
+
+async def deleted_and_inserted_again(database: Database, request: ResetRequest) -> None:
+    before = await row_of(database, request)
+    await moved(database, request, request.deny("no", by=KEN, now=NOW), Event.DENIED)
+    await run_behind(
+        database, delete(table).where(table.c.id == request.id), insert(table).values(before._mapping)
+    )
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [withdrawn_and_put_back, withdrawn_put_back_and_its_audit_row_removed, deleted_and_inserted_again],
+)
+async def test_an_old_state_of_a_row_is_stopped(database: Database, attack: Callable[..., Any]):
+    request = await stored(database, replace(a_pending(), next_at=NOW))
+    await attack(database, request)
+    assert await is_stopped(database, request)
+
+
+async def test_a_replica_that_has_not_seen_the_end_of_the_log_stops_it_too(url: str):
+    async with opened(url) as here:
+        request = await stored(here, replace(a_pending(), next_at=NOW))
+        await withdrawn_and_put_back(here, request)
+    async with opened(url) as elsewhere:
+        assert await is_stopped(elsewhere, request)
+
+
+async def test_messages_are_updated_only_where_the_bot_posted_them(database: Database):
+    for_another, request = [await stored(database, a_request()) for _ in range(2)]
+    theirs = await row_of(database, for_another)
+    await run_behind(database, update(table).where(table.c.id == request.id).values(messages=theirs.messages))
+    due = {"now": NOW, "lease": TIMING.lease, "limit": 9}
+    found = await database.run(lambda tx: requests.claim(tx, Queue.PUBLISH, **due))
+    seen = {claimed.request.id: claimed.messages for claimed in found}
+    searched = MessageState(posting=True)
+    assert seen == {for_another.id: MessageState(), request.id: searched}
+
+
+async def test_an_honest_life_fits_its_seal_at_every_move_also_without_an_audit_row(database: Database):
+    request = await stored(database, a_request())
+    accepted = request.accept(target=request.target, now=NOW, timing=TIMING)
+    await moved(database, request, accepted, Event.VERIFIED)
+    reminded = accepted.remind(now=NOW, timing=TIMING)
+    await database.run(lambda tx: requests.move(tx, accepted, reminded, None))
+    await noted(database, 3)
+    assert await get(database, request) == reminded
+    await moved(database, reminded, reminded.deny("no", by=KEN, now=NOW), Event.DENIED)
+    assert (await get(database, request)).denial == "no"
+
+
+async def test_two_moves_in_one_commit_fit_their_seals(database: Database):
+    request = await stored(database, a_pending())
+    denied = request.deny("no", by=KEN, now=NOW)
+
+    def deny(tx: Any) -> str:
+        old = requests.get_request(tx, request.id, tx.audit_log)
+        if old.status is denied.status:
+            return "second"
+        requests.move(tx, old, denied, Entry.of_move(Event.DENIED, denied, {}))
+        return "first"
+
+    ends = await asyncio.gather(*(database.run(deny) for _ in range(8)), return_exceptions=True)
+
+    assert sorted(map(str, ends)) == ["first", *["second"] * 7]
+
+
+async def test_a_row_is_sealed_under_any_key_of_the_vault(url: str):
+    new = new_key()
+    async with opened(url) as before:
+        request = await stored(before, a_request())
+    async with opened(url, log_of(new, VAULT_KEYS)) as both:
+        assert await get(both, request) == request
+
+
+async def test_a_read_that_is_overtaken_by_other_commits_raises_no_alarm(database: Database):
+    request = await stored(database, a_request())
+    loop = asyncio.get_running_loop()
+
+    def overtaken(connection: Connection) -> ResetRequest:
+        connection.execute(select(table)).all()  # from here on it sees what was committed before
+        asyncio.run_coroutine_threadsafe(noted(database, 3), loop).result(10)
+        return requests.get_request(connection, request.id, database.audit_log)
+
+    assert await database.read(overtaken) == request
