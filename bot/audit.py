@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -42,8 +42,6 @@ from bot.store.tables import audit, requests
 FINE, TAMPERED, CANNOT_VERIFY = 0, 1, 2
 MAX_FINDINGS: Final = 100
 """Findings beyond these are counted only."""
-CLOCK_STEP: Final = timedelta(minutes=10)
-"""A row that says it is older than the row before it by more than this is worth a note."""
 PROGRESS: Final = 100_000
 COLUMNS: Final = ("seq", "at", "event", "actor", "request_id", "version", "facts", "previous", "hash")
 FORMULA: Final = re.compile(r'(?:^(?=[\t\r\n])|(?:^|[;\t\r\n])(?=[\s"]*[=+\-@＝＋－＠]))')
@@ -191,6 +189,7 @@ CROSS_CHECKS: Final = (
     ),
     (
         select(requests.c.id)
+        .distinct()
         .join(audit, _of_request)
         .where(
             audit.c.event.in_([Event.REQUESTED.value, Event.PASSCODE_VIEWED.value]),
@@ -234,12 +233,11 @@ class Verification:
             kept.setdefault(head.seq, []).append(head)
         last = vouching = self.verifier.genesis
         mismatched: list[Head] = []
-        newest_at, trusted = "", True
+        trusted = True
         for page in pages(connection):
             for row in page:
                 yield from self._chain(last, row)
                 self._learn(row)
-                newest_at = self._clock(newest_at, row)
                 mismatched += [head for head in kept.pop(row.seq, ()) if head.hash != row.hash]
                 known = str(row.key_id) in self.verifier.public
                 if self.full and known and trusted and not self.verifier.is_signed(row):
@@ -288,15 +286,6 @@ class Verification:
                 )
         except (ValueError, KeyError, TypeError, RecursionError):
             return
-
-    def _clock(self, newest_at: str, row: Any) -> str:
-        try:
-            step = datetime.fromisoformat(newest_at or row.at) - datetime.fromisoformat(row.at)
-        except (ValueError, TypeError):
-            return newest_at
-        if step > CLOCK_STEP:
-            self.notes.append(f"the clock stepped back by {step} before row {row.seq}")
-        return max(newest_at, str(row.at))
 
     def _kept(self, last: Any, others: list[Head]) -> Iterator[str]:
         """Heads that fit no row: cut, or rewritten, unless the log was resumed after an honest restore."""

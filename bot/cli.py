@@ -27,6 +27,7 @@ PR_SET_DUMPABLE: Final = 4
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 done, 1 failed, 2 called or configured wrongly."""
     chosen = _parser().parse_args(arguments)
+    forbid_dumps()
     try:
         return int(chosen.run(chosen))
     except SettingsError as wrong:
@@ -129,7 +130,6 @@ def forbid_dumps() -> None:
 
 
 def _serve(_chosen: argparse.Namespace) -> int:
-    forbid_dumps()
     from bot.app import serve
     from bot.log import set_up_log
 

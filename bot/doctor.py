@@ -1,8 +1,8 @@
 """`unlatch doctor`: ask Slack, Entra, Graph and the database what is missing, before a colleague does."""
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,15 +11,22 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.app import entra_client, graph_url
-from bot.domain.errors import ApproverRefused, CouldNotVerify, GraphError, SlackRefused, SlackUnavailable
-from bot.domain.people import AudienceKind
+from bot.audit import last_head
+from bot.domain.errors import (
+    ApproverRefused,
+    CouldNotVerify,
+    GraphError,
+    SlackRefused,
+    SlackUnavailable,
+    StoreError,
+)
 from bot.domain.values import DeviceId, Secret
 from bot.graph.devices import Intune, graph_client
 from bot.settings import CannotStart, Settings
 from bot.slack.channel import problem_of
 from bot.slack.client import call, slack_client, slack_session
 from bot.slack.wording import ENGLISH
-from bot.store.audit_log import AuditLog
+from bot.store.audit_log import HASH_AT, AuditLog
 from bot.store.database import Database
 from bot.timing import Timing
 
@@ -46,10 +53,10 @@ async def run(settings: Settings) -> int:
         for name, check in (
             ("Slack: bot token", _token(slack)),
             ("Slack: approver channel", _channel(slack, settings)),
-            ("Slack: audiences", _audiences(slack, settings)),
             ("Microsoft Entra: tenant", _entra(settings)),
             ("Microsoft Graph", _graph(settings)),
             ("Database", _database(settings)),
+            ("Kept heads", _heads(settings)),
         ):
             try:
                 print(f"ok       {name}: {await check}")
@@ -77,20 +84,6 @@ async def _channel(slack: AsyncWebClient, settings: Settings) -> str:
     if (problem := problem_of(found, rota=settings.rota)) is not None:
         raise Missing(ENGLISH.text(f"code.{problem}"))
     return f"#{found.get('name')}"
-
-
-async def _audiences(slack: AsyncWebClient, settings: Settings) -> str:
-    """Look whether others than our own people are in a channel that is named as an audience."""
-    named = (*settings.requesters, *settings.approvers)
-    channels = {audience.id for audience in named if audience.kind is AudienceKind.CHANNEL}
-    for channel in sorted(channels):
-        asking = slack.conversations_info(channel=channel)
-        answer = await _ask(asking, f"Check {channel} in REQUESTERS and APPROVERS; invite the bot to it.")
-        if problem_of(answer.get("channel") or {}, rota=True) is not None:
-            raise Doubtful(
-                f"{channel} is shared with another organization. Its people can neither request nor approve."
-            )
-    return ", ".join(map(str, named)) or "the approver channel"
 
 
 async def _ask(asking: Awaitable[AsyncSlackResponse], then: str) -> AsyncSlackResponse:
@@ -133,12 +126,34 @@ async def _graph(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    log = AuditLog(settings.keys, settings.audit_log_name)
-    database = Database(settings.database_url, log)
-    try:
+    async with _database_of(settings) as database:
         problem = await database.problem()
-    finally:
-        await database.close()
     if problem is not None:
         raise Missing(f"it {problem}")
     return "up to date"
+
+
+async def _heads(settings: Settings) -> str:
+    if (path := settings.audit_heads) is None:
+        raise Doubtful("AUDIT_HEADS is not set: an old copy of the database would pass for the current one.")
+    async with _database_of(settings) as database:
+        try:
+            last = last_head(path, database.audit_log)
+            seq = 0 if last is None else last.seq
+            there = await database.read(lambda connection: connection.scalar(HASH_AT, {"seq": seq}))
+        except OSError as error:
+            raise Missing(f"AUDIT_HEADS cannot be read ({error.strerror}).") from None
+        except StoreError:
+            raise Doubtful("the database does not answer.") from None
+    if last is not None and there != last.hash:
+        raise Missing(f"row {last.seq}, which was kept, is not in the database: see “After a restore”.")
+    return f"up to row {last.seq}" if last else "none yet"
+
+
+@asynccontextmanager
+async def _database_of(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings.database_url, AuditLog(settings.keys, settings.audit_log_name))
+    try:
+        yield database
+    finally:
+        await database.close()

@@ -105,6 +105,7 @@ class Code(StrEnum):
     SIGN_IN_ENDED = "sign_in_ended"
     MICROSOFT_REFUSED_APPROVER = "microsoft_refused_approver"
     NOT_EXECUTED = "not_executed"
+    HEAD_NOT_KEPT = "head_not_kept"
     # the request failed
     MICROSOFT_REFUSED_DEVICE = "microsoft_refused_device"
     UNKNOWN_PATH = "unknown_path"

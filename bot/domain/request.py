@@ -276,12 +276,19 @@ class ResetRequest:
         attempt = Attempt(started_at=now, client_request_id=client_request_id)
         return self._changed(now, attempt=attempt, attempts=self.attempts + 1, next_at=now + timing.attempt)
 
-    def send_later(self, *, now: datetime, timing: Timing, after: timedelta | None = None) -> Self:
-        """Nothing was executed: try again, or reopen where `send_for` would be over by then."""
+    def send_later(
+        self,
+        cause: Code = Code.NOT_EXECUTED,
+        *,
+        now: datetime,
+        timing: Timing,
+        after: timedelta | None = None,
+    ) -> Self:
+        """Nothing was executed: try again, or reopen for `cause` where `send_for` would be over by then."""
         pause = after or timing.send_retry
         if self.decided_at is not None and now + pause < self.decided_at + timing.send_for:
             return self._changed(now, attempt=None, next_at=now + pause)
-        return self.reopen(Cause(Code.NOT_EXECUTED), now=now, timing=timing)
+        return self.reopen(Cause(cause), now=now, timing=timing)
 
     def send_again(self, *, now: datetime) -> Self:
         """Graph says that it did nothing, and what it lacked can be had: another attempt may start now."""

@@ -32,6 +32,11 @@ class Target:
     kind: TargetKind
     value: str
 
+    @property
+    def has_own_path(self) -> bool:
+        """Whether Graph resets its devices below a path of its own, and not below all devices."""
+        return self.kind in (TargetKind.PERSON, TargetKind.APP)
+
     def __str__(self) -> str:
         """Return the target as a person would type it."""
         return self.value if self.kind is TargetKind.PERSON else f"{self.kind}:{self.value}"

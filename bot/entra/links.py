@@ -52,10 +52,6 @@ class EntraLinks:
     async def authorization_url(
         self, secret: Secret, *, login_hint: str | None, identity_only: bool = False
     ) -> str:
-        """Return Microsoft's address for the link's browser. A link has one flow, however often it is opened.
-
-        Raises Refusal(LINK_UNUSABLE), or CouldNotVerify where Entra does not answer; the link stays usable.
-        """
         row = await self._find(secret)
         if not row.sealed:
             state, flow = await self.client.in_thread(
@@ -70,11 +66,6 @@ class EntraLinks:
         return self.client.authorization_url(Secret(self._opened("flow", row)))
 
     async def redeem(self, form: Mapping[str, str]) -> SignInResult:
-        """Redeem Microsoft's answer, once per `state`.
-
-        Raises Refusal(LINK_UNUSABLE), SignInRefused with the link, or CouldNotVerify where Entra does not
-        answer.
-        """
         link, flow = await self._take("flow", _digest(form.get("state", "")))
         try:
             account, cache = await self.client.in_thread(

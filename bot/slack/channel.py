@@ -37,7 +37,7 @@ class ApproverChannel:
     _looked_at: datetime | None = field(init=False, default=None)
 
     async def look(self) -> None:
-        """Look, where it is time. A lookup that fails is no finding: what was known stays."""
+        """Look, where it is time. A lookup that fails is no finding: the next call looks again."""
         now, last = self.now(), self._looked_at
         if self.problem is None and last is not None and now < last + self.timing.channel_looked_at:
             return

@@ -29,17 +29,9 @@ KEEP_ALIVE: Final = timedelta(seconds=15)
 HOOKS: Final = frozenset(URL(f"https://hooks.{host}") for host in ("slack.com", "slack-gov.com"))
 """Where a response_url leads (docs.slack.dev, "Handling user interaction"; GovSlack)."""
 # Slack's own words for "later". Source: the error tables of the Web API's method pages.
-_LATER: Final = frozenset(
-    {
-        "fatal_error",
-        "internal_error",
-        "org_login_required",
-        "rate_limited",
-        "ratelimited",
-        "request_timeout",
-        "service_unavailable",
-        "team_added_to_org",
-    }
+_LATER: Final = (
+    *("fatal_error", "internal_error", "org_login_required", "rate_limited", "ratelimited"),
+    *("request_timeout", "service_unavailable", "team_added_to_org"),
 )
 _BROKEN: Final = frozenset({"ClientOSError", "ServerDisconnectedError", "ConnectionResetError"})
 """The connection broke: most often an idle one that was cut as it was used."""

@@ -149,9 +149,9 @@ class Handlers:
             await ack(self._words.text("asked.answer", **self._words.names(request)))
 
     async def _status(self, command: Command) -> str:
-        user = command.actor.user
+        user, audit_log = command.actor.user, self._deps.database.audit_log
         recent = await self._deps.database.read(
-            lambda connection: requests.recent_requests(connection, user, limit=RECENT)
+            lambda connection: requests.recent_requests(connection, user, audit_log, limit=RECENT)
         )
         return self._words.recent(recent, limit=RECENT)
 
@@ -352,28 +352,27 @@ class Handlers:
 
     async def _respond(self, response_url: Secret | None, text: str) -> None:
         if response_url is not None:
-            try:
-                await self._slack.respond(response_url, text)
-            except SlackError as error:
-                log.warning("response_not_sent", code=error.code)
+            await _sent(self._slack.respond(response_url, text), "response_not_sent")
 
     async def _tell(self, user: UserId, text: str) -> None:
-        try:
-            await self._slack.send_direct_message(user, text)
-        except SlackError as error:
-            log.warning("direct_message_not_sent", user=user, code=error.code)
+        await _sent(self._slack.send_direct_message(user, text), "direct_message_not_sent", user=user)
 
     async def _update(self, view_id: str, view: View) -> bool:
         """Return whether the modal was still open."""
-        try:
-            await self._slack.update_modal(view_id, view)
-        except SlackError as error:
-            log.info("modal_not_updated", code=error.code)
-            return False
-        return True
+        return await _sent(self._slack.update_modal(view_id, view), "modal_not_updated")
 
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
         self._background.start(work, name="interaction")
+
+
+async def _sent(sending: Awaitable[object], failed: str, **about: str) -> bool:
+    """Return whether Slack took it; where not, log `failed`."""
+    try:
+        await sending
+    except SlackError as error:
+        log.warning(failed, code=error.code, **about)
+        return False
+    return True
 
 
 class Background:

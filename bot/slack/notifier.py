@@ -38,7 +38,9 @@ Metadata = dict[str, object]
 
 @dataclass(repr=False, eq=False)
 class SlackNotifier:
-    """The Protocol `Notifier` over the Web API. `on_call`: user groups to notify while a request waits.
+    """Fulfils the Protocol `Notifier`, which says what each method does.
+
+    `on_call`: user groups to notify while a request waits.
 
     The client comes without retry handlers: a chat.postMessage that is tried again may be posted twice.
     """
@@ -51,7 +53,6 @@ class SlackNotifier:
     timing: Timing
 
     async def find_posted(self, request: ResetRequest, state: MessageState) -> MessageState:
-        """Find messages that were posted although no MessageRef says so, by their metadata."""
         if state.card is None:
             state = replace(state, card=await self._find(self.channel.id, request, CARD))
         if state.receipt is None:
@@ -63,7 +64,6 @@ class SlackNotifier:
         return state
 
     async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
-        """Post or update the card in the approver channel."""
         self._check_channel()
         message, metadata = card(request, self.words, self.on_call), _metadata(request, CARD)
         ref, digest = await self._show(message, state.card, state.card_digest, self.channel.id, metadata)
@@ -72,7 +72,6 @@ class SlackNotifier:
     async def update_receipt(
         self, request: ResetRequest, state: MessageState, *, first: ResetRequest | None = None
     ) -> MessageState:
-        """Post or update the requester's direct message; a user id opens the conversation."""
         message = receipt(
             request,
             self.words,
@@ -86,7 +85,6 @@ class SlackNotifier:
         return replace(state, receipt=ref, receipt_digest=digest)
 
     async def post_reminder(self, request: ResetRequest, state: MessageState) -> MessageState:
-        """Post under the card and in the channel that it still waits; a lost card comes back instead."""
         if request.reminders <= state.reminders or state.card is None:
             return state
         self._check_channel()

@@ -143,10 +143,12 @@ def get_request(tx: Transaction | Connection, request_id: str, audit_log: AuditL
     return read_request(row)
 
 
-def recent_requests(connection: Connection, user: UserId, *, limit: int) -> Sequence[ResetRequest]:
-    """Return what `user` asked for, newest first."""
+def recent_requests(
+    connection: Connection, user: UserId, audit_log: AuditLog, *, limit: int
+) -> Sequence[ResetRequest]:
+    """Return what `user` asked for, newest first, without rows that the bot did not write."""
     rows = connection.execute(RECENT, {"user": user, "count": limit}).all()
-    return [request for row in rows if (request := _readable(row)) is not None]
+    return [request for row in rows if (request := _genuine(connection, row, audit_log, in_log=False))]
 
 
 def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | None) -> None:
@@ -196,8 +198,9 @@ def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, lim
     rows = tx.execute(leased.returning(requests)).all()
     claimed = []
     for row in sorted(rows, key=lambda row: (str(row._mapping[queue.due.name]), str(row.id))):
-        if read := _genuine(tx, row, queue):
-            claimed.append(Claimed(*read, queue, until))
+        # messages are shown although the audit log is broken
+        if request := _genuine(tx, row, tx.audit_log, in_log=queue is Queue.ADVANCE):
+            claimed.append(Claimed(request, _messages(tx, row), queue, until))
         else:
             later = utc_text(now + UNREADABLE_PAUSE)
             aside = {queue.lease: later, queue.due: later}
@@ -301,44 +304,40 @@ def read_request(row: Row[Any]) -> ResetRequest:
     )
 
 
-def _readable(row: Row[Any]) -> ResetRequest | None:
+def _genuine(
+    connection: Transaction | Connection, row: Row[Any], audit_log: AuditLog, *, in_log: bool
+) -> ResetRequest | None:
+    """Return what a row holds, if the bot wrote it."""
     try:
+        check_seal(connection, row, audit_log, in_log=in_log)
         return read_request(row)
-    except Exception as error:  # a row that another program wrote may hold anything
-        log.error("row_unreadable", request=row.id, error=type(error).__name__)
-        return None
-
-
-def _genuine(tx: Transaction, row: Row[Any], queue: Queue) -> tuple[ResetRequest, MessageState] | None:
-    """Return what a row holds, if the bot wrote it. Messages are shown although the audit log is broken."""
-    try:
-        check_seal(tx, row, tx.audit_log, in_log=queue is Queue.ADVANCE)
-        request = read_request(row)
     except DBAPIError:  # it says nothing about the row
         raise
     except Refusal as refusal:
         log.critical("row_tampered", request=row.id, reason=refusal.facts["reason"])
-        return None
     except Exception as error:  # a row that another program wrote may hold anything
         log.critical("row_unreadable", request=row.id, error=type(error).__name__)
-        return None
+    return None
+
+
+def _messages(tx: Transaction, row: Row[Any]) -> MessageState:
     try:
-        return request, read_messages(row, tx.audit_log)
+        return read_messages(row, tx.audit_log)
     except Exception as error:  # as above; the messages are looked for in Slack
         log.critical("messages_unreadable", request=row.id, error=type(error).__name__)
-        return request, MessageState(posting=True)
+        return MessageState(posting=True)
 
 
 # Seals
 
 
 class Seal(NamedTuple):
-    """A MAC of a row, and the audit log's newest row at its last move that has an audit row."""
+    """A MAC of a row, and a row of the audit log from which the log has to be read to use it."""
 
     seq: int
     hash: str
     version: int
-    """Of that move."""
+    """Of the one move of the request that the log holds from there on; 0: it holds none."""
     mac: str = ""
 
 
@@ -350,10 +349,14 @@ SEALED: Final = (
 
 
 def new_seal(tx: Transaction, values: Mapping[str, Any], entry: Entry | None) -> str:
-    """Return the seal of these columns. A move without an audit row keeps the old seal's place in the log."""
+    """Return the seal of these columns, or raise LostRace, or Refusal(TAMPERED).
+
+    A move without an audit row goes on from where the log was read to check the row that it replaces.
+    """
     if entry is None:
-        old = tx.scalar(select(requests.c.seal).where(requests.c.id == values["id"]))
-        seal = _parse_seal(old)
+        if (old := tx.execute(LOCKED, {"request_id": values["id"]}).first()) is None:
+            raise LostRace
+        seal = check_seal(tx, old, tx.audit_log)
     else:
         head = tx.audit_log.seen or Head(*tx.execute(LAST).one())
         seal = Seal(head.seq, head.hash, values["version"])
@@ -362,26 +365,30 @@ def new_seal(tx: Transaction, values: Mapping[str, Any], entry: Entry | None) ->
 
 def check_seal(
     connection: Transaction | Connection, row: Row[Any], audit_log: AuditLog, *, in_log: bool = True
-) -> None:
+) -> Seal:
     """Raise Refusal(TAMPERED) unless the bot wrote this row, and moved it nowhere since.
 
     What the row says was stored by the holder of the keys: its MAC. That no other state came after it: the
-    audit log, from where it ended then to its signed end, unbroken.
+    audit log, from the row that the seal names to its signed end, unbroken. Returns a seal that names the end
+    of what was read, so that the next one reads on from there.
     """
     seal = _parse_seal(row.seal)
     if not audit_log.sealer.fits(seal.mac, *seal[:3], *_sealed(row._mapping)):
         raise Refusal(Code.TAMPERED, reason="the seal does not fit the row")
     if not in_log:
-        return
+        return seal
     try:
-        entries = list(audit_log.since(connection, Head(seal.seq, seal.hash)))
+        entries = audit_log.since(connection, Head(seal.seq, seal.hash))
     except AuditBroken as broken:
         raise Refusal(Code.TAMPERED, reason=str(broken)) from None
-    if isinstance(connection, Transaction):
-        entries += [*connection.before, *connection.entries]
-    moves = [one.version for one in entries if one.request_id == row.id and one.version is not None]
-    if moves[-1:] != [seal.version]:
+    stored = [one.version for one in entries if one.request_id == row.id and one.version is not None]
+    begun = [*connection.before, *connection.entries] if isinstance(connection, Transaction) else []
+    moves = stored + [one.version for one in begun if one.request_id == row.id and one.version is not None]
+    if moves[-1:] != ([seal.version] if seal.version else []):
         raise Refusal(Code.TAMPERED, reason="it was moved since, as the audit log says")
+    if not entries or stored != moves:
+        return seal
+    return Seal(entries[-1].seq, entries[-1].hash, 0)
 
 
 def seal_keys(connection: Connection, since: datetime) -> set[str]:

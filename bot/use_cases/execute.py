@@ -69,6 +69,9 @@ async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
     if deps.now() >= approval.at + deps.timing.send_for:
         await _send_later(deps, approved, approval)
         return
+    if not await _head_is_kept(deps):
+        await _send_later(deps, approved, approval, Code.HEAD_NOT_KEPT)
+        return
     sending = _Sending(deps, approved, approval)
     try:
         actions = await deps.as_person(
@@ -104,8 +107,9 @@ class _Sending:
         try:
             await self._attempt(token, direct=False)
         except UnknownPath:
-            with suppress(UnknownPath):  # which is stored
-                await self._attempt(token, direct=True)
+            if self.request.status is Status.APPROVED:
+                with suppress(UnknownPath):  # which is stored
+                    await self._attempt(token, direct=True)
 
     async def _attempt(self, token: Secret, *, direct: bool) -> None:
         """Commit that an attempt starts, POST, and store the answer; raises what another may follow."""
@@ -116,7 +120,8 @@ class _Sending:
         await _move(deps, self.request, started, Event.ATTEMPT_STARTED, approval, facts)
         failure = None
         try:
-            await _write_head(deps)
+            if not await _head_is_kept(deps):  # of the attempt, of which an old copy would not know
+                raise NotExecuted(code="HeadNotKept")
             request_id = await deps.intune.reset_passcode(
                 started.target, approval.device.id, token, client_request_id=call_id, direct=direct
             )
@@ -132,12 +137,11 @@ class _Sending:
             raise failure
 
 
-async def _write_head(deps: Deps) -> None:
-    """Make the attempt known outside the database, of which an old copy would not know it; or NotExecuted."""
+async def _head_is_kept(deps: Deps) -> bool:
+    """Make the end of the audit log known outside the database, where that is asked for."""
     with suppress(StoreError):
-        if await deps.write_head():
-            return
-    raise NotExecuted(code="HeadNotKept")
+        return await deps.write_head()
+    return False
 
 
 def _reset_since(approval: Approval, actions: Sequence[ActionResult], timing: Timing) -> datetime | None:
@@ -151,9 +155,11 @@ def _reset_since(approval: Approval, actions: Sequence[ActionResult], timing: Ti
     return None if known else newest
 
 
-async def _send_later(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
+async def _send_later(
+    deps: Deps, approved: ResetRequest, approval: Approval, cause: Code = Code.NOT_EXECUTED
+) -> None:
     """Wait a moment, which leaves no audit row, or for another approval."""
-    later = approved.send_later(now=deps.now(), timing=deps.timing)
+    later = approved.send_later(cause, now=deps.now(), timing=deps.timing)
     event = None if later.status is Status.APPROVED else Event.REOPENED
     await _move(deps, approved, later, event, approval)
 
@@ -183,7 +189,7 @@ def after_error(deps: Deps, attempt: ResetRequest, error: GraphError, *, direct:
             return attempt.send_later(now=now, timing=timing, after=error.retry_after)
         case ApproverRefused():
             return attempt.send_again(now=now)
-        case UnknownPath() if not direct:
+        case UnknownPath() if not direct and attempt.target.has_own_path:
             return attempt.send_again(now=now)
         case UnknownPath():
             return attempt.fail(Cause(Code.UNKNOWN_PATH, error.as_facts()), now=now)

@@ -9,6 +9,7 @@ import html
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -32,27 +33,7 @@ DECLINED: Final = (
     "If someone sent you the link, tell your security team: it would have let them act as you."
 )
 
-_STYLE: Final = """
-:root { color-scheme: light dark;
-  --ink: #1d2733; --paper: #f4f6f8; --card: #fff; --line: #d5dbe1; --go: #14532d; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6ebf0; --paper: #12171c; --card: #1b2229; --line: #35404a; --go: #22763f; } }
-* { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem;
-  background: var(--paper); color: var(--ink); font: 1.05rem/1.5 system-ui, sans-serif; }
-main { max-width: 30rem; background: var(--card); border: 1px solid var(--line); border-radius: 14px;
-  padding: 2rem; box-shadow: 0 6px 24px rgb(0 0 0 / 8%); }
-h1 { font-size: 1.4rem; line-height: 1.25; margin: 0 0 .75rem; }
-p { margin: 0 0 1rem; }
-dl { margin: 0 0 1rem; }
-dt { margin-top: .75rem; }
-dd { margin: .25rem 0 0; overflow-wrap: anywhere; }
-.who { border-left: 4px solid var(--go); padding-left: .75rem; font-weight: 600; }
-button { font: inherit; font-weight: 600; color: #fff; background: var(--go); border: 0; border-radius: 8px;
-  padding: .7rem 1.2rem; cursor: pointer; width: 100%; }
-button + button { margin-top: .75rem; background: none; color: inherit; border: 1px solid var(--line); }
-button:focus-visible { outline: 3px solid #5aa2ff; outline-offset: 2px; }
-"""
+_STYLE: Final = Path(__file__).with_suffix(".css").read_text("utf-8")
 STYLE_SOURCE: Final = f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
 """What the Content-Security-Policy allows: this one style and nothing else."""
 

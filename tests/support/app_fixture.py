@@ -171,8 +171,8 @@ class Bot(Scene):
         return await self.app.deps.get_request(request_id)
 
     async def rows(self, user: str = MEI) -> list[ResetRequest]:
-        read = self.app.deps.database.read
-        return list(await read(lambda c: requests.recent_requests(c, UserId(user), limit=50)))
+        read, log = self.app.deps.database.read, self.app.deps.database.audit_log
+        return list(await read(lambda c: requests.recent_requests(c, UserId(user), log, limit=50)))
 
     async def execute(self, statement: Any) -> None:
         """Change rows behind the bot's back."""

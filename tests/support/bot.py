@@ -1,11 +1,11 @@
 """The use cases over a real database and fakes of the vendors, in the words of what people do."""
 
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import count
+from itertools import count, repeat
 from typing import Any
 
 import pytest
@@ -62,7 +62,7 @@ class Bot:
         self.notifier = FakeNotifier(steps=self.steps)
         self.wakes = 0
         self.heads = 0
-        self.head_written: bool | Exception = True
+        self.heads_written: Iterator[bool | Exception] = repeat(True)
         self.deliveries, self.guids = count(1), count(1)
         self.deps = Deps(
             database=self.database,
@@ -94,9 +94,10 @@ class Bot:
 
     async def _write_head(self) -> bool:
         self._keep()
-        if isinstance(self.head_written, Exception):
-            raise self.head_written
-        return self.head_written
+        written = next(self.heads_written)
+        if isinstance(written, Exception):
+            raise written
+        return written
 
     # What people do
 

@@ -12,9 +12,12 @@ import httpx
 import pytest
 from bot import doctor
 from bot.app import App, unlatch
+from bot.audit import HeadKeeper
 from bot.domain.people import Audience, AudienceKind
+from bot.keys import new_key
 from bot.settings import CannotStart, Settings
 from bot.store.audit_log import AuditLog
+from bot.store.database import Database
 from bot.store.migrations import migrate
 from bot.timing import Timing
 from sandbox.app import Sandbox, serve
@@ -51,7 +54,7 @@ class Installation:
         status = await doctor.run(settings)
         lines = re.findall("^(?:ok|MISSING|WARNING) .*", capsys.readouterr().out, re.MULTILINE)
         found = [line for line in lines if line.startswith("MISSING")]
-        assert (len(lines), status) == (6, 1 if found else 0)
+        assert (len(lines), status) == (6, 1 if found else 0), lines
         self.warned = [line for line in lines if line.startswith("WARNING")]
         return found
 
@@ -88,10 +91,8 @@ async def test_the_doctor_names_scopes_that_were_not_granted(tmp_path, capsys):
     assert "chat:write, im:history, im:write, users:read.email" in line
 
 
-async def test_the_doctor_names_a_bot_that_was_not_invited_and_a_shared_audience(installation, capsys):
+async def test_the_doctor_names_a_bot_that_was_not_invited(installation, capsys):
     assert await installation.missing(capsys) == []
-    [line] = installation.warned
-    assert "C0SUPPORT is shared with another organization" in line
     installation.sandbox.slack.leave(ON_CALL, BOT_USER)
     [line] = await installation.missing(capsys)
     assert "invite the bot" in line
@@ -133,6 +134,27 @@ async def test_a_database_of_another_deployment_is_named_and_not_called_tampered
     with pytest.raises(CannotStart, match=r"belongs to .*/c0oncall, and the settings say .*/c0support"):
         async with unlatch(installation.settings(approver_channel="C0SUPPORT"), timing=SHORT):
             pass
+
+
+async def test_the_doctor_says_whether_an_old_copy_of_the_database_could_be_told(installation, capsys):
+    keys = {"vault_keys": new_key()}
+    await installation.missing(capsys, **keys)
+    [unset] = installation.warned
+    assert "AUDIT_HEADS is not set: an old copy of the database" in unset
+    given = keys | {"audit_heads": installation.folder / "heads.jsonl"}
+    assert await installation.missing(capsys, **given) == []
+    settings = installation.settings(**given)
+    audit_log = AuditLog(settings.keys, settings.audit_log_name)
+    database = Database(settings.database_url, audit_log)
+    await HeadKeeper(database, settings.audit_heads).keep()
+    await database.close()
+    assert await installation.missing(capsys, **given) == []
+    put_back = f"sqlite:///{installation.folder}/an-old-copy.sqlite3"
+    await asyncio.to_thread(migrate, put_back, AuditLog(settings.keys, settings.audit_log_name))
+    [line] = await installation.missing(capsys, **given, database_url=put_back)
+    assert "row 1, which was kept, is not in the database" in line
+    [line] = await installation.missing(capsys, **keys, audit_heads=installation.folder)
+    assert "AUDIT_HEADS cannot be read" in line
 
 
 async def test_the_doctor_makes_no_database(installation):

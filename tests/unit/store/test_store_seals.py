@@ -1,6 +1,7 @@
 """Seals: a row that another writer of the database made, changed or put back is not acted on."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -144,6 +145,30 @@ async def test_an_honest_life_fits_its_seal_at_every_move_also_without_an_audit_
     assert await get(database, request) == reminded
     await moved(database, reminded, reminded.deny("no", by=KEN, now=NOW), Event.DENIED)
     assert (await get(database, request)).denial == "no"
+
+
+async def test_a_move_without_an_audit_row_reads_the_log_on_from_where_it_was_read(database: Database):
+    request = await stored(database, replace(a_pending(), next_at=NOW))
+    await noted(database, 3)
+    reminded = request.remind(now=NOW, timing=TIMING)
+    await database.run(lambda tx: requests.move(tx, request, reminded, None))
+    before, seal = await row_of(database, request), json.loads((await row_of(database, request)).seal)
+    newest = await database.read(database.audit_log.look)
+    assert (seal[:3], await get(database, request)) == ([newest.seq, newest.hash, 0], reminded)
+    await moved(database, reminded, reminded.withdraw(by=request.asked_by, now=NOW), Event.WITHDRAWN)
+    await run_behind(database, put_back(before))
+    with pytest.raises(Refusal, match="tampered"):
+        await get(database, request)
+
+
+async def test_a_row_that_was_changed_is_not_sealed_again_by_a_move_without_an_audit_row(database: Database):
+    request = await stored(database, a_pending())
+    await run_behind(database, update(table).where(table.c.id == request.id).values(reason="x"))
+    with pytest.raises(Refusal) as refused:
+        await database.run(
+            lambda tx: requests.move(tx, request, request.remind(now=NOW, timing=TIMING), None)
+        )
+    assert refused.value.code is Code.TAMPERED
 
 
 async def test_two_moves_in_one_commit_fit_their_seals(database: Database):

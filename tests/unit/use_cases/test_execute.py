@@ -55,7 +55,7 @@ async def test_the_attempt_and_its_audit_row_are_committed_before_the_call_leave
     assert (row.status, row.next_at) == (Status.APPROVED, bot.clock.now() + TIMING.attempt)
     assert row.attempt is not None
     assert started.facts["client_request_id"] == row.attempt.client_request_id
-    assert (started.version, heads_then) == (row.version, heads + 1)
+    assert (started.version, heads_then) == (row.version, heads + 2)
 
 
 async def test_a_process_needs_no_worker_and_names_each_call_by_a_guid_of_its_own(bot):
