@@ -14,7 +14,7 @@ from bot.store import migrations, requests
 from bot.store.migrations import configuration, migrate
 from bot.store.tables import REVISION, metadata
 from sqlalchemy import inspect, text
-from tests.support.database import audit_log
+from tests.support.database import audit_log, sqlite_template
 from tests.support.postgres import Cluster
 from tests.unit.store.conftest import opened, owner
 from tests.unit.store.rows import KEN, NOW, a_pending, get, noted, stored
@@ -32,8 +32,9 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def next_release(monkeypatch: pytest.MonkeyPatch) -> None:
+def next_release(monkeypatch: pytest.MonkeyPatch, template: str) -> None:  # noqa: ARG001  made before
     """`migrate` of a release to come: one more script, and its revision."""
+    sqlite_template()
     both = configuration()
     both.set_main_option("version_locations", f"{migrations.HERE / 'versions'}{os.pathsep}{NEXT}")
     monkeypatch.setattr(migrations, "configuration", lambda: both)
