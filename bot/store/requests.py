@@ -47,7 +47,9 @@ INSERT: Final = insert(requests)
 BY_ID: Final = select(requests).where(requests.c.id == bindparam("request_id"))
 LOCKED: Final = BY_ID.with_for_update()
 """A move between the reads of a row and of its audit rows would look like tampering."""
-BY_DELIVERY: Final = select(requests).where(requests.c.delivery == bindparam("delivery"))
+BY_DELIVERY: Final = (
+    select(requests).where(requests.c.delivery == bindparam("delivery")).with_for_update()  # as above
+)
 ASKED_SINCE: Final = (
     select(requests.c.asked_at)
     .where(requests.c.asked_by == bindparam("user"), requests.c.asked_at > bindparam("since"))

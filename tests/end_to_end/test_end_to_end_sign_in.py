@@ -120,6 +120,7 @@ async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_p
 
         await people.until(lambda: "Show passcode" in str(people.direct(MEI)))
         await people.command(MEI, "sign-out")
+        await people.until(lambda: ENGLISH["signed_out"] in people.private_texts(MEI))
         assert await people.open(MEI, "show_passcode", channel=direct) == ENGLISH["sign_in.title"]
         await people.browser.sign_in(people.link_in_modal(MEI), MEI_ACCOUNT)
         assert await people.title_after(MEI, ENGLISH["sign_in.title"]) == ENGLISH["passcode.title"]

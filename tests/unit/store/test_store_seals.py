@@ -1,6 +1,7 @@
 """Seals: a row that another writer of the database made, changed or put back is not acted on."""
 
 import asyncio
+import concurrent.futures
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -205,3 +206,21 @@ async def test_a_read_that_is_overtaken_by_other_commits_raises_no_alarm(databas
         return requests.get_request(connection, request.id, database.audit_log)
 
     assert await database.read(overtaken) == request
+
+
+async def test_a_second_delivery_that_a_move_elsewhere_overtakes_raises_no_alarm(postgresql: str):
+    async with opened(postgresql) as here, opened(postgresql) as elsewhere:
+        request, loop = await stored(here, a_request()), asyncio.get_running_loop()
+        accepted = request.accept(target=request.target, now=NOW, timing=TIMING)
+        read_log, moves = here.audit_log.since, []
+
+        def overtaken(*about: Any) -> Any:
+            """Between the row and the log: it happens at once, or has to wait for us."""
+            moving = moved(elsewhere, request, accepted, Event.VERIFIED)
+            moves.append(asyncio.run_coroutine_threadsafe(moving, loop))
+            concurrent.futures.wait(moves, timeout=0.5)
+            return read_log(*about)
+
+        here.audit_log.since = overtaken  # type: ignore[method-assign]
+        assert await stored(here, request) == request
+        assert await asyncio.wrap_future(moves[0]) == accepted
