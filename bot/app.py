@@ -262,6 +262,8 @@ async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -
         if path is not None:
             append_head(path, None)
         audit_log.seen = last_head(path, audit_log)
+        if path is not None and audit_log.seen is None:
+            log.warning("audit_heads_empty")  # at a first start; else an old copy would not be told
     except OSError as error:
         raise CannotStart(f"AUDIT_HEADS names a file that cannot be written ({error.strerror}).") from None
     embedded = url.startswith("sqlite")

@@ -175,30 +175,24 @@ def _rotate(chosen: argparse.Namespace) -> int:
     from bot.entra.vault import Vault
     from bot.store.database import Database
 
-    settings = read_settings()
+    settings, forget = read_settings(), chosen.forget_unreadable
+    vault = Vault(settings.keys.vault)
 
     async def run() -> int:
         database = Database(settings.database_url, _audit_log(settings))
         try:
-            rotated = await rotate(
-                database,
-                Vault(settings.keys.vault),
-                now=lambda: datetime.now(UTC),
-                forget_unreadable=chosen.forget_unreadable,
-            )
+            rotated = await rotate(database, vault, now=lambda: datetime.now(UTC), forget_unreadable=forget)
             signing = await signing_key(database)
         finally:
             await database.close()
-        names = {key: f"key {number} ({key})" for number, key in enumerate(rotated.keys, start=1)}
-        print(
-            f"Re-encrypted {rotated.resealed} sign-ins with {rotated.keys[0]}; {rotated.current} up to date."
-        )
-        done = "was deleted" if rotated.forgotten else "stays: the person has to sign in again"
+        names = {key: f"key {number} ({key})" for number, key in enumerate(vault.key_ids, start=1)}
+        print(f"Re-encrypted {rotated.resealed} sign-ins with {vault.key_id}; {rotated.current} up to date.")
+        done = "was deleted" if forget else "stays: the person has to sign in again"
         for user, key in rotated.unreadable.items():
             print(f"No key in VAULT_KEYS opens the sign-in of {user} (encrypted with {key}): it {done}.")
-        if rotated.unreadable and not rotated.forgotten:
+        if rotated.unreadable and not forget:
             print("Put the missing key back, or delete these with --forget-unreadable.")
-        signer = None if signing is None else rotated.keys[signing]
+        signer = None if signing is None else vault.key_ids[signing]
         if unused := [names[key] for key in rotated.unused if key != signer]:
             print(f"Not used: {', '.join(unused)}. Take it out of VAULT_KEYS, or put a new one first.")
         if signer is not None and signer in rotated.unused:
@@ -209,7 +203,7 @@ def _rotate(chosen: argparse.Namespace) -> int:
         if rotated.under_way:
             still = ", ".join(names[key] for key in rotated.under_way)
             print(f"Still used by sign-ins or requests under way, run this again tomorrow: {still}.")
-        return 1 if rotated.unreadable and not rotated.forgotten else 0
+        return 1 if rotated.unreadable and not forget else 0
 
     return asyncio.run(run())
 

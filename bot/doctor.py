@@ -1,10 +1,12 @@
 """`unlatch doctor`: ask Slack, Entra, Graph and the database what is missing, before a colleague does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, closing
+import os
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -26,7 +28,7 @@ from bot.settings import CannotStart, Settings
 from bot.slack.channel import problem_of
 from bot.slack.client import call, slack_client, slack_session
 from bot.slack.wording import ENGLISH
-from bot.store.audit_log import HASH_AT, AuditLog
+from bot.store.audit_log import HASH_AT, AuditLog, Head
 from bot.store.database import Database
 from bot.timing import Timing
 
@@ -47,16 +49,18 @@ class Doubtful(Exception):
 async def run(settings: Settings) -> int:
     """Print one line a check; return 0 where nothing is missing, else 1."""
     token = Secret(settings.slack_bot_token.get_secret_value())
-    failed = 0
-    async with slack_session(TIMING) as session:
+    failed, database = 0, Database(settings.database_url, AuditLog(settings.keys, settings.audit_log_name))
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(database.close)
+        session = await stack.enter_async_context(slack_session(TIMING))
         slack = slack_client(token, settings.slack_api_url, session)
         for name, check in (
             ("Slack: bot token", _token(slack)),
             ("Slack: approver channel", _channel(slack, settings)),
             ("Microsoft Entra: tenant", _entra(settings)),
             ("Microsoft Graph", _graph(settings)),
-            ("Database", _database(settings)),
-            ("Kept heads", _heads(settings)),
+            ("Database", _database(database)),
+            ("Kept heads", _heads(database, settings.audit_heads)),
         ):
             try:
                 print(f"ok       {name}: {await check}")
@@ -125,35 +129,32 @@ async def _graph(settings: Settings) -> str:
     raise Missing(f"{url} answers without a token, which Graph would not. Check GRAPH_URL.")
 
 
-async def _database(settings: Settings) -> str:
-    async with _database_of(settings) as database:
-        problem = await database.problem()
-    if problem is not None:
+async def _database(database: Database) -> str:
+    if (problem := await database.problem()) is not None:
         raise Missing(f"it {problem}")
     return "up to date"
 
 
-async def _heads(settings: Settings) -> str:
-    if (path := settings.audit_heads) is None:
+async def _heads(database: Database, path: Path | None) -> str:
+    if path is None:
         raise Doubtful("AUDIT_HEADS is not set: an old copy of the database would pass for the current one.")
-    async with _database_of(settings) as database:
-        try:
-            last = last_head(path, database.audit_log)
-            seq = 0 if last is None else last.seq
-            there = await database.read(lambda connection: connection.scalar(HASH_AT, {"seq": seq}))
-        except OSError as error:
-            raise Missing(f"AUDIT_HEADS cannot be read ({error.strerror}).") from None
-        except StoreError:
-            raise Doubtful("the database does not answer.") from None
+    try:
+        last = _last_kept(path, database.audit_log)
+        seq = 0 if last is None else last.seq
+        there = await database.read(lambda connection: connection.scalar(HASH_AT, {"seq": seq}))
+    except OSError as error:
+        raise Missing(f"AUDIT_HEADS cannot be read ({error.strerror}).") from None
+    except StoreError:
+        raise Doubtful("the database cannot be read.") from None
     if last is not None and there != last.hash:
         raise Missing(f"row {last.seq}, which was kept, is not in the database: see “After a restore”.")
     return f"up to row {last.seq}" if last else "none yet"
 
 
-@asynccontextmanager
-async def _database_of(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings.database_url, AuditLog(settings.keys, settings.audit_log_name))
-    try:
-        yield database
-    finally:
-        await database.close()
+def _last_kept(path: Path, audit_log: AuditLog) -> Head | None:
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise Missing("AUDIT_HEADS names a file that cannot be written.")
+    last = last_head(path, audit_log)
+    if last is None and path.exists() and path.stat().st_size:
+        raise Missing(f"no head in {path} is signed with a key of VAULT_KEYS.")
+    return last

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from bot.domain.errors import LostRace, StoreError
+from bot.domain.errors import LostRace, Refusal, StoreError
 from bot.store import requests
 from bot.store.database import Transaction
 from bot.store.requests import Claimed, Queue
@@ -106,7 +106,7 @@ class QueueLoop:
             async with asyncio.timeout(self._deps.timing.work_timeout.total_seconds()):
                 due_at = await self._handle(row)
             await self._release(row, due_at)
-        except (LostRace, StoreError) as lost:
+        except (LostRace, StoreError, Refusal) as lost:  # of a row that changed behind our back
             log.info("row_left", **about, error=type(lost).__name__)
             try:
                 await self._release(row, self._deps.now() + self._deps.timing.retry)  # yields to a move

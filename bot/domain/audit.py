@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Self
 
 from bot.domain.request import ResetRequest
@@ -53,7 +52,7 @@ class Entry:
     request_id: RequestId | None = None
     version: int | None = None
     """The version that a request moved to; None where nothing moved. `(request_id, version)` is unique."""
-    facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_move(

@@ -174,19 +174,12 @@ class SignInNeeded(Refusal):
     `approver` was looked up and admitted a moment ago, where so.
     """
 
-    def __init__(
-        self,
-        claims: str | None = None,
-        *,
-        stale: bool = False,
-        rejected: bool = False,
-        approver: Person | None = None,
-    ) -> None:
+    def __init__(self, claims: str | None = None, *, stale: bool = False, rejected: bool = False) -> None:
         super().__init__(Code.SIGN_IN_NEEDED)
         self.claims = claims
         self.stale = stale
         self.rejected = rejected
-        self.approver = approver
+        self.approver: Person | None = None
 
 
 class RecentlyReset(Refusal):
@@ -279,10 +272,12 @@ class SlackError(UnlatchError):
     """Slack did not show something; `code` is Slack's own word for it."""
 
     code: str = ""
+    needed: str = field(default="", kw_only=True)
+    """The scope that is missing."""
 
     def as_facts(self) -> dict[str, str]:
-        """Return Slack's words for it."""
-        return {"code": self.code}
+        """Return Slack's words for it, and the scope that it names."""
+        return {"code": self.code} | ({"needed": self.needed} if self.needed else {})
 
 
 @dataclass(eq=False)
@@ -295,10 +290,3 @@ class SlackUnavailable(SlackError):
 @dataclass(eq=False)
 class SlackRefused(SlackError):
     """Not without help: the bot is not in the channel, a scope is missing, the blocks are wrong."""
-
-    needed: str = ""
-    """The scope that is missing."""
-
-    def as_facts(self) -> dict[str, str]:
-        """Return Slack's words for it, and the scope that it names."""
-        return {"code": self.code} | ({"needed": self.needed} if self.needed else {})

@@ -54,7 +54,7 @@ OPEN: Final = frozenset({Status.PENDING, Status.APPROVED, Status.UNCERTAIN})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One POST of resetPasscode. Another one follows only an answer of Graph that this one did nothing."""
+    """One POST of resetPasscode. Another one follows only where this one did nothing for certain."""
 
     started_at: datetime
     client_request_id: str
@@ -192,8 +192,10 @@ class ResetRequest:
         return self._moved(Status.REFUSED, now, cause=cause)
 
     def verify_later(self, cause: Cause | None = None, *, now: datetime, timing: Timing) -> Self:
-        """Look again: a lookup failed, or the requester has to do something first (`cause`)."""
-        return self._changed(now, next_at=now + timing.verify_retry, cause=cause)
+        """Look again: a lookup failed, or the requester has to sign in first (`cause`), which wakes it."""
+        pause = timing.remind_every if cause else timing.verify_retry
+        next_at = max(now, min(self.asked_at + timing.lifetime, now + pause))
+        return self._changed(now, next_at=next_at, cause=cause)
 
     # Decisions
 

@@ -5,7 +5,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -89,7 +89,8 @@ class EntraLinks:
 
     async def _find(self, secret: Secret) -> rows.LinkRow:
         digest, now = _digest(secret.reveal()), self.now()
-        row = await self.database.read(lambda connection: rows.find_link(connection, digest, now=now))
+        audit_log = self.database.audit_log
+        row = await self.database.read(lambda one: rows.find_link(one, digest, audit_log, now=now))
         if row is None:
             raise Refusal(Code.LINK_UNUSABLE)
         return row
@@ -108,10 +109,11 @@ class EntraLinks:
     ) -> None:
         """Encrypt a flow or a result into the link's row, for what the browser will bring back."""
         now = self.now()
+        link = replace(link, expires_at=now + self.timing.link_lifetime)
         kept = {
             "state_digest": state_digest,
             "sealed": self.vault.seal(content.encode(), for_link(step, link, state_digest)),
-            "expires_at": now + self.timing.link_lifetime,
+            "expires_at": link.expires_at,
         }
         await self.database.run(lambda tx: store(tx, link.digest, **kept, now=now))
 

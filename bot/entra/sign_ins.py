@@ -100,14 +100,13 @@ class EntraSignIns:
 
         return await self.database.run(unit)  # a refresh under way finds another version, and keeps nothing
 
-    async def sweep(self) -> int:
+    async def sweep(self) -> None:
         now = self.now()
         than = now - self.timing.sign_in_max_age
         old = await self.database.read(partial(rows.sign_ins_older, than=than, limit=SWEEP_LIMIT))
-        forgotten = [
-            await _forget(self.database, row, _signed_out(row, SignOutReason.TOO_OLD, now)) for row in old
-        ]
-        return sum(forgotten) + await self.database.run(lambda tx: rows.sweep_links(tx, now=now))
+        for row in old:
+            await _forget(self.database, row, _signed_out(row, SignOutReason.TOO_OLD, now))
+        await self.database.run(lambda tx: rows.sweep_links(tx, now=now))
 
     async def _current(self, user: UserId) -> SignInRow | None:
         """Return the user's row, if the bot wrote it and it is the last; one that is too old is forgotten."""
@@ -134,15 +133,11 @@ class EntraSignIns:
 class Rotated:
     """What a rotation found and did. Keys go by their names, which reveal nothing of them."""
 
-    keys: Sequence[str]
-    """All of VAULT_KEYS, newest first."""
     resealed: int
     current: int
     """Sealed under the newest key already."""
     unreadable: Mapping[UserId, str]
     """Rows that no key opens, and the key that each names."""
-    forgotten: bool
-    """Whether those were deleted."""
     unused: Sequence[str]
     """Keys in VAULT_KEYS that seal nothing any more."""
     under_way: Sequence[str]
@@ -173,11 +168,9 @@ async def rotate(
     begun |= await database.read(lambda connection: seal_keys(connection, now() - NEEDED_FOR))
     begun -= used
     return Rotated(
-        keys=vault.key_ids,
         resealed=resealed,
         current=current,
         unreadable=unreadable,
-        forgotten=forget_unreadable,
         unused=[key for key in vault.key_ids[1:] if key not in used | begun],
         under_way=[key for key in vault.key_ids[1:] if key in begun],
     )

@@ -71,11 +71,12 @@ def key_of(sealed: bytes) -> str:
 
 
 def for_link(step: Step, link: SignInLink, state_digest: str) -> AssociatedData:
-    """A flow or a result belongs to its link, the link's owner and purpose, and what the browser brings back.
+    """A flow or a result belongs to its link, owner, purpose and time, and to what the browser brings back.
 
     That is Microsoft's `state` for a flow, and both secrets of the browser for a result.
     """
-    return (step, link.team, link.user, link.request_id or "", link.digest, state_digest)
+    about = (link.team, link.user, link.request_id or "", link.digest, utc_text(link.expires_at))
+    return (step, *about, state_digest)
 
 
 def for_sign_in(row: SignInRow) -> AssociatedData:

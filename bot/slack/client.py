@@ -91,7 +91,7 @@ def _meaning(response: object) -> SlackUnavailable | SlackRefused:
     code, needed = (text_at(getattr(response, "data", None), name) for name in ("error", "needed"))
     if not isinstance(status, int) or status == 429 or status >= 500 or not code or code in _LATER:
         return SlackUnavailable(code or f"http_{status}", _retry_after(response))
-    return SlackRefused(code, needed)
+    return SlackRefused(code, needed=needed)
 
 
 def _retry_after(response: object) -> timedelta | None:

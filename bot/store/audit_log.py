@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from sqlalchemy import Connection, bindparam, insert, select, text
+from sqlalchemy import Connection, bindparam, func, insert, select, text
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
@@ -45,6 +45,7 @@ class Head(NamedTuple):
 LAST: Final = select(*(audit.c[name] for name in Head._fields)).order_by(audit.c.seq.desc()).limit(1)
 HASH_AT: Final = select(audit.c.hash).where(audit.c.seq == bindparam("seq"))
 FROM: Final = select(audit).where(audit.c.seq >= bindparam("seq")).order_by(audit.c.seq)
+COUNT_AFTER: Final = select(func.count()).where(audit.c.seq > bindparam("seq"))
 FIRST_SEQ, LAST_SEQ = -(2**63), 2**63 - 1
 """What the column holds: somebody else's row may have any number."""
 NEWEST_OF: Final = (
@@ -94,11 +95,8 @@ class AuditVerifier:
 class AuditLog(AuditVerifier):
     """Appends rows, only to the row that it saw last or to a later signed one that leads back to it."""
 
-    def __init__(self, keys: Keys, name: str, seen: Head | None = None) -> None:
-        """`keys`: the first signs and seals, all are believed.
-
-        `name`: the deployment's. `seen`: the newest head that was kept outside.
-        """
+    def __init__(self, keys: Keys, name: str) -> None:
+        """`keys`: the first signs and seals, all are believed. `name`: the deployment's."""
         self.sealer = keys.sealer
         private = [Ed25519PrivateKey.from_private_bytes(seed) for seed in keys.signing_seeds]
         raw = [key.public_key().public_bytes_raw() for key in private]
@@ -106,8 +104,8 @@ class AuditLog(AuditVerifier):
         self.key_ids = [key_id_of(key) for key in raw]
         """In the order of VAULT_KEYS: the first one signs now."""
         self._keys = dict(zip(self.key_ids, private, strict=True))
-        self.seen = seen
-        """The newest row that is known to be committed."""
+        self.seen: Head | None = None
+        """The newest row that is known to be committed, or was kept outside."""
         self.broken: str | None = None
         """Why nothing can be appended, until something can."""
         self._announced: set[str] = set()
@@ -129,6 +127,8 @@ class AuditLog(AuditVerifier):
         for entry in entries:
             head = self._row(rows, head, entry, self.key_ids[0], self._keys[self.key_ids[0]])
         connection.execute(INSERT, rows)
+        if connection.scalar(COUNT_AFTER, {"seq": rows[0]["seq"] - 1}) != len(rows):
+            raise AuditBroken("the database takes no rows")
         return head
 
     def _row(

@@ -64,6 +64,12 @@ RECENT: Final = (
     .order_by(requests.c.asked_at.desc())
     .limit(bindparam("count"))
 )
+WAKE: Final = (
+    update(requests)
+    .where(requests.c.asked_by == bindparam("by"), requests.c.status == Status.RECEIVED.value)
+    .values(next_at=bindparam("now"))
+)
+"""What is not verified yet is due."""
 HOLDER: Final = select(requests.c.id).where(
     requests.c.held_device == bindparam("device"),
     requests.c.status.in_(sorted(RESETTING)),
@@ -121,7 +127,7 @@ def add_request(
     if (tx.scalar(UNDECIDED_OF, {"user": request.asked_by}) or 0) >= open_limit:
         raise Refusal(Code.TOO_MANY_OPEN, limit=str(open_limit))
     values = request_columns(request) | message_columns(tx.audit_log, request.id, MessageState())
-    values["seal"] = new_seal(tx, values, entry)
+    values["seal"] = new_seal(tx, values, None)
     tx.execute(INSERT, values | {"publish_at": utc_text(request.changed_at)})
     tx.entries.append(entry)
     return request
@@ -150,26 +156,28 @@ def recent_requests(
 ) -> Sequence[ResetRequest]:
     """Return what `user` asked for, newest first, without rows that the bot did not write."""
     rows = connection.execute(RECENT, {"user": user, "count": limit}).all()
-    return [request for row in rows if (request := _genuine(connection, row, audit_log, in_log=False))]
+    kept = [row for row in rows if _fits(row, audit_log)]  # a key may be gone that sealed what is long over
+    return [request for row in kept if (request := _genuine(connection, row, audit_log, in_log=False))]
 
 
 def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | None) -> None:
     """Replace `old` by `new`, or raise LostRace. A lease stays with its holder.
 
     Raises Refusal(ALREADY_REQUESTED) or Refusal(DEVICE_BUSY) where another request has `new.open_target` or
-    `new.held_device`.
+    `new.held_device`, and what `check_seal` raises.
     """
+    row = tx.execute(LOCKED, {"request_id": old.id}).first()
+    if row is None or row.version != old.version:
+        raise LostRace
+    seal = check_seal(tx, row, tx.audit_log)
     _check_free(tx, old, new)
-    at_old = and_(requests.c.id == old.id, requests.c.version == old.version)
     values = request_columns(new)
-    values["seal"] = new_seal(tx, values, entry)
+    values["seal"] = new_seal(tx, values, seal if entry is None else None)
     values["publish_at"] = utc_text(new.changed_at)
     try:
-        changed = tx.execute(update(requests).where(at_old).values(values)).rowcount
+        tx.execute(update(requests).where(requests.c.id == old.id).values(values))
     except IntegrityError:  # another replica was first with the target or the device: read again
         raise LostRace from None
-    if changed != 1:
-        raise LostRace
     if entry is not None:
         tx.entries.append(entry)
 
@@ -315,6 +323,8 @@ def _genuine(
         return read_request(row)
     except DBAPIError:  # it says nothing about the row
         raise
+    except AuditBroken as broken:
+        log.critical("audit_broken", request=row.id, reason=str(broken))
     except Refusal as refusal:
         log.critical("row_tampered", request=row.id, reason=refusal.facts["reason"])
     except Exception as error:  # a row that another program wrote may hold anything
@@ -347,19 +357,18 @@ SEALED: Final = (
     *(*SAME, *(name for name in TIMES if name != "next_at")),
     *("target_kind", "target", "open_target", "approval", "attempt", "cause"),
 )
-"""All columns but when a row is due, who holds it, and `messages`, which has a seal of its own."""
+"""All columns but when a row is due, who holds it, and `messages`, which has a seal of its own.
+
+That a row is due at no time is sealed: a human has to decide then.
+"""
 
 
-def new_seal(tx: Transaction, values: Mapping[str, Any], entry: Entry | None) -> str:
-    """Return the seal of these columns, or raise LostRace, or Refusal(TAMPERED).
+def new_seal(tx: Transaction, values: Mapping[str, Any], seal: Seal | None) -> str:
+    """Return the seal of these columns.
 
-    A move without an audit row goes on from where the log was read to check the row that it replaces.
+    `seal`: of a move without an audit row, from where the log was read to check the row that it replaces.
     """
-    if entry is None:
-        if (old := tx.execute(LOCKED, {"request_id": values["id"]}).first()) is None:
-            raise LostRace
-        seal = check_seal(tx, old, tx.audit_log)
-    else:
+    if seal is None:
         head = tx.audit_log.seen or Head(*tx.execute(LAST).one())
         seal = Seal(head.seq, head.hash, values["version"])
     return json.dumps(seal._replace(mac=tx.audit_log.sealer.seal(*seal[:3], *_sealed(values))))
@@ -372,17 +381,14 @@ def check_seal(
 
     What the row says was stored by the holder of the keys: its MAC. That no other state came after it: the
     audit log, from the row that the seal names to its signed end, unbroken. Returns a seal that names the end
-    of what was read, so that the next one reads on from there.
+    of what was read, so that the next one reads on from there. Raises AuditBroken too.
     """
     seal = _parse_seal(row.seal)
-    if not audit_log.sealer.fits(seal.mac, *seal[:3], *_sealed(row._mapping)):
+    if not _fits(row, audit_log):
         raise Refusal(Code.TAMPERED, reason="the seal does not fit the row")
     if not in_log:
         return seal
-    try:
-        entries = audit_log.since(connection, Head(seal.seq, seal.hash))
-    except AuditBroken as broken:
-        raise Refusal(Code.TAMPERED, reason=str(broken)) from None
+    entries = audit_log.since(connection, Head(seal.seq, seal.hash))
     stored = [one.version for one in entries if one.request_id == row.id and one.version is not None]
     begun = [*connection.before, *connection.entries] if isinstance(connection, Transaction) else []
     moves = stored + [one.version for one in begun if one.request_id == row.id and one.version is not None]
@@ -403,8 +409,13 @@ def seal_keys(connection: Connection, since: datetime) -> set[str]:
     }
 
 
+def _fits(row: Row[Any], audit_log: AuditLog) -> bool:
+    seal = _parse_seal(row.seal)
+    return audit_log.sealer.fits(seal.mac, *seal[:3], *_sealed(row._mapping))
+
+
 def _sealed(values: Any) -> Sequence[object]:
-    return [values[name] for name in SEALED]
+    return [*(values[name] for name in SEALED), values["next_at"] is None]
 
 
 def _parse_seal(stored: object) -> Seal:

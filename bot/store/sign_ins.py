@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select,
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.audit import Entry, Event
-from bot.domain.errors import AuditBroken, LostRace
+from bot.domain.errors import LostRace
 from bot.domain.people import Account, SignInLink
 from bot.domain.values import UserId, read_object, utc_text
 from bot.store.audit_log import AuditLog, Head
 from bot.store.database import Transaction
-from bot.store.requests import HOUR, PERSON_LOCK, check_quota, moment
+from bot.store.requests import HOUR, PERSON_LOCK, WAKE, check_quota, moment
 from bot.store.tables import sign_in_links as links
 from bot.store.tables import sign_ins
 
@@ -25,6 +25,7 @@ SAME: Final = ("user", "tenant", "oid", "username", "name", "key_id", "sealed", 
 """Fields of a sign-in that its columns hold as they are."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SAME_OF_LINK: Final = ("digest", "team", "user", "request_id", "view_id", "claims")
+SEALED_OF_LINK: Final = (*SAME_OF_LINK, "created_at")
 SIGNED: Final = (Event.SIGNED_IN, Event.SIGNED_OUT)
 LINKS_SINCE: Final = (
     select(links.c.created_at)
@@ -78,22 +79,22 @@ def get_sign_in(connection: Transaction | Connection, user: UserId) -> SignInRow
 def genuine_sign_in(
     connection: Connection, user: UserId, audit_log: AuditLog, is_sealed: Callable[[SignInRow], bool]
 ) -> SignInRow | None:
-    """Return the person's row, if the bot wrote it, and the audit log has no later sign-in or sign-out."""
+    """Return the person's row, if the bot wrote it, and the audit log has no later sign-in or sign-out.
+
+    Raises AuditBroken.
+    """
     row = get_sign_in(connection, user)
     if row is None:
         return None
-    try:
+    reason = "it was changed, or no key of VAULT_KEYS opens it"
+    if is_sealed(row):
         entries = audit_log.since(connection, Head(row.log_seq, row.log_hash))
-        own = [(one.event, _oid(one.facts)) for one in entries if one.actor == user and one.event in SIGNED]
-        reason = "" if own[-1:] == [(Event.SIGNED_IN, row.oid)] else "it is not the last in the audit log"
-    except AuditBroken as broken:
-        reason = str(broken)
-    if not is_sealed(row):
-        reason = "it was changed, or no key of VAULT_KEYS opens it"
-    if reason:
-        log.critical("sign_in_unusable", user=user, reason=reason, key=row.key_id)
-        return None
-    return row
+        own = [_sign_in_of(one) for one in entries if one.actor == user and one.event in SIGNED]
+        if own[-1:] == [(Event.SIGNED_IN, row.oid, utc_text(row.signed_in_at))]:
+            return row
+        reason = "it is not the last in the audit log"
+    log.critical("sign_in_unusable", user=user, reason=reason, key=row.key_id)
+    return None
 
 
 def linked_to(connection: Transaction | Connection, tenant: str, oid: str) -> UserId | None:
@@ -108,6 +109,8 @@ def put_sign_in(tx: Transaction, row: SignInRow, entry: Entry) -> None:
     The version goes on from the old row's, so that no stale refresh fits. Without an old row it starts at
     random: what a row had before a sign-out does not come back.
     """
+    if tx.is_postgresql:  # two confirmations of one person, of which neither finds a row
+        tx.execute(PERSON_LOCK, {"user": row.user})
     # Locked: of two at once both would make the same version, and a refresh of one would fit the other.
     found = tx.execute(LOCKED, {"user": row.user}).first()
     other = linked_to(tx, row.tenant, row.oid)
@@ -127,6 +130,7 @@ def put_sign_in(tx: Transaction, row: SignInRow, entry: Entry) -> None:
             tx.execute(update(sign_ins).where(sign_ins.c.user == row.user).values(values))
     except IntegrityError:
         raise LostRace from None
+    tx.execute(WAKE, {"by": row.user, "now": utc_text(row.signed_in_at)})  # they may wait for this
     tx.entries.append(entry)
 
 
@@ -168,13 +172,14 @@ def add_link(tx: Transaction, link: SignInLink, *, now: datetime, limit: int) ->
     check_quota(tx, LINKS_SINCE, link.user, now, limit)
     values = {name: getattr(link, name) for name in SAME_OF_LINK}
     values |= {"created_at": utc_text(now), "expires_at": utc_text(link.expires_at)}
+    values["seal"] = tx.audit_log.sealer.seal("link", *(values[name] for name in SEALED_OF_LINK))
     tx.execute(insert(links).values(values))
 
 
-def find_link(connection: Transaction | Connection, digest: str, *, now: datetime) -> LinkRow | None:
+def find_link(connection: Connection, digest: str, audit_log: AuditLog, *, now: datetime) -> LinkRow | None:
     """Return the link, while in time and not redeemed."""
     row = connection.execute(LINK, {"digest": digest, "now": utc_text(now)}).first()
-    return None if row is None else _link(row)
+    return None if row is None else _link(row, audit_log)
 
 
 def begin_flow(
@@ -205,7 +210,7 @@ def take(tx: Transaction, state_digest: str, *, now: datetime) -> LinkRow | None
         return None
     taken = {"state_digest": None, "sealed": None, "used_at": utc_text(now)}
     tx.execute(update(links).where(links.c.digest == row.digest).values(taken))
-    return _link(row)
+    return _link(row, tx.audit_log)
 
 
 def hold_result(
@@ -227,13 +232,14 @@ def sealed_links(connection: Connection) -> Sequence[bytes]:
     return [bytes(sealed) for sealed in connection.scalars(kept)]
 
 
-def sweep_links(tx: Transaction, *, now: datetime) -> int:
-    """Delete links that count towards no quota any more: they expired long before. Returns how many."""
-    return int(tx.execute(delete(links).where(links.c.created_at <= utc_text(now - HOUR))).rowcount)
+def sweep_links(tx: Transaction, *, now: datetime) -> None:
+    """Delete links that count towards no quota any more: they expired long before."""
+    tx.execute(delete(links).where(links.c.created_at <= utc_text(now - HOUR)))
 
 
-def _oid(facts: str) -> object:
-    return (read_object(facts) or {}).get("oid")
+def _sign_in_of(entry: Row[Any]) -> tuple[object, ...]:
+    facts = read_object(entry.facts) or {}
+    return entry.event, facts.get("oid"), facts.get("signed_in_at")
 
 
 def _sign_in(row: Row[Any]) -> SignInRow:
@@ -251,7 +257,11 @@ def _sign_in(row: Row[Any]) -> SignInRow:
     )
 
 
-def _link(row: Row[Any]) -> LinkRow:
+def _link(row: Row[Any], audit_log: AuditLog) -> LinkRow | None:
+    """Return the link, if the bot wrote whose it is, and where it leads."""
+    if not audit_log.sealer.fits(row.seal, "link", *(row._mapping[name] for name in SEALED_OF_LINK)):
+        log.critical("sign_in_link_tampered", user=row.user)
+        return None
     same = {name: row._mapping[name] for name in SAME_OF_LINK}
     link = SignInLink(**same, expires_at=datetime.fromisoformat(row.expires_at))
     return LinkRow(link, row.state_digest or "", bytes(row.sealed or b""))

@@ -97,6 +97,7 @@ sign_in_links: Final = Table(  # lives through link, flow and result, then for t
     Column("state_digest", String(64), unique=True),  # of what takes `sealed` out, once
     Column("sealed", LargeBinary),
     Column("used_at", String(27)),
+    Column("seal", Text, nullable=False),  # the MAC of whose it is, and where it leads
     Index("sign_in_links_by_user", "user", "created_at"),
     Index("sign_in_links_by_created_at", "created_at"),
 )

@@ -30,7 +30,8 @@ async def approve(
                 raise
             # A second press by the approver is no loss: the answer is that it is approved.
             request = await deps.get_request(request_id)
-            if request.approval is None or request.approval.by != by.user:
+            approval = request.approval
+            if approval is None or (approval.by, approval.device.id) != (by.user, device):
                 raise
             return request
 

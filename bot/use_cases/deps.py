@@ -70,7 +70,7 @@ class Intune(Protocol):
     ) -> str:
         """Reset once, on the path where the device was found; never retried. Returns Graph's request-id.
 
-        Raises UnknownPath where another call may leave, with `direct`: below all devices.
+        Raises UnknownPath where Graph does not know the path; with `direct` it is the one below all devices.
         """
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionResult]:
@@ -136,8 +136,8 @@ class SignIns(Protocol):
     ) -> bool:
         """Delete the user's tokens with an audit row; False where there were none."""
 
-    async def sweep(self) -> int:
-        """Delete links and sign-ins that are past their time; returns how many."""
+    async def sweep(self) -> None:
+        """Delete links and sign-ins that are past their time."""
 
 
 class Notifier(Protocol):
@@ -300,14 +300,12 @@ class Deps:
             requests.move(tx, old, new, Entry.of_move(event, new, facts, actor=actor))
             return new
 
-        lost = 0
-        while True:
+        for left in reversed(range(MAX_ROUNDS)):
             try:
                 new = await self.database.run(unit)
                 break
             except LostRace:  # to another replica, between the read and the write
-                lost += 1
-                if lost == MAX_ROUNDS:
+                if not left:
                     raise
         self.wake_worker()
         self.keep_head()

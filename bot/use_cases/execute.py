@@ -1,4 +1,4 @@
-"""Execute: what a due request needs next. The one POST that an approval allows, and what became of it.
+"""Execute: what a due request needs next. The one reset that an approval allows, and what became of it.
 
 "An attempt starts" is committed before the POST leaves. After that this row never sends again by itself,
 unless Microsoft says, or the network shows, that nothing was done: a lost answer is looked up on the device.

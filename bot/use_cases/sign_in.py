@@ -103,15 +103,17 @@ async def confirm(deps: Deps, confirmation: Confirmation) -> tuple[SignInLink, A
     result = await deps.links.take(confirmation)
     link, account = result.link, result.account
     person = await _checked(deps, result)
+    facts = {"email": person.email or "", "signed_in_at": utc_text(account.signed_in_at)}
     entry = Entry(
         event=Event.SIGNED_IN,
         at=deps.now(),
         actor=link.user,
         request_id=link.request_id,
-        facts=account.as_facts() | {"email": person.email or ""},
+        facts=account.as_facts() | facts,
     )
     async with _audit_sign_in_refusals(deps, result):
         await deps.sign_ins.keep(link.user, result, entry)
+    deps.wake_worker()
     return link, account
 
 

@@ -24,10 +24,6 @@ from bot.use_cases.deps import Deps
 from bot.use_cases.sign_in import PendingSignIn, authorization_url, confirm, decline, receive
 
 MAX_FIELDS: Final = 50
-UNUSABLE: Final = (
-    "This sign-in link has expired or was already used. "
-    "Go back to Slack and press Approve again, or type /reset-passcode sign-in, to get a new one."
-)
 DECLINED: Final = (
     "Thanks for checking: no one can act as you, and we deleted the sign-in. "
     "If someone sent you the link, tell your security team: it would have let them act as you."
@@ -48,7 +44,7 @@ class SignInPages:
 
     deps: Deps
     resume: Callable[[SignInLink, Account | SignInRefused], None]
-    sentence: Callable[[Refusal], str]
+    sentence: Callable[[UnlatchError], str]
     secure: bool = field(default=True, kw_only=True)
 
     @property
@@ -107,13 +103,12 @@ class SignInPages:
         return self._error_page(error)
 
     def _error_page(self, error: UnlatchError) -> Response:
-        match error:
-            case Refusal(code=Code.LINK_UNUSABLE):
-                return _text_page("This link no longer works", UNUSABLE, status=410)
-            case Refusal() if not isinstance(error, CouldNotVerify):
-                return _text_page("You are not signed in", self.sentence(error), status=403)
-            case _:  # Slack, Entra or the database does not answer
-                return _text_page("Sign-in is temporarily unavailable", "Try again in a minute.", status=503)
+        title, status = "You are not signed in", 403
+        if isinstance(error, Refusal) and error.code is Code.LINK_UNUSABLE:
+            title, status = "This link no longer works", 410
+        elif isinstance(error, CouldNotVerify) or not isinstance(error, Refusal):
+            title, status = "Sign-in is not available", 503
+        return _text_page(title, self.sentence(error), status=status)
 
     def _set_cookie(self, response: Response, value: str, lifetime: timedelta) -> None:
         """Set the browser's half of a confirmation: for this host, no script, and never sent across sites.

@@ -262,7 +262,7 @@ class Bot:
                 values = requests.request_columns(row) | leases
                 values |= requests.message_columns(tx.audit_log, row.id, MessageState())
                 entry = Entry.of_move(Event.REQUESTED, row, {})
-                values["seal"] = requests.new_seal(tx, values, entry)
+                values["seal"] = requests.new_seal(tx, values, None)
                 tx.execute(requests.INSERT, values)
                 tx.entries.append(entry)
 

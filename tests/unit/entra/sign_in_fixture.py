@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 from bot.domain.audit import Entry, Event
 from bot.domain.people import Account, SignInLink, SignInResult
-from bot.domain.values import Secret, UserId
+from bot.domain.values import Secret, UserId, utc_text
 from bot.entra.links import EntraLinks
 from bot.entra.sign_ins import EntraSignIns
 from bot.entra.vault import Vault, for_sign_in
@@ -66,7 +66,8 @@ class SignInFixture:
         return await self.links.redeem(await self.returned(user, oid, **changes))
 
     async def keep(self, user: UserId, result: SignInResult) -> None:
-        entry = Entry(event=Event.SIGNED_IN, at=self.clock.now(), actor=user, facts=result.account.as_facts())
+        facts = result.account.as_facts() | {"signed_in_at": utc_text(result.account.signed_in_at)}
+        entry = Entry(event=Event.SIGNED_IN, at=self.clock.now(), actor=user, facts=facts)
         await self.sign_ins.keep(user, result, entry)
 
     async def sign_in(self, user: UserId = KEN, oid: str = KEN_OID) -> Account:

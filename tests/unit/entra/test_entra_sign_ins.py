@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,8 +11,8 @@ import httpx
 import pytest
 import structlog
 from bot.domain.audit import Entry, Event
-from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
-from bot.domain.people import SignOutReason
+from bot.domain.errors import AuditBroken, Code, CouldNotVerify, SignInNeeded, SignInRefused
+from bot.domain.people import Account, SignOutReason
 from bot.domain.values import UserId
 from bot.entra.sign_ins import PAGE, EntraSignIns, Rotated, rotate
 from bot.entra.vault import Vault, key_id
@@ -227,20 +228,32 @@ async def test_a_sign_in_that_was_changed_by_hand_is_none(setup, column):
     assert await setup.sign_ins.account(KEN) is None or column == "key_id"
 
 
-@pytest.mark.parametrize("end", ["signed out", "signed out, its audit row removed", "signed in as another"])
+async def account_or_none(sign_ins: EntraSignIns) -> Account | None:
+    with suppress(AuditBroken):
+        return await sign_ins.account(KEN)
+    return None
+
+
+ENDS = ["signed out", "signed out, its audit row removed", "signed in as another", "signed in again"]
+
+
+@pytest.mark.parametrize("end", ENDS)
 async def test_a_sign_in_that_was_put_back_from_a_copy_is_none(setup, end):
     await setup.sign_in()
     copy = dict((await setup.database.read(lambda c: c.execute(select(sign_ins)).one()))._mapping)
     await setup.sign_ins.forget(KEN, SignOutReason.ASKED)
     if end == "signed in as another":
         await setup.sign_in(KEN, AIKO_OID)
+    elif end == "signed in again":
+        setup.clock.advance(seconds=1)
+        await setup.sign_in()
     elif end != "signed out":
         await setup.sign_in(AIKO, AIKO_OID)  # a row after it
         await setup.remove_from_audit_log(Event.SIGNED_OUT)
     for statement in (delete(sign_ins), insert(sign_ins).values(copy)):
         await setup.database.run(lambda tx, statement=statement: tx.execute(statement).rowcount)
 
-    assert await setup.sign_ins.account(KEN) is None
+    assert await account_or_none(setup.sign_ins) is None
 
 
 async def test_signing_out_deletes_the_tokens_with_the_reason_in_the_audit_log(setup):
@@ -273,7 +286,7 @@ async def test_the_sweep_deletes_what_is_old_or_spoiled_and_spares_who_signs_in_
     await both.returned()
     both.clock.advance(MAX_AGE)
     both.before_the_next_write(both.sign_in)
-    assert await both.sign_ins.sweep() >= 1
+    await both.sign_ins.sweep()
     assert set(await both.all_rows()) == {KEN}
     assert (await both.audited())[-1][2]["reason"] == SignOutReason.TOO_OLD
     assert len(await both.links_stored()) == 1
@@ -330,7 +343,7 @@ async def test_every_sign_in_moves_once_under_the_newest_key_and_the_old_one_can
     before = await both.all_rows()
     again = await rotated(both)
     assert (found.resealed, found.current, found.unreadable) == (2, 0, {})
-    assert (found.keys, found.unused, found.under_way) == ([NEW_ID, OLD_ID], [OLD_ID], [])
+    assert (found.unused, found.under_way) == ([OLD_ID], [])
     assert {row.key_id for row in before.values()} == {NEW_ID}
     assert (again.resealed, again.current) == (0, 2)
     assert await both.all_rows() == before
@@ -369,13 +382,13 @@ async def test_rows_that_no_key_opens_are_named_and_forgotten_with_an_audit_row_
     await both.returned()
     found = await rotated(both)
     assert found.unreadable == {KEN: lost.key_id, AIKO: OLD_ID}
-    assert (found.resealed, found.forgotten) == (0, False)
+    assert found.resealed == 0
     assert (found.unused, found.under_way) == ([], []), "sign-ins under way are not all that needs the key"
     assert set(await both.all_rows()) == {KEN, AIKO}
 
     await both.sign_in()
     found = await rotated(both, forget=True)
-    assert (set(found.unreadable), found.forgotten) == ({AIKO}, True)
+    assert set(found.unreadable) == {AIKO}
     assert set(await both.all_rows()) == {KEN}
     event, actor, facts = (await both.audited())[-1]
     assert (event, actor, facts["reason"]) == ("signed_out", AIKO, "unreadable")

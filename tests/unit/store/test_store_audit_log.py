@@ -21,7 +21,8 @@ from bot.domain.errors import AuditBroken, StoreUnavailable
 from bot.keys import Keys, new_key
 from bot.store.audit_log import AuditLog, Head, hash_after, newest_facts, pages
 from bot.store.database import Database
-from sqlalchemy import event, text
+from bot.store.tables import requests
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log
@@ -339,6 +340,52 @@ async def test_a_head_is_kept_once_and_again_where_the_file_could_not_be_written
         await keeper.keep()
         await noted(on_sqlite)
     assert [json.loads(line)["seq"] for line in path.read_text().splitlines()] == [1, 2]
+
+
+SWALLOW = {
+    "sqlite": ("CREATE TRIGGER swallow BEFORE INSERT ON audit BEGIN SELECT RAISE(IGNORE); END",),
+    "postgresql": (
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER swallow BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION swallow()",
+    ),
+}
+
+
+async def test_a_database_that_swallows_audit_rows_stores_nothing(log: Log):
+    async with opened(log.url) as database:
+        await noted(database)
+        log.tamper(*SWALLOW["sqlite" if "sqlite" in log.url else "postgresql"])
+        with pytest.raises(AuditBroken):
+            await stored(database, a_request())
+        assert await database.read(lambda connection: connection.scalars(select(requests.c.id)).all()) == []
+
+
+async def test_a_move_that_was_made_twice_is_named(log: Log):
+    async with opened(log.url) as database:
+        request = await stored(database, a_request())
+        log.tamper("DROP INDEX audit_by_request")
+        again = Entry.of_move(Event.REQUESTED, request, {}, actor=request.asked_by)
+        await database.run(lambda tx: tx.entries.append(again))
+    assert f"request {request.id} made the same move twice" in log.verify()[1]
+
+
+async def test_what_a_bot_has_seen_is_kept_though_it_is_gone(log: Log):
+    async with opened(log.url) as database:
+        keeper = audit.HeadKeeper(database, log.heads)
+        await noted(database, 3)
+        log.tamper("DELETE FROM audit WHERE seq > 2")
+        with pytest.raises(AuditBroken):
+            await keeper.keep()
+    assert "but a kept head names row" in log.verify(heads=log.heads)[1]
+
+
+async def test_a_head_that_was_cut_off_takes_no_later_one_with_it(on_sqlite, tmp_path):
+    path = tmp_path / "heads"
+    path.write_text('{"event": "audit_head", "seq')
+    await audit.HeadKeeper(on_sqlite, path).keep()
+    last = audit.last_head(path, on_sqlite.audit_log)
+    assert last is not None
+    assert last.seq == 1
 
 
 async def test_a_start_says_whether_the_settings_changed_since_the_last_one(database: Database):

@@ -13,7 +13,9 @@ from bot.domain.values import TeamId, UserId
 from bot.store import sign_ins
 from bot.store.database import Database, Transaction
 from bot.store.sign_ins import SignInRow
-from tests.unit.store.rows import KEN, MEI, NOW
+from bot.store.tables import sign_in_links
+from sqlalchemy import select, update
+from tests.unit.store.rows import KEN, MEI, NOW, a_request, get, stored
 
 TEN_MINUTES = timedelta(minutes=10)
 LATER = NOW + TEN_MINUTES
@@ -66,7 +68,9 @@ async def taken(database: Database, state: str = "state", now: Any = NOW) -> Any
 
 
 async def looked_up(database: Database, name: str = "link", now: Any = NOW) -> Any:
-    return await database.read(lambda connection: sign_ins.find_link(connection, name, now=now))
+    return await database.read(
+        lambda connection: sign_ins.find_link(connection, name, database.audit_log, now=now)
+    )
 
 
 async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas):
@@ -91,6 +95,15 @@ async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas):
         assert await taken(here, key) is None
 
 
+@pytest.mark.parametrize("column", ["team", "user", "request_id", "view_id", "claims", "created_at", "seal"])
+async def test_a_link_leads_where_the_bot_meant_it_to(database: Database, column: str):
+    await added(database, "link")
+    await begun(database)
+    changed = update(sign_in_links).values({column: "x"})
+    await database.run(lambda tx: tx.execute(changed).rowcount)
+    assert (await looked_up(database), await taken(database)) == (None, None)
+
+
 async def test_a_link_and_a_flow_that_are_out_of_time_are_gone(database: Database):
     await added(database, "link")
     await added(database, "later")
@@ -105,14 +118,29 @@ async def test_used_links_count_towards_the_quota_until_the_hour_is_over(databas
         await added(database, f"link{number}", limit=3)
         await begun(database, f"link{number}", f"s{number}")
         await taken(database, f"s{number}")
-    assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=NOW + timedelta(minutes=59))) == 0
+    await database.run(lambda tx: sign_ins.sweep_links(tx, now=NOW + timedelta(minutes=59)))
     with pytest.raises(Refusal) as refused:
         await added(database, "over", limit=3)
     assert refused.value.code is Code.QUOTA_EXCEEDED
     await added(database, "mei", MEI, limit=3)
     later = NOW + timedelta(hours=1)
     await added(database, "later", now=later, limit=3)
-    assert await database.run(lambda tx: sign_ins.sweep_links(tx, now=later)) == 4
+    await database.run(lambda tx: sign_ins.sweep_links(tx, now=later))
+    left = await database.read(lambda connection: connection.scalars(select(sign_in_links.c.digest)).all())
+    assert left == ["later"]
+
+
+async def test_two_confirmations_of_one_person_at_once_are_no_conflict(replicas):
+    await asyncio.gather(*(put(replicas[n % 2]) for n in range(8)))
+    assert (await got(replicas[0])).user == KEN
+
+
+async def test_who_signs_in_makes_due_what_waits_for_that(database: Database):
+    waiting, theirs = await stored(database, a_request(next_at=LATER)), a_request(by=KEN, next_at=LATER)
+    theirs = await stored(database, theirs)
+    await put(database)
+    found = [await get(database, request) for request in (waiting, theirs)]
+    assert [request.next_at for request in found] == [LATER, A_SIGN_IN.signed_in_at]
 
 
 async def test_a_sign_in_comes_back_as_it_was_and_each_at_once_gets_a_version(replicas):

@@ -7,7 +7,7 @@ import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import BAD_INPUT, QUOTAS, Code, DeviceRefused, RecentlyReset, Refusal, SignInNeeded
 from bot.domain.people import Audience, AudienceKind
-from bot.domain.values import RequestId, UserId
+from bot.domain.values import RequestId, UserId, utc_text
 from bot.use_cases import sign_in
 from structlog.testing import capture_logs
 from tests.support.bot import AS_KEN, Bot, outcome, refused
@@ -130,7 +130,9 @@ CASES: dict[Event, Case] = {
         {"rule": f"channel:{CHANNEL}", "team": TEAM, "expires_at": "2026-03-02T12:10:00.000000Z"},
     ),
     Event.SIGNED_IN: Case(
-        lambda bot: _signed_in_as(bot, account_of(KEN)), KEN.id, KENS | {"email": "ken@contoso.com"}
+        lambda bot: _signed_in_as(bot, account_of(KEN)),
+        KEN.id,
+        KENS | {"email": "ken@contoso.com", "signed_in_at": utc_text(NOON)},
     ),
     Event.SIGN_IN_REFUSED: Case(
         lambda bot: outcome(_signed_in_as(bot, account_of(LEO))),

@@ -58,6 +58,13 @@ async def test_a_device_that_the_target_does_not_name_any_more_is_not_even_read(
     assert (await refused(bot.approve(request_id, device=LEOS_LAPTOP.id))).code is Code.WRONG_PLATFORM
 
 
+async def test_who_approved_one_device_is_not_told_that_another_one_is_approved(bot):
+    bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
+    request_id = await bot.approved()
+    assert (await bot.approve(request_id)).approval.device.id == LEOS_PHONE.id  # pressed twice
+    assert (await refused(bot.approve(request_id, device=LEOS_TABLET.id))).code is Code.ALREADY_DECIDED
+
+
 async def test_a_review_of_before_an_attempt_approves_no_second_one(bot):
     request_id = await bot.pending()
     reviewed = (await bot.review(request_id)).request.revision

@@ -97,6 +97,7 @@ async def test_who_has_to_sign_in_first_is_waited_for_and_then_the_request_goes_
     for _ in range(3):
         waiting = await bot.advance(request.id)
         assert (waiting.status, waiting.waits_for_sign_in) == (Status.RECEIVED, True)
+        assert waiting.next_at == bot.clock.now() + bot.deps.timing.remind_every  # a sign-in makes it due
     assert bot.directory.looked_up == [MEI.id]  # once
     await bot.publish(request.id)
     assert bot.notifier.posted == ["receipt"]

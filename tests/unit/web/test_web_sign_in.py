@@ -10,6 +10,7 @@ import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import Code, CommitUnknown, CouldNotVerify, SignInRefused
 from bot.domain.people import Account, SignInLink
+from bot.slack.wording import ENGLISH
 from bot.use_cases.sign_in import Continuation
 from bot.web.app import MAX_BODY, web_app
 from bot.web.health import probe_routes
@@ -38,9 +39,7 @@ class Site:
         async def crashes(_: Request) -> Response:
             raise RuntimeError("secret words")
 
-        pages = SignInPages(
-            bot.deps, lambda *told: self.resumed.append(told), lambda r: f"{r.code} {r.facts}", secure=https
-        )
+        pages = SignInPages(bot.deps, lambda *told: self.resumed.append(told), ENGLISH.error, secure=https)
         routes = [*pages.routes(), *probe_routes(ok), Route("/crashes", crashes)]
         transport = httpx.ASGITransport(web_app(routes, https=https), raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url="https://unlatch.contoso.com")
@@ -126,7 +125,7 @@ async def test_the_cookie_is_for_this_host_this_answer_and_no_script_and_works_o
 async def test_an_answer_that_nothing_waits_for_is_a_page_and_signs_no_one_in(site, way, body):
     page = await site.http.request(*way.split(), content=body)
     assert (page.status_code, site.resumed, site.linked) == (410, [], set())
-    assert "to get a new one" in words(page)
+    assert "This sign-in link has expired or was already used." in words(page)
     assert "set-cookie" not in page.headers
 
 
@@ -146,7 +145,8 @@ LINK = SignInLink(digest="d", team=TEAM, user=KEN.id, expires_at=NOON)
     [
         (SignInRefused(Code.ENTRA_ERROR, link=LINK, code="AADSTS50105"), 403, "AADSTS50105"),
         (CouldNotVerify("entra"), 503, "Try again in a minute."),
-        (CommitUnknown(), 503, "Try again in a minute."),
+        (CouldNotVerify("Slack", {"code": "missing_scope", "needed": "users:read"}), 503, "users:read"),
+        (CommitUnknown(), 503, "It is unclear whether this was saved."),
     ],
     ids=repr,
 )
