@@ -47,13 +47,14 @@ async def forge(database: Database, rng: random.Random) -> set[str]:
     """Insert a forged row, due now; returns its id, and none where there is no approved one to copy."""
 
     def unit(tx: Transaction) -> set[str]:
-        approved = tx.execute(select(requests).where(requests.c.approval != "null")).all()
+        genuine = requests.c.delivery != requests.c.id
+        approved = tx.execute(select(requests).where(requests.c.approval != "null", genuine)).all()
         if not approved:
             return set()
-        genuine, now = dict(rng.choice(approved)._mapping), utc_text(datetime.now(UTC))
-        approval = json.loads(genuine["approval"]) | {"at": now}
+        theirs, now = dict(rng.choice(approved)._mapping), utc_text(datetime.now(UTC))
+        approval = json.loads(theirs["approval"]) | {"at": now}
         forged = f"f0{rng.getrandbits(120):030x}"
-        row = genuine | {"id": forged, "delivery": forged, "open_target": None, "held_device": None}
+        row = theirs | {"id": forged, "delivery": forged, "open_target": None, "held_device": None}
         row |= {"advance_leased_until": None, "publish_leased_until": None, "next_at": now, "publish_at": now}
         row |= {"status": "approved", "attempt": "null", "approval": json.dumps(approval), "decided_at": now}
         match rng.choice(("approved", "received", "poison")):
