@@ -1,5 +1,7 @@
 """Submit: one durable insert before the acknowledgement; who asks is verified from the row, after it."""
 
+import hashlib
+import json
 import secrets
 from dataclasses import dataclass
 
@@ -18,12 +20,18 @@ class NewRequest:
     """What Slack delivered: text as it was typed, and who is said to have typed it."""
 
     delivery: str
-    """What Slack calls this delivery, such as a trigger id or a view id."""
+    """What Slack calls this delivery, such as a trigger id or a view id. A form keeps it when corrected."""
     team: TeamId
     actor: Actor
     target: str
     reason: str
     ticket: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """The same for a second delivery of the same content, and for no other one."""
+        content = json.dumps([self.target, self.reason, self.ticket or ""])
+        return f"{self.delivery}:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
@@ -34,7 +42,7 @@ async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
     now = deps.now()
     received = ResetRequest(
         id=RequestId(secrets.token_hex(16)),
-        delivery=new.delivery,
+        delivery=new.identity,
         team=new.team,
         asked_by=new.actor.user,
         asked_by_team=new.actor.team,

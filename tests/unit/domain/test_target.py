@@ -4,12 +4,31 @@ import time
 
 import pytest
 from bot.domain.errors import Code, Refusal
-from bot.domain.target import MAX_TARGET, Target, TargetKind, parse_target, person_at
+from bot.domain.target import MAX_TARGET, QUOTES, Target, TargetKind, check_digit, parse_target, person_at
 from hypothesis import given
 from hypothesis import strategies as st
 
 GUID = "1A2B3C4D-1111-2222-3333-444455556666"
 LONG_ADDRESS = f"{'a' * 240}@contoso.com"
+ADDRESSES = ["ada!field@contoso.com", "ada~lindqvist@contoso.com", "ada^l@contoso.com", "r&d@contoso.com"]
+ADDRESSES += ["ada_fabrikam.com#ext#@contoso.onmicrosoft.com", "d'arcy@contoso.com", "ada$1@contoso.com"]
+WIDE = {
+    "tomas＠contoso.com": "tomas@contoso.com",
+    "serial：Ｆ２ＬＸ１２３４": "serial:F2LX1234",
+    "ｉｍｅｉ:３５２９８７１０１２３４５６７": "imei:352987101234567",
+    "imei:٣٥٢٩٨٧١٠١٢٣٤٥٦٧": "imei:352987101234567",
+    "ＮＡＭＥ：Ｆ１": "name:Ｆ１",
+}
+AROUND = [
+    ("<", ">"),
+    ("(", ")"),
+    ("*", "*"),
+    ("_", "_"),
+    ("`", "`,"),
+    ("", "."),
+    ("", "，"),
+    ("\u2068", "\u2069:"),
+]
 
 
 @pytest.mark.parametrize(
@@ -17,8 +36,7 @@ LONG_ADDRESS = f"{'a' * 240}@contoso.com"
     [
         ("mei@contoso.com", TargetKind.PERSON, "mei@contoso.com"),
         ("  Mei.O'Hara+x@Sub.Contoso.com ", TargetKind.PERSON, "mei.o'hara+x@sub.contoso.com"),
-        ("<mailto:mei@contoso.com|mei@contoso.com>", TargetKind.PERSON, "mei@contoso.com"),
-        (f"<mailto:{LONG_ADDRESS}|{LONG_ADDRESS}>", TargetKind.PERSON, LONG_ADDRESS),
+        (LONG_ADDRESS, TargetKind.PERSON, LONG_ADDRESS),
         ("person:mei@contoso.com", TargetKind.PERSON, "mei@contoso.com"),
         ("<@U0LEO>", TargetKind.MENTION, "U0LEO"),
         ("<@W0LEO|leo>", TargetKind.MENTION, "W0LEO"),
@@ -30,6 +48,16 @@ LONG_ADDRESS = f"{'a' * 240}@contoso.com"
         ('name:"Leo"', TargetKind.NAME, "Leo"),
         (f"id:{GUID}", TargetKind.ID, GUID.lower()),
         ("app:com_contoso-mail", TargetKind.APP, "com_contoso-mail"),
+        *(("mailto:Mei@contoso.com", TargetKind.PERSON, "mei@contoso.com"),),
+        *(
+            (f"{around}mei@contoso.com{behind}", TargetKind.PERSON, "mei@contoso.com")
+            for around, behind in AROUND
+        ),
+        ("serial: R58M123, ", TargetKind.SERIAL, "R58M123"),
+        (f"id:{{{GUID}}}", TargetKind.ID, GUID.lower()),
+        ("name:Leo\u200d\u200b's\u202e phone", TargetKind.NAME, "Leo\u200d's phone"),
+        ("imei:35693803564380", TargetKind.IMEI, "35693803564380"),
+        ("imei:3569380356438012", TargetKind.IMEI, "3569380356438012"),
     ],
 )
 def test_a_target_is_read_as_people_and_slack_write_it(typed, kind, value):
@@ -44,8 +72,9 @@ def test_a_target_is_read_as_people_and_slack_write_it(typed, kind, value):
         *("<@C0LEO>", "<@U>", "<@U0LEO> please", f"<@U{'A' * 300}>", "mention:U0LEO"),
         *("serial:", "serial:ab", "serial:x' or 1 eq 1"),
         *("imei:1234567890123", "imei:12345678901234567", "imei:35693803564380x"),
-        *("name:", 'name:""', "name:a\nb", f"name:{'x' * 256}"),
-        *("id:42", f"id:{GUID}/wipe", "app:../users"),
+        *("name:", 'name:""', "name:\u200b\u00a0", f"name:{'x' * 256}", f"name:{'ﷺ' * 20}", "name:@leo"),
+        *("id:42", f"id:{GUID}/wipe", f"id:{'0' * 8}-0000-0000-0000-{'0' * 12}", "app:../users"),
+        *("$a@contoso.com", "*a@contoso.com", "a/b@contoso.com", "<mailto:a@b.co|a@b.co>"),
     ],
 )
 def test_nothing_else_is_a_target(typed):
@@ -53,6 +82,71 @@ def test_nothing_else_is_a_target(typed):
         parse_target(typed)
     assert refusal.value.code is Code.BAD_TARGET
     assert refusal.value.facts == {"typed": typed.strip()[:255]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        *(
+            (f"name:{typed}", "quote")
+            for typed in ("\"Leo's", "„Leo’s phone", "'Leo' and 'Mei'", "«a» b", "'", '"')
+        ),
+        *(('"mei@contoso.com', "quote"), ("'mei@contoso.com", "quote"), ("serial:”R58M123", "quote")),
+        *((f"imei:35693803564380{digit}", "check_digit") for digit in range(9)),
+        *((f"imei:{typed}", "check_digit") for typed in ("356938035643808", "35-693803-546380-9")),
+    ],
+)
+def test_first_use_30_what_is_mistyped_for_sure_says_so(typed, problem):
+    with pytest.raises(Refusal) as refusal:
+        parse_target(typed)
+    assert refusal.value.facts == {"typed": typed, "problem": problem}
+
+
+@pytest.mark.parametrize("pair", [one + other for one, others in QUOTES.items() for other in others])
+@pytest.mark.parametrize("name", ["Field phone", "Ada's iPhone", "Ada’s iPhone", "a"])
+def test_s10_the_quotes_of_every_language_are_no_part_of_a_name(pair, name):
+    assert parse_target(f"name:{pair[0]}{name}{pair[1]}") == Target(TargetKind.NAME, name)
+
+
+SPELLED = {
+    "S19": WIDE,
+    "S11": {f"o{mark}brien@contoso.com": "o'brien@contoso.com" for mark in "’‘ʼ＇´"},
+    "S18": {f"serial:R58M{dash}123": "serial:R58M-123" for dash in "‐‑–—−－"},
+    "S09": {f"name:Field{blank}phone": "name:Field phone" for blank in "\u00a0\u202f\u2009\u3000\t\n"}
+    | {f"{blank}mei@contoso.com{blank}": "mei@contoso.com" for blank in "\u00a0\u2007\u200b\ufeff"},
+    "g09": {address: address for address in ADDRESSES},
+}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        pytest.param(*pair, id=f"{row}-{pair[0]!a}")
+        for row, pairs in SPELLED.items()
+        for pair in pairs.items()
+    ],
+)
+def test_every_spelling_is_read_as_the_plain_one(typed, meant):
+    assert str(parse_target(typed)) == meant
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("name:Ada's iPhone", "name:ADA’S\u00a0iPhone", True),
+        ("imei:356938035643809", "imei:35693803564380", True),
+        ("name:Ada's iPhone", "name:Adas iPhone", False),
+        ("imei:356938035643809", "imei:352987101234567", False),
+        ("serial:ada", "name:ada", False),
+    ],
+)
+def test_no_second_request_waits_for_the_same_target_in_another_spelling(one, other, same):
+    assert (parse_target(one).key == parse_target(other).key) is same
+
+
+@pytest.mark.parametrize("imei", ["352987101234567", "490154203237518", "356938035643809", "357911110123459"])
+def test_the_check_digit_is_that_of_luhn(imei):
+    assert check_digit(imei) == check_digit(imei[:14]) == imei[-1]
 
 
 def parsed(typed: str) -> Target | None:
@@ -66,7 +160,10 @@ def parsed(typed: str) -> Target | None:
 
 
 @given(
-    st.text(max_size=300) | st.from_regex(r"(serial|imei|name|id|app):.{1,40}", fullmatch=True) | st.emails()
+    st.text(max_size=300)
+    | st.from_regex(r"(serial|imei|name|id|app):.{1,40}", fullmatch=True)
+    | st.emails()
+    | st.text(alphabet="\"'“”„«» ab.\u200d:", max_size=12).map("name:{}".format)
 )
 def test_a_target_that_is_written_out_is_read_as_the_same_target(typed):
     target = parsed(typed)
@@ -75,7 +172,7 @@ def test_a_target_that_is_written_out_is_read_as_the_same_target(typed):
         assert parse_target(str(target)) == target
 
 
-@pytest.mark.parametrize("typed", ["<mailto:" * 60_000, "<mailto:x|" * 50_000, "@" * 500_000, "a." * 250_000])
+@pytest.mark.parametrize("typed", ["<mailto:" * 60_000, "'a" * 250_000, "@" * 500_000, "a." * 250_000])
 def test_half_a_megabyte_of_a_target_is_refused_at_once(typed):
     began = time.process_time()
     assert parsed(typed) is None

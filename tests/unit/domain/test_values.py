@@ -4,7 +4,16 @@ import copy
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from bot.domain.values import MAX_ACCENTS, MAX_VISIBLE, Secret, read_object, storable, utc_text, visible
+from bot.domain.values import (
+    MAX_ACCENTS,
+    MAX_VISIBLE,
+    Secret,
+    comparable,
+    read_object,
+    storable,
+    utc_text,
+    visible,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +65,27 @@ def test_text_is_stored_without_what_no_database_takes():
 )
 def test_text_is_shown_without_what_hides_turns_round_or_piles_up(text, shown):
     assert visible(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *(
+            ("Ada's iPhone", f"Ada{mark}s iPhone")
+            for mark in ("’", "‘", "ʼ", "＇", "&apos;", "&#39;", "&rsquo;")
+        ),
+        *(('Ada "work"', name) for name in ("Ada “work”", "Ada „work“", "ada &quot;Work&quot;")),
+        *(("R&D", "R&amp;D"), ("José", "Jose\u0301"), ("Straße", "STRASSE"), ("Van 1", "Ｖａｎ\u3000１")),
+        *(
+            ("Van ❤️", "Van ❤"),
+            ("👩\u200d🔧", "👩🔧"),
+            ("PAR–LT", "par-lt"),
+            ("Field\u00a0\u202fphone", "Field phone"),
+        ),
+    ],
+)
+def test_g10_a_name_is_the_same_in_each_of_its_spellings(one, other):
+    assert comparable(one) == comparable(other) != comparable(f"{one}s")
 
 
 @pytest.mark.parametrize(
