@@ -8,12 +8,12 @@ from enum import StrEnum
 from typing import Final
 
 from bot.domain.errors import Code, Refusal
-from bot.domain.values import cleaned, comparable, normalized
+from bot.domain.values import comparable, normalized
 
 MAX_TARGET: Final = 255
 MAX_TYPED: Final = 1000
 IMEI_DIGITS: Final = 14
-"""They name the phone. What may follow, a check digit or two of its software, does not."""
+"""They name the phone; what may follow, a check digit or two digits of its software, does not."""
 
 
 class TargetKind(StrEnum):
@@ -30,7 +30,7 @@ class TargetKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target; `value` is checked: address, Slack id, serial, 14-16 digits, name, GUID or app id."""
+    """One target; `value` is checked: address, Slack id, serial, IMEI, name, GUID or app id."""
 
     kind: TargetKind
     value: str
@@ -39,12 +39,6 @@ class Target:
     def has_own_path(self) -> bool:
         """Whether Graph resets its devices below a path of its own, and not below all devices."""
         return self.kind in (TargetKind.PERSON, TargetKind.APP)
-
-    @property
-    def key(self) -> str:
-        """The same for every spelling of the target."""
-        value = self.value[:IMEI_DIGITS] if self.kind is TargetKind.IMEI else comparable(self.value)
-        return f"{self.kind}:{value}"
 
     def __str__(self) -> str:
         """Return the target as a person would type it."""
@@ -58,15 +52,13 @@ _SHAPES: Final[Mapping[TargetKind, re.Pattern[str]]] = {
     TargetKind.PERSON: _ADDRESS,
     TargetKind.SERIAL: re.compile(r"[A-Za-z0-9][A-Za-z0-9._/\-]{2,63}"),
     TargetKind.IMEI: re.compile(r"[0-9]{14,16}"),
-    TargetKind.NAME: re.compile(r"[^@].*"),
+    TargetKind.NAME: re.compile(r"[^\x00-\x1f\x7f@][^\x00-\x1f\x7f]*"),
     TargetKind.ID: _GUID,
     TargetKind.APP: re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{2,127}"),
 }
 _MENTION: Final = re.compile(r"<@([UW][A-Z0-9]{2,20})(?:\|[^>]*)?>")
 _PREFIX: Final = re.compile(r"\s*([^\W\d_]{2,6})\s*[:：﹕∶]\s*")
 _SCHEME: Final = re.compile(r"(mailto|tel):", re.IGNORECASE)
-_MARKED: Final = re.compile(r"([*_~]+)(.+)\1")
-"""Bold, italic or struck out."""
 PUNCTUATION: Final = " ,.;:!?…、。，；：！？．"
 """Stands behind a target and is no part of it."""
 QUOTES: Final[Mapping[str, str]] = {
@@ -100,10 +92,8 @@ def person_at(address: str) -> Target:
 def split_kind(text: str) -> tuple[TargetKind | None, str]:
     """Return the kind that a prefix such as `serial:` names, if there is one, and what stands behind it."""
     prefixed = _PREFIX.match(text)
-    name = normalized(prefixed[1]).lower() if prefixed else ""
-    if prefixed is None or name not in _SHAPES:
-        return None, text
-    return TargetKind(name), text[prefixed.end() :]
+    kind = normalized(prefixed[1]).lower() if prefixed else ""
+    return (TargetKind(kind), text[prefixed.end() :]) if prefixed and kind in _SHAPES else (None, text)
 
 
 def split_quoted(text: str) -> tuple[str, str] | None:
@@ -126,23 +116,20 @@ def _is_torn(text: str, marks: str) -> bool:
 
 
 def check_digit(imei: str) -> str:
-    """Return the digit that follows these first 14 of an IMEI (3GPP TS 23.003: Luhn's formula)."""
-    doubled = (
-        sum(divmod(int(digit) * (1 + place % 2), 10)) for place, digit in enumerate(imei[:IMEI_DIGITS])
-    )
-    return str(-sum(doubled) % 10)
+    """Return the digit that follows the first 14 of an IMEI (3GPP TS 23.003: Luhn's formula)."""
+    weighed = (int(digit) * (1 + place % 2) for place, digit in enumerate(imei[:IMEI_DIGITS]))
+    return str(-sum(sum(divmod(number, 10)) for number in weighed) % 10)
 
 
 def _checked(kind: TargetKind, value: str, typed: str) -> Target:
-    value = cleaned(value)
-    if value[:1] in QUOTES and value:
-        quoted = split_quoted(value)
-        if quoted is None or quoted[1].strip(PUNCTUATION):
+    value = " ".join(value.split())
+    if value[:1] in QUOTES:
+        value, rest = split_quoted(value) or ("", value)
+        if rest.strip(PUNCTUATION):
             raise _bad(typed, problem="quote")
-        value = quoted[0].strip()
+        value = value.strip()
     if kind is not TargetKind.NAME:
-        value = normalized(value).lstrip("<([").rstrip(">)]" + PUNCTUATION)
-        value = _SCHEME.sub("", _MARKED.sub(r"\2", value))
+        value = _SCHEME.sub("", normalized(value).lstrip("<([*").rstrip(">)]*" + PUNCTUATION))
     if kind is TargetKind.IMEI:
         value = "".join(str(unicodedata.decimal(mark, mark)) for mark in re.sub(r"[ ./()\-]", "", value))
     if kind in (TargetKind.PERSON, TargetKind.ID):
@@ -150,8 +137,11 @@ def _checked(kind: TargetKind, value: str, typed: str) -> Target:
     fits = all(0 < len(text) <= MAX_TARGET for text in (value, comparable(value)))
     if not fits or value[0] in QUOTES or not _SHAPES[kind].fullmatch(value):
         raise _bad(typed)
-    if kind is TargetKind.IMEI and len(value) == IMEI_DIGITS + 1 and value[-1] != check_digit(value):
-        raise _bad(typed, problem="check_digit")
+    if kind is TargetKind.IMEI:
+        imei = value[:IMEI_DIGITS] + check_digit(value)
+        if len(value) == len(imei) and value != imei:
+            raise _bad(typed, problem="check_digit")
+        value = imei
     return Target(kind, value)
 
 

@@ -34,11 +34,9 @@ _BLANK: Final = re.compile(r"\s+")
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _INVISIBLE_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0\u034f\u17b4\u17b5")
 _ACCENTS: Final = frozenset({"Mn", "Me"})
-JOINER: Final = "\u200d"
-"""Makes one emoji of several; invisible by itself."""
-SPELLINGS: Final = {"'": "’‘‛ʼʹ′`´", '"': "“”„‟″«»", "-": "‐‑‒–—―−﹘", "": "\ufe0e\ufe0f"}
-"""What keyboards write in place of a character; of an emoji, that it is drawn as one."""
-_STRAIGHT: Final = str.maketrans({other: one for one, others in SPELLINGS.items() for other in others})
+_SPELLINGS: Final = {"'": "’‘‛ʼʹ′`´", '"': "“”„‟″«»", "-": "‐‑‒–—―−﹘", "": "\ufe0e\ufe0f"}
+"""What keyboards write in place of a character; the last ones stand behind emoji."""
+_STRAIGHT: Final = str.maketrans({other: one for one, others in _SPELLINGS.items() for other in others})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,11 +73,6 @@ def storable(text: str) -> str:
 def visible(text: str) -> str:
     """Return `text` on one line, without controls, direction marks, zero widths and piled accents."""
     return _BLANK.sub(" ", "".join(islice(_visible(text), MAX_VISIBLE))).strip()
-
-
-def cleaned(text: str) -> str:
-    """Return what `visible` does, with the joiners inside of emoji."""
-    return JOINER.join(map(visible, text.split(JOINER)))
 
 
 def straight(text: str) -> str:

@@ -18,7 +18,7 @@ from stamina.instrumentation import set_on_retry_hooks
 from bot import __version__
 from bot.domain.device import ActionResult, Device, FoundDevices, NewPasscode, matches_target
 from bot.domain.errors import DeviceRefused, GraphError, NotExecuted, OutcomeUnknown
-from bot.domain.target import IMEI_DIGITS, Target, TargetKind, check_digit
+from bot.domain.target import IMEI_DIGITS, Target, TargetKind
 from bot.domain.values import DeviceId, Secret, normalized, read_object, straight
 from bot.graph import managed_device
 from bot.graph.errors import HTTPX_ERRORS, from_exception, from_response, unreadable
@@ -245,14 +245,9 @@ def _conditions(target: Target) -> Sequence[str]:
 
 
 def _imeis(imei: str) -> Sequence[str]:
-    """Return the forms in which Intune may have an IMEI.
-
-    With its check digit, with 0 in place of it, or without; iPhones report it as 35 298710 123456 7.
-    """
-    first = imei[:IMEI_DIGITS]
-    tails = dict.fromkeys((imei[IMEI_DIGITS:], check_digit(first), "", "0"))
-    groups = [[first[:2], first[2:8], first[8:], *filter(None, [tail])] for tail in tails]
-    return [mark.join(parts) for parts in groups for mark in ("", " ", "-")]
+    """Return how Intune may have it: iPhones write 35 298710 123456 7; the check digit may be 0 or lack."""
+    parts, tails = (imei[:2], imei[2:8], imei[8:IMEI_DIGITS]), ((imei[IMEI_DIGITS:],), (), ("0",))
+    return [mark.join((*parts, *tail)) for tail in tails for mark in ("", " ", "-")]
 
 
 def _spellings(name: str) -> Sequence[str]:

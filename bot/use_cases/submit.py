@@ -27,22 +27,17 @@ class NewRequest:
     reason: str
     ticket: str | None = None
 
-    @property
-    def identity(self) -> str:
-        """The same for a second delivery of the same content, and for no other one."""
-        content = json.dumps([self.target, self.reason, self.ticket or ""])
-        return f"{self.delivery}:{hashlib.sha256(content.encode()).hexdigest()}"
-
 
 async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
-    """Store the request and return its row; a second delivery of it returns the first one's row.
+    """Store the request and return its row; the same delivery with the same content returns it again.
 
     Raises a Refusal before anything is stored (a code of BAD_INPUT or QUOTAS), or StoreError.
     """
     now = deps.now()
+    content = json.dumps([new.target, new.reason, new.ticket or ""]).encode()
     received = ResetRequest(
         id=RequestId(secrets.token_hex(16)),
-        delivery=new.identity,
+        delivery=f"{new.delivery}:{hashlib.sha256(content).hexdigest()}",
         team=new.team,
         asked_by=new.actor.user,
         asked_by_team=new.actor.team,

@@ -61,6 +61,7 @@ ASKED = {
     },
     "S11": {
         'name:"Ada’s iPhone" cracked': ("name:Ada’s iPhone", "cracked"),
+        "name:Ada’s iPhone cracked": ("name:Ada’s iPhone cracked", ""),  # it is not clear where the name ends
         "o’brien@contoso.com locked": ("o'brien@contoso.com", "locked"),
         "o’<mailto:brien@contoso.com|brien@contoso.com> locked": ("o'brien@contoso.com", "locked"),
     },
@@ -90,7 +91,7 @@ ASKED = {
             )
         },
         f"imei:{BOTH} 2 phones": (f"imei:{BOTH}", "2 phones"),
-        "imei:35298710123456 locked": ("imei:35298710123456", "locked"),
+        "imei:35298710123456 locked": (f"imei:{BOTH}", "locked"),
     },
     "S15": {
         **{
@@ -109,7 +110,7 @@ ASKED = {
         f"&lt;{ADA}&gt; locked": ("ada@contoso.com", "locked"),
         "<mailto:ada@contoso.com|Ada Lindqvist> locked": ("ada@contoso.com", "locked"),
         "`ada@contoso.com` locked": ("ada@contoso.com", "locked"),
-        "*ada@contoso.com locked out*": ("ada@contoso.com", "locked out"),
+        "*ada@contoso.com* locked out": ("ada@contoso.com", "locked out"),
         "serial:F2LX1234ABCD, locked": ("serial:F2LX1234ABCD", "locked"),
         "name:PAR-LT-0427: locked": ("name:PAR-LT-0427", "locked"),
     },
@@ -151,7 +152,7 @@ def test_a_command_is_read_as_it_was_meant_and_the_form_would_be_too(typed, show
     read = read_command(typed)
     assert (read.shown, read.reason) == (shown, reason)
     target = parse_target(read.target)
-    again = read_form(read.shown, read.mention)  # what the form shows can be sent as it is
+    again = read_form(read.shown, read.target)  # what the form shows can be sent as it is
     assert parse_target(again) == target
 
 
@@ -195,13 +196,13 @@ def test_what_is_not_clear_comes_back_whole_and_without_markup(typed):
 
 @pytest.mark.parametrize("typed", ["@ken", " @ken, ", "person:@ken", KEN, "@ken\u200b"])
 def test_s05_a_person_who_was_mentioned_is_known_by_name_in_the_form(typed):
-    assert parse_target(read_form(typed, read_command(KEN).mention)).value == "U0KEN"
+    assert parse_target(read_form(typed, read_command(KEN).target)).value == "U0KEN"
 
 
 @pytest.mark.parametrize("typed", ["@mei", "ken", "name:@ken", "@ken @mei"])
 def test_s05_nobody_else_is(typed):
     with pytest.raises(Refusal):
-        parse_target(read_form(typed, read_command(KEN).mention))
+        parse_target(read_form(typed, read_command(KEN).target))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +247,7 @@ def test_whatever_is_typed_ends_without_a_crash_and_the_form_reads_what_it_shows
         target = parse_target(read.target)
     except Refusal:
         return
-    assert parse_target(read_form(read.shown, read.mention)) == target
+    assert parse_target(read_form(read.shown, read.target)) == target
 
 
 @pytest.mark.parametrize(
