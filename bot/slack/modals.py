@@ -44,6 +44,7 @@ def loading(what: str, words: Wording) -> View:
 def ask_form(words: Wording, typed: Typed = NOTHING, *, notice: str = "") -> View:
     """The form to request a reset; `notice` says what was wrong with what is filled in already."""
     placeholder = words.text("ask.target.placeholder")
+    mention = typed.target[:MAX_TARGET] if typed.target.startswith("<@") else ""
     whose = blocks.text_input(MAX_TARGET, typed.shown, placeholder=placeholder)
     why = blocks.text_input(MAX_REASON, typed.reason, multiline=True)
     shown = [
@@ -52,7 +53,7 @@ def ask_form(words: Wording, typed: Typed = NOTHING, *, notice: str = "") -> Vie
         input_block(Field.REASON, words.text("ask.reason"), why, hint=words.text("ask.reason.hint")),
         input_block(Field.TICKET, words.text("ask.ticket"), blocks.text_input(MAX_TICKET), optional=True),
     ]
-    return _form("ask", shown, words, callback=Callback.ASK, metadata=typed.target[:MAX_TARGET])
+    return _form("ask", shown, words, callback=Callback.ASK, metadata=mention)
 
 
 def deny_form(request: ResetRequest, words: Wording) -> View:

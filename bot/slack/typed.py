@@ -70,7 +70,7 @@ def read_form(text: str, mentioned: str = "") -> str:
 
 def subcommand(text: str) -> str:
     """Return the text of a command as subcommands are compared: `signin` for `Sign–in` and `sign in`."""
-    return re.sub(r"[\s\-]", "", normalized(text).casefold().rstrip(PUNCTUATION))
+    return re.sub(r"[\s\-]", "", normalized(text.strip()[:64]).casefold().rstrip(PUNCTUATION))
 
 
 def unlinked(text: str) -> str:
