@@ -67,25 +67,23 @@ def test_text_is_shown_without_what_hides_turns_round_or_piles_up(text, shown):
     assert visible(text) == shown
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        *(
-            ("Ada's iPhone", f"Ada{mark}s iPhone")
-            for mark in ("’", "‘", "ʼ", "＇", "&apos;", "&#39;", "&rsquo;")
-        ),
-        *(('Ada "work"', name) for name in ("Ada “work”", "Ada „work“", "ada &quot;Work&quot;")),
-        *(("R&D", "R&amp;D"), ("José", "Jose\u0301"), ("Straße", "STRASSE"), ("Van 1", "Ｖａｎ\u3000１")),
-        *(
-            ("Van ❤️", "Van ❤"),
-            ("👩\u200d🔧", "👩🔧"),
-            ("PAR–LT", "par-lt"),
-            ("Field\u00a0\u202fphone", "Field phone"),
-        ),
-    ],
-)
-def test_g10_a_name_is_the_same_in_each_of_its_spellings(one, other):
-    assert comparable(one) == comparable(other) != comparable(f"{one}s")
+SAME = """
+Ada's iPhone|Ada’s iPhone|Ada‘s iPhone|Adaʼs iPhone|ADA＇S iPhone|Ada&apos;s iPhone|Ada&#39;s iPhone
+Ada "work"|Ada “work”|Ada „work“|ada &quot;Work&quot;
+R&D iPad|R&amp;D iPad
+José|Jose\u0301
+Straße|STRASSE
+Van 1|Ｖａｎ\u3000１|Van\u00a0\u202f1
+Van ❤️|Van ❤
+👩\u200d🔧|👩🔧
+PAR-LT-0427|par–lt–0427"""
+
+
+@pytest.mark.parametrize("names", SAME.splitlines()[1:])
+def test_g10_a_name_is_the_same_in_each_of_its_spellings(names):
+    one, *others = map(comparable, names.split("|"))
+    assert others == [one] * len(others)
+    assert comparable(f"{one}s") != one
 
 
 @pytest.mark.parametrize(
