@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 from bot.domain.errors import Code, Refusal
-from bot.domain.target import Target, TargetKind
-from bot.domain.values import DeviceId, Secret
+from bot.domain.target import IMEI_DIGITS, Target, TargetKind
+from bot.domain.values import DeviceId, Secret, comparable
 
 
 class Platform(StrEnum):
@@ -48,6 +48,8 @@ class Device:
     id: DeviceId
     name: str
     platform: Platform
+    entra_id: str = ""
+    """`azureADDeviceId`: the id by which Entra lists it."""
     os_version: str = ""
     manufacturer: str = ""
     model: str = ""
@@ -147,9 +149,13 @@ _MATCHES: Final[dict[TargetKind, Callable[[Device, str], bool]]] = {
         value.casefold() in {device.owner_upn.casefold(), device.owner_email.casefold()}
     ),
     TargetKind.SERIAL: lambda device, value: device.serial.casefold() == value.casefold(),
-    TargetKind.IMEI: lambda device, value: "".join(filter(str.isdigit, device.imei)) == value,
-    TargetKind.NAME: lambda device, value: device.name.casefold() == value.casefold(),
-    TargetKind.ID: lambda device, value: device.id.casefold() == value.casefold(),
+    TargetKind.IMEI: lambda device, value: (
+        "".join(filter(str.isdigit, device.imei))[:IMEI_DIGITS] == value[:IMEI_DIGITS]
+    ),
+    TargetKind.NAME: lambda device, value: comparable(device.name) == comparable(value),
+    TargetKind.ID: lambda device, value: (
+        value.casefold() in {device.id.casefold(), device.entra_id.casefold()}
+    ),
     TargetKind.APP: lambda _device, value: bool(value),
 }
 

@@ -10,7 +10,7 @@ from typing import Final, Self
 from bot.domain.device import ActionResult, Device, Effect
 from bot.domain.errors import Cause, Code, Refusal
 from bot.domain.target import Target, TargetKind
-from bot.domain.values import ChannelId, DeviceId, RequestId, TeamId, UserId, storable, utc_text
+from bot.domain.values import ChannelId, DeviceId, RequestId, TeamId, UserId, comparable, storable, utc_text
 from bot.timing import Timing
 
 MAX_REASON: Final = 1000
@@ -111,7 +111,7 @@ class ResetRequest:
 
     id: RequestId
     delivery: str
-    """What Slack calls this delivery (a trigger id, a view id): a second one finds the first one's row."""
+    """Slack's name for it (a trigger id, a view id) and a digest of it: a second one finds this row."""
     team: TeamId
     asked_by: UserId
     asked_by_team: TeamId | None
@@ -155,7 +155,7 @@ class ResetRequest:
         """What no second request may wait for meanwhile. An app names many devices, so it blocks none."""
         if self.status not in OPEN or self.target.kind is TargetKind.APP:
             return None
-        return f"{self.target.kind}:{self.target.value.casefold()}"
+        return f"{self.target.kind}:{comparable(self.target.value)}"
 
     @property
     def is_over(self) -> bool:

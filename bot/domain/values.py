@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import unescape
 from itertools import islice
 from typing import Final, NewType
 
@@ -33,6 +34,9 @@ _BLANK: Final = re.compile(r"\s+")
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _INVISIBLE_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0\u034f\u17b4\u17b5")
 _ACCENTS: Final = frozenset({"Mn", "Me"})
+_SPELLINGS: Final = {"'": "’‘‛ʼʹ′`´", '"': "“”„‟″«»", "-": "‐‑‒–—―−﹘", "": "\ufe0e\ufe0f"}
+"""What keyboards write in place of a character; the last ones stand behind emoji."""
+_STRAIGHT: Final = str.maketrans({other: one for one, others in _SPELLINGS.items() for other in others})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -69,6 +73,21 @@ def storable(text: str) -> str:
 def visible(text: str) -> str:
     """Return `text` on one line, without controls, direction marks, zero widths and piled accents."""
     return _BLANK.sub(" ", "".join(islice(_visible(text), MAX_VISIBLE))).strip()
+
+
+def straight(text: str) -> str:
+    """Return `text` with the plain character for each quote, dash and emoji that has several spellings."""
+    return text.translate(_STRAIGHT)
+
+
+def normalized(text: str) -> str:
+    """Return `text` as a plain keyboard writes it: straight, narrow, composed, nothing invisible."""
+    return visible(unicodedata.normalize("NFKC", straight(text)))
+
+
+def comparable(name: str) -> str:
+    """Return a name as names are compared: spellings, entities of HTML, case and blanks make none other."""
+    return normalized(unescape(name)).casefold()
 
 
 def _visible(text: str) -> Iterator[str]:

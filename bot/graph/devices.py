@@ -1,8 +1,10 @@
 """Intune's devices through Graph: find, reset once, read the result."""
 
 import asyncio
+import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from html import escape, unescape
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, TypeVar, assert_never
 from urllib.parse import quote, urlencode
@@ -14,10 +16,10 @@ import structlog
 from stamina.instrumentation import set_on_retry_hooks
 
 from bot import __version__
-from bot.domain.device import ActionResult, FoundDevices, NewPasscode, matches_target
+from bot.domain.device import ActionResult, Device, FoundDevices, NewPasscode, matches_target
 from bot.domain.errors import DeviceRefused, GraphError, NotExecuted, OutcomeUnknown
-from bot.domain.target import Target, TargetKind
-from bot.domain.values import DeviceId, Secret, read_object
+from bot.domain.target import IMEI_DIGITS, Target, TargetKind
+from bot.domain.values import DeviceId, Secret, normalized, read_object, straight
 from bot.graph import managed_device
 from bot.graph.errors import HTTPX_ERRORS, from_exception, from_response, unreadable
 from bot.timing import Timing
@@ -101,9 +103,12 @@ class Intune:
     async def _find_target(self, target: Target, token: Secret) -> FoundDevices:
         single = target.kind is TargetKind.ID
         path = _collection(target) + (f"/{_segment(target.value)}" if single else "")
-        ways = [(path, _condition(target))]
+        ways = [(path, condition) for condition in _conditions(target)]
         if target.kind is TargetKind.PERSON:  # where nobody signs in by it, it may be somebody's mail address
             ways.append((ALL_DEVICES, f"contains(emailAddress,{_literal(target.value)})"))
+        if single:  # it may be the id by which Entra lists the device
+            ways.append((ALL_DEVICES, f"azureADDeviceId eq {_literal(target.value)}"))
+        devices: list[Device] = []
         request_ids: list[str] = []
         for path, condition in ways:
             try:
@@ -113,11 +118,15 @@ class Intune:
                     raise
                 request_ids.append(refused.request_id)
             else:
-                return FoundDevices(devices=found.devices, request_ids=[*request_ids, *found.request_ids])
-        return FoundDevices(request_ids=request_ids)
+                seen = {device.id for device in devices}
+                devices += (device for device in found.devices if device.id not in seen)
+                request_ids += found.request_ids
+                if target.kind is not TargetKind.NAME:  # of which every spelling is asked for
+                    break
+        return FoundDevices(devices=devices, request_ids=request_ids)
 
     async def _find(self, path: str, condition: str, target: Target, token: Secret) -> FoundDevices:
-        single = target.kind is TargetKind.ID
+        single = target.kind is TargetKind.ID and not condition
         url: httpx.URL | None = self._url(path, managed_device.DEVICE_FIELDS, condition)
         rows: list[managed_device.Row] = []
         request_ids: list[str] = []
@@ -222,21 +231,33 @@ def _collection(target: Target) -> str:
             assert_never(target.kind)
 
 
-def _condition(target: Target) -> str:
-    """Return by what a list of all devices is filtered."""
-    literal = _literal(target.value)
+def _conditions(target: Target) -> Sequence[str]:
+    """Return by what a list of all devices is filtered: one condition for each list to ask for."""
     match target.kind:
         case TargetKind.SERIAL:
-            return f"serialNumber eq {literal}"
-        case TargetKind.NAME:
-            return f"deviceName eq {literal}"
+            return [f"serialNumber eq {_literal(target.value)}"]
+        case TargetKind.NAME:  # Graph has no `or` for it
+            return [f"deviceName eq {_literal(name)}" for name in _spellings(target.value)]
         case TargetKind.IMEI:
-            imei = target.value
-            # iPhones report it, and Intune stores it, with blanks: 35 298710 123456 7
-            spaced = " ".join(filter(None, (imei[:2], imei[2:8], imei[8:14], imei[14:])))
-            return f"imei eq {literal} or imei eq {_literal(spaced)}"
+            return [" or ".join(f"imei eq {_literal(imei)}" for imei in _imeis(target.value))]
         case _:
-            return ""
+            return [""]
+
+
+def _imeis(imei: str) -> Sequence[str]:
+    """Return how Intune may have it: iPhones write 35 298710 123456 7; the check digit may be 0 or lack."""
+    parts, tails = (imei[:2], imei[2:8], imei[8:IMEI_DIGITS]), ((imei[IMEI_DIGITS:],), (), ("0",))
+    return [mark.join((*parts, *tail)) for tail in tails for mark in ("", " ", "-")]
+
+
+def _spellings(name: str) -> Sequence[str]:
+    """Return how the name may be spelled in Intune: phones write curly apostrophes, consoles entities."""
+    plain = straight(unescape(name))
+    curly = plain.replace("'", "’")
+    texts = [name, plain, curly, *(text.replace(" ", "\u00a0") for text in (plain, curly)), normalized(name)]
+    texts += [escape(plain, quote=False).replace("'", entity) for entity in ("&apos;", "&#39;")]
+    texts += [unicodedata.normalize(form, text) for form in ("NFC", "NFD") for text in (plain, curly)]
+    return list(dict.fromkeys(filter(None, texts)))
 
 
 def _literal(text: str) -> str:

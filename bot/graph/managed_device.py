@@ -14,6 +14,7 @@ MAX_TEXT: Final = 1000
 """Characters kept of any text. Intune's own are shorter; a device's name for itself fills no row."""
 _TEXTS: Final = {
     "name": "deviceName",
+    "entra_id": "azureADDeviceId",
     "os_version": "osVersion",
     "manufacturer": "manufacturer",
     "model": "model",

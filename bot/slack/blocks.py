@@ -39,6 +39,7 @@ _DATE: Final = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
 _UNTYPABLE: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]")
 # Bold, strike, code and emoji marks have no escape: their look-alikes show the same and mark nothing.
 _MARKS: Final = str.maketrans({"*": "∗", "~": "∼", "`": "ˋ"})
+_UNMASKED: Final = str.maketrans("∗∼ˋˍ∶", "*~`_:")
 _ITALIC: Final = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _EMOJI: Final = re.compile(r":(?=[a-z0-9_+\-']+:)", re.IGNORECASE)
 
@@ -95,7 +96,8 @@ def group(usergroup: str) -> str:
 
 def without_markup(text: str) -> str:
     """Return a sentence for a place that reads no mrkdwn: a form's errors, a page in the browser."""
-    return unescape(_DATE.sub(r"\1", text).replace("*", "").replace("`", ""))
+    ours = _DATE.sub(r"\1", text).replace("*", "").replace("`", "")
+    return unescape(ours).translate(_UNMASKED)
 
 
 def plain(text: str, limit: int = TEXT_LIMIT) -> Block:

@@ -26,6 +26,7 @@ from bot.slack import modals
 from bot.slack.blocks import View, without_markup
 from bot.slack.client import SlackClient
 from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press, id_at, secret_at
+from bot.slack.typed import read_command, read_form, subcommand
 from bot.slack.wording import Wording
 from bot.store import requests
 from bot.use_cases import decide, reveal, review, sign_in, submit
@@ -110,19 +111,19 @@ class Handlers:
         """`/reset-passcode`, alone, with a subcommand, or with a target and a reason."""
         command = Command.parse(body)
         try:
-            match command.text.lower().split():
-                case []:
+            match subcommand(command.text):
+                case "":
                     form = modals.ask_form(self._words)
                     await ack()
                     self._start(self._open(command, form))
-                case ["help"]:
+                case "help":
                     await ack(self._words.text("help"))
-                case ["status"]:
+                case "status":
                     await ack(await self._status(command))
-                case ["sign-in" | "signin" | "login"]:
+                case "signin" | "login":
                     await ack()
                     self._start(self._open_then(command, "sign_in", partial(self._sign_in, command)))
-                case ["sign-out" | "signout" | "logout"]:
+                case "signout" | "logout":
                     signed_out = await sign_in.sign_out(self._deps, command.actor)
                     await ack(self._words.text("signed_out" if signed_out else "signed_out.already"))
                 case _:
@@ -132,9 +133,13 @@ class Handlers:
 
     async def _ask(self, ack: AsyncAck, command: Command) -> None:
         """Store the request at once. What can't be used comes back in the form, so that nothing is lost."""
-        target, reason = command.target_and_reason()
+        typed = read_command(command.text)
         new = submit.NewRequest(
-            delivery=command.trigger_id, team=command.team, actor=command.actor, target=target, reason=reason
+            delivery=command.trigger_id,
+            team=command.team,
+            actor=command.actor,
+            target=typed.target,
+            reason=typed.reason,
         )
         try:
             request = await submit.submit(self._deps, new)
@@ -142,7 +147,7 @@ class Handlers:
             if refusal.code not in BAD_INPUT:
                 raise
             notice = self._words.error(refusal)
-            form = modals.ask_form(self._words, target=target, reason=reason, notice=notice)
+            form = modals.ask_form(self._words, typed, notice=notice)
             await ack()
             self._start(self._open(command, form))
         else:
@@ -162,7 +167,7 @@ class Handlers:
             delivery=form.view_id,
             team=form.team,
             actor=form.actor,
-            target=form[Field.TARGET],
+            target=read_form(form[Field.TARGET], form.mentioned),
             reason=form[Field.REASON],
             ticket=form[Field.TICKET],
         )

@@ -126,8 +126,7 @@ def _decisions(request: ResetRequest, words: Wording) -> list[Block]:
 
 
 def _button(action: Action, key: str, request: ResetRequest, words: Wording, *, style: str = "") -> Block:
-    names = {"ref": request.ref, "target": escaped(request.target.value)}
-    label = words.text(f"{key}.label", **names)
+    label = words.text(f"{key}.label", ref=request.ref, target=escaped(words.spoken(request.target)))
     return blocks.button(words.text(key), action_id=action, label=label, value=request.id, style=style)
 
 

@@ -15,6 +15,7 @@ from bot.slack.blocks import Block, View, date, escaped, inline, input_block, la
 from bot.slack.messages import approved as approval_blocks
 from bot.slack.messages import asked, requested
 from bot.slack.payloads import Action, Callback, Field, dig, private_metadata
+from bot.slack.typed import NOTHING, Typed
 from bot.slack.wording import Wording, device_name, model_of, system_of
 from bot.use_cases.review import Choice, Review
 
@@ -40,18 +41,19 @@ def loading(what: str, words: Wording) -> View:
     return message(words.text("loading.title"), words.text(f"loading.{what}"), words)
 
 
-def ask_form(words: Wording, *, target: str = "", reason: str = "", notice: str = "") -> View:
+def ask_form(words: Wording, typed: Typed = NOTHING, *, notice: str = "") -> View:
     """The form to request a reset; `notice` says what was wrong with what is filled in already."""
     placeholder = words.text("ask.target.placeholder")
-    whose = blocks.text_input(MAX_TARGET, target, placeholder=placeholder)
-    why = blocks.text_input(MAX_REASON, reason, multiline=True)
+    mention = typed.target[:MAX_TARGET] if typed.target.startswith("<@") else ""
+    whose = blocks.text_input(MAX_TARGET, typed.shown, placeholder=placeholder)
+    why = blocks.text_input(MAX_REASON, typed.reason, multiline=True)
     shown = [
         *([blocks.section(notice)] if notice else []),
         input_block(Field.TARGET, words.text("ask.target"), whose, hint=words.text("ask.target.hint")),
         input_block(Field.REASON, words.text("ask.reason"), why, hint=words.text("ask.reason.hint")),
         input_block(Field.TICKET, words.text("ask.ticket"), blocks.text_input(MAX_TICKET), optional=True),
     ]
-    return _form("ask", shown, words, callback=Callback.ASK)
+    return _form("ask", shown, words, callback=Callback.ASK, metadata=mention)
 
 
 def deny_form(request: ResetRequest, words: Wording) -> View:

@@ -15,9 +15,6 @@ MAX_ID: Final = 32
 MAX_TRIGGER: Final = 255
 _REQUEST_ID: Final = re.compile("[0-9a-f]{32}")
 _METADATA: Final = re.compile(rf"({_REQUEST_ID.pattern})(?::([0-9]{{1,9}}))?")
-_QUOTED: Final = re.compile(r'\s*([a-z]+:)?(?:"([^"]*)"|["“]([^"”]*)["”])\s*(.*)', re.IGNORECASE | re.DOTALL)
-_LINKED: Final = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
-_MENTION: Final = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^<>]*)?>")
 NO_REQUEST: Final = RequestId("")
 """What came back is no id; no row has it."""
 
@@ -120,18 +117,6 @@ class Command:
             response_url=secret_at(body, "response_url"),
         )
 
-    def target_and_reason(self) -> tuple[str, str]:
-        """Split `serial:X a reason` or, with quotes, `name:"Ken's iPhone" a reason`, as it was typed.
-
-        A mention stays `<@U…>`: a name alone would not say who it is.
-        """
-        if quoted := _QUOTED.match(self.text):
-            prefix, straight, curly, rest = quoted.groups(default="")
-            return _as_typed(f"{prefix}{straight or curly}"), _as_typed(rest.strip())
-        target, rest = (*self.text.split(maxsplit=1), "", "")[:2]
-        mentioned = _MENTION.fullmatch(target)
-        return f"<@{mentioned[1]}>" if mentioned else _as_typed(target), _as_typed(rest.strip())
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Press:
@@ -165,6 +150,8 @@ class Form:
     request_id: RequestId
     revision: int
     """Of the request, as the form showed it; no request ever has revision 0."""
+    mentioned: str
+    """Who is meant by a name in the form to request a reset, as `Typed` has it."""
     values: Mapping[str, object]
 
     @classmethod
@@ -173,7 +160,8 @@ class Form:
         view_id = id_at(body, "view", "id", limit=MAX_TRIGGER)
         if not view_id:
             raise Malformed
-        carried = _METADATA.fullmatch(text_at(body, "view", "private_metadata"))
+        metadata = text_at(body, "view", "private_metadata")
+        carried = _METADATA.fullmatch(metadata)
         values = dig(body, "view", "state", "values")
         return cls(
             actor=_actor(body),
@@ -181,6 +169,7 @@ class Form:
             view_id=view_id,
             request_id=RequestId(carried[1]) if carried else NO_REQUEST,
             revision=int(carried[2] or 0) if carried else 0,
+            mentioned=metadata,
             values=values if isinstance(values, Mapping) else {},
         )
 
@@ -192,18 +181,6 @@ class Form:
             or text_at(element, "selected_option", "value")
             or text_at(element, "selected_options", 0, "value")
         )
-
-
-def _as_typed(text: str) -> str:
-    """Undo what Slack does to typed text: it links people, channels and addresses, and escapes & < >."""
-    unlinked = _LINKED.sub(_label, text)
-    return unlinked.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
-def _label(link: re.Match[str]) -> str:
-    sign, value, label = link.groups()
-    shown = str(label or value.removeprefix("mailto:"))
-    return shown if shown.startswith(("@", "#")) else sign.replace("!", "@") + shown
 
 
 def secret_at(body: Mapping[str, object], name: str) -> Secret | None:

@@ -106,7 +106,8 @@ def http_receiver(
 ) -> Callable[[Request], Awaitable[Response]]:
     """Return the endpoint. `now`: seconds since the epoch.
 
-    401 for whoever did not sign, 400 for a body that is none of Slack's, else what Bolt answers.
+    401 for whoever did not sign, 400 for a body that is none of Slack's, else what Bolt answers; 200 for
+    Slack's check of the certificate, which is not signed.
     """
 
     async def slack_events(request: Request) -> Response:
@@ -114,6 +115,8 @@ def http_receiver(
             raw = await request.body()
         except ClientDisconnect:
             return Response(status_code=400)
+        if is_certificate_check(raw):
+            return Response()
         if why := why_refused(raw, request.headers, signing_secret, now=now()):
             log.warning("delivery_refused", reason=why)
             return Response("The signature is missing, wrong or too old.", status_code=401)
@@ -127,6 +130,12 @@ def http_receiver(
         return Response(answer.body, status_code=answer.status, headers=headers)
 
     return slack_events
+
+
+def is_certificate_check(raw: bytes) -> bool:
+    """Return whether this is `ssl_check=1` and neither a command nor a payload: it has no effect."""
+    fields = dict(field.partition(b"=")[::2] for field in raw.split(b"&")) if b"ssl_check=1" in raw else {}
+    return fields.get(b"ssl_check") == b"1" and not {b"command", b"payload"} & fields.keys()
 
 
 def why_refused(raw: bytes, headers: Mapping[str, str], secret: Secret, *, now: float) -> str:

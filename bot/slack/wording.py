@@ -14,9 +14,9 @@ from bot.domain.device import Device, Effect, Platform
 from bot.domain.errors import Cause, Code, GraphError, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account
 from bot.domain.request import ResetRequest, Status
-from bot.domain.target import Target
+from bot.domain.target import Target, TargetKind
 from bot.domain.values import UserId
-from bot.slack.blocks import NOTHING, date, fallback, inline, mention
+from bot.slack.blocks import NOTHING, date, fallback, inline, mention, without_markup
 
 CATALOG_EN: Final[Mapping[str, str]] = tomllib.loads(
     Path(__file__).with_name("catalog_en.toml").read_text("utf-8")
@@ -87,6 +87,8 @@ class Wording:
                 key += ".no_email"
             case Cause(Code.RECENTLY_RESET, {"platform": Platform.ANDROID}):
                 key += ".android"
+            case Cause(Code.BAD_TARGET, {"problem": problem}):
+                key += f".{problem}"
             case Cause(Code.ALREADY_REQUESTED, {"by": by}) if by == reader:
                 key += ".by_reader"
         return self.text(key, **self._facts(cause.facts))
@@ -140,6 +142,11 @@ class Wording:
         """Return whose device, in words: `Serial number F2LX…`, never `serial:F2LX…`."""
         person = mention(target.value)
         return self.text(f"target.{target.kind}", value=inline(target.value), person=person)
+
+    def spoken(self, target: Target) -> str:
+        """Return whose device where nothing is linked, such as a button's label; not yet safe for Slack."""
+        is_mention = target.kind is TargetKind.MENTION
+        return self.text("target.mention.spoken") if is_mention else without_markup(self.target(target))
 
     def names(self, request: ResetRequest) -> dict[str, str]:
         """Return which request this is: its number and its target."""

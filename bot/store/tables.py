@@ -23,7 +23,7 @@ requests: Final = Table(
     "requests",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("delivery", String(255), nullable=False, unique=True),
+    Column("delivery", String(320), nullable=False, unique=True),
     Column("team", String(32), nullable=False),
     Column("asked_by", String(32), nullable=False),
     Column("asked_by_team", String(32)),

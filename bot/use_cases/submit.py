@@ -1,5 +1,7 @@
 """Submit: one durable insert before the acknowledgement; who asks is verified from the row, after it."""
 
+import hashlib
+import json
 import secrets
 from dataclasses import dataclass
 
@@ -18,7 +20,7 @@ class NewRequest:
     """What Slack delivered: text as it was typed, and who is said to have typed it."""
 
     delivery: str
-    """What Slack calls this delivery, such as a trigger id or a view id."""
+    """What Slack calls this delivery, such as a trigger id or a view id. A form keeps it when corrected."""
     team: TeamId
     actor: Actor
     target: str
@@ -27,14 +29,15 @@ class NewRequest:
 
 
 async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
-    """Store the request and return its row; a second delivery of it returns the first one's row.
+    """Store the request and return its row; the same delivery with the same content returns it again.
 
     Raises a Refusal before anything is stored (a code of BAD_INPUT or QUOTAS), or StoreError.
     """
     now = deps.now()
+    content = json.dumps([new.target, new.reason, new.ticket or ""]).encode()
     received = ResetRequest(
         id=RequestId(secrets.token_hex(16)),
-        delivery=new.delivery,
+        delivery=f"{new.delivery}:{hashlib.sha256(content).hexdigest()}",
         team=new.team,
         asked_by=new.actor.user,
         asked_by_team=new.actor.team,

@@ -143,7 +143,7 @@ def _unknown_requests(sandbox: Sandbox, forms: Iterable[str], stored: Stored) ->
     for message in (said for heard in sandbox.slack.workspace.ephemerals.values() for said in heard):
         if (found := ACKNOWLEDGED.search(message.text)) and found[1] not in refs:
             yield "lost", f"request {found[1]} was acknowledged and is not stored"
-    for form in set(forms) - {row.delivery for row in stored.rows.values()}:
+    for form in set(forms) - {row.delivery.partition(":")[0] for row in stored.rows.values()}:
         yield "lost", f"form {form} was taken and is not stored"
     for id_ in stored.log.keys() - stored.rows.keys():
         yield "lost", f"request {id_} is in the audit log and not stored"

@@ -17,7 +17,7 @@ from aiohttp import web
 from bot.domain.errors import CouldNotVerify, SlackError, UnlatchError
 from bot.domain.people import Account, Kind
 from bot.domain.request import MessageRef, MessageState, Status
-from bot.domain.values import DeviceId, Secret
+from bot.domain.values import DeviceId, Secret, comparable
 from bot.graph.devices import Intune, graph_client
 from bot.slack import modals
 from bot.slack.client import SlackClient, bot_user
@@ -374,6 +374,13 @@ def _listed(odd: Odd) -> list[Mapping[str, Json]]:
 def _fits(row: Mapping[str, Json], target: str) -> bool:
     kind, colon, wanted = target.partition(":")
     names = [FIELDS.get(kind, "")] if colon else ["userPrincipalName", "emailAddress"]
+    names += ["azureADDeviceId"] if kind == "id" else []
     said = [str(row.get(name)).casefold() for name in names]
-    plain = ["".join(filter(str.isdigit, text)) for text in said]
-    return kind == "app" or (wanted or target).casefold() in (plain if kind == "imei" else said)
+    match kind:
+        case "app":
+            return True
+        case "imei":
+            return wanted[:14] in ["".join(filter(str.isdigit, text))[:14] for text in said]
+        case "name":
+            return comparable(wanted) in map(comparable, said)
+    return (wanted or target).casefold() in said

@@ -10,9 +10,11 @@ from bot.domain.values import DeviceId
 from tests.support.clock import NOON
 
 GUID = DeviceId("11111111-AAAA-1111-1111-111111111111")
+ENTRA_ID = "aad00000-1111-1111-1111-111111111111"
 PHONE = Device(
     id=GUID,
     name="Leo's phone",
+    entra_id=ENTRA_ID.upper(),
     platform=Platform.ANDROID,
     serial="R58M123",
     imei="35 693803 564380 9",
@@ -95,7 +97,11 @@ def test_a_device_that_intune_cannot_reset_says_why(changes, cause):
         (TargetKind.PERSON, "mei@contoso.com", False),
         (TargetKind.PERSON, "eo@contoso.com", False),
         (TargetKind.SERIAL, "R58M12", False),
-        (TargetKind.IMEI, "35693803564380", False),
+        *((TargetKind.IMEI, imei, True) for imei in ("35693803564380", "3569380356438012")),
+        *((TargetKind.IMEI, imei, False) for imei in ("35693803564381", "35693803564389")),
+        *((TargetKind.NAME, name, True) for name in ("Leo’s\u00a0phone", "leo&apos;s phone", "Ｌeo's phone")),
+        *((TargetKind.NAME, name, False) for name in ("Leos phone", "Leo' s phone", "Leo's")),
+        (TargetKind.ID, ENTRA_ID, True),
         (TargetKind.NAME, "Leo", False),
         (TargetKind.ID, "22222222-2222-2222-2222-222222222222", False),
         (TargetKind.MENTION, "U0LEO", False),

@@ -252,6 +252,8 @@ def test_a_target_is_open_while_its_request_waits_or_may_come_to_wait_again(stat
     waits = status in (Status.PENDING, Status.APPROVED, Status.UNCERTAIN)
     assert open_target == ("serial:r58m" if waits else None)
     assert a(status, target=Target(TargetKind.APP, "outlook")).open_target is None
+    names = [a(status, target=Target(TargetKind.NAME, name)) for name in ("Ada's\u00a0phone", "ADA’S phone")]
+    assert names[0].open_target == names[1].open_target
 
 
 # The clock

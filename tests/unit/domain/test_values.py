@@ -4,7 +4,16 @@ import copy
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from bot.domain.values import MAX_ACCENTS, MAX_VISIBLE, Secret, read_object, storable, utc_text, visible
+from bot.domain.values import (
+    MAX_ACCENTS,
+    MAX_VISIBLE,
+    Secret,
+    comparable,
+    read_object,
+    storable,
+    utc_text,
+    visible,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +65,25 @@ def test_text_is_stored_without_what_no_database_takes():
 )
 def test_text_is_shown_without_what_hides_turns_round_or_piles_up(text, shown):
     assert visible(text) == shown
+
+
+SAME = """
+Ada's iPhone|Ada’s iPhone|Ada‘s iPhone|Adaʼs iPhone|ADA＇S iPhone|Ada&apos;s iPhone|Ada&#39;s iPhone
+Ada "work"|Ada “work”|Ada „work“|ada &quot;Work&quot;
+R&D iPad|R&amp;D iPad
+José|Jose\u0301
+Straße|STRASSE
+Van 1|Ｖａｎ\u3000１|Van\u00a0\u202f1
+Van ❤️|Van ❤
+👩\u200d🔧|👩🔧
+PAR-LT-0427|par–lt–0427"""
+
+
+@pytest.mark.parametrize("names", SAME.splitlines()[1:])
+def test_g10_a_name_is_the_same_in_each_of_its_spellings(names):
+    one, *others = map(comparable, names.split("|"))
+    assert others == [one] * len(others)
+    assert comparable(f"{one}s") != one
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Finding devices: the right address, only what was asked for, parsed leniently."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 import httpx
@@ -27,6 +28,9 @@ from tests.unit.graph.graph_stub import (
 
 ALL = "/deviceManagement/managedDevices"
 IMEI = "352987101234567"
+TAILS = (["7"], [], ["0"])
+IMEIS = [mark.join(("35", "298710", "123456", *tail)) for tail in TAILS for mark in ("", " ", "-")]
+ENTRA_ID = "aad00000-0000-4000-8000-0000000000a1"
 APP = Target(TargetKind.APP, "0000f3d7a1b2")
 
 
@@ -43,8 +47,8 @@ def no_pauses():
         (GRACE, "/users/grace.hopper%40contoso.com/managedDevices", None),
         (parse_target("o'n+it@contoso.com"), "/users/o%27n%2Bit%40contoso.com/managedDevices", None),
         (parse_target("serial:F2LX1234ABCD"), ALL, "serialNumber eq 'F2LX1234ABCD'"),
-        (parse_target(f"imei:{IMEI}"), ALL, f"imei eq '{IMEI}' or imei eq '35 298710 123456 7'"),
-        (parse_target("name:Grace's iPhone & #1/2?"), ALL, "deviceName eq 'Grace''s iPhone & #1/2?'"),
+        (parse_target(f"imei:{IMEI}"), ALL, " or ".join(f"imei eq '{imei}'" for imei in IMEIS)),
+        (parse_target("name:R#1/2?+%25"), ALL, "deviceName eq 'R#1/2?+%25'"),
         (parse_target(f"id:{PHONE}"), ALL, None),
         (APP, "/deviceManagement/detectedApps/0000f3d7a1b2/managedDevices", None),
     ],
@@ -89,6 +93,70 @@ async def test_a_filter_that_graph_ignores_lets_no_other_device_through():
     assert [device.serial for device in found.devices] == ["F2LX1234ABCD"]
 
 
+def intune(*rows: dict[str, object]) -> GraphStub:
+    """As Graph v1.0 filters: texts as they are written, whatever their case; `or` for some properties."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = re.findall(r"(\w+) eq '((?:[^']|'')*)'", request.url.params["$filter"])
+        wanted = {(name, text.replace("''", "'").casefold()) for name, text in asked}
+        assert len(wanted) == 1 or {name for name, _ in wanted} == {"imei"}, "Graph would drop a branch"
+        name = asked[0][0]
+        return page(*(row for row in rows if (name, str(row[name]).casefold()) in wanted))
+
+    return GraphStub(answer)
+
+
+@pytest.mark.parametrize("typed", ["35693803564380", "356938035643809", "3569380356438012"])
+@pytest.mark.parametrize(
+    "stored", ["35693803564380", "356938035643809", "35-693803-564380-9", "35 693803 564380 0"]
+)
+async def test_g08_an_imei_is_found_with_and_without_its_check_digit(typed, stored):
+    graph = intune({**IPHONE, "imei": stored}, {**ANDROID, "imei": "356938035643817"})
+    found = await graph.find(parse_target(f"imei:{typed}"))
+    assert [device.imei for device in found.devices] == [stored]
+    assert len(graph.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [
+        *(("Ada’s iPhone", f"Ada{mark}s iPhone") for mark in ("'", "‘", "ʼ", "&apos;")),
+        *((f"Ada{mark}s iPhone", "Ada’s iPhone") for mark in ("'", "&apos;", "&#39;")),
+        ("R&amp;D iPad #3 (50%) + spare / O&apos;Hare", "R&D iPad #3 (50%) + spare / O'Hare"),
+        *(("José’s iPad", name) for name in ("José's iPad", "Jose\u0301's iPad")),
+        *(("Jose\u0301’s iPad", name) for name in ("José's iPad", "JOSÉ’S iPad")),
+        *(("iPhone\u00a0de\u00a0Ada", "iPhone de Ada"), ("Field phone", "Field\u00a0\u2009phone")),
+        *(("Field phone", "Ｆｉｅｌｄ\u3000phone"), ("Van ❤️", "Van ❤️"), ("Van ❤", "Van ❤️")),
+        *(("👩\u200d🔧 van", "👩\u200d🔧 van"), ("Fieldphone", "Field\u200dphone"), ("PAR-LT-1", "PAR–LT–1")),
+        ("ada_AndroidForWork_10/6/2024_11:27 PM", "ada_AndroidForWork_10/6/2024_11:27 PM"),
+    ],
+)
+async def test_g10_a_device_is_found_by_each_spelling_of_its_name(stored, typed):
+    graph = intune({**IPHONE, "deviceName": stored}, {**ANDROID, "deviceName": f"{stored}2"})
+    found = await graph.find(parse_target(f"name:{typed}"))
+    assert [device.name for device in found.devices] == [stored]
+    assert len(graph.requests) <= 12
+
+
+async def test_g10_devices_of_one_name_in_two_spellings_are_both_found_and_each_once():
+    spelled = {"1": "Ada's phone", "2": "Ada’s phone"}
+    rows = [{**IPHONE, "id": id_, "deviceName": name} for id_, name in spelled.items()]
+    found = await GraphStub(page(*rows)).find(parse_target("name:ada's phone"))  # the filter is ignored
+    assert [device.id for device in found.devices] == ["1", "2"]
+
+
+async def test_g24_a_device_is_found_by_the_id_that_entra_has_for_it_and_reset_by_intunes():
+    theirs = {**IPHONE, "azureADDeviceId": ENTRA_ID.upper()}
+    unknown = httpx.Response(404, json=error_body("ResourceNotFound"))
+    graph = GraphStub(unknown, page({**ANDROID, "azureADDeviceId": PHONE}, theirs), ACCEPTED)
+    target = parse_target(f"id:{ENTRA_ID}")
+    [device] = (await graph.find(target)).devices
+    await graph.reset(target, device.id)
+    _, asked, reset = graph.requests
+    assert asked.url.params["$filter"] == f"azureADDeviceId eq '{ENTRA_ID}'"
+    assert reset.url.path == f"/v1.0{ALL}/{IPHONE['id']}/resetPasscode"
+
+
 async def test_every_page_is_read_and_its_request_id_kept():
     second = "https://graph.example/v1.0/users/x/managedDevices?$skiptoken=2"
     pages = [page({**IPHONE, "id": "1"}, next_link=second), page({**IPHONE, "id": "2"})]
@@ -114,9 +182,9 @@ async def test_a_list_without_end_is_cut():
 @pytest.mark.parametrize(("status", "code"), [(404, "Request_ResourceNotFound"), (400, "ResourceNotFound")])
 async def test_a_target_that_graph_does_not_know_has_no_device(status, code):
     graph = GraphStub(httpx.Response(status, json=error_body(code)))
-    assert (await graph.find(APP)).devices == ()
+    assert (await graph.find(APP)).devices == []
     assert len(graph.requests) == 1
-    assert (await graph.find(GRACE)).devices == ()
+    assert (await graph.find(GRACE)).devices == []
 
 
 async def test_a_person_who_signs_in_by_another_name_is_found_by_their_mail_address():

@@ -128,6 +128,7 @@ async def test_who_presses_faster_than_a_person_can_is_told_so_and_leaves_no_row
     ("text", "code"),
     [
         ("nonsense because", Code.BAD_TARGET),
+        ("Tom’s phone", Code.BAD_TARGET),
         ("help me", Code.BAD_TARGET),
         ("leo@contoso.com", Code.NO_REASON),
         ("leo@contoso.com " + "x" * (MAX_REASON + 1), Code.REASON_TOO_LONG),
@@ -160,8 +161,60 @@ async def test_a_form_says_under_the_field_what_is_wrong_with_it(side, typed, fi
 
 
 @pytest.mark.parametrize(
+    ("text", "shown", "words"),
+    [
+        ("<mailto:leo@contoso.com|leo@contoso.com>", "leo@contoso.com", "leo@contoso.com"),
+        ("<@U0LEO|leo>", "@leo", "<@U0LEO>"),
+        ("<@U0LEO|leo>,", "@leo", "<@U0LEO>"),
+        ("name:„Field phone“", "name:Field phone", "Device name Field phone"),
+        ("imei:<tel:352987101234567|35 298710 123456 7>", "imei:352987101234567", "IMEI 352987101234567"),
+    ],
+)
+async def test_s05_what_lacks_a_reason_comes_back_as_people_write_it_and_can_be_sent_so(
+    side, text, shown, words
+):
+    await side.deliver(command(text=text))
+    [(_, view)] = side.slack.opened
+    assert view["blocks"][1]["element"]["initial_value"] == shown
+    metadata = view.get("private_metadata", "")
+    again = form(Callback.ASK, metadata=metadata, target=shown, reason="locked out")
+    assert (await side.post(again)).content == b""
+    [row] = (await side.bot.rows()).values()
+    assert ENGLISH.target(row.target) == words
+
+
+async def test_s02_a_form_that_is_corrected_and_sent_again_is_not_answered_with_the_first_outcome(side):
+    for serial in ("F2LX1234ABCD", "R5CX70ABCDE", "R5CX70ABCDE", "F2LX1234ABCD"):
+        answer = await side.post(form(Callback.ASK, target=f"serial:{serial}", reason="locked out"))
+        assert answer.content == b""
+    for more in ({"reason": "lost"}, {"reason": "locked out", "ticket": "INC-7"}):
+        await side.post(form(Callback.ASK, target="serial:R5CX70ABCDE", **more))
+    rows = (await side.bot.rows()).values()
+    assert sorted((row.target.value, row.reason, row.ticket or "") for row in rows) == [
+        ("F2LX1234ABCD", "locked out", ""),
+        ("R5CX70ABCDE", "locked out", ""),
+        ("R5CX70ABCDE", "locked out", "INC-7"),
+        ("R5CX70ABCDE", "lost", ""),
+    ]
+
+
+async def test_s25_the_errors_of_a_form_are_plain_text(side):
+    answer = await side.post(form(Callback.ASK, target="Tom & <Ann> *x* _y_ `z` :sob: &lt;", reason="why"))
+    [sentence] = answer.json()["errors"].values()
+    assert sentence.startswith("“Tom & <Ann> *x* _y_ `z` :sob: &lt;” can’t be looked up.")
+
+
+@pytest.mark.parametrize("text", ["sign–in", "sign‑in", "Sign in", "Log in", "Sign-in", "login"])
+async def test_s18_a_sign_in_is_known_however_it_is_written(side, text):
+    await side.deliver(command(text=text, user_id=KEN.id))
+    assert side.title() == CATALOG["sign_in.title"]
+
+
+@pytest.mark.parametrize(
     ("text", "user", "answers"),
     [
+        ("sign–out", KEN.id, [CATALOG["signed_out"]]),
+        ("Log out", KEN.id, [CATALOG["signed_out"]]),
         ("help", MEI.id, [CATALOG["help"]]),
         (" HELP ", MEI.id, [CATALOG["help"]]),
         ("status", MEI.id, ["leo@contoso.com: *waiting for approval*."]),

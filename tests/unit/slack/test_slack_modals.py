@@ -13,6 +13,7 @@ from bot.domain.values import DeviceId, Secret
 from bot.slack import modals
 from bot.slack.blocks import NOTHING, View, plain
 from bot.slack.payloads import VALUE, Action, Field, Form
+from bot.slack.typed import Typed, read_command
 from bot.slack.wording import ENGLISH
 from bot.use_cases.review import Choice, Review
 from hypothesis import given, settings
@@ -50,7 +51,7 @@ REVISION = pending().revision
 LOADING = ("device", "request", "passcode", "sign_in", "decision")
 EVERY = {
     "ask": modals.ask_form(ENGLISH),
-    "ask again": modals.ask_form(ENGLISH, target="ada", reason="locked out", notice="No such target."),
+    "ask again": modals.ask_form(ENGLISH, Typed("ada", "ada", "locked out"), notice="No such target."),
     **{f"loading {what}": modals.loading(what, ENGLISH) for what in LOADING},
     "message": modals.message("No device found", "No device found.", ENGLISH),
     "sign in": sign_in(),
@@ -147,13 +148,18 @@ def test_a_single_device_is_chosen_already_and_of_several_none(count: int):
     assert option["text"] == plain("Ada’s iPhone, F2LXK1ABCD, iPhone 15")
 
 
+def typed(text: str) -> Typed:
+    read = read_command(text)
+    return Typed(read.target, read.shown, text)
+
+
 @settings(max_examples=40)
-@given(text=nasty)
+@given(text=nasty | nasty.map("&lt;@U0KEN|{0}&gt;".format))
 def test_nothing_that_was_typed_or_that_intune_says_breaks_a_modal(text: str):
     told = ("name", "model", "serial", "owner_name", "compliance", "os_version", "enrollment")
     device = replace(IPHONE, **dict.fromkeys(told, text))
     blocked = Choice(device, Cause(Code.NOT_MANAGED, {"device": text, "state": text}))
-    for view in (review(device, blocked=[blocked]), modals.ask_form(ENGLISH, target=text, reason=text)):
+    for view in (review(device, blocked=[blocked]), modals.ask_form(ENGLISH, typed(text))):
         check_accepted(view)
         check_harmless(view)
 

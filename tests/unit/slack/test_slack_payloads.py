@@ -1,7 +1,6 @@
 """Payloads: any field may be missing or of another shape, and nothing but a value comes out."""
 
 import pytest
-from bot.domain.target import parse_target
 from bot.slack.payloads import NO_REQUEST, VALUE, Command, Field, Form, Malformed, Press, text_at
 
 ID = "0123456789abcdef" * 2
@@ -10,31 +9,6 @@ USER = {"id": "U0OLGA", "team_id": "T0FABRIKAM"}
 
 def a_form(**view: object) -> Form:
     return Form.parse({"user": USER, "view": {"id": "V1", **view}})
-
-
-@pytest.mark.parametrize(
-    ("typed", "target", "reason"),
-    [
-        ("ada@contoso.com locked out", "ada@contoso.com", "locked out"),
-        ("<mailto:a@b.co|a@b.co> ask <mailto:ken@b.co|ken@b.co>", "a@b.co", "ask ken@b.co"),
-        ("<@U0MEI|mei>   ask <@U0KEN|ken> in <#C0SUPPORT|support>", "<@U0MEI>", "ask @ken in #support"),
-        ("serial:X77 see <https://desk.example/4711>", "serial:X77", "see https://desk.example/4711"),
-        ("serial:X77 see <http://desk.example|desk.example>", "serial:X77", "see desk.example"),
-        ("serial:X77 <!here> <!subteam^S1|@oncall> know", "serial:X77", "@here @oncall know"),
-        ("name:<http://van.dev|van.dev> stuck", "name:van.dev", "stuck"),
-        ('name:"Ken\'s iPhone" stuck', "name:Ken's iPhone", "stuck"),
-        ("NAME:“Field phone” stuck", "NAME:Field phone", "stuck"),
-        ('name:"Leo’s “old” phone" stuck', "name:Leo’s “old” phone", "stuck"),
-        ('name:"Tom &amp; Ann" why', "name:Tom & Ann", "why"),
-        ("serial:X77 5 &lt; 6 &amp;amp; &lt;@U0KEN|ken&gt;", "serial:X77", "5 < 6 &amp; <@U0KEN|ken>"),
-        ("ada@contoso.com\nlocked out\ntwice", "ada@contoso.com", "locked out\ntwice"),
-        ("ada@contoso.com", "ada@contoso.com", ""),
-    ],
-)
-def test_a_command_is_split_into_target_and_reason_as_they_were_typed(typed: str, target: str, reason: str):
-    command = Command.parse({"user_id": "U0MEI", "team_id": "T0", "trigger_id": "1.2", "text": typed})
-    assert command.target_and_reason() == (target, reason)
-    parse_target(target)  # what the form would show again can be submitted as it is
 
 
 def test_the_team_of_a_press_is_the_persons_own_and_not_the_one_that_the_payload_is_for():

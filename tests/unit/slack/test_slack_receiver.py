@@ -130,6 +130,30 @@ async def test_a_signature_is_valid_for_five_minutes(bolt, seconds):
     assert (await bolt.post(command(), **headers)).status_code == 200
 
 
+@pytest.mark.parametrize("headers", [{"x_slack_signature": None}, {}], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("body", [b"ssl_check=1&token=abc", b"ssl_check=1", b"token=%C3%A9&ssl_check=1"])
+async def test_s08_a_check_of_the_certificate_is_answered_and_does_nothing(bolt, body, headers):
+    answer = await bolt.post(body, **headers)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert bolt.bodies == []
+
+
+MORE = (command(), b"payload=%7B%7D", b"payload")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"ssl_check=1&" + more for more in MORE),
+        *(b"ssl_check=" + value for value in (b"0", b"11", b"", b"1%00", b"1\xff", b"%31")),
+        *(b"text=ssl_check=1", b"xssl_check=1", b'{"ssl_check=1": 1}'),
+    ],
+)
+async def test_s08_nothing_else_passes_for_one(bolt, body):
+    assert (await bolt.post(body, x_slack_signature=None)).status_code == 401
+    assert bolt.bodies == []
+
+
 MALFORMED = {
     "empty": (b"", FORM),
     "empty JSON": (b"", JSON),

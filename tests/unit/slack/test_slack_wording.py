@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ def demanded() -> set[str]:
     keys |= {f"status.{stage}{end}" for stage in STAGES for end in ("", ".title", ".next")}
     keys |= {f"effect.{effect}{end}" for effect in Effect for end in ("", ".short", ".done", ".use")}
     keys |= {f"kind.{kind}" for kind in Kind} | {f"target.{kind}" for kind in TargetKind}
+    keys |= {"code.bad_target.quote", "code.bad_target.check_digit"}
     keys |= {"code.already_requested.by_reader", "code.recently_reset.android", "code.silent.could_not_look"}
     keys |= {"code.could_not_verify.lasting", "code.could_not_verify.scope"}
     keys |= {"code.wrong_account.no_email", "status.failed.next.android", "status.failed.next.apple"}
@@ -135,6 +137,8 @@ NO_REPLY = errors.OutcomeUnknown(code="ReadTimeout")
 QUOTED = errors.ApproverRefused(message="No <!channel>")
 PROFILE, EITHER = f"effect.{Effect.NEW_WORK_PROFILE_PASSCODE}", f"effect.{Effect.NEW_PASSCODE_OR_PROFILE}"
 TOLD = {
+    "a check digit": (told(Code.BAD_TARGET, typed="imei:1", problem="check_digit"), "has a typo", "can’t be"),
+    "an open quote": (told(Code.BAD_TARGET, typed='name:"x', problem="quote"), "isn’t closed", "can’t be"),
     "an unanswered commit is unclear": (ENGLISH.error(errors.CommitUnknown()), "unclear whether", "nothing"),
     "a store that is away did nothing": (ENGLISH.error(errors.StoreUnavailable()), "nothing was", "unclear"),
     "who decided what, when": (told(Code.ALREADY_DECIDED, **DENIED), "Denied by <@U0AIKO> <!date^", NOTHING),
@@ -187,6 +191,8 @@ def test_a_special_case_is_told_as_what_it_is(sentence: str, said: str, not_said
 )
 def test_a_target_is_shown_in_words(kind: TargetKind, value: str, words: str):
     assert ENGLISH.target(Target(kind, value)) == words
+    spoken = "the person you mentioned" if kind is TargetKind.MENTION else unescape(words)
+    assert ENGLISH.spoken(Target(kind, value)) == spoken
 
 
 def test_the_sign_in_pages_can_show_a_refusal_without_slack():

@@ -9,9 +9,10 @@ from bot.domain.errors import Cause, Code
 from bot.domain.people import Kind
 from bot.domain.request import Status
 from bot.domain.target import Target, TargetKind
+from bot.use_cases.submit import NewRequest, submit
 from structlog.testing import capture_logs
 from tests.support.bot import refused
-from tests.support.builders import AIKO, LEO, MEI, RULES, account_of
+from tests.support.builders import AIKO, LEO, MEI, RULES, TEAM, account_of, actor
 
 
 async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
@@ -34,6 +35,16 @@ async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
 async def test_what_cannot_be_used_is_refused_before_anything_is_stored(bot, typed, code):
     assert (await refused(bot.submit(**typed))).code is code
     assert await bot.events() == []
+
+
+async def test_s02_a_second_delivery_of_the_same_content_is_the_first_one_s_request(bot):
+    typed = {"delivery": "V0FORM", "team": TEAM, "actor": actor(MEI), "reason": "locked"}
+    wrong, right = (NewRequest(target=f"serial:{name}", **typed) for name in ("F2LX1234ABCD", "R5CX70ABCDE"))
+    ids = [(await submit(bot.deps, new)).id for new in (wrong, right, right, wrong)]
+    assert ids == [ids[0], ids[1], ids[1], ids[0]]
+    assert (await bot.row(ids[1])).target.value == "R5CX70ABCDE"
+    joined = [replace(right, reason="a", ticket="b"), replace(right, reason="ab"), replace(right, reason="a")]
+    assert len({(await submit(bot.deps, new)).delivery for new in joined}) == 3
 
 
 @pytest.mark.parametrize("in_audience", [True, False])

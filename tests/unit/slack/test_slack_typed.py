@@ -1,0 +1,210 @@
+"""What people type comes out as what they meant, or back in the form; no markup of Slack's with it."""
+
+import re
+import time
+
+import pytest
+from bot.domain.errors import Refusal
+from bot.domain.target import parse_target
+from bot.slack.typed import read_command, read_form, subcommand
+from hypothesis import given
+from hypothesis import strategies as st
+
+ADA, KEN = "<mailto:ada@contoso.com|ada@contoso.com>", "<@U0KEN|ken>"
+BOTH = "352987101234567"
+IMEIS = f"<tel:{BOTH}|{BOTH}>; <tel:{BOTH}|35 298710 123456 7>; <tel:{BOTH}>; <tel:{BOTH}|the black one>; "
+IMEIS += f"{BOTH}; 35 298710 123456 7; 35-298710-123456-7; 35.298710.123456.7,"
+PAIRS = '„“ „” «» »« ‹› ‘’ ‚‘ \'\' “” "" ”” 「」 „" ``'
+ASKED = {
+    # as Slack sends it: the target, the reason
+    "S05": {
+        ADA: ("ada@contoso.com", ""),
+        KEN: ("@ken", ""),
+        "<@W0KEN>": ("@W0KEN", ""),
+        "person:<@U0KEN|Ken Ito>": ("@Ken Ito", ""),
+        "<mailto:r&amp;d@contoso.com|r&amp;d@contoso.com>": ("r&d@contoso.com", ""),
+        "<mailto:o%27brien@contoso.com?subject=x|o'brien@contoso.com> x": ("o'brien@contoso.com", "x"),
+    },
+    "S09": {
+        'name:"Field\u00a0phone" stuck': ("name:Field phone", "stuck"),
+        "name:\u00a0PAR-LT-0427": ("name:PAR-LT-0427", ""),
+        "ada@contoso.com\u00a0locked out": ("ada@contoso.com", "locked out"),
+        f"\u2068{ADA}\u2069\u202flocked out": ("ada@contoso.com", "locked out"),
+        "serial:\u200bF2LX1234ABCD\u3000locked": ("serial:F2LX1234ABCD", "locked"),
+    },
+    "S10": {
+        **{f"name:{two[0]}Field phone{two[1]} stuck": ("name:Field phone", "stuck") for two in PAIRS.split()},
+        "name:«Field phone», stuck": ("name:Field phone", "stuck"),
+        "name:「Field phone」がロック": ("name:Field phone", "がロック"),
+        "name:'Ken's iPhone' stuck": ("name:Ken's iPhone", "stuck"),
+        "name:‘Ken’s iPhone’ isn’t his": ("name:Ken’s iPhone", "isn’t his"),
+        'name:"Leo’s “old” phone" said "no"': ("name:Leo’s “old” phone", 'said "no"'),
+        'name:"Field phone " stuck': ("name:Field phone", "stuck"),
+        'name:"Ada Jr." stuck': ("name:Ada Jr.", "stuck"),
+        '"ada@contoso.com" stuck': ("ada@contoso.com", "stuck"),
+        f'"{KEN}" stuck': ("@ken", "stuck"),
+    },
+    "S11": {
+        'name:"Ada’s iPhone" cracked': ("name:Ada’s iPhone", "cracked"),
+        "name:Ada’s iPhone cracked": ("name:Ada’s iPhone cracked", ""),  # it is not clear where the name ends
+        "o’brien@contoso.com locked": ("o'brien@contoso.com", "locked"),
+        "o’<mailto:brien@contoso.com|brien@contoso.com> locked": ("o'brien@contoso.com", "locked"),
+    },
+    "S13": {
+        'name:"Van :red_car:" in water :sob: :iphone:': ("name:Van 🚗", "in water :sob: :iphone:"),
+        "name::iphone: stuck": ("name:📱", "stuck"),
+        'name:":umbrella: :snowman: :email:" x': ("name:☂️ ☃️ ✉️", "x"),
+        'name:":flag-de: :wave::skin-tone-3: :+1:" x': ("name:🇩🇪 👋🏼 👍", "x"),
+        'name:":female-mechanic: :man-shrugging:" x': ("name:👩\u200d🔧 🤷\u200d♂️", "x"),
+        'name:"ada_10/6/2024_11:27:05 PM :nothing:" x': ("name:ada_10/6/2024_11:27:05 PM :nothing:", "x"),
+        "serial:F2LX1234 :iphone:": ("serial:F2LX1234", ":iphone:"),
+    },
+    "S14": {
+        **{f"imei:{typed} locked": (f"imei:{BOTH}", "locked") for typed in IMEIS.split("; ")},
+        f"imei:{BOTH} 2 phones": (f"imei:{BOTH}", "2 phones"),
+        "imei:35298710123456 locked": (f"imei:{BOTH}", "locked"),
+    },
+    "S15": {
+        **{f"{KEN}{mark} locked out": ("@ken", "locked out") for mark in (*",:.;!，", " –", ",,")},
+        **{f"{ADA}{mark} locked": ("ada@contoso.com", "locked") for mark in (*",:、", ". ", " - ")},
+        f"{KEN},locked out": ("@ken", "locked out"),
+        f"{KEN}'s phone is locked": ("@ken", "phone is locked"),
+        f"{KEN}さん 画面": ("@ken", "さん 画面"),
+        f"{ADA}画面がロック": ("ada@contoso.com", "画面がロック"),
+        f"({KEN}) locked": ("@ken", "locked"),
+        f"&lt;{ADA}&gt; locked": ("ada@contoso.com", "locked"),
+        "<mailto:ada@contoso.com|Ada Lindqvist> locked": ("ada@contoso.com", "locked"),
+        "`ada@contoso.com` locked": ("ada@contoso.com", "locked"),
+        "*ada@contoso.com* locked out": ("ada@contoso.com", "locked out"),
+        "serial:F2LX1234ABCD, locked": ("serial:F2LX1234ABCD", "locked"),
+        "name:PAR-LT-0427: locked": ("name:PAR-LT-0427", "locked"),
+    },
+    "S17": {
+        "<mailto:Ada@Contoso.com|Ada@Contoso.com> Locked out": ("ada@contoso.com", "Locked out"),
+        "Serial:F2LX1234ABCD x": ("serial:F2LX1234ABCD", "x"),
+        f"Imei:{BOTH} x": (f"imei:{BOTH}", "x"),
+        'Name:"Field phone" x': ("name:Field phone", "x"),
+    },
+    "S19": {
+        "ada@contoso.com\u3000画面がロック": ("ada@contoso.com", "画面がロック"),
+        "tomas＠contoso.com x": ("tomas@contoso.com", "x"),
+        "serial：F2LX1234ABCD x": ("serial:F2LX1234ABCD", "x"),
+        "ｉｍｅｉ:３５２９８７１０１２３４５６７ x": (f"imei:{BOTH}", "x"),
+        "ｎａｍｅ：＂Field phone＂ x": ("name:Field phone", "x"),
+    },
+    "links in a reason": {
+        f"serial:X77   ask {KEN} in <#C0SUPPORT|support>": ("serial:X77", "ask @ken in #support"),
+        f"serial:X77 ask {ADA}": ("serial:X77", "ask ada@contoso.com"),
+        "serial:X77 see <https://desk.example/4711>": ("serial:X77", "see https://desk.example/4711"),
+        "serial:X77 see <http://desk.example|desk.example>": ("serial:X77", "see desk.example"),
+        "serial:X77 <!here> <!subteam^S1|@oncall> know": ("serial:X77", "@here @oncall know"),
+        "serial:X77 since <!date^1772452800^{date}|2 March>": ("serial:X77", "since 2 March"),
+        "serial:X77 5 &lt; 6 &amp;amp; &lt;@U0KEN|ken&gt;": ("serial:X77", "5 < 6 &amp; <@U0KEN|ken>"),
+        "name:<http://van.dev|van.dev> stuck": ("name:van.dev", "stuck"),
+        'name:"Tom &amp; &lt;Ann&gt;" why': ("name:Tom & <Ann>", "why"),
+        "ada@contoso.com\nlocked out\ntwice": ("ada@contoso.com", "locked out\ntwice"),
+    },
+}
+ROWS = [
+    pytest.param(typed, *meant, id=f"{row}-{typed!a}")
+    for row, rows in ASKED.items()
+    for typed, meant in rows.items()
+]
+
+
+@pytest.mark.parametrize(("typed", "shown", "reason"), ROWS)
+def test_a_command_is_read_as_it_was_meant_and_the_form_would_be_too(typed, shown, reason):
+    read = read_command(typed)
+    assert (read.shown, read.reason) == (shown, reason)
+    target = parse_target(read.target)
+    again = read_form(read.shown, read.target)  # what the form shows can be sent as it is
+    assert parse_target(again) == target
+
+
+UNCLEAR = f"""
+S05 name:{KEN} stuck
+S05 serial:{KEN} x
+S05 <#C0SUPPORT|support> x
+S05 <!subteam^S1|@oncall> x
+S05 <!here> x
+S10 name:"Field phone stuck
+S10 name:„Field phone stuck
+S10 name:"Leo "old" phone" stuck
+S10 'ada@contoso.com x
+S14 imei:35 298710 12345 locked
+S14 imei:35298710123456 2 phones
+S15 {KEN}{KEN} x
+S15 {KEN}x locked
+S15 {ADA}x.y/z locked
+S15 <mailto:ada@contoso.com|mei@contoso.com> x
+g08 imei:356938035643800 x
+g08 imei:35 693803 564380 0 x"""
+
+
+@pytest.mark.parametrize("line", UNCLEAR.splitlines()[1:])
+def test_what_is_not_clear_comes_back_whole_and_without_markup(line):
+    _, _, typed = line.partition(" ")
+    read = read_command(typed)
+    with pytest.raises(Refusal):
+        parse_target(read.target)
+    assert not re.search(r"<[@#!]|<mailto|\||\bU0", f"{read.shown} {read.reason}")
+    words = re.findall(r"[a-z]{2,}", typed.partition("|")[2].lower() or typed)
+    assert all(word in f"{read.shown} {read.reason}" for word in words)
+
+
+@pytest.mark.parametrize("typed", ["@ken", " @ken, ", "person:@ken", KEN, "@ken\u200b"])
+def test_s05_a_person_who_was_mentioned_is_known_by_name_in_the_form(typed):
+    assert parse_target(read_form(typed, read_command(KEN).target)).value == "U0KEN"
+
+
+@pytest.mark.parametrize("typed", ["@mei", "ken", "name:@ken", "@ken @mei"])
+def test_s05_nobody_else_is(typed):
+    with pytest.raises(Refusal):
+        parse_target(read_form(typed, read_command(KEN).target))
+
+
+@pytest.mark.parametrize(
+    ("typed", "target"),
+    [
+        (ADA, "ada@contoso.com"),
+        ("name:Van :red_car:", "name:Van 🚗"),
+        ('name:"Van 🚗"', "name:Van 🚗"),
+        ("name:Tom & <Ann>", "name:Tom & <Ann>"),
+        (f"imei:<tel:{BOTH}>", f"imei:{BOTH}"),
+    ],
+)
+def test_a_form_is_read_as_a_command_is(typed, target):
+    assert str(parse_target(read_form(typed))) == target
+
+
+SAID = {
+    "signin": "sign–in|sign‑in|Sign in|sign-in|SignIn.|ｓｉｇｎ－ｉｎ",
+    **{"login": "Log in", "logout": "log-out|Log out", "signout": "sign–out|Sign out"},
+    **{"help": " HELP!|help", "status": "Status", "helpme": "help me", "": "\u200b \u00a0|?"},
+}
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"), [(said, name) for name in SAID for said in SAID[name].split("|")]
+)
+def test_s18_a_subcommand_is_known_by_its_letters(typed, names):
+    assert subcommand(typed) == names
+
+
+@given(st.text(alphabet="<>@#!|:&;\"'“”‘’«» \u200b\u200daU0K.,imeinameserial35298710123456", max_size=60))
+def test_whatever_is_typed_ends_without_a_crash_and_the_form_reads_what_it_shows(typed):
+    read = read_command(typed)
+    try:
+        target = parse_target(read.target)
+    except Refusal:
+        return
+    assert parse_target(read_form(read.shown, read.target)) == target
+
+
+@pytest.mark.parametrize(
+    "typed", ["<" * 500_000, "<a" * 250_000, "'a " * 150_000, "imei:" + "1 " * 250_000, "*a " * 150_000]
+)
+def test_half_a_megabyte_is_read_at_once(typed):
+    began = time.process_time()
+    read_command(typed)
+    assert time.process_time() - began < 1
