@@ -2,9 +2,11 @@
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const clockSeconds = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const dayClock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
 export const hourMinute = (iso) => clock.format(new Date(iso));
+export const dayAndMinute = (iso) => dayClock.format(new Date(iso));
 export const hourMinuteSecond = (iso) => clockSeconds.format(new Date(iso));
 export const inFull = (iso) => full.format(new Date(iso));
 
