@@ -62,6 +62,7 @@ RECENT: Final = (
     .order_by(requests.c.asked_at.desc())
     .limit(bindparam("count"))
 )
+COUNT_OF: Final = select(func.count()).where(requests.c.asked_by == bindparam("user"))
 HOLDER: Final = select(requests.c.id).where(
     requests.c.held_device == bindparam("device"),
     requests.c.status.in_(sorted(RESETTING)),
@@ -149,6 +150,11 @@ def recent_requests(
     """Return what `user` asked for, newest first, without rows that the bot did not write."""
     rows = connection.execute(RECENT, {"user": user, "count": limit}).all()
     return [request for row in rows if (request := _genuine(connection, row, audit_log, in_log=False))]
+
+
+def count_requests(connection: Connection, user: UserId) -> int:
+    """Return how many requests `user` ever made."""
+    return connection.scalar(COUNT_OF, {"user": user}) or 0
 
 
 def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | None) -> None:
