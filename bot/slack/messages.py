@@ -7,7 +7,6 @@ from typing import Final
 
 from bot.domain.errors import Code
 from bot.domain.request import ResetRequest, Status
-from bot.domain.target import TargetKind
 from bot.slack import blocks
 from bot.slack.blocks import Block, Message, date, escaped, fallback, group, inline, mention
 from bot.slack.payloads import Action
@@ -126,9 +125,8 @@ def _decisions(request: ResetRequest, words: Wording) -> list[Block]:
 
 
 def _button(action: Action, key: str, request: ResetRequest, words: Wording, *, style: str = "") -> Block:
-    target = request.target  # in a label Slack turns no user id into a name
-    name = words.text("target.mention.label") if target.kind is TargetKind.MENTION else escaped(target.value)
-    label = words.text(f"{key}.label", ref=request.ref, target=name)
+    names = {"ref": request.ref, "target": escaped(request.target.value)}
+    label = words.text(f"{key}.label", **names)
     return blocks.button(words.text(key), action_id=action, label=label, value=request.id, style=style)
 
 
