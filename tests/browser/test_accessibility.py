@@ -232,6 +232,9 @@ async def test_f6_leads_out_of_a_modal_to_the_phone_and_back_and_nothing_drops_t
     await mei.slack.get_by_role("button", name="Dismiss: /another-unknown").press("Enter")
     await expect(mei.slack.locator(".notice")).to_have_count(0)
     await expect(mei.composer).to_be_focused()
+    await mei.composer.fill("Thank you")
+    await mei.slack.get_by_role("button", name="Send").press("Enter")
+    await expect(mei.composer).to_be_focused()
     await page.get_by_role("button", name="Hide the steps").press("Enter")
     await expect(page.get_by_role("button", name="First steps")).to_be_focused()
 

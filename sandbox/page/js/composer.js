@@ -121,6 +121,7 @@ export class Composer {
     if (!text) return;
     const channel = this.#channelId;
     this.#env.moveOn();
+    if (document.activeElement === this.sendButton) this.input.focus(); // there is nothing to send now
     this.#set("");
     this.#suggest([]);
     const answer = await postAs(this.#env.personId, text.startsWith("/") ? "command" : "message", { channel, text });
