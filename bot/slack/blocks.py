@@ -81,7 +81,7 @@ def inline(text: str, limit: int = 300) -> str:
 def date(moment: datetime) -> str:
     """Return a time that Slack shows in the reader's own zone; `moment` is aware."""
     fallback = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"<!date^{int(moment.timestamp())}^{{date_short_pretty}} {{time}}|{fallback}>"
+    return f"<!date^{int(moment.timestamp())}^{{date_short_pretty}} at {{time}}|{fallback}>"
 
 
 def mention(user: str) -> str:

@@ -155,10 +155,13 @@ class Handlers:
 
     async def _status(self, command: Command) -> str:
         user, audit_log = command.actor.user, self._deps.database.audit_log
-        recent = await self._deps.database.read(
-            lambda connection: requests.recent_requests(connection, user, audit_log, limit=RECENT)
+        recent, total = await self._deps.database.read(
+            lambda connection: (
+                requests.recent_requests(connection, user, audit_log, limit=RECENT),
+                requests.count_requests(connection, user),
+            )
         )
-        return self._words.recent(recent, limit=RECENT)
+        return self._words.recent(recent, total=total)
 
     async def ask_submitted(self, ack: AsyncAck, body: Body) -> None:
         """Store the request, then close the form; a refusal is shown under its field, as plain text."""

@@ -51,8 +51,7 @@ def receipt(
         *_denial(request, words),
     ]
     if first is not None:
-        stands = {"stage": words.stage(first), "status": words.status(first)}
-        shown += _sections(words.text("first", ref=first.ref, **stands))
+        shown += _sections(words.text("first", ref=first.ref, stands=words.stands(first)))
     if request.approval is not None:
         name = inline(device_name(request.approval.device))
         shown.append(blocks.fields((words.text("device"), name)))

@@ -121,6 +121,12 @@ class Wording:
             until=date(request.expires_at or request.changed_at),
         )
 
+    def stands(self, request: ResetRequest) -> str:
+        """Return the stage and the sentence; the sentence alone where it names the stage already."""
+        stage, status = self.stage(request), self.status(request)
+        named = stage.casefold() in status.casefold()
+        return status if named else self.text("stands", stage=stage, status=status)
+
     def because(self, request: ResetRequest, *, reader: UserId | None = None) -> str:
         """Return why it ended or waits again; empty where there is no reason, or the status says it."""
         cause = request.cause
@@ -152,14 +158,15 @@ class Wording:
         """Return which request this is: its number and its target."""
         return {"ref": request.ref, "target": self.target(request.target)}
 
-    def recent(self, requests: Sequence[ResetRequest], *, limit: int) -> str:
-        """Return the person's latest requests, newest first, and where each stands."""
+    def recent(self, requests: Sequence[ResetRequest], *, total: int) -> str:
+        """Return the person's latest requests of `total`, newest first, and where each stands."""
         if not requests:
             return self.text("recent.none")
-        lines = [self.text("recent", limit=str(limit))]
+        shown = len(requests)
+        key = "recent.latest" if total > shown else "recent"
+        lines = [self.text(key, shown=str(shown), total=str(total))]
         for request in requests:
-            stands = {"stage": self.stage(request), "status": self.status(request)}
-            lines.append(self.text("recent.line", **stands, **self.names(request)))
+            lines.append(self.text("recent.line", stands=self.stands(request), **self.names(request)))
         return fallback("\n".join(lines))
 
     # Devices and accounts

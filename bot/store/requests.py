@@ -70,6 +70,7 @@ WAKE: Final = (
     .values(next_at=bindparam("now"))
 )
 """What is not verified yet is due."""
+COUNT_OF: Final = select(func.count()).where(requests.c.asked_by == bindparam("user"))
 HOLDER: Final = select(requests.c.id).where(
     requests.c.held_device == bindparam("device"),
     requests.c.status.in_(sorted(RESETTING)),
@@ -158,6 +159,11 @@ def recent_requests(
     rows = connection.execute(RECENT, {"user": user, "count": limit}).all()
     kept = [row for row in rows if _fits(row, audit_log)]  # a key may be gone that sealed what is long over
     return [request for row in kept if (request := _genuine(connection, row, audit_log, in_log=False))]
+
+
+def count_requests(connection: Connection, user: UserId) -> int:
+    """Return how many requests `user` ever made."""
+    return connection.scalar(COUNT_OF, {"user": user}) or 0
 
 
 def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | None) -> None:

@@ -65,7 +65,7 @@ def picker(asked: AuthorizationRequest, key: str, accounts: Iterable[Account], a
 <ul>
 {rows}
 </ul>
-<button class="cancel" name="account" value="nobody">Use nobody: cancel</button>
+<button class="cancel" name="account" value="nobody">Cancel</button>
 </form>
 <details><summary>What {escape(app_name)} asks for</summary>
 <ul class="scopes">{"".join(f"<li>{escape(_short(scope))}</li>" for scope in asked.scopes.asked)}</ul>

@@ -202,6 +202,7 @@ class Phone:
             },
             "resets": len(self.actions),
             "behaviour": self.behaviour,
+            "on_reset": self._will() if self.can_reset else "cannot be reset",
             "last_sync_at": said["lastSyncDateTime"],
             "management_state": said["managementState"],
         }

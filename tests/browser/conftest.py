@@ -79,7 +79,7 @@ class SandboxPage:
         """Open the page; it is ready when people have their Slack and the bot answers."""
         await self.page.goto(url)
         await self.mei.slack.wait_for()
-        await expect(self.page.locator("#link")).to_contain_text("Unlatch runs")
+        await expect(self.page.locator("#link")).to_contain_text("Bot running")
 
 
 PATIENCE_MS = 15_000

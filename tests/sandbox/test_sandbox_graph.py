@@ -325,6 +325,14 @@ async def test_android_gets_a_new_passcode_when_it_is_done_and_the_newest_opens_
     assert second["passcode"] not in f"{places} {microsoft.intune._fleet.phones}"
 
 
+async def test_the_page_is_told_what_a_reset_will_really_do(microsoft):
+    microsoft.intune.set_behaviour(PIXEL, "fails")
+    microsoft.intune.set_behaviour(SCANNER, "completes")
+    told = {phone["id"]: phone["on_reset"] for phone in microsoft.intune.snapshot()}
+    expected = {IPHONE: "completes", PIXEL: "fails", SCANNER: "stays silent", LAPTOP: "cannot be reset"}
+    assert expected.items() <= told.items()
+
+
 @pytest.mark.parametrize(
     ("device", "behaviour", "state", "error"),
     [

@@ -18,7 +18,7 @@ export class Calls {
     this.empty = h("p", { class: "nothing" });
     root.append(
       h("div", { class: "panel-head" }, h("h2", { id: "calls-title" }, "Calls"), h("p", {}, "and whose token each carried")),
-      this.filters, this.pinned, h("div", { class: "panel-body", tabindex: "0", "aria-label": "Calls, newest first" }, list, this.empty));
+      this.filters, this.pinned, h("div", { class: "panel-body", tabindex: "0", role: "region", "aria-label": "Calls, newest first" }, list, this.empty));
     this.#rows = new KeyedChildren(list, { key: (call) => call.id, make: (call) => this.#row(call), update: (_node, call) => this.#row(call) });
     this.#press();
   }

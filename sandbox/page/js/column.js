@@ -3,13 +3,15 @@ import { postAs } from "./api.js";
 import { avatar } from "./avatar.js";
 import { Composer } from "./composer.js";
 import { ask } from "./confirm.js";
-import { h, KeyedChildren, setText } from "./dom.js";
+import { h, KeyedChildren, setCount, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { MessageLog } from "./messages.js";
 import { ModalStack } from "./modal.js";
+import { reachable } from "./trap.js";
 import { Unread } from "./unread.js";
 import { channelName } from "./world.js";
 
+const NOTICE_MS = 20_000;
 const KINDS = { guest: "Guest", "single-channel-guest": "Guest", external: "Other organisation", deactivated: "Deactivated", bot: "Bot" };
 
 export class Column {
@@ -18,6 +20,7 @@ export class Column {
   #channelId = null;
   #shown = false;
   #returnTo = null;
+  #gone = new Set();
   #onUnread;
 
   constructor(person, world, onUnread) {
@@ -34,6 +37,7 @@ export class Column {
       personId,
       say: (text) => this.say(text),
       confirm: (dialog) => this.#confirm(dialog),
+      moveOn: () => this.#moveOn(),
     };
   }
 
@@ -55,7 +59,7 @@ export class Column {
       make: (row) => tab(row, () => this.open(row.id)),
       update: (node, row) => updateTab(node, row),
     });
-    this.noticeRows = new KeyedChildren(this.noticeList, { key: (row) => row.id, make: (row) => notice(row, env), update: () => {} });
+    this.noticeRows = new KeyedChildren(this.noticeList, { key: (row) => row.id, make: (row) => notice(row, () => this.#dismiss(row.id)), update: () => {} });
   }
 
   /** Everything that changed for this person. */
@@ -76,6 +80,7 @@ export class Column {
   }
 
   open(channelId) {
+    this.#moveOn();
     this.#channelId = channelId;
     this.#renderChannel();
   }
@@ -84,6 +89,17 @@ export class Column {
   write(text) {
     if (this.#world.channel(this.#channelId)?.direct) this.open(this.#firstChannel());
     this.composer.write(text);
+  }
+
+  /** What Slack said of the last thing that was done goes with the next one. */
+  #moveOn() {
+    for (const { id } of this.#world.snapshot.notices?.[this.person.id] ?? []) this.#dismiss(id);
+  }
+
+  async #dismiss(id) {
+    if (this.#gone.has(id)) return;
+    this.#gone.add(id);
+    this.say((await postAs(this.person.id, "dismiss", { id })).error);
   }
 
   say(text) {
@@ -136,13 +152,21 @@ export class Column {
     if (this.modals.topId === before || !this.#shown) return;
     // The keyboard follows only the person it is with: a modal never takes it out of another column.
     if (mine && this.modals.isOpen) this.modals.focus();
-    else if (mine) this.#giveBack();
+    else if (mine) this.#giveBack(this.#returnTo);
   }
 
-  #giveBack() {
-    const place = this.#returnTo?.isConnected ? this.#returnTo : this.composer.input;
+  // Where it came from; else a place that is always there. In the app's own conversation nothing can be written.
+  #giveBack(place) {
+    const stops = reachable(this.client);
     this.#returnTo = null;
-    place.focus({ preventScroll: true });
+    [place, this.composer.input, this.log.list].find((stop) => stops.includes(stop))?.focus({ preventScroll: true });
+  }
+
+  /** Takes the keyboard: to the modal on top, else to the message box. */
+  enter() {
+    if (this.modals.isOpen) this.modals.focus();
+    else this.#giveBack(null);
+    return this;
   }
 
   async #confirm(dialog) {
@@ -151,7 +175,8 @@ export class Column {
     this.client.inert = true;
     const agreed = await answer;
     this.client.inert = this.modals.isOpen;
-    if (held?.isConnected) held.focus();
+    if (held?.isConnected && !held.closest("[inert]")) held.focus();
+    else this.enter();
     return agreed;
   }
 }
@@ -168,7 +193,7 @@ function head(person) {
 
 function tab(row, open) {
   const sign = { private: icon("lock"), open: null, direct: h("img", { src: "page/icon.svg", alt: "", width: "14", height: "14" }) }[row.kind];
-  const name = row.kind === "private" ? row.name.slice(1) : row.name;
+  const name = row.kind === "private" ? [h("span", { class: "unseen" }, "Private channel "), row.name.slice(1)] : row.name;
   const node = h("button", { type: "button", class: "tab", data: { channel: row.id }, on: { click: open } }, sign, h("span", {}, name), h("b", { class: "count" }));
   updateTab(node, row);
   return node;
@@ -178,15 +203,18 @@ function updateTab(node, row) {
   node.setAttribute("aria-current", String(row.current));
   node.classList.toggle("tab-unread", row.unread > 0);
   const count = node.querySelector(".count");
-  count.hidden = row.unread === 0;
-  setText(count, String(row.unread));
-  count.setAttribute("aria-label", `${row.unread} unread`);
+  setCount(count, row.unread, "unread");
 }
 
-function notice(row, env) {
-  const dismiss = () => postAs(env.personId, "dismiss", { id: row.id }).then(({ error }) => env.say(error));
-  return h("div", { class: "notice", role: "status", data: { notice: row.id } },
+function notice(row, dismiss) {
+  const leave = () => {
+    if (node.matches(":hover, :focus-within")) setTimeout(leave, NOTICE_MS);
+    else if (node.isConnected) dismiss();
+  };
+  setTimeout(leave, NOTICE_MS);
+  const node = h("div", { class: "notice", role: "status", data: { notice: row.id } },
     h("p", { class: "notice-from" }, "Slack · only visible to you"),
     h("p", {}, row.text),
-    h("button", { type: "button", class: "btn-bare", "aria-label": "Dismiss", on: { click: dismiss } }, icon("close")));
+    h("button", { type: "button", class: "btn-bare", "aria-label": `Dismiss: ${row.text}`, on: { click: dismiss } }, icon("close")));
+  return node;
 }

@@ -7,7 +7,7 @@ const WAYS = [
   { text: `${COMMAND} help`, show: "help", hint: "", help: "How to ask, and how to name a device" },
   { text: `${COMMAND} status`, show: "status", hint: "", help: "What your requests wait for" },
   { text: `${COMMAND} sign-in`, show: "sign-in", hint: "", help: "For approvers: sign in to Microsoft" },
-  { text: `${COMMAND} sign-out`, show: "sign-out", hint: "", help: "For approvers: let go of that sign-in" },
+  { text: `${COMMAND} sign-out`, show: "sign-out", hint: "", help: "For approvers: sign out" },
 ];
 
 const TARGETS = [

@@ -1,4 +1,5 @@
 // Where a person writes, with suggestions after a slash.
+import { announce } from "./announce.js";
 import { postAs } from "./api.js";
 import { suggestions } from "./commands.js";
 import { h, freshId } from "./dom.js";
@@ -17,8 +18,7 @@ export class Composer {
     this.#env = env;
     const listId = freshId("suggestions");
     this.input = h("textarea", {
-      rows: "1", role: "combobox", autocomplete: "off", spellcheck: "false",
-      "aria-autocomplete": "list", "aria-controls": listId, "aria-expanded": "false",
+      rows: "1", autocomplete: "off", spellcheck: "false", "aria-autocomplete": "list", "aria-haspopup": "listbox", "aria-controls": listId,
       on: { input: () => this.#typed(), keydown: (event) => this.#key(event), blur: () => this.#suggest([]), focus: () => this.#offer() },
     });
     this.list = h("ul", { class: "suggestions", role: "listbox", id: listId, "aria-label": "Suggestions", hidden: true });
@@ -68,10 +68,10 @@ export class Composer {
   }
 
   #suggest(items, marked = -1) {
+    if (items.length > this.#items.length) announce(`${items.length} suggestions. Choose with the arrow keys.`);
     this.#items = items;
     this.list.replaceChildren(...items.map((item, index) => this.#row(item, index)));
     this.list.hidden = items.length === 0;
-    this.input.setAttribute("aria-expanded", String(items.length > 0));
     this.#mark(marked);
   }
 
@@ -120,6 +120,8 @@ export class Composer {
     const text = this.input.value.trim();
     if (!text) return;
     const channel = this.#channelId;
+    this.#env.moveOn();
+    if (document.activeElement === this.sendButton) this.input.focus(); // there is nothing to send now
     this.#set("");
     this.#suggest([]);
     const answer = await postAs(this.#env.personId, text.startsWith("/") ? "command" : "message", { channel, text });

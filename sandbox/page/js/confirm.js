@@ -21,7 +21,7 @@ function draw(dialog, env, finish) {
   const [title, text] = [freshId("confirm-title"), freshId("confirm-text")];
   const look = dialog.style === "danger" ? "btn btn-danger-fill" : "btn btn-primary";
   return h("div", { class: "shade shade-confirm" },
-    h("div", { class: "dialog", role: "alertdialog", "aria-modal": "true", "aria-labelledby": title, "aria-describedby": text },
+    h("div", { class: "dialog", role: "alertdialog", "aria-labelledby": title, "aria-describedby": text },
       h("h3", { id: title }, plain(dialog.title)),
       h("div", { id: text, class: "dialog-text" }, textObject(dialog.text, env)),
       h("div", { class: "dialog-foot" },

@@ -1,5 +1,7 @@
 // Building the page out of nodes and text: nothing that a person or the bot wrote is ever read as HTML.
 
+import { handOver } from "./trap.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element. `props`: `class`, `on` (listeners), `data`, `style` (CSS properties), else attributes. */
@@ -43,6 +45,12 @@ function setData(node, key, value) {
 /** Replaces text only where it differs, so that selections and screen readers are left in peace. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
+}
+
+/** A number in a badge, and what it counts, which is for screen readers. */
+export function setCount(badge, count, unit) {
+  badge.hidden = count === 0;
+  badge.replaceChildren(String(count), h("span", { class: "unseen" }, ` ${unit}`));
 }
 
 let lastId = 0;
@@ -99,6 +107,7 @@ export class KeyedChildren {
   }
 
   #drop(key, entry) {
+    handOver(entry.node);
     entry.node.remove();
     this.#kept.delete(key);
   }

@@ -1,6 +1,6 @@
 // Bad moments to order for Slack, Entra and Graph.
 import { post, remove } from "./api.js";
-import { freshId, h, KeyedChildren, setText } from "./dom.js";
+import { freshId, h, KeyedChildren, setCount, setText } from "./dom.js";
 import { icon } from "./icons.js";
 
 const VENDORS = { graph: "Graph", slack: "Slack", entra: "Entra" };
@@ -47,9 +47,7 @@ export class Faults {
 
   render(faults = []) {
     this.#rows.render(faults);
-    this.count.hidden = faults.length === 0;
-    setText(this.count, String(faults.length));
-    this.count.setAttribute("aria-label", `${faults.length} to come`);
+    setCount(this.count, faults.length, "to come");
   }
 
   #form() {
@@ -112,7 +110,7 @@ function outcome({ kind, seconds, status, retry_after: wait, after }) {
     case "5xx":
       return `Answered ${status}, ${effect}`;
     case "429":
-      return wait === null ? "Answered 429, without a word how long" : `Answered 429: come back in ${wait} s`;
+      return wait === null ? "Answered 429, no Retry-After" : `Answered 429: come back in ${wait} s`;
     case "hang":
       return `No answer, ${effect}`;
     case "aborted":

@@ -21,7 +21,7 @@ export class Hints {
     ];
     this.toggle = h("button", { type: "button", class: "chip chip-icon", "aria-label": "First steps", on: { click: () => this.#show(!this.#shown) } }, icon("steps"));
     this.#rows.forEach((row, index) => (row.dataset.step = index + 1));
-    root.append(h("ol", {}, this.#rows), h("button", { type: "button", class: "btn-bare", "aria-label": "Hide the steps", on: { click: () => this.#show(false) } }, icon("close")));
+    root.append(h("ol", {}, this.#rows), h("button", { type: "button", class: "btn-bare", "aria-label": "Hide the steps", on: { click: () => this.#hide() } }, icon("close")));
     this.#show(this.#shown);
   }
 
@@ -31,6 +31,11 @@ export class Hints {
     setText(this.command, `${COMMAND} ${owner} locked out at customer`);
     const done = progress(snapshot);
     this.#rows.forEach((row, index) => mark(row, index < done, index === done));
+  }
+
+  #hide() {
+    this.toggle.focus();
+    this.#show(false);
   }
 
   #show(shown) {

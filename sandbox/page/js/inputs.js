@@ -28,7 +28,8 @@ function describe(field, block, notes) {
   const target = field.group ? field.node : field.control;
   target.setAttribute("aria-describedby", notes.filter(Boolean).map((note) => note.id).join(" "));
   target.removeAttribute("aria-label"); // the block's own label names the field
-  if (!block.optional) target.setAttribute("aria-required", "true");
+  // A group of checkboxes has no such attribute.
+  if (!block.optional && target.getAttribute("role") !== "group") target.setAttribute("aria-required", "true");
 }
 
 function showFault(control, node, text) {

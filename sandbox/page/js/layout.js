@@ -1,12 +1,12 @@
 // What is on the screen: several people side by side, or one view at a time where it is narrow.
 import { avatar } from "./avatar.js";
-import { h, setText } from "./dom.js";
+import { h, setCount } from "./dom.js";
 import { icon } from "./icons.js";
 import { keep, recall } from "./keep.js";
 
 const AT_FIRST = ["U0MEI", "U0KEN", "U0AIKO", "phones", "calls"];
 const PANELS = { phones: "Phones", calls: "Calls" };
-const narrowly = matchMedia("(max-width: 760px)");
+const narrowly = matchMedia("(max-width: 760px), (max-height: 500px)");
 
 export class Layout {
   #shown = new Set(recall("shown", AT_FIRST));
@@ -41,12 +41,14 @@ export class Layout {
     this.#apply();
   }
 
+  /** The keyboard is in this view: it stays when the screen becomes narrow. */
+  follow(id) {
+    if (!narrowly.matches) this.#current = id;
+  }
+
   badge(id, count) {
     for (const button of Object.values(this.#buttons.get(id) ?? {})) {
-      const mark = button.querySelector(".count");
-      mark.hidden = count === 0;
-      setText(mark, String(count));
-      mark.setAttribute("aria-label", `${count} new`);
+      setCount(button.querySelector(".count"), count, "new");
     }
   }
 

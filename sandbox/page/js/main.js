@@ -1,11 +1,13 @@
 // The page: everybody's Slack side by side, the phones, and the calls behind it all.
+import { announce } from "./announce.js";
 import { Calls } from "./calls.js";
 import { Column } from "./column.js";
-import { h, setText } from "./dom.js";
+import { h } from "./dom.js";
 import { Faults } from "./faults.js";
 import { Hints } from "./hints.js";
 import { Layout } from "./layout.js";
 import { follow } from "./live.js";
+import { toPart, walkParts } from "./parts.js";
 import { Phones } from "./phones.js";
 import { World } from "./world.js";
 
@@ -22,6 +24,8 @@ const hints = new Hints(at("hints"), fillIn);
 const link = { node: at("link"), connected: false };
 
 at("calls").append(faults.node);
+at("skip").addEventListener("click", () => [...columns.values()].find((column) => !column.node.hidden)?.enter() ?? toPart(-1));
+walkParts();
 follow(onState, onLink);
 
 function onState(snapshot) {
@@ -41,6 +45,7 @@ function furnish() {
   for (const person of world.people) {
     const column = new Column(person, world, (count) => layout.badge(person.id, count));
     columns.set(person.id, column);
+    column.node.addEventListener("focusin", () => layout.follow(person.id));
     at("columns").append(column.node);
     layout.add(person.id, { person, show: (shown) => column.show(shown) });
   }
@@ -53,7 +58,7 @@ function fillIn(text) {
   if (!requester) return;
   layout.reveal(REQUESTER);
   requester.write(text);
-  setText(at("announcer"), "The command is in Mei's message box. Press Enter to send it.");
+  announce("The command is in Mei's message box. Press Enter to send it.");
 }
 
 function onLink(connected) {
@@ -66,13 +71,13 @@ function tellLink() {
   if (link.node.dataset.state === state && link.node.textContent === words) return;
   link.node.dataset.state = state;
   link.node.replaceChildren(h("i", { "aria-hidden": "true" }), h("span", {}, words));
-  setText(at("announcer"), words);
+  announce(words);
 }
 
 function linkWords() {
   if (!link.connected) return ["lost", "Connecting to the sandbox…"];
   const { bot } = world.snapshot ?? {};
   if (!bot) return ["lost", "Connected"];
-  if (!bot.reachable) return ["down", "Unlatch is not running"];
-  return ["up", bot.mode === "socket" ? "Unlatch runs, Socket Mode" : "Unlatch runs, HTTP"];
+  if (!bot.reachable) return ["down", "Bot not running"];
+  return ["up", bot.mode === "socket" ? "Bot running (Socket Mode)" : "Bot running (HTTP)"];
 }

@@ -8,7 +8,11 @@ export function menu(label, options, data) {
   const list = h("div", { class: "menu", role: "menu", "aria-label": label, hidden: true });
   const root = h("div", { class: "menu-root", data }, toggle, list);
   const open = (wanted) => show(toggle, list, wanted);
-  list.append(...options.map((option) => item(option, () => open(false))));
+  const close = () => {
+    toggle.focus(); // the item that was pressed is about to hide
+    open(false);
+  };
+  list.append(...options.map((option) => item(option, close)));
   toggle.addEventListener("click", () => open(list.hidden));
   root.addEventListener("keydown", (event) => walk(event, list, toggle, open));
   root.addEventListener("focusout", (event) => {

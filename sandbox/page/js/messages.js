@@ -6,8 +6,10 @@ import { h, KeyedChildren } from "./dom.js";
 import { icon } from "./icons.js";
 import { mrkdwn } from "./mrkdwn.js";
 import { hourMinute, inFull } from "./time.js";
+import { handOver } from "./trap.js";
 
 const NEAR_END_PX = 60;
+const BRIEF = 80;
 
 /** One scrolling log. It stays at the end while the reader is there, and offers a way back when not. */
 export class MessageLog {
@@ -19,7 +21,7 @@ export class MessageLog {
 
   constructor(env) {
     this.#env = env;
-    this.list = h("div", { class: "log", role: "log", tabindex: "0", on: { scroll: () => this.#scrolled() } });
+    this.list = h("div", { class: "log", role: "log", tabindex: "0", on: { scroll: () => this.#scrolled(), keydown: (event) => this.#walk(event) } });
     this.jump = h("button", { type: "button", class: "jump", hidden: true, on: { click: () => this.toEnd() } }, icon("down"), "Newer messages");
     this.node = h("div", { class: "log-frame" }, this.list, this.jump);
     // A notice or a longer draft takes room from the log: its end stays in sight.
@@ -38,7 +40,18 @@ export class MessageLog {
   toEnd() {
     this.list.scrollTop = this.list.scrollHeight;
     this.#atEnd = true;
+    handOver(this.jump);
     this.jump.hidden = true;
+  }
+
+  // As in Slack: the arrows go from message to message, Tab into the one that has the keyboard.
+  #walk(event) {
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    const rows = [...this.list.children];
+    const at = event.target === this.list ? rows.length : rows.indexOf(event.target);
+    if (!step || at < 0) return;
+    event.preventDefault();
+    rows[at + step]?.focus();
   }
 
   #start(channelId, name) {
@@ -88,7 +101,7 @@ function draw(message, env) {
   const kind = message.only_for ? " message-private" : "";
   return h("article", { class: `message${kind}`, tabindex: "-1", data: { ts: message.ts, from: from.id, onlyFor: message.only_for } },
     message.only_for && privately(message, env),
-    inThread(message) && h("p", { class: "privately" }, "Reply in a thread"),
+    inThread(message) && h("p", { class: "privately" }, `Replied to a thread: ${parentOf(message, env)}`),
     from.app ? appAvatar() : avatar(person ?? from),
     h("div", { class: "message-main" }, byline(message, person), body(message, env)));
 }
@@ -96,10 +109,17 @@ function draw(message, env) {
 // The page draws no threads: a reply stands in its place in time and says what it is.
 const inThread = ({ ts, thread_ts }) => Boolean(thread_ts) && thread_ts !== ts;
 
+function parentOf({ thread_ts: ts }, env) {
+  const parent = env.world.visible(env.channelId, env.personId).find((message) => message.ts === ts);
+  return parent ? inBrief(parent, env) : "a message that is gone";
+}
+
+const inBrief = ({ text }, env) => mrkdwn(text ?? "", env).textContent.slice(0, BRIEF);
+
 function privately(message, env) {
   const dismiss = () => postAs(env.personId, "dismiss", { id: message.id ?? message.ts }).then(({ error }) => env.say(error));
   return h("p", { class: "privately" }, icon("eye"), h("span", {}, "Only visible to you"), " · ",
-    h("button", { type: "button", class: "btn-link", data: { dismiss: "" }, on: { click: dismiss } }, "Dismiss"));
+    h("button", { type: "button", class: "btn-link", data: { dismiss: "" }, "aria-label": `Dismiss: ${inBrief(message, env)}`, on: { click: dismiss } }, "Dismiss"));
 }
 
 function byline({ from, at }, person) {
@@ -112,7 +132,10 @@ function byline({ from, at }, person) {
 
 function body(message, env) {
   const place = { channel: env.channelId, ts: message.ts };
-  const act = async (choice) => env.say((await postAs(env.personId, "click", { ...place, ...choice })).error);
+  const act = async (choice) => {
+    env.moveOn();
+    env.say((await postAs(env.personId, "click", { ...place, ...choice })).error);
+  };
   const inner = message.blocks?.length
     ? drawBlocks(message.blocks, { ...env, act, place })
     : h("div", { class: "block" }, mrkdwn(message.text ?? "", env));

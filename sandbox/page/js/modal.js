@@ -1,11 +1,12 @@
 // Modals, drawn inside the column of the person who sees them.
+import { announce } from "./announce.js";
 import { postAs } from "./api.js";
 import { drawBlocks } from "./blocks.js";
 import { h, freshId, KeyedChildren, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { complaint } from "./inputs.js";
 import { plain } from "./texts.js";
-import { reachable, trap } from "./trap.js";
+import { REACHABLE, reachable, trap } from "./trap.js";
 
 /** The stack of views that one person has open; only the top one shows. */
 export class ModalStack {
@@ -76,9 +77,9 @@ class Modal {
 
   focus() {
     const [first] = reachable(this.body);
-    const stop = first ?? this.node.querySelector("[data-close-all]");
-    // What stands above the first field is there to be read first.
-    (first && !this.#inSight(first) ? this.body : stop).focus({ preventScroll: true });
+    // What stands above the first field is there to be read first. Never the cross: a space typed too early would close.
+    (first && this.#inSight(first) ? first : this.body).focus({ preventScroll: true });
+    this.node.scrollIntoView({ block: "nearest", inline: "nearest" }); // where the page itself scrolls
   }
 
   #inSight(node) {
@@ -91,10 +92,12 @@ class Modal {
     this.banner = h("p", { class: "banner", role: "alert", hidden: true });
     this.body = h("div", { class: "modal-body", tabindex: "-1" });
     this.foot = h("div", { class: "modal-foot" });
-    const shut = h("button", { type: "button", class: "btn-bare", "aria-label": "Close", data: { closeAll: "" }, on: { click: () => this.#close(true) } }, icon("close"));
-    const form = h("form", { class: "modal", role: "dialog", "aria-modal": "true", "aria-labelledby": titleId, novalidate: true, on: { submit: (event) => this.#submit(event) } },
+    const shut = h("button", { type: "button", class: "btn-bare", "aria-label": "Close window", data: { closeAll: "" }, on: { click: () => this.#close(true) } }, icon("close"));
+    const form = h("form", { novalidate: true, on: { submit: (event) => this.#submit(event) } },
       h("div", { class: "modal-head" }, this.title, shut), this.banner, this.body, this.foot);
-    const shade = h("div", { class: "shade", data: { view: this.#view.id, callback: this.#view.callback_id } }, form);
+    // Modal for one of several people: the rest of their column is inert, the others' and the phones are not.
+    const dialog = h("div", { class: "modal", role: "dialog", "aria-labelledby": titleId }, form);
+    const shade = h("div", { class: "shade", data: { view: this.#view.id, callback: this.#view.callback_id } }, dialog);
     trap(shade, () => this.#close(false));
     return shade;
   }
@@ -105,6 +108,7 @@ class Modal {
     this.#view = view;
     setText(this.title, plain(view.title));
     this.#drawFoot(view);
+    if (redrawn) this.#announce(view);
     if (Object.keys(view.errors ?? {}).length) this.#showErrors(view.errors);
     return redrawn;
   }
@@ -115,11 +119,18 @@ class Modal {
     this.#drawn = print;
     this.#fields.clear();
     this.body.replaceChildren(...drawBlocks(view.blocks, { ...this.#env, fields: this.#fields }));
+    this.body.tabIndex = this.body.querySelector(REACHABLE) ? -1 : 0; // Tab has to reach what scrolls
     for (const { blockId, spec, write } of this.#fields.values()) {
       const state = typed[blockId]?.[spec.action_id];
       if (state) write(state);
     }
     return true;
+  }
+
+  /** Says what the modal has become: its title, and the sentence where there is nothing to fill in. */
+  #announce(view) {
+    const sentence = this.#fields.size === 0 && this.body.querySelector(":scope > .block-section:first-child")?.textContent;
+    announce([`${this.#env.world.person(this.#env.personId).name}: ${plain(view.title)}`, sentence].filter(Boolean).join(". "));
   }
 
   #drawFoot(view) {

@@ -1,18 +1,23 @@
 // The phones that Intune looks after.
+import { announce } from "./announce.js";
 import { post } from "./api.js";
 import { COMMAND } from "./commands.js";
 import { h, freshId, KeyedChildren, setText } from "./dom.js";
 import { handset, lockState } from "./handset.js";
-import { icon } from "./icons.js";
 import { Roles } from "./roles.js";
-import { hourMinuteSecond } from "./time.js";
+import { dayAndMinute, hourMinuteSecond } from "./time.js";
+import { handOver } from "./trap.js";
 
 const BEHAVIOURS = ["completes", "fails", "not supported", "stays silent"];
+const ON_RESET = { "stays silent": "no response" };
 
 const ACTION_WORDS = {
   none: "Reset asked for", pending: "Reset pending", active: "Resetting",
   done: "Reset done", failed: "The reset failed", notSupported: "Reset not supported", canceled: "Reset cancelled",
 };
+
+const LOCKS = { locked: "Locked", "open: no passcode": "No passcode", open: "Unlocked", "temporary passcode": "New passcode" };
+const NEVER = "0001-01-01T00:00:00Z";
 
 const RUNNING = new Set(["none", "pending", "active"]);
 
@@ -25,7 +30,7 @@ export class Phones {
     const list = h("div", { class: "phone-list" });
     this.roles = new Roles();
     root.append(
-      h("div", { class: "panel-head" }, h("h2", { id: "phones-title" }, "Phones"), h("p", {}, "Click one to ask for it as Mei")),
+      h("div", { class: "panel-head" }, h("h2", { id: "phones-title" }, "Phones"), h("p", {}, "Press one to ask for it as Mei")),
       h("div", { class: "panel-body" }, list, this.roles.node));
     this.#list = new KeyedChildren(list, {
       key: (phone) => phone.id,
@@ -64,14 +69,12 @@ class PhoneCard {
 
   #frame(phone, fillIn) {
     const ask = (target) => () => fillIn(`${COMMAND} ${target} `);
-    return h("article", { class: "phone", data: { phone: phone.id }, "aria-label": `${phone.owner.name}'s ${phone.model}` },
+    return h("article", { class: "phone", data: { phone: phone.id }, "aria-label": nameOf(phone) },
       this.drawing,
       h("div", { class: "phone-main" },
         h("div", { class: "phone-line" },
           h("button", { type: "button", class: "btn-link owner", title: `Ask for ${phone.owner.upn}`, on: { click: ask(phone.owner.upn) } }, phone.owner.name), this.pill),
-        h("div", { class: "phone-line" },
-          h("span", { class: "model", title: phone.model }, phone.model),
-          serialButton(phone, ask)),
+        deviceButton(phone, ask),
         this.progress, this.unlock, this.result,
         h("div", { class: "phone-tail" },
           h("details", { class: "phone-more" }, h("summary", {}, "On reset: ", h("b", {}, "")), this.behaviour.node, this.facts),
@@ -83,14 +86,25 @@ class PhoneCard {
     const lock = lockState(phone);
     this.drawing.dataset.lock = lock;
     this.node.dataset.lock = lock;
-    setText(this.pill, { locked: "Locked", open: "No passcode", temporary: "New passcode" }[lock]);
-    this.unlock.hidden = lock !== "temporary";
-    if (lock !== "temporary") setText(this.result, "");
+    setText(this.pill, LOCKS[phone.lock]);
+    this.#tellUnlock(phone, lock === "temporary");
     this.behaviour.set(phone.behaviour);
-    setText(this.node.querySelector("summary b"), phone.behaviour);
+    this.behaviour.node.hidden = phone.on_reset !== phone.behaviour; // the device decides, and not this page
+    setText(this.node.querySelector("summary b"), ON_RESET[phone.on_reset] ?? phone.on_reset);
     this.#tellAction(phone.action);
     this.#tellFacts(phone);
     return this.node;
+  }
+
+  // A newer reset makes another passcode: what was typed for the one before does not wait for it.
+  #tellUnlock(phone, asks) {
+    if (this.unlock.dataset.reset !== String(phone.resets)) {
+      this.unlock.reset();
+      setText(this.result, "");
+    }
+    this.unlock.dataset.reset = phone.resets;
+    if (!asks) handOver(this.unlock);
+    this.unlock.hidden = !asks;
   }
 
   #tellAction(action) {
@@ -99,16 +113,18 @@ class PhoneCard {
     this.progress.hidden = !action;
     this.node.toggleAttribute("data-busy", running);
     if (!action) return;
+    const words = ACTION_WORDS[action.state] ?? action.state;
+    if (this.node.isConnected && this.progress.dataset.state !== action.state) announce(`${nameOf(this.#phone)}: ${words}. ${LOCKS[this.#phone.lock]}.`);
     this.progress.dataset.state = action.state;
     const at = action.updated_at ?? action.started_at;
-    this.progress.replaceChildren(ACTION_WORDS[action.state] ?? action.state, at ? h("time", { datetime: at }, hourMinuteSecond(at)) : "");
+    this.progress.replaceChildren(words, at ? h("time", { datetime: at }, hourMinuteSecond(at)) : "");
     if (began) this.node.scrollIntoView({ block: "nearest" });
   }
 
   #tellFacts(phone) {
     const facts = {
       "Device name": phone.name, System: `${phone.platform} ${phone.os_version}`, IMEI: phone.imei, Maker: phone.manufacturer, Enrolled: phone.enrollment,
-      State: phone.management_state, "Last sync": phone.last_sync_at && hourMinuteSecond(phone.last_sync_at), Resets: String(phone.resets ?? 0),
+      State: phone.management_state, "Last sync": phone.last_sync_at === NEVER ? "Never" : dayAndMinute(phone.last_sync_at), Resets: String(phone.resets ?? 0),
     };
     const rows = Object.entries(facts).filter(([, value]) => value);
     this.facts.replaceChildren(...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
@@ -121,23 +137,25 @@ class PhoneCard {
 
   async #unlock(passcode) {
     const { data, error } = await post(`phones/${encodeURIComponent(this.#phone.id)}/unlock`, { passcode });
-    setText(this.result, error ?? (data.open ? "It opens." : "Not this one: the phone stays locked."));
+    setText(this.result, error ?? (data.open ? "It opens." : "Wrong passcode."));
     this.result.dataset.open = String(Boolean(data.open));
   }
 }
 
+const nameOf = ({ owner, model, serial }) => `${owner.name}'s ${model}${serial ? ` ${serial}` : ""}`;
+
 // Some devices tell Intune no serial number; Intune's own id always names them.
-function serialButton({ id, serial }, ask) {
-  const [target, shown] = serial ? [`serial:${serial}`, serial] : [`id:${id}`, "no serial"];
-  const title = serial ? "Ask for this serial number" : "Ask for this device by its id";
-  return h("button", { type: "button", class: "serial", title, on: { click: ask(target) } }, shown, icon("copy"));
+function deviceButton({ id, model, serial }, ask) {
+  const [target, shown, what] = serial ? [`serial:${serial}`, serial, "serial number"] : [`id:${id}`, "no serial", "Intune id"];
+  return h("button", { type: "button", class: "phone-line device", title: `Ask for this device by its ${what}`, on: { click: ask(target) } },
+    h("span", { class: "model" }, model), h("span", { class: "serial" }, shown));
 }
 
 const shortVersion = (version) => version.split(".").slice(0, 2).join(".");
 
 function behaviourMenu(phone, change) {
-  const select = h("select", { "aria-label": `What ${phone.owner.name}'s ${phone.model} does on a reset` },
-    BEHAVIOURS.map((behaviour) => h("option", { value: behaviour }, behaviour)));
+  const select = h("select", { "aria-label": `What ${nameOf(phone)} does on a reset` },
+    BEHAVIOURS.map((behaviour) => h("option", { value: behaviour }, ON_RESET[behaviour] ?? behaviour)));
   select.addEventListener("change", () => change(select.value));
   return {
     node: h("span", { class: "select select-small" }, select),
@@ -155,6 +173,6 @@ function unlockForm(phone, submit) {
     if (input.value) submit(input.value);
   };
   return h("form", { class: "unlock", hidden: true, on: { submit: send } },
-    h("label", { class: "unseen", for: id }, `Passcode of ${phone.owner.name}'s ${phone.model}`), input,
-    h("button", { type: "submit", class: "btn btn-small" }, "Unlock"));
+    h("label", { class: "unseen", for: id }, `Passcode of ${nameOf(phone)}`), input,
+    h("button", { type: "submit", class: "btn btn-small", "aria-label": `Unlock ${nameOf(phone)}` }, "Unlock"));
 }

@@ -1,10 +1,12 @@
 // Times, in the zone and language of this browser.
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const clockSeconds = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
+const clockSeconds = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit", second: "2-digit" });
+const dayClock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
 export const hourMinute = (iso) => clock.format(new Date(iso));
+export const dayAndMinute = (iso) => dayClock.format(new Date(iso));
 export const hourMinuteSecond = (iso) => clockSeconds.format(new Date(iso));
 export const inFull = (iso) => full.format(new Date(iso));
 
@@ -13,8 +15,8 @@ const FORMATS = {
   date: { year: "numeric", month: "long", day: "numeric" },
   date_short: { year: "numeric", month: "short", day: "numeric" },
   date_long: { weekday: "long", year: "numeric", month: "long", day: "numeric" },
-  time: { hour: "2-digit", minute: "2-digit" },
-  time_secs: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+  time: { hour: "numeric", minute: "2-digit" },
+  time_secs: { hour: "numeric", minute: "2-digit", second: "2-digit" },
 };
 
 /** Slack's `<!date^epoch^format>`: every `{token}` of the format replaced, or null where it is not a date. */

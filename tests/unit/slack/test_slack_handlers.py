@@ -11,7 +11,7 @@ from bot.domain.errors import Cause, Code, SignInRefused, SlackError, StoreError
 from bot.domain.people import SignInLink
 from bot.domain.request import MAX_REASON, Status
 from bot.domain.values import utc_text
-from bot.slack.handlers import Background
+from bot.slack.handlers import RECENT, Background
 from bot.slack.payloads import Action, Callback, Field, private_metadata
 from bot.slack.wording import CATALOG_EN as CATALOG
 from bot.slack.wording import ENGLISH
@@ -227,6 +227,14 @@ async def test_a_subcommand_is_answered_for_the_person_who_typed_it(side, text, 
     await side.bot.pending()  # of Mei
     for answer in answers:
         assert answer in (await side.post(command(text=text, user_id=user))).text
+
+
+async def test_status_says_how_many_requests_there_are_where_it_shows_fewer(side):
+    for _ in range(RECENT + 1):
+        heading = (await side.post(command(text="status", user_id=MEI.id))).text
+        await side.bot.withdraw(await side.bot.pending())
+    assert "Your requests:" in heading
+    assert "latest 5 of 6 requests:" in (await side.post(command(text="status", user_id=MEI.id))).text
 
 
 async def test_a_second_reset_within_minutes_is_asked_first_and_then_done(side):

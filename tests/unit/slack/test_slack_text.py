@@ -10,7 +10,7 @@ from tests.unit.slack.shown import nasty
 
 MOMENT = datetime(2026, 11, 23, 21, 54, tzinfo=timezone(timedelta(hours=1)))
 SCRIPTS, ADDRESS = "Zoë 山田 👍, ไม่ใช่, שָׁלוֹם, नमस्ते", "ada_x.lindqvist+1@contoso.com"
-AT = "<!date^1795467240^{date_short_pretty} {time}|2026-11-23 20:54 UTC>"
+AT = "<!date^1795467240^{date_short_pretty} at {time}|2026-11-23 20:54 UTC>"
 SHOWN = {
     "no mention that was typed": (escaped("<!channel> <@U0KEN>"), "&lt;!channel&gt; &lt;@U0KEN&gt;"),
     "entities as they were typed": (escaped("& &lt;!channel&gt;"), "&amp; &amp;lt;!channel&amp;gt;"),

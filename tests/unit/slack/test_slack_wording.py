@@ -101,6 +101,14 @@ def test_every_row_has_its_sentences(row: ResetRequest):
         check_sentence(step)
 
 
+@pytest.mark.parametrize("row", EVERY, ids=lambda row: f"{row.status}-{row.cause.code if row.cause else ''}")
+def test_where_a_request_stands_is_said_once(row: ResetRequest):
+    heading, line = ENGLISH.recent([row], total=1).split("\n")
+    assert (heading, line.lower().count(ENGLISH.stage(row))) == ("Your requests:", 1)
+    assert f"• {row.ref}, " in line
+    assert ENGLISH.status(row) in line
+
+
 def test_a_text_fits_where_slack_shows_it():
     filled = {key: text.format_map(defaultdict(lambda: "ada@contoso.com")) for key, text in CATALOG.items()}
     for end, limit in LIMITS.items():
