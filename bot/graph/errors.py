@@ -11,6 +11,7 @@ import httpx
 
 from bot.domain.errors import (
     FORBIDDEN,
+    NOT_GRAPH,
     ApproverRefused,
     DeviceRefused,
     GraphError,
@@ -41,7 +42,8 @@ Source: msgraph-sdk-powershell issue 1831, microsoft-graph-docs-contrib issues 2
 """
 _ACTIVITY: Final = re.compile(r"Activity ID:\s*([0-9a-fA-F-]{36})")
 _SUPPORT: Final = re.compile(r"\s*-\s*Operation ID \(for customer support\).*", re.DOTALL)
-_URL: Final = re.compile(r"\S*https?://\S+")
+_URL: Final = re.compile(r"\S*https?://\S+|(?<!\S)[“\"']?~?/\S*/\S*")
+"""Also the paths of Intune's own router."""
 _PARAMETER: Final = re.compile(r'(?<![\w\-])([A-Za-z][\w\-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _ESCAPED: Final = re.compile(r"\\(.)")
 
@@ -58,7 +60,7 @@ def from_exception(error: Exception) -> GraphError:
 def from_response(
     response: httpx.Response, *, now: datetime, with_body: bool = True, second_path: bool = False
 ) -> GraphError:
-    """Return what an unsuccessful response means.
+    """Return what a response means that is not the documented success.
 
     Only Graph knows that nothing was done, and Graph's answers carry its `request-id`: a refusal without one
     is somebody's in between. Without `with_body` nothing of the body is kept but that the role lacks.
@@ -70,7 +72,7 @@ def from_response(
     error: GraphError
     match response.status_code:
         case _ if not request_id:
-            error = OutcomeUnknown()
+            body, error = ErrorBody(code=NOT_GRAPH), OutcomeUnknown()
         case 401 | 403:
             error = ApproverRefused(claims=claims_challenge(response.headers.get_list("www-authenticate")))
         case 429:
@@ -81,9 +83,9 @@ def from_response(
             error = UnknownPath()
         case status if 400 <= status < 500 and status != 408:
             error = DeviceRefused()
-        case _:  # 408 too: a gateway stopped waiting; the request may have gone on
+        case _:  # 408 too: a gateway stopped waiting; the request may have gone on. And any other success
             error = OutcomeUnknown()
-    if not with_body:
+    if not with_body and request_id:
         body = ErrorBody(code=FORBIDDEN if body.code == FORBIDDEN else "")
         request_id = response.headers.get("request-id", "")
     error.status = response.status_code
@@ -97,9 +99,7 @@ def from_response(
 
 def unreadable(response: httpx.Response) -> OutcomeUnknown:
     """Return the error for a success whose body is not what Graph documents; the body is not kept."""
-    return OutcomeUnknown(
-        status=response.status_code, code="Unreadable", request_id=response.headers.get("request-id", "")
-    )
+    return OutcomeUnknown(code="Unreadable", request_id=response.headers.get("request-id", ""))
 
 
 def parse_retry_after(text: str, *, now: datetime) -> timedelta | None:

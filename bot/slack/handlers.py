@@ -19,7 +19,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 
 from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account, Actor, SignInLink
-from bot.domain.request import ResetRequest
+from bot.domain.request import ResetRequest, Status
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.log import log_crash
 from bot.slack import modals
@@ -70,6 +70,7 @@ class Handlers:
             app.view(Callback.DENY): self._decides(self._deny),
             app.view(Callback.ASK): self.ask_submitted,
             app.action(Action.CLOSE): self._moves(decide.close),
+            app.action(Action.LOOK): self._shows("device", self._look),
             app.action(Action.WITHDRAW): self._moves(decide.withdraw),
             app.action(Action.LINK): self._shows("sign_in", self._link),
             app.action(Action.SHOW_PASSCODE): self._shows("passcode", self._passcode),
@@ -224,6 +225,16 @@ class Handlers:
             return await self._sign_in(press, view_id, need)
         return modals.review_form(seen, self._words)
 
+    async def _look(self, press: Press, view_id: str) -> View:
+        try:
+            looked = await decide.look_on(self._deps, press.request_id, press.actor)
+        except SignInNeeded as need:
+            return await self._sign_in(press, view_id, need)
+        text = (
+            self._words.text("looked") if looked.status is not Status.FAILED else self._words.because(looked)
+        )
+        return modals.message(self._words.text("looked.title"), text, self._words)
+
     async def _denial(self, press: Press, _view_id: str) -> View:
         request = await decide.check_may_decide(self._deps, press.request_id, press.actor)
         return modals.deny_form(request, self._words)
@@ -292,7 +303,7 @@ class Handlers:
         press = Press(actor=actor, team=link.team, trigger_id="", request_id=link.request_id)
         request = await self._deps.get_request(link.request_id)
         if request.asked_by != link.user:
-            return await self._review(press, view_id)
+            return await (self._look if request.can_be_looked_at else self._review)(press, view_id)
         if request.has_passcode:
             return await self._passcode(press, view_id)
         sentence = self._words.with_account("signed_in.requester", account)
