@@ -132,9 +132,6 @@ _APPLE: Final = frozenset(
 """Enrolments by which Intune manages the whole device."""
 _APPLE_USER_ENROLLMENT: Final = re.compile("apple.*userenrollment.*")
 _MDM: Final = ("mdm", "easmdm")
-_MAIL_ONLY: Final = "eas"
-_GOOGLE: Final = "googleclouddevicepolicycontroller"
-_AOSP: Final = "intuneaosp"
 _LEAVING: Final = frozenset({"retirepending", "retireissued", "wipepending", "wipeissued", "deletepending"})
 _STAYING: Final = frozenset(
     {"", "managed", "unhealthy", "retirefailed", "retirecanceled", "wipefailed", "wipecanceled"}
@@ -154,7 +151,7 @@ def effect_of_reset(device: Device) -> Effect:
         raise Refusal(code, device=device.name, system=system)
     if state in _LEAVING:
         raise Refusal(Code.NOT_MANAGED, device=device.name, state=device.management_state)
-    if agent == _MAIL_ONLY:
+    if agent == "eas":
         raise Refusal(Code.MAIL_ONLY, device=device.name)
     if apple:
         if _APPLE_USER_ENROLLMENT.fullmatch(enrollment):
@@ -172,12 +169,14 @@ def _by_agent(enrollment: str, agent: str) -> Effect:
     A personal work profile is Google's policy controller's, or Company Portal's own, as an old device
     administrator is: they are not told apart. Source: Microsoft's page "Android Management API overview".
     """
-    if agent == _AOSP:
-        return Effect.NEW_PASSCODE
-    if agent != _GOOGLE:
-        return Effect.MAY_MAKE_PASSCODE
-    by_its_user = enrollment == "userenrollment"
-    return Effect.NEW_WORK_PROFILE_PASSCODE if by_its_user else Effect.NEW_PASSCODE_OR_PROFILE
+    match agent, enrollment:
+        case "intuneaosp", _:
+            return Effect.NEW_PASSCODE
+        case "googleclouddevicepolicycontroller", "userenrollment":
+            return Effect.NEW_WORK_PROFILE_PASSCODE
+        case "googleclouddevicepolicycontroller", _:
+            return Effect.NEW_PASSCODE_OR_PROFILE
+    return Effect.MAY_MAKE_PASSCODE
 
 
 _MATCHES: Final[dict[TargetKind, Callable[[Device, str], bool]]] = {

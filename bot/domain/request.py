@@ -426,13 +426,14 @@ class ResetRequest:
 
     def cannot_be_read(self, cause: Cause | None) -> Self:
         """Say why the passcode of a finished reset cannot be read, if so; until when it can be stays."""
-        return self._unmoved(cause=cause)
+        return self._changed(self.changed_at, cause=cause)
 
     def look(self, approval: Approval, *, now: datetime) -> Self:
         """Go on with the same approval and its `looker`; the worker looks at once, unless it is over."""
         cause = Cause(Code.NO_ANSWER) if self.status is Status.UNCERTAIN else None
-        seen = self._unmoved(approval=approval, cause=cause)
-        return seen if self.is_over else replace(seen, changed_at=now, next_at=now)
+        if self.is_over:
+            return self._changed(self.changed_at, approval=approval, cause=cause)
+        return self._changed(now, next_at=now, approval=approval, cause=cause)
 
     # The passcode
 
@@ -456,9 +457,6 @@ class ResetRequest:
         changes.setdefault("next_at", None)
         changes.setdefault("held_device", self.held_device if status in RESETTING else None)
         return self._changed(now, status=status, **changes)
-
-    def _unmoved(self, **changes: object) -> Self:
-        return self._changed(self.changed_at, **changes)
 
     def _changed(self, now: datetime, **changes: object) -> Self:
         return replace(self, version=self.version + 1, changed_at=now, **changes)  # type: ignore[arg-type]  # names and types are this module's own

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple, Self
 
@@ -42,7 +42,7 @@ Source: msgraph-sdk-powershell issue 1831, microsoft-graph-docs-contrib issues 2
 """
 _ACTIVITY: Final = re.compile(r"Activity ID:\s*([0-9a-fA-F-]{36})")
 _SUPPORT: Final = re.compile(r"\s*-\s*Operation ID \(for customer support\).*", re.DOTALL)
-_URL: Final = re.compile(r"\S*https?://\S+|(?<!\S)[“\"']?~?/\S*/\S*")
+_URL: Final = re.compile(r"\S*https?://\S+|(?:^|\s)[“\"']?~?/\S*/\S*")
 """Also the paths of Intune's own router."""
 _PARAMETER: Final = re.compile(r'(?<![\w\-])([A-Za-z][\w\-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _ESCAPED: Final = re.compile(r"\\(.)")
@@ -109,7 +109,9 @@ def parse_retry_after(text: str, *, now: datetime) -> timedelta | None:
     if whole.isdecimal():
         return min(timedelta(seconds=int(whole[:9]) + bool(part)), MAX_WAIT)
     try:
-        return min(max(parsedate_to_datetime(text) - now, timedelta(0)), MAX_WAIT)
+        at = parsedate_to_datetime(text)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)  # in C's form, and -0000
+        return min(max(at - now, timedelta(0)), MAX_WAIT)
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -166,7 +168,7 @@ class ErrorBody(NamedTuple):
                 break
             if code in _VAGUE:
                 code = _text(wrapped.get("ErrorCode")) or code
-            if not retry_after and isinstance(seconds := wrapped.get("RetryAfter"), int | str):
+            if not retry_after and isinstance(seconds := wrapped.get("RetryAfter"), int | float | str):
                 retry_after = str(seconds)
             message, is_intunes = _text(wrapped.get("Message") or wrapped.get("message")), True
         message = message[:MAX_SCANNED]

@@ -167,10 +167,14 @@ def _choices(possible: Sequence[Choice], words: Wording) -> Block:
             name = f"{cut(name, blocks.BUTTON_LIMIT - 8)} (…{escaped(device.id[-4:])})"
         about = words.text(f"effect.{choice.effect}.short")
         if len(possible) > 1:
-            older = device.serial and device.serial in serials
-            about = words.text("review.older") if older else about
-            about = f"{_online(device, words)}; {about}"
-        serials.add(device.serial)
+            at = device.last_sync_at  # Slack shows no time in the reader's zone here
+            online = (
+                words.text("review.online", at=f"{at:%Y-%m-%d %H:%M} UTC")
+                if at
+                else words.text("review.offline")
+            )
+            about = f"{online}; {words.text('review.older') if device.serial in serials else about}"
+        serials |= {device.serial} - {""}
         options.append(blocks.option(name, device.id, about))
     if len(options) > blocks.MAX_RADIO_BUTTONS:
         placeholder = blocks.plain(words.text("review.device.placeholder"), blocks.HEADER_LIMIT)
@@ -180,15 +184,8 @@ def _choices(possible: Sequence[Choice], words: Wording) -> Block:
 
 
 def _named(device: Device) -> str:
-    return cut(
-        escaped(", ".join(filter(None, (device.name, device.serial, device.model)))), blocks.BUTTON_LIMIT
-    )
-
-
-def _online(device: Device, words: Wording) -> str:
-    """Return the last check-in for an option, where Slack shows no time in the reader's zone."""
-    at = device.last_sync_at
-    return words.text("review.online", at=f"{at:%Y-%m-%d %H:%M} UTC") if at else words.text("review.offline")
+    named = filter(None, (device.name, device.serial, device.model))
+    return cut(escaped(", ".join(named)), blocks.BUTTON_LIMIT)
 
 
 def _warnings(review: Review, words: Wording) -> list[Block]:

@@ -148,8 +148,9 @@ async def _refuse(deps: Deps, seen: Review, by: Actor) -> NoReturn:
     cause, target = causes[0], seen.request.target
     if target.kind not in NAMES_ONE_DEVICE or not seen.complete or {c.code for c in causes} - BY_NATURE:
         noted = seen.request.note(Cause(Code.NOTHING_TO_RESET, {"approver": by.user}), now=deps.now())
-        with suppress(LostRace):  # the card tells something newer
-            await deps.move(seen.request, noted)
+        if noted is not seen.request:
+            with suppress(LostRace):  # the card tells something newer
+                await deps.move(seen.request, noted)
         raise Refusal(Code.NOTHING_TO_RESET, **{**cause.facts, "why": str(cause.code)})
     facts = cause.as_facts() | seen.account.as_facts() | {"reviewed_by": by.user}
     with suppress(Refusal):  # somebody decided meanwhile

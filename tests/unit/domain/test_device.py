@@ -48,10 +48,8 @@ def values_of(name: str) -> list[str]:
 APPLE = [Platform.IOS, Platform.IPADOS, Platform.VISIONOS]
 WHOLE = ["userEnrollment", "deviceEnrollmentManager", "appleBulkWithUser", "appleBulkWithoutUser"]
 IN_PART = [
-    "appleUserEnrollment",
-    "appleUserEnrollmentWithServiceAccount",
-    "appleAccountDrivenUserEnrollment",
-    "appleWebBasedUserEnrollmentOfNextYear",
+    *(each for each in BETA["deviceEnrollmentType"] if "UserEnrollment" in each),
+    "appleNewUserEnrollment",
 ]
 KNOWN_ANDROID = {
     "androidEnterpriseDedicatedDevice": Effect.NEW_PASSCODE,
@@ -60,9 +58,9 @@ KNOWN_ANDROID = {
     "androidAOSPUserOwnedDeviceEnrollment": Effect.NEW_PASSCODE,
     "androidAOSPUserlessDeviceEnrollment": Effect.NEW_PASSCODE,
 }
+BY_AGENT = {"intuneAosp": Effect.NEW_PASSCODE, PHONE.agent: Effect.NEW_PASSCODE_OR_PROFILE}
 LEAVING = ["retirePending", "retireIssued", "wipePending", "wipeIssued", "deletePending"]
 STAYING = ["managed", "unhealthy", "retireFailed", "retireCanceled", "wipeFailed", "wipeCanceled", ""]
-GOOGLES = "googleCloudDevicePolicyController"
 IPHONE = replace(PHONE, platform=Platform.IOS, agent="mdm", enrollment="appleBulkWithUser")
 
 
@@ -83,47 +81,19 @@ def on_apple(enrollment: str, agent: str) -> Effect | Code:
 
 
 def on_android(enrollment: str, agent: str) -> Effect | Code:
-    match enrollment, agent:
-        case _, "eas":
-            return Code.MAIL_ONLY
-        case enrollment, _ if enrollment in KNOWN_ANDROID:
-            return KNOWN_ANDROID[enrollment]
-        case _, "intuneAosp":
-            return Effect.NEW_PASSCODE
-        case "userEnrollment", "googleCloudDevicePolicyController":
-            return Effect.NEW_WORK_PROFILE_PASSCODE
-        case _, "googleCloudDevicePolicyController":
-            return Effect.NEW_PASSCODE_OR_PROFILE
-    return Effect.MAY_MAKE_PASSCODE
+    if agent == "eas":
+        return Code.MAIL_ONLY
+    if (enrollment, agent) == ("userEnrollment", PHONE.agent):
+        return Effect.NEW_WORK_PROFILE_PASSCODE
+    return KNOWN_ANDROID.get(enrollment) or BY_AGENT.get(agent, Effect.MAY_MAKE_PASSCODE)
 
 
-FIELD_CASES = [
-    *(
-        pytest.param(
-            PHONE, f"androidAOSP{kind}DeviceEnrollment", agent, Effect.NEW_PASSCODE, id=f"g01 {agent}"
-        )
-        for kind, agent in product(("UserOwned", "Userless"), ("mdm", "unknown", GOOGLES))
-    ),
-    pytest.param(IPHONE, "appleAccountDrivenUserEnrollment", "mdm", Code.APPLE_USER_ENROLLMENT, id="g02"),
-    pytest.param(PHONE, "userEnrollment", "mdm", Effect.MAY_MAKE_PASSCODE, id="g03"),
-    pytest.param(IPHONE, "unknown", "eas", Code.MAIL_ONLY, id="g11"),
-    pytest.param(IPHONE, "appleBulkWithUser", "jamf", Effect.MAY_REMOVE_PASSCODE, id="g11 another agent"),
-    pytest.param(PHONE, "userEnrollment", GOOGLES, Effect.NEW_WORK_PROFILE_PASSCODE, id="g28 work profile"),
-    pytest.param(IPHONE, "appleBulkWithUser", "mdm", Effect.REMOVES_PASSCODE, id="g28 iPad"),
-]
-
-
-@pytest.mark.parametrize(("device", "enrollment", "agent", "expected"), FIELD_CASES)
-def test_a_device_of_the_field_is_what_it_is_whoever_owns_it(device, enrollment, agent, expected):
-    for ownership in values_of("managedDeviceOwnerType"):
-        changes = {"enrollment": enrollment, "agent": agent, "ownership": ownership}
-        assert came(replace(device, **changes)) == expected
-
-
-def test_every_enrolment_and_agent_of_microsofts_lists_has_an_effect_a_reason_or_a_doubt():
+@pytest.mark.parametrize("ownership", values_of("managedDeviceOwnerType"))
+def test_g01_g02_g03_g11_g28_every_enrolment_and_agent_has_an_effect_a_reason_or_a_doubt(ownership):
+    """No guess ends or promises anything, and who owns the device decides nothing."""
     enrollments = [*BETA["deviceEnrollmentType"], *values_of("deviceEnrollmentType"), *IN_PART]
     for enrollment, agent in product(enrollments, values_of("managementAgentType")):
-        told = {"enrollment": enrollment, "agent": agent}
+        told = {"enrollment": enrollment, "agent": agent, "ownership": ownership}
         assert came(replace(PHONE, **told)) == on_android(enrollment, agent), told
         for platform in APPLE:
             assert came(replace(IPHONE, platform=platform, **told)) == on_apple(enrollment, agent), told

@@ -217,8 +217,7 @@ async def test_a_withdrawal_and_a_close_need_no_modal_and_a_denial_and_a_passcod
 
 
 @pytest.mark.parametrize("signed_in", [True, False])
-async def test_who_looks_is_told_so_and_signs_in_first_where_that_is_missing(side, signed_in):
-    """g38"""
+async def test_g33_g38_who_looks_is_told_so_or_that_it_is_gone_and_signs_in_first(side, signed_in):
     request_id = await side.bot.sent()
     side.bot.intune.read_answers = [ApproverRefused(status=403)] * 2
     await side.bot.advance(request_id)
@@ -233,14 +232,9 @@ async def test_who_looks_is_told_so_and_signs_in_first_where_that_is_missing(sid
         await side.handlers.resume(link, aiko)
     assert side.title() == CATALOG["looked.title"]
     assert (await side.bot.row(request_id)).approval.looker.by == AIKO.id
-
-
-async def test_who_looks_in_vain_hears_what_became_of_it(side):
-    """g33"""
-    request_id, gone = await side.bot.sent(), DeviceRefused(status=404)
-    side.bot.intune.reading_fails = gone
+    side.bot.intune.reading_fails = DeviceRefused(status=404)
     await side.bot.advance(request_id)
-    await side.deliver(press(Action.LOOK, request_id, user=AIKO.id))
+    await side.deliver(press(Action.LOOK, request_id))
     assert "no longer shows this device" in side.shown()
 
 
