@@ -20,7 +20,7 @@ from bot.domain.errors import DeviceRefused, GraphError, NotExecuted, OutcomeUnk
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId, Secret, read_object
 from bot.graph import managed_device
-from bot.graph.errors import HTTPX_ERRORS, from_exception, from_response, unreadable
+from bot.graph.errors import HTTPX_ERRORS, from_exception, from_response, graphs_id, unreadable
 from bot.timing import Timing
 
 ALL_DEVICES: Final = "/deviceManagement/managedDevices"
@@ -84,9 +84,9 @@ class Intune:
         collection = ALL_DEVICES if direct else _collection(target)
         url = self._url(f"{collection}/{_segment(device)}/resetPasscode")
         answer = await self._within_timeout(self._send("POST", url, token, client_request_id))
-        if answer.status_code != 204 or not _request_id(answer):
+        if answer.status_code != 204 or not graphs_id(answer):
             raise from_response(answer, now=self._now(), second_path=collection != ALL_DEVICES)
-        return _request_id(answer)
+        return graphs_id(answer)
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionResult]:
         return managed_device.parse_resets(await self._action_results(device, token))
@@ -132,7 +132,7 @@ class Intune:
         while url is not None and url not in seen and rows < MAX_ROWS and len(seen) < MAX_PAGES:
             seen.add(url)
             answer = await self._read(url, token)
-            request_ids.append(_request_id(answer))
+            request_ids.append(graphs_id(answer))
             page = _object(answer)
             values = [page] if single else page.get("value")
             if not isinstance(values, list):
@@ -178,7 +178,7 @@ class Intune:
         async for attempt in retries:
             with attempt:
                 answer = await self._send("GET", url, token, str(uuid4()))
-                if not answer.is_success or not _request_id(answer):
+                if not answer.is_success or not graphs_id(answer):
                     raise from_response(answer, now=self._now(), with_body=with_body)
                 return answer
         raise AssertionError("the last attempt returns or raises")
@@ -200,7 +200,7 @@ class Intune:
                 "graph_answered",
                 status=answer.status_code,
                 client_request_id=call_id,
-                request_id=_request_id(answer),
+                request_id=graphs_id(answer),
                 diagnostic=answer.headers.get("x-ms-ags-diagnostic", ""),
             )
             return answer
@@ -285,10 +285,6 @@ def pause_before_retry(error: Exception) -> bool | timedelta:
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
-
-
-def _request_id(answer: httpx.Response) -> str:
-    return str(answer.headers.get("request-id", ""))
 
 
 def _object(answer: httpx.Response) -> managed_device.Row:

@@ -67,7 +67,7 @@ def from_response(
     `second_path`: a 404 that may be of the path as well as of the device is taken for one of the path.
     """
     body = ErrorBody.parse(response.content)
-    request_id = response.headers.get("request-id", "") or body.request_id
+    request_id = graphs_id(response) or body.request_id
     asked = response.headers.get("retry-after", "") or body.retry_after
     error: GraphError
     match response.status_code:
@@ -87,7 +87,7 @@ def from_response(
             error = OutcomeUnknown()
     if not with_body and request_id:
         body = ErrorBody(code=FORBIDDEN if body.code == FORBIDDEN else "")
-        request_id = response.headers.get("request-id", "")
+        request_id = graphs_id(response)
     error.status = response.status_code
     error.retry_after = parse_retry_after(asked, now=now)
     error.code = body.code
@@ -99,7 +99,13 @@ def from_response(
 
 def unreadable(response: httpx.Response) -> OutcomeUnknown:
     """Return the error for a success whose body is not what Graph documents; the body is not kept."""
-    return OutcomeUnknown(code="Unreadable", request_id=response.headers.get("request-id", ""))
+    return OutcomeUnknown(code="Unreadable", request_id=graphs_id(response))
+
+
+def graphs_id(response: httpx.Response) -> str:
+    """Return Graph's id of an answer; empty for an answer that is not Graph's, as no page for people is."""
+    is_page = "html" in response.headers.get("content-type", "").lower()
+    return "" if is_page else str(response.headers.get("request-id", ""))
 
 
 def parse_retry_after(text: str, *, now: datetime) -> timedelta | None:

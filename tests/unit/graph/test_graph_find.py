@@ -266,6 +266,8 @@ async def test_a_read_is_attempted_three_times_at_most_and_only_where_a_moment_h
 
 NO_ID = {
     "g14 a page of HTML": httpx.Response(200, text="<html>Sign in to the network</html>"),
+    "g14 a page with an id": httpx.Response(200, html="<html>", headers={"request-id": "r1"}),
+    "g15 a refusal on a page with an id": httpx.Response(403, html="<html>", headers={"request-id": "r1"}),
     "g14 JSON": httpx.Response(200, json={"value": [IPHONE]}),
     "g15 a proxy's refusal": httpx.Response(403, text="<html>Blocked</html>"),
     "g15 its own JSON": httpx.Response(403, json={"error": {"code": "blocked", "message": "By policy."}}),

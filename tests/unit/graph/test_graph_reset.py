@@ -69,7 +69,8 @@ async def test_every_status_has_a_meaning(status, meaning):
 @pytest.mark.parametrize("status", [200, 204, 400, 401, 403, 404, 405, 409, 429, 503])
 async def test_an_answer_without_graphs_request_id_proves_nothing(status):
     """g14 g15: nor is it quoted as Microsoft's."""
-    for body in ({"json": {"error": {"code": "Some"}}}, {"text": "<html>Blocked by policy</html>"}):
+    page = {"html": "<html>Blocked by policy</html>", "headers": {"request-id": "a-proxys"}}
+    for body in ({"json": {"error": {"code": "Some"}}}, {"text": "Blocked by policy"}, page):
         error = await GraphStub(httpx.Response(status, **body)).failed_reset()
         assert (type(error), error.code, error.message) == (OutcomeUnknown, "NotGraph", "")
 
