@@ -278,7 +278,9 @@ class ResetRequest:
 
     def note(self, cause: Cause, *, now: datetime) -> Self:
         """Say who looked in vain, where it waits and nothing more important is said."""
-        if self.status is not Status.PENDING or (self.cause and self.cause.code is not cause.code):
+        if self.status is not Status.PENDING or self.cause == cause:
+            return self
+        if self.cause is not None and self.cause.code is not cause.code:
             return self
         return self._changed(now, notes=self.notes + 1, cause=cause)
 

@@ -86,24 +86,24 @@ async def look(deps: Deps, request_id: RequestId, by: Actor) -> Review:
 async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review:
     approver = admitted.person
     account, requester = await signed_in(deps, request, approver)
-    for fresh in (False, True):  # a token from before the role was activated shows nothing either
+    for fresh in (False, True):  # a token from before a role was activated may show less
         found = await deps.as_person(
             approver.id, account.oid, lambda token: deps.intune.find(request.target, token), fresh=fresh
         )
-        if found.devices:
+        devices = sorted(found.devices, key=lambda device: device.last_sync_at or NEVER, reverse=True)
+        seen = Review(
+            request=request,
+            requester=requester,
+            account=account,
+            choices=[Choice(device, _effect(deps, device, approver, account)) for device in devices],
+            complete=found.complete,
+            rule=admitted.rule,
+            request_ids=found.request_ids,
+        )
+        if seen.resettable:
             break
-    if not found.devices:
+    if not seen.choices:
         raise Refusal(Code.NO_DEVICE if found.complete else Code.SEARCH_CUT)
-    devices = sorted(found.devices, key=lambda device: device.last_sync_at or NEVER, reverse=True)
-    seen = Review(
-        request=request,
-        requester=requester,
-        account=account,
-        choices=[Choice(device, _effect(deps, device, approver, account)) for device in devices],
-        complete=found.complete,
-        rule=admitted.rule,
-        request_ids=found.request_ids,
-    )
     if not seen.resettable:
         for choice in seen.choices:  # another approver may decide on one's own device
             if isinstance(choice.effect, Cause) and choice.effect.code is Code.OWN_DEVICE:

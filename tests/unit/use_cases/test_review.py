@@ -59,8 +59,9 @@ async def test_where_intune_shows_no_device_a_fresh_token_is_tried_once_and_the_
     assert (await bot.review(request_id)).complete is complete
 
 
-async def test_g39_a_fresh_token_may_see_the_devices_that_the_old_one_does_not(bot):
-    bot.intune.seen_with = {FRESH: [LEOS_PHONE], "": []}
+@pytest.mark.parametrize("before", [[], [LEOS_LAPTOP]], ids=["nothing", "g35 less"])
+async def test_g39_a_fresh_token_may_see_the_devices_that_the_old_one_does_not(bot, before):
+    bot.intune.seen_with = {FRESH: [LEOS_PHONE], "": before}
     assert (await bot.review(await bot.pending())).resettable
 
 
