@@ -83,7 +83,7 @@ def _changed(bodies: Sequence[Json]) -> st.SearchStrategy[Answer]:
     good = st.sampled_from(bodies)
     changed = good.flatmap(mutated)
     texts = json_text(good | changed | changed.flatmap(mutated))
-    headers = usually({"content-type": "application/json"}, _headers)
+    headers = usually({"content-type": "application/json", "request-id": "graphs"}, _headers)
     return st.builds(Answer, usually(200, st.sampled_from(STATUSES)), headers, texts)
 
 
@@ -319,7 +319,8 @@ class Graph:
             return httpx.Response(204, headers={"request-id": "graphs"})
         single = _device("done") if self.reset else ADAS
         named = not lists or request.url.path.endswith(ADAS["id"])
-        return httpx.Response(200, json=single if named else {"value": [ADAS]})
+        found = single if named else {"value": [ADAS]}
+        return httpx.Response(200, json=found, headers={"request-id": "graphs"})
 
 
 async def reset(sent: tuple[Odd, str]) -> Graph:
@@ -373,7 +374,6 @@ def _listed(odd: Odd) -> list[Mapping[str, Json]]:
 
 def _fits(row: Mapping[str, Json], target: str) -> bool:
     kind, colon, wanted = target.partition(":")
-    names = [FIELDS.get(kind, "")] if colon else ["userPrincipalName", "emailAddress"]
-    said = [str(row.get(name)).casefold() for name in names]
-    plain = ["".join(filter(str.isdigit, text)) for text in said]
-    return kind == "app" or (wanted or target).casefold() in (plain if kind == "imei" else said)
+    said = str(row.get(FIELDS.get(kind, ""))).casefold()
+    plain = "".join(filter(str.isdigit, said)) if kind == "imei" else said
+    return not colon or kind == "app" or wanted.casefold() == plain  # else the address says whose it is
