@@ -278,9 +278,8 @@ class ResetRequest:
 
     def note(self, cause: Cause, *, now: datetime) -> Self:
         """Say who looked in vain, where it waits and nothing more important is said."""
-        if self.status is not Status.PENDING or self.cause == cause:
-            return self
-        if self.cause is not None and self.cause.code is not cause.code:
+        free = self.cause is None or (self.cause.code is cause.code and self.cause != cause)
+        if self.status is not Status.PENDING or not free:
             return self
         return self._changed(now, notes=self.notes + 1, cause=cause)
 

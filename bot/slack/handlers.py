@@ -19,7 +19,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 
 from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account, Actor, SignInLink
-from bot.domain.request import ResetRequest, Status
+from bot.domain.request import ResetRequest
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.log import log_crash
 from bot.slack import modals
@@ -230,9 +230,7 @@ class Handlers:
             looked = await decide.look_on(self._deps, press.request_id, press.actor)
         except SignInNeeded as need:
             return await self._sign_in(press, view_id, need)
-        text = (
-            self._words.text("looked") if looked.status is not Status.FAILED else self._words.because(looked)
-        )
+        text = self._words.because(looked) or self._words.text("looked")
         return modals.message(self._words.text("looked.title"), text, self._words)
 
     async def _denial(self, press: Press, _view_id: str) -> View:
