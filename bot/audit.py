@@ -157,7 +157,7 @@ STATUSES: Final[Mapping[Event, Sequence[Status]]] = {
     Event.ATTEMPT_STARTED: (Status.APPROVED,),
     Event.ATTEMPT_ANSWERED: tuple(MOVES[Status.APPROVED] | MOVES[Status.UNCERTAIN] | {Status.UNCERTAIN}),
     Event.REOPENED: (Status.PENDING,),
-    Event.CLOSED: (Status.FAILED,),
+    Event.LOOKED: (Status.SENT, Status.UNCERTAIN, Status.DONE),
     **{Event(end): (end,) for end in Status if not MOVES[end]},  # the row of an end has its name
 }
 """Where a request stands after the move that leaves such a row."""

@@ -24,6 +24,7 @@ class Event(StrEnum):
     ATTEMPT_STARTED = "attempt_started"
     ATTEMPT_ANSWERED = "attempt_answered"
     REOPENED = "reopened"
+    LOOKED = "looked"
     DONE = "done"
     FAILED = "failed"
     CLOSED = "closed"

@@ -1,8 +1,11 @@
 """A device as Intune describes it, and what a reset would do on it.
 
-Source of the table: Microsoft's pages "Reset passcode" and "Remove passcode" for Intune device actions.
+Source of the table: Microsoft's pages "Reset passcode" and "Remove passcode" for Intune device actions, and
+its lists of values of deviceEnrollmentType, managementAgentType and managementState. What they do not say is
+doubtful: an approver reads the doubt and decides, and nothing is promised.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +27,7 @@ class Platform(StrEnum):
     WINDOWS = "Windows"
     MACOS = "macOS"
     OTHER = "other"
+    """None of these, or none that Intune names."""
 
 
 class Effect(StrEnum):
@@ -34,11 +38,15 @@ class Effect(StrEnum):
     NEW_WORK_PROFILE_PASSCODE = "new_work_profile_passcode"
     NEW_PASSCODE_OR_PROFILE = "new_passcode_or_profile"
     """Microsoft's pages contradict each other for this enrolment: the phone, or only its work profile."""
+    MAY_REMOVE_PASSCODE = "may_remove_passcode"
+    """An Apple device that may be managed in part only: Intune then refuses."""
+    MAY_MAKE_PASSCODE = "may_make_passcode"
+    """An Android device that may have a work profile, or be managed in the old way, where nothing happens."""
 
     @property
     def makes_passcode(self) -> bool:
         """Whether Intune makes a temporary passcode that the owner has to be told."""
-        return self is not Effect.REMOVES_PASSCODE
+        return self not in (Effect.REMOVES_PASSCODE, Effect.MAY_REMOVE_PASSCODE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +69,17 @@ class Device:
     """`managementAgent`."""
     management_state: str = ""
     compliance: str = ""
-    personal: bool = False
+    ownership: str = ""
+    """`managedDeviceOwnerType`."""
     owner_id: str = ""
     owner_upn: str = ""
     owner_email: str = ""
     owner_name: str = ""
     last_sync_at: datetime | None = None
     """None where the device never checked in."""
+    enrolled_at: datetime | None = None
+    listed_for: str = ""
+    """Whose device Intune lists it as, an id or an address, where the row itself names another owner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +88,8 @@ class FoundDevices:
 
     devices: Sequence[Device] = ()
     request_ids: Sequence[str] = ()
+    complete: bool = True
+    """Whether Graph's list was read to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,39 +123,62 @@ MAX_ID: Final = 64
 """Characters of a device id and of its column; a GUID has 36."""
 _ANDROID: Final = {
     "androidenterprisededicateddevice": Effect.NEW_PASSCODE,
-    "androidaospuserowneddevice": Effect.NEW_PASSCODE,
-    "androidaospuserlessdevice": Effect.NEW_PASSCODE,
+    "androidaospuserowneddeviceenrollment": Effect.NEW_PASSCODE,
+    "androidaospuserlessdeviceenrollment": Effect.NEW_PASSCODE,
     "androidenterprisefullymanaged": Effect.NEW_PASSCODE_OR_PROFILE,
     "androidenterprisecorporateworkprofile": Effect.NEW_WORK_PROFILE_PASSCODE,
 }
-_LEAVING: Final = ("retire", "wipe", "delete")
-_STAYING: Final = ("canceled", "failed")
+_APPLE: Final = frozenset(
+    {"userenrollment", "deviceenrollmentmanager", "applebulkwithuser", "applebulkwithoutuser"}
+)
+"""Enrolments by which Intune manages the whole device."""
+_APPLE_USER_ENROLLMENT: Final = re.compile("apple.*userenrollment.*")
+_MDM: Final = ("mdm", "easmdm")
+_LEAVING: Final = frozenset({"retirepending", "retireissued", "wipepending", "wipeissued", "deletepending"})
+_STAYING: Final = frozenset(
+    {"", "managed", "unhealthy", "retirefailed", "retirecanceled", "wipefailed", "wipecanceled"}
+)
+BY_NATURE: Final = frozenset({Code.WRONG_PLATFORM, Code.APPLE_USER_ENROLLMENT, Code.MAIL_ONLY})
+"""Why a device can never be reset as it is enrolled, whoever looks at it."""
 
 
 def effect_of_reset(device: Device) -> Effect:
     """Return what a reset does on this device, or raise the Refusal that says why there is none."""
+    enrollment, agent = device.enrollment.casefold(), device.agent.casefold()
     state = device.management_state.casefold()
-    if state.startswith(_LEAVING) and not state.endswith(_STAYING):
+    apple = device.platform in (Platform.IOS, Platform.IPADOS, Platform.VISIONOS)
+    if not apple and device.platform is not Platform.ANDROID:
+        system = f"{device.platform} {device.os_version}".strip()
+        code = Code.UNKNOWN_PLATFORM if device.platform is Platform.OTHER else Code.WRONG_PLATFORM
+        raise Refusal(code, device=device.name, system=system)
+    if state in _LEAVING:
         raise Refusal(Code.NOT_MANAGED, device=device.name, state=device.management_state)
-    match device.platform:
-        case Platform.IOS | Platform.IPADOS | Platform.VISIONOS:
-            if device.enrollment.casefold().startswith("appleuserenrollment"):
-                raise Refusal(Code.APPLE_USER_ENROLLMENT, device=device.name)
-            return Effect.REMOVES_PASSCODE
-        case Platform.ANDROID:
-            return _android(device)
-        case _:
-            system = f"{device.platform} {device.os_version}".strip()
-            raise Refusal(Code.WRONG_PLATFORM, device=device.name, system=system)
+    if agent == "eas":
+        raise Refusal(Code.MAIL_ONLY, device=device.name)
+    if apple:
+        if _APPLE_USER_ENROLLMENT.fullmatch(enrollment):
+            raise Refusal(Code.APPLE_USER_ENROLLMENT, device=device.name)
+        sure = state in _STAYING and agent in _MDM and enrollment in _APPLE
+        return Effect.REMOVES_PASSCODE if sure else Effect.MAY_REMOVE_PASSCODE
+    if state not in _STAYING:
+        return Effect.MAY_MAKE_PASSCODE
+    return _ANDROID.get(enrollment) or _by_agent(enrollment, agent)
 
 
-def _android(device: Device) -> Effect:
-    known = _ANDROID.get(device.enrollment.casefold())
-    if known is not None:
-        return known
-    if device.agent.casefold() != "googleclouddevicepolicycontroller":
-        raise Refusal(Code.DEVICE_ADMINISTRATOR, device=device.name)
-    return Effect.NEW_WORK_PROFILE_PASSCODE if device.personal else Effect.NEW_PASSCODE_OR_PROFILE
+def _by_agent(enrollment: str, agent: str) -> Effect:
+    """Return what a reset does on an Android device whose enrolment does not tell.
+
+    A personal work profile is Google's policy controller's, or Company Portal's own, as an old device
+    administrator is: they are not told apart. Source: Microsoft's page "Android Management API overview".
+    """
+    match agent, enrollment:
+        case "intuneaosp", _:
+            return Effect.NEW_PASSCODE
+        case "googleclouddevicepolicycontroller", "userenrollment":
+            return Effect.NEW_WORK_PROFILE_PASSCODE
+        case "googleclouddevicepolicycontroller", _:
+            return Effect.NEW_PASSCODE_OR_PROFILE
+    return Effect.MAY_MAKE_PASSCODE
 
 
 _MATCHES: Final[dict[TargetKind, Callable[[Device, str], bool]]] = {

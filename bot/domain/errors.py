@@ -79,7 +79,10 @@ class Code(StrEnum):
     RECENTLY_RESET = "recently_reset"
     WRONG_PLATFORM = "wrong_platform"
     APPLE_USER_ENROLLMENT = "apple_user_enrollment"
-    DEVICE_ADMINISTRATOR = "device_administrator"
+    UNKNOWN_PLATFORM = "unknown_platform"
+    MAIL_ONLY = "mail_only"
+    NOTHING_TO_RESET = "nothing_to_reset"
+    SEARCH_CUT = "search_cut"
     NOT_MANAGED = "not_managed"
     # the new passcode
     NO_PASSCODE = "no_passcode"
@@ -88,6 +91,7 @@ class Code(StrEnum):
     APPROVER_SIGNED_OUT = "approver_signed_out"
     APPROVER_LEFT = "approver_left"
     CANNOT_READ = "cannot_read"
+    DEVICE_GONE = "device_gone"
     # the sign-in
     SIGN_IN_NEEDED = "sign_in_needed"
     LINK_UNUSABLE = "link_unusable"
@@ -120,6 +124,8 @@ class Code(StrEnum):
 
 FORBIDDEN: Final = "Forbidden"
 """Intune's code for a role that lacks."""
+NOT_GRAPH: Final = "NotGraph"
+"""Our code for an answer that does not carry Graph's request-id: somebody's on the way, such as a proxy."""
 BAD_INPUT: Final = frozenset({Code.BAD_TARGET, Code.NO_REASON, Code.REASON_TOO_LONG, Code.TICKET_TOO_LONG})
 """What was typed can be typed again: nothing was stored, nobody was refused."""
 QUOTAS: Final = frozenset({Code.QUOTA_EXCEEDED, Code.TOO_MANY_OPEN, Code.TOO_MANY_PRESSES})
@@ -255,6 +261,11 @@ class ApproverRefused(GraphError):
 @dataclass(eq=False)
 class DeviceRefused(GraphError):
     """400, 404 and their like: Graph refuses this on this device."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether Intune has no such device, or none in this account's scope; it says that with 400 too."""
+        return self.status == 404 or self.code == "ResourceNotFound"
 
 
 @dataclass(eq=False)

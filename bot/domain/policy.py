@@ -88,9 +88,9 @@ def folded(address: str) -> str:
 
 
 def check_owner(device: Device, *, approver: Person, account: Account, rules: Rules) -> None:
-    """Refuse an approver who owns the device, unless the installer allows it."""
-    owners = {folded(name) for name in (device.owner_upn, device.owner_email) if name}
-    same = device.owner_id != "" and device.owner_id.casefold() == account.oid.casefold()
+    """Refuse an approver who owns the device, or as whose Intune lists it, unless the installer allows it."""
+    owners = {folded(name) for name in (device.owner_upn, device.owner_email, device.listed_for) if name}
+    same = account.oid.casefold() in {device.owner_id.casefold(), device.listed_for.casefold()} - {""}
     if not rules.allow_owner_approval and (same or owners & addresses(approver, account)):
         raise Refusal(Code.OWN_DEVICE, device=device.name)
 

@@ -31,6 +31,8 @@ class Status(StrEnum):
     DONE = "done"
     FAILED = "failed"
     UNCERTAIN = "uncertain"
+    CLOSED = "closed"
+    """A human ended an uncertain one: whether the device was reset stays unknown."""
 
 
 MOVES: Final[Mapping[Status, AbstractSet[Status]]] = {
@@ -38,18 +40,21 @@ MOVES: Final[Mapping[Status, AbstractSet[Status]]] = {
     Status.PENDING: {Status.APPROVED, Status.DENIED, Status.WITHDRAWN, Status.EXPIRED, Status.REFUSED},
     Status.APPROVED: {Status.SENT, Status.PENDING, Status.FAILED, Status.UNCERTAIN},
     Status.SENT: {Status.DONE, Status.FAILED},
-    Status.UNCERTAIN: {Status.SENT, Status.FAILED, Status.APPROVED},
+    Status.UNCERTAIN: {Status.SENT, Status.CLOSED, Status.APPROVED},
     Status.REFUSED: set(),
     Status.DENIED: set(),
     Status.WITHDRAWN: set(),
     Status.EXPIRED: set(),
     Status.DONE: set(),
     Status.FAILED: set(),
+    Status.CLOSED: set(),
 }
 RESETTING: Final = frozenset({Status.APPROVED, Status.SENT, Status.UNCERTAIN})
 """A request in one of these may have a reset under way."""
 OPEN: Final = frozenset({Status.PENDING, Status.APPROVED, Status.UNCERTAIN})
 """A request in one of these waits for somebody, or may come to wait again."""
+BLIND: Final = frozenset({Code.APPROVER_SIGNED_OUT, Code.APPROVER_LEFT, Code.CANNOT_READ, Code.DEVICE_GONE})
+"""Why the device cannot be read with the sign-in that reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,15 @@ class Attempt:
     """The GUID sent with the call, to find it in Microsoft's logs."""
     seen_at: datetime | None = None
     """Intune's own start of this reset, once the device has shown it: no earlier one is taken for it then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looker:
+    """An approver who pressed *Look*: from then on the device is read with their sign-in."""
+
+    by: UserId
+    oid: str
+    username: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +90,19 @@ class Approval:
     effect: Effect
     previous_reset_at: datetime | None = None
     """Intune's own start of the newest reset that the device had before: ours is a later one."""
+    looker: Looker | None = None
+    """Who looks at the device since, in the approver's place."""
+
+    @property
+    def reader(self) -> Looker:
+        """Whose sign-in reads the device: who pressed *Look* last, else the approver."""
+        return self.looker or Looker(by=self.by, oid=self.oid, username=self.username)
 
     def as_facts(self) -> dict[str, str]:
-        """Return who approved, as whom, what, for an audit row."""
-        return {"approver": self.by, "account": self.username, "oid": self.oid, "device": self.device.id}
+        """Return who approved, as whom, what, and who reads the device since, for an audit row."""
+        facts = {"approver": self.by, "account": self.username, "oid": self.oid, "device": self.device.id}
+        looker = self.looker
+        return facts | ({"looker": looker.by, "looker_account": looker.username} if looker else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +152,8 @@ class ResetRequest:
     """When the worker has to look at this row again; None: not by itself."""
     expires_at: datetime | None = None
     reminders: int = 0
+    notes: int = 0
+    """Writes that say who looked in vain."""
     decided_by: UserId | None = None
     decided_at: datetime | None = None
     denial: str | None = None
@@ -147,8 +172,8 @@ class ResetRequest:
 
     @property
     def revision(self) -> int:
-        """What a reviewer saw: changes with every write but a reminder. A decision names it."""
-        return self.version - self.reminders
+        """What a reviewer saw: changes with every write but a reminder or a note. A decision names it."""
+        return self.version - self.reminders - self.notes
 
     @property
     def open_target(self) -> str | None:
@@ -177,6 +202,13 @@ class ResetRequest:
     def needs_a_human(self) -> bool:
         """Whether the attempt was looked for on the device in vain, so that only a person can go on."""
         return self.status is Status.UNCERTAIN and self.next_at is None
+
+    @property
+    def can_be_looked_at(self) -> bool:
+        """Whether the device cannot be read with the sign-in that reads it, and another one may do."""
+        if self.cause is None or self.status not in (Status.SENT, Status.UNCERTAIN, Status.DONE):
+            return False
+        return self.cause.code in BLIND or (self.needs_a_human and "could_not_look" in self.cause.facts)
 
     # Verification
 
@@ -244,7 +276,14 @@ class ResetRequest:
         self._check_open(by, now)
         if not self.needs_a_human:
             raise Refusal(Code.NOT_WAITING, status=self.status)
-        return self.fail(Cause(Code.CLOSED, {"person": by}), now=now)
+        return self._moved(Status.CLOSED, now, cause=Cause(Code.CLOSED, {"person": by}))
+
+    def note(self, cause: Cause, *, now: datetime) -> Self:
+        """Say who looked in vain, where it waits and nothing more important is said."""
+        free = self.cause is None or (self.cause.code is cause.code and self.cause != cause)
+        if self.status is not Status.PENDING or not free:
+            return self
+        return self._changed(now, notes=self.notes + 1, cause=cause)
 
     def _check_open(self, by: UserId, now: datetime) -> None:
         if by == self.asked_by:
@@ -380,6 +419,24 @@ class ResetRequest:
         earliest = self.attempt.started_at - timing.skew if seen_at is None else seen_at - timing.same_reset
         before = self.approval.previous_reset_at
         return earliest if before is None else max(earliest, before + timedelta.resolution)
+
+    def check_can_be_looked_at(self, *, by: UserId) -> None:
+        """Refuse where `by` asked, or nobody has to look."""
+        if by == self.asked_by:
+            raise Refusal(Code.OWN_REQUEST)
+        if not self.can_be_looked_at:
+            raise Refusal(Code.NOT_WAITING, status=self.status)
+
+    def cannot_be_read(self, cause: Cause | None) -> Self:
+        """Say why the passcode of a finished reset cannot be read, if so; until when it can be stays."""
+        return self._changed(self.changed_at, cause=cause)
+
+    def look(self, approval: Approval, *, now: datetime) -> Self:
+        """Go on with the same approval and its `looker`; the worker looks at once, unless it is over."""
+        cause = Cause(Code.NO_ANSWER) if self.status is Status.UNCERTAIN else None
+        if self.is_over:
+            return self._changed(self.changed_at, approval=approval, cause=cause)
+        return self._changed(now, next_at=now, approval=approval, cause=cause)
 
     # The passcode
 

@@ -21,7 +21,7 @@ from bot.domain.errors import DeviceRefused, GraphError, NotExecuted, OutcomeUnk
 from bot.domain.target import IMEI_DIGITS, Target, TargetKind
 from bot.domain.values import DeviceId, Secret, normalized, read_object, straight
 from bot.graph import managed_device
-from bot.graph.errors import HTTPX_ERRORS, from_exception, from_response, unreadable
+from bot.graph.errors import HTTPX_ERRORS, from_exception, from_response, graphs_id, unreadable
 from bot.timing import Timing
 
 ALL_DEVICES: Final = "/deviceManagement/managedDevices"
@@ -79,15 +79,15 @@ class Intune:
         `direct`: below all devices, not below what the target names. Raises UnknownPath where Graph may not
         know the path below the target; a device that is gone is then told by the direct one.
 
-        Graph answers 204 when it has queued the command. Any other success of Graph's counts too: it took the
-        command, and to doubt that would invite a second one. The outcome is on the device (`actions`).
+        Graph answers 204 when it has queued the command. Any other success, or one without its request-id,
+        proves neither that nor the opposite. The outcome is on the device (`actions`).
         """
         collection = ALL_DEVICES if direct else _collection(target)
         url = self._url(f"{collection}/{_segment(device)}/resetPasscode")
         answer = await self._within_timeout(self._send("POST", url, token, client_request_id))
-        if not answer.is_success or not _request_id(answer):  # without one it is not Graph's
+        if answer.status_code != 204 or not graphs_id(answer):
             raise from_response(answer, now=self._now(), second_path=collection != ALL_DEVICES)
-        return _request_id(answer)
+        return graphs_id(answer)
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionResult]:
         return managed_device.parse_resets(await self._action_results(device, token))
@@ -108,55 +108,73 @@ class Intune:
             ways.append((ALL_DEVICES, f"contains(emailAddress,{_literal(target.value)})"))
         if single:  # it may be the id by which Entra lists the device
             ways.append((ALL_DEVICES, f"azureADDeviceId eq {_literal(target.value)}"))
-        devices: list[Device] = []
+        devices: dict[str, Device] = {}
         request_ids: list[str] = []
+        complete = True
         for path, condition in ways:
             try:
                 found = await self._find(path, condition, target, token)
             except DeviceRefused as refused:
-                if refused.status != 404 and refused.code != "ResourceNotFound":
+                if not refused.is_gone:
                     raise
                 request_ids.append(refused.request_id)
             else:
-                seen = {device.id for device in devices}
-                devices += (device for device in found.devices if device.id not in seen)
+                for device in found.devices:
+                    devices.setdefault(device.id.casefold(), device)
                 request_ids += found.request_ids
+                complete = complete and found.complete
                 if target.kind is not TargetKind.NAME:  # of which every spelling is asked for
                     break
-        return FoundDevices(devices=devices, request_ids=request_ids)
+        return FoundDevices(devices=list(devices.values()), request_ids=request_ids, complete=complete)
 
     async def _find(self, path: str, condition: str, target: Target, token: Secret) -> FoundDevices:
+        """Read a list to its end, or as far as it can be; each device once.
+
+        Below a person or an app the address decides whose devices come. Elsewhere a filter does, which Graph
+        may ignore, so each row is checked.
+        """
         single = target.kind is TargetKind.ID and not condition
+        checked = path.startswith(ALL_DEVICES)
         url: httpx.URL | None = self._url(path, managed_device.DEVICE_FIELDS, condition)
-        rows: list[managed_device.Row] = []
+        found: dict[str, Device] = {}
         request_ids: list[str] = []
-        while url is not None and len(rows) < MAX_ROWS and len(request_ids) < MAX_PAGES:
+        seen: set[httpx.URL] = set()
+        rows = 0
+        while url is not None and url not in seen and rows < MAX_ROWS and len(seen) < MAX_PAGES:
+            seen.add(url)
             answer = await self._read(url, token)
-            request_ids.append(_request_id(answer))
+            request_ids.append(graphs_id(answer))
             page = _object(answer)
             values = [page] if single else page.get("value")
             if not isinstance(values, list):
                 raise unreadable(answer)
-            rows += (row for row in values if isinstance(row, dict))
-            url = None if single else self._next_page(page)
-        devices = map(managed_device.parse_device, rows[:MAX_ROWS])
-        return FoundDevices(
-            devices=[device for device in devices if matches_target(device, target)], request_ids=request_ids
-        )
+            for row in values:
+                device = managed_device.parse_device(row if isinstance(row, dict) else {})
+                if device.id and (not checked or matches_target(device, target)):
+                    if target.kind is TargetKind.PERSON and not checked:
+                        device = managed_device.below_person(device, target.value, page)
+                    found.setdefault(device.id.casefold(), device)
+            rows += len(values)
+            url = None if single else self._next_page(url, page)
+        if url is not None:
+            log.warning("device_search_cut", rows=rows, pages=len(seen), repeats=url in seen)
+        return FoundDevices(devices=list(found.values()), request_ids=request_ids, complete=url is None)
 
-    def _next_page(self, page: managed_device.Row) -> httpx.URL | None:
-        """Return the next page's URL as Graph wrote it; the token goes to Graph's own origin only."""
+    def _next_page(self, url: httpx.URL, page: managed_device.Row) -> httpx.URL | None:
+        """Return the next page's URL, None after the last one; one that cannot be followed is the page's own.
+
+        The token goes to Graph's own origin only.
+        """
         link = page.get("@odata.nextLink")
-        if not isinstance(link, str):
+        if not link:
             return None
         try:
-            url = httpx.URL(link)
+            following = url.join(link if isinstance(link, str) else "")
         except (httpx.InvalidURL, ValueError):  # the latter for half a surrogate pair
-            url = httpx.URL("")
-        same = (url.scheme, url.host, url.port) == (self._base.scheme, self._base.host, self._base.port)
-        if not same or url.userinfo:  # httpx would send a name and password in the token's place
-            raise OutcomeUnknown(code="ForeignNextLink")
-        return url
+            return url
+        same = _origin(following) == _origin(self._base)
+        # httpx would send a name and password in the token's place
+        return following if same and not following.userinfo else url
 
     async def _read(self, url: httpx.URL, token: Secret, *, with_body: bool = True) -> httpx.Response:
         """GET, retried where a moment may help: a read changes nothing."""
@@ -171,7 +189,7 @@ class Intune:
         async for attempt in retries:
             with attempt:
                 answer = await self._send("GET", url, token, str(uuid4()))
-                if not answer.is_success:
+                if not answer.is_success or not graphs_id(answer):
                     raise from_response(answer, now=self._now(), with_body=with_body)
                 return answer
         raise AssertionError("the last attempt returns or raises")
@@ -193,7 +211,7 @@ class Intune:
                 "graph_answered",
                 status=answer.status_code,
                 client_request_id=call_id,
-                request_id=_request_id(answer),
+                request_id=graphs_id(answer),
                 diagnostic=answer.headers.get("x-ms-ags-diagnostic", ""),
             )
             return answer
@@ -288,8 +306,8 @@ def pause_before_retry(error: Exception) -> bool | timedelta:
             return False
 
 
-def _request_id(answer: httpx.Response) -> str:
-    return str(answer.headers.get("request-id", ""))
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _object(answer: httpx.Response) -> managed_device.Row:

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple, Self
 
@@ -11,6 +11,7 @@ import httpx
 
 from bot.domain.errors import (
     FORBIDDEN,
+    NOT_GRAPH,
     ApproverRefused,
     DeviceRefused,
     GraphError,
@@ -41,7 +42,8 @@ Source: msgraph-sdk-powershell issue 1831, microsoft-graph-docs-contrib issues 2
 """
 _ACTIVITY: Final = re.compile(r"Activity ID:\s*([0-9a-fA-F-]{36})")
 _SUPPORT: Final = re.compile(r"\s*-\s*Operation ID \(for customer support\).*", re.DOTALL)
-_URL: Final = re.compile(r"\S*https?://\S+")
+_URL: Final = re.compile(r"\S*https?://\S+|(?:^|\s)[“\"']?~?/\S*/\S*")
+"""Also the paths of Intune's own router."""
 _PARAMETER: Final = re.compile(r'(?<![\w\-])([A-Za-z][\w\-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _ESCAPED: Final = re.compile(r"\\(.)")
 
@@ -58,19 +60,19 @@ def from_exception(error: Exception) -> GraphError:
 def from_response(
     response: httpx.Response, *, now: datetime, with_body: bool = True, second_path: bool = False
 ) -> GraphError:
-    """Return what an unsuccessful response means.
+    """Return what a response means that is not the documented success.
 
     Only Graph knows that nothing was done, and Graph's answers carry its `request-id`: a refusal without one
     is somebody's in between. Without `with_body` nothing of the body is kept but that the role lacks.
     `second_path`: a 404 that may be of the path as well as of the device is taken for one of the path.
     """
     body = ErrorBody.parse(response.content)
-    request_id = response.headers.get("request-id", "") or body.request_id
+    request_id = graphs_id(response) or body.request_id
     asked = response.headers.get("retry-after", "") or body.retry_after
     error: GraphError
     match response.status_code:
         case _ if not request_id:
-            error = OutcomeUnknown()
+            body, error = ErrorBody(code=NOT_GRAPH), OutcomeUnknown()
         case 401 | 403:
             error = ApproverRefused(claims=claims_challenge(response.headers.get_list("www-authenticate")))
         case 429:
@@ -81,11 +83,11 @@ def from_response(
             error = UnknownPath()
         case status if 400 <= status < 500 and status != 408:
             error = DeviceRefused()
-        case _:  # 408 too: a gateway stopped waiting; the request may have gone on
+        case _:  # 408 too: a gateway stopped waiting; the request may have gone on. And any other success
             error = OutcomeUnknown()
-    if not with_body:
+    if not with_body and request_id:
         body = ErrorBody(code=FORBIDDEN if body.code == FORBIDDEN else "")
-        request_id = response.headers.get("request-id", "")
+        request_id = graphs_id(response)
     error.status = response.status_code
     error.retry_after = parse_retry_after(asked, now=now)
     error.code = body.code
@@ -97,9 +99,13 @@ def from_response(
 
 def unreadable(response: httpx.Response) -> OutcomeUnknown:
     """Return the error for a success whose body is not what Graph documents; the body is not kept."""
-    return OutcomeUnknown(
-        status=response.status_code, code="Unreadable", request_id=response.headers.get("request-id", "")
-    )
+    return OutcomeUnknown(code="Unreadable", request_id=graphs_id(response))
+
+
+def graphs_id(response: httpx.Response) -> str:
+    """Return Graph's id of an answer; empty for an answer that is not Graph's, as no page for people is."""
+    is_page = "html" in response.headers.get("content-type", "").lower()
+    return "" if is_page else str(response.headers.get("request-id", ""))
 
 
 def parse_retry_after(text: str, *, now: datetime) -> timedelta | None:
@@ -109,7 +115,9 @@ def parse_retry_after(text: str, *, now: datetime) -> timedelta | None:
     if whole.isdecimal():
         return min(timedelta(seconds=int(whole[:9]) + bool(part)), MAX_WAIT)
     try:
-        return min(max(parsedate_to_datetime(text) - now, timedelta(0)), MAX_WAIT)
+        at = parsedate_to_datetime(text)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)  # in C's form, and -0000
+        return min(max(at - now, timedelta(0)), MAX_WAIT)
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -166,7 +174,7 @@ class ErrorBody(NamedTuple):
                 break
             if code in _VAGUE:
                 code = _text(wrapped.get("ErrorCode")) or code
-            if not retry_after and isinstance(seconds := wrapped.get("RetryAfter"), int | str):
+            if not retry_after and isinstance(seconds := wrapped.get("RetryAfter"), int | float | str):
                 retry_after = str(seconds)
             message, is_intunes = _text(wrapped.get("Message") or wrapped.get("message")), True
         message = message[:MAX_SCANNED]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -24,6 +25,7 @@ _TEXTS: Final = {
     "agent": "managementAgent",
     "management_state": "managementState",
     "compliance": "complianceState",
+    "ownership": "managedDeviceOwnerType",
     "owner_id": "userId",
     "owner_upn": "userPrincipalName",
     "owner_email": "emailAddress",
@@ -31,7 +33,7 @@ _TEXTS: Final = {
 }
 """The texts of a `Device`, by Graph's names for them."""
 DEVICE_FIELDS: Final = ",".join(
-    ["id", "operatingSystem", "managedDeviceOwnerType", "lastSyncDateTime", *_TEXTS.values()]
+    ["id", "operatingSystem", "lastSyncDateTime", "enrolledDateTime", *_TEXTS.values()]
 )
 """Exactly what a `Device` is made of."""
 RESULT_FIELDS: Final = "id,deviceActionResults"
@@ -48,6 +50,7 @@ _PLATFORMS: Final = (
 """By how `operatingSystem` begins; its exact texts for Android enrolments are not documented."""
 _ID: Final = re.compile(rf"[0-9A-Za-z_.\-]{{1,{MAX_ID}}}")
 """Every id seen is a GUID; Microsoft documents a string."""
+_CONTEXT: Final = re.compile(r"#users\('([0-9a-fA-F-]{36})'\)")
 
 
 def parse_device(row: Row) -> Device:
@@ -59,10 +62,23 @@ def parse_device(row: Row) -> Device:
         # the whole id or none: one with something left out of it could be another device's
         id=DeviceId(id_ if isinstance(id_, str) and _ID.fullmatch(id_) else ""),
         platform=next(platforms, Platform.OTHER),
-        personal=_text(row, "managedDeviceOwnerType").casefold() == "personal",
         last_sync_at=parse_time(row.get("lastSyncDateTime")),
+        enrolled_at=parse_time(row.get("enrolledDateTime")),
         **{name: _text(row, field) for name, field in _TEXTS.items()},
     )
+
+
+def below_person(device: Device, address: str, page: Row) -> Device:
+    """Return a device that Intune lists below a person, who is its owner whatever else its row says.
+
+    The list's context names the person by their id, or as they were asked for. A row keeps the name that its
+    owner had at the enrolment, that of an account which enrols for others, or none.
+    """
+    context = _CONTEXT.search(_text(page, "@odata.context"))
+    oid = context[1].casefold() if context else ""
+    names = (device.owner_upn.casefold(), device.owner_email.casefold())
+    same = device.owner_id.casefold() == oid if oid and device.owner_id else address.casefold() in names
+    return device if same else replace(device, listed_for=oid or address)
 
 
 def parse_resets(row: Row) -> list[ActionResult]:

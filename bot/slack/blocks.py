@@ -27,6 +27,8 @@ HEADER_LIMIT: Final = 150
 BUTTON_LIMIT: Final = 75
 """Also of options, their descriptions and accessibility labels."""
 TITLE_LIMIT: Final = 24
+CONFIRM_LIMIT: Final = 30
+MAX_CONFIRMATION: Final = 300
 MESSAGE_LIMIT: Final = 3900
 """`chat.update` refuses a text of more than 4000 bytes of UTF-8; the documentation says characters."""
 MAX_RADIO_BUTTONS: Final = 10
@@ -168,6 +170,16 @@ def button(
     }
     optional = {"value": value, "url": url, "style": style}
     return element | {name: given for name, given in optional.items() if given}
+
+
+def confirmation(title: str, text: str, confirm: str, deny: str) -> Block:
+    """What Slack asks before a button acts."""
+    return {
+        "title": plain(title, HEADER_LIMIT),
+        "text": plain(text, MAX_CONFIRMATION),
+        "confirm": plain(confirm, CONFIRM_LIMIT),
+        "deny": plain(deny, CONFIRM_LIMIT),
+    }
 
 
 def option(text: str, value: str, description: str = "") -> Block:

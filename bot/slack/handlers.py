@@ -71,6 +71,7 @@ class Handlers:
             app.view(Callback.DENY): self._decides(self._deny),
             app.view(Callback.ASK): self.ask_submitted,
             app.action(Action.CLOSE): self._moves(decide.close),
+            app.action(Action.LOOK): self._shows("device", self._look),
             app.action(Action.WITHDRAW): self._moves(decide.withdraw),
             app.action(Action.LINK): self._shows("sign_in", self._link),
             app.action(Action.SHOW_PASSCODE): self._shows("passcode", self._passcode),
@@ -232,6 +233,14 @@ class Handlers:
             return await self._sign_in(press, view_id, need)
         return modals.review_form(seen, self._words)
 
+    async def _look(self, press: Press, view_id: str) -> View:
+        try:
+            looked = await decide.look_on(self._deps, press.request_id, press.actor)
+        except SignInNeeded as need:
+            return await self._sign_in(press, view_id, need)
+        text = self._words.because(looked) or self._words.text("looked")
+        return modals.message(self._words.text("looked.title"), text, self._words)
+
     async def _denial(self, press: Press, _view_id: str) -> View:
         request = await decide.check_may_decide(self._deps, press.request_id, press.actor)
         return modals.deny_form(request, self._words)
@@ -300,7 +309,7 @@ class Handlers:
         press = Press(actor=actor, team=link.team, trigger_id="", request_id=link.request_id)
         request = await self._deps.get_request(link.request_id)
         if request.asked_by != link.user:
-            return await self._review(press, view_id)
+            return await (self._look if request.can_be_looked_at else self._review)(press, view_id)
         if request.has_passcode:
             return await self._passcode(press, view_id)
         sentence = self._words.with_account("signed_in.requester", account)

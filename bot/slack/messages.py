@@ -115,11 +115,15 @@ def _denial(request: ResetRequest, words: Wording) -> list[Block]:
 
 
 def _decisions(request: ResetRequest, words: Wording) -> list[Block]:
+    look = [_button(Action.LOOK, "look", request, words)] if request.can_be_looked_at else []
     if request.needs_a_human:
         again = _button(Action.APPROVE, "try_again", request, words, style="danger")
-        return [blocks.actions(again, _button(Action.CLOSE, "give_up", request, words))]
+        texts = ("give_up.title", "give_up.text", "give_up.submit", "give_up.cancel")
+        asked_first = blocks.confirmation(*map(words.text, texts))
+        close = _button(Action.CLOSE, "give_up", request, words) | {"confirm": asked_first}
+        return [blocks.actions(*look, again, close)]
     if request.status is not Status.PENDING:
-        return []
+        return [blocks.actions(*look)] if look else []
     approve = _button(Action.APPROVE, "approve", request, words, style="primary")
     return [blocks.actions(approve, _button(Action.DENY, "deny", request, words, style="danger"))]
 

@@ -1,6 +1,7 @@
 """The modals. Pure: values in, a view out."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,7 +12,7 @@ from bot.domain.request import MAX_REASON, MAX_TICKET, ResetRequest, Status
 from bot.domain.target import MAX_TARGET
 from bot.domain.values import DeviceId, RequestId, Secret
 from bot.slack import blocks
-from bot.slack.blocks import Block, View, date, escaped, inline, input_block, labelled
+from bot.slack.blocks import Block, View, cut, date, escaped, inline, input_block, labelled
 from bot.slack.messages import approved as approval_blocks
 from bot.slack.messages import asked, requested
 from bot.slack.payloads import Action, Callback, Field, dig, private_metadata
@@ -132,7 +133,8 @@ def review_form(review: Review, words: Wording) -> View:
     """Who asks and why, what will happen, as whom, on which device; then more about the devices."""
     request, possible = review.request, review.resettable
     impossible = [choice.effect for choice in review.choices if isinstance(choice.effect, Cause)]
-    shown = [blocks.section(asked(request, words)), *requested(request, words)]
+    whose = words.text("review.for", target=words.target(request.target))
+    shown = [blocks.section(f"{asked(request, words)} {whose}")]
     if not 0 < len(possible) <= blocks.MAX_OPTIONS:
         shown.append(blocks.section(words.text("review.too_many", count=str(len(review.choices)))))
         return blocks.modal(words.text("review.title"), shown, close=words.text("close"))
@@ -140,7 +142,9 @@ def review_form(review: Review, words: Wording) -> View:
         shown.append(blocks.section(words.text("effect", effect=words.effect(possible[0].effect))))
     shown += [
         blocks.section(words.text("review.runs_as", account=inline(review.account.username))),
+        *_warnings(review, words),
         input_block(Field.DEVICE, words.text("review.device"), _choices(possible, words)),
+        *requested(request, words),
     ]
     for choice in possible[:_MAX_DETAILED]:
         shown += [blocks.divider(), _details(choice, len(possible), review, words)]
@@ -156,19 +160,49 @@ def review_form(review: Review, words: Wording) -> View:
 
 def _choices(possible: Sequence[Choice], words: Wording) -> Block:
     """A single device is chosen already; of several none is, so that nobody approves the first by habit."""
-    options = [
-        blocks.option(
-            escaped(", ".join(filter(None, (choice.device.name, choice.device.serial, choice.device.model)))),
-            choice.device.id,
-            words.text(f"effect.{choice.effect}.short"),
-        )
-        for choice in possible
-    ]
+    alike = Counter(_named(choice.device) for choice in possible)
+    serials: set[str] = set()
+    options = []
+    for choice in possible:
+        device, name = choice.device, _named(choice.device)
+        if alike[name] > 1:
+            name = f"{cut(name, blocks.BUTTON_LIMIT - 8)} (…{escaped(device.id[-4:])})"
+        about = words.text(f"effect.{choice.effect}.short")
+        if len(possible) > 1:
+            at = device.last_sync_at  # Slack shows no time in the reader's zone here
+            online = (
+                words.text("review.online", at=f"{at:%Y-%m-%d %H:%M} UTC")
+                if at
+                else words.text("review.offline")
+            )
+            about = f"{online}; {words.text('review.older') if device.serial in serials else about}"
+        serials |= {device.serial} - {""}
+        options.append(blocks.option(name, device.id, about))
     if len(options) > blocks.MAX_RADIO_BUTTONS:
         placeholder = blocks.plain(words.text("review.device.placeholder"), blocks.HEADER_LIMIT)
         return {"type": "static_select", "options": options, "placeholder": placeholder}
     radios: Block = {"type": "radio_buttons", "options": options}
     return radios | ({"initial_option": options[0]} if len(options) == 1 else {})
+
+
+def _named(device: Device) -> str:
+    named = filter(None, (device.name, device.serial, device.model))
+    return cut(escaped(", ".join(named)), blocks.BUTTON_LIMIT)
+
+
+def _warnings(review: Review, words: Wording) -> list[Block]:
+    """What is not as it looks: a list that was cut, a device that Intune names somebody else's."""
+    shown = [] if review.complete else [blocks.context(words.text("review.cut"))]
+    for choice in review.resettable[:_MAX_DETAILED]:
+        if choice.device.listed_for:
+            names = {"device": inline(choice.device.name), "owner": inline(_owner(choice.device, words))}
+            shown.append(blocks.context(words.text("review.other_owner", **names)))
+    return shown
+
+
+def _owner(device: Device, words: Wording) -> str:
+    owner = " ".join(filter(None, (device.owner_name, device.owner_upn or device.owner_email)))
+    return owner or words.text("review.unknown")
 
 
 def _details(choice: Choice, of: int, review: Review, words: Wording) -> Block:
@@ -178,21 +212,24 @@ def _details(choice: Choice, of: int, review: Review, words: Wording) -> Block:
     seen = _last_seen(device, review.request.changed_at, words)
     facts = [labelled(label, inline(fact, _FACT)) for label, fact in _facts(device, words)]
     facts.insert(0, labelled(words.text("review.last_seen"), seen))
+    if device.enrolled_at is not None:
+        facts.append(labelled(words.text("review.enrolled"), date(device.enrolled_at)))
     effect = words.text("effect", effect=words.effect(choice.effect))
     text = words.text("review.more") if of == 1 else f"*{inline(device_name(device), _FACT)}*\n{effect}"
     return blocks.section(text, facts)
 
 
 def _facts(device: Device, words: Wording) -> list[tuple[str, str]]:
-    belongs = words.text("review.personal" if device.personal else "review.corporate")
+    kinds = {"ownership": device.ownership, "enrollment": device.enrollment, "state": device.management_state}
+    managed = [words.enum(name, value) for name, value in kinds.items()]
     facts = {
         "device": device.name,
-        "review.owner": " ".join(filter(None, (device.owner_name, device.owner_upn or device.owner_email))),
+        "review.owner": _owner(device, words),
         "review.system": system_of(device),
         "review.model": model_of(device),
         "review.serial": device.serial,
-        "review.compliance": device.compliance,
-        "review.management": ", ".join(filter(None, (belongs, device.enrollment, device.management_state))),
+        "review.compliance": words.enum("compliance", device.compliance),
+        "review.management": ", ".join(filter(None, managed)),
     }
     return [(words.text(key), fact or words.text("review.unknown")) for key, fact in facts.items()]
 

@@ -25,6 +25,8 @@ class Action(StrEnum):
     APPROVE = "approve"
     DENY = "deny"
     CLOSE = "close"
+    LOOK = "look"
+    """Read the device as whoever presses, where nobody can read it any more."""
     WITHDRAW = "withdraw"
     SHOW_PASSCODE = "show_passcode"
     LINK = "link"

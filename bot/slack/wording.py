@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from bot.domain.device import Device, Effect, Platform
-from bot.domain.errors import Cause, Code, GraphError, Refusal, SignInNeeded, SlackError, UnlatchError
+from bot.domain.errors import (
+    NOT_GRAPH,
+    Cause,
+    Code,
+    GraphError,
+    Refusal,
+    SignInNeeded,
+    SlackError,
+    UnlatchError,
+)
 from bot.domain.people import Account
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target, TargetKind
@@ -23,6 +32,13 @@ CATALOG_EN: Final[Mapping[str, str]] = tomllib.loads(
 )
 _PEOPLE: Final = ("by", "person", "approver")
 _TIMES: Final = ("at", "until")
+
+
+_BY_FACT: Final = {
+    **dict.fromkeys((Code.SILENT, Code.DEVICE_GONE), "could_not_look"),
+    **{Code.NOTHING_TO_RESET: "why", Code.APPROVER_SIGNED_OUT: "following"},
+}
+"""The fact with which a code has another sentence, whose key ends with the fact's name."""
 
 
 class _Facts(dict[str, str]):
@@ -63,6 +79,8 @@ class Wording:
         return self.catalog.get(f"{key}.title", self.catalog["crash.title"])
 
     def _error_key(self, error: UnlatchError) -> str:
+        if isinstance(error, GraphError) and error.code == NOT_GRAPH:
+            return "error.not_graph"
         names = (f"error.{kind.__name__}" for kind in type(error).__mro__)
         return next(name for name in names if name in self.catalog)
 
@@ -71,12 +89,10 @@ class Wording:
 
         `reader`: the one person who reads it, where it is only one; they are not told of themselves by name.
         """
-        key = f"code.{cause.code}"
+        key, fact = f"code.{cause.code}", _BY_FACT.get(cause.code)
+        if fact in cause.facts:
+            key += f".{fact}"
         match cause:
-            case Cause(Code.SILENT, {"could_not_look": _}):
-                key += ".could_not_look"
-            case Cause(Code.APPROVER_SIGNED_OUT, {"following": _}):
-                key += ".following"
             case Cause(Code.MICROSOFT_REFUSED_APPROVER, {"code": "ApprovalRequired"}):
                 key += ".approval_required"
             case Cause(Code.COULD_NOT_VERIFY, {"needed": _}):
@@ -101,10 +117,18 @@ class Wording:
         if status in list(Status):
             safe["stage"] = self.text(f"status.{status}.title")
             safe["decision"] = self.text(f"status.{status}", **safe)
-        # without a status it is the name of an exception of ours
-        message = facts.get("message") or (facts.get("code") if "status" in facts else None)
+        safe["state"] = inline(self.enum("state", facts.get("state", "")))
+        if (why := facts.get("why")) in list(Code):
+            safe["why"] = self.cause(Cause(Code(why), {**facts, "why": ""}))
+        # without a status or Graph's id it is a name of ours
+        graphs = {"status", "request_id"} <= facts.keys()
+        message = (facts.get("message") or facts.get("code")) if graphs else None
         safe["said"] = self.text("said", message=inline(message)) if message else ""
         return safe
+
+    def enum(self, name: str, value: str) -> str:
+        """Return one of Intune's words in plain ones; one that is not in the catalog as it is."""
+        return self.catalog.get(f"{name}.{value.casefold() or 'unknown'}", value)
 
     # Where a request stands
 
@@ -211,11 +235,11 @@ def _stage(request: ResetRequest) -> str:
         return "needs_decision"
     if request.waits_for_sign_in:
         return "unlinked"
-    if request.status is Status.PENDING and request.cause is not None:
-        return "reopened"
     match request.status, request.cause:
-        case (Status.FAILED, Cause(Code.CLOSED)) | (Status.FAILED, Cause(_, {"could_not_look": _})):
-            return "closed"
+        case (Status.PENDING, Cause(code)) if code is not Code.NOTHING_TO_RESET:
+            return "reopened"
+        case (Status.FAILED, Cause(_, {"could_not_look": _})):
+            return "unclear"
         case (Status.REFUSED, Cause(Code.ALREADY_REQUESTED)):
             return "duplicate"
     return str(request.status)

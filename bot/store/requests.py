@@ -268,7 +268,7 @@ def next_due(connection: Connection, queue: Queue) -> datetime | None:
 
 SAME: Final = (
     *("id", "delivery", "team", "asked_by", "asked_by_team", "asked_as", "reason", "ticket", "status"),
-    *("version", "reminders", "decided_by", "denial", "attempts", "held_device"),
+    *("version", "reminders", "notes", "decided_by", "denial", "attempts", "held_device"),
 )
 """Fields of a request that its columns hold as they are."""
 TIMES: Final = ("asked_at", "changed_at", "next_at", "expires_at", "decided_at")

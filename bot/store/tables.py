@@ -38,6 +38,7 @@ requests: Final = Table(
     Column("changed_at", String(27), nullable=False),
     Column("expires_at", String(27)),
     Column("reminders", Integer, nullable=False),
+    Column("notes", Integer, nullable=False),
     Column("decided_by", String(32)),
     Column("decided_at", String(27)),
     Column("denial", Text),

@@ -1,16 +1,17 @@
 """Decide: approve, deny, withdraw, close. Of several at once one wins; the others are told who did what."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.audit import Event
 from bot.domain.device import ActionResult, Effect
-from bot.domain.errors import Code, RecentlyReset, Refusal
+from bot.domain.errors import Cause, Code, DeviceRefused, LostRace, RecentlyReset, Refusal, SignInNeeded
 from bot.domain.people import Actor
-from bot.domain.request import Approval, ResetRequest, checked_reason
+from bot.domain.request import Approval, Looker, ResetRequest, Status, checked_reason
 from bot.domain.values import DeviceId, RequestId
 from bot.use_cases.deps import Deps
-from bot.use_cases.review import Choice, Review, look
+from bot.use_cases.review import Choice, Review, look, signed_in
 
 
 async def approve(
@@ -120,6 +121,50 @@ async def close(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
         return await deps.decide(
             request_id, Event.CLOSED, lambda request, now: request.close(by=by.user, now=now), facts, by
         )
+
+
+async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
+    """Read the device as `by` from now on: whoever did before cannot any more.
+
+    The decision stays its approver's; `by` is named in the audit log, and nothing is sent. Where Intune shows
+    the device to neither of them, a reset that was sent has failed. Raises Refusal or GraphError.
+    """
+    async with deps.audit_refusals(by, request_id):
+        request = await deps.get_request(request_id)
+        approval = request.approval
+        if approval is None:
+            raise Refusal(Code.NOT_WAITING, status=request.status)
+        if approval.reader.by == by.user and not request.can_be_looked_at:
+            return request  # pressed twice
+        request.check_can_be_looked_at(by=by.user)
+        admitted = await deps.approver(by, request)
+        try:
+            account, _ = await signed_in(deps, request, admitted.person)
+        except SignInNeeded as need:
+            need.approver = admitted.person
+            raise
+        facts = {"rule": admitted.rule, **approval.as_facts()}
+        facts |= {"looker": by.user, "looker_account": account.username, "looker_oid": account.oid}
+        looked = replace(approval, looker=Looker(by=by.user, oid=account.oid, username=account.username))
+        event, gone = Event.LOOKED, Cause(Code.DEVICE_GONE, {"could_not_look": "DeviceRefused"})
+        try:
+            await deps.as_person(
+                by.user, account.oid, lambda token: deps.intune.actions(approval.device.id, token)
+            )
+        except DeviceRefused as refused:
+            before = request.cause if request.status is Status.SENT else None
+            same = before is not None and before.code is Code.DEVICE_GONE
+            if not refused.is_gone or not same or approval.reader.by == by.user:
+                raise
+            event = Event.FAILED
+
+        def move(current: ResetRequest, now: datetime) -> ResetRequest:
+            current.check_can_be_looked_at(by=by.user)
+            if current.approval != approval:
+                raise LostRace
+            return current.fail(gone, now=now) if event is Event.FAILED else current.look(looked, now=now)
+
+        return await deps.decide(request_id, event, move, facts, by)
 
 
 def _recent_reset(deps: Deps, earlier: Sequence[ActionResult]) -> datetime | None:

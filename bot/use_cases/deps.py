@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
 from uuid import uuid4
@@ -236,15 +236,19 @@ class Deps:
                 return audience
         return None
 
-    async def as_person(self, user: UserId, oid: str, call: Callable[[Secret], Awaitable[T]]) -> T:
+    async def as_person(
+        self, user: UserId, oid: str, call: Callable[[Secret], Awaitable[T]], *, fresh: bool = False
+    ) -> T:
         """Call Graph as `user`, while they are signed in as the account `oid`: the only way to their token.
 
         A token that Graph refuses is replaced once by one that Entra issues now, with the claims that Graph
         asks for; the call must have made sure that nothing was done. What is refused again raises
-        SignInNeeded, or ApproverRefused where it is for the role. Raises CouldNotVerify too.
+        SignInNeeded, or ApproverRefused where it is for the role. Raises CouldNotVerify too. With `fresh` the
+        first token is one that Entra issues now.
         """
         claims: str | None = None
-        for fresh in (False, True):
+        attempts = (True,) if fresh else (False, True)
+        for fresh in attempts:
             account = await self.sign_ins.account(user)
             if account is None or account.oid != oid:
                 break
@@ -297,7 +301,8 @@ class Deps:
             if actor is not None and (old.decided_by, str(old.status)) == (actor, str(event)):
                 return old  # pressed or delivered twice: the answer is the same
             new = move(old, now)
-            requests.move(tx, old, new, Entry.of_move(event, new, facts, actor=actor))
+            entry = Entry.of_move(event, new, facts, actor=actor)
+            requests.move(tx, old, new, replace(entry, at=now))
             return new
 
         for left in reversed(range(MAX_ROUNDS)):

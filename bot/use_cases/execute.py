@@ -193,6 +193,9 @@ def after_error(deps: Deps, attempt: ResetRequest, error: GraphError, *, direct:
             return attempt.send_again(now=now)
         case UnknownPath():
             return attempt.fail(Cause(Code.UNKNOWN_PATH, error.as_facts()), now=now)
+        case DeviceRefused(is_gone=True):  # to this approver
+            gone = Cause(Code.DEVICE_GONE, {"approver": attempt.decided_by or ""})
+            return attempt.reopen(gone, now=now, timing=timing)
         case DeviceRefused():
             return attempt.fail(Cause(Code.MICROSOFT_REFUSED_DEVICE, error.as_facts()), now=now)
         case _:
@@ -203,7 +206,7 @@ async def poll(deps: Deps, sent: ResetRequest, approval: Approval) -> None:
     """Ask the device until Intune says done or failed, or has said nothing for too long."""
     now = deps.now()
     ours, failure = await own_action(deps, sent, approval)
-    could_not_look = _could_not_look(failure)
+    could_not_look, help_needed = _could_not_look(failure), _takes_help(sent, approval, failure)
     if ours is not None and ours.state == "done":
         await _move(deps, sent, sent.mark_done(ours.started_at, now=now), Event.DONE, approval)
     elif ours is not None and ours.failure is not None:
@@ -211,11 +214,15 @@ async def poll(deps: Deps, sent: ResetRequest, approval: Approval) -> None:
         failed = sent.fail(Cause(ours.failure, facts), now=now)
         await _move(deps, sent, failed, Event.FAILED, approval, facts)
     elif sent.waited(now) >= deps.timing.silent_after:
-        failed = sent.fail(Cause(Code.SILENT, could_not_look), now=now)
+        gone = help_needed is not None and help_needed.code is Code.DEVICE_GONE
+        cause = Cause(Code.DEVICE_GONE if gone else Code.SILENT, could_not_look)
+        failed = sent.fail(cause, now=now)
         await _move(deps, sent, failed, Event.FAILED, approval, could_not_look)
     else:
-        seen_at, cause = ours.started_at if ours is not None else None, _takes_help(sent, approval, failure)
-        await deps.move(sent, sent.poll_later(now=now, timing=deps.timing, seen_at=seen_at, cause=cause))
+        seen_at = ours.started_at if ours is not None else None
+        await deps.move(
+            sent, sent.poll_later(now=now, timing=deps.timing, seen_at=seen_at, cause=help_needed)
+        )
 
 
 async def reconcile(deps: Deps, uncertain: ResetRequest, approval: Approval) -> None:
@@ -241,11 +248,12 @@ async def own_action(
 ) -> tuple[ActionResult | None, UnlatchError | None]:
     """Return the request's own reset as the device shows it, and why the look failed, if it did.
 
-    A silent device is something else.
+    A silent device is something else. It is read as the approver, or as who pressed *Look* since.
     """
+    reader = approval.reader
     try:
         actions = await deps.as_person(
-            approval.by, approval.oid, lambda token: deps.intune.actions(approval.device.id, token)
+            reader.by, reader.oid, lambda token: deps.intune.actions(approval.device.id, token)
         )
     except (SignInNeeded, CouldNotVerify, GraphError) as failure:
         return None, failure
@@ -258,13 +266,16 @@ def _could_not_look(failure: UnlatchError | None) -> dict[str, str]:
 
 def _takes_help(request: ResetRequest, approval: Approval, failure: UnlatchError | None) -> Cause | None:
     """Return what people have to do before the device can be looked at; a passing failure changes nothing."""
+    by = {"approver": str(approval.reader.by)}
     match failure:
         case None:
             return None
         case SignInNeeded():
-            return Cause(Code.APPROVER_SIGNED_OUT, {"approver": approval.by, "following": "yes"})
+            return Cause(Code.APPROVER_SIGNED_OUT, by | {"following": "yes"})
         case ApproverRefused():
-            return Cause(Code.CANNOT_READ, {"approver": approval.by, **failure.as_facts()})
+            return Cause(Code.CANNOT_READ, by | failure.as_facts())
+        case DeviceRefused(is_gone=True):
+            return Cause(Code.DEVICE_GONE, by)
         case _:
             return request.cause
 

@@ -1,10 +1,23 @@
 """Reveal: the new passcode, read live with the approver's sign-in, to the requester alone."""
 
+from contextlib import suppress
+from datetime import datetime
+
 from bot.domain.audit import Event
-from bot.domain.errors import ApproverRefused, Code, CouldNotVerify, Refusal, SignInNeeded
+from bot.domain.device import NewPasscode
+from bot.domain.errors import (
+    ApproverRefused,
+    Cause,
+    Code,
+    CouldNotVerify,
+    DeviceRefused,
+    LostRace,
+    Refusal,
+    SignInNeeded,
+)
 from bot.domain.people import Actor
 from bot.domain.policy import check_asked_as
-from bot.domain.request import ResetRequest
+from bot.domain.request import Approval, ResetRequest
 from bot.domain.values import RequestId, Secret, utc_text
 from bot.use_cases.deps import Deps
 
@@ -12,10 +25,11 @@ from bot.use_cases.deps import Deps
 async def reveal(deps: Deps, request_id: RequestId, by: Actor) -> tuple[ResetRequest, Secret]:
     """Return the request and its passcode. The view is in the audit log before the passcode is returned.
 
-    Who asks is still admitted as a requester, and whose token is lent as an approver. Raises Refusal:
-    NOT_THE_REQUESTER, NOT_WAITING, REVEAL_EXPIRED, NOT_A_REQUESTER, APPROVER_LEFT, APPROVER_SIGNED_OUT,
-    CANNOT_READ, NO_PASSCODE, PASSCODE_REPLACED. Raises GraphError; SignInNeeded where the requester has to
-    sign in again, as the account that asked.
+    Who asks is still admitted as a requester, and whose token is lent as an approver: who approved, or
+    pressed *Look* since. Raises Refusal: NOT_THE_REQUESTER, NOT_WAITING, REVEAL_EXPIRED, NOT_A_REQUESTER,
+    NO_PASSCODE, PASSCODE_REPLACED; APPROVER_LEFT, APPROVER_SIGNED_OUT, CANNOT_READ and DEVICE_GONE, which
+    card and receipt then show, so that another approver can look. Raises GraphError; SignInNeeded where the
+    requester has to sign in again, as the account that asked.
     """
     async with deps.audit_refusals(by, request_id):
         request = await deps.get_request(request_id)
@@ -26,21 +40,12 @@ async def reveal(deps: Deps, request_id: RequestId, by: Actor) -> tuple[ResetReq
         approval, since = request.approval, request.ours_since(timing=deps.timing)
         if approval is None or since is None:
             raise Refusal(Code.NO_PASSCODE)
-        device, approver = approval.device.id, approval.by
-        try:
-            await deps.still_approver(Actor(user=approver, team=None), request)
-        except CouldNotVerify:
-            raise
-        except Refusal as refusal:
-            raise Refusal(Code.APPROVER_LEFT, approver=approver) from refusal
-        try:
-            found = await deps.as_person(
-                approver, approval.oid, lambda token: deps.intune.passcode(device, token, since=since)
-            )
-        except SignInNeeded as need:
-            raise Refusal(Code.APPROVER_SIGNED_OUT, approver=approver) from need
-        except ApproverRefused as refused:
-            raise Refusal(Code.CANNOT_READ, approver=approver, **refused.as_facts()) from refused
+        found, cause = await _read(deps, request, approval, since)
+        if cause != request.cause:
+            with suppress(LostRace):
+                await deps.move(request, request.cannot_be_read(cause))
+        if cause is not None:
+            raise Refusal(cause.code, **cause.facts)
         if found is None:
             raise Refusal(Code.NO_PASSCODE)
         if found.replaced_at is not None:
@@ -49,3 +54,29 @@ async def reveal(deps: Deps, request_id: RequestId, by: Actor) -> tuple[ResetReq
         await deps.audit(Event.PASSCODE_VIEWED, by.user, request_id, facts)
     deps.keep_head()
     return request, found.passcode
+
+
+async def _read(
+    deps: Deps, request: ResetRequest, approval: Approval, since: datetime
+) -> tuple[NewPasscode | None, Cause | None]:
+    """Return the passcode of the first reset `since`, or why whose token is lent cannot read it."""
+    reader, device = approval.reader, approval.device.id
+    by = {"approver": str(reader.by)}
+    try:
+        await deps.still_approver(Actor(user=reader.by, team=None), request)
+        found = await deps.as_person(
+            reader.by, reader.oid, lambda token: deps.intune.passcode(device, token, since=since)
+        )
+    except CouldNotVerify:
+        raise
+    except SignInNeeded:
+        return None, Cause(Code.APPROVER_SIGNED_OUT, by)
+    except Refusal:
+        return None, Cause(Code.APPROVER_LEFT, by)
+    except ApproverRefused as refused:
+        return None, Cause(Code.CANNOT_READ, by | refused.as_facts())
+    except DeviceRefused as refused:
+        if not refused.is_gone:
+            raise
+        return None, Cause(Code.DEVICE_GONE, by)
+    return found, None

@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NoReturn
+from datetime import UTC, datetime
+from typing import Final, NoReturn
 
 from bot.domain.audit import Event
-from bot.domain.device import Device, Effect, effect_of_reset
-from bot.domain.errors import Cause, Code, Refusal, SignInNeeded
+from bot.domain.device import BY_NATURE, Device, Effect, effect_of_reset
+from bot.domain.errors import Cause, Code, LostRace, Refusal, SignInNeeded
 from bot.domain.people import Account, Actor, Person
 from bot.domain.policy import check_account, check_fresh, check_owner
 from bot.domain.request import ResetRequest
+from bot.domain.target import TargetKind
 from bot.domain.values import RequestId, UserId
 from bot.use_cases.deps import Admitted, Deps
+
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
+NAMES_ONE_DEVICE: Final = frozenset({TargetKind.SERIAL, TargetKind.IMEI, TargetKind.ID})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,9 @@ class Review:
     account: Account
     """The approver's, whose token will carry it out."""
     choices: Sequence[Choice]
+    """The devices that were online last come first."""
+    complete: bool = True
+    """Whether Intune's list was read to its end."""
     rule: str = ""
     """The audiences by which the approver may decide."""
     request_ids: Sequence[str] = ()
@@ -48,8 +55,8 @@ async def review(deps: Deps, request_id: RequestId, by: Actor) -> Review:
     """Check the approver, find the devices, and say what a reset would do on each.
 
     Raises Refusal: SignInNeeded where the approver has to sign in first; the reason why no device that was
-    found can be reset, which also ends the request, so that no second approver looks in vain. Raises
-    GraphError.
+    found can be reset. Intune shows each account what its role and scope reach, so that ends the request only
+    where the target names exactly that device and nobody could reset it. Raises GraphError.
     """
     async with deps.audit_refusals(by, request_id):
         seen = await look(deps, request_id, by)
@@ -60,7 +67,7 @@ async def review(deps: Deps, request_id: RequestId, by: Actor) -> Review:
     }
     await deps.audit(Event.REVIEWED, by.user, request_id, seen.account.as_facts() | facts)
     if not seen.resettable:
-        await _end(deps, seen, by)
+        await _refuse(deps, seen, by)
     return seen
 
 
@@ -78,28 +85,39 @@ async def look(deps: Deps, request_id: RequestId, by: Actor) -> Review:
 
 async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review:
     approver = admitted.person
-    account = await _account(deps, request, approver.id)
-    requester = await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
-    theirs = await deps.sign_ins.account(requester.id)
-    check_account(account, approver=approver, requester=requester, theirs=theirs, asked_as=request.asked_as)
-    found = await deps.as_person(
-        approver.id, account.oid, lambda token: deps.intune.find(request.target, token)
-    )
-    if not found.devices:
-        raise Refusal(Code.NO_DEVICE)
-    seen = Review(
-        request=request,
-        requester=requester,
-        account=account,
-        choices=[Choice(device, _effect(deps, device, approver, account)) for device in found.devices],
-        rule=admitted.rule,
-        request_ids=found.request_ids,
-    )
+    account, requester = await signed_in(deps, request, approver)
+    for fresh in (False, True):  # a token from before a role was activated may show less
+        found = await deps.as_person(
+            approver.id, account.oid, lambda token: deps.intune.find(request.target, token), fresh=fresh
+        )
+        devices = sorted(found.devices, key=lambda device: device.last_sync_at or NEVER, reverse=True)
+        seen = Review(
+            request=request,
+            requester=requester,
+            account=account,
+            choices=[Choice(device, _effect(deps, device, approver, account)) for device in devices],
+            complete=found.complete,
+            rule=admitted.rule,
+            request_ids=found.request_ids,
+        )
+        if seen.resettable:
+            break
+    if not seen.choices:
+        raise Refusal(Code.NO_DEVICE if found.complete else Code.SEARCH_CUT)
     if not seen.resettable:
         for choice in seen.choices:  # another approver may decide on one's own device
             if isinstance(choice.effect, Cause) and choice.effect.code is Code.OWN_DEVICE:
                 raise Refusal(Code.OWN_DEVICE, **choice.effect.facts)
     return seen
+
+
+async def signed_in(deps: Deps, request: ResetRequest, approver: Person) -> tuple[Account, Person]:
+    """Return the approver's account, and the requester, who is somebody else under any name."""
+    account = await _account(deps, request, approver.id)
+    requester = await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
+    theirs = await deps.sign_ins.account(requester.id)
+    check_account(account, approver=approver, requester=requester, theirs=theirs, asked_as=request.asked_as)
+    return account, requester
 
 
 async def _account(deps: Deps, request: ResetRequest, user: UserId) -> Account:
@@ -124,9 +142,16 @@ def _effect(deps: Deps, device: Device, approver: Person, account: Account) -> E
     return effect
 
 
-async def _end(deps: Deps, seen: Review, by: Actor) -> NoReturn:
-    """End a request that no device can serve, if it still waits, and raise why."""
-    cause = next(choice.effect for choice in seen.choices if isinstance(choice.effect, Cause))
+async def _refuse(deps: Deps, seen: Review, by: Actor) -> NoReturn:
+    """Say why nothing that was found can be reset; end a request that still waits where nobody can do it."""
+    causes = [choice.effect for choice in seen.choices if isinstance(choice.effect, Cause)]
+    cause, target = causes[0], seen.request.target
+    if target.kind not in NAMES_ONE_DEVICE or not seen.complete or {c.code for c in causes} - BY_NATURE:
+        noted = seen.request.note(Cause(Code.NOTHING_TO_RESET, {"approver": by.user}), now=deps.now())
+        if noted is not seen.request:
+            with suppress(LostRace):  # the card tells something newer
+                await deps.move(seen.request, noted)
+        raise Refusal(Code.NOTHING_TO_RESET, **{**cause.facts, "why": str(cause.code)})
     facts = cause.as_facts() | seen.account.as_facts() | {"reviewed_by": by.user}
     with suppress(Refusal):  # somebody decided meanwhile
         await deps.decide(

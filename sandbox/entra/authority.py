@@ -166,7 +166,9 @@ class Authority:
             now=self.clock.now(),
             lifetime=lifetime or self.token_lifetime or tokens.access_lifetime(demands),
         )
-        self.grants.issued[str(claims["uti"])] = Issued(session=session, claims=demands)
+        self.grants.issued[str(claims["uti"])] = Issued(
+            session=session, claims=demands, issued_at=self.clock.now()
+        )
         return self.key.sign(claims)
 
     def _id_token(self, session: Session, nonce: str) -> str:

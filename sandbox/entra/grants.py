@@ -80,6 +80,7 @@ class Issued:
 
     session: Session
     claims: Claims
+    issued_at: datetime
 
 
 @dataclass(slots=True)

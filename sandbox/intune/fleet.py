@@ -13,6 +13,7 @@ from sandbox.cast import TENANT_ID, Account, Cast
 from sandbox.clock import Clock
 from sandbox.data import load
 from sandbox.intune import refusals
+from sandbox.intune.bearer import Caller
 from sandbox.intune.phones import NEVER, Phone, fine_time, graph_time, new_passcode
 
 Form = Literal["device", "user", "app"]
@@ -44,12 +45,16 @@ class Traps(BaseModel):
     `unknown_paths`: below which collections it knows no reset. At the start below a detected app's devices:
     Microsoft's page names that path, and Microsoft's metadata, its OpenAPI and its SDKs do not.
     `results_after`: seconds by which Intune's answers are behind what happens to a phone.
+    `stale_tokens`: a token keeps the role that its account had when it was issued.
+    `repeats_pages`: every page of a list names itself as the next one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     unknown_paths: frozenset[Form] = frozenset({"app"})
     results_after: Annotated[float, Field(ge=0)] = 0
+    stale_tokens: StrictBool = False
+    repeats_pages: StrictBool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,17 +87,34 @@ class Fleet:
         self.roles = {
             account.oid: Role(reset_passcode=account.reset_passcode) for account in self.users.values()
         }
+        self._before: dict[str, tuple[datetime, Role]] = {}
+        """When the role of an account was last changed, and what it was until then."""
         self.traps = Traps()
         self.phones = {phone.id: phone for phone in _phones(cast, now)}
         self._apps = {app["id"] for app in load("fleet.json")["detected_apps"]}
 
-    def role(self, oid: str) -> Role:
-        """What this account may do; nothing, if it is none of the tenant's."""
-        return self.roles.get(oid, Role(reset_passcode=False))
+    def set_role(self, oid: str, role: Role, now: datetime) -> None:
+        """Raise KeyError for an account that is not of the tenant."""
+        self._before[oid] = (now, self.roles[oid])
+        self.roles[oid] = role
 
-    def collection(self, parameters: Mapping[str, str], oid: str) -> Collection:
-        """What this account sees below an address with these path parameters (`user`, `app` or neither)."""
-        hidden = self.role(oid).out_of_scope
+    def role(self, caller: Caller) -> Role:
+        """What this caller may do; nothing, if the account is none of the tenant's."""
+        if self.traps.stale_tokens and caller.issued and caller.oid in self._before:
+            changed_at, before = self._before[caller.oid]
+            if caller.issued.issued_at < changed_at:
+                return before
+        return self.roles.get(caller.oid, Role(reset_passcode=False))
+
+    def describe(self, device_id: str, **properties: object) -> None:
+        """Change what Intune says of a phone; KeyError for a phone or a property that does not exist."""
+        said = self.phones[device_id].properties
+        for name, value in properties.items():
+            said[name] = value if name in said else said[name]
+
+    def collection(self, parameters: Mapping[str, str], caller: Caller) -> Collection:
+        """What a caller sees below an address with these path parameters (`user`, `app` or neither)."""
+        hidden = self.role(caller).out_of_scope
         phones = [phone for phone in self.phones.values() if phone.id not in hidden]
         if "user" in parameters:
             user = self._user(parameters["user"])

@@ -27,6 +27,10 @@ _ENROLLMENTS: Final[Mapping[str, str]] = {
     "androidEnterpriseCorporateWorkProfile": "Company-owned with work profile",
     "androidEnterpriseDedicatedDevice": "Dedicated",
     "userEnrollment": "Personal with work profile",
+    "androidAOSPUserOwnedDeviceEnrollment": "Without Google services, with a user",
+    "androidAOSPUserlessDeviceEnrollment": "Without Google services, no user",
+    "appleUserEnrollment": "Apple User Enrollment",
+    "appleAccountDrivenUserEnrollment": "Apple User Enrollment",
     "windowsAzureADJoin": "Entra joined",
 }
 _ENDS: Final[Mapping[Behaviour, ActionState]] = {
@@ -116,8 +120,10 @@ class Phone:
 
     @property
     def can_reset(self) -> bool:
-        """Whether its platform knows the action at all."""
-        return self.is_apple or self.properties["operatingSystem"] == "Android"
+        """Whether its platform and its enrolment know the action at all."""
+        said = self.properties
+        in_part = "UserEnrollment" in str(said["deviceEnrollmentType"]) or said["managementAgent"] == "eas"
+        return (self.is_apple or said["operatingSystem"] == "Android") and not in_part
 
     def begin_reset(self, now: datetime, takes: timedelta) -> Action:
         """Queue a reset: each accepted one is a new action, and on Android a new passcode."""

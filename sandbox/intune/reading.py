@@ -30,7 +30,7 @@ class Reading:
     async def devices(self, request: Request, caller: Caller, line: Line) -> Response:
         """A list: real Graph leaves the action results empty there, and enrollmentProfileName."""
         self._check(caller)
-        found = self._fleet.collection(request.path_params, caller.oid)
+        found = self._fleet.collection(request.path_params, caller)
         options = Options.parse(request.query_params, _names(next(iter(self._fleet.phones.values()))))
         rows = [{**phone.properties, RESULTS: [], "enrollmentProfileName": ""} for phone in found.phones]
         if options.filter is not None:
@@ -38,6 +38,8 @@ class Reading:
         address = f"{self.base_url}{request.url.path}"
         page, following = self._pages.page(rows, options, address=address, size=self.page_size)
         line.note = f"{len(page)} of {len(rows)}"
+        if self._fleet.traps.repeats_pages:
+            following = f"{address}?{request.url.query}"
         link = {"@odata.nextLink": following} if following else {}
         value = [options.chosen(row) for row in page]
         return JSONResponse({"@odata.context": options.context(found.context), **link, "value": value})
@@ -45,7 +47,7 @@ class Reading:
     async def device(self, request: Request, caller: Caller, line: Line) -> Response:
         """One device; some properties have their value only when they are selected by name."""
         self._check(caller)
-        found = self._fleet.collection(request.path_params, caller.oid)
+        found = self._fleet.collection(request.path_params, caller)
         if found.form == "app":  # microsoft-graph-docs-contrib issue 2981
             raise refusals.unknown_path(found.form)
         phone = found.phone(request.path_params["device"])
@@ -67,7 +69,7 @@ class Reading:
     def _check(self, caller: Caller) -> None:
         if not caller.may(refusals.READ_SCOPES):
             raise refusals.missing_scope(refusals.READ_SCOPES)
-        if not self._fleet.role(caller.oid).sees:
+        if not self._fleet.role(caller).sees:
             raise refusals.no_role_to_read()
 
 

@@ -44,9 +44,9 @@ class Resetting:
             raise refusals.unknown_path(form)
         if not caller.may(refusals.RESET_SCOPES):
             raise refusals.missing_scope(refusals.RESET_SCOPES)
-        if not self._fleet.role(caller.oid).reset_passcode:
+        if not self._fleet.role(caller).reset_passcode:
             raise refusals.no_role_to_reset()
-        found = self._fleet.collection(request.path_params, caller.oid)
+        found = self._fleet.collection(request.path_params, caller)
         phone = found.phone(request.path_params["device"])
         if await request.body():
             raise refusals.bad_request("The action resetPasscode takes no request body.")

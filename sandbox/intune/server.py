@@ -78,9 +78,17 @@ class Intune:
 
     def set_role(self, oid: str, role: Role) -> None:
         """Give or take the Intune role; KeyError for an account that is not of the tenant."""
-        if oid not in self._fleet.roles:
-            raise KeyError(oid)
-        self._fleet.roles[oid] = role
+        self._fleet.set_role(oid, role, self._clock.now())
+        self._changed()
+
+    def describe(self, device_id: str, **properties: object) -> None:
+        """Change what Intune says of this phone; KeyError for a phone or a property that does not exist."""
+        self._fleet.describe(device_id, **properties)
+        self._changed()
+
+    def remove(self, device_id: str) -> None:
+        """Delete the record of this phone, as a clean-up rule does; KeyError for an unknown one."""
+        del self._fleet.phones[device_id]
         self._changed()
 
     def set_traps(self, traps: Traps) -> None:

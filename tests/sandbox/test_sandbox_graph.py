@@ -223,6 +223,36 @@ async def test_a_role_may_read_without_resetting_and_leave_devices_out(microsoft
     assert (await refusal(microsoft, RESET_IPHONE, "POST"))[:2] == (403, "Forbidden")
 
 
+async def test_a_token_of_before_keeps_its_role_where_that_is_asked_for(microsoft):
+    microsoft.intune.set_role(KEN_ACCOUNT, Role(reset_passcode=False))
+    old = {"Authorization": f"Bearer {microsoft.entra.access_token(KEN_ACCOUNT)}"}
+    microsoft.clock.advance(timedelta(seconds=1))
+    microsoft.intune.set_role(KEN_ACCOUNT, Role(reset_passcode=True))
+    assert (await microsoft.graph.get(DEVICES, headers=old)).status_code == 200
+    microsoft.intune.set_traps(Traps(stale_tokens=True))
+    assert (await microsoft.graph.get(DEVICES, headers=old)).status_code == 401
+    new = {"Authorization": f"Bearer {microsoft.entra.access_token(KEN_ACCOUNT)}"}
+    assert (await microsoft.graph.get(DEVICES, headers=new)).status_code == 200
+
+
+async def test_a_list_may_repeat_itself_and_a_record_vanish(microsoft):
+    microsoft.intune.set_traps(Traps(repeats_pages=True))
+    first = (await microsoft.graph.get(DEVICES)).json()
+    assert (await microsoft.graph.get(first["@odata.nextLink"])).json() == first
+    microsoft.intune.remove(PIXEL)
+    assert (await refusal(microsoft, f"{DEVICES}/{PIXEL}"))[:2] == (404, "ResourceNotFound")
+
+
+@pytest.mark.parametrize(
+    "said", [{"deviceEnrollmentType": "appleAccountDrivenUserEnrollment"}, {"managementAgent": "eas"}]
+)
+async def test_a_device_that_is_managed_in_part_is_not_reset(microsoft, said):
+    microsoft.intune.describe(IPHONE, **said)
+    assert (await refusal(microsoft, RESET_IPHONE, "POST"))[:2] == (400, "BadRequest")
+    with pytest.raises(KeyError):
+        microsoft.intune.describe(IPHONE, colour="black")
+
+
 # Tokens
 
 

@@ -24,6 +24,7 @@ from bot.web.app import listen, serving
 from sandbox.app import Sandbox, serve
 from sandbox.cast import DEFAULT_CAST, SIGNING_SECRET, TENANT_ID
 from sandbox.demo import settings as demo_settings
+from sandbox.intune.fleet import Traps
 from sqlalchemy import delete, func, select
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.support.user_actions import KEN, MEI, ON_CALL, Json, People, buttons
@@ -220,6 +221,7 @@ class Bot(Scene):
         for account in DEFAULT_CAST.accounts:
             if account.tenant_id == TENANT_ID:
                 await self.people.role(account.oid, may_reset=account.reset_passcode)
+        self.sandbox.intune.set_traps(Traps())
         self.sandbox.entra.multitenant, self.sandbox.entra.tamper = False, {}
 
 

@@ -23,7 +23,7 @@ from bot.use_cases.execute import advance
 from bot.use_cases.publish import publish
 from bot.use_cases.sign_in import Continuation
 from sqlalchemy import select, update
-from tests.support.builders import KEN, LEOS_PHONE, MEI, RULES, TEAM, TIMING, account_of, actor
+from tests.support.builders import AIKO, KEN, LEOS_PHONE, MEI, RULES, TEAM, TIMING, account_of, actor
 from tests.support.clock import Clock
 from tests.support.fakes import (
     LOST,
@@ -150,6 +150,9 @@ class Bot:
 
     async def close(self, request_id: RequestId, *, by: Person = KEN) -> ResetRequest:
         return await decide.close(self.deps, request_id, actor(by))
+
+    async def look(self, request_id: RequestId, *, by: Person = AIKO) -> ResetRequest:
+        return await decide.look_on(self.deps, request_id, actor(by))
 
     async def reveal(self, request_id: RequestId, *, by: Person = MEI) -> Secret:
         _, passcode = await reveal.reveal(self.deps, request_id, actor(by))

@@ -79,6 +79,7 @@ LEOS_TABLET = replace(
     name="Leo's iPad",
     platform=Platform.IPADOS,
     enrollment="appleBulkWithUser",
+    agent="mdm",
 )
 LEOS_LAPTOP = replace(
     LEOS_PHONE,
@@ -115,16 +116,19 @@ APPROVAL = Approval(
 ATTEMPT = Attempt(started_at=NOON, client_request_id="call-1")
 
 
+ENDED = (Status.DONE, Status.FAILED, Status.CLOSED)
+
+
 def a_request(status: Status, **changes: object) -> ResetRequest:
     """Return a request in `status`, with all that a row in it carries; an uncertain one waits for a human."""
     values: dict[str, object] = {"status": status}
     if status is Status.PENDING:
         values |= {"expires_at": NOON + TIMING.lifetime}
-    if status in (Status.APPROVED, Status.SENT, Status.UNCERTAIN, Status.DONE, Status.FAILED):
+    if status in (Status.APPROVED, Status.SENT, Status.UNCERTAIN, *ENDED):
         values |= {"approval": APPROVAL, "decided_by": KEN.id, "decided_at": NOON}
     if status in (Status.APPROVED, Status.SENT, Status.UNCERTAIN):
         values |= {"held_device": LEOS_PHONE.id}
-    if status in (Status.SENT, Status.UNCERTAIN, Status.DONE, Status.FAILED):
+    if status in (Status.SENT, Status.UNCERTAIN, *ENDED):
         values |= {"attempt": ATTEMPT, "attempts": 1}
     if status is Status.UNCERTAIN:
         values |= {"next_at": None}

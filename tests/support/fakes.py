@@ -224,6 +224,9 @@ class FakeIntune:
 
     clock: Clock
     found: list[Device] = field(default_factory=lambda: [LEOS_PHONE])
+    complete: bool = True
+    seen_with: dict[str, list[Device]] = field(default_factory=dict)
+    """What is found in place of `found` with a token that carries this."""
     answers: list[Answer] = field(default_factory=list)
     posts: list[Post] = field(default_factory=list)
     resets: list[Post] = field(default_factory=list)
@@ -249,7 +252,9 @@ class FakeIntune:
     async def find(self, target: Target, token: Secret) -> FoundDevices:
         await self._read(token)
         self.looked_for.append(target)
-        return FoundDevices(devices=list(self.found), request_ids=["graph-listing"])
+        seen = (devices for text, devices in self.seen_with.items() if text in token.reveal())
+        found = next(seen, self.found)
+        return FoundDevices(devices=list(found), request_ids=["graph-listing"], complete=self.complete)
 
     async def reset_passcode(
         self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str, direct: bool = False

@@ -83,7 +83,7 @@ def _changed(bodies: Sequence[Json]) -> st.SearchStrategy[Answer]:
     good = st.sampled_from(bodies)
     changed = good.flatmap(mutated)
     texts = json_text(good | changed | changed.flatmap(mutated))
-    headers = usually({"content-type": "application/json"}, _headers)
+    headers = usually({"content-type": "application/json", "request-id": "graphs"}, _headers)
     return st.builds(Answer, usually(200, st.sampled_from(STATUSES)), headers, texts)
 
 
@@ -319,7 +319,8 @@ class Graph:
             return httpx.Response(204, headers={"request-id": "graphs"})
         single = _device("done") if self.reset else ADAS
         named = not lists or request.url.path.endswith(ADAS["id"])
-        return httpx.Response(200, json=single if named else {"value": [ADAS]})
+        found = single if named else {"value": [ADAS]}
+        return httpx.Response(200, json=found, headers={"request-id": "graphs"})
 
 
 async def reset(sent: tuple[Odd, str]) -> Graph:
@@ -373,14 +374,13 @@ def _listed(odd: Odd) -> list[Mapping[str, Json]]:
 
 def _fits(row: Mapping[str, Json], target: str) -> bool:
     kind, colon, wanted = target.partition(":")
-    names = [FIELDS.get(kind, "")] if colon else ["userPrincipalName", "emailAddress"]
-    names += ["azureADDeviceId"] if kind == "id" else []
+    if not colon or kind == "app":  # the address says whose it is
+        return True
+    names = [FIELDS.get(kind, ""), *(["azureADDeviceId"] if kind == "id" else [])]
     said = [str(row.get(name)).casefold() for name in names]
     match kind:
-        case "app":
-            return True
         case "imei":
             return wanted[:14] in ["".join(filter(str.isdigit, text))[:14] for text in said]
         case "name":
             return comparable(wanted) in map(comparable, said)
-    return (wanted or target).casefold() in said
+    return wanted.casefold() in said

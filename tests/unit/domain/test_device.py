@@ -1,9 +1,20 @@
 """What a reset does on which device, and which of Graph's rows are what the target names."""
 
+import json
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 import pytest
-from bot.domain.device import ActionResult, Device, Effect, Platform, effect_of_reset, matches_target
+from bot.domain.device import (
+    BY_NATURE,
+    ActionResult,
+    Device,
+    Effect,
+    Platform,
+    effect_of_reset,
+    matches_target,
+)
 from bot.domain.errors import Cause, Code, Refusal
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId
@@ -25,63 +36,96 @@ PHONE = Device(
 NAMED = {"device": "Leo's phone"}
 
 
-@pytest.mark.parametrize(
-    ("device", "effect"),
-    [
-        *(
-            (replace(PHONE, platform=platform, enrollment=enrollment), Effect.REMOVES_PASSCODE)
-            for platform in (Platform.IOS, Platform.IPADOS, Platform.VISIONOS)
-            for enrollment in ("appleBulkWithUser", "userEnrollment", "")
-        ),
-        *(
-            (replace(PHONE, enrollment=enrollment, agent=""), effect)
-            for enrollment, effect in {
-                "androidEnterpriseDedicatedDevice": Effect.NEW_PASSCODE,
-                "androidAOSPUserOwnedDevice": Effect.NEW_PASSCODE,
-                "androidAOSPUserlessDevice": Effect.NEW_PASSCODE,
-                "androidEnterpriseFullyManaged": Effect.NEW_PASSCODE_OR_PROFILE,
-                "androidEnterpriseCorporateWorkProfile": Effect.NEW_WORK_PROFILE_PASSCODE,
-            }.items()
-        ),
-        # an enrollment that is not in the table: the agent and the owner tell
-        (replace(PHONE, personal=True), Effect.NEW_WORK_PROFILE_PASSCODE),
-        (replace(PHONE, personal=False), Effect.NEW_PASSCODE_OR_PROFILE),
-        *(
-            (replace(PHONE, management_state=state), Effect.NEW_PASSCODE_OR_PROFILE)
-            for state in ("", "managed", "discovered", "retireCanceled", "wipeFailed")
-        ),
-    ],
-)
-def test_what_a_reset_does_depends_on_the_platform_and_the_enrollment(device, effect):
-    assert effect_of_reset(device) is effect
-    assert effect.makes_passcode is (device.platform is Platform.ANDROID)
+SPECS = Path(__file__).parents[2] / "specs"
+BETA = json.loads((SPECS / "intune-enums.json").read_text())
+SCHEMAS = json.loads((SPECS / "graph-v1.0-intune.openapi.json").read_text())["components"]["schemas"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "cause"),
-    [
-        *(
-            ({"platform": Platform.IOS, "enrollment": enrollment}, Cause(Code.APPLE_USER_ENROLLMENT, NAMED))
-            for enrollment in ("appleUserEnrollment", "appleUserEnrollmentWithServiceAccount")
-        ),
-        *(({"agent": agent}, Cause(Code.DEVICE_ADMINISTRATOR, NAMED)) for agent in ("mdm", "easMdm", "")),
-        *(
-            (
-                {"platform": platform, "os_version": "11"},
-                Cause(Code.WRONG_PLATFORM, {**NAMED, "system": f"{platform} 11"}),
-            )
-            for platform in (Platform.WINDOWS, Platform.MACOS, Platform.OTHER)
-        ),
-        *(
-            ({"management_state": state}, Cause(Code.NOT_MANAGED, {**NAMED, "state": state}))
-            for state in ("retirePending", "wipeIssued", "deletePending", "WIPEPENDING")
-        ),
-    ],
-)
-def test_a_device_that_intune_cannot_reset_says_why(changes, cause):
-    with pytest.raises(Refusal) as refusal:
-        effect_of_reset(replace(PHONE, **changes))
-    assert refusal.value.cause == cause
+def values_of(name: str) -> list[str]:
+    """Every value that Microsoft's lists have of an enum, v1.0's and beta's, and some that they lack."""
+    v1 = SCHEMAS[f"microsoft.graph.{name}"]["enum"]
+    return list(dict.fromkeys([*v1, *BETA.get(name, []), "", "ofNextYear"]))
+
+
+APPLE = [Platform.IOS, Platform.IPADOS, Platform.VISIONOS]
+WHOLE = ["userEnrollment", "deviceEnrollmentManager", "appleBulkWithUser", "appleBulkWithoutUser"]
+IN_PART = [
+    *(each for each in BETA["deviceEnrollmentType"] if "UserEnrollment" in each),
+    "appleNewUserEnrollment",
+]
+KNOWN_ANDROID = {
+    "androidEnterpriseDedicatedDevice": Effect.NEW_PASSCODE,
+    "androidEnterpriseFullyManaged": Effect.NEW_PASSCODE_OR_PROFILE,
+    "androidEnterpriseCorporateWorkProfile": Effect.NEW_WORK_PROFILE_PASSCODE,
+    "androidAOSPUserOwnedDeviceEnrollment": Effect.NEW_PASSCODE,
+    "androidAOSPUserlessDeviceEnrollment": Effect.NEW_PASSCODE,
+}
+BY_AGENT = {"intuneAosp": Effect.NEW_PASSCODE, PHONE.agent: Effect.NEW_PASSCODE_OR_PROFILE}
+LEAVING = ["retirePending", "retireIssued", "wipePending", "wipeIssued", "deletePending"]
+STAYING = ["managed", "unhealthy", "retireFailed", "retireCanceled", "wipeFailed", "wipeCanceled", ""]
+IPHONE = replace(PHONE, platform=Platform.IOS, agent="mdm", enrollment="appleBulkWithUser")
+
+
+def came(device: Device) -> Effect | Code | None:
+    try:
+        return effect_of_reset(device)
+    except Refusal as refusal:
+        return refusal.code if refusal.facts["device"] == "Leo's phone" else None
+
+
+def on_apple(enrollment: str, agent: str) -> Effect | Code:
+    if agent == "eas":
+        return Code.MAIL_ONLY
+    if enrollment in IN_PART:
+        return Code.APPLE_USER_ENROLLMENT
+    sure = enrollment in WHOLE and agent in ("mdm", "easMdm")
+    return Effect.REMOVES_PASSCODE if sure else Effect.MAY_REMOVE_PASSCODE
+
+
+def on_android(enrollment: str, agent: str) -> Effect | Code:
+    if agent == "eas":
+        return Code.MAIL_ONLY
+    if (enrollment, agent) == ("userEnrollment", PHONE.agent):
+        return Effect.NEW_WORK_PROFILE_PASSCODE
+    return KNOWN_ANDROID.get(enrollment) or BY_AGENT.get(agent, Effect.MAY_MAKE_PASSCODE)
+
+
+@pytest.mark.parametrize("ownership", values_of("managedDeviceOwnerType"))
+def test_g01_g02_g03_g11_g28_every_enrolment_and_agent_has_an_effect_a_reason_or_a_doubt(ownership):
+    """No guess ends or promises anything, and who owns the device decides nothing."""
+    enrollments = [*BETA["deviceEnrollmentType"], *values_of("deviceEnrollmentType"), *IN_PART]
+    for enrollment, agent in product(enrollments, values_of("managementAgentType")):
+        told = {"enrollment": enrollment, "agent": agent, "ownership": ownership}
+        assert came(replace(PHONE, **told)) == on_android(enrollment, agent), told
+        for platform in APPLE:
+            assert came(replace(IPHONE, platform=platform, **told)) == on_apple(enrollment, agent), told
+
+
+@pytest.mark.parametrize("state", values_of("managementState"))
+def test_a_device_that_leaves_intune_is_not_reset_and_a_state_that_does_not_tell_is_a_doubt(state):
+    android, apple = replace(PHONE, management_state=state), replace(IPHONE, management_state=state)
+    if state in LEAVING:
+        assert came(android) == came(apple) == Code.NOT_MANAGED
+        assert came(replace(apple, management_state=state.upper())) == Code.NOT_MANAGED
+    elif state in STAYING:
+        assert (came(android), came(apple)) == (Effect.NEW_PASSCODE_OR_PROFILE, Effect.REMOVES_PASSCODE)
+    else:
+        assert (came(android), came(apple)) == (Effect.MAY_MAKE_PASSCODE, Effect.MAY_REMOVE_PASSCODE)
+
+
+def test_only_apple_and_android_devices_are_reset_and_what_the_others_run_is_said():
+    for platform in set(Platform) - {Platform.ANDROID, *APPLE}:
+        with pytest.raises(Refusal) as refusal:
+            effect_of_reset(replace(PHONE, platform=platform, os_version="11", agent="eas"))
+        known = platform is not Platform.OTHER
+        code = Code.WRONG_PLATFORM if known else Code.UNKNOWN_PLATFORM
+        assert refusal.value.cause == Cause(code, {**NAMED, "system": f"{platform} 11"})
+        assert (refusal.value.code in BY_NATURE) is known
+
+
+def test_only_android_makes_a_passcode():
+    apple = {Effect.REMOVES_PASSCODE, Effect.MAY_REMOVE_PASSCODE}
+    assert {effect for effect in Effect if not effect.makes_passcode} == apple
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ received  -> pending, refused
 pending   -> approved, denied, withdrawn, expired, refused
 approved  -> sent, pending, failed, uncertain
 sent      -> done, failed
-uncertain -> sent, failed, approved
+uncertain -> sent, closed, approved
 """
 BY_NAME: dict[str, tuple[Status, Callable[[ResetRequest], ResetRequest]]] = {
     "accept": (Status.PENDING, lambda r: r.accept(target=r.target, **NOW)),
@@ -36,6 +36,7 @@ BY_NAME: dict[str, tuple[Status, Callable[[ResetRequest], ResetRequest]]] = {
     "mark_uncertain": (Status.UNCERTAIN, lambda r: r.mark_uncertain(**NOW)),
     "confirm_sent": (Status.SENT, lambda r: r.confirm_sent(NOON, **NOW)),
     "mark_done": (Status.DONE, lambda r: r.mark_done(NOON, now=LATER)),
+    "close": (Status.CLOSED, lambda r: r.close(by=KEN.id, now=LATER)),
     "fail": (Status.FAILED, lambda r: r.fail(Cause(Code.SILENT), now=LATER)),
 }
 OVER = [status for status in Status if not MOVES[status]]
@@ -289,7 +290,7 @@ def test_a_device_is_polled_less_and_less_often():
 @pytest.mark.parametrize("status", Status)
 def test_only_a_finished_reset_that_makes_a_passcode_has_one(status, effect):
     request = a(status, approval=replace(APPROVAL, effect=effect))
-    assert request.has_passcode is (status is Status.DONE and effect is not Effect.REMOVES_PASSCODE)
+    assert request.has_passcode is (status is Status.DONE and effect.makes_passcode)
     assert a(status, approval=None).has_passcode is False
 
 

@@ -39,11 +39,14 @@ ACCEPTED: Final = httpx.Response(204, headers={"request-id": "r1"})
 
 
 def ok(body: object) -> httpx.Response:
-    return httpx.Response(200, json=body)
+    return httpx.Response(200, json=body, headers={"request-id": "r1"})
 
 
-def page(*rows: object, next_link: str | None = None) -> httpx.Response:
-    return ok({"value": list(rows)} | ({"@odata.nextLink": next_link} if next_link else {}))
+def page(*rows: object, next_link: object = None, of: str = "") -> httpx.Response:
+    """`of`: the key of the person below whom Graph says that it lists."""
+    context = f"{BASE}/$metadata#users('{of}')/managedDevices(id,userId)"
+    link = {"@odata.nextLink": next_link} if next_link is not None else {}
+    return ok({"@odata.context": context, "value": list(rows)} | link)
 
 
 def error_body(code: str, message: str = "") -> dict[str, object]:

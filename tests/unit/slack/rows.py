@@ -5,13 +5,14 @@ from datetime import timedelta
 
 from bot.domain.device import Device, Effect, Platform
 from bot.domain.errors import Cause, Code
-from bot.domain.request import ResetRequest, Status
+from bot.domain.request import BLIND, ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId
 from tests.support.builders import APPROVAL, ATTEMPT, KEN, LATER, MEI, NOON, a_request
 
 AT = "2026-03-02T12:00:00.000000Z"
 LEOS, KENS, KEN_APPROVED = {"device": "Leo's Pixel"}, {"account": "ken@contoso.com"}, {"approver": "U0KEN"}
+GRAPHS = {"status": "403", "request_id": "r1"}
 FACTS: dict[Code, dict[str, str]] = {
     Code.BAD_TARGET: {"typed": "leo"},
     Code.REASON_TOO_LONG: {"limit": "1000"},
@@ -29,8 +30,10 @@ FACTS: dict[Code, dict[str, str]] = {
     Code.RECENTLY_RESET: {"at": AT, "platform": "iOS"},
     Code.WRONG_PLATFORM: {"device": "Leo's laptop", "system": "Windows 11"},
     Code.NOT_MANAGED: {"device": "Scanner 12", "state": "retireIssued"},
-    **dict.fromkeys((Code.OWN_DEVICE, Code.APPLE_USER_ENROLLMENT, Code.DEVICE_ADMINISTRATOR), LEOS),
-    **dict.fromkeys((Code.APPROVER_SIGNED_OUT, Code.APPROVER_LEFT, Code.CANNOT_READ), KEN_APPROVED),
+    **dict.fromkeys((Code.OWN_DEVICE, Code.APPLE_USER_ENROLLMENT), LEOS),
+    **dict.fromkeys((Code.UNKNOWN_PLATFORM, Code.MAIL_ONLY), LEOS),
+    Code.NOTHING_TO_RESET: {"approver": "U0KEN"},
+    **dict.fromkeys(BLIND, KEN_APPROVED),
     Code.PASSCODE_REPLACED: {"at": AT},
     Code.ENTRA_ERROR: {"code": "AADSTS50105"},
     **dict.fromkeys((Code.WRONG_TENANT, Code.GUEST_ACCOUNT, Code.ACCOUNT_TAKEN), KENS),
@@ -38,7 +41,7 @@ FACTS: dict[Code, dict[str, str]] = {
     Code.WRONG_ACCOUNT: {"account": "aiko@contoso.com", "expected": "ken@contoso.com"},
     Code.BAD_TOKEN: {"part": "signature"},
     Code.SIGN_IN_ENDED: KENS | {"approver": "U0KEN", "claims": '{"access_token":{}}', "since": AT},
-    Code.MICROSOFT_REFUSED_APPROVER: KENS | {"message": "No <!channel> permission.", "status": "403"},
+    Code.MICROSOFT_REFUSED_APPROVER: KENS | {"message": "No <!channel> permission.", **GRAPHS},
     Code.MICROSOFT_REFUSED_DEVICE: {"code": "NotFound", "status": "404"},
     Code.DEVICE_FAILED: {"error_code": "-2016341107"},
     Code.NOT_SUPPORTED: {"error_code": "0"},
@@ -56,10 +59,12 @@ IPHONE = Device(
     manufacturer="Apple",
     model="iPhone 15",
     serial="F2LXK1ABCD",
-    enrollment="deviceEnrollmentProgram",
+    enrollment="appleBulkWithUser",
     agent="mdm",
     management_state="managed",
     compliance="compliant",
+    ownership="company",
+    enrolled_at=NOON - timedelta(days=90),
     owner_upn="ada@contoso.com",
     owner_name="Ada Lindqvist",
     last_sync_at=NOON - timedelta(hours=7),
@@ -95,10 +100,15 @@ EVERY = [
     a_request(Status.EXPIRED),
     a_request(Status.SENT),
     a_request(Status.SENT, cause=FOLLOWING),
+    a_request(Status.SENT, cause=Cause(Code.DEVICE_GONE, KEN_APPROVED)),
+    pending(cause=Cause(Code.NOTHING_TO_RESET, KEN_APPROVED)),
+    a_request(Status.CLOSED, cause=Cause(Code.CLOSED, {"person": "U0KEN"}), **_decided),
+    replace(done(), cause=Cause(Code.CANNOT_READ, KEN_APPROVED)),
     *(done(effect) for effect in Effect),
     *(failed(cause) for cause in CAUSES),
     a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER), next_at=LATER),
     a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER)),
+    a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER, {"could_not_look": "ApproverRefused"})),
 ]
 """At least one row of every status and of its special cases."""
 assert {row.status for row in EVERY} == set(Status)

@@ -7,7 +7,15 @@ from datetime import timedelta
 import pytest
 from bot.domain.audit import Event
 from bot.domain.device import ActionResult
-from bot.domain.errors import Cause, Code, SignInRefused, SlackError, StoreError
+from bot.domain.errors import (
+    ApproverRefused,
+    Cause,
+    Code,
+    DeviceRefused,
+    SignInRefused,
+    SlackError,
+    StoreError,
+)
 from bot.domain.people import SignInLink
 from bot.domain.request import MAX_REASON, Status
 from bot.domain.values import utc_text
@@ -16,7 +24,7 @@ from bot.slack.payloads import Action, Callback, Field, private_metadata
 from bot.slack.wording import CATALOG_EN as CATALOG
 from bot.slack.wording import ENGLISH
 from structlog.testing import capture_logs
-from tests.support.builders import KEN, LATER, LEOS_PHONE, MEI, TEAM, a_request, account_of
+from tests.support.builders import AIKO, KEN, LATER, LEOS_PHONE, MEI, TEAM, a_request, account_of
 from tests.support.clock import NOON
 from tests.unit.slack.deliveries import COMMAND, RESPONSE_URL, SlackSide, command, form, press
 
@@ -257,7 +265,7 @@ async def test_a_withdrawal_and_a_close_need_no_modal_and_a_denial_and_a_passcod
     assert (await side.bot.row(pending)).status is Status.WITHDRAWN
     uncertain = await side.bot.needs_a_human()
     await side.deliver(press(Action.CLOSE, uncertain))
-    assert (await side.bot.row(uncertain)).status is Status.FAILED
+    assert (await side.bot.row(uncertain)).status is Status.CLOSED
     assert side.slack.opened == []
     pending = await side.bot.pending()
     await side.deliver(press(Action.DENY, pending))
@@ -269,7 +277,29 @@ async def test_a_withdrawal_and_a_close_need_no_modal_and_a_denial_and_a_passcod
     assert (side.title(), "4b#A" in side.shown()) == (CATALOG["passcode.title"], True)
 
 
-BUTTONS = [Action.APPROVE, Action.DENY, Action.WITHDRAW, Action.CLOSE, Action.SHOW_PASSCODE]
+@pytest.mark.parametrize("signed_in", [True, False])
+async def test_g33_g38_who_looks_is_told_so_or_that_it_is_gone_and_signs_in_first(side, signed_in):
+    request_id = await side.bot.sent()
+    side.bot.intune.read_answers = [ApproverRefused(status=403)] * 2
+    await side.bot.advance(request_id)
+    aiko = side.bot.sign_ins.accounts.pop(AIKO.id)
+    if signed_in:
+        side.bot.sign_ins.accounts[AIKO.id] = aiko
+    await side.deliver(press(Action.LOOK, request_id, user=AIKO.id))
+    if not signed_in:
+        assert side.title() == CATALOG["sign_in.title"]
+        side.bot.sign_ins.accounts[AIKO.id] = aiko
+        link = next(iter(side.bot.links.links.values()))
+        await side.handlers.resume(link, aiko)
+    assert side.title() == CATALOG["looked.title"]
+    assert (await side.bot.row(request_id)).approval.looker.by == AIKO.id
+    side.bot.intune.reading_fails = DeviceRefused(status=404)
+    await side.bot.advance(request_id)
+    await side.deliver(press(Action.LOOK, request_id))
+    assert "no longer shows this device" in side.shown()
+
+
+BUTTONS = [*(Action.APPROVE, Action.DENY, Action.WITHDRAW, Action.CLOSE, Action.LOOK, Action.SHOW_PASSCODE)]
 
 
 @pytest.mark.parametrize("value", ["", "R1", "f" * 32])

@@ -35,7 +35,8 @@ def check(row: ResetRequest) -> None:
 def test_buttons_are_there_only_while_they_can_be_pressed_and_say_what_they_do(row: ResetRequest):
     decide = [Action.APPROVE, Action.DENY] if row.status is Status.PENDING else []
     own = [Action.WITHDRAW] if row.status is Status.PENDING else [Action.LINK] * row.waits_for_sign_in
-    assert buttons(card(row, ENGLISH)) == ([Action.APPROVE, Action.CLOSE] if row.needs_a_human else decide)
+    decide = [Action.APPROVE, Action.CLOSE] if row.needs_a_human else decide
+    assert buttons(card(row, ENGLISH)) == [Action.LOOK] * row.can_be_looked_at + decide
     assert buttons(a_receipt(row)) == ([Action.SHOW_PASSCODE] if row.has_passcode else own)
     for button in [*elements(card(row, ENGLISH), "button"), *elements(a_receipt(row), "button")]:
         assert button["value"] == row.id
@@ -79,6 +80,21 @@ def test_a_lost_answer_is_not_tried_again_without_a_warning():
     assert "Try again" in shown
     assert "Before you try again, ask the owner" in shown
     assert ENGLISH.cause(lost) not in shown  # the status says it
+
+
+def test_who_cannot_look_any_more_is_named_to_all_and_another_can():
+    """g38"""
+    row = a_request(Status.SENT, cause=Cause(Code.CANNOT_READ, {"approver": KEN.id}))
+    for shown in (card(row, ENGLISH), a_receipt(row)):
+        assert "doesn’t let <@U0KEN> read this device" in everything(shown)
+    assert (buttons(card(row, ENGLISH)), buttons(a_receipt(row))) == ([Action.LOOK], [])
+
+
+def test_to_close_is_asked_first():
+    row = a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER))
+    [asked] = [each["confirm"] for each in elements(card(row, ENGLISH), "button") if "confirm" in each]
+    assert "may still have happened" in asked["text"]["text"]
+    assert (asked["confirm"]["text"], asked["deny"]["text"]) == ("Close request", "Keep open")
 
 
 def test_only_the_receipt_speaks_to_the_requester():

@@ -27,13 +27,14 @@ LAPTOP = Choice(IPHONE, Cause(Code.WRONG_PLATFORM, {"device": "Ada’s PC", "sys
 
 
 def android(number: int = 0, enrollment: str = "androidEnterpriseFullyManaged") -> Device:
-    device = replace(IPHONE, platform=Platform.ANDROID, enrollment=enrollment)
+    device = replace(IPHONE, platform=Platform.ANDROID, enrollment=enrollment, serial=f"SN{number}")
     return replace(device, id=DeviceId(f"device-{number}"), name=f"Pixel {number}")
 
 
-def review(*devices: Device, blocked: Sequence[Choice] = ()) -> View:
-    choices = [Choice(device, effect_of_reset(device)) for device in devices]
-    seen = Review(request=pending(), requester=MEI, account=account_of(KEN), choices=[*choices, *blocked])
+def review(*devices: Device, blocked: Sequence[Choice] = (), complete: bool = True) -> View:
+    choices = [*(Choice(device, effect_of_reset(device)) for device in devices), *blocked]
+    people = {"requester": MEI, "account": account_of(KEN)}
+    seen = Review(request=pending(), choices=choices, complete=complete, **people)
     return modals.review_form(seen, ENGLISH)
 
 
@@ -61,6 +62,11 @@ EVERY = {
     "sign in though signed in": sign_in(signed_in=True),
     "review": review(IPHONE, blocked=[LAPTOP]),
     **{f"{count} devices": review(*map(android, range(count))) for count in (1, 2, 10, 11, 100, 101)},
+    "cut": review(IPHONE, complete=False),
+    "listed for another": review(replace(IPHONE, listed_for="oid", owner_upn="enrol@contoso.com")),
+    "unsure on Apple": review(replace(IPHONE, enrollment="unknown", ownership="unknown")),
+    "unsure on Android": review(replace(android(enrollment="userEnrollment"), agent="mdm")),
+    "two records": review(IPHONE, replace(IPHONE, id=DeviceId("old-a1b2"), last_sync_at=None)),
     "no owner": review(replace(IPHONE, owner_name="", owner_upn="", owner_email="")),
     "long silent": review(replace(IPHONE, last_sync_at=NOON - timedelta(hours=9))),
     "never seen": review(replace(IPHONE, last_sync_at=None)),
@@ -93,6 +99,14 @@ def test_slack_accepts_every_modal_and_it_brings_back_its_request_or_nothing(vie
         (EVERY["sign in though signed in"], ["signed in as ken@contoso.com until <!date^"]),
         (EVERY["review"], ["Ada’s PC runs Windows 11", "as *ken@contoso.com*", "Locked out", "INC-1024"]),
         (EVERY["no owner"], ["*Owner*\nnot known"]),
+        (EVERY["cut"], ["list was not read to its end"]),
+        (EVERY["listed for another"], ["names another user: Ada Lindqvist enrol@contoso.com"]),
+        (
+            EVERY["unsure on Apple"],
+            ["Not sure", "Intune refuses", "ownership not known, enrollment not known"],
+        ),
+        (EVERY["unsure on Android"], ["Not sure", "has a work profile", "(device administrator)"]),
+        (EVERY["review"], ["company-owned, Apple automated enrollment, managed", "Enrolled", "Compliant"]),
         (EVERY["101 devices"], ["101 devices match"]),
         (EVERY["long silent"], ["runs when the device reconnects"]),
         (EVERY["never seen"], ["Never. The reset runs when the device connects."]),
@@ -132,9 +146,30 @@ def test_the_approver_sees_what_will_happen_on_which_device(device: Device):
     for shown in map(everything, (review(device), review(device, android(9)))):
         for fact in (ENGLISH.effect(effect_of_reset(device)), device.name, device.serial, device.model):
             assert fact in shown
-        for fact in ("ada@contoso.com", "Ada Lindqvist", "compliant", "18.1", "Requested by <@U0MEI>"):
+        for fact in ("ada@contoso.com", "Ada Lindqvist", "Compliant", "18.1", "Requested by <@U0MEI>"):
             assert fact in shown
         assert "reconnects" not in shown  # it did within eight hours
+
+
+def test_what_decides_comes_first_and_the_rest_after_the_choice():
+    """Who and for whom, what happens, as whom, which device; then the reason, then more of the device."""
+    shown = [json.dumps(block, ensure_ascii=False) for block in EVERY["listed for another"]["blocks"]]
+    order = ["Requested by", "What happens", "runs as", ":warning:", '"device"', "A1B2C3", "Locked out"]
+    order += ["More about the device"]
+    places = [next(n for n, block in enumerate(shown) if said in block) for said in order]
+    assert places == sorted(places)
+    assert "Reset for" in shown[places[5]]
+    assert "leo@contoso.com" in shown[0]
+
+
+def test_g07_two_records_of_one_phone_are_told_apart():
+    live, old = field(EVERY["two records"], Field.DEVICE)["options"]
+    assert [each["text"]["text"][-7:] for each in (live, old)] == ["(…3c4d)", "(…a1b2)"]
+    assert live["description"]["text"] == "Online 2026-03-02 05:00 UTC; removes the passcode"
+    assert old["description"]["text"] == "Never online; older record of the same serial number"
+    two = field(EVERY["2 devices"], Field.DEVICE)["options"]
+    assert "older record" not in everything(EVERY["2 devices"])
+    assert "…" not in two[0]["text"]["text"], "their names tell them apart"
 
 
 @pytest.mark.parametrize("count", [1, 2, 10, 11])

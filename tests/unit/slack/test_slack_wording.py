@@ -1,5 +1,6 @@
 """One catalog: a sentence for all that can go wrong or happen, used, filled and within Slack's limits."""
 
+import json
 import re
 from collections import defaultdict
 from dataclasses import replace
@@ -12,7 +13,7 @@ from bot.domain import errors
 from bot.domain.device import Effect, Platform
 from bot.domain.errors import Cause, Code, GraphError, Refusal, SlackError, UnlatchError
 from bot.domain.people import Kind
-from bot.domain.request import ResetRequest, Status
+from bot.domain.request import BLIND, ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.slack import wording
 from bot.slack.blocks import NOTHING, without_markup
@@ -20,19 +21,26 @@ from bot.slack.wording import CATALOG_EN as CATALOG
 from bot.slack.wording import ENGLISH
 from tests.support.builders import MEI, a_request
 from tests.support.clock import NOON
-from tests.unit.slack.rows import AT, CAUSES, EVERY, FACTS, IPHONE, done, failed
+from tests.unit.slack.rows import AT, CAUSES, EVERY, FACTS, GRAPHS, IPHONE, done, failed, pending
 
 HOUR = timedelta(hours=1)
 UNTITLED = {
     # kept in a row
     *(Code.SIGN_IN_ENDED, Code.MICROSOFT_REFUSED_APPROVER, Code.NOT_EXECUTED, Code.MICROSOFT_REFUSED_DEVICE),
     *(Code.DEVICE_FAILED, Code.NOT_SUPPORTED, Code.CANCELED, Code.SILENT, Code.CLOSED, Code.NO_ANSWER),
-    *(Code.UNKNOWN_PATH, Code.NOT_A_REQUESTER, Code.NO_EMAIL, Code.ALREADY_REQUESTED, Code.TOO_MANY_OPEN),
+    *(
+        Code.HEAD_NOT_KEPT,
+        Code.UNKNOWN_PATH,
+        Code.NOT_A_REQUESTER,
+        Code.NO_EMAIL,
+        Code.ALREADY_REQUESTED,
+        Code.TOO_MANY_OPEN,
+    ),
     # told in the form, or on a page
     *(Code.BAD_TARGET, Code.TICKET_TOO_LONG, Code.LINK_UNUSABLE),
 }
 """Codes that title no modal."""
-STAGES = [*Status, "unlinked", "reopened", "needs_decision", "closed", "duplicate"]
+STAGES = [*Status, "unlinked", "reopened", "needs_decision", "unclear", "duplicate"]
 LIMITS = {".title": 24, ".submit": 24, ".short": 75, ".label": 75, ".placeholder": 150, "again.option": 75}
 RAISED = [UnlatchError] + [
     kind
@@ -41,6 +49,21 @@ RAISED = [UnlatchError] + [
     if not kind.__subclasses__()
 ]
 """Every class of the tree that is raised; a Refusal has a code instead."""
+
+
+SPECS = Path(__file__).parents[2] / "specs"
+BETA = json.loads((SPECS / "intune-enums.json").read_text())
+SCHEMAS = json.loads((SPECS / "graph-v1.0-intune.openapi.json").read_text())["components"]["schemas"]
+INTUNES: dict[str, list[str]] = {
+    name: [*SCHEMAS[f"microsoft.graph.{enum}"]["enum"], *BETA.get(enum, [])]
+    for name, enum in {
+        "ownership": "managedDeviceOwnerType",
+        "enrollment": "deviceEnrollmentType",
+        "state": "managementState",
+        "compliance": "complianceState",
+    }.items()
+}
+"""Every word of Intune's that people read, from Microsoft's own lists."""
 
 
 def demanded() -> set[str]:
@@ -52,6 +75,8 @@ def demanded() -> set[str]:
     keys |= {f"kind.{kind}" for kind in Kind} | {f"target.{kind}" for kind in TargetKind}
     keys |= {"code.bad_target.quote", "code.bad_target.check_digit"}
     keys |= {"code.already_requested.by_reader", "code.recently_reset.android", "code.silent.could_not_look"}
+    keys |= {"code.device_gone.could_not_look", "code.nothing_to_reset.why", "error.not_graph.title"}
+    keys |= {f"{name}.{value.casefold()}" for name, values in INTUNES.items() for value in values}
     keys |= {"code.could_not_verify.lasting", "code.could_not_verify.scope"}
     keys |= {"code.wrong_account.no_email", "status.failed.next.android", "status.failed.next.apple"}
     keys |= {"code.approver_signed_out.following", "code.microsoft_refused_approver.approval_required"}
@@ -138,11 +163,14 @@ def next_step(row: ResetRequest) -> str:
 BROKEN, PIXEL = Cause(Code.DEVICE_FAILED), replace(IPHONE, platform=Platform.ANDROID)
 DENIED, ENDED = FACTS[Code.ALREADY_DECIDED], FACTS[Code.SIGN_IN_ENDED]
 TWICE = Cause(Code.ALREADY_REQUESTED, {"ref": "A9F1C7", "by": MEI.id})
-CLOSED = failed(Cause(Code.CLOSED, {"person": "U0KEN"}))
+CLOSED = a_request(Status.CLOSED, cause=Cause(Code.CLOSED, {"person": "U0KEN"}))
 UNSEEN = Cause(Code.SILENT, {"could_not_look": "x"})
-MAA = Cause(Code.MICROSOFT_REFUSED_APPROVER, {"status": "403", "code": "ApprovalRequired"})
+MAA = Cause(Code.MICROSOFT_REFUSED_APPROVER, GRAPHS | {"code": "ApprovalRequired"})
 NO_REPLY = errors.OutcomeUnknown(code="ReadTimeout")
-QUOTED = errors.ApproverRefused(message="No <!channel>")
+QUOTED = errors.ApproverRefused(403, message="No <!channel>", request_id="r1")
+PROXYS = errors.OutcomeUnknown(status=403, code=errors.NOT_GRAPH)
+BROKEN_ANSWER = errors.OutcomeUnknown(code="Unreadable", request_id="r1")
+SAW_NONE = {"why": "wrong_platform", "device": "Ada’s PC", "system": "Windows 11"}
 PROFILE, EITHER = f"effect.{Effect.NEW_WORK_PROFILE_PASSCODE}", f"effect.{Effect.NEW_PASSCODE_OR_PROFILE}"
 TOLD = {
     "a check digit": (told(Code.BAD_TARGET, typed="imei:1", problem="check_digit"), "has a typo", "can’t be"),
@@ -153,6 +181,14 @@ TOLD = {
     "nobody decided in time": (told(Code.ALREADY_DECIDED, status="expired", at=AT), "Expired <!date^", "<@"),
     "Microsoft is quoted": (ENGLISH.error(QUOTED), "(Microsoft says: “No &lt;!channel&gt;”)", "<"),
     "no word of ours is Microsoft's": (ENGLISH.error(NO_REPLY), "Nothing was changed", "ReadTimeout"),
+    "g15 another's answer": (ENGLISH.error(PROXYS), "such as a proxy", "Microsoft says"),
+    "g14 nor is a broken answer quoted": (ENGLISH.error(BROKEN_ANSWER), "Nothing was changed", "Unreadable"),
+    "g35 what one approver sees": (told(Code.NOTHING_TO_RESET, **SAW_NONE), "runs Windows 11. Only", "–"),
+    "g35 who looked": (told(Code.NOTHING_TO_RESET, approver="U0KEN"), "<@U0KEN> has looked", "{"),
+    "g35 waits as before": (ENGLISH.stage(pending(cause=Cause(Code.NOTHING_TO_RESET))), "waiting", "again"),
+    "g33 gone for all": (told(Code.DEVICE_GONE, could_not_look="x"), "another ID", "on-call lead"),
+    "Intune's own words": (told(Code.NOT_MANAGED, state="retireIssued"), "being retired", "retireIssued"),
+    "a word of next year": (told(Code.NOT_MANAGED, state="lentOut"), "lentOut", "{"),
     "Microsoft said nothing": (ENGLISH.error(GraphError()), ".", "Microsoft says"),
     "claims are never shown": (told(Code.SIGN_IN_ENDED, **ENDED), "ended", "access_token"),
     "no address": (told(Code.WRONG_ACCOUNT, account="ken@x", expected=""), "no confirmed email", "ken@x"),
@@ -172,7 +208,11 @@ TOLD = {
     "only the work profile, read": (CATALOG[f"{PROFILE}.use"], "doesn’t open the phone’s own lock", "{until"),
     "either": (CATALOG[EITHER], "doesn’t say which", "{"),
     "either, done": (CATALOG[f"{EITHER}.done"], "try both", "{device"),
-    "closed is not failed": (f"{ENGLISH.stage(CLOSED)}: {ENGLISH.status(CLOSED)}", "closed: ", "failed"),
+    "closed is not failed": (
+        f"{ENGLISH.stage(CLOSED)}: {ENGLISH.status(CLOSED)}",
+        "outcome unknown: ",
+        "failed",
+    ),
     "failed on Apple": (next_step(failed(BROKEN)), "unlock token", "policy"),
     "failed on Android": (next_step(failed(BROKEN, PIXEL)), "policy requires", "unlock token"),
     "until when a passcode is there": (next_step(done()), "2026-03-02 13:01 UTC", NOTHING),
@@ -205,7 +245,7 @@ def test_a_target_is_shown_in_words(kind: TargetKind, value: str, words: str):
 
 def test_the_sign_in_pages_can_show_a_refusal_without_slack():
     with_a_person = {Code.NO_EMAIL, Code.SIGN_IN_ENDED, Code.ALREADY_REQUESTED, Code.CLOSED}
-    with_a_person |= {Code.ALREADY_DECIDED, Code.APPROVER_SIGNED_OUT, Code.APPROVER_LEFT, Code.CANNOT_READ}
+    with_a_person |= {Code.ALREADY_DECIDED, Code.NOTHING_TO_RESET, *BLIND}
     for cause in CAUSES:
         if cause.code not in with_a_person:
             page = without_markup(ENGLISH.cause(cause)).replace("<!channel>", "")  # Microsoft's own words

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -138,6 +139,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.do(self.bot.review(request))
         self.bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
 
+    @rule(request=requests, by=WHO)
+    def look(self, request: RequestId, by: Person) -> None:
+        self.do(self.bot.look(request, by=by))
+
     # What the workers do, one or two of them, and where they stop
 
     @rule(number=WORKERS, steps=st.none() | STEPS)
@@ -203,14 +208,22 @@ class AnyOrder(RuleBasedStateMachine):
         requests_do_not_meet(self.bot, rows)
         people_did_what_they_may(entries, rows)
         for row in rows.values():
-            assert self.over.setdefault(row.id, row) == row or row.id not in self.over
-            if not row.is_over:
-                del self.over[row.id]
+            if row.is_over:
+                ended = as_it_ended(row)
+                assert self.over.setdefault(row.id, ended) == ended
+            assert row.id not in self.over or row.is_over
             waits_for_the_clock = not (row.is_over or row.needs_a_human)
             assert (row.next_at is not None) == waits_for_the_clock
 
     async def _read(self) -> tuple[list[Entry], dict[RequestId, ResetRequest]]:
         return await self.bot.entries(), await self.bot.rows()
+
+
+def as_it_ended(row: ResetRequest) -> ResetRequest:
+    """Return the row without what may change after the end: who can read the passcode, and who cannot."""
+    approval = row.approval and replace(row.approval, looker=None)
+    cause = None if row.status is Status.DONE else row.cause
+    return replace(row, approval=approval, cause=cause, version=0)
 
 
 def attempts_have_their_posts(bot: Bot, entries: list[Entry], rows: dict[RequestId, ResetRequest]) -> None:
@@ -248,11 +261,14 @@ def requests_do_not_meet(bot: Bot, rows: dict[RequestId, ResetRequest]) -> None:
 def people_did_what_they_may(entries: list[Entry], rows: dict[RequestId, ResetRequest]) -> None:
     for entry in entries:
         requester = rows[entry.request_id].asked_by if entry.request_id in rows else None
-        if entry.event in (Event.APPROVED, Event.DENIED, Event.CLOSED):
+        if entry.event in (Event.APPROVED, Event.DENIED, Event.CLOSED, Event.LOOKED):
             assert entry.actor in MAY_DECIDE - {requester}
         if entry.event in (Event.WITHDRAWN, Event.PASSCODE_VIEWED):
             assert entry.actor == requester
+    looked = {(entry.request_id, entry.actor) for entry in entries if entry.event is Event.LOOKED}
     for row in rows.values():
+        if row.approval is not None and row.approval.looker is not None:
+            assert (row.id, row.approval.looker.by) in looked
         assert row.status in (Status.RECEIVED, Status.REFUSED) or row.asked_by in MAY_DECIDE
 
 

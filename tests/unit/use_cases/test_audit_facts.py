@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 import pytest
 from bot.domain.audit import Event
-from bot.domain.errors import BAD_INPUT, QUOTAS, Code, DeviceRefused, RecentlyReset, Refusal, SignInNeeded
+from bot.domain.errors import (
+    BAD_INPUT,
+    QUOTAS,
+    ApproverRefused,
+    Code,
+    DeviceRefused,
+    RecentlyReset,
+    Refusal,
+    SignInNeeded,
+)
 from bot.domain.people import Audience, AudienceKind
 from bot.domain.values import RequestId, UserId, utc_text
 from bot.use_cases import sign_in
@@ -62,6 +71,13 @@ async def _reopened(bot: Bot) -> None:
     await bot.advance(request_id)
 
 
+async def _looked(bot: Bot) -> None:
+    request_id = await bot.sent()
+    bot.intune.read_answers = [ApproverRefused(status=403)] * 2
+    await bot.advance(request_id)
+    await bot.look(request_id, by=KEN)
+
+
 async def _failed(bot: Bot) -> None:
     request_id = await bot.sent()
     bot.intune.finish("failed", error_code=-1)
@@ -113,6 +129,12 @@ CASES: dict[Event, Case] = {
         lambda bot: bot.sent(), None, AS_KEN | CALL | {"answer": "accepted", "request_id": "graph-reset"}
     ),
     Event.REOPENED: Case(_reopened, None, AS_KEN | {"cause": "sign_in_ended"}),
+    Event.LOOKED: Case(
+        _looked,
+        KEN.id,
+        AS_KEN
+        | {"rule": BOTH, "looker": KEN.id, "looker_account": "ken@contoso.com", "looker_oid": "oid-Ken"},
+    ),
     Event.DONE: Case(lambda bot: bot.done(passcode=PASSCODE), None, AS_KEN),
     Event.FAILED: Case(_failed, None, AS_KEN | {"cause": "device_failed", "error_code": "-1"}),
     Event.CLOSED: Case(lambda bot: then(bot.needs_a_human(), bot.close), KEN.id, KENS | {"rule": BOTH}),

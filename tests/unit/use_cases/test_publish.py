@@ -16,7 +16,7 @@ from tests.support.builders import AIKO, GUS, LEOS_LAPTOP
 
 
 async def test_card_and_receipt_are_posted_once_and_a_move_updates_both(bot):
-    request_id = await bot.pending()
+    request_id = await bot.pending(target="serial:R58M")
 
     assert [await bot.publish(request_id) for _ in range(3)] == [None] * 3
 

@@ -1,15 +1,15 @@
 """Review: what the approver sees, read live with their own sign-in, and what ends there."""
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from bot.domain.audit import Event
-from bot.domain.device import Effect
-from bot.domain.errors import ApproverRefused, Cause, Code, SignInNeeded
+from bot.domain.device import Effect, Platform, effect_of_reset
+from bot.domain.errors import ApproverRefused, Cause, Code, Refusal, SignInNeeded
 from bot.domain.people import Kind
 from bot.domain.request import Status
+from bot.domain.values import DeviceId
 from tests.support.bot import outcome, refused
 from tests.support.builders import AIKO, KEN, LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET, MEI, account_of
 from tests.support.clock import NOON
@@ -44,27 +44,109 @@ async def test_who_asked_as_an_account_does_not_decide_as_it_under_another_slack
     assert (await refused(bot.review(request_id, by=AIKO))).code is Code.OWN_ACCOUNT
 
 
-async def test_where_intune_shows_no_device_the_request_goes_on_waiting(bot):
-    bot.intune.found = []
+@pytest.mark.parametrize("complete", [True, False])
+async def test_where_intune_shows_no_device_a_fresh_token_is_tried_once_and_the_request_goes_on_waiting(
+    bot, complete
+):
+    """Cut is not empty (g12), and a token from before the role was activated may see nothing (g39)."""
+    bot.intune.found, bot.intune.complete = [], complete
     request_id = await bot.pending()
-    assert (await refused(bot.review(request_id))).code is Code.NO_DEVICE
+    code = Code.NO_DEVICE if complete else Code.SEARCH_CUT
+    assert (await refused(bot.review(request_id))).code is code
+    assert bot.intune.read_with == [token_of(KEN.id), f"{token_of(KEN.id)} with {FRESH}"]
     assert (await bot.row(request_id)).status is Status.PENDING
+    bot.intune.found = [LEOS_PHONE]
+    assert (await bot.review(request_id)).complete is complete
 
 
-async def test_where_no_device_can_be_reset_the_review_ends_the_request_and_says_why(bot):
+@pytest.mark.parametrize("before", [[], [LEOS_LAPTOP]], ids=["nothing", "g35 less"])
+async def test_g39_a_fresh_token_may_see_the_devices_that_the_old_one_does_not(bot, before):
+    bot.intune.seen_with = {FRESH: [LEOS_PHONE], "": before}
+    assert (await bot.review(await bot.pending())).resettable
+
+
+async def test_g07_devices_that_were_online_last_come_first(bot):
+    seen = [None, NOON - timedelta(days=90), NOON, None, NOON - timedelta(minutes=4)]
+    phones = [replace(LEOS_PHONE, id=DeviceId(f"phone-{n}"), last_sync_at=at) for n, at in enumerate(seen)]
+    bot.intune.found = phones
+    choices = (await bot.review(await bot.pending())).choices
+    assert [choice.device.last_sync_at for choice in choices] == sorted(filter(None, seen))[::-1] + [None] * 2
+
+
+MAIL_ONLY = replace(LEOS_PHONE, id=DeviceId("mail"), agent="eas")
+IN_PART = replace(LEOS_TABLET, enrollment="appleAccountDrivenUserEnrollment")
+WIPED = replace(LEOS_PHONE, management_state="wipeIssued")
+ODD = replace(LEOS_PHONE, platform=Platform.OTHER)
+SERIAL, ONE = "serial:R58M123", "id:11111111-1111-1111-1111-111111111111"
+
+
+@pytest.mark.parametrize(
+    ("target", "found", "complete", "ends"),
+    [
+        pytest.param("leo@contoso.com", [LEOS_LAPTOP], True, False, id="g35 a person"),
+        pytest.param('name:"Field phone"', [LEOS_LAPTOP], True, False, id="g35 a name"),
+        pytest.param("app:outlook", [LEOS_LAPTOP], True, False, id="g35 an app"),
+        pytest.param(SERIAL, [LEOS_LAPTOP], True, True, id="a serial number"),
+        pytest.param("imei:356938035643809", [IN_PART], True, True, id="g02 an IMEI"),
+        pytest.param(ONE, [MAIL_ONLY], True, True, id="g11 an id"),
+        pytest.param(SERIAL, [MAIL_ONLY, LEOS_LAPTOP], True, True, id="two records of one device"),
+        pytest.param(SERIAL, [LEOS_LAPTOP], False, False, id="g12 a list that was cut"),
+        pytest.param(ONE, [WIPED], True, False, id="what may be canceled"),
+        pytest.param(ONE, [ODD], True, False, id="what Intune does not name"),
+        pytest.param(SERIAL, [LEOS_LAPTOP, WIPED], True, False, id="one of two"),
+    ],
+)
+async def test_a_person_is_refused_and_a_request_only_where_nobody_could_reset_what_it_names(
+    bot, target, found, complete, ends
+):
+    bot.intune.found, bot.intune.complete = found, complete
+    request_id = await bot.pending(target=target)
+    form = (await bot.row(request_id)).revision
+
+    told = [await refused(bot.review(request_id)) for _ in range(2)]
+
+    row = await bot.row(request_id)
+    with pytest.raises(Refusal) as caught:
+        effect_of_reset(found[0])
+    why = caught.value
+    if ends:
+        assert (told[0].cause, told[1].code) == (why.cause, Code.ALREADY_DECIDED)
+        assert (row.status, row.cause) == (Status.REFUSED, why.cause)
+        [entry] = [entry for entry in await bot.entries() if entry.event is Event.REFUSED]
+        assert entry.facts == why.cause.as_facts() | account_of(KEN).as_facts() | {"reviewed_by": KEN.id}
+    else:
+        assert [each.cause for each in told] == [
+            Cause(Code.NOTHING_TO_RESET, {**why.facts, "why": why.code})
+        ] * 2
+        assert (row.status, row.cause) == (
+            Status.PENDING,
+            Cause(Code.NOTHING_TO_RESET, {"approver": KEN.id}),
+        )
+        assert row.revision == form, "the form that Aiko has open is as good as before"
+        bot.intune.found, bot.intune.complete = [LEOS_PHONE], True
+        assert (await bot.approve(request_id, by=AIKO, reviewed=form)).status is Status.APPROVED
+
+
+async def test_who_looked_in_vain_is_not_said_in_place_of_what_an_approver_has_to_do(bot):
+    request_id = await bot.approved()
+    await bot.end_sign_in("signed out")
+    reopened = await bot.advance(request_id)
+    bot.intune.found = [LEOS_LAPTOP]
+    assert (await refused(bot.review(request_id, by=AIKO))).code is Code.NOTHING_TO_RESET
+    assert await bot.row(request_id) == reopened
+
+
+async def test_what_is_decided_while_an_approver_looks_in_vain_is_not_written_over(bot):
     bot.intune.found = [LEOS_LAPTOP]
     request_id = await bot.pending()
 
-    both = await asyncio.gather(
-        refused(bot.review(request_id, by=KEN)), refused(bot.review(request_id, by=AIKO))
-    )
+    async def mei_is_faster() -> None:
+        bot.intune.on_read = None
+        await bot.withdraw(request_id)
 
-    assert [refusal.cause for refusal in both] == [WRONG_PLATFORM] * 2
-    ended = await bot.row(request_id)
-    assert (ended.status, ended.cause) == (Status.REFUSED, WRONG_PLATFORM)
-    [entry] = [entry for entry in await bot.entries() if entry.event is Event.REFUSED]
-    reviewers = [account_of(each).as_facts() | {"reviewed_by": each.id} for each in (KEN, AIKO)]
-    assert entry.facts in [WRONG_PLATFORM.as_facts() | reviewer for reviewer in reviewers]
+    bot.intune.on_read = mei_is_faster
+    assert (await refused(bot.review(request_id))).code is Code.NOTHING_TO_RESET
+    assert (await bot.row(request_id)).status is Status.WITHDRAWN
 
 
 async def test_the_approver_s_account_is_asked_for_before_the_requester_is_looked_up(bot):
@@ -93,6 +175,8 @@ async def test_an_owner_leaves_the_own_device_to_another_approver(bot):
     request_id = await bot.pending()
     assert (await refused(bot.review(request_id))).code is Code.OWN_DEVICE
     assert (await bot.row(request_id)).status is Status.PENDING
+    bot.intune.found = [replace(LEOS_PHONE, listed_for=account_of(KEN).oid.upper())]
+    assert (await refused(bot.review(request_id))).code is Code.OWN_DEVICE
     bot.intune.found.append(LEOS_TABLET)
     assert [choice.device for choice in (await bot.review(request_id)).resettable] == [LEOS_TABLET]
     own = await refused(bot.approve(request_id))
