@@ -37,8 +37,36 @@ UNEXPECTED: Final = (ValueError, RuntimeError, LookupError, TypeError, Attribute
 """What MSAL raises on an answer that is not what it expects: state, nonce, shape."""
 _AADSTS: Final = re.compile(r"AADSTS\d{3,9}")
 _OAUTH_ERROR: Final = re.compile(r"[a-z_]{1,40}")
-_CONSENT_NUMBERS: Final = frozenset({"AADSTS65001", "AADSTS65004", "AADSTS90094"})
-_CONSENT_ERRORS: Final = frozenset({"access_denied", "consent_required"})
+_CONSENT: Final = {
+    **dict.fromkeys(("access_denied", "AADSTS65004"), "you"),
+    **dict.fromkeys(("consent_required", "AADSTS65001", "AADSTS90093", "AADSTS90094"), "admin"),
+    **dict.fromkeys(("AADSTS90095", "AADSTS900941", "AADSTS900981", "AADSTS650052"), "admin"),
+}
+"""Who can give the consent that lacks. `access_denied` without a number: *Cancel* was pressed."""
+_MEND: Final = {
+    f"AADSTS{number}": who
+    for who, numbers in {
+        # the app registration, its secret or certificate; who is assigned to it; a policy
+        "admin": (
+            *(50011, 50105, 50131, 53000, 53001, 53002, 53003, 53004, 53011, 70011, 90002, 500011),
+            *(530031, 530032, 530034, 650053, 650056, 700016, 700024, 700027, 700030, 7000112),
+            *(7000215, 7000218, 7000222),
+            *(50053, 50057),  # the account is locked or disabled
+        ),
+        "account": (50020, 50034, 50128, 50177, 51004, 90072),
+        "more": (50055, 50072, 50074, 50076, 50078, 50079, 50097, 50158, 50203),
+    }.items()
+    for number in numbers
+}
+"""What mends a refusal: an admin, another account, or to do what Microsoft asks; else to sign in again.
+
+Source: learn.microsoft.com, "Microsoft Entra authentication and authorization error codes".
+"""
+_PASSING: Final = frozenset(
+    {"temporarily_unavailable", "server_error"}
+    | {f"AADSTS{number}" for number in (50196, 80001, 80002, 90006, 90012, 90024, 90025, 90033)}
+)
+"""Microsoft asks to wait: nothing is wrong with the person or the app."""
 _INTERACTION_ERRORS: Final = frozenset(
     {"invalid_grant", "interaction_required", "login_required", "consent_required", "access_denied"}
 )
@@ -228,12 +256,24 @@ def _log_no_answer(error: Exception) -> None:
     log.warning("entra_no_answer", error=type(error).__name__, **why)
 
 
-def _refused(result: Result) -> SignInRefused:
+def _refused(result: Result) -> SignInRefused | CouldNotVerify:
     """Return why a sign-in came back with an error; of Entra's texts only the AADSTS number is kept."""
-    code = _error_code(result)
+    code, claims = _error_code(result), _asked(result)
     log.warning("entra_sign_in_refused", code=code)
-    consent = code in _CONSENT_NUMBERS or code in _CONSENT_ERRORS
-    return SignInRefused(Code.CONSENT_DENIED if consent else Code.ENTRA_ERROR, code=code)
+    if code in _PASSING:
+        return _passing(code)
+    if code in _CONSENT:
+        what, mend = Code.CONSENT_DENIED, _CONSENT[code]
+    else:
+        setup = "admin" if _oauth_error(result) in _SETUP_ERRORS else "you"
+        what, mend = Code.ENTRA_ERROR, "more" if claims else _MEND.get(code, setup)
+    if mend == "you":
+        return SignInRefused(what, claims=claims, code=code)
+    return SignInRefused(what, claims=claims, code=code, case=mend)
+
+
+def _passing(code: str) -> CouldNotVerify:
+    return CouldNotVerify(f"{ENTRA} ({code})" if _AADSTS.fullmatch(code) else ENTRA)
 
 
 def _no_token(result: Result | None, claims: str | None) -> SignInNeeded | CouldNotVerify:
@@ -245,24 +285,31 @@ def _no_token(result: Result | None, claims: str | None) -> SignInNeeded | Could
         return SignInNeeded(claims)
     code = _error_code(result)
     log.warning("entra_no_token", code=code)
-    asked = result.get("claims")
-    asked = _claims(asked) if isinstance(asked, str) else None
-    if _oauth_error(result) in _INTERACTION_ERRORS or asked:
+    asked = _asked(result)
+    if asked or (_oauth_error(result) in _INTERACTION_ERRORS and code not in _PASSING):
         return SignInNeeded(asked or claims, rejected=True)
     if _oauth_error(result) in _SETUP_ERRORS:
         return CouldNotVerify(ENTRA, {"code": code})
-    return CouldNotVerify(f"{ENTRA} ({code})" if _AADSTS.fullmatch(code) else ENTRA)
+    return _passing(code)
 
 
 def _error_code(result: Result) -> str:
-    """Return the AADSTS number, or where there is none the OAuth error."""
-    found = _AADSTS.search(str(result.get("error_description", "")))
-    return found.group(0) if found else _oauth_error(result)
+    """Return the AADSTS number, or where there is none the OAuth error. Of several the last is specific."""
+    numbers = result.get("error_codes")
+    listed = [f"AADSTS{number}" for number in numbers] if isinstance(numbers, list) else []
+    found = [*_AADSTS.findall(str(result.get("error_description", ""))), *filter(_AADSTS.fullmatch, listed)]
+    return found[-1] if found else _oauth_error(result)
 
 
 def _oauth_error(result: Result) -> str:
     error = result.get("error")
     return error if isinstance(error, str) and _OAUTH_ERROR.fullmatch(error) else "unknown"
+
+
+def _asked(result: Result) -> str | None:
+    """Return what Entra asks the next sign-in for."""
+    asked = result.get("claims")
+    return _claims(asked) if isinstance(asked, str) else None
 
 
 def _claims(text: str | None) -> str | None:

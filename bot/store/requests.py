@@ -1,7 +1,7 @@
 """Requests: a move is one compare-and-set on `version`, in one transaction with its audit row."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -48,19 +48,18 @@ BY_ID: Final = select(requests).where(requests.c.id == bindparam("request_id"))
 LOCKED: Final = BY_ID.with_for_update()
 """A move between the reads of a row and of its audit rows would look like tampering."""
 BY_DELIVERY: Final = select(requests).where(requests.c.delivery == bindparam("delivery"))
+BY_PERSON: Final = requests.c.asked_by.in_(bindparam("users", expanding=True))
+OTHERS: Final = and_(BY_PERSON, requests.c.id != bindparam("id"), requests.c.asked_at <= bindparam("at"))
 ASKED_SINCE: Final = (
     select(requests.c.asked_at)
-    .where(requests.c.asked_by == bindparam("user"), requests.c.asked_at > bindparam("since"))
+    .where(OTHERS, requests.c.asked_at > bindparam("since"))
     .order_by(requests.c.asked_at)
 )
 UNDECIDED_OF: Final = select(func.count()).where(
-    requests.c.asked_by == bindparam("user"), requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
+    OTHERS, requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
 )
 RECENT: Final = (
-    select(requests)
-    .where(requests.c.asked_by == bindparam("user"))
-    .order_by(requests.c.asked_at.desc())
-    .limit(bindparam("count"))
+    select(requests).where(BY_PERSON).order_by(requests.c.asked_at.desc()).limit(bindparam("count"))
 )
 HOLDER: Final = select(requests.c.id).where(
     requests.c.held_device == bindparam("device"),
@@ -103,21 +102,15 @@ class Claimed:
 
 
 def add_request(
-    tx: Transaction, request: ResetRequest, entry: Entry, *, limit: int, open_limit: int
+    tx: Transaction, request: ResetRequest, entry: Entry, *, users: Collection[UserId], **limits: int
 ) -> ResetRequest:
-    """Insert the request, or return the row of the same delivery.
-
-    Raises Refusal(QUOTA_EXCEEDED) for the requester's `limit` + 1st within an hour, Refusal(TOO_MANY_OPEN)
-    while `open_limit` of theirs wait for somebody.
-    """
+    """Insert the request, or return the row of the same delivery. Raises as `check_limits` does."""
     if tx.is_postgresql:
-        tx.execute(PERSON_LOCK, {"user": request.asked_by})
+        tx.execute(PERSON_LOCK, {"user": min(users)})
     if found := tx.execute(BY_DELIVERY, {"delivery": request.delivery}).first():
         check_seal(tx, found, tx.audit_log)
         return read_request(found)
-    check_quota(tx, ASKED_SINCE, request.asked_by, request.asked_at, limit)
-    if (tx.scalar(UNDECIDED_OF, {"user": request.asked_by}) or 0) >= open_limit:
-        raise Refusal(Code.TOO_MANY_OPEN, limit=str(open_limit))
+    check_limits(tx, request, users, **limits)
     values = request_columns(request) | message_columns(tx.audit_log, request.id, MessageState())
     values["seal"] = new_seal(tx, values, entry)
     tx.execute(INSERT, values | {"publish_at": utc_text(request.changed_at)})
@@ -125,9 +118,30 @@ def add_request(
     return request
 
 
-def check_quota(tx: Transaction, statement: Any, user: str, now: datetime, limit: int) -> None:
-    """Refuse where `statement` finds `limit` rows of `user` within the hour before `now`."""
-    within = [row[0] for row in tx.execute(statement, {"user": user, "since": utc_text(now - HOUR)})]
+def check_limits(
+    connection: Transaction | Connection,
+    request: ResetRequest,
+    users: Collection[UserId],
+    *,
+    limit: int,
+    open_limit: int,
+) -> None:
+    """Refuse where `users`, the ids of one person, asked too much before this request.
+
+    Raises Refusal(QUOTA_EXCEEDED) for their `limit` + 1st within an hour, Refusal(TOO_MANY_OPEN) while
+    `open_limit` of theirs wait for somebody.
+    """
+    others = {"users": sorted(users), "id": request.id, "at": utc_text(request.asked_at)}
+    check_quota(connection, ASKED_SINCE, others, request.asked_at, limit)
+    if (connection.scalar(UNDECIDED_OF, others) or 0) >= open_limit:
+        raise Refusal(Code.TOO_MANY_OPEN, limit=str(open_limit))
+
+
+def check_quota(
+    connection: Transaction | Connection, statement: Any, of: Mapping[str, Any], now: datetime, limit: int
+) -> None:
+    """Refuse where `statement` finds `limit` rows within the hour before `now`."""
+    within = [row[0] for row in connection.execute(statement, {**of, "since": utc_text(now - HOUR)})]
     if len(within) >= limit:
         free_at = datetime.fromisoformat(within[len(within) - limit]) + HOUR
         raise Refusal(Code.QUOTA_EXCEEDED, limit=str(limit), until=utc_text(free_at))
@@ -144,10 +158,10 @@ def get_request(tx: Transaction | Connection, request_id: str, audit_log: AuditL
 
 
 def recent_requests(
-    connection: Connection, user: UserId, audit_log: AuditLog, *, limit: int
+    connection: Connection, users: Collection[UserId], audit_log: AuditLog, *, limit: int
 ) -> Sequence[ResetRequest]:
-    """Return what `user` asked for, newest first, without rows that the bot did not write."""
-    rows = connection.execute(RECENT, {"user": user, "count": limit}).all()
+    """Return what one person asked for, newest first, without rows that the bot did not write."""
+    rows = connection.execute(RECENT, {"users": sorted(users), "count": limit}).all()
     return [request for row in rows if (request := _genuine(connection, row, audit_log, in_log=False))]
 
 

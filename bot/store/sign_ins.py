@@ -68,6 +68,7 @@ class LinkRow:
     link: SignInLink
     state_digest: str = ""
     sealed: bytes = b""
+    used_at: str | None = None
 
 
 def get_sign_in(connection: Transaction | Connection, user: UserId) -> SignInRow | None:
@@ -165,7 +166,7 @@ def add_link(tx: Transaction, link: SignInLink, *, now: datetime, limit: int) ->
     """Store a new link. Raises Refusal(QUOTA_EXCEEDED) for the person's `limit` + 1st within an hour."""
     if tx.is_postgresql:
         tx.execute(PERSON_LOCK, {"user": link.user})
-    check_quota(tx, LINKS_SINCE, link.user, now, limit)
+    check_quota(tx, LINKS_SINCE, {"user": link.user}, now, limit)
     values = {name: getattr(link, name) for name in SAME_OF_LINK}
     values |= {"created_at": utc_text(now), "expires_at": utc_text(link.expires_at)}
     tx.execute(insert(links).values(values))
@@ -206,6 +207,13 @@ def take(tx: Transaction, state_digest: str, *, now: datetime) -> LinkRow | None
     taken = {"state_digest": None, "sealed": None, "used_at": utc_text(now)}
     tx.execute(update(links).where(links.c.digest == row.digest).values(taken))
     return _link(row)
+
+
+def put_back(tx: Transaction, row: LinkRow) -> None:
+    """Undo `take`, where nothing else came in its place."""
+    kept = {"state_digest": row.state_digest, "sealed": row.sealed, "used_at": row.used_at}
+    taken = and_(links.c.digest == row.link.digest, links.c.state_digest.is_(None))
+    tx.execute(update(links).where(taken).values(kept))
 
 
 def hold_result(
@@ -254,4 +262,4 @@ def _sign_in(row: Row[Any]) -> SignInRow:
 def _link(row: Row[Any]) -> LinkRow:
     same = {name: row._mapping[name] for name in SAME_OF_LINK}
     link = SignInLink(**same, expires_at=datetime.fromisoformat(row.expires_at))
-    return LinkRow(link, row.state_digest or "", bytes(row.sealed or b""))
+    return LinkRow(link, row.state_digest or "", bytes(row.sealed or b""), row.used_at)

@@ -22,9 +22,9 @@ async def approve(
     the review; a form of an earlier one approves nothing. `knowingly`: although it was reset minutes ago.
     Raises Refusal (RecentlyReset where that has to be asked first) or GraphError.
     """
-    async with deps.audit_refusals(by, request_id):
+    async with deps.acting(by, request_id) as (by, request):
         try:
-            return await _approve(deps, request_id, by, device, reviewed=reviewed, knowingly=knowingly)
+            return await _approve(deps, request, by, device, reviewed=reviewed, knowingly=knowingly)
         except Refusal as refusal:
             if refusal.code is not Code.ALREADY_DECIDED:
                 raise
@@ -36,9 +36,9 @@ async def approve(
 
 
 async def _approve(
-    deps: Deps, request_id: RequestId, by: Actor, device: DeviceId, *, reviewed: int, knowingly: bool
+    deps: Deps, request: ResetRequest, by: Actor, device: DeviceId, *, reviewed: int, knowingly: bool
 ) -> ResetRequest:
-    seen = await look(deps, request_id, by)
+    seen, request_id = await look(deps, request, by), request.id
     seen.request.check_reviewed(reviewed)
     choice = next((choice for choice in seen.choices if choice.device.id == device), None)
     if choice is None:
@@ -81,8 +81,7 @@ async def _approve(
 
 async def check_may_decide(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
     """Return the request if `by` may decide on it now; a reason for a denial is asked for only then."""
-    async with deps.audit_refusals(by, request_id):
-        request = await deps.get_request(request_id)
+    async with deps.acting(by, request_id) as (by, request):
         request.check_approvable(by=by.user, now=deps.now())
         await deps.approver(by, request)
         return request
@@ -91,8 +90,8 @@ async def check_may_decide(deps: Deps, request_id: RequestId, by: Actor) -> Rese
 async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> ResetRequest:
     """Deny with a reason that the requester reads."""
     reason = checked_reason(reason)
-    async with deps.audit_refusals(by, request_id):
-        admitted = await deps.approver(by, await deps.get_request(request_id))
+    async with deps.acting(by, request_id) as (by, request):
+        admitted = await deps.approver(by, request)
         facts = {"reason": reason, "rule": admitted.rule} | await deps.account_facts(by.user)
         return await deps.decide(
             request_id,
@@ -104,7 +103,7 @@ async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> Res
 
 
 async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
-    async with deps.audit_refusals(by, request_id):
+    async with deps.acting(by, request_id) as (by, _):
         facts = {"rule": "requester"}
         return await deps.decide(
             request_id, Event.WITHDRAWN, lambda request, now: request.withdraw(by=by.user, now=now), facts, by
@@ -113,8 +112,8 @@ async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest
 
 async def close(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
     """Close an uncertain request whose outcome nobody is going to find out."""
-    async with deps.audit_refusals(by, request_id):
-        admitted = await deps.approver(by, await deps.get_request(request_id))
+    async with deps.acting(by, request_id) as (by, request):
+        admitted = await deps.approver(by, request)
         facts = {"rule": admitted.rule} | await deps.account_facts(by.user)
         return await deps.decide(
             request_id, Event.CLOSED, lambda request, now: request.close(by=by.user, now=now), facts, by

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from bot.domain.audit import Event
 from bot.domain.device import Device, Effect, effect_of_reset
-from bot.domain.errors import Cause, Code, Refusal, SignInNeeded
-from bot.domain.people import Account, Actor, Person
+from bot.domain.errors import Cause, Code, CouldNotVerify, Refusal, SignInNeeded
+from bot.domain.people import Account, Actor, Kind, Person
 from bot.domain.policy import check_account, check_fresh, check_owner
 from bot.domain.request import ResetRequest
 from bot.domain.values import RequestId, UserId
 from bot.use_cases.deps import Admitted, Deps
+
+UNKNOWN_USER: Final = frozenset({"user_not_found", "user_not_visible"})
+"""Slack's words for a person whom it does not show any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,8 @@ async def review(deps: Deps, request_id: RequestId, by: Actor) -> Review:
     found can be reset, which also ends the request, so that no second approver looks in vain. Raises
     GraphError.
     """
-    async with deps.audit_refusals(by, request_id):
-        seen = await look(deps, request_id, by)
+    async with deps.acting(by, request_id) as (by, request):
+        seen = await look(deps, request, by)
     facts = {
         "rule": seen.rule,
         "devices": ", ".join(choice.device.id for choice in seen.choices),
@@ -64,9 +67,8 @@ async def review(deps: Deps, request_id: RequestId, by: Actor) -> Review:
     return seen
 
 
-async def look(deps: Deps, request_id: RequestId, by: Actor) -> Review:
+async def look(deps: Deps, request: ResetRequest, by: Actor) -> Review:
     """Return the review without its audit row: what approving checks again."""
-    request = await deps.get_request(request_id)
     request.check_approvable(by=by.user, now=deps.now())
     admitted = await deps.approver(by, request)
     try:
@@ -79,7 +81,7 @@ async def look(deps: Deps, request_id: RequestId, by: Actor) -> Review:
 async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review:
     approver = admitted.person
     account = await _account(deps, request, approver.id)
-    requester = await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
+    requester = await _requester(deps, request)
     theirs = await deps.sign_ins.account(requester.id)
     check_account(account, approver=approver, requester=requester, theirs=theirs, asked_as=request.asked_as)
     found = await deps.as_person(
@@ -100,6 +102,21 @@ async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review
             if isinstance(choice.effect, Cause) and choice.effect.code is Code.OWN_DEVICE:
                 raise Refusal(Code.OWN_DEVICE, **choice.effect.facts)
     return seen
+
+
+async def _requester(deps: Deps, request: ResetRequest) -> Person:
+    """Return who asked, or raise Refusal(REQUESTER_LEFT): only who may ask can see a new passcode."""
+    actor = Actor(user=request.asked_by, team=request.asked_by_team)
+    try:
+        return (await deps.requester(actor)).person
+    except Refusal as refusal:
+        kind = refusal.facts.get("kind")
+        if isinstance(refusal, CouldNotVerify):
+            if refusal.facts.get("code") not in UNKNOWN_USER:
+                raise
+            kind = Kind.DEACTIVATED
+        facts = {"case": "membership", "kind": str(kind)} if kind else {}
+        raise Refusal(Code.REQUESTER_LEFT, person=request.asked_by, **facts) from refusal
 
 
 async def _account(deps: Deps, request: ResetRequest, user: UserId) -> Account:

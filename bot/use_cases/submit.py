@@ -52,9 +52,12 @@ async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
         "team": received.asked_by_team or "",
     }
     entry = Entry.of_move(Event.REQUESTED, received, facts, actor=received.asked_by)
-    limits = {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
+    users = deps.directory.same(received.asked_by) or {received.asked_by}
+    limits = _limits(deps)
     async with deps.audit_refusals(new.actor):
-        stored = await deps.database.run(lambda tx: requests.add_request(tx, received, entry, **limits))
+        stored = await deps.database.run(
+            lambda tx: requests.add_request(tx, received, entry, users=users, **limits)
+        )
     deps.wake_worker()
     return stored
 
@@ -64,8 +67,13 @@ async def verify(deps: Deps, received: ResetRequest) -> None:
 
     Where the requester has to sign in first, it waits for that as long as it would for an approver.
     """
-    account = await deps.sign_ins.account(received.asked_by)
+    account = None
     try:
+        users = await deps.ids(_requester(received))
+        if len(users) > 1:  # which may not have been known when it was stored
+            limits = _limits(deps)
+            await deps.database.read(lambda c: requests.check_limits(c, received, users, **limits))
+        account = await deps.sign_ins.account(min(users))
         if account is None and deps.rules.requester_sign_in:
             await _wait_for_sign_in(deps, received)
             return
@@ -94,6 +102,10 @@ async def _wait_for_sign_in(deps: Deps, received: ResetRequest) -> None:
         await _refuse(deps, received, needed)
     else:
         await deps.move(received, received.verify_later(needed, now=deps.now(), timing=deps.timing))
+
+
+def _limits(deps: Deps) -> dict[str, int]:
+    return {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
 
 
 def _requester(received: ResetRequest) -> Actor:

@@ -3,12 +3,13 @@
 Plain HTML: no script, nothing from another host, nothing kept by the browser.
 """
 
+import asyncio
 import base64
 import hashlib
 import html
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl
@@ -21,7 +22,7 @@ from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused, Unla
 from bot.domain.people import Account, Confirmation, SignInLink
 from bot.domain.values import Secret, visible
 from bot.use_cases.deps import Deps
-from bot.use_cases.sign_in import PendingSignIn, authorization_url, confirm, decline, receive
+from bot.use_cases.sign_in import PendingSignIn, authorization_url, confirm, decline, offer_again, receive
 
 MAX_FIELDS: Final = 50
 UNUSABLE: Final = (
@@ -32,6 +33,7 @@ DECLINED: Final = (
     "Thanks for checking: no one can act as you, and we deleted the sign-in. "
     "If someone sent you the link, tell your security team: it would have let them act as you."
 )
+KEPT: Final = "Your link still works: reload this page, or press the button in Slack again."
 
 _STYLE: Final = Path(__file__).with_suffix(".css").read_text("utf-8")
 STYLE_SOURCE: Final = f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
@@ -42,14 +44,16 @@ STYLE_SOURCE: Final = f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()
 class SignInPages:
     """The three requests of one sign-in.
 
-    `resume(link, outcome)` continues the modal that waits in Slack, in the background. `sentence` words a
-    refusal. `secure`: browsers reach us over https.
+    `resume(link, outcome, url)` continues the modal that waits in Slack, in the background; `url` is a new
+    link for who was refused. `sentence` words a refusal. `secure`: browsers reach us over https.
     """
 
     deps: Deps
-    resume: Callable[[SignInLink, Account | SignInRefused], None]
+    resume: Callable[[SignInLink, Account | SignInRefused, str | None], None]
     sentence: Callable[[Refusal], str]
     secure: bool = field(default=True, kw_only=True)
+    _answers: dict[bytes, tuple[datetime, asyncio.Task[Response]]] = field(init=False, default_factory=dict)
+    """By a form's digest: until when it is kept, and what was answered."""
 
     @property
     def _cookie(self) -> str:
@@ -74,46 +78,77 @@ class SignInPages:
 
     async def callback(self, request: Request) -> Response:
         """Take Microsoft's answer, posted by the browser (`response_mode=form_post`), and ask: both you?"""
+        return await self._once(request, self._callback)
+
+    async def _callback(self, form: Mapping[str, str], _cookie: str) -> Response:
         try:
-            pending = await receive(self.deps, _form(await request.body()))
+            pending = await receive(self.deps, form)
         except UnlatchError as error:
-            return self._refused(error)
+            return await self._refused(error)
         page = _confirm_page(pending)
         self._set_cookie(page, pending.confirmation.cookie.reveal(), self.deps.timing.link_lifetime)
         return page
 
     async def confirm(self, request: Request) -> Response:
         """Take the person's yes or no, with the secret of the page and the one of the browser."""
-        form = _form(await request.body())
-        cookie = Secret(request.cookies.get(self._cookie, ""))
-        confirmation = Confirmation(Secret(form.get("page", "")), cookie)
+        return await self._once(request, self._confirm)
+
+    async def _confirm(self, form: Mapping[str, str], cookie: str) -> Response:
+        confirmation = Confirmation(Secret(form.get("page", "")), Secret(cookie))
         try:
             if form.get("answer") == "yes":
                 link, account = await confirm(self.deps, confirmation)
-                self.resume(link, account)
+                self.resume(link, account, None)
                 page = _done_page(account)
             else:
-                self._refused(await decline(self.deps, confirmation))
+                await self._refused(await decline(self.deps, confirmation))
                 page = _text_page("Not linked", DECLINED, status=200)
         except UnlatchError as error:
-            return self._refused(error)  # the cookie stays: it may belong to a sign-in in another tab
+            return await self._refused(error)  # the cookie stays: it may belong to a sign-in in another tab
         self._set_cookie(page, "", timedelta(0))
         return page
 
-    def _refused(self, error: UnlatchError) -> Response:
-        """Say it here, and in Slack to the person who asked for the link."""
-        if isinstance(error, SignInRefused) and error.link is not None:
-            self.resume(error.link, error)
-        return self._error_page(error)
+    async def _once(
+        self, request: Request, answer: Callable[[Mapping[str, str], str], Awaitable[Response]]
+    ) -> Response:
+        """Answer a form that comes again (pressed twice, reloaded) as the first time, for `link_lifetime`.
 
-    def _error_page(self, error: UnlatchError) -> Response:
+        What could not be done, or was for nothing of ours, is tried again.
+        """
+        body, now = await request.body(), self.deps.now()
+        self._answers = {one: kept for one, kept in self._answers.items() if kept[0] > now}
+        key = hashlib.sha256(request.url.path.encode() + b" " + body).digest()
+        if key not in self._answers:
+            work = asyncio.ensure_future(answer(_form(body), request.cookies.get(self._cookie, "")))
+            self._answers[key] = now + self.deps.timing.link_lifetime, work
+        try:
+            response = await asyncio.shield(self._answers[key][1])
+        except Exception:
+            self._answers.pop(key, None)
+            raise
+        if response.status_code in (410, 503):
+            self._answers.pop(key, None)
+        return response
+
+    async def _refused(self, error: UnlatchError) -> Response:
+        """Say it here, and in Slack to the person who asked for the link; both lead on to a new one."""
+        url = None
+        if isinstance(error, SignInRefused) and error.link is not None:
+            url = await offer_again(self.deps, error.link, error.claims)
+            self.resume(error.link, error, url)
+        return self._error_page(error, url)
+
+    def _error_page(self, error: UnlatchError, url: str | None = None) -> Response:
         match error:
             case Refusal(code=Code.LINK_UNUSABLE):
                 return _text_page("This link no longer works", UNUSABLE, status=410)
             case Refusal() if not isinstance(error, CouldNotVerify):
-                return _text_page("You are not signed in", self.sentence(error), status=403)
+                return _text_page("You are not signed in", self.sentence(error), status=403, url=url)
+            case CouldNotVerify(lasts=True):
+                return _text_page("Sign-in is unavailable", self.sentence(error), status=503)
             case _:  # Slack, Entra or the database does not answer
-                return _text_page("Sign-in is temporarily unavailable", "Try again in a minute.", status=503)
+                why = self.sentence(error) if isinstance(error, Refusal) else "Try again in a minute."
+                return _text_page("Sign-in is temporarily unavailable", f"{why} {KEPT}", status=503)
 
     def _set_cookie(self, response: Response, value: str, lifetime: timedelta) -> None:
         """Set the browser's half of a confirmation: for this host, no script, and never sent across sites.
@@ -170,8 +205,10 @@ def _done_page(account: Account) -> HTMLResponse:
     )
 
 
-def _text_page(title: str, sentence: str, *, status: int) -> HTMLResponse:
-    return _page(title, f"<h1>{_escape(title)}</h1>\n<p>{_escape(sentence)}</p>", status=status)
+def _text_page(title: str, sentence: str, *, status: int, url: str | None = None) -> HTMLResponse:
+    """Show one sentence, and the way on to a new sign-in where there is one."""
+    again = f'\n<a class="button" href="{html.escape(url)}">Sign in again</a>' if url else ""
+    return _page(title, f"<h1>{_escape(title)}</h1>\n<p>{_escape(sentence)}</p>{again}", status=status)
 
 
 def _escape(text: str) -> str:

@@ -172,7 +172,7 @@ class Bot(Scene):
 
     async def rows(self, user: str = MEI) -> list[ResetRequest]:
         read, log = self.app.deps.database.read, self.app.deps.database.audit_log
-        return list(await read(lambda c: requests.recent_requests(c, UserId(user), log, limit=50)))
+        return list(await read(lambda c: requests.recent_requests(c, [UserId(user)], log, limit=50)))
 
     async def execute(self, statement: Any) -> None:
         """Change rows behind the bot's back."""

@@ -14,9 +14,11 @@ import pytest
 import structlog
 from bot.domain.errors import Code, CouldNotVerify, SignInRefused
 from bot.domain.people import Account
+from bot.entra.authority import Credential
 from bot.timing import Timing
 from cryptography.hazmat.primitives.asymmetric import rsa
 from structlog.testing import capture_logs
+from tests.unit.entra import fake_entra
 from tests.unit.entra.fake_entra import (
     ANOTHER_KEY,
     CALLBACK,
@@ -103,22 +105,116 @@ def test_claims_of_another_shape_do_not_break_the_sign_in(ken, claims):
     assert ken.redeem().oid == KEN_OID
 
 
+DENIED, REFUSED = Code.CONSENT_DENIED, Code.ENTRA_ERROR
+REFUSALS = [
+    ("e05", "access_denied", "", DENIED, "access_denied", None),
+    ("e05", "access_denied", "AADSTS65004: User declined to consent", DENIED, "AADSTS65004", None),
+    ("e05", "consent_required", "", DENIED, "consent_required", "admin"),
+    *(
+        ("e05", "access_denied", f"AADSTS{number}: needs an admin", DENIED, f"AADSTS{number}", "admin")
+        for number in (65001, 90094, 90095, 900941)
+    ),
+    *(
+        ("e05", error, f"AADSTS{number}: no", REFUSED, f"AADSTS{number}", mend)
+        for error, number, mend in (
+            *(("access_denied", 50105, "admin"), ("access_denied", 53003, "admin")),
+            *(("unauthorized_client", 7000112, "admin"), ("unauthorized_client", 700016, "admin")),
+            *(("invalid_client", 7000215, "admin"), ("invalid_client", 7000222, "admin")),
+            *(("invalid_client", 1234567, "admin"), ("invalid_request", 50020, "account")),
+            *(("invalid_grant", number, "more") for number in (50076, 50079, 50158)),
+            ("invalid_grant", 54005, None),
+        )
+    ),
+    ("e04", "invalid_grant", "AADSTS70002: bad. AADSTS54005: redeemed", REFUSED, "AADSTS54005", None),
+    ("e04", "invalid_grant", "AADSTS70000: bad. AADSTS65001: consent", DENIED, "AADSTS65001", "admin"),
+    ("e04", "invalid_grant", "AADSTS7000: no. Trace ID: 90033", REFUSED, "AADSTS7000", None),
+    ("", "<script>", "ken@contoso.com did it", REFUSED, "unknown", None),
+    ("", "interaction_required", "", REFUSED, "interaction_required", None),
+]
+
+
 @pytest.mark.parametrize(
-    ("error", "description", "code", "named"),
+    ("error", "description", "code", "named", "mend"),
+    [pytest.param(*case, id=f"{row} {case[0]} {case[3]}") for row, *case in REFUSALS],
+)
+def test_of_an_error_its_specific_code_is_kept_and_who_can_mend_it(
+    ken, error, description, code, named, mend
+):
+    form = {"state": ken.form["state"], "error": error, "error_description": description}
+    assert ken.refusal(form) == (code, {"code": named} | ({"case": mend} if mend else {}))
+
+
+@pytest.mark.parametrize(
+    ("codes", "named"),
+    [([70002, 54005], 54005), ([54005, 70002], 70002), ([], 70000), ("odd", 70000), ([None, "x"], 70000)],
+)
+def test_e04_of_several_numbers_the_last_that_entra_lists_goes_before_its_text(ken, codes, named):
+    answer = {"error": "invalid_grant", "error_description": "AADSTS70000: no", "error_codes": codes}
+    ken.entra.token_error = answer
+    assert ken.refusal() == (REFUSED, {"code": f"AADSTS{named}"})
+
+
+PASSING = ("server_error", "AADSTS90033: a transient error"), ("invalid_grant", "AADSTS50196: a loop")
+
+
+@pytest.mark.parametrize("at", ["callback", "token"])
+@pytest.mark.parametrize(("error", "description"), [*PASSING, ("temporarily_unavailable", "")])
+def test_e05_a_fault_that_passes_refuses_nobody(ken, error, description, at):
+    failed = {"error": error, "error_description": description}
+    ken.entra.token_error = failed
+    with pytest.raises(CouldNotVerify) as caught:
+        ken.redeem({"state": ken.form["state"], **failed} if at == "callback" else None)
+    assert not caught.value.lasts
+    assert description.partition(":")[0] in caught.value.facts["what"]
+
+
+MFA = {"error": "invalid_grant", "suberror": "basic_action", "error_description": "AADSTS50076: use MFA"}
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
     [
-        ("access_denied", "", Code.CONSENT_DENIED, "access_denied"),
-        ("access_denied", "AADSTS65004: User declined to consent", Code.CONSENT_DENIED, "AADSTS65004"),
-        ("consent_required", "AADSTS65001: has not consented", Code.CONSENT_DENIED, "AADSTS65001"),
-        ("access_denied", "AADSTS90094: admin permission", Code.CONSENT_DENIED, "AADSTS90094"),
-        ("access_denied", "AADSTS50105: not assigned to a role", Code.ENTRA_ERROR, "AADSTS50105"),
-        ("server_error", "AADSTS90033: a transient error. Trace ID: 1", Code.ENTRA_ERROR, "AADSTS90033"),
-        ("<script>", "ken@contoso.com did it", Code.ENTRA_ERROR, "unknown"),
-        ("interaction_required", "", Code.ENTRA_ERROR, "interaction_required"),
+        (MFA | {"claims": STEP_UP}, STEP_UP),
+        (MFA | {"error_description": "AADSTS53003: a policy", "claims": STEP_UP}, STEP_UP),
+        (MFA, None),
+        (MFA | {"claims": "not json"}, None),
+        (MFA | {"claims": ["odd"]}, None),
+    ],
+    ids=str,
+)
+def test_e01_claims_at_the_redemption_of_the_code_are_kept_for_the_next_sign_in(ken, error, asked):
+    ken.entra.token_error = error
+    with pytest.raises(SignInRefused) as caught:
+        ken.redeem()
+    assert (caught.value.claims, caught.value.facts["case"]) == (asked, "more")
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"preferred_username": None, "upn": "ken.ito@contoso.com"}, "ken.ito@contoso.com"),
+        ({"preferred_username": " ", "email": "ken@contoso.com"}, "ken@contoso.com"),
+        ({"preferred_username": None}, KEN_OID),
+        ({"preferred_username": 7, "upn": [], "email": ""}, KEN_OID),
+        ({"preferred_username": "+49 30 1", "upn": "ken@contoso.com"}, "+49 30 1"),
     ],
 )
-def test_of_an_error_only_its_code_is_kept(ken, error, description, code, named):
-    form = {"state": ken.form["state"], "error": error, "error_description": description}
-    assert ken.refusal(form) == (code, {"code": named})
+def test_e03_an_account_without_a_user_name_is_called_by_what_there_is(ken, claims, name):
+    ken.entra.claims = claims
+    account = ken.redeem()
+    assert account.username == name
+    assert account.emails == {text for text in map(str, claims.values()) if "@" in text}
+    ken.entra.claims = claims | {"acct": 1}
+    ken.begin()
+    assert ken.refusal() == (Code.GUEST_ACCOUNT, {"account": name})
+
+
+def test_e06_a_secret_of_odd_characters_arrives_whole(ken, monkeypatch):
+    secret = "x8Q~+%2B/=&#;.-_ A\u00e9"
+    monkeypatch.setattr(fake_entra, "CLIENT_SECRET", secret)
+    ken.client = a_client(ken.entra, credential=Credential(secret))
+    ken.begin()
+    assert ken.redeem().oid == KEN_OID
 
 
 @pytest.mark.parametrize("odd", [{}, {"code": ""}, {"error": ""}, {"state": "of another", "code": "x"}])
@@ -299,8 +395,9 @@ def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http_with
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
-        (200, BUSY, SignInRefused),
-        (400, BUSY, SignInRefused),
+        (200, BUSY, CouldNotVerify),
+        (400, BUSY, CouldNotVerify),
+        (400, json.dumps({"error": "invalid_grant"}), SignInRefused),
         (429, BUSY, CouldNotVerify),
         (503, BUSY, CouldNotVerify),
         (200, "<html>secret-token</html>", CouldNotVerify),
