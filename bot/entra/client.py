@@ -37,35 +37,20 @@ UNEXPECTED: Final = (ValueError, RuntimeError, LookupError, TypeError, Attribute
 """What MSAL raises on an answer that is not what it expects: state, nonce, shape."""
 _AADSTS: Final = re.compile(r"AADSTS\d{3,9}")
 _OAUTH_ERROR: Final = re.compile(r"[a-z_]{1,40}")
-_CONSENT: Final = {
-    **dict.fromkeys(("access_denied", "AADSTS65004"), "you"),
-    **dict.fromkeys(("consent_required", "AADSTS65001", "AADSTS90093", "AADSTS90094"), "admin"),
-    **dict.fromkeys(("AADSTS90095", "AADSTS900941", "AADSTS900981", "AADSTS650052"), "admin"),
-}
-"""Who can give the consent that lacks. `access_denied` without a number: *Cancel* was pressed."""
+_CONSENT: Final = "access_denied consent_required 65001 65004 90093 90094 90095 900941 900981 650052"
+"""Without a number, `access_denied` says that *Cancel* was pressed."""
 _MEND: Final = {
-    f"AADSTS{number}": who
-    for who, numbers in {
-        # the app registration, its secret or certificate; who is assigned to it; a policy
-        "admin": (
-            *(50011, 50105, 50131, 53000, 53001, 53002, 53003, 53004, 53011, 70011, 90002, 500011),
-            *(530031, 530032, 530034, 650053, 650056, 700016, 700024, 700027, 700030, 7000112),
-            *(7000215, 7000218, 7000222),
-            *(50053, 50057),  # the account is locked or disabled
-        ),
-        "account": (50020, 50034, 50128, 50177, 51004, 90072),
-        "more": (50055, 50072, 50074, 50076, 50078, 50079, 50097, 50158, 50203),
-    }.items()
-    for number in numbers
+    "admin": "consent_required 50011 50053 50057 50105 50131 53000 53001 53002 53003 53004 53011 65001 70011 "
+    "90002 90093 90094 90095 500011 530031 530032 530034 650052 650053 650056 700016 700024 700027 700030 "
+    "900941 900981 7000112 7000215 7000218 7000222",
+    "account": "50020 50034 50128 50177 51004 90072",
+    "more": "50055 50072 50074 50076 50078 50079 50097 50158 50203",
 }
-"""What mends a refusal: an admin, another account, or to do what Microsoft asks; else to sign in again.
+"""What mends a refusal: an admin, another account, to do what Microsoft asks; else to sign in again.
 
-Source: learn.microsoft.com, "Microsoft Entra authentication and authorization error codes".
+Numbers of AADSTS: learn.microsoft.com, "Microsoft Entra authentication and authorization error codes".
 """
-_PASSING: Final = frozenset(
-    {"temporarily_unavailable", "server_error"}
-    | {f"AADSTS{number}" for number in (50196, 80001, 80002, 90006, 90012, 90024, 90025, 90033)}
-)
+_PASSING: Final = "temporarily_unavailable server_error 50196 80001 80002 90006 90012 90024 90025 90033"
 """Microsoft asks to wait: nothing is wrong with the person or the app."""
 _INTERACTION_ERRORS: Final = frozenset(
     {"invalid_grant", "interaction_required", "login_required", "consent_required", "access_denied"}
@@ -260,16 +245,18 @@ def _refused(result: Result) -> SignInRefused | CouldNotVerify:
     """Return why a sign-in came back with an error; of Entra's texts only the AADSTS number is kept."""
     code, claims = _error_code(result), _asked(result)
     log.warning("entra_sign_in_refused", code=code)
-    if code in _PASSING:
+    if _is_one(code, _PASSING):
         return _passing(code)
-    if code in _CONSENT:
-        what, mend = Code.CONSENT_DENIED, _CONSENT[code]
-    else:
-        setup = "admin" if _oauth_error(result) in _SETUP_ERRORS else "you"
-        what, mend = Code.ENTRA_ERROR, "more" if claims else _MEND.get(code, setup)
-    if mend == "you":
-        return SignInRefused(what, claims=claims, code=code)
-    return SignInRefused(what, claims=claims, code=code, case=mend)
+    if claims:
+        return SignInRefused(Code.ENTRA_ERROR, claims=claims, code=code, case="more")
+    what = Code.CONSENT_DENIED if _is_one(code, _CONSENT) else Code.ENTRA_ERROR
+    setup = "admin" if _oauth_error(result) in _SETUP_ERRORS else ""
+    case = next((case for case, codes in _MEND.items() if _is_one(code, codes)), setup)
+    return SignInRefused(what, code=code, case=case) if case else SignInRefused(what, code=code)
+
+
+def _is_one(code: str, codes: str) -> bool:
+    return code.removeprefix("AADSTS") in codes.split()
 
 
 def _passing(code: str) -> CouldNotVerify:
@@ -286,7 +273,7 @@ def _no_token(result: Result | None, claims: str | None) -> SignInNeeded | Could
     code = _error_code(result)
     log.warning("entra_no_token", code=code)
     asked = _asked(result)
-    if asked or (_oauth_error(result) in _INTERACTION_ERRORS and code not in _PASSING):
+    if asked or (_oauth_error(result) in _INTERACTION_ERRORS and not _is_one(code, _PASSING)):
         return SignInNeeded(asked or claims, rejected=True)
     if _oauth_error(result) in _SETUP_ERRORS:
         return CouldNotVerify(ENTRA, {"code": code})

@@ -80,7 +80,7 @@ class SlackDirectory:
                 # Slack does not know a disabled group (`no_such_subteam`), so it lets nobody in.
                 listing = self._client.usergroups_users_list(usergroup=audience.id, include_disabled=False)
                 users = _ids((await self._look_up(listing, GROUP)).get("users"), GROUP)
-                return not self._listed_as(user).isdisjoint(users)
+                return not (self.same(user) | {user}).isdisjoint(users)
 
     async def _is_in_channel(self, user: UserId, channel: str) -> bool:
         """Read every page of members: a page may be short or empty, so only an empty cursor is the end."""
@@ -88,7 +88,7 @@ class SlackDirectory:
         while len(seen) < _MAX_PAGES:
             listing = self._client.conversations_members(channel=channel, cursor=cursor or None, limit=PAGE)
             data = await self._look_up(listing, MEMBERS)
-            if not self._listed_as(user).isdisjoint(_ids(data.get("members"), MEMBERS)):
+            if not (self.same(user) | {user}).isdisjoint(_ids(data.get("members"), MEMBERS)):
                 return True
             cursor = text_at(data, "response_metadata", "next_cursor")
             if not cursor:
@@ -97,9 +97,6 @@ class SlackDirectory:
                 break
             seen.add(cursor)
         raise _not_understood(MEMBERS)
-
-    def _listed_as(self, user: UserId) -> frozenset[UserId]:
-        return self.same(user) or frozenset({user})
 
     async def _look_up(self, lookup: Awaitable[AsyncSlackResponse], what: str) -> Mapping[str, object]:
         try:

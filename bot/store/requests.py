@@ -49,14 +49,13 @@ LOCKED: Final = BY_ID.with_for_update()
 """A move between the reads of a row and of its audit rows would look like tampering."""
 BY_DELIVERY: Final = select(requests).where(requests.c.delivery == bindparam("delivery"))
 BY_PERSON: Final = requests.c.asked_by.in_(bindparam("users", expanding=True))
-OTHERS: Final = and_(BY_PERSON, requests.c.id != bindparam("id"), requests.c.asked_at <= bindparam("at"))
 ASKED_SINCE: Final = (
     select(requests.c.asked_at)
-    .where(OTHERS, requests.c.asked_at > bindparam("since"))
+    .where(BY_PERSON, requests.c.asked_at > bindparam("since"))
     .order_by(requests.c.asked_at)
 )
 UNDECIDED_OF: Final = select(func.count()).where(
-    OTHERS, requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
+    BY_PERSON, requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
 )
 RECENT: Final = (
     select(requests).where(BY_PERSON).order_by(requests.c.asked_at.desc()).limit(bindparam("count"))
@@ -102,15 +101,28 @@ class Claimed:
 
 
 def add_request(
-    tx: Transaction, request: ResetRequest, entry: Entry, *, users: Collection[UserId], **limits: int
+    tx: Transaction,
+    request: ResetRequest,
+    entry: Entry,
+    *,
+    users: Collection[UserId],
+    limit: int,
+    open_limit: int,
 ) -> ResetRequest:
-    """Insert the request, or return the row of the same delivery. Raises as `check_limits` does."""
+    """Insert the request, or return the row of the same delivery. `users`: the ids of the requester.
+
+    Raises Refusal(QUOTA_EXCEEDED) for the requester's `limit` + 1st within an hour, Refusal(TOO_MANY_OPEN)
+    while `open_limit` of theirs wait for somebody.
+    """
     if tx.is_postgresql:
         tx.execute(PERSON_LOCK, {"user": min(users)})
     if found := tx.execute(BY_DELIVERY, {"delivery": request.delivery}).first():
         check_seal(tx, found, tx.audit_log)
         return read_request(found)
-    check_limits(tx, request, users, **limits)
+    theirs = {"users": sorted(users)}
+    check_quota(tx, ASKED_SINCE, theirs, request.asked_at, limit)
+    if (tx.scalar(UNDECIDED_OF, theirs) or 0) >= open_limit:
+        raise Refusal(Code.TOO_MANY_OPEN, limit=str(open_limit))
     values = request_columns(request) | message_columns(tx.audit_log, request.id, MessageState())
     values["seal"] = new_seal(tx, values, entry)
     tx.execute(INSERT, values | {"publish_at": utc_text(request.changed_at)})
@@ -118,30 +130,9 @@ def add_request(
     return request
 
 
-def check_limits(
-    connection: Transaction | Connection,
-    request: ResetRequest,
-    users: Collection[UserId],
-    *,
-    limit: int,
-    open_limit: int,
-) -> None:
-    """Refuse where `users`, the ids of one person, asked too much before this request.
-
-    Raises Refusal(QUOTA_EXCEEDED) for their `limit` + 1st within an hour, Refusal(TOO_MANY_OPEN) while
-    `open_limit` of theirs wait for somebody.
-    """
-    others = {"users": sorted(users), "id": request.id, "at": utc_text(request.asked_at)}
-    check_quota(connection, ASKED_SINCE, others, request.asked_at, limit)
-    if (connection.scalar(UNDECIDED_OF, others) or 0) >= open_limit:
-        raise Refusal(Code.TOO_MANY_OPEN, limit=str(open_limit))
-
-
-def check_quota(
-    connection: Transaction | Connection, statement: Any, of: Mapping[str, Any], now: datetime, limit: int
-) -> None:
+def check_quota(tx: Transaction, statement: Any, of: Mapping[str, Any], now: datetime, limit: int) -> None:
     """Refuse where `statement` finds `limit` rows within the hour before `now`."""
-    within = [row[0] for row in connection.execute(statement, {**of, "since": utc_text(now - HOUR)})]
+    within = [row[0] for row in tx.execute(statement, {**of, "since": utc_text(now - HOUR)})]
     if len(within) >= limit:
         free_at = datetime.fromisoformat(within[len(within) - limit]) + HOUR
         raise Refusal(Code.QUOTA_EXCEEDED, limit=str(limit), until=utc_text(free_at))

@@ -351,10 +351,9 @@ class Deps:
 
     @asynccontextmanager
     async def acting(self, actor: Actor, request_id: RequestId) -> AsyncIterator[tuple[Actor, ResetRequest]]:
-        """Yield who acts and on what; each refusal leaves an audit row, as in `audit_refusals`.
+        """Yield who acts, on which request, as `audit_refusals` does.
 
-        The actor comes under the id by which the request names its requester, where that is the same person,
-        else under the one by which they are known here.
+        The actor has the id by which the request names the requester, where that is them, else `id_of`.
         """
         async with self.audit_refusals(actor, request_id):
             ids = await self.ids(actor)

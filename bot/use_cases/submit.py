@@ -53,7 +53,7 @@ async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
     }
     entry = Entry.of_move(Event.REQUESTED, received, facts, actor=received.asked_by)
     users = deps.directory.same(received.asked_by) or {received.asked_by}
-    limits = _limits(deps)
+    limits = {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
     async with deps.audit_refusals(new.actor):
         stored = await deps.database.run(
             lambda tx: requests.add_request(tx, received, entry, users=users, **limits)
@@ -69,11 +69,7 @@ async def verify(deps: Deps, received: ResetRequest) -> None:
     """
     account = None
     try:
-        users = await deps.ids(_requester(received))
-        if len(users) > 1:  # which may not have been known when it was stored
-            limits = _limits(deps)
-            await deps.database.read(lambda c: requests.check_limits(c, received, users, **limits))
-        account = await deps.sign_ins.account(min(users))
+        account = await deps.sign_ins.account(min(await deps.ids(_requester(received))))
         if account is None and deps.rules.requester_sign_in:
             await _wait_for_sign_in(deps, received)
             return
@@ -102,10 +98,6 @@ async def _wait_for_sign_in(deps: Deps, received: ResetRequest) -> None:
         await _refuse(deps, received, needed)
     else:
         await deps.move(received, received.verify_later(needed, now=deps.now(), timing=deps.timing))
-
-
-def _limits(deps: Deps) -> dict[str, int]:
-    return {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
 
 
 def _requester(received: ResetRequest) -> Actor:
