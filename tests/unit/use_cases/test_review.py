@@ -134,14 +134,12 @@ async def test_s23_an_uncertain_request_of_who_left_is_closed_and_not_tried_agai
 
 @pytest.mark.parametrize("why", [None, {"code": "missing_scope"}], ids=str)
 async def test_s23_a_requester_who_cannot_be_looked_up_has_not_left(bot, monkeypatch, why):
-    request_id = await bot.pending()
-    look_up = bot.directory.person
-
     async def person(actor):
         if actor.user == MEI.id:
             raise CouldNotVerify("person", why)
-        return await look_up(actor)
+        return bot.directory.people[actor.user]
 
+    request_id = await bot.pending()
     monkeypatch.setattr(bot.directory, "person", person)
     assert (await refused(bot.review(request_id))).code is Code.COULD_NOT_VERIFY
 
