@@ -7,11 +7,12 @@ import asyncio
 import base64
 import hashlib
 import html
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -20,7 +21,7 @@ from starlette.routing import Route
 
 from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused, UnlatchError
 from bot.domain.people import Account, Confirmation, SignInLink
-from bot.domain.values import Secret, visible
+from bot.domain.values import Secret, UserId, visible
 from bot.use_cases.deps import Deps
 from bot.use_cases.sign_in import PendingSignIn, authorization_url, confirm, decline, offer_again, receive
 
@@ -34,6 +35,13 @@ DECLINED: Final = (
     "If someone sent you the link, tell your security team: it would have let them act as you."
 )
 KEPT: Final = "Your link still works: reload this page, or press the button in Slack again."
+
+CONFIRM: Final = "sign-in"
+BROWSER: Final = "browser"
+"""Names of cookies."""
+SameSite = Literal["strict", "lax", "none"]
+Answer = tuple[Response, tuple[UserId, Account] | None]
+"""And whom a yes linked."""
 
 _STYLE: Final = Path(__file__).with_suffix(".css").read_text("utf-8")
 STYLE_SOURCE: Final = f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
@@ -52,13 +60,12 @@ class SignInPages:
     resume: Callable[[SignInLink, Account | SignInRefused, str | None], None]
     sentence: Callable[[Refusal], str]
     secure: bool = field(default=True, kw_only=True)
-    _answers: dict[bytes, tuple[datetime, asyncio.Task[Response]]] = field(init=False, default_factory=dict)
-    """By a form's digest: until when it is kept, and what was answered."""
+    _answers: dict[bytes, tuple[datetime, asyncio.Task[Answer]]] = field(init=False, default_factory=dict)
+    """By the digest of a form and its browser: until when it is kept, and what was answered."""
 
-    @property
-    def _cookie(self) -> str:
+    def _cookie(self, name: str) -> str:
         """The prefix makes browsers refuse one that was set for a whole domain, or over plain http."""
-        return "__Host-unlatch-sign-in" if self.secure else "unlatch-sign-in"
+        return f"__Host-unlatch-{name}" if self.secure else f"unlatch-{name}"
 
     def routes(self) -> list[Route]:
         """Return the routes; the fixed paths come first, or they would be taken for links."""
@@ -74,60 +81,71 @@ class SignInPages:
             url = await authorization_url(self.deps, Secret(str(request.path_params["link"])))
         except UnlatchError as error:
             return self._error_page(error)
-        return RedirectResponse(url, status_code=303)
+        response, lifetime = RedirectResponse(url, status_code=303), self.deps.timing.link_lifetime
+        # It comes back with Microsoft's answer, across sites: what comes again is from this browser.
+        across: SameSite = "none" if self.secure else "lax"
+        self._set_cookie(response, BROWSER, secrets.token_urlsafe(32), lifetime, same_site=across)
+        return response
 
     async def callback(self, request: Request) -> Response:
         """Take Microsoft's answer, posted by the browser (`response_mode=form_post`), and ask: both you?"""
         return await self._once(request, self._callback)
 
-    async def _callback(self, form: Mapping[str, str], _cookie: str) -> Response:
+    async def _callback(self, form: Mapping[str, str], _cookie: str) -> Answer:
         try:
             pending = await receive(self.deps, form)
         except UnlatchError as error:
-            return await self._refused(error)
-        page = _confirm_page(pending)
-        self._set_cookie(page, pending.confirmation.cookie.reveal(), self.deps.timing.link_lifetime)
-        return page
+            return await self._refused(error), None
+        page, secret = _confirm_page(pending), pending.confirmation.cookie.reveal()
+        self._set_cookie(page, CONFIRM, secret, self.deps.timing.link_lifetime)
+        return page, None
 
     async def confirm(self, request: Request) -> Response:
         """Take the person's yes or no, with the secret of the page and the one of the browser."""
         return await self._once(request, self._confirm)
 
-    async def _confirm(self, form: Mapping[str, str], cookie: str) -> Response:
-        confirmation = Confirmation(Secret(form.get("page", "")), Secret(cookie))
+    async def _confirm(self, form: Mapping[str, str], cookie: str) -> Answer:
+        confirmation, linked = Confirmation(Secret(form.get("page", "")), Secret(cookie)), None
         try:
             if form.get("answer") == "yes":
                 link, account = await confirm(self.deps, confirmation)
+                linked = link.user, account
                 self.resume(link, account, None)
                 page = _done_page(account)
             else:
                 await self._refused(await decline(self.deps, confirmation))
                 page = _text_page("Not linked", DECLINED, status=200)
         except UnlatchError as error:
-            return await self._refused(error)  # the cookie stays: it may belong to a sign-in in another tab
-        self._set_cookie(page, "", timedelta(0))
-        return page
+            # the cookie stays: it may belong to a sign-in in another tab
+            return await self._refused(error), None
+        self._set_cookie(page, CONFIRM, "", timedelta(0))
+        return page, linked
 
     async def _once(
-        self, request: Request, answer: Callable[[Mapping[str, str], str], Awaitable[Response]]
+        self, request: Request, answer: Callable[[Mapping[str, str], str], Awaitable[Answer]]
     ) -> Response:
-        """Answer a form that comes again (pressed twice, reloaded) as the first time, for `link_lifetime`.
+        """Answer a form that its browser sends again (a second press, a reload) as the first time.
 
-        What could not be done, or was for nothing of ours, is tried again.
+        For `link_lifetime`, and while who it linked is signed in so. What could not be done is tried again.
         """
-        body, now = await request.body(), self.deps.now()
+        body, cookies, now = await request.body(), request.cookies, self.deps.now()
+        form, cookie = _form(body), cookies.get(self._cookie(CONFIRM), "")
+        if not (browser := cookies.get(self._cookie(BROWSER))):
+            return (await answer(form, cookie))[0]
+        key = hashlib.sha256(f"{request.url.path} {browser} ".encode() + body).digest()
         self._answers = {one: kept for one, kept in self._answers.items() if kept[0] > now}
-        key = hashlib.sha256(request.url.path.encode() + b" " + body).digest()
-        if key not in self._answers:
-            work = asyncio.ensure_future(answer(_form(body), request.cookies.get(self._cookie, "")))
+        if is_first := key not in self._answers:
+            work = asyncio.ensure_future(answer(form, cookie))
             self._answers[key] = now + self.deps.timing.link_lifetime, work
+        again = True
         try:
-            response = await asyncio.shield(self._answers[key][1])
-        except Exception:
-            self._answers.pop(key, None)
-            raise
-        if response.status_code in (410, 503):
-            self._answers.pop(key, None)
+            response, linked = await asyncio.shield(self._answers[key][1])
+            if linked and not is_first and await self.deps.sign_ins.account(linked[0]) != linked[1]:
+                response, _ = await answer(form, cookie)
+            again = response.status_code in (410, 503)
+        finally:
+            if again:
+                self._answers.pop(key, None)
         return response
 
     async def _refused(self, error: UnlatchError) -> Response:
@@ -150,19 +168,28 @@ class SignInPages:
                 why = self.sentence(error) if isinstance(error, Refusal) else "Try again in a minute."
                 return _text_page("Sign-in is temporarily unavailable", f"{why} {KEPT}", status=503)
 
-    def _set_cookie(self, response: Response, value: str, lifetime: timedelta) -> None:
-        """Set the browser's half of a confirmation: for this host, no script, and never sent across sites.
+    def _set_cookie(
+        self,
+        response: Response,
+        name: str,
+        value: str,
+        lifetime: timedelta,
+        *,
+        same_site: SameSite = "strict",
+    ) -> None:
+        """Set a cookie for this host and no script.
 
-        Microsoft's answer comes across sites, so it cannot carry the cookie; the form of our own page does.
+        The browser's half of a confirmation is never sent across sites, as Microsoft's answer comes; the form
+        of our own page carries it.
         """
         response.set_cookie(
-            self._cookie,
+            self._cookie(name),
             value,
             max_age=int(lifetime.total_seconds()),
             path="/",
             secure=self.secure,
             httponly=True,
-            samesite="strict",
+            samesite=same_site,
         )
 
 

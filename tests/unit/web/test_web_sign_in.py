@@ -194,14 +194,6 @@ async def test_a_refusal_leads_on_to_a_new_link_with_microsofts_claims_here_and_
     assert (await site.press(await site.come_back(again))).status_code == 200
 
 
-async def test_who_may_not_sign_in_any_more_is_refused_without_a_way_on(site):
-    state = await site.begun()
-    site.bot.directory.members.clear()
-    page = await site.come_back(state, WAYS_ON[0][1])
-    assert (page.status_code, "Sign in again" in page.text) == (403, False)
-    assert [url for *_, url in site.resumed] == [None]
-
-
 @pytest.mark.parametrize("step", ["asked", "refused", "yes", "no"])
 async def test_a_form_that_is_sent_again_is_answered_as_the_first_time(site, step):
     """Pressed twice, or reloaded: by then the cookie is gone."""
