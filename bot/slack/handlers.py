@@ -324,7 +324,7 @@ class Handlers:
         if url is None:  # who may not sign in any more, or too often
             return modals.message(title, sentence, self._words)
         lifetime = self._deps.timing.link_lifetime
-        return modals.sign_in(url, sentence, self._words, lifetime=lifetime, title=title, again=True)
+        return modals.sign_in(url, sentence, self._words, lifetime=lifetime, title=title)
 
     # How outcomes reach people
 

@@ -79,12 +79,10 @@ def reset_again_form(
     return _form("again", shown, words, callback=Callback.AGAIN, metadata=metadata, title=title)
 
 
-def sign_in(
-    url: str, why: str, words: Wording, *, lifetime: timedelta, title: str = "", again: bool = False
-) -> View:
-    """The way to Microsoft; the same modal continues after the sign-in."""
+def sign_in(url: str, why: str, words: Wording, *, lifetime: timedelta, title: str = "") -> View:
+    """The way to Microsoft; the same modal continues after the sign-in. `title`: of a refusal."""
     button = blocks.button(
-        words.text("sign_in.again" if again else "sign_in.button"),
+        words.text("sign_in.again" if title else "sign_in.button"),
         action_id=Action.SIGN_IN,
         label=words.text("sign_in.label"),
         url=url,

@@ -40,6 +40,8 @@ HOUR: Final = timedelta(hours=1)
 UNREADABLE_PAUSE: Final = timedelta(minutes=10)
 """How long a row that cannot be read is left alone."""
 
+Ids = Collection[UserId]
+
 log = structlog.get_logger()
 
 # Statements are made once: built anew for each call they cost four times as much as running them.
@@ -101,13 +103,7 @@ class Claimed:
 
 
 def add_request(
-    tx: Transaction,
-    request: ResetRequest,
-    entry: Entry,
-    *,
-    users: Collection[UserId],
-    limit: int,
-    open_limit: int,
+    tx: Transaction, request: ResetRequest, entry: Entry, users: Ids, *, limit: int, open_limit: int
 ) -> ResetRequest:
     """Insert the request, or return the row of the same delivery. `users`: the ids of the requester.
 
@@ -149,7 +145,7 @@ def get_request(tx: Transaction | Connection, request_id: str, audit_log: AuditL
 
 
 def recent_requests(
-    connection: Connection, users: Collection[UserId], audit_log: AuditLog, *, limit: int
+    connection: Connection, users: Ids, audit_log: AuditLog, *, limit: int
 ) -> Sequence[ResetRequest]:
     """Return what one person asked for, newest first, without rows that the bot did not write."""
     rows = connection.execute(RECENT, {"users": sorted(users), "count": limit}).all()

@@ -56,7 +56,7 @@ async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
     limits = {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
     async with deps.audit_refusals(new.actor):
         stored = await deps.database.run(
-            lambda tx: requests.add_request(tx, received, entry, users=users, **limits)
+            lambda tx: requests.add_request(tx, received, entry, users, **limits)
         )
     deps.wake_worker()
     return stored

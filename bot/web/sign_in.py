@@ -81,10 +81,10 @@ class SignInPages:
             url = await authorization_url(self.deps, Secret(str(request.path_params["link"])))
         except UnlatchError as error:
             return self._error_page(error)
-        response, lifetime = RedirectResponse(url, status_code=303), self.deps.timing.link_lifetime
+        response, age = RedirectResponse(url, status_code=303), self.deps.timing.link_lifetime
         # It comes back with Microsoft's answer, across sites: what comes again is from this browser.
         across: SameSite = "none" if self.secure else "lax"
-        self._set_cookie(response, BROWSER, secrets.token_urlsafe(32), lifetime, same_site=across)
+        self._set_cookie(response, BROWSER, secrets.token_urlsafe(32), age, across)
         return response
 
     async def callback(self, request: Request) -> Response:
@@ -116,8 +116,7 @@ class SignInPages:
                 await self._refused(await decline(self.deps, confirmation))
                 page = _text_page("Not linked", DECLINED, status=200)
         except UnlatchError as error:
-            # the cookie stays: it may belong to a sign-in in another tab
-            return await self._refused(error), None
+            return await self._refused(error), None  # the cookie stays: it may be another tab's
         self._set_cookie(page, CONFIRM, "", timedelta(0))
         return page, linked
 
@@ -137,15 +136,11 @@ class SignInPages:
         if is_first := key not in self._answers:
             work = asyncio.ensure_future(answer(form, cookie))
             self._answers[key] = now + self.deps.timing.link_lifetime, work
-        again = True
-        try:
-            response, linked = await asyncio.shield(self._answers[key][1])
-            if linked and not is_first and await self.deps.sign_ins.account(linked[0]) != linked[1]:
-                response, _ = await answer(form, cookie)
-            again = response.status_code in (410, 503)
-        finally:
-            if again:
-                self._answers.pop(key, None)
+        response, linked = await asyncio.shield(self._answers[key][1])
+        if linked and not is_first and await self.deps.sign_ins.account(linked[0]) != linked[1]:
+            response, _ = await answer(form, cookie)
+        if response.status_code in (410, 503):
+            self._answers.pop(key, None)
         return response
 
     async def _refused(self, error: UnlatchError) -> Response:
@@ -169,13 +164,7 @@ class SignInPages:
                 return _text_page("Sign-in is temporarily unavailable", f"{why} {KEPT}", status=503)
 
     def _set_cookie(
-        self,
-        response: Response,
-        name: str,
-        value: str,
-        lifetime: timedelta,
-        *,
-        same_site: SameSite = "strict",
+        self, response: Response, name: str, value: str, age: timedelta, same_site: SameSite = "strict"
     ) -> None:
         """Set a cookie for this host and no script.
 
@@ -185,7 +174,7 @@ class SignInPages:
         response.set_cookie(
             self._cookie(name),
             value,
-            max_age=int(lifetime.total_seconds()),
+            max_age=int(age.total_seconds()),
             path="/",
             secure=self.secure,
             httponly=True,
