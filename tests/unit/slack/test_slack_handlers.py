@@ -10,7 +10,7 @@ from bot.domain.device import ActionResult
 from bot.domain.errors import Cause, Code, SignInRefused, SlackError, StoreError
 from bot.domain.people import SignInLink
 from bot.domain.request import MAX_REASON, Status
-from bot.domain.values import utc_text
+from bot.domain.values import UserId, utc_text
 from bot.slack.handlers import Background
 from bot.slack.payloads import Action, Callback, Field, private_metadata
 from bot.slack.wording import CATALOG_EN as CATALOG
@@ -298,6 +298,7 @@ async def test_shutdown_waits_for_what_goes_on_and_cancels_what_is_late():
     assert "secret words" not in str(logs)
 
 
+W_MEI = UserId("W0MEIGRID")
 LINK = SignInLink(digest="d", team=TEAM, user=KEN.id, expires_at=NOON, view_id="V1")
 
 
@@ -329,6 +330,22 @@ async def test_finding_20_the_sign_in_command_says_as_whom_one_is_signed_in(side
     await side.deliver(command(text="login", user_id="U0LEO"))
     assert side.title() == CATALOG["code.not_an_approver.title"]
     assert CATALOG["code.not_an_approver.sign_in"] in side.shown()
+
+
+@pytest.mark.parametrize("text", ["status", "sign-out"])
+async def test_s04_who_has_to_be_asked_for_first_is_answered_after_the_acknowledgement(side, text):
+    side.bot.directory.also = {W_MEI: MEI.id}
+    side.bot.sign_ins.accounts[MEI.id] = account_of(MEI)
+    row = await side.bot.row(await side.bot.pending())
+    said = {"status": row.ref, "sign-out": CATALOG["signed_out"]}[text]
+    asked = command(text=text, user_id=W_MEI, response_url=RESPONSE_URL)
+    assert (await side.deliver(asked)).text == ""
+    assert said in side.slack.responses.pop()[1]
+    assert (await side.deliver(command(text=text, user_id=W_MEI))).text != ""  # by now it is known
+    side.bot.directory.told.clear()
+    side.bot.directory.down = True
+    await side.deliver(asked)
+    assert "isn’t verified" in side.slack.responses.pop()[1]
 
 
 @pytest.mark.parametrize("of_a_request", [False, True], ids=["by the command", "for a request"])
