@@ -157,8 +157,8 @@ async def unlatch(
         if settings.slack_app_token is not None:
             sockets = Sockets(bolt, _secret(settings.slack_app_token), client)
 
-        def resume(link: SignInLink, outcome: Account | SignInRefused) -> None:
-            background.start(handlers.resume(link, outcome), name="after_sign_in")
+        def resume(link: SignInLink, outcome: Account | SignInRefused, url: str | None) -> None:
+            background.start(handlers.resume(link, outcome, url), name="after_sign_in")
 
         https, shutting_down = settings.public_url.startswith("https://"), asyncio.Event()
 

@@ -10,12 +10,16 @@ import webbrowser
 from collections.abc import Sequence
 
 from sandbox.app import Sandbox, serve
+from sandbox.cast import KEN
 from sandbox.demo import BotEnded, first, sandbox_and_bot
 
 
 async def _with_bot(chosen: argparse.Namespace) -> None:
     run = sandbox_and_bot(
-        port=chosen.port, socket_mode=chosen.socket_mode, action_seconds=chosen.action_seconds
+        port=chosen.port,
+        socket_mode=chosen.socket_mode,
+        action_seconds=chosen.action_seconds,
+        grid=chosen.grid,
     )
     stopped = _signalled()
     async with run as (sandbox, bot):
@@ -28,6 +32,8 @@ async def _with_bot(chosen: argparse.Namespace) -> None:
 
 async def _alone(chosen: argparse.Namespace) -> None:
     sandbox = Sandbox(bot_url=chosen.bot_url, action_seconds=chosen.action_seconds)
+    if chosen.grid:
+        sandbox.slack.workspace.become_grid(KEN.id)
     stopped = _signalled()
     async with serve(sandbox, port=chosen.port):
         print(f"The sandbox listens on {sandbox.base_url}", flush=True)
@@ -67,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=_port, default=8080, help="0 takes any free one (default 8080)")
     parser.add_argument("--no-browser", action="store_true", help="print the page's address, open nothing")
     parser.add_argument("--socket-mode", action="store_true", help="let the bot use Socket Mode")
+    parser.add_argument("--grid", action="store_true", help="let Slack be of an Enterprise Grid organization")
     parser.add_argument("--without-bot", action="store_true", help="start no bot: yours will connect")
     parser.add_argument("--bot-url", help="start no bot: yours listens at this address")
     parser.add_argument(

@@ -31,7 +31,7 @@ class BotEnded(Exception):
 
 @asynccontextmanager
 async def sandbox_and_bot(
-    *, port: int = 0, socket_mode: bool = False, action_seconds: float = 6
+    *, port: int = 0, socket_mode: bool = False, action_seconds: float = 6, grid: bool = False
 ) -> AsyncIterator[tuple[Sandbox, "Bot"]]:
     """A served sandbox and a bot that is ready, both stopped at the end of the block.
 
@@ -40,6 +40,8 @@ async def sandbox_and_bot(
     bot_port = _free_port()
     with TemporaryDirectory(prefix="unlatch-demo-") as folder:
         sandbox = Sandbox(bot_url=f"http://{HOST}:{bot_port}", action_seconds=action_seconds)
+        if grid:
+            sandbox.slack.workspace.become_grid(cast.KEN.id)
         async with serve(sandbox, HOST, port):
             bot = Bot(settings(sandbox, bot_port, Path(folder), socket_mode=socket_mode), Path(folder))
             await bot.start()

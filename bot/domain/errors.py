@@ -57,6 +57,7 @@ class Code(StrEnum):
     OWN_REQUEST = "own_request"
     OWN_ACCOUNT = "own_account"
     OWN_DEVICE = "own_device"
+    REQUESTER_LEFT = "requester_left"
     QUOTA_EXCEEDED = "quota_exceeded"
     TOO_MANY_OPEN = "too_many_open"
     TOO_MANY_PRESSES = "too_many_presses"
@@ -196,11 +197,17 @@ class RecentlyReset(Refusal):
 
 
 class SignInRefused(Refusal):
-    """Microsoft or Unlatch refused the account that came back; `link` says who tried, where it is known."""
+    """Microsoft or Unlatch refused the account that came back; `link` says who tried, where it is known.
 
-    def __init__(self, code: Code, /, *, link: SignInLink | None = None, **facts: str) -> None:
+    `claims`: what Microsoft asks the next sign-in for, as JSON text.
+    """
+
+    def __init__(
+        self, code: Code, /, *, link: SignInLink | None = None, claims: str | None = None, **facts: str
+    ) -> None:
         super().__init__(code, **facts)
         self.link = link
+        self.claims = claims
 
 
 class LostRace(UnlatchError):

@@ -23,6 +23,7 @@ class Person:
     """A Slack user as `users.info` shows them now; `email` is None where Slack shows none or unconfirmed."""
 
     id: UserId
+    """Of several ids that Slack has for one person, the same one always."""
     team_id: TeamId
     kind: Kind
     name: str
@@ -45,7 +46,7 @@ class Account:
     tenant: str
     oid: str
     username: str
-    """`preferred_username`, the sign-in name (UPN)."""
+    """The sign-in name (UPN), where the id_token has one; never empty."""
     name: str
     emails: frozenset[str] = frozenset()
     """Every address that the id_token carries, lower-case: the sign-in name and `email`."""

@@ -60,7 +60,7 @@ def check_may_sign_in(person: Person, *, in_channel: bool) -> None:
     """Refuse who is no full member in the approver channel; on call or not is checked at each decision."""
     check_member(person)
     if not in_channel:
-        raise Refusal(Code.NOT_AN_APPROVER)
+        raise Refusal(Code.NOT_AN_APPROVER, case="sign_in")
 
 
 def check_account(

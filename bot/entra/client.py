@@ -37,8 +37,21 @@ UNEXPECTED: Final = (ValueError, RuntimeError, LookupError, TypeError, Attribute
 """What MSAL raises on an answer that is not what it expects: state, nonce, shape."""
 _AADSTS: Final = re.compile(r"AADSTS\d{3,9}")
 _OAUTH_ERROR: Final = re.compile(r"[a-z_]{1,40}")
-_CONSENT_NUMBERS: Final = frozenset({"AADSTS65001", "AADSTS65004", "AADSTS90094"})
-_CONSENT_ERRORS: Final = frozenset({"access_denied", "consent_required"})
+_CONSENT: Final = "access_denied consent_required 65001 65004 90093 90094 90095 900941 900981 650052"
+"""Without a number, `access_denied` says that *Cancel* was pressed."""
+_MEND: Final = {
+    "admin": "consent_required 50011 50053 50057 50105 50131 53000 53001 53002 53003 53004 53011 65001 70011 "
+    "90002 90093 90094 90095 500011 530031 530032 530034 650052 650053 650056 700016 700024 700027 700030 "
+    "900941 900981 7000112 7000215 7000218 7000222",
+    "account": "50020 50034 50128 50177 51004 90072",
+    "more": "50055 50072 50074 50076 50078 50079 50097 50158 50203",
+}
+"""What mends a refusal: an admin, another account, to do what Microsoft asks; else to sign in again.
+
+Numbers of AADSTS: learn.microsoft.com, "Microsoft Entra authentication and authorization error codes".
+"""
+_PASSING: Final = "temporarily_unavailable server_error 50196 80001 80002 90006 90012 90024 90025 90033"
+"""Microsoft asks to wait: nothing is wrong with the person or the app."""
 _INTERACTION_ERRORS: Final = frozenset(
     {"invalid_grant", "interaction_required", "login_required", "consent_required", "access_denied"}
 )
@@ -228,12 +241,26 @@ def _log_no_answer(error: Exception) -> None:
     log.warning("entra_no_answer", error=type(error).__name__, **why)
 
 
-def _refused(result: Result) -> SignInRefused:
+def _refused(result: Result) -> SignInRefused | CouldNotVerify:
     """Return why a sign-in came back with an error; of Entra's texts only the AADSTS number is kept."""
-    code = _error_code(result)
+    code, claims = _error_code(result), _asked(result)
     log.warning("entra_sign_in_refused", code=code)
-    consent = code in _CONSENT_NUMBERS or code in _CONSENT_ERRORS
-    return SignInRefused(Code.CONSENT_DENIED if consent else Code.ENTRA_ERROR, code=code)
+    if _is_one(code, _PASSING):
+        return _passing(code)
+    if claims:
+        return SignInRefused(Code.ENTRA_ERROR, claims=claims, code=code, case="more")
+    what = Code.CONSENT_DENIED if _is_one(code, _CONSENT) else Code.ENTRA_ERROR
+    setup = "admin" if _oauth_error(result) in _SETUP_ERRORS else ""
+    case = next((case for case, codes in _MEND.items() if _is_one(code, codes)), setup)
+    return SignInRefused(what, code=code, case=case) if case else SignInRefused(what, code=code)
+
+
+def _is_one(code: str, codes: str) -> bool:
+    return code.removeprefix("AADSTS") in codes.split()
+
+
+def _passing(code: str) -> CouldNotVerify:
+    return CouldNotVerify(f"{ENTRA} ({code})" if _AADSTS.fullmatch(code) else ENTRA)
 
 
 def _no_token(result: Result | None, claims: str | None) -> SignInNeeded | CouldNotVerify:
@@ -245,24 +272,31 @@ def _no_token(result: Result | None, claims: str | None) -> SignInNeeded | Could
         return SignInNeeded(claims)
     code = _error_code(result)
     log.warning("entra_no_token", code=code)
-    asked = result.get("claims")
-    asked = _claims(asked) if isinstance(asked, str) else None
-    if _oauth_error(result) in _INTERACTION_ERRORS or asked:
+    asked = _asked(result)
+    if asked or (_oauth_error(result) in _INTERACTION_ERRORS and not _is_one(code, _PASSING)):
         return SignInNeeded(asked or claims, rejected=True)
     if _oauth_error(result) in _SETUP_ERRORS:
         return CouldNotVerify(ENTRA, {"code": code})
-    return CouldNotVerify(f"{ENTRA} ({code})" if _AADSTS.fullmatch(code) else ENTRA)
+    return _passing(code)
 
 
 def _error_code(result: Result) -> str:
-    """Return the AADSTS number, or where there is none the OAuth error."""
-    found = _AADSTS.search(str(result.get("error_description", "")))
-    return found.group(0) if found else _oauth_error(result)
+    """Return the AADSTS number, or where there is none the OAuth error. Of several the last is specific."""
+    numbers = result.get("error_codes")
+    listed = [f"AADSTS{number}" for number in numbers] if isinstance(numbers, list) else []
+    found = [*_AADSTS.findall(str(result.get("error_description", ""))), *filter(_AADSTS.fullmatch, listed)]
+    return found[-1] if found else _oauth_error(result)
 
 
 def _oauth_error(result: Result) -> str:
     error = result.get("error")
     return error if isinstance(error, str) and _OAUTH_ERROR.fullmatch(error) else "unknown"
+
+
+def _asked(result: Result) -> str | None:
+    """Return what Entra asks the next sign-in for."""
+    asked = result.get("claims")
+    return _claims(asked) if isinstance(asked, str) else None
 
 
 def _claims(text: str | None) -> str | None:

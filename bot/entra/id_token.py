@@ -71,7 +71,7 @@ class IdTokenVerifier:
         claims = self._signed(token, key)
         tenant = claims.get("tid")
         if not isinstance(tenant, str) or tenant.casefold() != self._tenant.casefold():
-            raise SignInRefused(Code.WRONG_TENANT, account=_text(claims, "preferred_username"))
+            raise SignInRefused(Code.WRONG_TENANT, account=_username(claims))
         if claims.get("iss") != provider.issuer.replace("{tenantid}", self._tenant):
             raise _bad("iss")
         _check_time(claims, now)
@@ -83,7 +83,7 @@ class IdTokenVerifier:
         return Account(
             tenant=self._tenant,
             oid=oid,
-            username=_text(claims, "preferred_username"),
+            username=_username(claims),
             name=_text(claims, "name"),
             emails=_emails(claims),
             signed_in_at=now,
@@ -155,7 +155,7 @@ def _check_home(claims: Claims, tenant: str) -> None:
     """Refuse a guest, whose home is another tenant: `idp` names it, and `acct` is 1."""
     homes = (claims.get("iss"), f"https://sts.windows.net/{tenant}/")
     if claims.get("idp", homes[0]) not in homes or claims.get("acct") in (1, "1"):
-        raise SignInRefused(Code.GUEST_ACCOUNT, account=_text(claims, "preferred_username"))
+        raise SignInRefused(Code.GUEST_ACCOUNT, account=_username(claims))
 
 
 def _check_fresh(claims: Claims, now: datetime, max_age: timedelta | None) -> None:
@@ -166,7 +166,7 @@ def _check_fresh(claims: Claims, now: datetime, max_age: timedelta | None) -> No
     if at is None:
         raise SignInRefused(Code.NO_SIGN_IN_TIME)
     if not at - LEEWAY <= now <= at + max_age + LEEWAY:
-        raise SignInRefused(Code.STALE_SIGN_IN, account=_text(claims, "preferred_username"))
+        raise SignInRefused(Code.STALE_SIGN_IN, account=_username(claims))
 
 
 def _authenticated_at(claims: Claims) -> datetime | None:
@@ -181,10 +181,17 @@ def _authenticated_at(claims: Claims) -> datetime | None:
 
 
 def _emails(claims: Claims) -> frozenset[str]:
-    """Return the sign-in name, and `email` unless the token says that it is not verified."""
+    """Return the sign-in names, and `email` unless the token says that it is not verified."""
     unverified = any(claims.get(flag) in (False, 0, "0", "false") for flag in ("xms_edov", "email_verified"))
-    addresses = [_text(claims, "preferred_username"), "" if unverified else _text(claims, "email")]
+    addresses = [_text(claims, name) for name in ("preferred_username", "upn")]
+    addresses.append("" if unverified else _text(claims, "email"))
     return frozenset(address.casefold() for address in addresses if "@" in address)
+
+
+def _username(claims: Claims) -> str:
+    """Return what people know the account by; all but `oid` may be missing."""
+    names = (_text(claims, name).strip() for name in ("preferred_username", "upn", "email", "oid"))
+    return next(filter(None, names), "")
 
 
 def _text(claims: Claims, name: str) -> str:

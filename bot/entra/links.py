@@ -4,13 +4,14 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
 
-from bot.domain.errors import Code, Refusal, SignInRefused
+from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused, StoreError
 from bot.domain.people import Account, Confirmation, SignInLink, SignInResult
 from bot.domain.values import Secret, utc_text
 from bot.entra.client import EntraClient
@@ -65,16 +66,17 @@ class EntraLinks:
             row = await self._find(secret)  # of two that open it at once, one began the flow
         return self.client.authorization_url(Secret(self._opened("flow", row)))
 
-    async def redeem(self, form: Mapping[str, str]) -> SignInResult:
-        link, flow = await self._take("flow", _digest(form.get("state", "")))
-        try:
-            account, cache = await self.client.in_thread(
-                self.client.redeem, Secret(flow), form, now=self.now()
-            )
-        except SignInRefused as refused:
-            refused.link = link
-            raise
-        return SignInResult(link=link, account=account, cache=cache)
+    @asynccontextmanager
+    async def redeem(self, form: Mapping[str, str]) -> AsyncIterator[SignInResult]:
+        async with self._taken("flow", _digest(form.get("state", ""))) as (link, flow):
+            try:
+                account, cache = await self.client.in_thread(
+                    self.client.redeem, Secret(flow), form, now=self.now()
+                )
+            except SignInRefused as refused:
+                refused.link = link
+                raise
+            yield SignInResult(link=link, account=account, cache=cache)
 
     async def hold(self, result: SignInResult) -> Confirmation:
         confirmation = Confirmation(
@@ -84,8 +86,10 @@ class EntraLinks:
         await self._keep(rows.hold_result, "result", result.link, digest, _packed(result))
         return confirmation
 
-    async def take(self, confirmation: Confirmation) -> SignInResult:
-        return _unpacked(*await self._take("result", _confirmation_digest(confirmation)))
+    @asynccontextmanager
+    async def take(self, confirmation: Confirmation) -> AsyncIterator[SignInResult]:
+        async with self._taken("result", _confirmation_digest(confirmation)) as taken:
+            yield _unpacked(*taken)
 
     async def _find(self, secret: Secret) -> rows.LinkRow:
         digest, now = _digest(secret.reveal()), self.now()
@@ -95,14 +99,23 @@ class EntraLinks:
             raise Refusal(Code.LINK_UNUSABLE)
         return row
 
-    async def _take(self, step: Step, state_digest: str) -> tuple[SignInLink, str]:
-        """Anybody can ask for what is not there, so that costs a read and no transaction that writes."""
+    @asynccontextmanager
+    async def _taken(self, step: Step, state_digest: str) -> AsyncIterator[tuple[SignInLink, str]]:
+        """Take it out, and put it back where a fault that passes comes between.
+
+        Anybody can ask for what is not there, so that costs a read and no transaction that writes.
+        """
         now = self.now()
         waits = await self.database.read(partial(rows.is_waiting, state_digest=state_digest, now=now))
         row = await self.database.run(lambda tx: rows.take(tx, state_digest, now=now)) if waits else None
         if row is None:
             raise Refusal(Code.LINK_UNUSABLE)
-        return row.link, self._opened(step, row)
+        try:
+            yield row.link, self._opened(step, row)
+        except (CouldNotVerify, StoreError):
+            with suppress(StoreError):
+                await self.database.run(lambda tx: rows.put_back(tx, row))
+            raise
 
     async def _keep(
         self, store: Callable[..., object], step: Step, link: SignInLink, state_digest: str, content: str

@@ -1,4 +1,4 @@
-"""Slack's directory. Nothing is remembered: who a person is, is read at the moment of the act."""
+"""Slack's directory. Who a person is, is read at the moment of the act; only which ids are one's is kept."""
 
 from collections.abc import Awaitable, Mapping
 from typing import Final
@@ -35,24 +35,40 @@ class SlackDirectory:
         self._enterprise = us.enterprise_id or ""
         """Our organization on Enterprise Grid, else empty."""
         self._timing = timing
+        self._same: dict[UserId, frozenset[UserId]] = {}
+        """By id: every id of that person that Slack has named."""
 
     async def person(self, actor: Actor) -> Person:
         """Return who this is now, by `users.info`."""
         data = await self._look_up(self._client.users_info(user=actor.user), PROFILE)
         user = data.get("user")
-        if not isinstance(user, Mapping) or user.get("id") != actor.user:
+        if not isinstance(user, Mapping) or actor.user not in self._learn(user):
             raise _not_understood(PROFILE)
         # A display name is a nickname that its owner chooses, and often says less.
         names = [text_at(user, "profile", name) for name in ("real_name", "display_name")]
         names += [text_at(user, name) for name in ("real_name", "name", "id")]
         confirmed = user.get("is_email_confirmed") is not False
         return Person(
-            id=actor.user,
+            id=min(self._same[actor.user]),
             team_id=TeamId(text_at(user, "team_id")),
             kind=self._kind(user, actor),
             name=next(filter(None, names)),
             email=(text_at(user, "profile", "email") or None) if confirmed else None,
         )
+
+    def same(self, user: UserId) -> frozenset[UserId]:
+        alone = not (self._enterprise or user.startswith("W"))  # `W…` is an organization's
+        return self._same.get(user, frozenset({user} if alone else ()))
+
+    def _learn(self, user: User) -> frozenset[UserId]:
+        """Return every id of this profile's person: on Enterprise Grid of the workspace and the organization.
+
+        Source: docs.slack.dev, "User object": `id`, `enterprise_user.id`.
+        """
+        ids = {UserId(text_at(user, "id")), UserId(text_at(user, "enterprise_user", "id"))} - {""}
+        same = frozenset(ids.union(*(self._same.get(one, ()) for one in ids)))
+        self._same |= dict.fromkeys(same, same)
+        return same
 
     async def is_in(self, user: UserId, audience: Audience) -> bool:
         match audience.kind:
@@ -63,7 +79,8 @@ class SlackDirectory:
             case AudienceKind.USERGROUP:
                 # Slack does not know a disabled group (`no_such_subteam`), so it lets nobody in.
                 listing = self._client.usergroups_users_list(usergroup=audience.id, include_disabled=False)
-                return user in _ids((await self._look_up(listing, GROUP)).get("users"), GROUP)
+                users = _ids((await self._look_up(listing, GROUP)).get("users"), GROUP)
+                return not (self.same(user) | {user}).isdisjoint(users)
 
     async def _is_in_channel(self, user: UserId, channel: str) -> bool:
         """Read every page of members: a page may be short or empty, so only an empty cursor is the end."""
@@ -71,7 +88,7 @@ class SlackDirectory:
         while len(seen) < _MAX_PAGES:
             listing = self._client.conversations_members(channel=channel, cursor=cursor or None, limit=PAGE)
             data = await self._look_up(listing, MEMBERS)
-            if user in _ids(data.get("members"), MEMBERS):
+            if not (self.same(user) | {user}).isdisjoint(_ids(data.get("members"), MEMBERS)):
                 return True
             cursor = text_at(data, "response_metadata", "next_cursor")
             if not cursor:
@@ -102,13 +119,18 @@ class SlackDirectory:
         return Kind.DEACTIVATED if _flag(user, "is_invited_user") else Kind.MEMBER
 
     def _is_ours(self, user: User, actor: Actor) -> bool:
-        """Of our workspace or organization, both by what the payload claimed and by the profile."""
-        if actor.team is not None and actor.team not in (self._team, self._enterprise):
-            return False
+        """Of our workspace by the profile, and not of another organization by the payload.
+
+        On Enterprise Grid a payload may name any workspace of the person or the organization, and so may
+        `team_id`; `teams` names all of the person's workspaces.
+        """
         organization = dig(user, "enterprise_user", "enterprise_id")
-        return user.get("team_id") == self._team or (
-            self._enterprise != "" and organization == self._enterprise
-        )
+        ours = self._enterprise != "" and organization == self._enterprise
+        if not ours and actor.team not in (None, self._team, self._enterprise):
+            return False
+        by_id = user.get("team_id") == self._team
+        teams = dig(user, "enterprise_user", "teams")
+        return by_id if teams is None else (ours or by_id) and self._team in _ids(teams, PROFILE)
 
 
 def _flag(user: User, name: str) -> bool:

@@ -8,7 +8,6 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -31,7 +30,7 @@ from bot.slack.wording import Wording
 from bot.store import requests
 from bot.use_cases import decide, reveal, review, sign_in, submit
 from bot.use_cases.deps import Deps
-from bot.use_cases.sign_in import Continuation
+from bot.use_cases.sign_in import Continuation, actor_of
 
 RECENT: Final = 5
 """Requests that `status` lists."""
@@ -84,7 +83,7 @@ class Handlers:
         """Return the listener for people who press at a person's pace; who is faster is told so alone."""
 
         async def counted(ack: AsyncAck, body: Body) -> None:
-            user = id_at(body, "user_id") or id_at(body, "user", "id")
+            user = self._deps.id_of(UserId(id_at(body, "user_id") or id_at(body, "user", "id")))
             minute = int(self._deps.now().timestamp()) // 60
             if minute != self._minute:
                 self._minute, self._presses = minute, Counter()
@@ -120,13 +119,12 @@ class Handlers:
                 case "help":
                     await ack(self._words.text("help"))
                 case "status":
-                    await ack(await self._status(command))
+                    await self._answer(ack, command, self._status)
                 case "signin" | "login":
                     await ack()
                     self._start(self._open_then(command, "sign_in", partial(self._sign_in, command)))
                 case "signout" | "logout":
-                    signed_out = await sign_in.sign_out(self._deps, command.actor)
-                    await ack(self._words.text("signed_out" if signed_out else "signed_out.already"))
+                    await self._answer(ack, command, self._sign_out)
                 case _:
                     await self._ask(ack, command)
         except UnlatchError as error:  # of the store or of the rules: nothing is raised after `ack()`
@@ -154,15 +152,35 @@ class Handlers:
         else:
             await ack(self._words.text("asked.answer", **self._words.names(request)))
 
+    async def _answer(
+        self, ack: AsyncAck, command: Command, answer: Callable[[Command], Awaitable[str]]
+    ) -> None:
+        """Answer with the acknowledgement, or after it where Slack has to be asked who this is."""
+        if self._deps.directory.same(command.actor.user):
+            await ack(await answer(command))
+            return
+
+        async def answer_later() -> None:
+            said = await self._outcome(answer(command))
+            text = said if isinstance(said, str) else modals.sentence(said)
+            await self._respond(command.response_url, text)
+
+        await ack()
+        self._start(answer_later())
+
     async def _status(self, command: Command) -> str:
-        user, audit_log = command.actor.user, self._deps.database.audit_log
+        users, audit_log = await self._deps.ids(command.actor), self._deps.database.audit_log
         recent, total = await self._deps.database.read(
             lambda connection: (
-                requests.recent_requests(connection, user, audit_log, limit=RECENT),
-                requests.count_requests(connection, user),
+                requests.recent_requests(connection, users, audit_log, limit=RECENT),
+                requests.count_requests(connection, users),
             )
         )
         return self._words.recent(recent, total=total)
+
+    async def _sign_out(self, command: Command) -> str:
+        signed_out = await sign_in.sign_out(self._deps, command.actor)
+        return self._words.text("signed_out" if signed_out else "signed_out.already")
 
     async def ask_submitted(self, ack: AsyncAck, body: Body) -> None:
         """Store the request, then close the form; a refusal is shown under its field, as plain text."""
@@ -280,7 +298,7 @@ class Handlers:
         url = await sign_in.offer(self._deps, who.actor, who.team, then, approver=approver)
         why = why or self._words.sign_in(
             need,
-            account=None if need else await self._deps.sign_ins.account(who.actor.user),
+            account=None if need else await self._deps.sign_ins.account(self._deps.id_of(who.actor.user)),
             max_age=self._deps.timing.sign_in_max_age,
         )
         return modals.sign_in(url, why, self._words, lifetime=self._deps.timing.link_lifetime)
@@ -289,10 +307,13 @@ class Handlers:
         """Return a private link for the requester."""
         return await self._sign_in(press, view_id, why=self._words.text("sign_in.requester"))
 
-    async def resume(self, link: SignInLink, outcome: Account | UnlatchError) -> None:
-        """After a sign-in continue the modal that waited; where none is open, send a direct message."""
+    async def resume(self, link: SignInLink, outcome: Account | UnlatchError, url: str | None = None) -> None:
+        """After a sign-in continue the modal that waited; where none is open, send a direct message.
+
+        `url`: a new link, for who was refused.
+        """
         if isinstance(outcome, UnlatchError):
-            show, text = partial(self._sign_in_again, link, outcome), self._words.error(outcome)
+            show, text = partial(self._sign_in_again, url, outcome), self._words.error(outcome)
         else:
             show = partial(self._signed_in, link, outcome)
             text = self._words.with_account("signed_in.message", outcome)
@@ -305,25 +326,22 @@ class Handlers:
         if link.request_id is None:
             sentence = self._words.with_account("signed_in", account)
             return modals.message(self._words.text("signed_in.title"), sentence, self._words)
-        actor = Actor(user=link.user, team=link.team)
-        press = Press(actor=actor, team=link.team, trigger_id="", request_id=link.request_id)
+        press = Press(actor=actor_of(link), team=link.team, trigger_id="", request_id=link.request_id)
         request = await self._deps.get_request(link.request_id)
-        if request.asked_by != link.user:
+        if self._deps.id_of(request.asked_by) != self._deps.id_of(link.user):
             return await (self._look if request.can_be_looked_at else self._review)(press, view_id)
         if request.has_passcode:
             return await self._passcode(press, view_id)
         sentence = self._words.with_account("signed_in.requester", account)
         return modals.message(self._words.text("signed_in.title"), sentence, self._words)
 
-    async def _sign_in_again(self, link: SignInLink, error: UnlatchError, view_id: str) -> View:
-        """Show why the sign-in was refused, with a new link."""
+    async def _sign_in_again(self, url: str | None, error: UnlatchError, _view_id: str) -> View:
+        """Show why the sign-in was refused, with the new link."""
         title, sentence = self._words.title(error), self._words.error(error)
-        then = Continuation(request_id=link.request_id, view_id=view_id, claims=link.claims)
-        with suppress(UnlatchError):  # who may not sign in any more, or too often, gets the sentence alone
-            url = await sign_in.offer(self._deps, Actor(user=link.user, team=link.team), link.team, then)
-            lifetime = self._deps.timing.link_lifetime
-            return modals.sign_in(url, sentence, self._words, lifetime=lifetime, title=title)
-        return modals.message(title, sentence, self._words)
+        if url is None:  # who may not sign in any more, or too often
+            return modals.message(title, sentence, self._words)
+        lifetime = self._deps.timing.link_lifetime
+        return modals.sign_in(url, sentence, self._words, lifetime=lifetime, title=title)
 
     # How outcomes reach people
 

@@ -83,9 +83,9 @@ def reset_again_form(
 
 
 def sign_in(url: str, why: str, words: Wording, *, lifetime: timedelta, title: str = "") -> View:
-    """The way to Microsoft; the same modal continues after the sign-in."""
+    """The way to Microsoft; the same modal continues after the sign-in. `title`: of a refusal."""
     button = blocks.button(
-        words.text("sign_in.button"),
+        words.text("sign_in.again" if title else "sign_in.button"),
         action_id=Action.SIGN_IN,
         label=words.text("sign_in.label"),
         url=url,

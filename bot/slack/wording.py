@@ -101,6 +101,8 @@ class Wording:
                 key += ".lasting"
             case Cause(Code.WRONG_ACCOUNT, {"expected": ""}):
                 key += ".no_email"
+            case Cause(_, {"case": special}):
+                key += f".{special}"
             case Cause(Code.RECENTLY_RESET, {"platform": Platform.ANDROID}):
                 key += ".android"
             case Cause(Code.BAD_TARGET, {"problem": problem}):

@@ -1,7 +1,7 @@
 """Requests: a move is one compare-and-set on `version`, in one transaction with its audit row."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -40,6 +40,8 @@ HOUR: Final = timedelta(hours=1)
 UNREADABLE_PAUSE: Final = timedelta(minutes=10)
 """How long a row that cannot be read is left alone."""
 
+Ids = Collection[UserId]
+
 log = structlog.get_logger()
 
 # Statements are made once: built anew for each call they cost four times as much as running them.
@@ -50,27 +52,23 @@ LOCKED: Final = BY_ID.with_for_update()
 BY_DELIVERY: Final = (
     select(requests).where(requests.c.delivery == bindparam("delivery")).with_for_update()  # as above
 )
+BY_PERSON: Final = requests.c.asked_by.in_(bindparam("users", expanding=True))
 ASKED_SINCE: Final = (
     select(requests.c.asked_at)
-    .where(requests.c.asked_by == bindparam("user"), requests.c.asked_at > bindparam("since"))
+    .where(BY_PERSON, requests.c.asked_at > bindparam("since"))
     .order_by(requests.c.asked_at)
 )
 UNDECIDED_OF: Final = select(func.count()).where(
-    requests.c.asked_by == bindparam("user"), requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
+    BY_PERSON, requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
 )
 RECENT: Final = (
-    select(requests)
-    .where(requests.c.asked_by == bindparam("user"))
-    .order_by(requests.c.asked_at.desc())
-    .limit(bindparam("count"))
+    select(requests).where(BY_PERSON).order_by(requests.c.asked_at.desc()).limit(bindparam("count"))
 )
 WAKE: Final = (
-    update(requests)
-    .where(requests.c.asked_by == bindparam("by"), requests.c.status == Status.RECEIVED.value)
-    .values(next_at=bindparam("now"))
+    update(requests).where(requests.c.status == Status.RECEIVED.value).values(next_at=bindparam("now"))
 )
 """What is not verified yet is due."""
-COUNT_OF: Final = select(func.count()).where(requests.c.asked_by == bindparam("user"))
+COUNT_OF: Final = select(func.count()).where(BY_PERSON)
 HOLDER: Final = select(requests.c.id).where(
     requests.c.held_device == bindparam("device"),
     requests.c.status.in_(sorted(RESETTING)),
@@ -112,20 +110,21 @@ class Claimed:
 
 
 def add_request(
-    tx: Transaction, request: ResetRequest, entry: Entry, *, limit: int, open_limit: int
+    tx: Transaction, request: ResetRequest, entry: Entry, users: Ids, *, limit: int, open_limit: int
 ) -> ResetRequest:
-    """Insert the request, or return the row of the same delivery.
+    """Insert the request, or return the row of the same delivery. `users`: the ids of the requester.
 
     Raises Refusal(QUOTA_EXCEEDED) for the requester's `limit` + 1st within an hour, Refusal(TOO_MANY_OPEN)
     while `open_limit` of theirs wait for somebody.
     """
     if tx.is_postgresql:
-        tx.execute(PERSON_LOCK, {"user": request.asked_by})
+        tx.execute(PERSON_LOCK, {"user": min(users)})
     if found := tx.execute(BY_DELIVERY, {"delivery": request.delivery}).first():
         check_seal(tx, found, tx.audit_log)
         return read_request(found)
-    check_quota(tx, ASKED_SINCE, request.asked_by, request.asked_at, limit)
-    if (tx.scalar(UNDECIDED_OF, {"user": request.asked_by}) or 0) >= open_limit:
+    theirs = {"users": sorted(users)}
+    check_quota(tx, ASKED_SINCE, theirs, request.asked_at, limit)
+    if (tx.scalar(UNDECIDED_OF, theirs) or 0) >= open_limit:
         raise Refusal(Code.TOO_MANY_OPEN, limit=str(open_limit))
     values = request_columns(request) | message_columns(tx.audit_log, request.id, MessageState())
     values["seal"] = new_seal(tx, values, None)
@@ -134,9 +133,9 @@ def add_request(
     return request
 
 
-def check_quota(tx: Transaction, statement: Any, user: str, now: datetime, limit: int) -> None:
-    """Refuse where `statement` finds `limit` rows of `user` within the hour before `now`."""
-    within = [row[0] for row in tx.execute(statement, {"user": user, "since": utc_text(now - HOUR)})]
+def check_quota(tx: Transaction, statement: Any, of: Mapping[str, Any], now: datetime, limit: int) -> None:
+    """Refuse where `statement` finds `limit` rows within the hour before `now`."""
+    within = [row[0] for row in tx.execute(statement, {**of, "since": utc_text(now - HOUR)})]
     if len(within) >= limit:
         free_at = datetime.fromisoformat(within[len(within) - limit]) + HOUR
         raise Refusal(Code.QUOTA_EXCEEDED, limit=str(limit), until=utc_text(free_at))
@@ -153,17 +152,17 @@ def get_request(tx: Transaction | Connection, request_id: str, audit_log: AuditL
 
 
 def recent_requests(
-    connection: Connection, user: UserId, audit_log: AuditLog, *, limit: int
+    connection: Connection, users: Ids, audit_log: AuditLog, *, limit: int
 ) -> Sequence[ResetRequest]:
-    """Return what `user` asked for, newest first, without rows that the bot did not write."""
-    rows = connection.execute(RECENT, {"user": user, "count": limit}).all()
+    """Return what one person asked for, newest first, without rows that the bot did not write."""
+    rows = connection.execute(RECENT, {"users": sorted(users), "count": limit}).all()
     kept = [row for row in rows if _fits(row, audit_log)]  # a key may be gone that sealed what is long over
     return [request for row in kept if (request := _genuine(connection, row, audit_log, in_log=False))]
 
 
-def count_requests(connection: Connection, user: UserId) -> int:
-    """Return how many requests `user` ever made."""
-    return connection.scalar(COUNT_OF, {"user": user}) or 0
+def count_requests(connection: Connection, users: Ids) -> int:
+    """Return how many requests one person ever made."""
+    return connection.scalar(COUNT_OF, {"users": sorted(users)}) or 0
 
 
 def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | None) -> None:

@@ -69,6 +69,7 @@ class LinkRow:
     link: SignInLink
     state_digest: str = ""
     sealed: bytes = b""
+    used_at: str | None = None
 
 
 def get_sign_in(connection: Transaction | Connection, user: UserId) -> SignInRow | None:
@@ -130,7 +131,7 @@ def put_sign_in(tx: Transaction, row: SignInRow, entry: Entry) -> None:
             tx.execute(update(sign_ins).where(sign_ins.c.user == row.user).values(values))
     except IntegrityError:
         raise LostRace from None
-    tx.execute(WAKE, {"by": row.user, "now": utc_text(row.signed_in_at)})  # they may wait for this
+    tx.execute(WAKE, {"now": utc_text(row.signed_in_at)})  # a request may wait for this
     tx.entries.append(entry)
 
 
@@ -169,7 +170,7 @@ def add_link(tx: Transaction, link: SignInLink, *, now: datetime, limit: int) ->
     """Store a new link. Raises Refusal(QUOTA_EXCEEDED) for the person's `limit` + 1st within an hour."""
     if tx.is_postgresql:
         tx.execute(PERSON_LOCK, {"user": link.user})
-    check_quota(tx, LINKS_SINCE, link.user, now, limit)
+    check_quota(tx, LINKS_SINCE, {"user": link.user}, now, limit)
     values = {name: getattr(link, name) for name in SAME_OF_LINK}
     values |= {"created_at": utc_text(now), "expires_at": utc_text(link.expires_at)}
     values["seal"] = tx.audit_log.sealer.seal("link", *(values[name] for name in SEALED_OF_LINK))
@@ -211,6 +212,13 @@ def take(tx: Transaction, state_digest: str, *, now: datetime) -> LinkRow | None
     taken = {"state_digest": None, "sealed": None, "used_at": utc_text(now)}
     tx.execute(update(links).where(links.c.digest == row.digest).values(taken))
     return _link(row, tx.audit_log)
+
+
+def put_back(tx: Transaction, row: LinkRow) -> None:
+    """Undo `take`, where nothing else came in its place."""
+    kept = {"state_digest": row.state_digest, "sealed": row.sealed, "used_at": row.used_at}
+    taken = and_(links.c.digest == row.link.digest, links.c.state_digest.is_(None))
+    tx.execute(update(links).where(taken).values(kept))
 
 
 def hold_result(
@@ -264,4 +272,4 @@ def _link(row: Row[Any], audit_log: AuditLog) -> LinkRow | None:
         return None
     same = {name: row._mapping[name] for name in SAME_OF_LINK}
     link = SignInLink(**same, expires_at=datetime.fromisoformat(row.expires_at))
-    return LinkRow(link, row.state_digest or "", bytes(row.sealed or b""))
+    return LinkRow(link, row.state_digest or "", bytes(row.sealed or b""), row.used_at)

@@ -23,9 +23,9 @@ async def approve(
     the review; a form of an earlier one approves nothing. `knowingly`: although it was reset minutes ago.
     Raises Refusal (RecentlyReset where that has to be asked first) or GraphError.
     """
-    async with deps.audit_refusals(by, request_id):
+    async with deps.acting(by, request_id) as (by, request):
         try:
-            return await _approve(deps, request_id, by, device, reviewed=reviewed, knowingly=knowingly)
+            return await _approve(deps, request, by, device, reviewed=reviewed, knowingly=knowingly)
         except Refusal as refusal:
             if refusal.code is not Code.ALREADY_DECIDED:
                 raise
@@ -38,9 +38,9 @@ async def approve(
 
 
 async def _approve(
-    deps: Deps, request_id: RequestId, by: Actor, device: DeviceId, *, reviewed: int, knowingly: bool
+    deps: Deps, request: ResetRequest, by: Actor, device: DeviceId, *, reviewed: int, knowingly: bool
 ) -> ResetRequest:
-    seen = await look(deps, request_id, by)
+    seen, request_id = await look(deps, request, by), request.id
     seen.request.check_reviewed(reviewed)
     choice = next((choice for choice in seen.choices if choice.device.id == device), None)
     if choice is None:
@@ -83,8 +83,7 @@ async def _approve(
 
 async def check_may_decide(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
     """Return the request if `by` may decide on it now; a reason for a denial is asked for only then."""
-    async with deps.audit_refusals(by, request_id):
-        request = await deps.get_request(request_id)
+    async with deps.acting(by, request_id) as (by, request):
         request.check_approvable(by=by.user, now=deps.now())
         await deps.approver(by, request)
         return request
@@ -93,8 +92,8 @@ async def check_may_decide(deps: Deps, request_id: RequestId, by: Actor) -> Rese
 async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> ResetRequest:
     """Deny with a reason that the requester reads."""
     reason = checked_reason(reason)
-    async with deps.audit_refusals(by, request_id):
-        admitted = await deps.approver(by, await deps.get_request(request_id))
+    async with deps.acting(by, request_id) as (by, request):
+        admitted = await deps.approver(by, request)
         facts = {"reason": reason, "rule": admitted.rule} | await deps.account_facts(by.user)
         return await deps.decide(
             request_id,
@@ -106,7 +105,7 @@ async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> Res
 
 
 async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
-    async with deps.audit_refusals(by, request_id):
+    async with deps.acting(by, request_id) as (by, _):
         facts = {"rule": "requester"}
         return await deps.decide(
             request_id, Event.WITHDRAWN, lambda request, now: request.withdraw(by=by.user, now=now), facts, by
@@ -115,8 +114,8 @@ async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest
 
 async def close(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
     """Close an uncertain request whose outcome nobody is going to find out."""
-    async with deps.audit_refusals(by, request_id):
-        admitted = await deps.approver(by, await deps.get_request(request_id))
+    async with deps.acting(by, request_id) as (by, request):
+        admitted = await deps.approver(by, request)
         facts = {"rule": admitted.rule} | await deps.account_facts(by.user)
         return await deps.decide(
             request_id, Event.CLOSED, lambda request, now: request.close(by=by.user, now=now), facts, by
@@ -129,8 +128,7 @@ async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
     The decision stays its approver's; `by` is named in the audit log, and nothing is sent. Where Intune shows
     the device to neither of them, a reset that was sent has failed. Raises Refusal or GraphError.
     """
-    async with deps.audit_refusals(by, request_id):
-        request = await deps.get_request(request_id)
+    async with deps.acting(by, request_id) as (by, request):
         approval = request.approval
         if approval is None:
             raise Refusal(Code.NOT_WAITING, status=request.status)
@@ -139,7 +137,9 @@ async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
         request.check_can_be_looked_at(by=by.user)
         admitted = await deps.approver(by, request)
         try:
-            account, _ = await signed_in(deps, request, admitted.person)
+            asker = Actor(user=request.asked_by, team=request.asked_by_team)
+            requester = await deps.directory.person(asker)
+            account = await signed_in(deps, request, admitted.person, requester)
         except SignInNeeded as need:
             need.approver = admitted.person
             raise

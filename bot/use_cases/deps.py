@@ -1,7 +1,7 @@
 """What every use case is given: the vendors behind Protocols, the database, the rules, the clock."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
@@ -56,7 +56,13 @@ class Directory(Protocol):
         """Return who this is; a team in the payload that is not ours makes an outsider."""
 
     async def is_in(self, user: UserId, audience: Audience) -> bool:
-        """Return whether the user is in the audience now."""
+        """Return whether the user is in the audience now, under any of their ids."""
+
+    def same(self, user: UserId) -> frozenset[UserId]:
+        """Return all ids of the person with this one, as Slack named them; empty where it has to be asked.
+
+        On Enterprise Grid one person may have an id in the workspace and one in the organization.
+        """
 
 
 class Intune(Protocol):
@@ -100,14 +106,17 @@ class SignInLinks(Protocol):
         `identity_only`: ask who it is, and for no permission; no token is kept.
         """
 
-    async def redeem(self, form: Mapping[str, str]) -> SignInResult:
-        """Redeem Microsoft's answer, once per `state`. Raises Refusal(LINK_UNUSABLE), SignInRefused."""
+    def redeem(self, form: Mapping[str, str]) -> AbstractAsyncContextManager[SignInResult]:
+        """Redeem Microsoft's answer, once per `state`. Raises Refusal(LINK_UNUSABLE), SignInRefused.
+
+        Where Entra, or what is done with the result, raises CouldNotVerify or StoreError, nothing is used up.
+        """
 
     async def hold(self, result: SignInResult) -> Confirmation:
         """Keep the result, encrypted, for the browser that holds both secrets."""
 
-    async def take(self, confirmation: Confirmation) -> SignInResult:
-        """Take the result out, once, or raise Refusal(LINK_UNUSABLE)."""
+    def take(self, confirmation: Confirmation) -> AbstractAsyncContextManager[SignInResult]:
+        """Take the result out, once, or raise Refusal(LINK_UNUSABLE). Faults that pass: as in `redeem`."""
 
 
 class SignIns(Protocol):
@@ -195,12 +204,29 @@ class Deps:
 
     # People
 
+    def id_of(self, user: UserId) -> UserId:
+        """Return the one id by which this person is known here, as far as Slack has said."""
+        return min(self.directory.same(user), default=user)
+
+    async def ids(self, actor: Actor) -> frozenset[UserId]:
+        """Return every id of this person; raises CouldNotVerify."""
+        if not self.directory.same(actor.user):
+            await self.directory.person(actor)
+        return self.directory.same(actor.user)
+
     async def member(self, actor: Actor) -> Person:
         """Return who this is now; a person who is no full member any more is signed out at that moment."""
         person = await self.directory.person(actor)
         if person.kind is not Kind.MEMBER:
-            await self.sign_ins.forget(person.id, SignOutReason.NOT_A_MEMBER, {"kind": str(person.kind)})
+            await self.sign_out(person.id, SignOutReason.NOT_A_MEMBER, {"kind": str(person.kind)})
         return person
+
+    async def sign_out(
+        self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
+    ) -> bool:
+        """Delete the person's tokens, under every id that is known; False where there were none."""
+        ids = sorted(self.directory.same(user) or {user})
+        return any([await self.sign_ins.forget(one, reason, facts) for one in ids])
 
     async def requester(self, actor: Actor) -> Admitted:
         """Return the requester, looked up now, or raise why they may not ask."""
@@ -223,7 +249,8 @@ class Deps:
         in_channel = await self.in_channel(person)
         rota = await self._first_of(person, self.rules.approvers)
         on_call = rota is not None or not self.rules.approvers
-        check_approver(person, asked_by=request.asked_by, in_channel=in_channel, on_call=on_call)
+        asked_by = self.id_of(request.asked_by)
+        check_approver(person, asked_by=asked_by, in_channel=in_channel, on_call=on_call)
         return Admitted(person=person, rule=", ".join(map(str, filter(None, (channel, rota)))))
 
     async def in_channel(self, person: Person) -> bool:
@@ -324,6 +351,18 @@ class Deps:
         """Append one row that belongs to no move."""
         entry = Entry(event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts))
         await self.database.run(lambda tx: tx.entries.append(entry))
+
+    @asynccontextmanager
+    async def acting(self, actor: Actor, request_id: RequestId) -> AsyncIterator[tuple[Actor, ResetRequest]]:
+        """Yield who acts, on which request, as `audit_refusals` does.
+
+        The actor has the id by which the request names the requester, where that is them, else `id_of`.
+        """
+        async with self.audit_refusals(actor, request_id):
+            ids = await self.ids(actor)
+            request = await self.get_request(request_id)
+            user = request.asked_by if request.asked_by in ids else min(ids)
+            yield replace(actor, user=user), request
 
     @asynccontextmanager
     async def audit_refusals(self, actor: Actor, request_id: RequestId | None = None) -> AsyncIterator[None]:

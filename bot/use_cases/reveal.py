@@ -31,12 +31,11 @@ async def reveal(deps: Deps, request_id: RequestId, by: Actor) -> tuple[ResetReq
     card and receipt then show, so that another approver can look. Raises GraphError; SignInNeeded where the
     requester has to sign in again, as the account that asked.
     """
-    async with deps.audit_refusals(by, request_id):
-        request = await deps.get_request(request_id)
+    async with deps.acting(by, request_id) as (by, request):
         request.check_revealable(by=by.user, now=deps.now(), timing=deps.timing)
         admitted = await deps.requester(by)
         if deps.rules.requester_sign_in:
-            check_asked_as(await deps.sign_ins.account(by.user), request.asked_as)
+            check_asked_as(await deps.sign_ins.account(admitted.person.id), request.asked_as)
         approval, since = request.approval, request.ours_since(timing=deps.timing)
         if approval is None or since is None:
             raise Refusal(Code.NO_PASSCODE)

@@ -8,8 +8,8 @@ from typing import Final, NoReturn
 
 from bot.domain.audit import Event
 from bot.domain.device import BY_NATURE, Device, Effect, effect_of_reset
-from bot.domain.errors import Cause, Code, LostRace, Refusal, SignInNeeded
-from bot.domain.people import Account, Actor, Person
+from bot.domain.errors import Cause, Code, CouldNotVerify, LostRace, Refusal, SignInNeeded
+from bot.domain.people import Account, Actor, Kind, Person
 from bot.domain.policy import check_account, check_fresh, check_owner
 from bot.domain.request import ResetRequest
 from bot.domain.target import TargetKind
@@ -18,6 +18,8 @@ from bot.use_cases.deps import Admitted, Deps
 
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 NAMES_ONE_DEVICE: Final = frozenset({TargetKind.SERIAL, TargetKind.IMEI, TargetKind.ID})
+UNKNOWN_USER: Final = frozenset({"user_not_found", "user_not_visible"})
+"""Slack's words for a person whom it does not show any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,8 @@ async def review(deps: Deps, request_id: RequestId, by: Actor) -> Review:
     found can be reset. Intune shows each account what its role and scope reach, so that ends the request only
     where the target names exactly that device and nobody could reset it. Raises GraphError.
     """
-    async with deps.audit_refusals(by, request_id):
-        seen = await look(deps, request_id, by)
+    async with deps.acting(by, request_id) as (by, request):
+        seen = await look(deps, request, by)
     facts = {
         "rule": seen.rule,
         "devices": ", ".join(choice.device.id for choice in seen.choices),
@@ -71,9 +73,8 @@ async def review(deps: Deps, request_id: RequestId, by: Actor) -> Review:
     return seen
 
 
-async def look(deps: Deps, request_id: RequestId, by: Actor) -> Review:
+async def look(deps: Deps, request: ResetRequest, by: Actor) -> Review:
     """Return the review without its audit row: what approving checks again."""
-    request = await deps.get_request(request_id)
     request.check_approvable(by=by.user, now=deps.now())
     admitted = await deps.approver(by, request)
     try:
@@ -85,7 +86,8 @@ async def look(deps: Deps, request_id: RequestId, by: Actor) -> Review:
 
 async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review:
     approver = admitted.person
-    account, requester = await signed_in(deps, request, approver)
+    requester = await _requester(deps, request)
+    account = await signed_in(deps, request, approver, requester)
     for fresh in (False, True):  # a token from before a role was activated may show less
         found = await deps.as_person(
             approver.id, account.oid, lambda token: deps.intune.find(request.target, token), fresh=fresh
@@ -111,13 +113,27 @@ async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review
     return seen
 
 
-async def signed_in(deps: Deps, request: ResetRequest, approver: Person) -> tuple[Account, Person]:
-    """Return the approver's account, and the requester, who is somebody else under any name."""
+async def signed_in(deps: Deps, request: ResetRequest, approver: Person, requester: Person) -> Account:
+    """Return the approver's account; the requester is somebody else under any name."""
     account = await _account(deps, request, approver.id)
-    requester = await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
     theirs = await deps.sign_ins.account(requester.id)
     check_account(account, approver=approver, requester=requester, theirs=theirs, asked_as=request.asked_as)
-    return account, requester
+    return account
+
+
+async def _requester(deps: Deps, request: ResetRequest) -> Person:
+    """Return who asked, or raise Refusal(REQUESTER_LEFT): only who may ask can see a new passcode."""
+    actor = Actor(user=request.asked_by, team=request.asked_by_team)
+    try:
+        return (await deps.requester(actor)).person
+    except Refusal as refusal:
+        kind = refusal.facts.get("kind")
+        if isinstance(refusal, CouldNotVerify):
+            if refusal.facts.get("code") not in UNKNOWN_USER:
+                raise
+            kind = Kind.DEACTIVATED
+        facts = {"case": "membership", "kind": str(kind)} if kind else {}
+        raise Refusal(Code.REQUESTER_LEFT, person=request.asked_by, **facts) from refusal
 
 
 async def _account(deps: Deps, request: ResetRequest, user: UserId) -> Account:

@@ -3,11 +3,11 @@
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from bot.domain.audit import Entry, Event
-from bot.domain.errors import Code, SignInRefused
+from bot.domain.errors import Code, SignInRefused, UnlatchError
 from bot.domain.people import (
     Account,
     Actor,
@@ -50,7 +50,8 @@ async def offer(
     """
     rule = str(Audience.channel(deps.rules.approver_channel))
     async with deps.audit_refusals(actor, then.request_id):
-        if approver is None:
+        person = approver
+        if person is None:
             person = await deps.member(actor)
             in_channel = await deps.in_channel(person)
             if deps.rules.requester_sign_in and not in_channel:
@@ -61,7 +62,7 @@ async def offer(
         link = SignInLink(
             digest=hashlib.sha256(secret.reveal().encode()).hexdigest(),
             team=team,
-            user=actor.user,
+            user=person.id,
             expires_at=deps.now() + deps.timing.link_lifetime,
             request_id=then.request_id,
             view_id=then.view_id,
@@ -69,8 +70,20 @@ async def offer(
         )
         url = await deps.links.create(link, secret, limit=deps.rules.links_per_hour)
     facts = {"rule": rule, "team": team, "expires_at": utc_text(link.expires_at)}
-    await deps.audit(Event.SIGN_IN_STARTED, actor.user, then.request_id, facts)
+    await deps.audit(Event.SIGN_IN_STARTED, person.id, then.request_id, facts)
     return url
+
+
+async def offer_again(deps: Deps, link: SignInLink, claims: str | None) -> str | None:
+    """Return the URL of a new link in place of a refused one; None for who may not sign in.
+
+    `claims`: what Microsoft asks for by now.
+    """
+    then = Continuation(request_id=link.request_id, view_id=link.view_id, claims=claims or link.claims)
+    try:
+        return await offer(deps, actor_of(link), link.team, then)
+    except UnlatchError:  # not any more, or too often within the hour
+        return None
 
 
 async def authorization_url(deps: Deps, secret: Secret) -> str:
@@ -79,7 +92,7 @@ async def authorization_url(deps: Deps, secret: Secret) -> str:
     Who is not in the approver channel shows who they are, and lends no token.
     """
     link = await deps.links.get(secret)
-    person = await deps.member(_actor(link))
+    person = await deps.member(actor_of(link))
     check_member(person)
     identity_only = deps.rules.requester_sign_in and not await deps.in_channel(person)
     return await deps.links.authorization_url(secret, login_hint=person.email, identity_only=identity_only)
@@ -92,44 +105,49 @@ async def receive(deps: Deps, form: Mapping[str, str]) -> PendingSignIn:
     Raises Refusal(LINK_UNUSABLE), SignInRefused (with the link where it is known), Refusal(NOT_A_MEMBER),
     CouldNotVerify.
     """
-    async with _audit_sign_in_refusals(deps):
-        result = await deps.links.redeem(form)
-    person = await _checked(deps, result)
-    return PendingSignIn(person, result.account, await deps.links.hold(result))
+    async with AsyncExitStack() as stack:
+        async with _audit_sign_in_refusals(deps):
+            result = await stack.enter_async_context(deps.links.redeem(form))
+        person = await _checked(deps, result)
+        return PendingSignIn(person, result.account, await deps.links.hold(result))
 
 
 async def confirm(deps: Deps, confirmation: Confirmation) -> tuple[SignInLink, Account]:
     """The person said yes: check everything again, and link the account. Raises as `receive` does."""
-    result = await deps.links.take(confirmation)
-    link, account = result.link, result.account
-    person = await _checked(deps, result)
-    facts = {"email": person.email or "", "signed_in_at": utc_text(account.signed_in_at)}
-    entry = Entry(
-        event=Event.SIGNED_IN,
-        at=deps.now(),
-        actor=link.user,
-        request_id=link.request_id,
-        facts=account.as_facts() | facts,
-    )
-    async with _audit_sign_in_refusals(deps, result):
-        await deps.sign_ins.keep(link.user, result, entry)
+    async with deps.links.take(confirmation) as result:
+        link, account = result.link, result.account
+        person = await _checked(deps, result)
+        for other in deps.directory.same(person.id) - {person.id}:
+            await deps.sign_ins.forget(other, SignOutReason.ASKED)
+        facts = {"email": person.email or "", "signed_in_at": utc_text(account.signed_in_at)}
+        entry = Entry(
+            event=Event.SIGNED_IN,
+            at=deps.now(),
+            actor=person.id,
+            request_id=link.request_id,
+            facts=account.as_facts() | facts,
+        )
+        async with _audit_sign_in_refusals(deps, result):
+            await deps.sign_ins.keep(person.id, result, entry)
     deps.wake_worker()
     return link, account
 
 
 async def decline(deps: Deps, confirmation: Confirmation) -> SignInRefused:
     """The person said no: drop the tokens, and return what the Slack user is told."""
-    result = await deps.links.take(confirmation)
-    refused = SignInRefused(Code.DECLINED, account=result.account.username)
-    with suppress(SignInRefused):
-        async with _audit_sign_in_refusals(deps, result):
-            raise refused
+    async with deps.links.take(confirmation) as result:
+        refused = SignInRefused(Code.DECLINED, account=result.account.username)
+        with suppress(SignInRefused):
+            async with _audit_sign_in_refusals(deps, result):
+                raise refused
     return refused
 
 
 async def sign_out(deps: Deps, actor: Actor) -> bool:
     """Delete the person's tokens; False where there were none."""
-    signed_out = await deps.sign_ins.forget(actor.user, SignOutReason.ASKED)
+    signed_out = await deps.sign_out(actor.user, SignOutReason.ASKED)
+    if not signed_out:  # under this id; another one of theirs may have to be asked for
+        signed_out = await deps.sign_out(min(await deps.ids(actor)), SignOutReason.ASKED)
     if signed_out:
         deps.keep_head()
     return signed_out
@@ -137,13 +155,13 @@ async def sign_out(deps: Deps, actor: Actor) -> bool:
 
 async def _checked(deps: Deps, result: SignInResult) -> Person:
     """Return whose link it is, where they may be linked to the account that came back."""
-    actor = _actor(result.link)
+    actor = actor_of(result.link)
     async with deps.audit_refusals(actor, result.link.request_id):
         person = await deps.member(actor)
         check_member(person)
     async with _audit_sign_in_refusals(deps, result):
         linked_to = await deps.sign_ins.linked_to(result.account)
-        check_linking(result.account, person=person, linked_to=linked_to)
+        check_linking(result.account, person=person, linked_to=linked_to and deps.id_of(linked_to))
     return person
 
 
@@ -161,5 +179,6 @@ async def _audit_sign_in_refusals(deps: Deps, result: SignInResult | None = None
         raise
 
 
-def _actor(link: SignInLink) -> Actor:
-    return Actor(user=link.user, team=link.team)
+def actor_of(link: SignInLink) -> Actor:
+    """Return whose link it is, as the payload named them that asked for it."""
+    return Actor(user=link.user, team=link.team or None)

@@ -55,9 +55,12 @@ async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
         "team": received.asked_by_team or "",
     }
     entry = Entry.of_move(Event.REQUESTED, received, facts, actor=received.asked_by)
+    users = deps.directory.same(received.asked_by) or {received.asked_by}
     limits = {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
     async with deps.audit_refusals(new.actor):
-        stored = await deps.database.run(lambda tx: requests.add_request(tx, received, entry, **limits))
+        stored = await deps.database.run(
+            lambda tx: requests.add_request(tx, received, entry, users, **limits)
+        )
     deps.wake_worker()
     return stored
 
@@ -67,8 +70,9 @@ async def verify(deps: Deps, received: ResetRequest) -> None:
 
     Where the requester has to sign in first, it waits for that as long as it would for an approver.
     """
-    account = await deps.sign_ins.account(received.asked_by)
+    account = None
     try:
+        account = await deps.sign_ins.account(min(await deps.ids(_requester(received))))
         if account is None and deps.rules.requester_sign_in:
             await _wait_for_sign_in(deps, received)
             return

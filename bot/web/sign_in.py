@@ -3,14 +3,16 @@
 Plain HTML: no script, nothing from another host, nothing kept by the browser.
 """
 
+import asyncio
 import base64
 import hashlib
 import html
-from collections.abc import Callable
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -19,15 +21,23 @@ from starlette.routing import Route
 
 from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused, UnlatchError
 from bot.domain.people import Account, Confirmation, SignInLink
-from bot.domain.values import Secret, visible
+from bot.domain.values import Secret, UserId, visible
 from bot.use_cases.deps import Deps
-from bot.use_cases.sign_in import PendingSignIn, authorization_url, confirm, decline, receive
+from bot.use_cases.sign_in import PendingSignIn, authorization_url, confirm, decline, offer_again, receive
 
 MAX_FIELDS: Final = 50
 DECLINED: Final = (
     "Thanks for checking: no one can act as you, and we deleted the sign-in. "
     "If someone sent you the link, tell your security team: it would have let them act as you."
 )
+KEPT: Final = "Your link still works: reload this page, or press the button in Slack again."
+
+CONFIRM: Final = "sign-in"
+BROWSER: Final = "browser"
+"""Names of cookies."""
+SameSite = Literal["strict", "lax", "none"]
+Answer = tuple[Response, tuple[UserId, Account] | None]
+"""And whom a yes linked."""
 
 _STYLE: Final = Path(__file__).with_suffix(".css").read_text("utf-8")
 STYLE_SOURCE: Final = f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
@@ -38,19 +48,20 @@ STYLE_SOURCE: Final = f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()
 class SignInPages:
     """The three requests of one sign-in.
 
-    `resume(link, outcome)` continues the modal that waits in Slack, in the background. `sentence` words a
-    refusal. `secure`: browsers reach us over https.
+    `resume(link, outcome, url)` continues the modal that waits in Slack, in the background; `url` is a new
+    link for who was refused. `sentence` words a refusal. `secure`: browsers reach us over https.
     """
 
     deps: Deps
-    resume: Callable[[SignInLink, Account | SignInRefused], None]
+    resume: Callable[[SignInLink, Account | SignInRefused, str | None], None]
     sentence: Callable[[UnlatchError], str]
     secure: bool = field(default=True, kw_only=True)
+    _answers: dict[bytes, tuple[datetime, asyncio.Task[Answer]]] = field(init=False, default_factory=dict)
+    """By the digest of a form and its browser: until when it is kept, and what was answered."""
 
-    @property
-    def _cookie(self) -> str:
+    def _cookie(self, name: str) -> str:
         """The prefix makes browsers refuse one that was set for a whole domain, or over plain http."""
-        return "__Host-unlatch-sign-in" if self.secure else "unlatch-sign-in"
+        return f"__Host-unlatch-{name}" if self.secure else f"unlatch-{name}"
 
     def routes(self) -> list[Route]:
         """Return the routes; the fixed paths come first, or they would be taken for links."""
@@ -66,63 +77,102 @@ class SignInPages:
             url = await authorization_url(self.deps, Secret(str(request.path_params["link"])))
         except UnlatchError as error:
             return self._error_page(error)
-        return RedirectResponse(url, status_code=303)
+        response, age = RedirectResponse(url, status_code=303), self.deps.timing.link_lifetime
+        # It comes back with Microsoft's answer, across sites: what comes again is from this browser.
+        across: SameSite = "none" if self.secure else "lax"
+        self._set_cookie(response, BROWSER, secrets.token_urlsafe(32), age, across)
+        return response
 
     async def callback(self, request: Request) -> Response:
         """Take Microsoft's answer, posted by the browser (`response_mode=form_post`), and ask: both you?"""
+        return await self._once(request, self._callback)
+
+    async def _callback(self, form: Mapping[str, str], _cookie: str) -> Answer:
         try:
-            pending = await receive(self.deps, _form(await request.body()))
+            pending = await receive(self.deps, form)
         except UnlatchError as error:
-            return self._refused(error)
-        page = _confirm_page(pending)
-        self._set_cookie(page, pending.confirmation.cookie.reveal(), self.deps.timing.link_lifetime)
-        return page
+            return await self._refused(error), None
+        page, secret = _confirm_page(pending), pending.confirmation.cookie.reveal()
+        self._set_cookie(page, CONFIRM, secret, self.deps.timing.link_lifetime)
+        return page, None
 
     async def confirm(self, request: Request) -> Response:
         """Take the person's yes or no, with the secret of the page and the one of the browser."""
-        form = _form(await request.body())
-        cookie = Secret(request.cookies.get(self._cookie, ""))
-        confirmation = Confirmation(Secret(form.get("page", "")), cookie)
+        return await self._once(request, self._confirm)
+
+    async def _confirm(self, form: Mapping[str, str], cookie: str) -> Answer:
+        confirmation, linked = Confirmation(Secret(form.get("page", "")), Secret(cookie)), None
         try:
             if form.get("answer") == "yes":
                 link, account = await confirm(self.deps, confirmation)
-                self.resume(link, account)
+                linked = link.user, account
+                self.resume(link, account, None)
                 page = _done_page(account)
             else:
-                self._refused(await decline(self.deps, confirmation))
+                await self._refused(await decline(self.deps, confirmation))
                 page = _text_page("Not linked", DECLINED, status=200)
         except UnlatchError as error:
-            return self._refused(error)  # the cookie stays: it may belong to a sign-in in another tab
-        self._set_cookie(page, "", timedelta(0))
-        return page
+            return await self._refused(error), None  # the cookie stays: it may be another tab's
+        self._set_cookie(page, CONFIRM, "", timedelta(0))
+        return page, linked
 
-    def _refused(self, error: UnlatchError) -> Response:
-        """Say it here, and in Slack to the person who asked for the link."""
+    async def _once(
+        self, request: Request, answer: Callable[[Mapping[str, str], str], Awaitable[Answer]]
+    ) -> Response:
+        """Answer a form that its browser sends again (a second press, a reload) as the first time.
+
+        For `link_lifetime`, and while who it linked is signed in so. What could not be done is tried again.
+        """
+        body, cookies, now = await request.body(), request.cookies, self.deps.now()
+        form, cookie = _form(body), cookies.get(self._cookie(CONFIRM), "")
+        if not (browser := cookies.get(self._cookie(BROWSER))):
+            return (await answer(form, cookie))[0]
+        key = hashlib.sha256(f"{request.url.path} {browser} ".encode() + body).digest()
+        self._answers = {one: kept for one, kept in self._answers.items() if kept[0] > now}
+        if is_first := key not in self._answers:
+            work = asyncio.ensure_future(answer(form, cookie))
+            self._answers[key] = now + self.deps.timing.link_lifetime, work
+        response, linked = await asyncio.shield(self._answers[key][1])
+        if linked and not is_first and await self.deps.sign_ins.account(linked[0]) != linked[1]:
+            response, _ = await answer(form, cookie)
+        if response.status_code in (410, 503):
+            self._answers.pop(key, None)
+        return response
+
+    async def _refused(self, error: UnlatchError) -> Response:
+        """Say it here, and in Slack to the person who asked for the link; both lead on to a new one."""
+        url = None
         if isinstance(error, SignInRefused) and error.link is not None:
-            self.resume(error.link, error)
-        return self._error_page(error)
+            url = await offer_again(self.deps, error.link, error.claims)
+            self.resume(error.link, error, url)
+        return self._error_page(error, url)
 
-    def _error_page(self, error: UnlatchError) -> Response:
-        title, status = "You are not signed in", 403
+    def _error_page(self, error: UnlatchError, url: str | None = None) -> Response:
+        title, status, sentence = "You are not signed in", 403, self.sentence(error)
         if isinstance(error, Refusal) and error.code is Code.LINK_UNUSABLE:
             title, status = "This link no longer works", 410
         elif isinstance(error, CouldNotVerify) or not isinstance(error, Refusal):
             title, status = "Sign-in is not available", 503
-        return _text_page(title, self.sentence(error), status=status)
+            if not (isinstance(error, CouldNotVerify) and error.lasts):
+                sentence = f"{sentence} {KEPT}"
+        return _text_page(title, sentence, status=status, url=url)
 
-    def _set_cookie(self, response: Response, value: str, lifetime: timedelta) -> None:
-        """Set the browser's half of a confirmation: for this host, no script, and never sent across sites.
+    def _set_cookie(
+        self, response: Response, name: str, value: str, age: timedelta, same_site: SameSite = "strict"
+    ) -> None:
+        """Set a cookie for this host and no script.
 
-        Microsoft's answer comes across sites, so it cannot carry the cookie; the form of our own page does.
+        The browser's half of a confirmation is never sent across sites, as Microsoft's answer comes; the form
+        of our own page carries it.
         """
         response.set_cookie(
-            self._cookie,
+            self._cookie(name),
             value,
-            max_age=int(lifetime.total_seconds()),
+            max_age=int(age.total_seconds()),
             path="/",
             secure=self.secure,
             httponly=True,
-            samesite="strict",
+            samesite=same_site,
         )
 
 
@@ -165,8 +215,10 @@ def _done_page(account: Account) -> HTMLResponse:
     )
 
 
-def _text_page(title: str, sentence: str, *, status: int) -> HTMLResponse:
-    return _page(title, f"<h1>{_escape(title)}</h1>\n<p>{_escape(sentence)}</p>", status=status)
+def _text_page(title: str, sentence: str, *, status: int, url: str | None = None) -> HTMLResponse:
+    """Show one sentence, and the way on to a new sign-in where there is one."""
+    again = f'\n<a class="button" href="{html.escape(url)}">Sign in again</a>' if url else ""
+    return _page(title, f"<h1>{_escape(title)}</h1>\n<p>{_escape(sentence)}</p>{again}", status=status)
 
 
 def _escape(text: str) -> str:

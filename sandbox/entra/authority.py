@@ -23,6 +23,7 @@ class Authority:
 
     Everything public may be set while it runs: `redirect_uris` (exact strings), `consented` (short names of
     Graph permissions), `multitenant`, `token_lifetime` (None: Entra's own), `client_secrets`,
+    `policy`: a claims request (JSON) that every redemption of a code has to meet,
     and `tamper`: claims that replace those of the next id_tokens (None leaves a claim out).
     """
 
@@ -37,6 +38,7 @@ class Authority:
         self.multitenant = False
         self.token_lifetime: timedelta | None = None
         self.tamper: dict[str, object] = {}
+        self.policy = ""
         self.app_only_attempts = 0
         self.on_change: list[Callable[[], None]] = []
         self.key = key_of_this_process()

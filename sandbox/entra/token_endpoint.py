@@ -78,6 +78,8 @@ class TokenEndpoint:
             raise Refusal(50173, issued_at=code.issued_at)
         if unmet(asked, code.session.met):
             raise Refusal(50076, claims=form["claims"])
+        if unmet(parse_claims(authority.policy), code.session.met):
+            raise Refusal(50076, claims=authority.policy)
         scopes = authority.scopes(form["scope"]) if form.get("scope") else code.request.scopes
         if not scopes.within(code.request.scopes):
             raise Refusal(65001, scope=form["scope"], app=authority.app_name)

@@ -185,8 +185,8 @@ def scope_for(conversation: Conversation, verb: str) -> str:
 def writable(call: ApiCall, channel: str) -> Conversation:
     """Return where a message goes: a channel the bot is in, or the direct messages with a person."""
     workspace = call.platform.workspace
-    if channel in workspace.people:
-        channel = workspace.people[channel].direct
+    if person := workspace.find(channel):
+        channel = person.direct
     found = visible(call, channel)
     if found.direct_with is not None:
         _must_be_reachable(call, found.direct_with)

@@ -76,13 +76,16 @@ class Commands:
 
     def _payload(self, user: str, here: Conversation, name: str, typed: str) -> JsonObject:
         team, person = self._workspace.team, self._workspace.people[user]
+        organization = self._workspace.organization
+        of_grid = {"enterprise_id": organization, "enterprise_name": team.name} if organization else {}
         return {
             "token": "deprecated",
             "team_id": team.id,
             "team_domain": team.domain,
+            **of_grid,
             "channel_id": here.id,
             "channel_name": "directmessage" if here.direct_with else here.name,
-            "user_id": user,
+            "user_id": self._workspace.named(user)[0],
             "user_name": person.handle,
             "command": name,
             "text": self._escaped(typed),

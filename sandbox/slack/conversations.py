@@ -55,12 +55,12 @@ def _open(call: ApiCall) -> JsonObject:
     workspace = call.platform.workspace
     if len(users) != 1:
         raise Refused("method_not_supported_for_channel_type")
-    if users[0] not in workspace.people or users[0] == workspace.bot.id:
+    person = workspace.find(users[0])
+    if person is None or person.id == workspace.bot.id:
         raise Refused("user_not_found")
-    if not workspace.active(users[0]):
+    if not workspace.active(person.id):
         raise Refused("user_disabled")
-    direct = workspace.people[users[0]].direct
-    return {"channel": {"id": direct}}
+    return {"channel": {"id": person.direct}}
 
 
 def _readable(call: ApiCall, verb: str) -> Conversation:

@@ -69,18 +69,18 @@ class Platform:
 
     def user_json(self, user: str) -> JsonObject:
         """The person who acts, as interaction payloads name them."""
-        person = self.workspace.people[user]
-        return {"id": user, "username": person.handle, "name": person.handle, "team_id": person.team_id}
+        person, (named, team) = self.workspace.people[user], self.workspace.named(user)
+        return {"id": named, "username": person.handle, "name": person.handle, "team_id": team}
 
     def payload_frame(self, kind: str, user: str) -> JsonObject:
         """What every interaction payload has. `team` is ours even if the person is not."""
-        team = self.workspace.team
+        team, organization = self.workspace.team, self.workspace.organization
         return {
             "type": kind,
             "team": {"id": team.id, "domain": team.domain},
             "user": self.user_json(user),
             "api_app_id": APP_ID,
             "token": "deprecated",
-            "enterprise": None,
+            "enterprise": {"id": organization, "name": team.name} if organization else None,
             "is_enterprise_install": False,
         }

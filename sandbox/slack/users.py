@@ -9,6 +9,7 @@ from sandbox.cast import Person
 from sandbox.slack.api_call import ApiCall, Method
 from sandbox.slack.refusals import Refused
 from sandbox.slack.shapes import JsonObject
+from sandbox.slack.workspace import OTHER_WORKSPACE
 
 UPDATED: Final = 1_767_225_600
 
@@ -16,7 +17,7 @@ UPDATED: Final = 1_767_225_600
 def _info(call: ApiCall) -> JsonObject:
     call.need("users:read")
     user = call.arguments.required("user")
-    person = call.platform.workspace.people.get(user)
+    person = call.platform.workspace.find(user)
     if person is None:
         raise Refused("user_not_found")
     return {"user": _user_json(call, person)}
@@ -43,6 +44,15 @@ def _user_json(call: ApiCall, person: Person) -> JsonObject:
         "is_app_user": False,
         "profile": _profile(call, person),
     }
+    if workspace.organization and not external:
+        user["enterprise_user"] = {
+            "id": workspace.organization_id(person.id),
+            "enterprise_id": workspace.organization,
+            "enterprise_name": workspace.team.name,
+            "is_admin": False,
+            "is_owner": False,
+            "teams": [workspace.team.id, OTHER_WORKSPACE],
+        }
     if person.kind == "deactivated":
         return user
     user |= _zone(person.tz) | {

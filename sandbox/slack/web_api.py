@@ -17,7 +17,8 @@ from sandbox.slack.shapes import JsonObject
 
 def _auth_test(call: ApiCall) -> JsonObject:
     workspace = call.platform.workspace
-    return {
+    organization = {"enterprise_id": workspace.organization} if workspace.organization else {}
+    return organization | {
         "url": f"https://{workspace.team.domain}.slack.com/",
         "team": workspace.team.name,
         "user": workspace.bot.handle,

@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from sandbox.cast import APP_ID, BOT_ID, Cast, Person
 from sandbox.clock import Clock
 from sandbox.slack.shapes import Block, JsonObject
+
+ORGANIZATION: Final = "E0CONTOSO"
+OTHER_WORKSPACE: Final = "T0CONTOSOJP"
+"""Of the same organization; the bot is not installed there."""
 
 T = TypeVar("T")
 
@@ -121,12 +125,41 @@ class Workspace:
         self.people: dict[str, Person] = {p.id: p for p in (*cast.people, cast.bot)}
         self.unconfirmed_emails: set[str] = set()
         self.conversations = {c.id: c for c in _conversations(cast)}
+        self.organization = ""
+        """The organization's id on Enterprise Grid; empty: the workspace is alone."""
+        self.named_by_organization: set[str] = set()
         self.groups = {
             g.id: Group(id=g.id, handle=g.handle, name=g.name, users=list(g.users)) for g in cast.usergroups
         }
         self.ephemerals: dict[str, list[Message]] = {}
         self.notices: dict[str, list[Notice]] = {}
         self._notice_ids = count(1)
+
+    def become_grid(self, *named_by_organization: str) -> None:
+        """Be one of two workspaces of an organization: its people are in both, and have an id in it too.
+
+        Payloads name some of them by that id, and every one by the other workspace. Call it before the bot
+        starts, which asks once.
+        """
+        self.organization, self.named_by_organization = ORGANIZATION, set(named_by_organization)
+
+    def find(self, user: str) -> Person | None:
+        """Return the person with this id, of the workspace or the organization."""
+        by_organization = {self.organization_id(one): one for one in self.people}
+        return self.people.get(by_organization.get(user, user) if self.organization else user)
+
+    def organization_id(self, user: str) -> str:
+        """The id in the organization of the person with this id in the workspace."""
+        return f"W{user[1:]}GRID"
+
+    def named(self, user: str) -> tuple[str, str]:
+        """Return by which id and workspace payloads name a person."""
+        by_organization = self.organization and user in self.named_by_organization
+        in_other = self.organization and not self.external(user)
+        return (
+            self.organization_id(user) if by_organization else user,
+            OTHER_WORKSPACE if in_other else self.people[user].team_id,
+        )
 
     def external(self, user: str) -> bool:
         """Whether this person belongs to another organisation."""

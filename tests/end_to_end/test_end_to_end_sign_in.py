@@ -1,5 +1,6 @@
 """Signing in to the whole bot: step-up, fresh sign-ins, and a message where no modal waits."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -75,6 +76,43 @@ async def test_a_step_up_that_graph_asks_for_is_carried_through_the_link_and_the
     await sign_in_and_approve(bot)
     await bot.reaches(request_id, Status.DONE)
     assert (await people.resets())[-1]["upn"] == "ken@contoso.com"
+
+
+async def test_e01_claims_at_the_code_lead_on_to_a_sign_in_that_carries_them(bot: Bot):
+    people = bot.people
+    bot.sandbox.entra.policy = STEP_UP
+    try:
+        page = await people.browser.arrive(await people.sign_in_link(), KEN_ACCOUNT)
+        assert (page.status_code, "AADSTS50076" in page.text) == (403, True)
+        await people.until(lambda: "AADSTS50076" in people.modal_text(KEN))
+        [url] = re.findall(r'<a class="button" href="([^"]+)">Sign in again</a>', page.text)
+        assert url == people.link_in_modal(KEN)
+        assert "You are signed in" in (await people.browser.sign_in(url, KEN_ACCOUNT)).text
+        assert await people.title_after(KEN, ENGLISH["code.entra_error.title"]) == ENGLISH["signed_in.title"]
+    finally:
+        bot.sandbox.entra.policy = ""
+
+
+async def test_s03_s04_on_enterprise_grid_one_person_under_two_ids_asks_and_approves(tmp_path: Path):
+    """Ken is named by his id in the organization, both by another workspace; the lists name them by ours."""
+    async with running_bot(tmp_path, grid=True, approvers="channel:" + ON_CALL) as bot:
+        people, workspace = bot.people, bot.sandbox.slack.workspace
+        request_id = await bot.pending()
+        await people.sign_in()
+        assert await bot.review() == ENGLISH["review.title"]
+        workspace.named_by_organization = {MEI}  # from now on Slack says it the other way round
+        await people.submit(KEN)
+        assert await people.title_after(KEN, ENGLISH["review.title"]) == ENGLISH["approved.title"]
+        row = await bot.reaches(request_id, Status.DONE)
+        assert (row.asked_by, row.decided_by) == (MEI, KEN)
+        await people.command(MEI, "status")
+        await people.until(lambda: row.ref in str(people.private_texts(MEI)))
+        second = await bot.pending(TOMAS)
+        assert (await bot.row(second)).asked_by == workspace.organization_id(MEI)
+        workspace.named_by_organization = set()
+        await people.until(lambda: "'withdraw'" in str(people.direct(MEI)[-1:]))
+        await people.press(MEI, "withdraw", request=second, channel=direct_channel(MEI))
+        await bot.reaches(second, Status.WITHDRAWN)
 
 
 async def test_where_approvals_ask_for_it_an_old_sign_in_neither_reviews_nor_approves(tmp_path: Path):

@@ -82,6 +82,13 @@ def test_strictness_of_the_token_endpoint(microsoft, changes, status, code):
     assert (answer.status_code, code_of(answer)) == (status, code)
 
 
+def test_e01_a_policy_answers_a_code_with_claims_until_a_sign_in_carries_them(microsoft):
+    microsoft.entra.policy = STEP_UP
+    refused = microsoft.redeem(*a_code(microsoft))
+    assert (code_of(refused), refused.json()["claims"]) == (50076, STEP_UP)
+    assert code_of(microsoft.redeem(*a_code(microsoft, claims=refused.json()["claims"]))) is None
+
+
 ASSERTIONS = [
     ({}, None),
     ({"aud": "https://login.microsoftonline.com/elsewhere"}, 700023),

@@ -46,6 +46,26 @@ async def test_a_command_is_a_form_with_slacks_fields_in_slacks_order(it):
     assert it.app.requests[-1].headers["content-type"] == "application/x-www-form-urlencoded"
 
 
+async def test_on_a_grid_a_person_has_two_ids_and_two_workspaces(it):
+    it.slack.workspace.become_grid(KEN)
+    assert (await it.done("auth.test"))["enterprise_id"] == "E0CONTOSO"
+    for user in (KEN, "W0KENGRID"):
+        profile = (await it.done("users.info", user=user))["user"]
+        enterprise = profile["enterprise_user"]
+        assert (profile["id"], enterprise["id"]) == (KEN, "W0KENGRID")
+        assert enterprise["teams"] == ["T0CONTOSO", "T0CONTOSOJP"]
+        await it.done("chat.postMessage", channel=user, text="hello")
+        assert (await it.done("conversations.open", users=user))["channel"]["id"] == "D0KEN"
+    assert "enterprise_user" not in (await it.done("users.info", user=OLGA))["user"]
+    await posted(it)
+    await it.slack.click(KEN, "approve", channel=ON_CALL)
+    sent = it.app.last
+    assert (sent["user"]["id"], sent["user"]["team_id"]) == ("W0KENGRID", "T0CONTOSOJP")
+    assert (sent["team"]["id"], sent["enterprise"]["id"]) == ("T0CONTOSO", "E0CONTOSO")
+    await it.slack.command(MEI, SUPPORT, "/reset-passcode")
+    assert (it.app.last["user_id"], it.app.last["enterprise_id"]) == (MEI, "E0CONTOSO")
+
+
 @pytest.mark.parametrize(
     ("typed", "sent"),
     [

@@ -121,11 +121,15 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene_of(port: int, wrap: Callable[[ASGIApp], ASGIApp]) -> AsyncIterator[Scene]:
+async def scene_of(
+    port: int, wrap: Callable[[ASGIApp], ASGIApp], *, grid: bool = False
+) -> AsyncIterator[Scene]:
     """Serve a sandbox for a bot at this port; `wrap` goes around it."""
     url, deliveries = f"http://127.0.0.1:{port}", Deliveries()
     sandbox = Sandbox(bot_url=url, action_seconds=0.03, transport=deliveries)
     sandbox.asgi = wrap(sandbox.asgi)
+    if grid:
+        sandbox.slack.workspace.become_grid(KEN)
     async with (
         serve(sandbox),
         aclosing(People(sandbox)) as people,
@@ -173,7 +177,7 @@ class Bot(Scene):
 
     async def rows(self, user: str = MEI) -> list[ResetRequest]:
         read, log = self.app.deps.database.read, self.app.deps.database.audit_log
-        return list(await read(lambda c: requests.recent_requests(c, UserId(user), log, limit=50)))
+        return list(await read(lambda c: requests.recent_requests(c, [UserId(user)], log, limit=50)))
 
     async def execute(self, statement: Any) -> None:
         """Change rows behind the bot's back."""
@@ -237,9 +241,9 @@ def by_user(payload: Json, user: str, team: str) -> Json:
 
 @asynccontextmanager
 async def running_bot(
-    folder: Path, *, socket_mode: bool = False, timing: Timing = FAST, **settings: Any
+    folder: Path, *, socket_mode: bool = False, timing: Timing = FAST, grid: bool = False, **settings: Any
 ) -> AsyncIterator[Bot]:
-    """A bot that is ready; `settings` replace the demo's."""
+    """A bot that is ready; `settings` replace the demo's. `grid`: Slack has two ids for each person."""
     listener = listen("127.0.0.1", 0)
     port = int(listener.getsockname()[1])
     connections: set[Any] = set()
@@ -252,7 +256,7 @@ async def running_bot(
 
         return counted
 
-    async with scene_of(port, counting) as scene:
+    async with scene_of(port, counting, grid=grid) as scene:
         demo = demo_settings(scene.sandbox, port, folder, socket_mode=socket_mode)
         given = {name.lower(): value for name, value in demo.items()} | {"asks_per_hour": 1000} | settings
         chosen = Settings(_env_file=None, **given)

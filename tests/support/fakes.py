@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from bot.domain.errors import (
     Refusal,
     SignInNeeded,
     SlackError,
+    StoreError,
     StoreUnavailable,
 )
 from bot.domain.people import (
@@ -95,13 +97,18 @@ class FakeDirectory:
     unreadable: Audience | None = None
     steps: Steps = field(default_factory=Steps)
     looked_up: list[UserId] = field(default_factory=list)
+    also: dict[UserId, UserId] = field(default_factory=dict)
+    """The id in the workspace, by the person's id in the organization."""
+    told: set[UserId] = field(default_factory=set)
+    """Whom Slack was asked for."""
 
     async def person(self, actor: Actor) -> Person:
         await self._step()
         self.looked_up.append(actor.user)
-        person = self.people.get(actor.user)
+        person = self.people.get(self.also.get(actor.user, actor.user))
         if person is None:
             raise CouldNotVerify("person", {"code": "user_not_found"})
+        self.told.add(actor.user)
         if actor.user in self.slow:
             raise CouldNotVerify("person")
         return person if actor.team in (None, TEAM) else replace(person, kind=Kind.OUTSIDER)
@@ -110,7 +117,13 @@ class FakeDirectory:
         await self._step()
         if audience == self.unreadable:
             raise CouldNotVerify("slack")
-        return user in self.members.get(audience, set())
+        return not self.members.get(audience, set()).isdisjoint(self.same(user) or {user})
+
+    def same(self, user: UserId) -> frozenset[UserId]:
+        if user not in self.told and user.startswith("W"):
+            return frozenset()
+        ids = {user, *(one for one, other in self.also.items() if other == self.also.get(user, user))}
+        return frozenset(ids | {self.also.get(user, user)})
 
     def change(self, person: Person, **changes: object) -> None:
         self.people[person.id] = replace(person, **changes)  # type: ignore[arg-type]  # a test names the fields
@@ -425,16 +438,22 @@ class FakeLinks:
         self.flows[state] = link
         return state
 
-    async def redeem(self, form: Mapping[str, str]) -> SignInResult:
+    @asynccontextmanager
+    async def redeem(self, form: Mapping[str, str]) -> AsyncIterator[SignInResult]:
         await self.steps()
-        link = self.flows.pop(form.get("state", ""), None)
+        state = form.get("state", "")
+        link = self.flows.pop(state, None)
         if link is None:
             raise Refusal(Code.LINK_UNUSABLE)
         self.links.pop(link.digest, None)
-        answer = self.answers[form["state"]]
-        if isinstance(answer, Exception):
-            raise answer
-        return SignInResult(link=link, account=answer, cache=Secret("cache"))
+        answer = self.answers[state]
+        try:
+            if isinstance(answer, Exception):
+                raise answer
+            yield SignInResult(link=link, account=answer, cache=Secret("cache"))
+        except (CouldNotVerify, StoreError):
+            self.flows[state] = self.links[link.digest] = link
+            raise
 
     async def hold(self, result: SignInResult) -> Confirmation:
         await self.steps()
@@ -442,9 +461,15 @@ class FakeLinks:
         self.held[f"page-{number}", f"cookie-{number}"] = result
         return Confirmation(Secret(f"page-{number}"), Secret(f"cookie-{number}"))
 
-    async def take(self, confirmation: Confirmation) -> SignInResult:
+    @asynccontextmanager
+    async def take(self, confirmation: Confirmation) -> AsyncIterator[SignInResult]:
         await self.steps()
-        result = self.held.pop((confirmation.page.reveal(), confirmation.cookie.reveal()), None)
+        secrets = (confirmation.page.reveal(), confirmation.cookie.reveal())
+        result = self.held.pop(secrets, None)
         if result is None:
             raise Refusal(Code.LINK_UNUSABLE)
-        return result
+        try:
+            yield result
+        except (CouldNotVerify, StoreError):
+            self.held[secrets] = result
+            raise

@@ -58,7 +58,7 @@ class FakeEntra(httpx.BaseTransport):
         self.claims: dict[str, object] = {}
         self.signing_key = self.published_key = KEY
         self.key_id = "key-1"
-        self.token_error: Mapping[str, str] | None = None
+        self.token_error: Mapping[str, object] | None = None
         self.sign: Callable[[Claims], str] = self._sign
         self.instead: Callable[[httpx.Request], httpx.Response | None] = lambda _request: None
 

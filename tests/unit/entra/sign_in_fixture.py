@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import httpx
 from bot.domain.audit import Entry, Event
-from bot.domain.people import Account, SignInLink, SignInResult
+from bot.domain.people import Account, Confirmation, SignInLink, SignInResult
 from bot.domain.values import Secret, UserId, utc_text
 from bot.entra.links import EntraLinks
 from bot.entra.sign_ins import EntraSignIns
@@ -26,6 +26,16 @@ from tests.unit.entra.fake_entra import AUTHORITY, KEN_OID, FakeEntra, Form, a_c
 KEN, AIKO = builders.KEN.id, builders.AIKO.id
 PUBLIC: Final = "https://unlatch.contoso.com"
 OLD_KEY, NEW_KEY = b"o" * 32, b"n" * 32
+
+
+async def redeem(setup: "SignInFixture", form: Mapping[str, str]) -> SignInResult:
+    async with setup.links.redeem(form) as result:
+        return result
+
+
+async def take(setup: "SignInFixture", confirmation: Confirmation) -> SignInResult:
+    async with setup.links.take(confirmation) as result:
+        return result
 
 
 class SignInFixture:
@@ -63,7 +73,7 @@ class SignInFixture:
         return self.entra.sign_in(url, oid)
 
     async def redeemed(self, user: UserId = KEN, oid: str = KEN_OID, **changes: str) -> SignInResult:
-        return await self.links.redeem(await self.returned(user, oid, **changes))
+        return await redeem(self, await self.returned(user, oid, **changes))
 
     async def keep(self, user: UserId, result: SignInResult) -> None:
         facts = result.account.as_facts() | {"signed_in_at": utc_text(result.account.signed_in_at)}

@@ -14,9 +14,11 @@ import pytest
 import structlog
 from bot.domain.errors import Code, CouldNotVerify, SignInRefused
 from bot.domain.people import Account
+from bot.entra.authority import Credential
 from bot.timing import Timing
 from cryptography.hazmat.primitives.asymmetric import rsa
 from structlog.testing import capture_logs
+from tests.unit.entra import fake_entra
 from tests.unit.entra.fake_entra import (
     ANOTHER_KEY,
     CALLBACK,
@@ -103,22 +105,80 @@ def test_claims_of_another_shape_do_not_break_the_sign_in(ken, claims):
     assert ken.redeem().oid == KEN_OID
 
 
+DENIED, REFUSED = Code.CONSENT_DENIED, Code.ENTRA_ERROR
+REFUSALS = [
+    *(("e05", "access_denied", codes, DENIED, None) for codes in ((), (65004,))),
+    *(("e05", "consent_required", codes, DENIED, "admin") for codes in ((), (65001,))),
+    *(("e05", "access_denied", (code,), DENIED, "admin") for code in (90094, 90095, 900941)),
+    *(("e05", "access_denied", (code,), REFUSED, "admin") for code in (50105, 53003, 7000112, 700016)),
+    *(("e05", "invalid_client", (code,), REFUSED, "admin") for code in (7000215, 7000222, 1234567)),
+    *(("e05", "invalid_grant", (code,), REFUSED, "more") for code in (50076, 50079, 50158)),
+    *(("e05", "invalid_request", (50020,), REFUSED, "account"), ("e05", "other", (54005,), REFUSED, None)),
+    ("e04", "invalid_grant", (70002, 54005), REFUSED, None),
+    ("e04", "invalid_grant", (70000, 65001), DENIED, "admin"),
+    *(("", "<script>", (), REFUSED, None), ("", "interaction_required", (), REFUSED, None)),
+]
+
+
+@pytest.mark.parametrize(("row", "error", "numbers", "code", "case"), REFUSALS)
+def test_of_an_error_its_specific_code_is_kept_and_who_can_mend_it(ken, row, error, numbers, code, case):
+    text = " ".join(f"AADSTS{number}: ken@contoso.com. Trace ID: 90033" for number in numbers)
+    named = f"AADSTS{numbers[-1]}" if numbers else error.replace("<script>", "unknown")
+    found = ken.refusal({"state": ken.form["state"], "error": error, "error_description": text})
+    assert found == (code, {"code": named} | ({"case": case} if case else {})), row
+
+
+@pytest.mark.parametrize("codes", [[1, 54005], [54005], [None, 54005]], ids=str)
+def test_e04_of_several_numbers_the_last_that_entra_lists_goes_before_its_text(ken, codes):
+    ken.entra.token_error = {"error": "x", "error_description": "AADSTS70000: no", "error_codes": codes}
+    assert ken.refusal() == (REFUSED, {"code": "AADSTS54005"})
+
+
+@pytest.mark.parametrize("at", ["callback", "token"])
+@pytest.mark.parametrize("code", ["AADSTS90033", "AADSTS50196", ""])
+def test_e05_a_fault_that_passes_refuses_nobody(ken, code, at):
+    error = "invalid_grant" if code else "temporarily_unavailable"
+    failed = ken.entra.token_error = {"error": error, "error_description": code}
+    with pytest.raises(CouldNotVerify) as caught:
+        ken.redeem({"state": ken.form["state"], **failed} if at == "callback" else None)
+    assert (caught.value.lasts, code in caught.value.facts["what"]) == (False, True)
+
+
+MFA = {"error": "invalid_grant", "suberror": "basic_action"}
+
+
+@pytest.mark.parametrize("claims", [STEP_UP, None, "not json", ["odd"]], ids=str)
+@pytest.mark.parametrize("number", [50076, 53003])
+def test_e01_claims_at_the_redemption_of_the_code_are_kept_for_the_next_sign_in(ken, number, claims):
+    ken.entra.token_error = MFA | {"error_description": f"AADSTS{number}: more", "claims": claims}
+    with pytest.raises(SignInRefused) as caught:
+        ken.redeem()
+    assert caught.value.claims == (STEP_UP if claims == STEP_UP else None)
+    assert caught.value.facts["case"] == ("admin" if number == 53003 and claims != STEP_UP else "more")
+
+
 @pytest.mark.parametrize(
-    ("error", "description", "code", "named"),
+    ("claims", "name"),
     [
-        ("access_denied", "", Code.CONSENT_DENIED, "access_denied"),
-        ("access_denied", "AADSTS65004: User declined to consent", Code.CONSENT_DENIED, "AADSTS65004"),
-        ("consent_required", "AADSTS65001: has not consented", Code.CONSENT_DENIED, "AADSTS65001"),
-        ("access_denied", "AADSTS90094: admin permission", Code.CONSENT_DENIED, "AADSTS90094"),
-        ("access_denied", "AADSTS50105: not assigned to a role", Code.ENTRA_ERROR, "AADSTS50105"),
-        ("server_error", "AADSTS90033: a transient error. Trace ID: 1", Code.ENTRA_ERROR, "AADSTS90033"),
-        ("<script>", "ken@contoso.com did it", Code.ENTRA_ERROR, "unknown"),
-        ("interaction_required", "", Code.ENTRA_ERROR, "interaction_required"),
+        ({"preferred_username": None, "upn": "ken.ito@contoso.com"}, "ken.ito@contoso.com"),
+        ({"preferred_username": " ", "email": "ken@contoso.com"}, "ken@contoso.com"),
+        ({"preferred_username": None}, KEN_OID),
+        ({"preferred_username": "+49 30 1", "upn": "ken@contoso.com"}, "+49 30 1"),
     ],
 )
-def test_of_an_error_only_its_code_is_kept(ken, error, description, code, named):
-    form = {"state": ken.form["state"], "error": error, "error_description": description}
-    assert ken.refusal(form) == (code, {"code": named})
+def test_e03_an_account_without_a_user_name_is_called_by_what_there_is(ken, claims, name):
+    ken.entra.claims = claims
+    account = ken.redeem()
+    assert account.username == name
+    assert account.emails == {text for text in map(str, claims.values()) if "@" in text}
+
+
+def test_e06_a_secret_of_odd_characters_arrives_whole(ken, monkeypatch):
+    secret = "x8Q~+%2B/=&#;.-_ A\u00e9"
+    monkeypatch.setattr(fake_entra, "CLIENT_SECRET", secret)
+    ken.client = a_client(ken.entra, credential=Credential(secret))
+    ken.begin()
+    assert ken.redeem().oid == KEN_OID
 
 
 @pytest.mark.parametrize("odd", [{}, {"code": ""}, {"error": ""}, {"state": "of another", "code": "x"}])
@@ -299,8 +359,9 @@ def test_discovery_is_asked_for_once_by_msal_and_once_by_us_over_plain_http_with
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
-        (200, BUSY, SignInRefused),
-        (400, BUSY, SignInRefused),
+        (200, BUSY, CouldNotVerify),
+        (400, BUSY, CouldNotVerify),
+        (400, json.dumps({"error": "invalid_grant"}), SignInRefused),
         (429, BUSY, CouldNotVerify),
         (503, BUSY, CouldNotVerify),
         (200, "<html>secret-token</html>", CouldNotVerify),

@@ -2,16 +2,25 @@
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInNeeded, SignInRefused
+from bot.domain.errors import (
+    Code,
+    CommitUnknown,
+    CouldNotVerify,
+    Refusal,
+    SignInNeeded,
+    SignInRefused,
+    StoreUnavailable,
+)
 from bot.domain.people import Confirmation
 from bot.domain.values import Secret
 from bot.store.tables import sign_in_links
 from sqlalchemy import update
-from tests.unit.entra.fake_entra import AIKO_OID, CALLBACK, STEP_UP, query_of
-from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY
+from tests.unit.entra.fake_entra import AIKO_OID, CALLBACK, KEN_OID, STEP_UP, query_of
+from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, redeem, take
 
 LIFETIME = timedelta(minutes=10)
 
@@ -35,8 +44,8 @@ async def test_a_sign_in_that_shows_who_it_is_asks_for_no_permission_and_keeps_n
     secret = await setup.link()
     url = await setup.links.authorization_url(secret, login_hint=None, identity_only=True)
     assert set(query_of(url)["scope"].split()) == {"openid", "profile", "email"}
-    result = await setup.links.redeem(setup.entra.sign_in(url))
-    held = await setup.links.take(await setup.links.hold(result))
+    result = await redeem(setup, setup.entra.sign_in(url))
+    held = await take(setup, await setup.links.hold(result))
     await setup.keep(KEN, held)
     assert (held.cache.reveal(), await setup.sign_ins.account(KEN)) == ("", held.account)
     with pytest.raises(SignInNeeded):
@@ -52,8 +61,8 @@ async def test_a_link_begins_one_flow_however_often_it_is_opened(setup):
 @pytest.mark.parametrize("form", [{}, {"state": ""}, {"state": "made-up", "code": "x"}, {"code": "x"}])
 async def test_an_answer_to_no_flow_or_to_one_of_a_lost_key_is_nothing(setup, form):
     begun = await setup.returned()
-    assert await unusable(setup.links.redeem(form))
-    assert await unusable(setup.replica(NEW_KEY).links.redeem(begun))
+    assert await unusable(redeem(setup, form))
+    assert await unusable(redeem(setup.replica(NEW_KEY), begun))
 
 
 async def test_each_step_has_ten_minutes(setup):
@@ -64,8 +73,8 @@ async def test_each_step_has_ten_minutes(setup):
     assert await setup.links.get(secret)
     setup.clock.advance(seconds=1)
     assert await unusable(setup.links.authorization_url(secret, login_hint=None))
-    assert await unusable(setup.links.redeem(form))
-    assert await unusable(setup.links.take(held))
+    assert await unusable(redeem(setup, form))
+    assert await unusable(take(setup, held))
 
 
 async def test_a_link_outlives_an_outage_of_entra_and_a_refused_account_is_refused_with_it(setup):
@@ -77,22 +86,60 @@ async def test_a_link_outlives_an_outage_of_entra_and_a_refused_account_is_refus
     url = await setup.links.authorization_url(secret, login_hint=None)
     setup.entra.claims = {"acct": 1}
     with pytest.raises(SignInRefused) as caught:
-        await setup.links.redeem(setup.entra.sign_in(url))
+        await redeem(setup, setup.entra.sign_in(url))
     assert caught.value.code is Code.GUEST_ACCOUNT
     assert caught.value.link.user == KEN
 
 
 async def test_an_answer_is_redeemed_once_and_its_result_taken_once_with_both_secrets(setup):
     form = await setup.returned(claims=STEP_UP)
-    result = await setup.links.redeem(form)
+    result = await redeem(setup, form)
     held = await setup.links.hold(result)
     for half in (Confirmation(held.page, Secret("")), Confirmation(Secret(""), held.cookie)):
-        assert await unusable(setup.links.take(half))
-    taken = await setup.links.take(held)
+        assert await unusable(take(setup, half))
+    taken = await take(setup, held)
     assert (taken.account, taken.cache) == (result.account, result.cache)
     assert (taken.link.user, taken.link.claims) == (KEN, STEP_UP)
-    assert await unusable(setup.links.take(held))
-    assert await unusable(setup.links.redeem(form))
+    assert await unusable(take(setup, held))
+    assert await unusable(redeem(setup, form))
+
+
+async def interrupted(taking, error):
+    """Take something out, and meet an error before the end."""
+    with suppress(type(error)):
+        async with taking:
+            raise error
+
+
+FAULTS = [CouldNotVerify("Slack"), StoreUnavailable(), CommitUnknown()]
+
+
+@pytest.mark.parametrize("fault", ["entra", *FAULTS], ids=repr)
+async def test_finding_6_a_fault_that_passes_uses_up_neither_the_link_nor_the_answer(setup, fault):
+    secret = await setup.link()
+    url = await setup.links.authorization_url(secret, login_hint=None)
+    form = setup.entra.sign_in(url)
+    if fault == "entra":
+        setup.entra.answer(503, "")
+        with pytest.raises(CouldNotVerify):
+            await redeem(setup, form)
+        setup.entra.mend()
+        again = form  # reloaded
+    else:
+        await interrupted(setup.links.redeem(form), fault)
+        again = setup.entra.sign_in(await setup.links.authorization_url(secret, login_hint=None))
+    held = await setup.links.hold(await redeem(setup, again))
+    for error in FAULTS:
+        await interrupted(setup.links.take(held), error)
+    assert (await take(setup, held)).account.oid == KEN_OID
+    assert await unusable(setup.links.get(secret))
+    assert await unusable(take(setup, held))
+
+
+async def test_an_answer_that_was_refused_is_not_put_back(setup):
+    form = await setup.returned()
+    await interrupted(setup.links.redeem(form), SignInRefused(Code.DECLINED))
+    assert await unusable(redeem(setup, form))
 
 
 @pytest.mark.parametrize(
@@ -103,9 +150,9 @@ async def test_an_answer_is_redeemed_once_and_its_result_taken_once_with_both_se
 @pytest.mark.parametrize("step", ["flow", "result"])
 async def test_what_is_moved_to_another_row_does_not_open(setup, change, step):
     form = await setup.returned()
-    held = await setup.links.hold(await setup.links.redeem(form)) if step == "result" else None
+    held = await setup.links.hold(await redeem(setup, form)) if step == "result" else None
     await setup.change(sign_in_links, **change)
-    assert await unusable(setup.links.take(held) if held else setup.links.redeem(form))
+    assert await unusable(take(setup, held) if held else redeem(setup, form))
 
 
 async def test_a_flow_is_not_taken_as_a_result_nor_a_result_as_a_flow(setup):
@@ -113,7 +160,7 @@ async def test_a_flow_is_not_taken_as_a_result_nor_a_result_as_a_flow(setup):
     await setup.returned()
     page, cookie = "page" * 10, "cookie" * 7
     await setup.change(sign_in_links, state_digest=hashlib.sha256(f"{page}.{cookie}".encode()).hexdigest())
-    assert await unusable(setup.links.take(Confirmation(Secret(page), Secret(cookie))))
+    assert await unusable(take(setup, Confirmation(Secret(page), Secret(cookie))))
     await setup.links.hold(await setup.redeemed())
     state = "state" * 8
     held = update(sign_in_links).where(
@@ -121,13 +168,13 @@ async def test_a_flow_is_not_taken_as_a_result_nor_a_result_as_a_flow(setup):
     )
     found = held.values(state_digest=hashlib.sha256(state.encode()).hexdigest())
     assert await setup.database.run(lambda tx: tx.execute(found).rowcount) == 1
-    assert await unusable(setup.links.redeem({"state": state, "code": "x"}))
+    assert await unusable(redeem(setup, {"state": state, "code": "x"}))
 
 
 async def test_no_secret_of_a_browser_and_no_token_is_stored_in_the_clear(setup):
     form = await setup.returned()
     begun = await setup.links_stored()
-    held = await setup.links.hold(await setup.links.redeem(form))
+    held = await setup.links.hold(await redeem(setup, form))
     stored = repr((begun, await setup.links_stored()))
     browsers = [held.page.reveal(), held.cookie.reveal()]
     assert all(len(secret) >= 43 for secret in browsers)
@@ -154,8 +201,8 @@ async def test_what_strangers_forge_never_takes_the_writer(setup, monkeypatch, t
     confirmation = Confirmation(Secret(text), Secret(text))
     for call in (
         setup.links.get(Secret(text)),
-        setup.links.redeem({"state": text, "code": "x"}),
-        setup.links.take(confirmation),
+        redeem(setup, {"state": text, "code": "x"}),
+        take(setup, confirmation),
     ):
         assert await unusable(call)
     await setup.database.problem()  # as /readyz asks

@@ -20,7 +20,7 @@ from bot.store import sign_ins as rows
 from bot.store.tables import sign_ins
 from sqlalchemy import delete, insert, select
 from tests.unit.entra.fake_entra import AIKO_OID, ISSUER, KEN_OID, STEP_UP, TENANT
-from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, SignInFixture
+from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, SignInFixture, redeem
 
 OLD_ID, NEW_ID = key_id(OLD_KEY), key_id(NEW_KEY)
 MAX_AGE = timedelta(hours=8)
@@ -398,5 +398,5 @@ async def test_a_key_that_a_sign_in_under_way_needs_is_not_called_unused(setup):
     form = await setup.returned()
     found = await rotated(setup)
     assert (found.unused, found.under_way) == ([], [OLD_ID])
-    await setup.replica(NEW_KEY, OLD_KEY).links.redeem(form)
+    await redeem(setup.replica(NEW_KEY, OLD_KEY), form)
     assert (await rotated(setup)).unused == [OLD_ID]

@@ -3,7 +3,7 @@
 import pytest
 from bot.domain.errors import Code, CouldNotVerify
 from bot.domain.people import Actor, Audience, AudienceKind, Kind
-from bot.domain.values import TeamId
+from bot.domain.values import TeamId, UserId
 from bot.slack.directory import SlackDirectory
 from bot.slack.wording import ENGLISH
 from bot.timing import Timing
@@ -28,11 +28,13 @@ def a_user(**fields: object) -> dict[str, object]:
     return {"ok": True, "user": {"id": MEI.id, "team_id": TEAM, "profile": profile, **fields}}
 
 
-def of_organization(enterprise_id: str) -> dict[str, object]:
-    return {"team_id": "T0OTHER", "enterprise_user": {"enterprise_id": enterprise_id}}
+def of_organization(enterprise_id: str, *teams: str, **more: object) -> dict[str, object]:
+    """A profile on Enterprise Grid; without teams it does not say in which workspaces the person is."""
+    named = {"teams": list(teams)} if teams else {}
+    return {"team_id": "T0OTHER", "enterprise_user": {"enterprise_id": enterprise_id, **named}} | more
 
 
-async def test_a_member_is_known_by_full_name_and_confirmed_address(api: WebApi):
+async def test_s28_a_member_is_known_by_full_name_and_confirmed_address(api: WebApi):
     api.answers["users.info"] = [a_user(), a_user(is_email_confirmed=False)]
     person = await directory(api).person(AS_MEI)
     assert (person.kind, person.name, person.email) == (Kind.MEMBER, "Mei Tanaka", "mei@contoso.com")
@@ -41,12 +43,12 @@ async def test_a_member_is_known_by_full_name_and_confirmed_address(api: WebApi)
 
 
 FLAGS = {
-    Kind.MEMBER: [{}, {"is_app_user": True}, of_organization(OURS)],
+    Kind.MEMBER: [{}, {"is_app_user": True}, of_organization(OURS, TEAM)],
     Kind.BOT: [{"is_bot": True}],
     Kind.GUEST: [{"is_restricted": True}, {"is_ultra_restricted": True}],
     Kind.OUTSIDER: [
         *({"is_stranger": True}, {"team_id": OTHER_TEAM}, {"team_id": None}),
-        of_organization("E0THEM"),
+        *(of_organization("E0THEM", TEAM), of_organization(OURS)),
     ],
     Kind.DEACTIVATED: [{"is_invited_user": True}, {"deleted": True, "is_bot": True}],
 }
@@ -72,6 +74,69 @@ async def test_flags_are_read_as_slack_means_them_and_the_team_has_to_be_ours(
     assert (await directory(api, enterprise).person(Actor(user=user, team=team))).kind is kind
 
 
+AT_HOME, NO_TEAM = (of_organization(OURS, TEAM, "T0OTHER", team_id=team) for team in (TEAM, None))
+IN_ANOTHER, IN_ANOTHER_TOO = (of_organization(OURS, "T0OTHER", team_id=team) for team in (None, TEAM))
+
+
+@pytest.mark.parametrize(
+    ("row", "team", "enterprise", "fields", "kind"),
+    [
+        *(("S03", team, OURS, AT_HOME, Kind.MEMBER) for team in ("T0OTHER", OURS)),
+        ("S03", "T0OTHER", OURS, AT_HOME | {"is_restricted": True}, Kind.GUEST),
+        ("S03", "T0OTHER", OURS, {}, Kind.OUTSIDER),  # nothing says that they are of ours
+        ("S03", OTHER_TEAM, OURS, of_organization("E0THEM", TEAM, team_id=TEAM), Kind.OUTSIDER),
+        ("S03", "T0OTHER", None, AT_HOME, Kind.OUTSIDER),
+        ("S29", None, OURS, NO_TEAM, Kind.MEMBER),
+        ("S29", None, None, NO_TEAM, Kind.OUTSIDER),
+        *(("S29", TEAM, OURS, elsewhere, Kind.OUTSIDER) for elsewhere in (IN_ANOTHER, IN_ANOTHER_TOO)),
+        *(("S29", TEAM, OURS, of_organization(OURS, team_id=team), Kind.OUTSIDER) for team in (None, OURS)),
+        ("S29", TEAM, OURS, of_organization(OURS, team_id=TEAM), Kind.MEMBER),
+    ],
+)
+async def test_on_enterprise_grid_the_workspace_is_ours_and_not_any_of_the_organizations(
+    api, row, team, enterprise, fields, kind
+):
+    api.answers["users.info"] = [a_user(**fields)]
+    person = await directory(api, enterprise).person(Actor(user=MEI.id, team=team))
+    assert person.kind is kind, row
+
+
+def on_grid(user: str, enterprise_user: str | None = None) -> dict[str, object]:
+    profile = of_organization(OURS, TEAM)
+    profile["enterprise_user"] |= {"id": enterprise_user}
+    return a_user(id=user, **profile)
+
+
+W_KEN = UserId("W0KENGRID")
+PROFILES = [
+    [on_grid(KEN.id, W_KEN)],
+    [on_grid(KEN.id, W_KEN), on_grid(W_KEN)],  # what Slack has said once stays so
+    [on_grid(W_KEN, KEN.id), on_grid(KEN.id)],
+]
+
+
+@pytest.mark.parametrize("listed", [KEN.id, W_KEN])
+@pytest.mark.parametrize("pressed", [KEN.id, W_KEN])
+@pytest.mark.parametrize("profiles", PROFILES, ids=["one form", "then the other", "and the other way"])
+async def test_s04_one_person_under_two_ids_is_one_in_profiles_and_lists(api, profiles, pressed, listed):
+    api.answers["users.info"] = list(profiles)
+    api.answers["conversations.members"] = [{"ok": True, "members": ["U0", listed]}]
+    api.answers["usergroups.users.list"] = [{"ok": True, "users": [listed]}]
+    slack = directory(api, OURS)
+    assert slack.same(pressed) == set()
+    for _ in range(2):
+        person = await slack.person(Actor(user=pressed, team=TEAM))
+        assert (person.id, person.kind) == (KEN.id, Kind.MEMBER)
+        assert slack.same(KEN.id) == slack.same(W_KEN) == {KEN.id, W_KEN}
+        for audience in (IN_CHANNEL, ON_CALL):
+            assert await slack.is_in(KEN.id, audience)
+
+
+async def test_s04_without_a_grid_nobody_is_asked_for(api):
+    slack = directory(api)
+    assert (slack.same(KEN.id), slack.same(W_KEN), api.asked) == ({KEN.id}, set(), [])
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -80,6 +145,7 @@ async def test_flags_are_read_as_slack_means_them_and_the_team_has_to_be_ours(
         a_user(id="U0ANOTHER"),
         a_user(is_bot="false"),
         a_user(is_restricted=None),
+        *(a_user(enterprise_user={"teams": odd}) for odd in (TEAM, [TEAM, 7], {TEAM: 1})),  # S29
         *map(refused, ("ratelimited", "missing_scope", "user_not_found")),
         GARBAGE[0],
     ],

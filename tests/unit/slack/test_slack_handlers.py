@@ -18,7 +18,7 @@ from bot.domain.errors import (
 )
 from bot.domain.people import SignInLink
 from bot.domain.request import MAX_REASON, Status
-from bot.domain.values import utc_text
+from bot.domain.values import UserId, utc_text
 from bot.slack.handlers import RECENT, Background
 from bot.slack.payloads import Action, Callback, Field, private_metadata
 from bot.slack.wording import CATALOG_EN as CATALOG
@@ -389,6 +389,7 @@ async def test_shutdown_waits_for_what_goes_on_and_cancels_what_is_late():
     assert "secret words" not in str(logs)
 
 
+W_MEI = UserId("W0MEIGRID")
 LINK = SignInLink(digest="d", team=TEAM, user=KEN.id, expires_at=NOON, view_id="V1")
 
 
@@ -414,11 +415,28 @@ async def test_a_sign_in_that_ends_while_deciding_goes_on_in_the_same_form_with_
     assert (link.request_id, link.view_id, link.claims) == (row.id, "V0FORM", "claims")
 
 
-async def test_the_sign_in_command_says_as_whom_one_is_signed_in(side):
+async def test_finding_20_the_sign_in_command_says_as_whom_one_is_signed_in(side):
     await side.deliver(command(text="sign-in", user_id=KEN.id))
     assert "signed in as ken@contoso.com until <!date^" in side.shown()
     await side.deliver(command(text="login", user_id="U0LEO"))
     assert side.title() == CATALOG["code.not_an_approver.title"]
+    assert CATALOG["code.not_an_approver.sign_in"] in side.shown()
+
+
+@pytest.mark.parametrize("text", ["status", "sign-out"])
+async def test_s04_who_has_to_be_asked_for_first_is_answered_after_the_acknowledgement(side, text):
+    side.bot.directory.also = {W_MEI: MEI.id}
+    side.bot.sign_ins.accounts[MEI.id] = account_of(MEI)
+    row = await side.bot.row(await side.bot.pending())
+    said = {"status": row.ref, "sign-out": CATALOG["signed_out"]}[text]
+    asked = command(text=text, user_id=W_MEI, response_url=RESPONSE_URL)
+    assert (await side.deliver(asked)).text == ""
+    assert said in side.slack.responses.pop()[1]
+    assert (await side.deliver(command(text=text, user_id=W_MEI))).text != ""  # by now it is known
+    side.bot.directory.told.clear()
+    side.bot.directory.down = True
+    await side.deliver(asked)
+    assert "isn’t verified" in side.slack.responses.pop()[1]
 
 
 @pytest.mark.parametrize("of_a_request", [False, True], ids=["by the command", "for a request"])
@@ -453,20 +471,17 @@ async def test_a_requester_signs_in_by_a_private_link_to_ask_and_again_to_see_th
 
 
 async def test_a_refused_sign_in_is_told_in_the_modal_with_a_new_link_if_they_still_may(side):
-    request_id = await side.bot.pending()
     error = SignInRefused(Code.WRONG_ACCOUNT, account="aiko@contoso.com", expected="ken@contoso.com")
-    await side.handlers.resume(replace(LINK, request_id=request_id), error)
+    await side.handlers.resume(LINK, error, "https://unlatch.contoso.com/sign-in/new")
     assert side.title() == CATALOG["code.wrong_account.title"]
     assert ENGLISH.error(error) in side.shown()
-    [link] = side.bot.links.links.values()
-    assert (link.request_id, link.view_id) == (request_id, "V1")
-    side.bot.links.links.clear()
-    side.bot.directory.members.clear()
+    assert "https://unlatch.contoso.com/sign-in/new" in side.shown()
+    assert CATALOG["sign_in.again"] in side.shown()
     error = SignInRefused(Code.DECLINED, account="ken@contoso.com")
-    await side.handlers.resume(LINK, error)
-    assert (side.title(), side.bot.links.links) == (CATALOG["code.declined.title"], {})
+    await side.handlers.resume(LINK, error, None)
+    assert (side.title(), "sign-in/" in side.shown()) == (CATALOG["code.declined.title"], False)
     side.slack.failing = SlackError("not_found")
-    await side.handlers.resume(LINK, error)
+    await side.handlers.resume(LINK, error, None)
     assert side.slack.messages == [(KEN.id, ENGLISH.error(error))]
 
 

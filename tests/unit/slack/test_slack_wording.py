@@ -65,6 +65,12 @@ INTUNES: dict[str, list[str]] = {
 }
 """Every word of Intune's that people read, from Microsoft's own lists."""
 
+SPECIAL = [
+    *((Code.ENTRA_ERROR, mend) for mend in ("admin", "account", "more")),
+    *((Code.CONSENT_DENIED, "admin"), (Code.REQUESTER_LEFT, "membership"), (Code.NOT_AN_APPROVER, "sign_in")),
+]
+"""Codes whose facts name a special case."""
+
 
 def demanded() -> set[str]:
     """The keys that enums and classes demand, which no source spells out."""
@@ -81,6 +87,7 @@ def demanded() -> set[str]:
     keys |= {"code.wrong_account.no_email", "status.failed.next.android", "status.failed.next.apple"}
     keys |= {"code.approver_signed_out.following", "code.microsoft_refused_approver.approval_required"}
     keys |= {f"status.{stage}.could_not_look" for stage in ("uncertain", "needs_decision")}
+    keys |= {f"code.{code}.{case}" for code, case in SPECIAL}
     keys |= {f"sign_in.{why}" for why in ("claims", "stale", "rejected")}
     return keys - {"status.refused.next", "status.done.next", "status.duplicate.next"}
 
@@ -111,6 +118,15 @@ def test_every_code_has_a_sentence_that_needs_no_other_facts_than_it_is_raised_w
     check_sentence(ENGLISH.error(Refusal(cause.code, **cause.facts)))
     assert ENGLISH.cause(Cause(cause.code))  # facts that are missing break nothing
     assert len(ENGLISH.title(Refusal(cause.code))) <= 24
+
+
+@pytest.mark.parametrize(("code", "case"), SPECIAL)
+def test_a_special_case_has_a_sentence_of_its_own_with_the_same_facts(code: Code, case: str):
+    facts = FACTS.get(code, {})
+    told = ENGLISH.error(Refusal(code, **facts, case=case))
+    check_sentence(told)
+    assert told != ENGLISH.error(Refusal(code, **facts))
+    assert facts.get("code", "") in told
 
 
 @pytest.mark.parametrize("kind", RAISED, ids=lambda kind: kind.__name__)
@@ -246,6 +262,7 @@ def test_a_target_is_shown_in_words(kind: TargetKind, value: str, words: str):
 def test_the_sign_in_pages_can_show_a_refusal_without_slack():
     with_a_person = {Code.NO_EMAIL, Code.SIGN_IN_ENDED, Code.ALREADY_REQUESTED, Code.CLOSED}
     with_a_person |= {Code.ALREADY_DECIDED, Code.NOTHING_TO_RESET, *BLIND}
+    with_a_person.add(Code.REQUESTER_LEFT)
     for cause in CAUSES:
         if cause.code not in with_a_person:
             page = without_markup(ENGLISH.cause(cause)).replace("<!channel>", "")  # Microsoft's own words

@@ -45,6 +45,7 @@ def add(tx: Transaction, request: ResetRequest, *, limit: int = MANY) -> ResetRe
         tx,
         request,
         Entry.of_move(Event.REQUESTED, request, {}, actor=request.asked_by),
+        users={request.asked_by},
         limit=limit,
         open_limit=MANY,
     )

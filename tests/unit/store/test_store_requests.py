@@ -255,7 +255,7 @@ async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(database, c
     found = await claimed(database, Queue.PUBLISH)
     assert sorted(row.request.id for row in found) == sorted(row.id for row in good)
     assert await claimed(database, Queue.PUBLISH) == []
-    recent = await database.read(lambda c: requests.recent_requests(c, MEI, database.audit_log, limit=9))
+    recent = await database.read(lambda c: requests.recent_requests(c, [MEI], database.audit_log, limit=9))
     assert len(recent) == 3
     with capture_logs() as logs:
         assert len(await claimed(database, Queue.ADVANCE)) == 3
@@ -283,7 +283,7 @@ async def test_the_next_due_time_is_when_the_first_row_is_due_and_free(database:
 async def test_the_latest_requests_of_a_person_come_newest_first(database: Database):
     mine = [await stored(database, a_request(at=NOW + n * SECOND)) for n in range(4)]
     await stored(database, a_request(by=KEN))
-    recent = await database.read(lambda c: requests.recent_requests(c, MEI, database.audit_log, limit=3))
+    recent = await database.read(lambda c: requests.recent_requests(c, [MEI], database.audit_log, limit=3))
     assert list(recent) == mine[:0:-1]
     assert await database.read(lambda c: requests.count_requests(c, MEI)) == 4
 

@@ -156,6 +156,16 @@ async def test_a_refusal_of_microsoft_is_in_the_audit_log_under_who_tried_where_
     assert [(entry.actor, entry.facts) for entry in rows] == kept
 
 
+@pytest.mark.parametrize(("asked", "claims"), [(None, "{}"), ('{"acrs":{}}', '{"acrs":{}}')])
+async def test_finding_8_a_refused_sign_in_leads_on_to_a_new_link_while_they_may(bot, asked, claims):
+    old = await bot.links.get(await bot.offer(KEN, THEN))
+    assert await sign_in.offer_again(bot.deps, old, asked)
+    new = list(bot.links.links.values())[-1]
+    assert (new.user, new.request_id, new.view_id, new.claims) == (KEN.id, R1, "V1", claims)
+    bot.directory.members.clear()
+    assert await sign_in.offer_again(bot.deps, old, asked) is None
+
+
 async def test_signing_out_deletes_the_tokens_and_says_so_once(bot):
     bot.sign_ins.accounts[KEN.id] = account_of(KEN)
     twice = [(await sign_in.sign_out(bot.deps, actor(KEN)), bot.heads) for _ in range(2)]

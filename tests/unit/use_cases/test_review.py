@@ -6,12 +6,21 @@ from datetime import timedelta
 import pytest
 from bot.domain.audit import Event
 from bot.domain.device import Effect, Platform, effect_of_reset
-from bot.domain.errors import ApproverRefused, Cause, Code, Refusal, SignInNeeded
+from bot.domain.errors import ApproverRefused, Cause, Code, CouldNotVerify, Refusal, SignInNeeded
 from bot.domain.people import Kind
 from bot.domain.request import Status
 from bot.domain.values import DeviceId
 from tests.support.bot import outcome, refused
-from tests.support.builders import AIKO, KEN, LEOS_LAPTOP, LEOS_PHONE, LEOS_TABLET, MEI, account_of
+from tests.support.builders import (
+    AIKO,
+    IN_CHANNEL,
+    KEN,
+    LEOS_LAPTOP,
+    LEOS_PHONE,
+    LEOS_TABLET,
+    MEI,
+    account_of,
+)
 from tests.support.clock import NOON
 from tests.support.fakes import FRESH, Answer, token_of
 
@@ -168,6 +177,53 @@ async def test_an_approver_who_left_is_signed_out_at_the_press(bot, act):
     assert KEN.id not in bot.sign_ins.accounts
     reason = {"reason": "not_a_member", "kind": "guest"}
     assert (await bot.entry(Event.SIGNED_OUT)).facts == account_of(KEN).as_facts() | reason
+
+
+LEFT = {"person": MEI.id, "case": "membership"}
+GONE = [
+    *(({"kind": kind}, LEFT | {"kind": str(kind)}) for kind in Kind if kind is not Kind.MEMBER),
+    ("not in the audience", {"person": MEI.id}),
+    ("not shown by Slack", LEFT | {"kind": "deactivated"}),
+]
+
+
+@pytest.mark.parametrize("act", ["review", "approve"])
+@pytest.mark.parametrize(("change", "facts"), GONE, ids=str)
+async def test_s23_who_may_not_ask_any_more_gets_no_reset_that_nobody_could_see_through(
+    bot, act, change, facts
+):
+    request_id = await bot.pending()
+    if change == "not in the audience":
+        bot.directory.members[IN_CHANNEL].discard(MEI.id)
+    elif change == "not shown by Slack":
+        del bot.directory.people[MEI.id]
+    else:
+        bot.directory.change(MEI, **change)
+    refusal = await refused(getattr(bot, act)(request_id))
+    assert refusal.cause == Cause(Code.REQUESTER_LEFT, facts)
+    assert await bot.refusals() == [(KEN.id, "requester_left")]
+    assert bot.intune.looked_for == []
+    assert (await bot.deny(request_id)).status is Status.DENIED
+
+
+async def test_s23_an_uncertain_request_of_who_left_is_closed_and_not_tried_again(bot):
+    request_id = await bot.needs_a_human()
+    bot.directory.change(MEI, kind=Kind.DEACTIVATED)
+    assert (await refused(bot.approve(request_id))).code is Code.REQUESTER_LEFT
+    assert (await bot.close(request_id)).is_over
+    assert len(bot.intune.posts) == 1
+
+
+@pytest.mark.parametrize("why", [None, {"code": "missing_scope"}], ids=str)
+async def test_s23_a_requester_who_cannot_be_looked_up_has_not_left(bot, monkeypatch, why):
+    async def person(actor):
+        if actor.user == MEI.id:
+            raise CouldNotVerify("person", why)
+        return bot.directory.people[actor.user]
+
+    request_id = await bot.pending()
+    monkeypatch.setattr(bot.directory, "person", person)
+    assert (await refused(bot.review(request_id))).code is Code.COULD_NOT_VERIFY
 
 
 async def test_an_owner_leaves_the_own_device_to_another_approver(bot):

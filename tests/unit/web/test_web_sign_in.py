@@ -1,5 +1,6 @@
 """The sign-in pages: only a person's own yes links anything; no page is framed, kept or written into."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -31,7 +32,7 @@ class Site:
     def __init__(self, bot: Bot, *, https: bool = True) -> None:
         self.bot = bot
         bot.sign_ins.accounts.clear()
-        self.resumed: list[tuple[SignInLink, Account | SignInRefused]] = []
+        self.resumed: list[tuple[SignInLink, Account | SignInRefused, str | None]] = []
 
         async def ok() -> dict[str, str]:
             return {}
@@ -89,7 +90,7 @@ async def test_the_page_names_the_account_and_the_slack_user_and_only_a_yes_link
     page = await site.press(asked)
     assert "What Kenji Ito does in Slack counts as done by ken@contoso.com" in words(page)
     assert (page.status_code, site.linked) == (200, {KEN.id})
-    [(link, account)] = site.resumed  # the modal continues
+    [(link, account, _)] = site.resumed  # the modal continues
     assert (link.user, link.view_id, account.oid) == (KEN.id, "V1", "oid-Ken")
 
 
@@ -98,7 +99,8 @@ async def test_anything_but_yes_links_nothing_and_is_told_in_slack(site, answer)
     page = await site.press(await site.asked(), answer)
     assert (page.status_code, "no one can act as you" in words(page)) == (200, True)
     assert site.linked == set()
-    assert [outcome.code for _, outcome in site.resumed] == [Code.DECLINED]
+    assert "/sign-in/" not in page.text.partition("<main>")[2]  # they are not whose link it is
+    assert [outcome.code for _, outcome, _ in site.resumed] == [Code.DECLINED]
     assert (await site.bot.entry(Event.SIGN_IN_REFUSED)).facts["account"] == "ken@contoso.com"
 
 
@@ -137,26 +139,80 @@ async def test_a_form_with_more_fields_than_microsoft_sends_is_not_read(site):
     assert (await site.come_back(state)).status_code == 200
 
 
-LINK = SignInLink(digest="d", team=TEAM, user=KEN.id, expires_at=NOON)
+CLAIMS = '{"access_token":{"acrs":{"value":"c1"}}}'
+LINK = SignInLink(digest="d", team=TEAM, user=KEN.id, expires_at=NOON, view_id="V1", request_id="1" * 32)
+
+
+STILL = "Your link still works: reload this page, or press the button in Slack again."
+DEAD_SECRET = CouldNotVerify("entra", {"code": "AADSTS7000222"})
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "told"),
+    ("error", "told"),
     [
-        (SignInRefused(Code.ENTRA_ERROR, link=LINK, code="AADSTS50105"), 403, "AADSTS50105"),
-        (CouldNotVerify("entra"), 503, "Try again in a minute."),
-        (CouldNotVerify("Slack", {"code": "missing_scope", "needed": "users:read"}), 503, "users:read"),
-        (CommitUnknown(), 503, "It is unclear whether this was saved."),
+        (CouldNotVerify("Entra (AADSTS90033)"), "AADSTS90033"),
+        (CommitUnknown(), "It is unclear whether this was saved."),
+        (DEAD_SECRET, "AADSTS7000222"),
     ],
     ids=repr,
 )
-async def test_a_refusal_is_told_here_and_in_slack_and_an_outage_is_none(site, error, status, told):
-    page = await site.come_back(await site.begun(), error)
-    assert (page.status_code, told in words(page)) == (status, True)
+async def test_finding_6_an_outage_is_told_as_one_and_a_reload_goes_on(site, error, told):
+    state = await site.begun()
+    page = await site.come_back(state, error)
+    assert (page.status_code, told in words(page), STILL in words(page)) == (503, True, error != DEAD_SECRET)
     assert "set-cookie" not in page.headers
-    assert site.resumed == ([(LINK, error)] if status == 403 else [])
+    assert site.resumed == []
+    asked = await site.come_back(state)
+    site.bot.directory.down = True
+    page = await site.press(asked)
+    assert (page.status_code, STILL in words(page)) == (503, True)
+    site.bot.directory.down = False
+    assert (await site.press(asked)).status_code == 200
+    assert site.linked == {KEN.id}
     link, site.bot.directory.down = await site.link(), True
     assert (await site.http.get(link)).status_code == 503
+
+
+WAYS_ON = [
+    ("finding 8", SignInRefused(Code.CONSENT_DENIED, link=LINK, code="access_denied")),
+    ("finding 8", SignInRefused(Code.WRONG_ACCOUNT, link=LINK, account="a@contoso.com", expected="k")),
+    ("e01", SignInRefused(Code.ENTRA_ERROR, link=LINK, claims=CLAIMS, code="AADSTS50076", case="more")),
+]
+
+
+@pytest.mark.parametrize("error", [pytest.param(error, id=f"{row} {error.code}") for row, error in WAYS_ON])
+async def test_a_refusal_leads_on_to_a_new_link_with_microsofts_claims_here_and_in_slack(site, error):
+    page = await site.come_back(await site.begun(), error)
+    assert (page.status_code, str(error.code) in words(page)) == (403, True)
+    [url] = re.findall(r'<a class="button" href="([^"]+)">Sign in again</a>', page.text)
+    assert site.resumed == [(LINK, error, url)]
+    [new] = site.bot.links.links.values()
+    assert (new.user, new.request_id, new.view_id) == (KEN.id, LINK.request_id, "V1")
+    assert new.claims == (error.claims or LINK.claims)
+    again = (await site.http.get(url)).headers["location"]
+    assert (await site.press(await site.come_back(again))).status_code == 200
+
+
+@pytest.mark.parametrize("step", ["asked", "refused", "yes", "no"])
+async def test_a_form_that_is_sent_again_is_answered_as_the_first_time(site, step):
+    """Pressed twice, or reloaded: by then the cookie is gone."""
+    state = await site.begun()
+    refused = WAYS_ON[0][1] if step == "refused" else None
+
+    async def send() -> httpx.Response:
+        if step in ("asked", "refused"):
+            return await site.come_back(state, refused)
+        return await site.press(asked, step)
+
+    asked = None if step in ("asked", "refused") else await site.come_back(state)
+    pages = [*await asyncio.gather(send(), send()), await send()]
+    assert {page.status_code for page in pages} == {403 if refused else 200}
+    assert len({page.text for page in pages}) == 1
+    assert len(site.resumed) == (0 if step == "asked" else 1)
+    if step == "asked":
+        assert (await site.press(pages[-1])).status_code == 200
+    site.bot.clock.advance(site.bot.deps.timing.link_lifetime)
+    assert (await send()).status_code == 410
 
 
 @pytest.mark.parametrize(
