@@ -123,9 +123,9 @@ async def call(call: Awaitable[AsyncSlackResponse], *, within: timedelta) -> Map
     return response.data
 
 
-def is_rotating(token: Secret) -> bool:
+def is_rotating(token: str | None) -> bool:
     """Whether this token ends twelve hours after it was issued, or renews such a one ("Token rotation")."""
-    return token.reveal().startswith("xoxe")
+    return (token or "").startswith("xoxe")
 
 
 class Answers:
@@ -154,10 +154,15 @@ class SlackClient:
     Views are never logged: one shows a passcode.
     """
 
-    client: AsyncWebClient
+    client: WatchedClient
     timing: Timing
     _: KW_ONLY
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    @property
+    def problem(self) -> str:
+        """Slack's word for why it refuses the token."""
+        return self.client.problem
 
     async def open_modal(self, trigger_id: str, view: View) -> str:
         """Open a modal for the person who pressed; returns its id. A trigger expires after three seconds."""

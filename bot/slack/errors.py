@@ -46,8 +46,8 @@ def meaning(response: object) -> SlackUnavailable | SlackRefused:
     status = getattr(response, "status_code", getattr(response, "status", 0))
     code, needed = (text_at(getattr(response, "data", None), name) for name in ("error", "needed"))
     if not isinstance(status, int) or status == 429 or status >= 500 or not code or code in PASSING:
-        return SlackUnavailable(code or f"http_{status}", retry_after(response))
-    return SlackRefused(code, needed)
+        return SlackUnavailable(code or f"http_{status}", retry_after(response), is_undone=status == 429)
+    return SlackRefused(code, needed=needed)
 
 
 def retry_after(response: object) -> timedelta | None:
@@ -58,7 +58,7 @@ def retry_after(response: object) -> timedelta | None:
 
 def is_busy(error: SlackUnavailable) -> bool:
     """Whether Slack answers, only not now; else nothing that is Slack was reached."""
-    return error.code in PASSING or error.retry_after is not None or error.code.startswith("http_5")
+    return error.code in PASSING or error.code.startswith(("http_429", "http_5", "handshake_"))
 
 
 def reason(code: str) -> str:

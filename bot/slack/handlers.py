@@ -17,14 +17,25 @@ import structlog
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
-from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
+from bot.domain.errors import (
+    BAD_INPUT,
+    Code,
+    RecentlyReset,
+    Refusal,
+    SignInNeeded,
+    SlackError,
+    SlackUnavailable,
+    UnlatchError,
+)
 from bot.domain.people import Account, Actor, SignInLink
 from bot.domain.request import ResetRequest
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.log import log_crash
 from bot.slack import modals
 from bot.slack.blocks import View, without_markup
-from bot.slack.client import SlackClient
+from bot.slack.client import Answers, SlackClient
+from bot.slack.errors import TRIGGER
+from bot.slack.messages import recent
 from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press, id_at, secret_at
 from bot.slack.wording import Wording
 from bot.store import requests
@@ -51,9 +62,17 @@ T = TypeVar("T")
 class Handlers:
     """The handlers over the use cases. `resume` is called after a sign-in."""
 
-    def __init__(self, deps: Deps, slack: SlackClient, background: "Background", words: Wording) -> None:
+    def __init__(
+        self,
+        deps: Deps,
+        slack: SlackClient,
+        background: "Background",
+        words: Wording,
+        answers: Answers | None = None,
+    ) -> None:
         self._deps = deps
         self._slack = slack
+        self._answers = answers or Answers()
         self._background = background
         self._words = words
         self._minute, self._presses = 0, Counter[str]()
@@ -114,11 +133,11 @@ class Handlers:
                 case []:
                     form = modals.ask_form(self._words)
                     await ack()
-                    self._start(self._open(command, form))
+                    self._start(self._open_form(command, form))
                 case ["help"]:
                     await ack(self._words.text("help"))
                 case ["status"]:
-                    await ack(await self._status(command))
+                    await self._status(ack, command)
                 case ["sign-in" | "signin" | "login"]:
                     await ack()
                     self._start(self._open_then(command, "sign_in", partial(self._sign_in, command)))
@@ -144,16 +163,27 @@ class Handlers:
             notice = self._words.error(refusal)
             form = modals.ask_form(self._words, target=target, reason=reason, notice=notice)
             await ack()
-            self._start(self._open(command, form))
+            self._start(self._open_form(command, form))
         else:
-            await ack(self._words.text("asked.answer", **self._words.names(request)))
+            self._answers.keep(request.id, command.response_url)
+            key, why = "asked.answer", ""
+            if problem := self._slack.problem:
+                key, why = "asked.answer.held", self._words.refused(problem)
+            await ack(self._words.text(key, why=why, **self._words.names(request)))
 
-    async def _status(self, command: Command) -> str:
-        user, audit_log = command.actor.user, self._deps.database.audit_log
-        recent = await self._deps.database.read(
-            lambda connection: requests.recent_requests(connection, user, audit_log, limit=RECENT)
+    async def _status(self, ack: AsyncAck, command: Command) -> None:
+        """Also where the messages cannot be seen: what can be pressed in them is here too."""
+        deps, user = self._deps, command.actor.user
+        found = await deps.database.read(
+            lambda c: requests.recent_requests(c, user, deps.database.audit_log, limit=RECENT)
         )
-        return self._words.recent(recent, limit=RECENT)
+        shown = recent(found, self._words, now=deps.now(), reveal_for=deps.timing.reveal_for, limit=RECENT)
+        await ack(text=shown.text, blocks=list(shown.blocks) if found else None)
+
+    async def _open_form(self, command: Command, form: View) -> None:
+        """Open the form, and keep where to answer for the request that it becomes."""
+        if (view_id := await self._open(command, form)) and command.response_url:
+            self._answers.keep(view_id, command.response_url)
 
     async def ask_submitted(self, ack: AsyncAck, body: Body) -> None:
         """Store the request, then close the form; a refusal is shown under its field, as plain text."""
@@ -167,12 +197,13 @@ class Handlers:
             ticket=form[Field.TICKET],
         )
         try:
-            await submit.submit(self._deps, new)
+            request = await submit.submit(self._deps, new)
         except UnlatchError as error:
             code = error.code if isinstance(error, Refusal) else Code.BAD_TARGET
             sentence = without_markup(self._words.error(error))
             await ack(response_action="errors", errors={str(_FIELDS.get(code, Field.TARGET)): sentence})
         else:
+            self._answers.keep(request.id, self._answers.get(form.view_id))
             await ack()
 
     # Buttons and submitted decisions
@@ -347,7 +378,9 @@ class Handlers:
             return await self._slack.open_modal(pressed.trigger_id, view)
         except SlackError as error:
             log.warning("modal_not_opened", code=error.code)
-        await self._respond(pressed.response_url, instead or self._words.text("no_modal"))
+            passing = isinstance(error, SlackUnavailable) or error.code in TRIGGER
+            sentence = self._words.text("no_modal") if passing else self._words.error(error)
+        await self._respond(pressed.response_url, instead or sentence)
         return None
 
     async def _respond(self, response_url: Secret | None, text: str) -> None:

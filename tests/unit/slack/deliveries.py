@@ -92,6 +92,7 @@ class FakeSlackClient:
     failing: SlackError | None = None
     failing_texts: SlackError | None = None
     hanging: asyncio.Event | None = None
+    problem: str = ""
 
     async def open_modal(self, trigger_id: str, view: View) -> str:
         await self._answer(self.failing)

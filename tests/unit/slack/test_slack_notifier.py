@@ -2,22 +2,25 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from bot.domain.errors import Code, SlackRefused
 from bot.domain.request import MessageRef, MessageState, Status
 from bot.domain.values import ChannelId
+from bot.slack.client import SlackClient
 from bot.slack.notifier import SlackNotifier
 from bot.slack.wording import ENGLISH
 from bot.timing import Timing
 from tests.support.builders import CHANNEL, MEI, a_request
+from tests.support.clock import Clock
 from tests.unit.slack.rows import pending
 from tests.unit.slack.web_api import WebApi, a_channel, refused
 
 POSTED = {"ok": True, "channel": CHANNEL, "ts": "1.0"}
 CARD = MessageRef(CHANNEL, "1.0")
 SHOWN = MessageState(card=CARD)
-APPROVED, REMINDED = a_request(Status.APPROVED), pending(reminders=1)
+APPROVED, REMINDED = a_request(Status.APPROVED), pending(reminders=1, version=2)
 
 
 def metadata(part: str, request_id: str = pending().id) -> dict[str, object]:
@@ -28,7 +31,13 @@ def metadata(part: str, request_id: str = pending().id) -> dict[str, object]:
 def notifier(api: WebApi) -> SlackNotifier:
     api.answers["chat.postMessage"] = [POSTED]
     api.answers["conversations.open"] = [{"ok": True, "channel": {"id": "D0MEI"}}]
-    return SlackNotifier(api.client, ENGLISH, a_channel(api), on_call=["S0ONCALL"], timing=Timing())
+    return a_notifier(api)
+
+
+def a_notifier(api: WebApi, clock: Clock | None = None, **options: Any) -> SlackNotifier:
+    slack, timing = SlackClient(api.client, Timing(), sleep=api.sleep), Timing()
+    given = {"channel": a_channel(api), "on_call": ["S0ONCALL"], "jitter": lambda: 0.0} | options
+    return SlackNotifier(slack, ENGLISH, timing=timing, now=(clock or Clock()).now, **given)
 
 
 async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_parsed(api, notifier):
@@ -47,7 +56,7 @@ async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_
 
 
 async def test_the_receipt_says_that_approvers_were_told_only_once_the_card_is_posted(api, notifier):
-    told = ENGLISH.text("status.pending.next"), ENGLISH.text("status.pending.next.not_notified")
+    told = ENGLISH.text("status.pending.next"), ENGLISH.text("status.pending.next.not_yet")
     state = await notifier.update_receipt(pending(), MessageState())
     await notifier.update_receipt(pending(), replace(state, card=CARD))
     texts = [sent["text"] for _, sent in api.asked]
@@ -57,10 +66,10 @@ async def test_the_receipt_says_that_approvers_were_told_only_once_the_card_is_p
 async def test_while_others_could_read_it_nothing_goes_there_and_the_requester_is_told(api, notifier):
     state, channel = await notifier.update_card(pending(), MessageState()), a_channel(api)
     channel.problem = Code.CHANNEL_SHARED
-    notifier = SlackNotifier(api.client, ENGLISH, channel, timing=Timing())
-    for show in (notifier.update_card, notifier.post_reminder):
+    notifier = a_notifier(api, channel=channel)
+    for show in (notifier.update_card, notifier.tell_approvers):
         with pytest.raises(SlackRefused, match="channel_shared"):
-            await show(pending(reminders=1), state)
+            await show(pending(reminders=1, version=3), state)
     for row, is_told in ((pending(), True), (APPROVED, False)):
         await notifier.update_receipt(row, MessageState())
         assert ("shared with another organization" in api.asked[-1][1]["text"]) is is_told
@@ -96,7 +105,7 @@ async def test_a_message_that_cannot_be_changed_any_more_is_posted_again(api, no
     ("method", "answer", "show"),
     [
         ("chat.update", refused("is_archived"), lambda n: n.update_card(APPROVED, SHOWN)),
-        ("chat.postMessage", refused("is_archived"), lambda n: n.post_reminder(REMINDED, SHOWN)),
+        ("chat.postMessage", refused("is_archived"), lambda n: n.tell_approvers(REMINDED, SHOWN)),
         ("chat.postMessage", {"ok": True, "channel": "C"}, lambda n: n.update_card(APPROVED, MessageState())),
         ("conversations.open", {"ok": True}, lambda n: n.find_posted(APPROVED, SHOWN)),
     ],
@@ -131,14 +140,14 @@ async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_pa
 
 async def test_a_reminder_is_posted_once_under_the_card_and_in_the_channel(api, notifier):
     for row, state in ((pending(), SHOWN), (REMINDED, MessageState())):
-        assert await notifier.post_reminder(row, state) == state  # before its time, or without a card
-    state = await notifier.post_reminder(REMINDED, SHOWN)
-    again = await notifier.post_reminder(REMINDED, state)
+        assert await notifier.tell_approvers(row, state) == state  # before its time, or without a card
+    state = await notifier.tell_approvers(REMINDED, SHOWN)
+    again = await notifier.tell_approvers(REMINDED, state)
     [(_, post)] = api.asked
     assert (post["thread_ts"], post["reply_broadcast"]) == ("1.0", True)
     assert "<!subteam^S0ONCALL>" in post["text"]
-    assert "metadata" not in post
-    assert again == state == MessageState(card=CARD, reminders=1)
+    assert post["metadata"]["event_payload"].items() >= {"part": "thread", "version": "2"}.items()
+    assert again == state == MessageState(card=CARD, told_approvers=2)
     api.answers["chat.postMessage"] = [refused("thread_not_found")]
-    state = await notifier.post_reminder(REMINDED, MessageState(card=CARD, card_digest="d"))
-    assert state == MessageState(reminders=1)  # the card comes back in its place
+    state = await notifier.tell_approvers(REMINDED, MessageState(card=CARD, card_digest="d"))
+    assert state == MessageState(told_approvers=2)  # the card comes back in its place

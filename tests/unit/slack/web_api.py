@@ -9,8 +9,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from bot.slack.channel import ApproverChannel
+from bot.slack.client import WatchedClient
 from bot.timing import Timing
-from slack_sdk.web.async_client import AsyncWebClient
 from tests.support.builders import CHANNEL
 from tests.support.clock import Clock
 
@@ -38,7 +38,7 @@ class WebApi:
     `slept`: how long each pause of the caller should have taken.
     """
 
-    client: AsyncWebClient
+    client: WatchedClient
     """Without retries, as in production."""
     stop: Callable[[], Awaitable[None]]
 
@@ -84,7 +84,7 @@ async def web_api() -> AsyncIterator[WebApi]:
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         api.stop = server.close
         base_url = str(server.make_url("/"))
-        api.client = AsyncWebClient("xoxb-1", base_url, session=session, retry_handlers=[])
+        api.client = WatchedClient("xoxb-1", base_url, session=session, retry_handlers=[])
         yield api
         if api.hang is not None:
             api.hang.set()
