@@ -41,8 +41,6 @@ MAX_AGE: Final = 300
 MAX_FIELDS: Final = 100
 SOCKETS: Final = 2
 """While one is lost, the other one receives."""
-WATCH_EVERY: Final = 1.0
-"""Seconds between looks at the sockets."""
 _NAMES: Final = (("command",), ("actions", 0, "action_id"), ("view", "callback_id"), ("event", "type"))
 """Where a payload says which of our commands, buttons or forms it is for."""
 
@@ -210,6 +208,8 @@ class Sockets:
     def __init__(self, new: Callable[[], Socket], timing: Timing) -> None:
         self._new = new
         self._retry = timing.socket_retry
+        self._look = timing.socket_ping.total_seconds() / 5
+        """Seconds between looks at a socket; also how long an old one is left to acknowledge."""
         self._open: list[Socket | None] = [None] * SOCKETS
         self._keeping: list[asyncio.Task[None]] = []
         self._cause = ""
@@ -247,7 +247,7 @@ class Sockets:
             if await socket.is_good():
                 tries = 0
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(socket.ending.wait(), WATCH_EVERY)
+                    await asyncio.wait_for(socket.ending.wait(), self._look)
                 continue
             pause = self._retry * min(2**tries, 4)
             tries += 1
@@ -269,13 +269,13 @@ class Sockets:
             await new.connect()
             left, self._open[slot] = self._open[slot], new
             if left is not None and await left.is_connected():
-                await asyncio.sleep(WATCH_EVERY)
+                await asyncio.sleep(self._look)
         except SlackError as error:
             self._cause = error.code
             raise
         finally:
             if left is not None:
-                await left.close()  # type: ignore[no-untyped-call]  # as above
+                await asyncio.shield(left.close())  # type: ignore[no-untyped-call]  # as above
 
     async def _tell(self) -> None:
         """One line where a socket is lost, where the cause is another, and where all are back."""
