@@ -18,7 +18,7 @@ from bot.domain.errors import SlackRefused, SlackUnavailable
 from bot.domain.values import Secret, UserId
 from bot.slack.blocks import Message, View
 from bot.slack.errors import PASSING, SCOPE, TOKEN, meaning
-from bot.slack.payloads import text_at
+from bot.slack.payloads import dig, text_at
 from bot.timing import Timing
 
 SHOW_RETRIES: Final = (timedelta(0), timedelta(seconds=1), timedelta(seconds=3))
@@ -58,7 +58,8 @@ class WatchedClient(AsyncWebClient):
             if code and code not in PASSING:
                 self._note(api_method, code, needed)
             raise
-        self._note(api_method)
+        if dig(answer.data, "ok") is True:  # what stands on the way may answer 200 as well
+            self._note(api_method)
         return answer
 
     def _note(self, method: str, code: str = "", needed: str = "") -> None:

@@ -50,17 +50,17 @@ class Turns:
 
     def check(self, limit: str) -> None:
         """Raise SlackUnavailable, without a call, while Slack would refuse it."""
-        if self._now() < self._closed_until.get(limit, self._now()):
-            raise self._later(limit)
+        until = self._closed_until.get(limit)
+        if until is not None and self._now() < until:
+            raise self._later(limit, until)
 
     def refused(self, limit: str, asked: timedelta) -> SlackUnavailable:
         """Slack asked to wait so long. Returns the error, with the caller's turn."""
-        self._closed_until[limit] = self._now() + asked
-        return self._later(limit)
+        self._closed_until[limit] = until = self._now() + asked
+        return self._later(limit, until)
 
-    def _later(self, limit: str) -> SlackUnavailable:
-        at = max(self._closed_until[limit], self._last.get(limit, self._now()) + TURN)
-        self._last[limit] = at
+    def _later(self, limit: str, until: datetime) -> SlackUnavailable:
+        self._last[limit] = at = max(until, self._last.get(limit, until - TURN) + TURN)
         pause = at - self._now() + timedelta(seconds=self._jitter())
         return SlackUnavailable("ratelimited", pause, is_undone=True)
 

@@ -24,6 +24,7 @@ GARBAGE = [
     web.Response(body=b"\x1f\x8b", content_type="application/gzip"),
 ]
 """Answers that are not Slack's."""
+Answer = web.Response | Mapping[str, object]
 CUT = web.Response(reason="cut")
 """The connection is cut instead of an answer."""
 
@@ -43,7 +44,7 @@ class WebApi:
     stop: Callable[[], Awaitable[None]]
 
     def __init__(self) -> None:
-        self.answers: dict[str, list[web.Response | Mapping[str, object]]] = {}
+        self.answers: dict[str, list[Answer | Callable[[], Answer]]] = {}
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
         self.hang: asyncio.Event | None = None
         self.slept: list[float] = []
@@ -63,6 +64,8 @@ class WebApi:
             await self.hang.wait()
         turns = self.answers.get(method, [{"ok": True}])
         answer = turns.pop(0) if len(turns) > 1 else turns[0]
+        if callable(answer):
+            answer = answer()
         if answer is CUT and request.transport is not None:
             request.transport.abort()
         if isinstance(answer, web.Response):

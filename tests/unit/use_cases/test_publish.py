@@ -147,6 +147,41 @@ async def test_what_may_be_there_is_posted_only_where_slack_will_never_say(bot, 
     assert logged[0]["code"] == error.code
 
 
+@pytest.mark.parametrize("ends", ["done", "failed", "needs_a_human"])
+async def test_a_process_that_stops_at_any_step_tells_how_it_ended_once_in_each_place(new_bot, ends):
+    for steps in count():
+        bot = await new_bot()
+        request_id = await bot.sent() if ends != "needs_a_human" else await bot.uncertain()
+        await bot.publish(request_id)
+        bot.clock.advance(bot.deps.timing.settle)
+        bot.intune.finish("failed" if ends == "failed" else "done")
+        await bot.advance(request_id)
+        stopped = await bot.stops_after(steps, bot.publish(request_id))
+        bot.clock.advance(seconds=90)
+
+        await bot.publish(request_id)
+
+        assert bot.notifier.posted == ["card", "receipt", "thread", "direct"]
+        if not stopped:
+            break
+    assert steps > 8
+
+
+async def test_a_new_passcode_s_receipt_is_due_again_when_it_can_be_shown_no_longer(bot):
+    request_id = await bot.done()
+    assert await bot.publish(request_id) == bot.deps.timing.reveal_for
+    bot.clock.advance(bot.deps.timing.reveal_for)
+    assert await bot.publish(request_id) is None
+
+
+@pytest.mark.parametrize("sure", [True, False])
+async def test_where_slack_says_that_it_did_nothing_it_is_not_searched(bot, sure):
+    request_id = await bot.pending()
+    bot.notifier.failing["card"] = SlackUnavailable("ratelimited", timedelta(seconds=1), is_undone=sure)
+    assert await bot.publish(request_id) == timedelta(seconds=1)
+    assert (await bot.claim_publish(request_id)).messages.posting is not sure
+
+
 @pytest.mark.parametrize("deleted", ["card", "receipt"])
 async def test_a_message_that_was_deleted_is_posted_again_at_once(bot, deleted):
     request_id = await bot.pending()
