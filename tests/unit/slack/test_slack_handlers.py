@@ -7,10 +7,19 @@ from datetime import timedelta
 import pytest
 from bot.domain.audit import Event
 from bot.domain.device import ActionResult
-from bot.domain.errors import Cause, Code, SignInRefused, SlackError, StoreError
+from bot.domain.errors import (
+    Cause,
+    Code,
+    SignInRefused,
+    SlackError,
+    SlackRefused,
+    SlackUnavailable,
+    StoreError,
+)
 from bot.domain.people import SignInLink
 from bot.domain.request import MAX_REASON, Status
 from bot.domain.values import utc_text
+from bot.slack.blocks import Message
 from bot.slack.handlers import Background
 from bot.slack.payloads import Action, Callback, Field, private_metadata
 from bot.slack.wording import CATALOG_EN as CATALOG
@@ -19,6 +28,7 @@ from structlog.testing import capture_logs
 from tests.support.builders import KEN, LATER, LEOS_PHONE, MEI, TEAM, a_request, account_of
 from tests.support.clock import NOON
 from tests.unit.slack.deliveries import COMMAND, RESPONSE_URL, SlackSide, command, form, press
+from tests.unit.slack.shown import check_accepted, elements
 
 
 @pytest.fixture
@@ -408,3 +418,49 @@ async def test_a_payload_that_comes_again_changes_nothing(side, what):
     await asyncio.gather(*(side.post(body) for _ in range(4)))
     await side.deliver(body)
     assert await what_happened(side) == before != at_first
+
+
+WHEN_NO_MODAL = {
+    "S22": (SlackRefused("token_expired"), "Slack no longer accepts Unlatch’s token (token"),
+    "38": (SlackRefused("expired_trigger_id"), CATALOG["no_modal"]),
+    "38-busy": (SlackUnavailable("internal_error"), CATALOG["no_modal"]),
+}
+
+
+@pytest.mark.parametrize(("error", "told"), WHEN_NO_MODAL.values(), ids=WHEN_NO_MODAL)
+async def test_that_a_modal_was_too_late_is_said_only_where_it_was(side, error, told):
+    side.slack.failing = error
+    await side.deliver(press(Action.APPROVE, await side.bot.pending()))
+    [(_, sentence)] = side.slack.responses
+    assert told in sentence
+
+
+async def test_s22_who_asks_while_slack_refuses_the_token_reads_that_nobody_was_told(side):
+    side.slack.problem = "token_expired"
+    answer = (await side.post(command())).text
+    assert "is saved, but the on-call leads can’t be notified: Slack no longer accepts" in answer
+
+
+async def test_s24_what_can_be_pressed_in_the_receipt_can_be_pressed_in_the_answer_to_status(side):
+    async def status() -> list[tuple[str, str]]:
+        blocks = (await side.post(command(text="status"))).json()["blocks"]
+        check_accepted(Message("status", blocks))
+        return [(button["action_id"], button["value"]) for button in elements(blocks, "button")]
+
+    ready = await side.bot.done()
+    side.bot.clock.advance(timedelta(seconds=1))
+    waiting = await side.bot.pending(target="serial:C02LEO")
+    assert await status() == [(Action.WITHDRAW, waiting), (Action.SHOW_PASSCODE, ready)]
+    await side.deliver(press(Action.SHOW_PASSCODE, ready, user=MEI.id))
+    assert side.title() == CATALOG["passcode.title"]
+    side.bot.clock.advance(side.bot.deps.timing.reveal_for)
+    assert (Action.SHOW_PASSCODE, ready) not in await status()
+
+
+async def test_where_a_request_was_typed_is_kept_for_it_also_through_the_form(side):
+    await side.deliver(command(text="", response_url=RESPONSE_URL))
+    side.handlers._answers.keep("V0FORM", side.handlers._answers.get("V1"))  # as Slack numbers views
+    await side.post(form(Callback.ASK, target="leo@contoso.com", reason="locked out"))
+    await side.post(command(text="serial:C02LEO locked out", response_url=RESPONSE_URL))
+    kept = [side.handlers._answers.get(request_id) for request_id in await side.bot.rows()]
+    assert [url.reveal() for url in kept] == [RESPONSE_URL] * 2
