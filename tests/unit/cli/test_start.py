@@ -243,11 +243,12 @@ async def test_a_slack_that_is_busy_at_the_start_is_waited_for_and_no_setting_bl
     assert any("Slack is busy" in line for line in installation.warned) is (method == "auth.test")
 
 
-async def test_s22_a_dead_token_shows_in_readyz_and_metrics_until_slack_takes_it_again(installation):
+@pytest.mark.parametrize("dead", ["token_expired", "account_inactive"], ids="S22-{}".format)
+async def test_a_dead_token_shows_in_readyz_and_metrics_until_slack_takes_it_again(installation, dead):
     slack = installation.sandbox.slack
     async with unlatch(installation.settings(metrics_port=3000), timing=SHORT) as app:
         await ready(app)
-        for word in ("token_expired", "account_inactive", ""):
+        for word in (dead, ""):
             slack.refuse("", word)
             with suppress(CouldNotVerify):
                 await app.deps.directory.person(Actor(user=UserId(MEI), team=None))

@@ -441,9 +441,10 @@ async def test_s22_who_asks_while_slack_refuses_the_token_reads_that_nobody_was_
     assert "is saved, but the on-call leads can’t be notified: Slack no longer accepts" in answer
 
 
-async def test_s24_what_can_be_pressed_in_the_receipt_can_be_pressed_in_the_answer_to_status(side):
+@pytest.mark.parametrize("typed", ["status", "Status"], ids="S24-{}".format)
+async def test_what_can_be_pressed_in_the_receipt_can_be_pressed_in_the_answer_to_status(side, typed):
     async def status() -> list[tuple[str, str]]:
-        blocks = (await side.post(command(text="status"))).json()["blocks"]
+        blocks = (await side.post(command(text=typed))).json()["blocks"]
         check_accepted(Message("status", blocks))
         return [(button["action_id"], button["value"]) for button in elements(blocks, "button")]
 

@@ -163,10 +163,10 @@ async def test_a_reminder_is_posted_once_under_the_card_and_in_the_channel(api, 
 # What Slack refuses
 
 
-@pytest.mark.parametrize("code", ["msg_too_long", "msg_blocks_too_long", "invalid_blocks", "no_text"])
-async def test_s01_no_live_button_survives_its_decision_though_slack_takes_no_such_message(
-    api, notifier, code
-):
+@pytest.mark.parametrize(
+    "code", ["msg_too_long", "msg_blocks_too_long", "invalid_blocks", "no_text"], ids="S01-{}".format
+)
+async def test_no_live_button_survives_its_decision_though_slack_takes_no_such_message(api, notifier, code):
     denied = a_request(Status.DENIED, reason="緊" * 552, denial="急" * 740, decided_by=KEN.id)
     state = await notifier.update_card(pending(), MessageState())
     api.answers["chat.update"] = [refused(code), {"ok": True}]
@@ -227,10 +227,11 @@ async def test_who_asked_reads_why_the_approvers_were_not_notified_and_ready_say
     assert channel.refused == ""
 
 
-async def test_s24_where_direct_messages_are_off_the_receipt_goes_where_the_request_was_typed(api):
+@pytest.mark.parametrize("code", ["messages_tab_disabled", "restricted_action"], ids="S24-{}".format)
+async def test_where_direct_messages_are_off_the_receipt_goes_where_the_request_was_typed(api, code):
     answers, url = Answers(), Secret(f"{api.client.base_url}response")
     notifier = a_notifier(api, answers=answers)
-    api.answers["chat.postMessage"] = [refused("messages_tab_disabled")]
+    api.answers["chat.postMessage"] = [refused(code)]
     sent, ready = a_request(Status.SENT, version=4), replace(done(), version=5)
     for row in (pending(), pending(), sent, ready, ready):
         answers.keep(row.id, url)
@@ -245,7 +246,8 @@ async def test_s24_where_direct_messages_are_off_the_receipt_goes_where_the_requ
 # Slack's limits
 
 
-async def test_s20_twenty_cards_of_one_second_are_all_shown_within_about_twenty_and_in_their_turn(api):
+@pytest.mark.parametrize("cards", [20], ids="S20-{}-cards".format)
+async def test_cards_of_one_second_are_shown_one_a_second_and_hardly_one_is_refused_twice(api, cards):
     """Slack lets three through at once, then one a second, as a bucket that fills again."""
     clock, shown, calls = Clock(), [], []
     notifier = a_notifier(api, clock)
@@ -261,7 +263,7 @@ async def test_s20_twenty_cards_of_one_second_are_all_shown_within_about_twenty_
 
     level, filled_at = 3.0, NOON
     api.answers["chat.postMessage"] = [bucket]
-    due = [(NOON, number) for number in range(20)]
+    due = [(NOON, number) for number in range(cards)]
     while due:
         at, number = heappop(due)
         clock.advance(max(at - clock.now(), timedelta(0)))
@@ -270,9 +272,9 @@ async def test_s20_twenty_cards_of_one_second_are_all_shown_within_about_twenty_
             shown.append(number)
         except SlackUnavailable as busy:
             heappush(due, (clock.now() + pause_after([busy], 9), number))
-    assert sorted(shown) == list(range(20))
-    assert clock.now() - NOON <= timedelta(seconds=20)
-    assert len(calls) <= 22
+    assert sorted(shown) == list(range(cards))
+    assert clock.now() - NOON <= timedelta(seconds=cards)
+    assert len(calls) <= cards + 2
 
 
 # Lines beside the messages
