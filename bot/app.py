@@ -42,7 +42,7 @@ from bot.graph.devices import Intune, graph_client
 from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
 from bot.slack.blocks import without_markup
 from bot.slack.channel import ApproverChannel
-from bot.slack.client import Answers, SlackClient, bot_user, is_rotating, slack_client, slack_session
+from bot.slack.client import SlackClient, bot_user, is_rotating, slack_client, slack_session
 from bot.slack.directory import SlackDirectory
 from bot.slack.errors import is_busy
 from bot.slack.handlers import Background, Handlers
@@ -154,14 +154,12 @@ async def unlatch(
             write_head=heads.keep,
         )
         on_call = [part.id for part in settings.approvers if part.kind is AudienceKind.USERGROUP]
-        slack, answers = SlackClient(client, timing), Answers()
-        notifier = SlackNotifier(
-            *(slack, ENGLISH, channel), on_call=on_call, timing=timing, now=now, answers=answers
-        )
+        slack = SlackClient(client, timing)
+        notifier = SlackNotifier(slack, ENGLISH, channel, on_call=on_call, timing=timing, now=now)
         periodic = {"sweep": deps.sign_ins.sweep, "channel": channel.look, AUDIT_HEAD: heads.keep}
         worker = Worker(deps, notifier, periodic)
         background = Background()
-        handlers = Handlers(deps, slack, background, ENGLISH, answers)
+        handlers = Handlers(deps, slack, background, ENGLISH)
         bolt = bolt_app(client, us, handlers, lambda seconds: metrics.acknowledged(seconds))
         sockets = None
         if settings.slack_app_token is not None:
@@ -180,9 +178,7 @@ async def unlatch(
                 "audit_log": database.audit_log.broken or OK,
                 "worker": f"stalled: {stalled}" if stalled else OK,
                 "slack": client.problem or (await sockets.problem() if sockets else "") or OK,
-                "approver_channel": ENGLISH.text(f"code.{channel.problem}")
-                if channel.problem
-                else channel.refused or OK,
+                "approver_channel": ENGLISH.text(f"code.{channel.problem}") if channel.problem else OK,
                 "process": "shutting down" if shutting_down.is_set() else OK,
             }
 

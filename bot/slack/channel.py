@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -14,9 +14,6 @@ from bot.timing import Timing
 
 SHARED: Final = ("is_ext_shared", "is_pending_ext_shared")
 """With another organisation, or about to be. `is_org_shared` is our own organisation's."""
-
-REFUSED_FOR: Final = timedelta(minutes=15)
-"""Longer than the pause between two tries of a message."""
 
 log = structlog.get_logger()
 
@@ -36,18 +33,7 @@ class ApproverChannel:
     now: Callable[[], datetime]
     problem: Code | None = field(init=False, default=None)
     """Why nothing is posted to it and decided in it."""
-    _refused: tuple[str, datetime] | None = field(init=False, default=None)
     _looked_at: datetime | None = field(init=False, default=None)
-
-    @property
-    def refused(self) -> str:
-        """Slack's word for why it took no message there last; empty where none was tried lately."""
-        refused = self._refused
-        return refused[0] if refused and self.now() < refused[1] + REFUSED_FOR else ""
-
-    def note(self, code: str) -> None:
-        """Slack refused a message there with this word; none: it took one."""
-        self._refused = (code, self.now()) if code else None
 
     async def look(self) -> None:
         """Look, where it is time. A lookup that fails is no finding: the next call looks again."""

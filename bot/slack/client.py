@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -41,14 +41,10 @@ log = structlog.get_logger()
 class WatchedClient(AsyncWebClient):
     """Knows from every answer whether Slack still takes the token."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._refused: dict[str, str] = {}
-
-    @property
-    def problem(self) -> str:
-        """Slack's word for why it refuses the token, with the scope that it lacks; empty where it is good."""
-        return next(iter(self._refused.values()), "")
+    problem = ""
+    """Slack's word for why it refuses the token, with the scope that it lacks; empty where it is good."""
+    _refused = ""
+    """The method that was refused."""
 
     async def api_call(self, api_method: str, **arguments: Any) -> AsyncSlackResponse:
         try:
@@ -68,12 +64,11 @@ class WatchedClient(AsyncWebClient):
             return
         if code in TOKEN | SCOPE:
             word = f"{code}: {needed}" if needed else code
-            if self._refused.get(method) != word:
+            if word != self.problem:
                 log.error("slack_token_refused", method=method, code=code, needed=needed)
-            self._refused[method] = word
-        else:
-            kept = {other: word for other, word in self._refused.items() if word not in TOKEN}
-            self._refused = {other: word for other, word in kept.items() if other != method}
+            self.problem, self._refused = word, method
+        elif self.problem in TOKEN or method == self._refused:
+            self.problem = ""
 
 
 def slack_session(timing: Timing) -> aiohttp.ClientSession:
@@ -129,23 +124,17 @@ def is_rotating(token: str | None) -> bool:
     return (token or "").startswith("xoxe")
 
 
-class Answers:
-    """The response_urls of commands, in memory alone: each answers its person for thirty minutes, five times.
+class Answers(dict[str, Secret]):
+    """The newest response_urls, in memory alone, by request or by the form that may become one.
 
-    By the id of the request, or of the form from which one may come.
+    Each answers its person for thirty minutes, five times.
     """
-
-    def __init__(self) -> None:
-        self._urls: dict[str, Secret] = {}
 
     def keep(self, key: str, url: Secret | None) -> None:
         if url is not None:
-            self._urls[key] = url
-        while len(self._urls) > ANSWERS:
-            del self._urls[next(iter(self._urls))]
-
-    def get(self, key: str) -> Secret | None:
-        return self._urls.get(key)
+            self[key] = url
+        while len(self) > ANSWERS:
+            del self[next(iter(self))]
 
 
 @dataclass(repr=False, eq=False)
@@ -159,6 +148,8 @@ class SlackClient:
     timing: Timing
     _: KW_ONLY
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    answers: Answers = field(default_factory=Answers)
+    """For requesters to whom Slack lets the app send no direct message."""
 
     @property
     def problem(self) -> str:

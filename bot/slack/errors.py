@@ -6,15 +6,14 @@ Source: the error tables of the Web API's method pages.
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.errors import SlackRefused, SlackUnavailable
+from bot.domain.errors import SlackError, SlackRefused, SlackUnavailable
 from bot.slack.payloads import text_at
 
 MAX_PAUSE: Final = timedelta(minutes=10)
 """How long `Retry-After` is believed."""
 PASSING: Final = frozenset(
-    {"fatal_error", "internal_error", "message_limit_exceeded", "org_login_required"}
-    | {"rate_limited", "ratelimited", "request_timeout", "service_unavailable", "team_added_to_org"}
-    | {"timeout"}
+    {"fatal_error", "internal_error", "message_limit_exceeded", "org_login_required", "rate_limited"}
+    | {"ratelimited", "request_timeout", "service_unavailable", "team_added_to_org", "timeout"}
 )
 """Slack is busy or under repair; the last word is ours, for no answer in time."""
 TOKEN: Final = frozenset(
@@ -33,7 +32,7 @@ CONTENT: Final = frozenset(
 )
 """Slack takes no such message; a shorter one may do."""
 HIDDEN: Final = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
-"""Of `users.info`: Slack does not show this person to the bot, and will not later."""
+"""Slack does not show this person to the bot, and will not later."""
 TRIGGER: Final = frozenset(
     {"exchanged_trigger_id", "expired_trigger_id", "invalid_trigger_id"}
     | {"trigger_exchanged", "trigger_expired"}
@@ -61,12 +60,14 @@ def is_busy(error: SlackUnavailable) -> bool:
     return error.code in PASSING or error.code.startswith(("http_429", "http_5", "handshake_"))
 
 
+def is_late(error: SlackError) -> bool:
+    """Whether a modal was not opened in time, which another press mends."""
+    return isinstance(error, SlackUnavailable) or error.code in TRIGGER
+
+
 def reason(code: str) -> str:
     """Return the catalog's key for what is wrong, for the people who read it."""
-    if code in TOKEN:
-        return "token"
-    if code in SCOPE:
-        return "missing_scope"
-    if code in CONTENT:
-        return "content"
+    for words, key in ((TOKEN, "token"), (SCOPE, "missing_scope"), (CONTENT, "content")):
+        if code.partition(":")[0] in words:
+            return key
     return "restricted_action" if code.startswith("restricted_action") else code

@@ -17,24 +17,15 @@ import structlog
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
-from bot.domain.errors import (
-    BAD_INPUT,
-    Code,
-    RecentlyReset,
-    Refusal,
-    SignInNeeded,
-    SlackError,
-    SlackUnavailable,
-    UnlatchError,
-)
+from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
 from bot.domain.people import Account, Actor, SignInLink
 from bot.domain.request import ResetRequest
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.log import log_crash
 from bot.slack import modals
 from bot.slack.blocks import View, without_markup
-from bot.slack.client import Answers, SlackClient
-from bot.slack.errors import TRIGGER
+from bot.slack.client import SlackClient
+from bot.slack.errors import is_late
 from bot.slack.messages import recent
 from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press, id_at, secret_at
 from bot.slack.wording import Wording
@@ -62,17 +53,9 @@ T = TypeVar("T")
 class Handlers:
     """The handlers over the use cases. `resume` is called after a sign-in."""
 
-    def __init__(
-        self,
-        deps: Deps,
-        slack: SlackClient,
-        background: "Background",
-        words: Wording,
-        answers: Answers | None = None,
-    ) -> None:
+    def __init__(self, deps: Deps, slack: SlackClient, background: "Background", words: Wording) -> None:
         self._deps = deps
         self._slack = slack
-        self._answers = answers or Answers()
         self._background = background
         self._words = words
         self._minute, self._presses = 0, Counter[str]()
@@ -165,10 +148,9 @@ class Handlers:
             await ack()
             self._start(self._open_form(command, form))
         else:
-            self._answers.keep(request.id, command.response_url)
-            key, why = "asked.answer", ""
-            if problem := self._slack.problem:
-                key, why = "asked.answer.held", self._words.refused(problem)
+            self._slack.answers.keep(request.id, command.response_url)
+            why = self._words.refused(self._slack.problem)
+            key = "asked.answer.held" if self._slack.problem else "asked.answer"
             await ack(self._words.text(key, why=why, **self._words.names(request)))
 
     async def _status(self, ack: AsyncAck, command: Command) -> None:
@@ -181,9 +163,8 @@ class Handlers:
         await ack(text=shown.text, blocks=list(shown.blocks) if found else None)
 
     async def _open_form(self, command: Command, form: View) -> None:
-        """Open the form, and keep where to answer for the request that it becomes."""
-        if (view_id := await self._open(command, form)) and command.response_url:
-            self._answers.keep(view_id, command.response_url)
+        if view_id := await self._open(command, form):
+            self._slack.answers.keep(view_id, command.response_url)
 
     async def ask_submitted(self, ack: AsyncAck, body: Body) -> None:
         """Store the request, then close the form; a refusal is shown under its field, as plain text."""
@@ -203,7 +184,7 @@ class Handlers:
             sentence = without_markup(self._words.error(error))
             await ack(response_action="errors", errors={str(_FIELDS.get(code, Field.TARGET)): sentence})
         else:
-            self._answers.keep(request.id, self._answers.get(form.view_id))
+            self._slack.answers.keep(request.id, self._slack.answers.get(form.view_id))
             await ack()
 
     # Buttons and submitted decisions
@@ -378,8 +359,7 @@ class Handlers:
             return await self._slack.open_modal(pressed.trigger_id, view)
         except SlackError as error:
             log.warning("modal_not_opened", code=error.code)
-            passing = isinstance(error, SlackUnavailable) or error.code in TRIGGER
-            sentence = self._words.text("no_modal") if passing else self._words.error(error)
+            sentence = self._words.text("no_modal") if is_late(error) else self._words.error(error)
         await self._respond(pressed.response_url, instead or sentence)
         return None
 

@@ -5,7 +5,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from bot.domain.request import MessageRef, MessageState, ResetRequest
 from bot.domain.values import ChannelId
 from bot.slack.blocks import Message
 from bot.slack.channel import ApproverChannel
-from bot.slack.client import Answers, SlackClient, call
+from bot.slack.client import SlackClient, call
 from bot.slack.errors import CONTENT, GONE
 from bot.slack.messages import card, direct_line, receipt, shortened, thread_line
 from bot.slack.payloads import dig, text_at
@@ -39,38 +39,11 @@ JITTER: Final = 0.2
 Metadata = dict[str, object]
 
 
-class Turns:
-    """One queue for each limit of Slack's: who is refused, or comes too early, gets a turn of its own."""
-
-    def __init__(self, now: Callable[[], datetime], jitter: Callable[[], float]) -> None:
-        self._now = now
-        self._jitter = jitter
-        self._closed_until: dict[str, datetime] = {}
-        self._last: dict[str, datetime] = {}
-
-    def check(self, limit: str) -> None:
-        """Raise SlackUnavailable, without a call, while Slack would refuse it."""
-        until = self._closed_until.get(limit)
-        if until is not None and self._now() < until:
-            raise self._later(limit, until)
-
-    def refused(self, limit: str, asked: timedelta) -> SlackUnavailable:
-        """Slack asked to wait so long. Returns the error, with the caller's turn."""
-        self._closed_until[limit] = until = self._now() + asked
-        return self._later(limit, until)
-
-    def _later(self, limit: str, until: datetime) -> SlackUnavailable:
-        self._last[limit] = at = max(until, self._last.get(limit, until - TURN) + TURN)
-        pause = at - self._now() + timedelta(seconds=self._jitter())
-        return SlackUnavailable("ratelimited", pause, is_undone=True)
-
-
 @dataclass(repr=False, eq=False)
 class SlackNotifier:
     """Fulfils the Protocol `Notifier`, which says what each method does.
 
-    `on_call`: user groups to notify while somebody has to decide. `answers`: for requesters to whom Slack
-    lets the app send no direct message.
+    `on_call`: user groups to notify while somebody has to decide.
 
     The client comes without retry handlers: a chat.postMessage that is tried again may be posted twice.
     """
@@ -82,12 +55,12 @@ class SlackNotifier:
     on_call: Sequence[str] = ()
     timing: Timing
     now: Callable[[], datetime]
-    answers: Answers = field(default_factory=Answers)
     jitter: Callable[[], float] = lambda: random.uniform(0, JITTER)  # noqa: S311  no secret
 
     def __post_init__(self) -> None:
         self.client = self.slack.client
-        self._turns = Turns(self.now, self.jitter)
+        self._turns: dict[str, tuple[datetime, datetime]] = {}
+        """By limit of Slack's: until when it is closed, and the last turn after that which somebody has."""
         self._answered: dict[str, int] = {}
         """By request: the version that was answered by its response_url last."""
 
@@ -166,7 +139,7 @@ class SlackNotifier:
 
     async def _answer(self, request: ResetRequest, message: Message) -> None:
         """Show the receipt where the request was typed: at first, and when it is over."""
-        url, last = self.answers.get(request.id), self._answered.get(request.id)
+        url, last = self.slack.answers.get(request.id), self._answered.get(request.id)
         if url is not None and (last is None or (request.is_over and last != request.version)):
             self._answered[request.id] = request.version
             with suppress(SlackError):  # too late, or too often
@@ -221,24 +194,25 @@ class SlackNotifier:
         return MessageRef(ChannelId(channel_id), ts)
 
     async def _call(self, method: str, *, channel: str, **about: Any) -> Mapping[str, object]:
-        """Call within Slack's limit, a channel's or the method's; note whether the channel takes messages."""
+        """Call within Slack's limit, which is one of the channel for posts, else of the method."""
         limit = channel if method == "chat.postMessage" else method
-        self._turns.check(limit)
-        code = ""
+        if (turns := self._turns.get(limit)) and self.now() < turns[0]:
+            raise self._next_turn(limit, turns[0])
         try:
             asking = self.client.api_call(method, json={"channel": channel, **about})
             return await call(asking, within=self.timing.slack_timeout)
         except SlackUnavailable as busy:
-            code = self.channel.refused
             if busy.retry_after is None:
                 raise
-            raise self._turns.refused(limit, busy.retry_after) from busy
-        except SlackRefused as error:
-            code = "" if error.code in GONE | CONTENT else error.code
-            raise
-        finally:
-            if channel == self.channel.id:
-                self.channel.note(code)
+            raise self._next_turn(limit, self.now() + busy.retry_after) from busy
+
+    def _next_turn(self, limit: str, closed_until: datetime) -> SlackUnavailable:
+        """Return the refusal with a turn of its own: all at once they would be refused again."""
+        _, last = self._turns.get(limit, (None, closed_until - TURN))
+        turn = max(closed_until, last + TURN)
+        self._turns[limit] = closed_until, turn
+        pause = turn - self.now() + timedelta(seconds=self.jitter())
+        return SlackUnavailable("ratelimited", pause, is_undone=True)
 
     async def _find(
         self, channel: ChannelId, request: ResetRequest, part: str, thread_ts: str = ""

@@ -11,16 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.domain.device import Device, Effect, Platform
-from bot.domain.errors import (
-    Cause,
-    Code,
-    GraphError,
-    Refusal,
-    SignInNeeded,
-    SlackError,
-    SlackRefused,
-    UnlatchError,
-)
+from bot.domain.errors import Cause, Code, GraphError, Refusal, SignInNeeded, SlackRefused, UnlatchError
 from bot.domain.people import Account
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target
@@ -141,7 +132,7 @@ class Wording:
             return ""
         return self.cause(cause, reader=reader)
 
-    def no_card(self, error: SlackError | None) -> str:
+    def no_card(self, error: UnlatchError | None) -> str:
         """Return why no approver sees the request yet, and what the requester can do."""
         if isinstance(error, SlackRefused):
             return self.text("status.pending.next.not_notified", why=self.refused(error.code))

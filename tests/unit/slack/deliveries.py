@@ -13,6 +13,7 @@ import httpx
 from bot.domain.errors import SlackError
 from bot.domain.values import Secret
 from bot.slack.blocks import View
+from bot.slack.client import Answers
 from bot.slack.handlers import Background, Handlers
 from bot.slack.payloads import VALUE
 from bot.slack.receiver import bolt_app, http_receiver
@@ -93,6 +94,7 @@ class FakeSlackClient:
     failing_texts: SlackError | None = None
     hanging: asyncio.Event | None = None
     problem: str = ""
+    answers: Answers = field(default_factory=Answers)
 
     async def open_modal(self, trigger_id: str, view: View) -> str:
         await self._answer(self.failing)

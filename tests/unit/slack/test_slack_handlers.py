@@ -460,8 +460,8 @@ async def test_what_can_be_pressed_in_the_receipt_can_be_pressed_in_the_answer_t
 
 async def test_where_a_request_was_typed_is_kept_for_it_also_through_the_form(side):
     await side.deliver(command(text="", response_url=RESPONSE_URL))
-    side.handlers._answers.keep("V0FORM", side.handlers._answers.get("V1"))  # as Slack numbers views
+    side.slack.answers.keep("V0FORM", side.slack.answers.get("V1"))  # as Slack numbers views
     await side.post(form(Callback.ASK, target="leo@contoso.com", reason="locked out"))
     await side.post(command(text="serial:C02LEO locked out", response_url=RESPONSE_URL))
-    kept = [side.handlers._answers.get(request_id) for request_id in await side.bot.rows()]
+    kept = [side.slack.answers.get(request_id) for request_id in await side.bot.rows()]
     assert [url.reveal() for url in kept] == [RESPONSE_URL] * 2
