@@ -57,7 +57,7 @@ def retry_after(response: object) -> timedelta | None:
 
 def is_busy(error: SlackUnavailable) -> bool:
     """Whether Slack answers, only not now; else nothing that is Slack was reached."""
-    return error.code in PASSING or error.code.startswith(("http_429", "http_5", "handshake_"))
+    return error.is_undone or error.code in PASSING or error.code.startswith(("http_5", "handshake_"))
 
 
 def is_late(error: SlackError) -> bool:

@@ -35,7 +35,9 @@ from bot.use_cases.deps import Deps
 from bot.use_cases.sign_in import Continuation
 
 RECENT: Final = 5
-"""Requests that `status` lists."""
+"""Requests that `status` lists, beside those whose new passcode can be seen."""
+HOURS_WORTH: Final = 20
+"""How far back it looks for these."""
 _FIELDS: Final = {
     Code.NO_REASON: Field.REASON,
     Code.REASON_TOO_LONG: Field.REASON,
@@ -157,9 +159,12 @@ class Handlers:
         """Also where the messages cannot be seen: what can be pressed in them is here too."""
         deps, user = self._deps, command.actor.user
         found = await deps.database.read(
-            lambda c: requests.recent_requests(c, user, deps.database.audit_log, limit=RECENT)
+            lambda c: requests.recent_requests(c, user, deps.database.audit_log, limit=HOURS_WORTH)
         )
-        shown = recent(found, self._words, now=deps.now(), reveal_for=deps.timing.reveal_for, limit=RECENT)
+        now, reveal_for = deps.now(), deps.timing.reveal_for
+        ready = {one.id for one in found if (ends := one.reveal_ends(reveal_for)) and now < ends}
+        found = [one for number, one in enumerate(found) if number < RECENT or one.id in ready]
+        shown = recent(found, self._words, now=now, reveal_for=reveal_for, limit=RECENT)
         await ack(text=shown.text, blocks=list(shown.blocks) if found else None)
 
     async def _open_form(self, command: Command, form: View) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -44,13 +44,10 @@ async def side(token: str = APP_TOKEN) -> AsyncIterator[Side]:
         client = slack_client(Secret(BOT_TOKEN), f"{sandbox.base_url}/slack/api/", session)
         app = AsyncApp(client=client, request_verification_enabled=False, signing_secret="unused")
         sockets = Sockets(lambda: Socket(app, Secret(token), client, QUICK), QUICK)
-        async with aclosing(_Closing(sockets)):
+        try:
             yield Side(sandbox, sockets)
-
-
-class _Closing:
-    def __init__(self, sockets: Sockets) -> None:
-        self.aclose = sockets.close
+        finally:
+            await sockets.close()
 
 
 def freeze(it: Side) -> None:
