@@ -151,11 +151,6 @@ class SlackClient:
     answers: Answers = field(default_factory=Answers)
     """For requesters to whom Slack lets the app send no direct message."""
 
-    @property
-    def problem(self) -> str:
-        """Slack's word for why it refuses the token."""
-        return self.client.problem
-
     async def open_modal(self, trigger_id: str, view: View) -> str:
         """Open a modal for the person who pressed; returns its id. A trigger expires after three seconds."""
         try:

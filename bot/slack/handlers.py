@@ -151,8 +151,9 @@ class Handlers:
             self._start(self._open_form(command, form))
         else:
             self._slack.answers.keep(request.id, command.response_url)
-            why = self._words.refused(self._slack.problem)
-            key = "asked.answer.held" if self._slack.problem else "asked.answer"
+            problem = self._slack.client.problem
+            key = "asked.answer.held" if problem else "asked.answer"
+            why = self._words.refused(problem)
             await ack(self._words.text(key, why=why, **self._words.names(request)))
 
     async def _status(self, ack: AsyncAck, command: Command) -> None:

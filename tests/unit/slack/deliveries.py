@@ -6,6 +6,7 @@ import hmac
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -93,7 +94,7 @@ class FakeSlackClient:
     failing: SlackError | None = None
     failing_texts: SlackError | None = None
     hanging: asyncio.Event | None = None
-    problem: str = ""
+    client: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(problem=""))
     answers: Answers = field(default_factory=Answers)
 
     async def open_modal(self, trigger_id: str, view: View) -> str:

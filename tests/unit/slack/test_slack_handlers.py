@@ -436,7 +436,7 @@ async def test_that_a_modal_was_too_late_is_said_only_where_it_was(side, error, 
 
 
 async def test_s22_who_asks_while_slack_refuses_the_token_reads_that_nobody_was_told(side):
-    side.slack.problem = "token_expired"
+    side.slack.client.problem = "token_expired"
     answer = (await side.post(command())).text
     assert "is saved, but the on-call leads can’t be notified: Slack no longer accepts" in answer
 
