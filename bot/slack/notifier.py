@@ -31,10 +31,10 @@ SEARCH_PAGES: Final = 10
 SEARCH_PAGE: Final = 200
 THREAD: Final = "thread"
 DIRECT: Final = "direct"
-TURN: Final = timedelta(seconds=1)
+TURN: Final = timedelta(seconds=1.1)
 """Slack takes about one message a second for a channel ("Rate limits")."""
 JITTER: Final = 0.2
-"""Seconds within which a turn falls: replicas that were refused together do not come back together."""
+"""Seconds within which the first turn falls: replicas that were refused together come back apart."""
 
 Metadata = dict[str, object]
 
@@ -204,15 +204,15 @@ class SlackNotifier:
         except SlackUnavailable as busy:
             if busy.retry_after is None:
                 raise
-            raise self._next_turn(limit, self.now() + busy.retry_after) from busy
+            closed_until = self.now() + busy.retry_after + timedelta(seconds=self.jitter())
+            raise self._next_turn(limit, closed_until) from busy
 
     def _next_turn(self, limit: str, closed_until: datetime) -> SlackUnavailable:
         """Return the refusal with a turn of its own: all at once they would be refused again."""
         _, last = self._turns.get(limit, (None, closed_until - TURN))
         turn = max(closed_until, last + TURN)
         self._turns[limit] = closed_until, turn
-        pause = turn - self.now() + timedelta(seconds=self.jitter())
-        return SlackUnavailable("ratelimited", pause, is_undone=True)
+        return SlackUnavailable("ratelimited", turn - self.now(), is_undone=True)
 
     async def _find(
         self, channel: ChannelId, request: ResetRequest, part: str, thread_ts: str = ""

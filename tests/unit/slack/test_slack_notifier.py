@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from heapq import heappop, heappush
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def notifier(api: WebApi) -> SlackNotifier:
 
 def a_notifier(api: WebApi, clock: Clock | None = None, **options: Any) -> SlackNotifier:
     slack, timing = SlackClient(api.client, Timing(), sleep=api.sleep), Timing()
-    given = {"channel": a_channel(api), "on_call": ["S0ONCALL"], "jitter": lambda: 0.0} | options
+    given = {"channel": a_channel(api), "on_call": ["S0ONCALL"], "jitter": lambda: 0.1} | options
     return SlackNotifier(slack, ENGLISH, timing=timing, now=(clock or Clock()).now, **given)
 
 
@@ -251,6 +252,7 @@ async def test_cards_of_one_second_are_shown_one_a_second_and_hardly_one_is_refu
         return POSTED
 
     level, filled_at = 3.0, NOON
+    late = cycle([0, 0.08, 0.03])  # a worker is not always there at once
     api.answers["chat.postMessage"] = [bucket]
     due = [(NOON, number) for number in range(cards)]
     while due:
@@ -260,9 +262,9 @@ async def test_cards_of_one_second_are_shown_one_a_second_and_hardly_one_is_refu
             await notifier.update_card(pending(id=f"{number:032x}"), MessageState())
             shown.append(number)
         except SlackUnavailable as busy:
-            heappush(due, (clock.now() + pause_after([busy], 9), number))
+            heappush(due, (clock.now() + pause_after([busy], 9) + timedelta(seconds=next(late)), number))
     assert sorted(shown) == list(range(cards))
-    assert clock.now() - NOON <= timedelta(seconds=cards)
+    assert clock.now() - NOON <= timedelta(seconds=cards + 1)
     assert len(calls) <= cards + 2
 
 
