@@ -5,13 +5,13 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from pydantic import SecretStr
@@ -42,11 +42,12 @@ from bot.graph.devices import Intune, graph_client
 from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
 from bot.slack.blocks import without_markup
 from bot.slack.channel import ApproverChannel
-from bot.slack.client import SlackClient, bot_user, slack_client, slack_session
+from bot.slack.client import SlackClient, bot_user, is_rotating, slack_client, slack_session
 from bot.slack.directory import SlackDirectory
+from bot.slack.errors import is_busy
 from bot.slack.handlers import Background, Handlers
 from bot.slack.notifier import SlackNotifier
-from bot.slack.receiver import Sockets, bolt_app, http_receiver
+from bot.slack.receiver import Socket, Sockets, bolt_app, http_receiver
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import AuditLog
 from bot.store.backlog import backlog
@@ -62,7 +63,13 @@ from bot.worker import AUDIT_HEAD, Worker
 
 DATABASE_PAUSE: Final = 2.0
 """Seconds between looks at a server that does not answer yet."""
+ROTATING: Final = (
+    "is a rotating token (xoxe…), which ends after 12 hours. Slack cannot switch rotation off again: "
+    "make a new Slack app from manifest.yml, and use its token (xoxb-…)."
+)
 NO_EVENTS: Final[Mapping[tuple[str, str], int]] = MappingProxyType({})
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -147,15 +154,17 @@ async def unlatch(
             write_head=heads.keep,
         )
         on_call = [part.id for part in settings.approvers if part.kind is AudienceKind.USERGROUP]
-        notifier = SlackNotifier(client, ENGLISH, channel, on_call=on_call, timing=timing)
+        slack = SlackClient(client, timing)
+        notifier = SlackNotifier(slack, ENGLISH, channel, on_call=on_call, timing=timing, now=now)
         periodic = {"sweep": deps.sign_ins.sweep, "channel": channel.look, AUDIT_HEAD: heads.keep}
         worker = Worker(deps, notifier, periodic)
         background = Background()
-        handlers = Handlers(deps, SlackClient(client, timing), background, ENGLISH)
+        handlers = Handlers(deps, slack, background, ENGLISH)
         bolt = bolt_app(client, us, handlers, lambda seconds: metrics.acknowledged(seconds))
         sockets = None
         if settings.slack_app_token is not None:
-            sockets = Sockets(bolt, _secret(settings.slack_app_token), client)
+            app_token = _secret(settings.slack_app_token)
+            sockets = Sockets(lambda: Socket(bolt, app_token, client, timing), timing)
 
         def resume(link: SignInLink, outcome: Account | SignInRefused, url: str | None) -> None:
             background.start(handlers.resume(link, outcome, url), name="after_sign_in")
@@ -168,7 +177,7 @@ async def unlatch(
                 "database": await database.problem() or OK,
                 "audit_log": database.audit_log.broken or OK,
                 "worker": f"stalled: {stalled}" if stalled else OK,
-                "slack": OK if sockets is None or await sockets.is_open() else "no socket is open",
+                "slack": client.problem or (await sockets.problem() if sockets else "") or OK,
                 "approver_channel": ENGLISH.text(f"code.{channel.problem}") if channel.problem else OK,
                 "process": "shutting down" if shutting_down.is_set() else OK,
             }
@@ -289,24 +298,41 @@ async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -
 
 
 async def _bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
+    if is_rotating(client.token):
+        raise CannotStart(f"SLACK_BOT_TOKEN {ROTATING}")
     try:
-        return await bot_user(client, timing)
+        return await _patiently(lambda: bot_user(client, timing), timing)
     except SlackRefused as refused:
         raise CannotStart(
             f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). Copy it again from the app's page."
         ) from None
-    except SlackUnavailable as unavailable:
-        raise CannotStart(f"Slack does not answer at SLACK_API_URL ({unavailable.code}).") from None
 
 
 async def _open(sockets: Sockets, timing: Timing) -> None:
     try:
-        await sockets.open(within=timing.slack_timeout)
-    except TimeoutError:
+        await _patiently(sockets.open, timing)
+    except SlackRefused as refused:
         raise CannotStart(
-            f"Slack opens no socket ({sockets.news.cause or 'no answer'}). Check SLACK_APP_TOKEN, its scope "
+            f"Slack opens no socket ({refused.code}). Check SLACK_APP_TOKEN, its scope "
             "connections:write, and that Socket Mode is switched on for the app."
         ) from None
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]], timing: Timing) -> T:
+    """Return what comes of it once Slack has time for it. Raises SlackRefused, CannotStart."""
+    until = now() + timing.start_for
+    while True:
+        try:
+            return await attempt()
+        except SlackUnavailable as error:
+            pause = error.retry_after or timing.socket_retry
+            if not is_busy(error):
+                raise CannotStart(f"Slack does not answer at SLACK_API_URL ({error.code}).") from None
+            if now() + pause > until:
+                busy = f"Slack is busy ({error.code}); no setting is wrong. Start again in a few minutes."
+                raise CannotStart(busy) from None
+            log.warning("slack_busy_at_start", code=error.code, again_in=pause.total_seconds())
+        await asyncio.sleep(pause.total_seconds())
 
 
 def _listen(host: str, port: int) -> socket.socket:

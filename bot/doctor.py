@@ -12,7 +12,7 @@ from typing import Final
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.app import entra_client, graph_url
+from bot.app import ROTATING, entra_client, graph_url
 from bot.audit import last_head
 from bot.domain.errors import (
     ApproverRefused,
@@ -26,7 +26,8 @@ from bot.domain.values import DeviceId, Secret
 from bot.graph.devices import Intune, graph_client
 from bot.settings import CannotStart, Settings
 from bot.slack.channel import problem_of
-from bot.slack.client import call, slack_client, slack_session
+from bot.slack.client import call, is_rotating, slack_client, slack_session
+from bot.slack.errors import is_busy
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import HASH_AT, AuditLog, Head
 from bot.store.database import Database
@@ -73,6 +74,8 @@ async def run(settings: Settings) -> int:
 
 
 async def _token(slack: AsyncWebClient) -> str:
+    if is_rotating(slack.token):
+        raise Missing(f"it {ROTATING}")
     answer = await _ask(slack.auth_test(), "Copy SLACK_BOT_TOKEN again.")
     granted = set(str(answer.headers.get("x-oauth-scopes", "")).replace(" ", "").split(","))
     if lacking := sorted(NEEDED_SCOPES - granted):
@@ -98,6 +101,8 @@ async def _ask(asking: Awaitable[AsyncSlackResponse], then: str) -> AsyncSlackRe
     except SlackRefused as refused:
         raise Missing(f"Slack says {refused.code}. {then}") from None
     except SlackUnavailable as unavailable:
+        if is_busy(unavailable):
+            raise Doubtful(f"Slack is busy ({unavailable.code}). Ask again in a minute.") from None
         raise Missing(f"Slack does not answer at SLACK_API_URL ({unavailable.code}).") from None
     return asked.result()
 

@@ -55,6 +55,12 @@ class Timing:
     slack_timeout: timedelta = timedelta(seconds=10)
     trigger_timeout: timedelta = timedelta(seconds=2.5)
     """`views.open`: a trigger_id lives for three seconds from the press."""
+    start_for: timedelta = timedelta(minutes=1)
+    """How long a start waits for a Slack that is busy."""
+    socket_ping: timedelta = timedelta(seconds=5)
+    """A socket that stays silent for half as long after a ping is opened anew."""
+    socket_retry: timedelta = timedelta(seconds=2)
+    """The pause after a socket could not be opened."""
     acknowledgement_drawn: timedelta = timedelta(seconds=0.5)
     """By then Slack has drawn the acknowledgement of a form; it would cover a result drawn earlier."""
 

@@ -22,7 +22,7 @@ from sandbox.clock import Clock, SystemClock
 from sandbox.control import ControlApi
 from sandbox.entra import Entra
 from sandbox.faults import FaultInjection, Faults
-from sandbox.faults.connections import BreakableHttp
+from sandbox.faults.connections import BreakableHttp, BreakableSocket
 from sandbox.intune import Intune
 from sandbox.journal import NO_TOKEN, Bearer, Journal, Vendor
 from sandbox.network import Reachability, SameOrigin, Server
@@ -199,7 +199,7 @@ async def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Asy
         access_log=False,
         lifespan="off",
         http=BreakableHttp,
-        ws="websockets-sansio",
+        ws=BreakableSocket,
         date_header=False,
         timeout_keep_alive=75,  # as long as the vendors'; a client's idle connection is not closed under it
     )

@@ -167,10 +167,14 @@ class Refusal(UnlatchError):
 class CouldNotVerify(Refusal):
     """A lookup failed or timed out, so nobody is let through on it."""
 
-    def __init__(self, what: str, why: Mapping[str, str] | None = None) -> None:
-        """`what` was looked up, in words for people. `why`: only where waiting does not mend it."""
+    def __init__(self, what: str, why: Mapping[str, str] | None = None, *, hidden: bool = False) -> None:
+        """`what` was looked up, in words for people. `why`: only where waiting does not mend it.
+
+        `hidden`: it is this one person whom the directory does not show.
+        """
         super().__init__(Code.COULD_NOT_VERIFY, what=what, **(why or {}))
         self.lasts = bool(why)
+        self.hidden = hidden
 
 
 class SignInNeeded(Refusal):
@@ -290,6 +294,10 @@ class SlackError(UnlatchError):
     """Slack did not show something; `code` is Slack's own word for it."""
 
     code: str = ""
+    retry_after: timedelta | None = None
+    """How long Slack asks to wait."""
+    is_undone: bool = False
+    """Whether Slack says that it did nothing; else a message may have been posted."""
     needed: str = field(default="", kw_only=True)
     """The scope that is missing."""
 
@@ -301,8 +309,6 @@ class SlackError(UnlatchError):
 @dataclass(eq=False)
 class SlackUnavailable(SlackError):
     """Slack is slow, busy or unreachable: show it later."""
-
-    retry_after: timedelta | None = None
 
 
 @dataclass(eq=False)

@@ -121,7 +121,10 @@ class MessageState:
     card_digest: str = ""
     receipt: MessageRef | None = None
     receipt_digest: str = ""
-    reminders: int = 0
+    told_approvers: int = 0
+    """The version of the row of which the last line under the card speaks."""
+    told_requester: int = 0
+    """The same of the last line in the direct message."""
     posting: bool = False
     """A new message was begun and may have arrived, though no `MessageRef` says so: look before posting."""
     failures: int = 0
@@ -209,6 +212,21 @@ class ResetRequest:
         if self.cause is None or self.status not in (Status.SENT, Status.UNCERTAIN, Status.DONE):
             return False
         return self.cause.code in BLIND or (self.needs_a_human and "could_not_look" in self.cause.facts)
+
+    def tells_approvers(self, shown: MessageState) -> bool:
+        """Whether a line is missing under the card: there is something to do, or the reset ended."""
+        waits = self.status is Status.PENDING and (self.reminders > 0 or self.cause is not None)
+        tells = waits or self.needs_a_human or self.status in (Status.DONE, Status.FAILED)
+        return tells and shown.card is not None and shown.told_approvers != self.version
+
+    def tells_requester(self, shown: MessageState) -> bool:
+        """Whether a line is missing in the direct message: it is over, or needs a decision."""
+        tells = self.needs_a_human or (self.is_over and self.status is not Status.WITHDRAWN)
+        return tells and shown.receipt is not None and shown.told_requester != self.version
+
+    def reveal_ends(self, reveal_for: timedelta) -> datetime | None:
+        """Return until when the requester can view the new passcode; None where there is none."""
+        return self.changed_at + reveal_for if self.has_passcode else None
 
     # Verification
 
@@ -444,9 +462,9 @@ class ResetRequest:
         """Refuse all but the requester, after a reset that made a passcode, within `reveal_for`."""
         if by != self.asked_by:
             raise Refusal(Code.NOT_THE_REQUESTER)
-        if not self.has_passcode:
+        if (ends := self.reveal_ends(timing.reveal_for)) is None:
             raise Refusal(Code.NOT_WAITING, status=self.status)
-        if now >= self.changed_at + timing.reveal_for:
+        if now >= ends:
             raise Refusal(Code.REVEAL_EXPIRED)
 
     def _with_seen(self, seen_at: datetime) -> Self:

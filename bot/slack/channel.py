@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Final
 
 import structlog
-from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import Code, SlackError
 from bot.domain.values import ChannelId
-from bot.slack.client import call
+from bot.slack.client import WatchedClient, call
 from bot.timing import Timing
 
 SHARED: Final = ("is_ext_shared", "is_pending_ext_shared")
@@ -26,7 +25,7 @@ class ApproverChannel:
     `rota`: APPROVERS names user groups alone, so that to join the channel makes nobody an approver.
     """
 
-    client: AsyncWebClient
+    client: WatchedClient
     id: ChannelId
     _: KW_ONLY
     rota: bool
@@ -39,7 +38,8 @@ class ApproverChannel:
     async def look(self) -> None:
         """Look, where it is time. A lookup that fails is no finding: the next call looks again."""
         now, last = self.now(), self._looked_at
-        if self.problem is None and last is not None and now < last + self.timing.channel_looked_at:
+        good = self.problem is None and not self.client.problem
+        if good and last is not None and now < last + self.timing.channel_looked_at:
             return
         asking = self.client.conversations_info(channel=self.id)
         try:

@@ -1,12 +1,13 @@
-"""Slack's Web API: the session, one call and what its failures mean, modals, private sentences."""
+"""Slack's Web API: the session, a client that knows whether its token is good, modals, private sentences."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
+import structlog
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
@@ -15,12 +16,11 @@ from yarl import URL
 
 from bot.domain.errors import SlackRefused, SlackUnavailable
 from bot.domain.values import Secret, UserId
-from bot.slack.blocks import View
-from bot.slack.payloads import text_at
+from bot.slack.blocks import Message, View
+from bot.slack.errors import PASSING, SCOPE, TOKEN, meaning
+from bot.slack.payloads import dig, text_at
 from bot.timing import Timing
 
-MAX_PAUSE: Final = timedelta(minutes=10)
-"""How long `Retry-After` is believed."""
 SHOW_RETRIES: Final = (timedelta(0), timedelta(seconds=1), timedelta(seconds=3))
 """The pause before each try. To show a view or a sentence twice does no harm; a modal left loading does."""
 MAX_SHOW_PAUSE: Final = timedelta(seconds=30)
@@ -28,13 +28,47 @@ KEEP_ALIVE: Final = timedelta(seconds=15)
 """Give up an idle connection before Slack cuts it under a call."""
 HOOKS: Final = frozenset(URL(f"https://hooks.{host}") for host in ("slack.com", "slack-gov.com"))
 """Where a response_url leads (docs.slack.dev, "Handling user interaction"; GovSlack)."""
-# Slack's own words for "later". Source: the error tables of the Web API's method pages.
-_LATER: Final = (
-    *("fatal_error", "internal_error", "org_login_required", "rate_limited", "ratelimited"),
-    *("request_timeout", "service_unavailable", "team_added_to_org"),
-)
 _BROKEN: Final = frozenset({"ClientOSError", "ServerDisconnectedError", "ConnectionResetError"})
 """The connection broke: most often an idle one that was cut as it was used."""
+_DISPENSABLE: Final = frozenset({"apps.connections.open", "conversations.history", "conversations.replies"})
+"""Called with another token; or what only finds messages again after a crash."""
+ANSWERS: Final = 1000
+"""How many response_urls are kept."""
+
+log = structlog.get_logger()
+
+
+class WatchedClient(AsyncWebClient):
+    """Knows from every answer whether Slack still takes the token."""
+
+    problem = ""
+    """Slack's word for why it refuses the token, with the scope that it lacks; empty where it is good."""
+    _refused = ""
+    """The method that was refused."""
+
+    async def api_call(self, api_method: str, **arguments: Any) -> AsyncSlackResponse:
+        try:
+            answer = await super().api_call(api_method, **arguments)
+        except SlackApiError as error:
+            code, needed = (text_at(error.response.data, name) for name in ("error", "needed"))
+            if code and code not in PASSING:
+                self._note(api_method, code, needed)
+            raise
+        if dig(answer.data, "ok") is True:  # what stands on the way may answer 200 as well
+            self._note(api_method)
+        return answer
+
+    def _note(self, method: str, code: str = "", needed: str = "") -> None:
+        """An answer of Slack's shows whether the token is good, and its scope for this method."""
+        if method in _DISPENSABLE:
+            return
+        if code in TOKEN | SCOPE:
+            word = f"{code}: {needed}" if needed else code
+            if word != self.problem:
+                log.error("slack_token_refused", method=method, code=code, needed=needed)
+            self.problem, self._refused = word, method
+        elif self.problem in TOKEN or method == self._refused:
+            self.problem = ""
 
 
 def slack_session(timing: Timing) -> aiohttp.ClientSession:
@@ -44,9 +78,9 @@ def slack_session(timing: Timing) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=timeout, connector=connector)
 
 
-def slack_client(token: Secret, base_url: str, session: aiohttp.ClientSession) -> AsyncWebClient:
+def slack_client(token: Secret, base_url: str, session: aiohttp.ClientSession) -> WatchedClient:
     """Return a client that never retries: the SDK's handlers would repeat a chat.postMessage that arrived."""
-    return AsyncWebClient(token=token.reveal(), base_url=base_url, session=session, retry_handlers=[])
+    return WatchedClient(token=token.reveal(), base_url=base_url, session=session, retry_handlers=[])
 
 
 async def bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
@@ -73,7 +107,7 @@ async def call(call: Awaitable[AsyncSlackResponse], *, within: timedelta) -> Map
         async with asyncio.timeout(within.total_seconds()):
             response = await call
     except SlackApiError as error:
-        raise _meaning(error.response) from error
+        raise meaning(error.response) from error
     except TimeoutError as error:
         raise SlackUnavailable("timeout") from error
     except (aiohttp.ClientError, SlackClientError, OSError, ValueError, RecursionError) as error:
@@ -85,18 +119,22 @@ async def call(call: Awaitable[AsyncSlackResponse], *, within: timedelta) -> Map
     return response.data
 
 
-def _meaning(response: object) -> SlackUnavailable | SlackRefused:
-    """What has no error code of Slack's did not come from the Web API but from something on the way."""
-    status = getattr(response, "status_code", getattr(response, "status", 0))
-    code, needed = (text_at(getattr(response, "data", None), name) for name in ("error", "needed"))
-    if not isinstance(status, int) or status == 429 or status >= 500 or not code or code in _LATER:
-        return SlackUnavailable(code or f"http_{status}", _retry_after(response))
-    return SlackRefused(code, needed=needed)
+def is_rotating(token: str | None) -> bool:
+    """Whether this token ends twelve hours after it was issued, or renews such a one ("Token rotation")."""
+    return (token or "").startswith("xoxe")
 
 
-def _retry_after(response: object) -> timedelta | None:
-    seconds = getattr(response, "headers", {}).get("Retry-After", "").strip()
-    return min(timedelta(seconds=int(seconds[:6])), MAX_PAUSE) if seconds.isdecimal() else None
+class Answers(dict[str, Secret]):
+    """The newest response_urls, in memory alone, by request or by the form that may become one.
+
+    Each answers its person for thirty minutes, five times.
+    """
+
+    def keep(self, key: str, url: Secret | None) -> None:
+        if url is not None:
+            self[key] = url
+        while len(self) > ANSWERS:
+            del self[next(iter(self))]
 
 
 @dataclass(repr=False, eq=False)
@@ -106,10 +144,12 @@ class SlackClient:
     Views are never logged: one shows a passcode.
     """
 
-    client: AsyncWebClient
+    client: WatchedClient
     timing: Timing
     _: KW_ONLY
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    answers: Answers = field(default_factory=Answers)
+    """For requesters to whom Slack lets the app send no direct message."""
 
     async def open_modal(self, trigger_id: str, view: View) -> str:
         """Open a modal for the person who pressed; returns its id. A trigger expires after three seconds."""
@@ -132,19 +172,20 @@ class SlackClient:
         within = self.timing.slack_timeout
         await self._retried(lambda: call(self.client.views_update(view_id=view_id, view=view), within=within))
 
-    async def respond(self, response_url: Secret, text: str) -> None:
-        """Post a sentence for one person alone. A response_url is good for thirty minutes.
+    async def respond(self, response_url: Secret, said: Message | str) -> None:
+        """Post a sentence or a message for one person alone. A response_url is good for thirty minutes.
 
         Whoever has the URL can speak in the bot's name, so no error carries it. It leads to Slack, or to
         where the Web API is; else nothing is sent.
         """
-        await self._retried(lambda: self._respond(response_url, text))
+        shown = {"text": said} if isinstance(said, str) else {"text": said.text, "blocks": list(said.blocks)}
+        await self._retried(lambda: self._respond(response_url, shown))
 
-    async def _respond(self, response_url: Secret, text: str) -> None:
+    async def _respond(self, response_url: Secret, shown: Mapping[str, object]) -> None:
         session = self.client.session
         if session is None or not self._is_slacks(response_url):
             raise SlackRefused("not_slacks_url")
-        body = {"text": text, "response_type": "ephemeral", "replace_original": False}
+        body = {**shown, "response_type": "ephemeral", "replace_original": False}
         try:
             async with (
                 asyncio.timeout(self.timing.slack_timeout.total_seconds()),

@@ -12,6 +12,7 @@ from bot.domain.errors import CouldNotVerify, SlackError, SlackRefused
 from bot.domain.people import Actor, Audience, AudienceKind, Kind, Person
 from bot.domain.values import TeamId, UserId
 from bot.slack.client import call
+from bot.slack.errors import HIDDEN
 from bot.slack.payloads import dig, text_at
 from bot.timing import Timing
 
@@ -104,7 +105,7 @@ class SlackDirectory:
         except SlackError as error:
             log.warning("lookup_failed", what=what, error=type(error).__name__, **error.as_facts())
             why = error.as_facts() if isinstance(error, SlackRefused) else None
-            raise CouldNotVerify(what, why) from error
+            raise CouldNotVerify(what, why, hidden=error.code in HIDDEN) from error
 
     def _kind(self, user: User, actor: Actor) -> Kind:
         """`is_app_user` is no sign of a bot: it says that the person has authorized this app."""

@@ -22,8 +22,10 @@ from bot.domain.request import ResetRequest
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.log import log_crash
 from bot.slack import modals
-from bot.slack.blocks import View, without_markup
+from bot.slack.blocks import Message, View, without_markup
 from bot.slack.client import SlackClient
+from bot.slack.errors import is_late
+from bot.slack.messages import recent
 from bot.slack.payloads import COMMAND, Action, Callback, Command, Field, Form, Press, id_at, secret_at
 from bot.slack.typed import read_command, read_form, subcommand
 from bot.slack.wording import Wording
@@ -33,7 +35,9 @@ from bot.use_cases.deps import Deps
 from bot.use_cases.sign_in import Continuation, actor_of
 
 RECENT: Final = 5
-"""Requests that `status` lists."""
+"""Requests that `status` lists, beside those whose new passcode can be seen."""
+HOURS_WORTH: Final = 20
+"""How far back it looks for these."""
 _FIELDS: Final = {
     Code.NO_REASON: Field.REASON,
     Code.REASON_TOO_LONG: Field.REASON,
@@ -115,7 +119,7 @@ class Handlers:
                 case "":
                     form = modals.ask_form(self._words)
                     await ack()
-                    self._start(self._open(command, form))
+                    self._start(self._open_form(command, form))
                 case "help":
                     await ack(self._words.text("help"))
                 case "status":
@@ -148,39 +152,53 @@ class Handlers:
             notice = self._words.error(refusal)
             form = modals.ask_form(self._words, typed, notice=notice)
             await ack()
-            self._start(self._open(command, form))
+            self._start(self._open_form(command, form))
         else:
-            await ack(self._words.text("asked.answer", **self._words.names(request)))
+            self._slack.answers.keep(request.id, command.response_url)
+            problem = self._slack.client.problem
+            key = "asked.answer.held" if problem else "asked.answer"
+            why = self._words.refused(problem)
+            await ack(self._words.text(key, why=why, **self._words.names(request)))
 
     async def _answer(
-        self, ack: AsyncAck, command: Command, answer: Callable[[Command], Awaitable[str]]
+        self, ack: AsyncAck, command: Command, answer: Callable[[Command], Awaitable[Message]]
     ) -> None:
         """Answer with the acknowledgement, or after it where Slack has to be asked who this is."""
         if self._deps.directory.same(command.actor.user):
-            await ack(await answer(command))
+            said = await answer(command)
+            await ack(text=said.text, blocks=list(said.blocks) or None)
             return
 
         async def answer_later() -> None:
             said = await self._outcome(answer(command))
-            text = said if isinstance(said, str) else modals.sentence(said)
-            await self._respond(command.response_url, text)
+            await self._respond(
+                command.response_url, said if isinstance(said, Message) else modals.sentence(said)
+            )
 
         await ack()
         self._start(answer_later())
 
-    async def _status(self, command: Command) -> str:
-        users, audit_log = await self._deps.ids(command.actor), self._deps.database.audit_log
-        recent, total = await self._deps.database.read(
+    async def _status(self, command: Command) -> Message:
+        """Also where the messages cannot be seen: what can be pressed in them is here too."""
+        deps, users = self._deps, await self._deps.ids(command.actor)
+        found, total = await deps.database.read(
             lambda connection: (
-                requests.recent_requests(connection, users, audit_log, limit=RECENT),
+                requests.recent_requests(connection, users, deps.database.audit_log, limit=HOURS_WORTH),
                 requests.count_requests(connection, users),
             )
         )
-        return self._words.recent(recent, total=total)
+        now, reveal_for = deps.now(), deps.timing.reveal_for
+        ready = {one.id for one in found if (ends := one.reveal_ends(reveal_for)) and now < ends}
+        found = [one for number, one in enumerate(found) if number < RECENT or one.id in ready]
+        return recent(found, self._words, now=now, reveal_for=reveal_for, total=total)
 
-    async def _sign_out(self, command: Command) -> str:
+    async def _sign_out(self, command: Command) -> Message:
         signed_out = await sign_in.sign_out(self._deps, command.actor)
-        return self._words.text("signed_out" if signed_out else "signed_out.already")
+        return Message(self._words.text("signed_out" if signed_out else "signed_out.already"), [])
+
+    async def _open_form(self, command: Command, form: View) -> None:
+        if view_id := await self._open(command, form):
+            self._slack.answers.keep(view_id, command.response_url)
 
     async def ask_submitted(self, ack: AsyncAck, body: Body) -> None:
         """Store the request, then close the form; a refusal is shown under its field, as plain text."""
@@ -194,12 +212,13 @@ class Handlers:
             ticket=form[Field.TICKET],
         )
         try:
-            await submit.submit(self._deps, new)
+            request = await submit.submit(self._deps, new)
         except UnlatchError as error:
             code = error.code if isinstance(error, Refusal) else Code.BAD_TARGET
             sentence = without_markup(self._words.error(error))
             await ack(response_action="errors", errors={str(_FIELDS.get(code, Field.TARGET)): sentence})
         else:
+            self._slack.answers.keep(request.id, self._slack.answers.get(form.view_id))
             await ack()
 
     # Buttons and submitted decisions
@@ -382,10 +401,11 @@ class Handlers:
             return await self._slack.open_modal(pressed.trigger_id, view)
         except SlackError as error:
             log.warning("modal_not_opened", code=error.code)
-        await self._respond(pressed.response_url, instead or self._words.text("no_modal"))
+            sentence = self._words.text("no_modal") if is_late(error) else self._words.error(error)
+        await self._respond(pressed.response_url, instead or sentence)
         return None
 
-    async def _respond(self, response_url: Secret | None, text: str) -> None:
+    async def _respond(self, response_url: Secret | None, text: Message | str) -> None:
         if response_url is not None:
             await _sent(self._slack.respond(response_url, text), "response_not_sent")
 

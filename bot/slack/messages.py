@@ -1,11 +1,11 @@
-"""The messages about a request: card, receipt, reminder. Pure functions of the row."""
+"""The messages about a request: card, receipt, lines beside them, the answer to `status`. Pure functions."""
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from bot.domain.errors import Code
+from bot.domain.errors import Code, SlackError
 from bot.domain.request import ResetRequest, Status
 from bot.slack import blocks
 from bot.slack.blocks import Block, Message, date, escaped, fallback, group, inline, mention
@@ -36,14 +36,16 @@ def receipt(
     words: Wording,
     *,
     reveal_for: timedelta,
+    now: datetime | None = None,
     problem: Code | None = None,
-    has_card: bool = True,
+    no_card: SlackError | None = None,
     first: ResetRequest | None = None,
 ) -> Message:
     """What the requester sees in their own direct message: the state, the answer, the next step.
 
-    `problem`, or no card in the channel: why no approver sees the request while it waits.
-    `first`: the request that had the target before this one; who asked second sees where it stands.
+    `problem`, or why there is no card in the channel: why no approver sees the request while it waits.
+    `first`: the request that had the target before this one; who asked second sees where it stands. `now`:
+    without it, as of the last change.
     """
     shown = [
         blocks.header(f"{words.text('product')}: {words.stage(request)}"),
@@ -55,27 +57,57 @@ def receipt(
     if request.approval is not None:
         name = inline(device_name(request.approval.device))
         shown.append(blocks.fields((words.text("device"), name)))
-    if request.status is Status.PENDING and (problem or not has_card):
-        shown += _sections(words.text(f"code.{problem}" if problem else "status.pending.next.not_notified"))
+    actions = _own_actions(request, words, now or request.changed_at, reveal_for)
+    if request.status is Status.PENDING and (problem or no_card):
+        shown += _sections(words.text(f"code.{problem}") if problem else words.no_card(no_card))
+    elif request.has_passcode and not actions:
+        shown += _sections(words.text(f"code.{Code.REVEAL_EXPIRED}"))
     else:
         shown += _sections(words.next_step(request, reveal_for=reveal_for))
-    if request.waits_for_sign_in:
-        shown.append(blocks.actions(_button(Action.LINK, "link", request, words, style="primary")))
-    elif request.status is Status.PENDING:
-        shown.append(blocks.actions(_button(Action.WITHDRAW, "withdraw", request, words)))
-    elif request.has_passcode:
-        show = _button(Action.SHOW_PASSCODE, "show_passcode", request, words, style="primary")
-        shown.append(blocks.actions(show))
-    shown += [blocks.divider(), *requested(request, words)]
+    shown += [*actions, blocks.divider(), *requested(request, words)]
     return _message(shown)
 
 
-def reminder(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> Message:
-    """What is posted under the card of a request that still waits."""
-    until = date(request.expires_at or request.changed_at)
-    sentence = words.text("reminder", by=mention(request.asked_by), until=until, **words.names(request))
-    text = " ".join([sentence, *([_called(on_call, words)] if on_call else [])])
+def thread_line(request: ResetRequest, words: Wording, on_call: Sequence[str] = ()) -> Message:
+    """What is said under the card: it still waits, waits again, needs a decision, or how it ended."""
+    key = "reminder" if request.status is Status.PENDING and request.cause is None else "line.approvers"
+    more = words.because(request) or words.status(request)
+    text = words.text(key, by=mention(request.asked_by), **_stands(request, words), more=more)
+    if on_call and not request.is_over:
+        text = f"{text} {_called(on_call, words)}"
     return Message(fallback(text), [blocks.section(text)])
+
+
+def direct_line(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> Message:
+    """What is said under the receipt: how it ended, or that it needs a decision; and the next step."""
+    more = words.because(request, reader=request.asked_by) or words.status(request)
+    if request.status is Status.DONE or request.needs_a_human:
+        more = words.next_step(request, reveal_for=reveal_for)
+    text = words.text("line.requester", **_stands(request, words), more=more)
+    return Message(fallback(text), [blocks.section(text)])
+
+
+def _stands(request: ResetRequest, words: Wording) -> dict[str, str]:
+    until = date(request.expires_at or request.changed_at)
+    return {"stage": words.stage(request), "until": until, **words.names(request)}
+
+
+def shortened(message: Message, request: ResetRequest, words: Wording) -> Message:
+    """The message without what people and vendors wrote: headline, number, state, buttons."""
+    kept = [block for block in message.blocks if block["type"] in ("header", "actions")]
+    text = words.text("shortened", ref=request.ref, status=words.status(request))
+    return Message(f"{words.stage(request)}. {text}", [kept[0], blocks.section(text), *kept[1:]])
+
+
+def recent(
+    requests: Sequence[ResetRequest], words: Wording, *, now: datetime, reveal_for: timedelta, total: int
+) -> Message:
+    """The requester's latest requests, newest first, each with what can be pressed in its receipt."""
+    text, *lines = words.recent(requests, total=total)
+    shown = [blocks.section(text)]
+    for request, said in zip(requests, lines, strict=True):
+        shown += [blocks.section(said), *_own_actions(request, words, now, reveal_for)]
+    return Message(fallback("\n".join([text, *lines])), shown)
 
 
 # Blocks that modals share
@@ -112,6 +144,18 @@ def _sections(*sentences: str) -> list[Block]:
 
 def _denial(request: ResetRequest, words: Wording) -> list[Block]:
     return [blocks.paragraph(words.text("denial"), request.denial)] if request.denial else []
+
+
+def _own_actions(request: ResetRequest, words: Wording, now: datetime, reveal_for: timedelta) -> list[Block]:
+    """What the requester can press now."""
+    if request.waits_for_sign_in:
+        return [blocks.actions(_button(Action.LINK, "link", request, words, style="primary"))]
+    if request.status is Status.PENDING:
+        return [blocks.actions(_button(Action.WITHDRAW, "withdraw", request, words))]
+    if (ends := request.reveal_ends(reveal_for)) is not None and now < ends:
+        show = _button(Action.SHOW_PASSCODE, "show_passcode", request, words, style="primary")
+        return [blocks.actions(show)]
+    return []
 
 
 def _decisions(request: ResetRequest, words: Wording) -> list[Block]:

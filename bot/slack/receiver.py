@@ -12,38 +12,37 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from contextlib import suppress
 from typing import Final
 from urllib.parse import parse_qsl
 
+import aiohttp
 import structlog
-from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
+from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.response import BoltResponse
-from slack_sdk.errors import SlackApiError
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from bot.domain.errors import SlackError, SlackUnavailable
 from bot.domain.values import Secret, read_object
 from bot.log import log_crash
+from bot.slack.client import call
 from bot.slack.handlers import Handlers
 from bot.slack.payloads import Malformed, text_at
+from bot.timing import Timing
 
 MAX_AGE: Final = 300
 """Seconds that a signature is valid, either way."""
 MAX_FIELDS: Final = 100
 SOCKETS: Final = 2
-"""The SDK closes a socket before it opens the next one; the other one receives meanwhile."""
-WATCH_EVERY: Final = 1.0
-"""Seconds between looks at the sockets."""
+"""While one is lost, the other one receives."""
 _NAMES: Final = (("command",), ("actions", 0, "action_id"), ("view", "callback_id"), ("event", "type"))
 """Where a payload says which of our commands, buttons or forms it is for."""
-_OUTAGE: Final = tuple(
-    f"Failed to {what}" for what in ("check the current", "retrieve WSS", "connect", "receive or enqueue")
-)
-"""How the SDK's lines begin while a socket is away."""
 
 log = structlog.get_logger()
 
@@ -169,68 +168,129 @@ def parse(raw: bytes, content_type: str) -> dict[str, object]:
 # Over sockets
 
 
-class SocketNews(logging.Filter):
-    """One line where a socket is lost, where the cause is another, and where all are back.
+class Socket(SocketModeClient):
+    """One connection, opened once: a handshake uses its address up, whatever comes of it.
 
-    The SDK's own lines about an outage come every few seconds, without a cause and without an end.
+    The SDK's own client tries one address without end, and closes a socket before it opens the next.
     """
 
-    cause = ""
-    """Why a socket could not be opened last; Slack's word where it has one."""
-    _said: tuple[int, str] = (SOCKETS, "")
+    def __init__(self, app: AsyncApp, app_token: Secret, client: AsyncWebClient, timing: Timing) -> None:
+        logger, ping = logging.getLogger("slack_sdk.unlatch"), timing.socket_ping.total_seconds()
+        super().__init__(app_token.reveal(), logger, client, auto_reconnect_enabled=False, ping_interval=ping)
+        self._within = timing.slack_timeout
+        self.ending = asyncio.Event()
+        """Slack closes it soon."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Take the cause out of the SDK's line; drop what `tell` says."""
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, SlackApiError):
-            self.cause = text_at(error.response.data, "error")
-        elif error is not None:
-            self.cause = type(error).__name__
-        return not str(record.msg).startswith(_OUTAGE)
+        async def handle(_: object, request: SocketModeRequest) -> None:
+            began = time.time()
+            await send_async_response(self, request, await run_async_bolt_app(app, request), began)
 
-    def tell(self, count: int) -> None:
-        """So many sockets are open now."""
-        now = (count, "" if count == SOCKETS else self.cause)
-        if now != self._said:
-            event = "sockets_back" if count == SOCKETS else "socket_lost"
-            log.warning(event, open=count, cause=self.cause)
-        self._said, self.cause = now, now[1]
+        self.socket_mode_request_listeners.append(handle)
+
+    async def connect(self) -> None:
+        """Ask for an address and use it; raises the SlackError tree."""
+        asking = self.web_client.apps_connections_open(app_token=self.app_token)
+        url = text_at(await call(asking, within=self._within), "url")
+        opening = self.aiohttp_client_session.ws_connect(
+            url, autoping=False, heartbeat=self.ping_interval, proxy=self.proxy
+        )
+        try:
+            session = await asyncio.wait_for(opening, self._within.total_seconds())
+        except aiohttp.WSServerHandshakeError as error:
+            raise SlackUnavailable(f"handshake_{error.status}") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # a TimeoutError is an OSError
+            raise SlackUnavailable(f"handshake_{type(error).__name__}") from error
+        self.current_session = session
+        self.message_receiver = asyncio.ensure_future(self.receive_messages())
+
+    async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: ARG002  the SDK's name
+        """What the SDK does where Slack wants the socket back: here the next one is opened first."""
+        self.ending.set()
+
+    async def is_good(self) -> bool:
+        return not self.ending.is_set() and bool(await self.is_connected())
 
 
 class Sockets:
-    """Several sockets to Slack, watched, so that one that Slack closes leaves no gap."""
+    """Several sockets to Slack. One that ends, freezes or is refused leaves no gap, and is replaced soon."""
 
-    def __init__(self, app: AsyncApp, app_token: Secret, client: AsyncWebClient) -> None:
-        self.news = SocketNews()
-        self._logger = logging.getLogger("slack_sdk.unlatch")
-        self._logger.addFilter(self.news)
-        self._watch: asyncio.Task[None] | None = None
-        self._handlers = [
-            AsyncSocketModeHandler(app, app_token.reveal(), web_client=client, logger=self._logger)
-            for _ in range(SOCKETS)
-        ]
+    def __init__(self, new: Callable[[], Socket], timing: Timing) -> None:
+        self._new = new
+        self._retry = timing.socket_retry
+        self._look = timing.socket_ping.total_seconds() / 5
+        """Seconds between looks at a socket; also how long an old one is left to acknowledge."""
+        self._open: list[Socket | None] = [None] * SOCKETS
+        self._keeping: list[asyncio.Task[None]] = []
+        self._cause = ""
+        """Why a socket could not be opened last; Slack's word where it has one."""
+        self._said: tuple[int, str] = (SOCKETS, "")
 
-    async def open(self, *, within: timedelta = timedelta(seconds=15)) -> None:
-        """Connect all. TimeoutError where Slack lets none in: the SDK would try without end."""
-        async with asyncio.timeout(within.total_seconds()):
-            await asyncio.gather(*(handler.client.connect() for handler in self._handlers))  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
-        self._watch = asyncio.create_task(self._tell_changes(), name="sockets")
+    async def open(self) -> None:
+        """Open those that are not, and keep them so; raises the SlackError tree."""
+        missing = [slot for slot in range(SOCKETS) if self._open[slot] is None]
+        for error in await asyncio.gather(*map(self._replace, missing), return_exceptions=True):
+            if error is not None:
+                raise error
+        self._keeping = [asyncio.create_task(self._keep(slot), name="socket") for slot in range(SOCKETS)]
 
-    async def is_open(self) -> bool:
-        """Return whether Slack can reach us on at least one socket."""
-        return await self._count() > 0
+    async def problem(self) -> str:
+        """Return why Slack can reach us on no socket; empty where it can."""
+        if await self._count():
+            return ""
+        return f"no socket is open ({self._cause})" if self._cause else "no socket is open"
 
     async def close(self) -> None:
         """Take no more payloads. What was delivered goes on in its background tasks."""
-        if self._watch is not None:
-            self._watch.cancel()
-        await asyncio.gather(*(handler.client.close() for handler in self._handlers))  # type: ignore[no-untyped-call]  # as above
-        self._logger.removeFilter(self.news)
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        await asyncio.gather(*(socket.close() for socket in self._open if socket is not None))  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
 
     async def _count(self) -> int:
-        return [await handler.client.is_connected() for handler in self._handlers].count(True)
+        return [socket is not None and await socket.is_good() for socket in self._open].count(True)
 
-    async def _tell_changes(self) -> None:
-        while True:
-            self.news.tell(await self._count())
-            await asyncio.sleep(WATCH_EVERY)
+    async def _keep(self, slot: int) -> None:
+        """Replace the socket where it is no good any more; the pause grows while that does not help."""
+        tries = 0
+        while socket := self._open[slot]:
+            if await socket.is_good():
+                tries = 0
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(socket.ending.wait(), self._look)
+                continue
+            pause = self._retry * min(2**tries, 4)
+            tries += 1
+            await self._tell()
+            try:
+                await self._replace(slot)
+            except SlackError as error:
+                pause = error.retry_after or pause
+            except Exception as crash:  # a task that ends would leave the socket closed
+                log_crash("socket_crashed", crash)
+            await self._tell()
+            await asyncio.sleep(pause.total_seconds())
+
+    async def _replace(self, slot: int) -> None:
+        """Open the next socket, then close the one before it, once what it delivered is acknowledged."""
+        new = self._new()
+        left: Socket | None = new
+        try:
+            await new.connect()
+            left, self._open[slot] = self._open[slot], new
+            if left is not None and await left.is_connected():
+                await asyncio.sleep(self._look)
+        except SlackError as error:
+            self._cause = error.code
+            raise
+        finally:
+            if left is not None:
+                await asyncio.shield(left.close())  # type: ignore[no-untyped-call]  # as above
+
+    async def _tell(self) -> None:
+        """One line where a socket is lost, where the cause is another, and where all are back."""
+        count = await self._count()
+        now = (count, "" if count == SOCKETS else self._cause)
+        if now != self._said:
+            event = "sockets_back" if count == SOCKETS else "socket_lost"
+            log.warning(event, open=count, cause=self._cause)
+        self._said, self._cause = now, now[1]

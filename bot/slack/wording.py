@@ -18,14 +18,15 @@ from bot.domain.errors import (
     GraphError,
     Refusal,
     SignInNeeded,
-    SlackError,
+    SlackRefused,
     UnlatchError,
 )
 from bot.domain.people import Account
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import UserId
-from bot.slack.blocks import NOTHING, date, fallback, inline, mention, without_markup
+from bot.slack.blocks import NOTHING, date, inline, mention, without_markup
+from bot.slack.errors import reason
 
 CATALOG_EN: Final[Mapping[str, str]] = tomllib.loads(
     Path(__file__).with_name("catalog_en.toml").read_text("utf-8")
@@ -67,11 +68,16 @@ class Wording:
                 return self.cause(error.cause)
             case GraphError():
                 facts = self._facts(error.as_facts())
-            case SlackError():
-                facts = {"code": inline(error.code)}
+            case SlackRefused():
+                facts = {"why": self.refused(error.code)}
             case _:
                 facts = {}
         return self.text(self._error_key(error), **facts)
+
+    def refused(self, code: str) -> str:
+        """Return what is wrong by Slack's word for it, and the word."""
+        why = self.catalog.get(f"slack.{reason(code)}", self.catalog["slack.other"])
+        return f"{why} ({inline(code)})"
 
     def title(self, error: UnlatchError) -> str:
         """Return what happened in at most 24 characters."""
@@ -160,6 +166,12 @@ class Wording:
             return ""
         return self.cause(cause, reader=reader)
 
+    def no_card(self, error: UnlatchError | None) -> str:
+        """Return why no approver sees the request yet, and what the requester can do."""
+        if isinstance(error, SlackRefused):
+            return self.text("status.pending.next.not_notified", why=self.refused(error.code))
+        return self.text("status.pending.next.not_yet")
+
     def next_step(self, request: ResetRequest, *, reveal_for: timedelta) -> str:
         """Return what the requester can do now; empty where nothing is left to do."""
         stage, approval = _stage(request), request.approval
@@ -184,16 +196,16 @@ class Wording:
         """Return which request this is: its number and its target."""
         return {"ref": request.ref, "target": self.target(request.target)}
 
-    def recent(self, requests: Sequence[ResetRequest], *, total: int) -> str:
-        """Return the person's latest requests of `total`, newest first, and where each stands."""
+    def recent(self, requests: Sequence[ResetRequest], *, total: int) -> list[str]:
+        """Return a headline, and where each of the person's latest requests of `total` stands."""
         if not requests:
-            return self.text("recent.none")
+            return [self.text("recent.none")]
         shown = len(requests)
         key = "recent.latest" if total > shown else "recent"
         lines = [self.text(key, shown=str(shown), total=str(total))]
         for request in requests:
             lines.append(self.text("recent.line", stands=self.stands(request), **self.names(request)))
-        return fallback("\n".join(lines))
+        return lines
 
     # Devices and accounts
 

@@ -21,6 +21,7 @@ from bot.domain.errors import (
     RecentlyReset,
     Refusal,
     SignInNeeded,
+    SlackError,
 )
 from bot.domain.people import (
     Account,
@@ -163,12 +164,23 @@ class Notifier(Protocol):
         """Post or update the card in the approver channel; nothing where it already shows the row."""
 
     async def update_receipt(
-        self, request: ResetRequest, state: MessageState, *, first: ResetRequest | None
+        self,
+        request: ResetRequest,
+        state: MessageState,
+        *,
+        first: ResetRequest | None,
+        no_card: SlackError | None,
     ) -> MessageState:
-        """Post or update the requester's own message; `first`: the request that had the target before."""
+        """Post or update the requester's own message.
 
-    async def post_reminder(self, request: ResetRequest, state: MessageState) -> MessageState:
-        """Post under the card that the request still waits."""
+        `first`: the request that had the target before. `no_card`: why the card could not be shown just now.
+        """
+
+    async def tell_approvers(self, request: ResetRequest, state: MessageState) -> MessageState:
+        """Post one line under the card: where the request stands now."""
+
+    async def tell_requester(self, request: ResetRequest, state: MessageState) -> MessageState:
+        """Post one line in the direct message: where the request stands now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

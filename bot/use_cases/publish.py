@@ -1,11 +1,10 @@
 """Publish: bring the messages in Slack up to date with the row. What cannot be shown now is shown later."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 import structlog
 
@@ -15,8 +14,6 @@ from bot.domain.values import RequestId
 from bot.store import requests
 from bot.store.requests import Claimed
 from bot.use_cases.deps import Deps, Notifier
-
-Step: TypeAlias = Callable[[ResetRequest, MessageState], Awaitable[MessageState]]
 
 MAX_PAUSE: Final = timedelta(minutes=10)
 
@@ -31,27 +28,32 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime 
     keep the others back. Raises LostRace where the lease has run out.
     """
     request, state = claimed.request, claimed.messages
-    if state.posting:
+    failures: list[SlackError] = []
+
+    async def show(step: Awaitable[MessageState]) -> SlackError | None:
+        nonlocal state
         try:
-            state = await _save(deps, claimed, state, await notifier.find_posted(request, state))
-        except SlackUnavailable as error:
-            return await _later(deps, claimed, state, [error])
-        except SlackError as error:  # not allowed to look: two messages are better than none
-            _log(request, error)
+            state = await _save(deps, claimed, state, await step)
+        except SlackError as error:
+            failures.append(error)
+            return error
+        return None
+
+    if state.posting:
+        error = await show(notifier.find_posted(request, state))
+        if isinstance(error, SlackUnavailable):
+            return await _later(deps, claimed, state, failures)
+        while failures:  # not allowed to look: two messages are better than none
+            _log(request, failures.pop())
     if _will_post(request, state):
         state = await _save(deps, claimed, state, replace(state, posting=True))
     first = await _first(deps, request)
-    steps: list[Step] = [partial(notifier.update_receipt, first=first)]
+    no_card = None
     if _has_card(request) or state.card is not None:
-        steps.insert(0, notifier.update_card)
-    if request.status is Status.PENDING:
-        steps.append(notifier.post_reminder)
-    failures: list[SlackError] = []
-    for step in steps:
-        try:
-            state = await _save(deps, claimed, state, await step(request, state))
-        except SlackError as error:
-            failures.append(error)
+        no_card = await show(notifier.update_card(request, state))
+    await show(notifier.update_receipt(request, state, first=first, no_card=no_card))
+    await show(notifier.tell_approvers(request, state))
+    await show(notifier.tell_requester(request, state))
     if failures:
         return await _later(deps, claimed, state, failures)
     state = await _save(deps, claimed, state, replace(state, posting=False, failures=0))
@@ -70,9 +72,13 @@ async def _first(deps: Deps, request: ResetRequest) -> ResetRequest | None:
 def _due_again(
     deps: Deps, request: ResetRequest, state: MessageState, first: ResetRequest | None
 ) -> datetime | None:
+    """Return when what is shown changes without a move: at once, with the first request, as a button ends."""
+    now, reveal_ends = deps.now(), request.reveal_ends(deps.timing.reveal_for)
     if _will_post(request, state):
-        return deps.now()
-    return None if first is None or first.is_over else deps.now() + deps.timing.periodic
+        return now
+    if first is not None and not first.is_over:
+        return now + deps.timing.periodic
+    return reveal_ends if reveal_ends is not None and now < reveal_ends else None
 
 
 async def _save(deps: Deps, claimed: Claimed, old: MessageState, new: MessageState) -> MessageState:
@@ -87,22 +93,23 @@ async def _later(
     request, in_a_row = claimed.request, state.failures + 1
     for error in failures:
         _log(request, error)
-    await _save(deps, claimed, state, replace(state, failures=in_a_row))
+    posting = state.posting and not all(error.is_undone for error in failures)
+    await _save(deps, claimed, state, replace(state, failures=in_a_row, posting=posting))
     if request.is_over and deps.now() - request.changed_at >= deps.timing.publish_for:
         return None  # nobody waits for it any more
     return deps.now() + pause_after(failures, in_a_row)
 
 
 def pause_after(failures: Sequence[SlackError], in_a_row: int) -> timedelta:
-    """Return two seconds, doubled with every failure in a row, and never less than Slack asks for."""
-    asked = [error.retry_after for error in failures if isinstance(error, SlackUnavailable)]
+    """Return what Slack asks for, else two seconds, doubled with every failure in a row."""
     own = min(timedelta(seconds=2 ** min(in_a_row, 10)), MAX_PAUSE)
-    return max([own, *filter(None, asked)])
+    return max(error.retry_after or own for error in failures)
 
 
 def _will_post(request: ResetRequest, state: MessageState) -> bool:
     """Whether a message is missing: never posted, or deleted by somebody."""
-    return state.receipt is None or (state.card is None and _has_card(request))
+    missing = state.receipt is None or (state.card is None and _has_card(request))
+    return missing or request.tells_approvers(state) or request.tells_requester(state)
 
 
 def _has_card(request: ResetRequest) -> bool:
@@ -111,4 +118,5 @@ def _has_card(request: ResetRequest) -> bool:
 
 
 def _log(request: ResetRequest, error: SlackError) -> None:
-    log.warning("not_published", request=request.id, error=type(error).__name__, **error.as_facts())
+    tell = log.warning if isinstance(error, SlackUnavailable) else log.error  # nothing mends this by itself
+    tell("not_published", request=request.id, error=type(error).__name__, **error.as_facts())

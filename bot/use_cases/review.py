@@ -18,8 +18,6 @@ from bot.use_cases.deps import Admitted, Deps
 
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 NAMES_ONE_DEVICE: Final = frozenset({TargetKind.SERIAL, TargetKind.IMEI, TargetKind.ID})
-UNKNOWN_USER: Final = frozenset({"user_not_found", "user_not_visible"})
-"""Slack's words for a person whom it does not show any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ async def _requester(deps: Deps, request: ResetRequest) -> Person:
     except Refusal as refusal:
         kind = refusal.facts.get("kind")
         if isinstance(refusal, CouldNotVerify):
-            if refusal.facts.get("code") not in UNKNOWN_USER:
+            if not refusal.hidden:
                 raise
             kind = Kind.DEACTIVATED
         facts = {"case": "membership", "kind": str(kind)} if kind else {}

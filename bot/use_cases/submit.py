@@ -120,6 +120,6 @@ async def _resolve(deps: Deps, target: Target) -> Target:
         owner = await deps.directory.person(Actor(user=UserId(target.value), team=None))
         return person_at(owner.email or "")
     except Refusal as refusal:
-        if isinstance(refusal, CouldNotVerify) and not refusal.lasts:
+        if isinstance(refusal, CouldNotVerify) and not refusal.hidden:
             raise
         raise Refusal(Code.NO_EMAIL, person=target.value) from None

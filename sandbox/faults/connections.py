@@ -8,6 +8,8 @@ from typing import Final
 import httpx
 from starlette.types import Message, Receive, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 EXTENSION: Final = "sandbox.connection"
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, zero seconds
@@ -23,6 +25,21 @@ class BreakableHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: {"transport": self.transport}}
+
+
+class BreakableSocket(WebSocketsSansIOProtocol):
+    """Uvicorn's WebSocket, which also tells the application what connection it is on."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["extensions"][EXTENSION] = {"transport": self.transport}
+
+
+def transport_of(scope: Scope) -> asyncio.Transport:
+    """Return the transport of a request or a WebSocket of this server."""
+    transport: asyncio.Transport = scope["extensions"][EXTENSION]["transport"]
+    return transport
 
 
 class Connection:

@@ -1,4 +1,4 @@
-"""chat.postMessage and chat.update (docs.slack.dev/reference/methods)."""
+"""chat.postMessage, chat.update and chat.delete (docs.slack.dev/reference/methods)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -50,6 +50,13 @@ def _update(call: ApiCall) -> JsonObject:
     return {"channel": edited.channel, "ts": edited.ts, "text": edited.text, "message": said}
 
 
+def _delete(call: ApiCall) -> JsonObject:
+    call.need("chat:write")
+    message = _own(call)
+    call.platform.workspace.remove(message)
+    return {"channel": message.channel, "ts": message.ts}
+
+
 def _own(call: ApiCall) -> Message:
     # A user id is not a channel here: the message lives in the D… channel that chat.postMessage returned.
     where = visible(call, call.arguments.required("channel"))
@@ -90,4 +97,5 @@ _WRITE: Final = ("chat:write",)
 METHODS: Final[Mapping[str, Method]] = {
     "chat.postMessage": Method(run=_post_message, accepts=_WRITE, subject="channel"),
     "chat.update": Method(run=_update, accepts=_WRITE, subject="channel"),
+    "chat.delete": Method(run=_delete, accepts=_WRITE, subject="channel"),
 }

@@ -1,12 +1,12 @@
 """conversations.*: channels, who is in them and what was said (docs.slack.dev/reference/methods)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sandbox.slack.api_call import HISTORY_SCOPES, READ_SCOPES, ApiCall, Method, page, scope_for, visible
 from sandbox.slack.refusals import Refused
 from sandbox.slack.shapes import JsonObject
-from sandbox.slack.workspace import Conversation
+from sandbox.slack.workspace import Conversation, Message
 
 CREATED: Final = 1_767_225_600
 
@@ -26,6 +26,18 @@ def _members(call: ApiCall) -> JsonObject:
 
 
 def _history(call: ApiCall) -> JsonObject:
+    return _messages(call, lambda message: message.thread_ts in (None, message.ts), newest_first=True)
+
+
+def _replies(call: ApiCall) -> JsonObject:
+    """The parent and its replies, the oldest first."""
+    parent = call.arguments.required("ts")
+    if parent not in visible(call, call.arguments.required("channel")).messages:
+        raise Refused("thread_not_found")
+    return _messages(call, lambda message: parent in (message.ts, message.thread_ts), newest_first=False)
+
+
+def _messages(call: ApiCall, wanted: Callable[[Message], bool], *, newest_first: bool) -> JsonObject:
     conversation = _readable(call, "history")
     if call.platform.workspace.bot.id not in conversation.members:
         raise Refused("not_in_channel")
@@ -34,9 +46,8 @@ def _history(call: ApiCall) -> JsonObject:
     inclusive = arguments.flag("inclusive")
     within = [
         message
-        for ts, message in sorted(conversation.messages.items(), reverse=True)
-        if (oldest < ts < latest or (inclusive and ts in (oldest, latest)))
-        and message.thread_ts in (None, ts)
+        for ts, message in sorted(conversation.messages.items(), reverse=newest_first)
+        if (oldest < ts < latest or (inclusive and ts in (oldest, latest))) and wanted(message)
     ]
     shown, cursor = page(within, arguments)
     with_metadata = arguments.flag("include_all_metadata")
@@ -125,5 +136,6 @@ METHODS: Final[Mapping[str, Method]] = {
     "conversations.info": Method(run=_info, accepts=READ_SCOPES, subject="channel"),
     "conversations.members": Method(run=_members, accepts=READ_SCOPES, subject="channel"),
     "conversations.history": Method(run=_history, accepts=HISTORY_SCOPES, subject="channel"),
+    "conversations.replies": Method(run=_replies, accepts=HISTORY_SCOPES, subject="channel"),
     "conversations.open": Method(run=_open, accepts=("im:write", "mpim:write"), subject="users"),
 }

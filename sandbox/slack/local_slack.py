@@ -344,6 +344,10 @@ class Slack:
         """Answer the next call of a method with an error of Slack's; nothing is done."""
         self._web_api.next_errors[method] = error
 
+    def refuse(self, method: str, error: str) -> None:
+        """Answer every call of a method, or of all for "", with an error of Slack's; no error: as before."""
+        self._web_api.errors[method] = error
+
     # The app
 
     @property

@@ -7,9 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from sandbox.cast import APP_ID
+from sandbox.faults.connections import transport_of
 from sandbox.slack.delivery import ACK_SECONDS, Ack, Envelope
 from sandbox.slack.shapes import JsonObject
 from sandbox.slack.workspace import Changes
@@ -29,6 +31,8 @@ class Sockets:
 
     def __init__(self, changes: Changes) -> None:
         self.ack_seconds = ACK_SECONDS
+        self.refused_handshakes: list[int] = []
+        """The status of the answer to each of the next handshakes; the ticket is used up by it."""
         self._changes = changes
         self._tickets: set[str] = set()
         self._open: list[_Connection] = []
@@ -54,6 +58,9 @@ class Sockets:
             await socket.close(code=1008)
             return
         self._tickets.remove(ticket)
+        if self.refused_handshakes:
+            await socket.send_denial_response(Response(status_code=self.refused_handshakes.pop(0)))
+            return
         await socket.accept()
         if len(self._open) >= CONNECTIONS:
             await socket.send_json({"type": "disconnect", "reason": "too_many_websockets"})
@@ -89,6 +96,18 @@ class Sockets:
                 )
                 if reason == "link_disabled":
                     await connection.socket.close()
+
+    def freeze(self) -> None:
+        """Read nothing more from the open sockets, and answer no ping, without closing them."""
+        for connection in self._open:
+            connection.retiring = True
+            transport_of(connection.socket.scope).pause_reading()
+
+    def cut(self) -> None:
+        """Break every socket without a word, as a network does."""
+        for connection in list(self._open):
+            connection.retiring = True
+            transport_of(connection.socket.scope).abort()
 
     async def close(self) -> None:
         """Close every socket."""

@@ -53,6 +53,8 @@ class WebApi:
         self._platform = platform
         self.next_errors: dict[str, str] = {}
         """By method: the error that its next call is answered with, in place of its own answer."""
+        self.errors: dict[str, str] = {}
+        """The same for all calls of a method, and of all methods by the name ""."""
 
     async def answer(self, request: Request) -> Response:
         """Answer one HTTP request."""
@@ -76,7 +78,8 @@ class WebApi:
             # Slack's error for what does not exist; here also for what exists and the bot does not use.
             raise refused_because("unknown_method", [f"[ERROR] the sandbox does not know {name}"])
         _check_token(method, bearer)
-        if error := self.next_errors.pop(name, ""):
+        errors = (self.next_errors.pop(name, ""), self.errors.get(name, ""), self.errors.get("", ""))
+        if error := next(filter(None, errors), ""):
             raise Refused(error)
         return method.run(ApiCall(self._platform, arguments, bearer))
 

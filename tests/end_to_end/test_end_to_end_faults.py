@@ -241,9 +241,10 @@ class Job:
         reveal_for = self.bot.app.deps.timing.reveal_for
         wanted = {ON_CALL: card(row, WORDS), direct_channel(MEI): receipt(row, WORDS, reveal_for=reveal_for)}
         for channel, message in wanted.items():
-            said = [
-                one for one in await self.people.posted(channel) if self.request_id in str(one["metadata"])
-            ]
+            posted = [one for one in await self.people.posted(channel) if self.request_id in str(one)]
+            parts = [one["metadata"]["event_payload"] for one in posted if "metadata" in one]
+            assert all(parts.count(part) == 1 for part in parts), f"twice: {parts}"
+            said = [one for one in posted if one["blocks"][0]["type"] == "header"]
             shown = [(one["text"], [block | {"block_id": ""} for block in one["blocks"]]) for one in said]
             if shown != [(message.text, [{**block, "block_id": ""} for block in message.blocks])]:
                 return False

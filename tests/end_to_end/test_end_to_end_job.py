@@ -76,6 +76,10 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
     assert await people.title_after(KEN, ENGLISH["review.title"]) == ENGLISH["approved.title"]
     await both.reaches(request_id, Status.DONE)
     await people.until(lambda: "done" in people.card() and "done" in people.receipt())
+    for where in (ON_CALL, direct_channel(MEI)):  # an edit notifies nobody
+        told = f"Request {request_id[:6].upper()}"
+        [line] = await people.until(lambda at=where, told=told: [x for x in people.lines(at) if told in x])
+        assert "*done*" in line
 
     [reset] = (await people.resets())[before:]
     assert (reset["device"], reset["upn"]) == (device, "ken@contoso.com")

@@ -61,7 +61,9 @@ def said(**more: Any) -> Json:
 
 STRICTNESS: list[tuple[str, Json, str]] = [
     ("chat.shout", {}, "unknown_method"),
-    ("chat.delete", {"channel": ON_CALL, "ts": "1.0"}, "unknown_method"),  # Slack's, but not modelled
+    ("chat.scheduleMessage", {"channel": ON_CALL, "text": "x"}, "unknown_method"),  # Slack's, not modelled
+    ("chat.delete", {"channel": ON_CALL, "ts": "1.0"}, "message_not_found"),
+    ("conversations.replies", {"channel": ON_CALL, "ts": "1.0"}, "thread_not_found"),
     ("chat.postMessage", {"text": "x"}, "invalid_arguments"),
     ("chat.postMessage", {"channel": ON_CALL}, "no_text"),
     ("chat.postMessage", {"channel": ON_CALL, "blocks": [section("")]}, "invalid_blocks"),
@@ -192,6 +194,18 @@ async def test_history_is_newest_first_between_two_moments_and_in_pages(it):
     first, more, cursor = await history(limit=3)
     assert (first, more) == (["3", "2", "1"], True)
     assert await history(limit=3, cursor=cursor) == (["0"], False, "")
+
+
+async def test_a_thread_is_read_by_its_parent_and_a_message_of_the_app_is_deleted(it):
+    parent = (await it.done("chat.postMessage", channel=ON_CALL, text="parent"))["ts"]
+    for text_ in ("a", "b"):
+        await it.done("chat.postMessage", channel=ON_CALL, text=text_, thread_ts=parent)
+    replies = (await it.done("conversations.replies", channel=ON_CALL, ts=parent))["messages"]
+    assert [message["text"] for message in replies] == ["parent", "a", "b"]
+    [shown] = (await it.done("conversations.history", channel=ON_CALL))["messages"]
+    assert shown["text"] == "parent"
+    await it.done("chat.delete", channel=ON_CALL, ts=replies[-1]["ts"])
+    assert [message.text for message in it.slack.messages(ON_CALL)] == ["parent", "a"]
 
 
 # Blocks and views. What Slack takes is held by the bot's own messages and modals, which pass the same check

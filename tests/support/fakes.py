@@ -35,7 +35,7 @@ from bot.domain.people import (
 )
 from bot.domain.request import MessageRef, MessageState, ResetRequest, Status
 from bot.domain.target import Target
-from bot.domain.values import DeviceId, Secret, UserId, utc_text
+from bot.domain.values import DeviceId, RequestId, Secret, UserId, utc_text
 from tests.support.builders import AIKO, CAST, CHANNEL, KEN, LEOS_PHONE, TEAM, account_of, members
 from tests.support.clock import Clock
 
@@ -107,7 +107,7 @@ class FakeDirectory:
         self.looked_up.append(actor.user)
         person = self.people.get(self.also.get(actor.user, actor.user))
         if person is None:
-            raise CouldNotVerify("person", {"code": "user_not_found"})
+            raise CouldNotVerify("person", {"code": "user_not_found"}, hidden=True)
         self.told.add(actor.user)
         if actor.user in self.slow:
             raise CouldNotVerify("person")
@@ -149,34 +149,59 @@ class FakeNotifier:
     """Messages that a person deleted: the next call finds that out."""
     followed: list[Status | None] = field(default_factory=list)
     """How the first request for the same target stood, at each receipt."""
+    no_card: list[SlackError | None] = field(default_factory=list)
+    """Why there was no card, at each receipt."""
+    lines: list[tuple[str, RequestId, int]] = field(default_factory=list)
+    """Where a line was posted, of which version of which request it tells."""
     on_call: Callable[[str], Awaitable[None]] | None = None
     """Awaited at the beginning of every call."""
     steps: Steps = field(default_factory=Steps)
 
-    async def find_posted(self, _request: ResetRequest, state: MessageState) -> MessageState:
+    async def find_posted(self, request: ResetRequest, state: MessageState) -> MessageState:
         await self._step("find_posted")
-        return replace(
-            state,
-            card=state.card or self.messages.get("card"),
-            receipt=state.receipt or self.messages.get("receipt"),
-        )
+        card, receipt = (self.messages.get(name) for name in ("card", "receipt"))
+        state = replace(state, card=state.card or card, receipt=state.receipt or receipt)
+        for name, told in (("thread", "told_approvers"), ("direct", "told_requester")):
+            if (name, request.id, request.version) in self.lines:
+                state = replace(state, **{told: request.version})  # type: ignore[arg-type]  # a version each
+        return state
 
     async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
         ref = await self._update("card", request, state.card, state.card_digest)
-        return replace(state, card=ref, card_digest=str(request.status))
+        told = request.version if state.card is None else state.told_approvers
+        return replace(state, card=ref, card_digest=str(request.status), told_approvers=told)
 
     async def update_receipt(
-        self, request: ResetRequest, state: MessageState, *, first: ResetRequest | None
+        self,
+        request: ResetRequest,
+        state: MessageState,
+        *,
+        first: ResetRequest | None,
+        no_card: SlackError | None,
     ) -> MessageState:
         self.followed.append(first and first.status)
+        self.no_card.append(no_card)
         ref = await self._update("receipt", request, state.receipt, state.receipt_digest)
-        return replace(state, receipt=ref, receipt_digest=str(request.status))
+        told = request.version if state.receipt is None else state.told_requester
+        return replace(state, receipt=ref, receipt_digest=str(request.status), told_requester=told)
 
-    async def post_reminder(self, request: ResetRequest, state: MessageState) -> MessageState:
-        await self._step("reminder")
-        if request.reminders > state.reminders:
-            self.posted.append("reminder")
-        return replace(state, reminders=request.reminders)
+    async def tell_approvers(self, request: ResetRequest, state: MessageState) -> MessageState:
+        if request.tells_approvers(state):
+            await self._tell("thread", request)
+            state = replace(state, told_approvers=request.version)
+        return state
+
+    async def tell_requester(self, request: ResetRequest, state: MessageState) -> MessageState:
+        if request.tells_requester(state):
+            await self._tell("direct", request)
+            state = replace(state, told_requester=request.version)
+        return state
+
+    async def _tell(self, name: str, request: ResetRequest) -> None:
+        await self._step(name)
+        self.posted.append(name)
+        self.lines.append((name, request.id, request.version))
+        await self.steps()
 
     async def _update(
         self, name: str, request: ResetRequest, ref: MessageRef | None, digest: str

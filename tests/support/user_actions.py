@@ -220,12 +220,22 @@ class People:
         return [str(message["text"]) for message in mine]
 
     def card(self) -> str:
-        """The text of the newest message in the approver channel."""
-        return str(self.messages(ON_CALL)[-1]["text"])
+        """The text of the newest card in the approver channel."""
+        return str(self._cards(ON_CALL)[-1]["text"])
 
     def receipt(self, user: str = MEI) -> str:
-        """The text of the newest direct message."""
-        return str(self.direct(user)[-1]["text"]) if self.direct(user) else ""
+        """The text of the newest receipt."""
+        found = self._cards(direct_channel(user))
+        return str(found[-1]["text"]) if found else ""
+
+    def lines(self, channel: str) -> list[str]:
+        """What the bot posted there beside cards and receipts, oldest first."""
+        cards = self._cards(channel)
+        return [str(said["text"]) for said in self.messages(channel) if said["blocks"] and said not in cards]
+
+    def _cards(self, channel: str) -> list[Json]:
+        said = self.messages(channel)
+        return [message for message in said if (message["blocks"] or [{}])[0].get("type") == "header"]
 
     def calls(self, part: str = "") -> list[Json]:
         """The bot's last 200 calls whose path or Slack method has this in it, oldest first."""

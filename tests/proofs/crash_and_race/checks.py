@@ -16,8 +16,10 @@ from typing import Literal, get_args
 
 from bot.domain.audit import Entry, Event
 from bot.domain.request import ResetRequest, Status
+from bot.domain.values import utc_text
 from bot.slack import blocks
 from bot.slack.messages import card, receipt
+from bot.slack.notifier import CARD, RECEIPT
 from bot.slack.wording import ENGLISH
 from bot.store.database import Database
 from bot.store.requests import read_request
@@ -105,7 +107,9 @@ async def read(database: Database, but: Container[str] = ()) -> Stored:
                     stored.unclaimed.add(row.id)
                 continue
             stored.rows[row.id] = read_request(row)
-            if row.publish_at is not None:  # a dead process's lease on a row that is not due holds nothing up
+            ends = stored.rows[row.id].reveal_ends(Timing().reveal_for)  # its receipt is due again then
+            planned = (None, ends and utc_text(ends))
+            if row.publish_at not in planned:  # a dead process's lease on another row holds nothing up
                 stored.to_publish.add(row.id)
         for row in connection.execute(select(audit).order_by(audit.c.seq)):
             if row.request_id:
@@ -134,6 +138,7 @@ def check(
         *_wrong_lives(stored),
         *_wrong_ends(sandbox, stored, findings.seen),
         *_wrong_messages(sandbox, stored),
+        *_doubled_lines(sandbox),
     ]
     return findings
 
@@ -249,9 +254,21 @@ def _wrong_messages(sandbox: Sandbox, stored: Stored) -> Iterator[Fault]:
         yield "doubled", f"a message about {id_} in {channel} that should not be there"
 
 
+def _doubled_lines(sandbox: Sandbox) -> Iterator[Fault]:
+    """What tells of one version of a request is said once in each place."""
+    said = Counter(
+        json.dumps(message.metadata, sort_keys=True)
+        for conversation in sandbox.slack.workspace.conversations.values()
+        for message in conversation.messages.values()
+        if message.metadata and not request_of(message)
+    )
+    yield from (("doubled", f"{count} times {line}") for line, count in said.items() if count > 1)
+
+
 def request_of(message: Message) -> str:
     """Return which request a message is the card or the receipt of, if it is one."""
-    return str((message.metadata or {}).get("event_payload", {}).get("request_id", ""))
+    payload = (message.metadata or {}).get("event_payload", {})
+    return str(payload.get("request_id", "")) if payload.get("part") in (CARD, RECEIPT) else ""
 
 
 def _shows(posted: Message, wanted: blocks.Message) -> bool:

@@ -229,9 +229,10 @@ def cases() -> Iterator[Case]:
         yield Case([(f"{side} move pending to pending", expire)], life={"lifetime": 1.5, "remind": 0.4})
         for first, story, then in AFTER_A_LOST_ATTEMPT:
             yield Case([(first, lose), (f"{side} {then}", story)])
-        for kind in ("card", "receipt"):
+        for kind in ("card", "receipt", "thread", "direct"):
             posted = f"after slack chat.postMessage {kind}"
-            yield Case([(posted, reset), (f"{side} slack conversations.history", wait)])
+            search = "replies" if kind == "thread" else "history"
+            yield Case([(posted, reset), (f"{side} slack conversations.{search}", wait)])
 
 
 def cases_over_sockets() -> Iterator[Case]:

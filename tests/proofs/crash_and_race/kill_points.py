@@ -25,6 +25,7 @@ from typing import Any
 from bot.domain.request import ResetRequest, Status
 from bot.entra.authority import MsalHttp
 from bot.graph.devices import Intune
+from bot.slack.payloads import text_at
 from bot.store import requests, sign_ins
 from bot.store.database import Database
 from slack_sdk.web.async_client import AsyncWebClient
@@ -169,8 +170,6 @@ def _stage(request: ResetRequest) -> str:
 
 
 def _slack_call(_client: AsyncWebClient, method: str, **given: Any) -> str:
-    """Tell cards and receipts apart: only a card goes to a channel."""
-    if method not in ("chat.postMessage", "chat.update"):
-        return f"slack {method}"
-    channel = str((given.get("json") or given.get("params") or {}).get("channel", ""))
-    return f"slack {method} {'card' if channel.startswith('C') else 'receipt'}"
+    """Tell card, receipt and the lines beside them apart."""
+    part = text_at(given.get("json"), "metadata", "event_payload", "part")
+    return f"slack {method} {part}".rstrip()

@@ -190,15 +190,15 @@ class Round:
     async def _ask(self) -> tuple[Message, Message]:
         """A command, sometimes more than once; returns the card and the receipt of a request that waits."""
         slack, requester = self.slack, self.requester
-        before = len(slack.direct(requester))
+        before = len(self._receipts())
         typed = f"/reset-passcode serial:{serial(self.plan.number)} locked out in round {self.plan.number}"
         asked = slack.command(requester, SUPPORT, typed)
         self.command = await self._act("the command", asked, self.plan.asked)
-        await self._until("the receipt", lambda: slack.direct(requester)[before:])
-        self.request_id = request_of(slack.direct(requester)[before])
+        await self._until("the receipt", lambda: self._receipts()[before:])
+        self.request_id = request_of(self._receipts()[before])
 
         def shown() -> tuple[Message, Message] | None:
-            card, receipt = self._card(), slack.direct(requester)[before]
+            card, receipt = self._card(), self._receipts()[before]
             return (card, receipt) if _has(card, Action.APPROVE) and _has(receipt, Action.WITHDRAW) else None
 
         return await self._until("the buttons of card and receipt", shown)
@@ -253,6 +253,9 @@ class Round:
         return delivery
 
     # What everybody sees
+
+    def _receipts(self) -> list[Message]:
+        return [message for message in self.slack.direct(self.requester) if request_of(message)]
 
     def _card(self) -> Message | None:
         recent = islice(reversed(self.slack.workspace.conversations[ON_CALL].messages.values()), 60)

@@ -14,6 +14,7 @@ CASES = (
     Case([("before move approved to attempting", reset)]),
     Case([("after add_request", reset)]),
     Case([("after slack chat.postMessage card", reset), ("before slack conversations.history", wait)]),
+    Case([("after slack chat.postMessage thread", reset), ("after slack chat.postMessage direct", wait)]),
     Case([("after graph reset_passcode", lose), ("after move attempting to uncertain", wait)]),
 )
 SEED, ROUNDS = 7, 16

@@ -29,6 +29,7 @@ from tests.proofs.fuzz.checks import check_error, check_shown, check_storable, c
 from tests.proofs.fuzz.strategies import NASTY, Json, dumped, json_text, mutated, usually
 from tests.support.bot import Bot
 from tests.support.builders import CHANNEL, IN_CHANNEL, KEN, ON_CALL, TEAM, TIMING, a_request, actor
+from tests.support.clock import Clock
 from tests.support.fakes import token_of
 from tests.unit.entra import fake_entra
 from tests.unit.entra.fake_entra import CALLBACK, CLIENT_ID, ISSUER, ORIGIN, STEP_UP, TENANT, FakeEntra
@@ -113,6 +114,7 @@ SLACK: Final[Mapping[str, dict[str, Any]]] = {
     "conversations.info": {"ok": True, "channel": {"id": CHANNEL, "is_private": True}},
     "conversations.open": {"ok": True, "channel": {"id": "D0MEI"}},
     "conversations.history": {"ok": True, "messages": [MESSAGE], **LAST_PAGE},
+    "conversations.replies": {"ok": True, "messages": [MESSAGE], **LAST_PAGE},
 }
 ERRORS: Final = ("ratelimited", "invalid_blocks", "expired_trigger_id", "message_not_found", "x" * 9)
 
@@ -135,7 +137,9 @@ async def call_slack(sent: Odd) -> None:
         client = SlackClient(api.client, TIMING, sleep=lambda _seconds: asyncio.sleep(0))
         channel = a_channel(api)
         await channel.look()
-        notifier = SlackNotifier(api.client, ENGLISH, channel, on_call=["S0ONCALL"], timing=TIMING)
+        notifier = SlackNotifier(
+            client, ENGLISH, channel, on_call=["S0ONCALL"], timing=TIMING, now=Clock().now
+        )
         row, loading = a_request(Status.PENDING), modals.loading("device", ENGLISH)
         await _call(bot_user(api.client, TIMING))
         await _call(directory.is_in(KEN.id, IN_CHANNEL))
@@ -148,6 +152,8 @@ async def call_slack(sent: Odd) -> None:
         for state in (MessageState(), MessageState(card=posted, receipt=posted)):
             await _call(notifier.update_card(row, state))
             await _call(notifier.update_receipt(row, state))
+            for tell in (notifier.find_posted, notifier.tell_approvers, notifier.tell_requester):
+                await _call(tell(a_request(Status.DONE), state))
 
 
 async def _call(call: Awaitable[object]) -> None:

@@ -13,7 +13,7 @@ from bot.domain.errors import UnlatchError
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import TargetKind
 from bot.slack.blocks import Message, View
-from bot.slack.messages import card, receipt, reminder
+from bot.slack.messages import card, receipt, thread_line
 from bot.slack.wording import ENGLISH
 from bot.store.database import Database
 from bot.store.requests import read_request, request_columns
@@ -63,7 +63,7 @@ async def check_stored(bot: Bot, but: Container[ResetRequest] = ()) -> None:
             check_shown(card(row, ENGLISH, ["S0ONCALL"]))
             check_shown(receipt(row, ENGLISH, reveal_for=TIMING.reveal_for))
             if row.status is Status.PENDING:
-                check_shown(reminder(row, ENGLISH, ["S0ONCALL"]))
+                check_shown(thread_line(row, ENGLISH, ["S0ONCALL"]))
             columns = request_columns(row)
             check_storable(columns)
             assert read_request(SimpleNamespace(**columns, _mapping=columns)) == row

@@ -3,8 +3,10 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,28 @@ import pytest
 from bot import doctor
 from bot.app import App, unlatch
 from bot.audit import HeadKeeper
-from bot.domain.people import Audience, AudienceKind
+from bot.domain.errors import CouldNotVerify
+from bot.domain.people import Actor, Audience, AudienceKind
+from bot.domain.values import TeamId, UserId
 from bot.keys import new_key
 from bot.settings import CannotStart, Settings
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
 from bot.store.migrations import migrate
 from bot.timing import Timing
+from bot.use_cases import submit
 from sandbox.app import Sandbox, serve
 from sandbox.cast import APP_TOKEN, BOT_USER, ON_CALL
+from tests.support.user_actions import KEN, MEI
 
 from sandbox import demo
 
 SCOPES = ("commands", "users:read")
-SHORT = Timing(slack_timeout=timedelta(seconds=0.5))
+SHORT = Timing(
+    slack_timeout=timedelta(seconds=0.5),
+    start_for=timedelta(seconds=0.5),
+    socket_retry=timedelta(seconds=0.01),
+)
 NOWHERE = "sqlite:///no/such/folder/rows.sqlite3"
 
 
@@ -68,6 +78,7 @@ async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
 
 MISSING = [
     ({"slack_bot_token": "xoxb-wrong"}, ["SLACK_BOT_TOKEN", "invalid_auth"]),
+    ({"slack_bot_token": "xoxe.xoxb-1-wrong"}, ["rotating token", "manifest.yml"]),
     ({"approver_channel": "C0NOWHERE"}, ["APPROVER_CHANNEL"]),
     ({"entra_authority": "http://127.0.0.1:9/tenant/v2.0"}, ["ENTRA_AUTHORITY"]),
     ({"entra_client_certificate": "no-such.pem"}, ["Entra"]),
@@ -120,7 +131,11 @@ async def test_a_channel_that_others_can_be_in_stops_the_start_and_is_named(inst
 STARTS = {
     "a refused token": ({"slack_bot_token": "xoxb-wrong"}, r"Slack refuses SLACK_BOT_TOKEN \(invalid_auth\)"),
     "no Slack": ({"slack_api_url": "http://127.0.0.1:9/api/"}, "SLACK_API_URL"),
-    "a refused socket": ({"slack_app_token": "xapp-wrong"}, "SLACK_APP_TOKEN"),
+    "a refused socket": ({"slack_app_token": "xapp-wrong"}, r"\(invalid_auth\). Check SLACK_APP_TOKEN"),
+    "S22, a rotating token": (
+        {"slack_bot_token": "xoxe.xoxb-1-wrong"},
+        "SLACK_BOT_TOKEN is a rotating token",
+    ),
     "no database": ({"database_url": NOWHERE}, "DATABASE_URL"),
     "no certificate": ({"entra_client_certificate": "no-such.pem"}, "Entra"),
     "heads that cannot be written": ({"audit_heads": "/no/such/folder/heads.jsonl"}, "AUDIT_HEADS"),
@@ -207,3 +222,48 @@ async def test_in_socket_mode_open_sockets_count_as_ready(installation):
 async def test_metrics_are_shown_where_the_settings_say_alone(installation, metrics_port, public, beside):
     async with unlatch(installation.settings(metrics_port=metrics_port)) as app:
         assert ((await get(app, "/metrics")).status_code, app.metrics is not None) == (public, beside)
+
+
+BUSY = [*product(("auth.test", "apps.connections.open"), ("ratelimited", "internal_error", "fatal_error"))]
+
+
+@pytest.mark.parametrize(("method", "word"), BUSY, ids=[f"S21-{method}-{word}" for method, word in BUSY])
+async def test_a_slack_that_is_busy_at_the_start_is_waited_for_and_no_setting_blamed(
+    installation, capsys, method, word
+):
+    slack, settings = installation.sandbox.slack, installation.settings(slack_app_token=APP_TOKEN)
+    timing = replace(SHORT, slack_timeout=timedelta(seconds=9))  # a busy machine is no busy Slack
+    slack.fail_next(method, word)
+    async with unlatch(settings, timing=timing) as app:
+        assert (await ready(app)).json()["slack"] == "ok"
+    slack.refuse(method, word)
+    with pytest.raises(CannotStart, match=rf"^Slack is busy \({word}\); no setting is wrong"):
+        async with unlatch(settings, timing=timing):
+            pass
+    assert await installation.missing(capsys) == []
+    assert any("Slack is busy" in line for line in installation.warned) is (method == "auth.test")
+
+
+@pytest.mark.parametrize("dead", ["token_expired", "account_inactive"], ids="S22-{}".format)
+async def test_a_dead_token_shows_in_readyz_and_metrics_until_slack_takes_it_again(installation, dead):
+    slack = installation.sandbox.slack
+    async with unlatch(installation.settings(metrics_port=3000), timing=SHORT) as app:
+        await ready(app)
+        for word in (dead, ""):
+            slack.refuse("", word)
+            with suppress(CouldNotVerify):
+                await app.deps.directory.person(Actor(user=UserId(MEI), team=None))
+            answer = await get(app, "/readyz")
+            assert (answer.status_code, answer.json()["slack"]) == (503 if word else 200, word or "ok")
+            is_ready = f'unlatch_ready{{check="slack"}} {0.0 if word else 1.0}'
+            assert is_ready in (await get(app, "/metrics")).text
+
+
+async def test_s07_who_asked_is_told_that_the_channel_is_archived(installation):
+    slack = installation.sandbox.slack
+    async with unlatch(installation.settings(), timing=SHORT) as app:
+        slack.archive(ON_CALL)
+        asked = {"target": "ada@contoso.com", "reason": "locked out", "team": TeamId("T0CONTOSO")}
+        actor = Actor(user=UserId(KEN), team=None)
+        await submit.submit(app.deps, submit.NewRequest(delivery="d", actor=actor, **asked))
+        await slack.until(lambda: any("the channel is archived" in said.text for said in slack.direct(KEN)))

@@ -6,6 +6,7 @@ import hmac
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ import httpx
 from bot.domain.errors import SlackError
 from bot.domain.values import Secret
 from bot.slack.blocks import View
+from bot.slack.client import Answers
 from bot.slack.handlers import Background, Handlers
 from bot.slack.payloads import VALUE
 from bot.slack.receiver import bolt_app, http_receiver
@@ -92,6 +94,8 @@ class FakeSlackClient:
     failing: SlackError | None = None
     failing_texts: SlackError | None = None
     hanging: asyncio.Event | None = None
+    client: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(problem=""))
+    answers: Answers = field(default_factory=Answers)
 
     async def open_modal(self, trigger_id: str, view: View) -> str:
         await self._answer(self.failing)

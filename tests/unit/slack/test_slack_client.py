@@ -1,7 +1,7 @@
 """Slack's Web API: what each of its failures means; modals, private sentences, messages; who the bot is."""
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from traceback import format_exception
 from types import SimpleNamespace
@@ -11,9 +11,11 @@ from aiohttp import web
 from bot.domain.errors import SlackError, SlackRefused, SlackUnavailable
 from bot.domain.values import Secret
 from bot.slack import modals
-from bot.slack.client import SlackClient, bot_user, call, slack_client, slack_session
+from bot.slack.client import ANSWERS, Answers, SlackClient, bot_user, call, slack_client, slack_session
+from bot.slack.errors import CONTENT, GONE, HIDDEN, PASSING, SCOPE, TOKEN
 from bot.slack.wording import ENGLISH
 from bot.timing import Timing
+from structlog.testing import capture_logs
 from tests.support.builders import KEN
 from tests.unit.slack.web_api import CUT, GARBAGE, WebApi, refused, web_api
 
@@ -31,8 +33,8 @@ def limited(retry_after: str) -> web.Response:
     return web.json_response(refused("a_new_word"), status=429, headers={"Retry-After": retry_after})
 
 
-LATER = ["fatal_error", "internal_error", "ratelimited", "service_unavailable", "request_timeout"]
-NEEDS_HELP = ["channel_not_found", "not_in_channel", "is_archived", "missing_scope", "invalid_auth"]
+LATER = sorted(PASSING)
+NEEDS_HELP = [*TOKEN, *SCOPE, *HIDDEN, *GONE, *CONTENT, "is_archived", "restricted_action", "not_in_channel"]
 
 
 @pytest.mark.parametrize(
@@ -171,3 +173,49 @@ async def test_one_session_bounds_every_call_and_nothing_is_retried_by_the_sdk()
             await SlackClient(client, Timing()).send_direct_message(KEN.id, "Hello.")
     assert session.timeout.total == 4
     assert len(api.asked) == 1
+
+
+REFUSED_TOKEN = ("token_expired", "token_revoked", "account_inactive", "invalid_auth", "not_authed")
+
+
+@pytest.mark.parametrize("word", REFUSED_TOKEN, ids=[f"S22-{word}" for word in REFUSED_TOKEN])
+async def test_a_token_that_slack_refuses_is_a_problem_until_slack_takes_it_and_is_logged_once(api, word):
+    async def ask(method: str, *answers: object) -> str:
+        api.answers[method] = list(answers)
+        with suppress(SlackError):
+            await call(api.client.api_call(method), within=timedelta(seconds=9))
+        return api.client.problem
+
+    with capture_logs() as logs:
+        assert await ask("users.info", refused(word)) == word
+        for passing in (refused("ratelimited"), refused("internal_error"), *GARBAGE, CUT):
+            assert await ask("chat.postMessage", passing) == word  # which says nothing of the token
+        assert await ask("users.info", refused(word)) == word
+        assert await ask("apps.connections.open", OK) == word  # another token's
+        assert await ask("chat.update", refused("message_not_found")) == ""
+    [line] = logs
+    about = {"event": "slack_token_refused", "log_level": "error", "method": "users.info", "code": word}
+    assert line.items() >= about.items()
+
+
+async def test_a_missing_scope_is_a_problem_until_its_method_is_answered_unless_the_bot_can_do_without(api):
+    lacks = {"ok": False, "error": "missing_scope", "needed": "users:read"}
+    for method, answer, problem in (
+        ("conversations.history", lacks, ""),
+        ("users.info", lacks, "missing_scope: users:read"),
+        ("chat.postMessage", OK, "missing_scope: users:read"),
+        ("users.info", OK, ""),
+    ):
+        api.answers[method] = [answer]
+        with suppress(SlackError):
+            await call(api.client.api_call(method), within=timedelta(seconds=9))
+        assert api.client.problem == problem
+
+
+def test_response_urls_are_kept_for_the_newest():
+    answers = Answers()
+    for number in range(ANSWERS + 1):
+        answers.keep(str(number), Secret("url"))
+    answers.keep("none", None)
+    found = [answers.get(key) is not None for key in ("0", "1", str(ANSWERS), "none")]
+    assert found == [False, True, True, False]

@@ -14,11 +14,14 @@ from bot.domain.errors import (
     DeviceRefused,
     SignInRefused,
     SlackError,
+    SlackRefused,
+    SlackUnavailable,
     StoreError,
 )
 from bot.domain.people import SignInLink
 from bot.domain.request import MAX_REASON, Status
 from bot.domain.values import UserId, utc_text
+from bot.slack.blocks import Message
 from bot.slack.handlers import RECENT, Background
 from bot.slack.payloads import Action, Callback, Field, private_metadata
 from bot.slack.wording import CATALOG_EN as CATALOG
@@ -27,6 +30,7 @@ from structlog.testing import capture_logs
 from tests.support.builders import AIKO, KEN, LATER, LEOS_PHONE, MEI, TEAM, a_request, account_of
 from tests.support.clock import NOON
 from tests.unit.slack.deliveries import COMMAND, RESPONSE_URL, SlackSide, command, form, press
+from tests.unit.slack.shown import check_accepted, elements
 
 
 @pytest.fixture
@@ -514,3 +518,54 @@ async def test_a_payload_that_comes_again_changes_nothing(side, what):
     await asyncio.gather(*(side.post(body) for _ in range(4)))
     await side.deliver(body)
     assert await what_happened(side) == before != at_first
+
+
+WHEN_NO_MODAL = {
+    "S22": (SlackRefused("token_expired"), "Slack no longer accepts Unlatch’s token (token"),
+    "38": (SlackRefused("expired_trigger_id"), CATALOG["no_modal"]),
+    "38-busy": (SlackUnavailable("internal_error"), CATALOG["no_modal"]),
+}
+
+
+@pytest.mark.parametrize(("error", "told"), WHEN_NO_MODAL.values(), ids=WHEN_NO_MODAL)
+async def test_that_a_modal_was_too_late_is_said_only_where_it_was(side, error, told):
+    side.slack.failing = error
+    await side.deliver(press(Action.APPROVE, await side.bot.pending()))
+    [(_, sentence)] = side.slack.responses
+    assert told in sentence
+
+
+async def test_s22_who_asks_while_slack_refuses_the_token_reads_that_nobody_was_told(side):
+    side.slack.client.problem = "token_expired"
+    answer = (await side.post(command())).text
+    assert "is saved, but the on-call leads can’t be notified: Slack no longer accepts" in answer
+
+
+@pytest.mark.parametrize("typed", ["status", "Status"], ids="S24-{}".format)
+async def test_what_can_be_pressed_in_the_receipt_can_be_pressed_in_the_answer_to_status(side, typed):
+    async def status() -> list[tuple[str, str]]:
+        blocks = (await side.post(command(text=typed))).json()["blocks"]
+        check_accepted(Message("status", blocks))
+        return [(button["action_id"], button["value"]) for button in elements(blocks, "button")]
+
+    ready = await side.bot.done()
+    side.bot.clock.advance(timedelta(seconds=1))
+    waiting = await side.bot.pending(target="serial:C02LEO")
+    assert await status() == [(Action.WITHDRAW, waiting), (Action.SHOW_PASSCODE, ready)]
+    for number in range(4):  # it stays among more than are listed else
+        side.bot.clock.advance(timedelta(seconds=1))
+        await side.bot.withdraw(await side.bot.pending(target=f"serial:C02LEO{number}"))
+    assert await status() == [(Action.WITHDRAW, waiting), (Action.SHOW_PASSCODE, ready)]
+    await side.deliver(press(Action.SHOW_PASSCODE, ready, user=MEI.id))
+    assert side.title() == CATALOG["passcode.title"]
+    side.bot.clock.advance(side.bot.deps.timing.reveal_for)
+    assert (Action.SHOW_PASSCODE, ready) not in await status()
+
+
+async def test_where_a_request_was_typed_is_kept_for_it_also_through_the_form(side):
+    await side.deliver(command(text="", response_url=RESPONSE_URL))
+    side.slack.answers.keep("V0FORM", side.slack.answers.get("V1"))  # as Slack numbers views
+    await side.post(form(Callback.ASK, target="leo@contoso.com", reason="locked out"))
+    await side.post(command(text="serial:C02LEO locked out", response_url=RESPONSE_URL))
+    kept = [side.slack.answers.get(request_id) for request_id in await side.bot.rows()]
+    assert [url.reveal() for url in kept] == [RESPONSE_URL] * 2

@@ -9,7 +9,7 @@ from bot.domain.errors import Cause, Code
 from bot.domain.request import MAX_REASON, ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.slack.blocks import NOTHING, Message
-from bot.slack.messages import card, receipt, reminder
+from bot.slack.messages import card, receipt, thread_line
 from bot.slack.payloads import Action
 from bot.slack.wording import ENGLISH
 from hypothesis import given, settings
@@ -109,7 +109,7 @@ def test_only_the_receipt_speaks_to_the_requester():
 
 def test_a_reminder_names_the_request_the_requester_the_target_and_until_when():
     target = Target(TargetKind.SERIAL, "F2LX1234ABCD")
-    message = reminder(pending(target=target), ENGLISH, ["S0ONCALL"])
+    message = thread_line(pending(target=target), ENGLISH, ["S0ONCALL"])
     check_accepted(message)
     for named in ("A1B2C3", "<@U0MEI>", "number F2LX1234ABCD", "2026-03-02 13:00 UTC", "<!subteam^S0ONCALL>"):
         assert named in message.text
@@ -147,4 +147,4 @@ def test_a_hundred_kilobytes_fit():
     flood = "<!channel> & é " * 7000
     check(pending(reason=flood, ticket=flood, denial=flood))
     check(pending(reason="緊" * MAX_REASON, denial="😀" * MAX_REASON))  # Slack counts bytes
-    check_accepted(reminder(pending(), ENGLISH, ["S0ONCALL"] * 300))
+    check_accepted(thread_line(pending(), ENGLISH, ["S0ONCALL"] * 300))

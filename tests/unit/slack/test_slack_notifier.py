@@ -1,23 +1,34 @@
 """Messages about a request: one each, brought up to date, never twice, and found again after a crash."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
+from heapq import heappop, heappush
+from itertools import cycle
+from typing import Any
 
 import pytest
-from bot.domain.errors import Code, SlackRefused
-from bot.domain.request import MessageRef, MessageState, Status
-from bot.domain.values import ChannelId
+from aiohttp import web
+from bot.domain.device import Effect
+from bot.domain.errors import Cause, Code, SlackRefused, SlackUnavailable
+from bot.domain.request import MessageRef, MessageState, ResetRequest, Status
+from bot.domain.values import ChannelId, Secret
+from bot.slack.blocks import Message
+from bot.slack.client import SlackClient
 from bot.slack.notifier import SlackNotifier
 from bot.slack.wording import ENGLISH
 from bot.timing import Timing
-from tests.support.builders import CHANNEL, MEI, a_request
-from tests.unit.slack.rows import pending
+from bot.use_cases.publish import pause_after
+from tests.support.builders import CHANNEL, KEN, MEI, a_request
+from tests.support.clock import NOON, Clock
+from tests.unit.slack.rows import done, failed, pending
+from tests.unit.slack.shown import check_accepted
 from tests.unit.slack.web_api import WebApi, a_channel, refused
 
 POSTED = {"ok": True, "channel": CHANNEL, "ts": "1.0"}
 CARD = MessageRef(CHANNEL, "1.0")
 SHOWN = MessageState(card=CARD)
-APPROVED, REMINDED = a_request(Status.APPROVED), pending(reminders=1)
+APPROVED, REMINDED = a_request(Status.APPROVED), pending(reminders=1, version=2)
 
 
 def metadata(part: str, request_id: str = pending().id) -> dict[str, object]:
@@ -28,7 +39,13 @@ def metadata(part: str, request_id: str = pending().id) -> dict[str, object]:
 def notifier(api: WebApi) -> SlackNotifier:
     api.answers["chat.postMessage"] = [POSTED]
     api.answers["conversations.open"] = [{"ok": True, "channel": {"id": "D0MEI"}}]
-    return SlackNotifier(api.client, ENGLISH, a_channel(api), on_call=["S0ONCALL"], timing=Timing())
+    return a_notifier(api)
+
+
+def a_notifier(api: WebApi, clock: Clock | None = None, **options: Any) -> SlackNotifier:
+    slack, timing = SlackClient(api.client, Timing(), sleep=api.sleep), Timing()
+    given = {"channel": a_channel(api), "on_call": ["S0ONCALL"], "jitter": lambda: 0.1} | options
+    return SlackNotifier(slack, ENGLISH, timing=timing, now=(clock or Clock()).now, **given)
 
 
 async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_parsed(api, notifier):
@@ -47,7 +64,7 @@ async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_
 
 
 async def test_the_receipt_says_that_approvers_were_told_only_once_the_card_is_posted(api, notifier):
-    told = ENGLISH.text("status.pending.next"), ENGLISH.text("status.pending.next.not_notified")
+    told = ENGLISH.text("status.pending.next"), ENGLISH.text("status.pending.next.not_yet")
     state = await notifier.update_receipt(pending(), MessageState())
     await notifier.update_receipt(pending(), replace(state, card=CARD))
     texts = [sent["text"] for _, sent in api.asked]
@@ -57,10 +74,10 @@ async def test_the_receipt_says_that_approvers_were_told_only_once_the_card_is_p
 async def test_while_others_could_read_it_nothing_goes_there_and_the_requester_is_told(api, notifier):
     state, channel = await notifier.update_card(pending(), MessageState()), a_channel(api)
     channel.problem = Code.CHANNEL_SHARED
-    notifier = SlackNotifier(api.client, ENGLISH, channel, timing=Timing())
-    for show in (notifier.update_card, notifier.post_reminder):
+    notifier = a_notifier(api, channel=channel)
+    for show in (notifier.update_card, notifier.tell_approvers):
         with pytest.raises(SlackRefused, match="channel_shared"):
-            await show(pending(reminders=1), state)
+            await show(pending(reminders=1, version=3), state)
     for row, is_told in ((pending(), True), (APPROVED, False)):
         await notifier.update_receipt(row, MessageState())
         assert ("shared with another organization" in api.asked[-1][1]["text"]) is is_told
@@ -96,7 +113,7 @@ async def test_a_message_that_cannot_be_changed_any_more_is_posted_again(api, no
     ("method", "answer", "show"),
     [
         ("chat.update", refused("is_archived"), lambda n: n.update_card(APPROVED, SHOWN)),
-        ("chat.postMessage", refused("is_archived"), lambda n: n.post_reminder(REMINDED, SHOWN)),
+        ("chat.postMessage", refused("is_archived"), lambda n: n.tell_approvers(REMINDED, SHOWN)),
         ("chat.postMessage", {"ok": True, "channel": "C"}, lambda n: n.update_card(APPROVED, MessageState())),
         ("conversations.open", {"ok": True}, lambda n: n.find_posted(APPROVED, SHOWN)),
     ],
@@ -131,14 +148,215 @@ async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_pa
 
 async def test_a_reminder_is_posted_once_under_the_card_and_in_the_channel(api, notifier):
     for row, state in ((pending(), SHOWN), (REMINDED, MessageState())):
-        assert await notifier.post_reminder(row, state) == state  # before its time, or without a card
-    state = await notifier.post_reminder(REMINDED, SHOWN)
-    again = await notifier.post_reminder(REMINDED, state)
+        assert await notifier.tell_approvers(row, state) == state  # before its time, or without a card
+    state = await notifier.tell_approvers(REMINDED, SHOWN)
+    again = await notifier.tell_approvers(REMINDED, state)
     [(_, post)] = api.asked
     assert (post["thread_ts"], post["reply_broadcast"]) == ("1.0", True)
     assert "<!subteam^S0ONCALL>" in post["text"]
-    assert "metadata" not in post
-    assert again == state == MessageState(card=CARD, reminders=1)
+    assert post["metadata"]["event_payload"].items() >= {"part": "thread", "version": "2"}.items()
+    assert again == state == MessageState(card=CARD, told_approvers=2)
     api.answers["chat.postMessage"] = [refused("thread_not_found")]
-    state = await notifier.post_reminder(REMINDED, MessageState(card=CARD, card_digest="d"))
-    assert state == MessageState(reminders=1)  # the card comes back in its place
+    state = await notifier.tell_approvers(REMINDED, MessageState(card=CARD, card_digest="d"))
+    assert state == MessageState(told_approvers=2)  # the card comes back in its place
+
+
+# What Slack refuses
+
+
+@pytest.mark.parametrize(
+    "code", ["msg_too_long", "msg_blocks_too_long", "invalid_blocks", "no_text"], ids="S01-{}".format
+)
+async def test_no_live_button_survives_its_decision_though_slack_takes_no_such_message(api, notifier, code):
+    denied = a_request(Status.DENIED, reason="緊" * 552, denial="急" * 740, decided_by=KEN.id)
+    state = await notifier.update_card(pending(), MessageState())
+    api.answers["chat.update"] = [refused(code), {"ok": True}]
+    state = await notifier.update_card(denied, state)
+    (_, whole), (_, shorter) = api.asked[-2:]
+    assert [len(sent["text"].encode()) <= 4000 for sent in (whole, shorter)] == [True, True]
+    assert "denied" in shorter["text"]
+    assert pending().ref in shorter["text"]
+    assert not re.search("actions|緊|急", str(shorter["blocks"]))
+    await notifier.update_card(denied, state)
+    assert len(api.asked) == 3  # and is not repeated
+
+
+async def test_s01_a_waiting_card_that_slack_takes_no_such_message_of_can_still_be_decided_on(api, notifier):
+    api.answers["chat.postMessage"] = [refused("msg_blocks_too_long"), POSTED]
+    assert (await notifier.update_card(pending(), MessageState())).card == CARD
+    assert "approve" in str(api.asked[-1][1]["blocks"])
+    api.answers["chat.postMessage"] = [refused("invalid_blocks")]
+    with pytest.raises(SlackRefused, match="invalid_blocks"):
+        await notifier.update_card(pending(), MessageState())
+
+
+async def test_a_card_that_is_too_old_to_change_is_taken_away_with_its_buttons(api, notifier):
+    api.answers["chat.update"] = [refused("edit_window_closed")]
+    await notifier.update_card(APPROVED, SHOWN)
+    assert api.methods() == ["chat.update", "chat.delete"]
+    assert api.asked[-1][1]["ts"] == CARD.ts
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("is_archived", "the channel is archived (is"),
+        ("restricted_action", "restricts who may post there"),
+        ("channel_not_found", "isn’t in the channel"),
+        ("not_in_channel", "isn’t in the channel"),
+        ("token_revoked", "no longer accepts Unlatch’s token"),
+    ],
+    ids=lambda value: f"S07-{value}" if "_" in value else "",
+)
+async def test_who_asked_reads_why_the_approvers_were_not_notified(api, code, why):
+    notifier = a_notifier(api)
+    api.answers["chat.postMessage"] = [refused(code), POSTED]
+    with pytest.raises(SlackRefused) as error:
+        await notifier.update_card(pending(), MessageState())
+    await notifier.update_receipt(pending(), MessageState(), no_card=error.value)
+    assert "The on-call leads haven’t been notified: " in api.asked[-1][1]["text"]
+    assert why in api.asked[-1][1]["text"]
+
+
+@pytest.mark.parametrize("code", ["messages_tab_disabled", "restricted_action"], ids="S24-{}".format)
+async def test_where_direct_messages_are_off_the_receipt_goes_where_the_request_was_typed(api, code):
+    notifier, url = a_notifier(api), Secret(f"{api.client.base_url}response")
+    api.answers["chat.postMessage"] = [refused(code)]
+    sent, ready = a_request(Status.SENT, version=4), replace(done(), version=5)
+    for row in (pending(), pending(), sent, ready, ready):
+        notifier.slack.answers.keep(row.id, url)
+        with pytest.raises(SlackRefused):
+            await notifier.update_receipt(row, MessageState())
+    first, last = [sent for method, sent in api.asked if method == "response"]
+    assert (first["response_type"], last["response_type"]) == ("ephemeral", "ephemeral")
+    assert "waiting for approval" in first["text"]
+    assert "show_passcode" in str(last["blocks"])
+
+
+# Slack's limits
+
+
+@pytest.mark.parametrize("cards", [20], ids="S20-{}-cards".format)
+async def test_cards_of_one_second_are_shown_one_a_second_and_hardly_one_is_refused_twice(api, cards):
+    """Slack lets three through at once, then one a second, as a bucket that fills again."""
+    clock, shown, calls = Clock(), [], []
+    notifier = a_notifier(api, clock)
+
+    def bucket() -> web.Response | dict[str, object]:
+        nonlocal level, filled_at
+        calls.append(clock.now())
+        level, filled_at = min(3.0, level + (clock.now() - filled_at).total_seconds()), clock.now()
+        if level < 1:
+            return web.json_response(refused("ratelimited"), status=429, headers={"Retry-After": "1"})
+        level -= 1
+        return POSTED
+
+    level, filled_at = 3.0, NOON
+    late = cycle([0, 0.08, 0.03])  # a worker is not always there at once
+    api.answers["chat.postMessage"] = [bucket]
+    due = [(NOON, number) for number in range(cards)]
+    while due:
+        at, number = heappop(due)
+        clock.advance(max(at - clock.now(), timedelta(0)))
+        try:
+            await notifier.update_card(pending(id=f"{number:032x}"), MessageState())
+            shown.append(number)
+        except SlackUnavailable as busy:
+            heappush(due, (clock.now() + pause_after([busy], 9) + timedelta(seconds=next(late)), number))
+    assert sorted(shown) == list(range(cards))
+    assert clock.now() - NOON <= timedelta(seconds=cards + 1)
+    assert len(calls) <= cards + 2
+
+
+# Lines beside the messages
+
+
+TOLD = {
+    "done, iPhone": (done(Effect.REMOVES_PASSCODE), "done*. ", "*done*. The device has no passcode now"),
+    "passcode ready": (done(), "*done*. Approved by", "*done*. New temporary passcode ready. Press"),
+    "failed": (
+        failed(Cause(Code.CANCELED)),
+        "*failed*. The command was canceled",
+        "*failed*. The command was",
+    ),
+    "needs a decision": (
+        a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER)),
+        "*needs a decision*. Approved by <@U0KEN>",
+        "*needs a decision*. Ask the owner whether",
+    ),
+    "waits again": (pending(cause=Cause(Code.NOT_EXECUTED)), "*waiting for approval again*. Microsoft", ""),
+    "denied": (
+        a_request(Status.DENIED, denial="no", decided_by=KEN.id),
+        "",
+        "*denied*. Denied by <@U0KEN>",
+    ),
+    "expired": (a_request(Status.EXPIRED), "", "*expired*. Expired"),
+    "refused": (
+        a_request(Status.REFUSED, cause=Cause(Code.NOT_A_REQUESTER)),
+        "",
+        "*declined*. You aren’t on",
+    ),
+    "withdrawn": (a_request(Status.WITHDRAWN, decided_by=MEI.id), "", ""),
+    "approved": (APPROVED, "", ""),
+    "waits": (pending(), "", ""),
+}
+
+
+@pytest.mark.parametrize(("row", "thread", "direct"), TOLD.values(), ids=TOLD)
+async def test_how_it_ended_is_one_line_in_the_thread_and_one_in_the_direct_message(
+    api, notifier, row, thread, direct
+):
+    state = MessageState(card=CARD, receipt=MessageRef(ChannelId("D0MEI"), "2.0"))
+    for _ in range(2):
+        state = await notifier.tell_requester(row, await notifier.tell_approvers(row, state))
+    posted = [sent for method, sent in api.asked if method == "chat.postMessage"]
+    in_thread = [sent for sent in posted if sent.get("thread_ts") == CARD.ts]
+    beside = [sent for sent in posted if sent["channel"] == MEI.id]
+    assert (len(in_thread), len(beside)) == (bool(thread), bool(direct))
+    for sent, words in ((in_thread, thread), (beside, direct)):
+        for said in sent:
+            check_accepted(Message(said["text"], said["blocks"]))
+            assert words in said["text"]
+            assert row.ref in said["text"]
+            assert ENGLISH.target(row.target) in said["text"]
+    for said in in_thread:  # who is to act is called
+        assert ("<!subteam^S0ONCALL>" in said["text"], said["reply_broadcast"]) == (not row.is_over,) * 2
+
+
+async def test_lines_that_were_posted_but_not_remembered_are_found_where_they_stand(api, notifier):
+    row = replace(done(), version=7)
+    lines = [{"ts": "3.0", "metadata": line_of(row, part, "7")} for part in ("thread", "direct")]
+    others = [{"ts": "2.5", "metadata": line_of(row, part, "6")} for part in ("thread", "direct")]
+    state = MessageState(card=CARD, receipt=MessageRef(ChannelId("D0MEI"), "2.0"), posting=True)
+    for found, told in ((others, 0), (lines, 7)):
+        api.answers["conversations.replies"] = [{"ok": True, "messages": found[:1]}]
+        api.answers["conversations.history"] = [{"ok": True, "messages": found[1:]}]
+        state = await notifier.find_posted(row, state)
+        assert (state.told_approvers, state.told_requester) == (told, told)
+    searched = dict(api.asked)
+    assert searched["conversations.replies"]["ts"] == CARD.ts
+    assert searched["conversations.history"]["channel"] == "D0MEI"
+
+
+def line_of(row: ResetRequest, part: str, version: str) -> dict[str, object]:
+    payload = {"request_id": row.id, "part": part, "version": version}
+    return {"event_type": "unlatch_request", "event_payload": payload}
+
+
+async def test_a_new_message_tells_of_itself(notifier):
+    row = replace(done(), version=5)
+    state = await notifier.update_receipt(row, await notifier.update_card(row, MessageState()))
+    assert not row.tells_approvers(state)
+    assert not row.tells_requester(state)
+
+
+@pytest.mark.parametrize(("after", "there"), [(timedelta(minutes=59), True), (timedelta(hours=1), False)])
+async def test_show_passcode_says_until_when_and_goes_when_it_is_over(api, after, there):
+    row = done()
+    clock = Clock(row.changed_at + after)
+    api.answers["chat.postMessage"] = [POSTED]
+    await a_notifier(api, clock).update_receipt(row, MessageState())
+    sent = api.asked[-1][1]
+    assert ("show_passcode" in str(sent["blocks"])) is there
+    assert ("Available until <!date^" in sent["text"]) is there
+    assert ("can no longer be shown" in sent["text"]) is not there

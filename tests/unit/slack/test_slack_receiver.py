@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import product
@@ -12,12 +11,10 @@ from urllib.parse import urlencode
 import pytest
 from bot.domain.values import Secret
 from bot.slack.payloads import Action, Callback
-from bot.slack.receiver import SocketNews, http_receiver, parse, why_refused
+from bot.slack.receiver import http_receiver, parse, why_refused
 from bot.store.database import Database
 from slack_bolt.async_app import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
-from slack_sdk.errors import SlackApiError
-from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from starlette.requests import Request
 from structlog.testing import capture_logs
 from tests.support.clock import NOON, Clock
@@ -225,24 +222,3 @@ async def test_a_delivery_that_no_handler_knows_leaves_a_line(database: Database
     [line] = logs
     about = (line["event"], line["type"], line["name"])
     assert about == ("delivery_unknown", "block_actions", "of_an_older_release")
-
-
-def test_a_socket_that_is_lost_and_back_is_one_line_each_with_the_cause():
-    news, sdk = SocketNews(), logging.getLogger("slack_sdk.of_this_test")
-    sdk.addFilter(news)
-    told = {"ok": False, "error": "invalid_auth"}
-    answer = AsyncSlackResponse(
-        client=None, http_verb="", api_url="", req_args={}, headers={}, status_code=200, data=told
-    )
-    refused = SlackApiError("", answer)
-    with capture_logs() as logs:
-        for count, error in ((2, None), *[(1, OSError())] * 2, *[(0, refused)] * 2, (2, None)):
-            if error is not None:
-                sdk.error("Failed to connect (error: %s); Retrying...", error, exc_info=error)
-            news.tell(count)
-    lines = [(line["event"], line["open"], line["cause"]) for line in logs]
-    assert lines == [
-        ("socket_lost", 1, "OSError"),
-        ("socket_lost", 0, "invalid_auth"),
-        ("sockets_back", 2, "invalid_auth"),
-    ]

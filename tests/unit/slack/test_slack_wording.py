@@ -11,12 +11,22 @@ from pathlib import Path
 import pytest
 from bot.domain import errors
 from bot.domain.device import Effect, Platform
-from bot.domain.errors import Cause, Code, GraphError, Refusal, SlackError, UnlatchError
+from bot.domain.errors import (
+    Cause,
+    Code,
+    GraphError,
+    Refusal,
+    SlackError,
+    SlackRefused,
+    SlackUnavailable,
+    UnlatchError,
+)
 from bot.domain.people import Kind
 from bot.domain.request import BLIND, ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.slack import wording
 from bot.slack.blocks import NOTHING, without_markup
+from bot.slack.errors import CONTENT, SCOPE, TOKEN, reason
 from bot.slack.wording import CATALOG_EN as CATALOG
 from bot.slack.wording import ENGLISH
 from tests.support.builders import MEI, a_request
@@ -42,6 +52,20 @@ UNTITLED = {
 """Codes that title no modal."""
 STAGES = [*Status, "unlinked", "reopened", "needs_decision", "unclear", "duplicate"]
 LIMITS = {".title": 24, ".submit": 24, ".short": 75, ".label": 75, ".placeholder": 150, "again.option": 75}
+WORDS = {
+    **dict.fromkeys(sorted(TOKEN), "no longer accepts Unlatch’s token"),
+    **dict.fromkeys(sorted(SCOPE), "lacks a Slack permission"),
+    **dict.fromkeys(sorted(CONTENT), "doesn’t take the message"),
+    **dict.fromkeys(("restricted_action", "restricted_action_read_only_channel"), "restricts who may post"),
+    "is_archived": "archived",
+    "channel_not_found": "isn’t in the channel, or it doesn’t exist",
+    "not_in_channel": "isn’t in the channel",
+    "ekm_access_denied": "suspended posting",
+    "messages_tab_disabled": "direct messages from Unlatch are turned off",
+    "other": "Slack refuses it",
+    "a_new_word": "Slack refuses it",
+}
+"""What people read for each of Slack's words that no waiting mends."""
 RAISED = [UnlatchError] + [
     kind
     for kind in vars(errors).values()
@@ -88,6 +112,7 @@ def demanded() -> set[str]:
     keys |= {"code.approver_signed_out.following", "code.microsoft_refused_approver.approval_required"}
     keys |= {f"status.{stage}.could_not_look" for stage in ("uncertain", "needs_decision")}
     keys |= {f"code.{code}.{case}" for code, case in SPECIAL}
+    keys |= {f"slack.{reason(word)}" for word in WORDS if word != "a_new_word"}
     keys |= {f"sign_in.{why}" for why in ("claims", "stale", "rejected")}
     return keys - {"status.refused.next", "status.done.next", "status.duplicate.next"}
 
@@ -267,3 +292,12 @@ def test_the_sign_in_pages_can_show_a_refusal_without_slack():
         if cause.code not in with_a_person:
             page = without_markup(ENGLISH.cause(cause)).replace("<!channel>", "")  # Microsoft's own words
             assert not set(page) & set("<>*`")
+
+
+@pytest.mark.parametrize(("word", "told"), WORDS.items(), ids=[f"S07-S22-{word}" for word in WORDS])
+def test_every_word_that_no_waiting_mends_has_its_sentence_and_is_quoted(word: str, told: str):
+    for sentence in (ENGLISH.error(SlackRefused(word)), ENGLISH.no_card(SlackRefused(word))):
+        check_sentence(sentence)
+        assert told in sentence
+        assert f"({word})" in sentence.replace("ˍ", "_")
+    assert "as soon as Slack takes the message" in ENGLISH.no_card(SlackUnavailable("ratelimited"))

@@ -9,8 +9,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from bot.slack.channel import ApproverChannel
+from bot.slack.client import WatchedClient
 from bot.timing import Timing
-from slack_sdk.web.async_client import AsyncWebClient
 from tests.support.builders import CHANNEL
 from tests.support.clock import Clock
 
@@ -24,6 +24,7 @@ GARBAGE = [
     web.Response(body=b"\x1f\x8b", content_type="application/gzip"),
 ]
 """Answers that are not Slack's."""
+Answer = web.Response | Mapping[str, object]
 CUT = web.Response(reason="cut")
 """The connection is cut instead of an answer."""
 
@@ -38,12 +39,12 @@ class WebApi:
     `slept`: how long each pause of the caller should have taken.
     """
 
-    client: AsyncWebClient
+    client: WatchedClient
     """Without retries, as in production."""
     stop: Callable[[], Awaitable[None]]
 
     def __init__(self) -> None:
-        self.answers: dict[str, list[web.Response | Mapping[str, object]]] = {}
+        self.answers: dict[str, list[Answer | Callable[[], Answer]]] = {}
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
         self.hang: asyncio.Event | None = None
         self.slept: list[float] = []
@@ -63,6 +64,8 @@ class WebApi:
             await self.hang.wait()
         turns = self.answers.get(method, [{"ok": True}])
         answer = turns.pop(0) if len(turns) > 1 else turns[0]
+        if callable(answer):
+            answer = answer()
         if answer is CUT and request.transport is not None:
             request.transport.abort()
         if isinstance(answer, web.Response):
@@ -84,7 +87,7 @@ async def web_api() -> AsyncIterator[WebApi]:
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         api.stop = server.close
         base_url = str(server.make_url("/"))
-        api.client = AsyncWebClient("xoxb-1", base_url, session=session, retry_handlers=[])
+        api.client = WatchedClient("xoxb-1", base_url, session=session, retry_handlers=[])
         yield api
         if api.hang is not None:
             api.hang.set()

@@ -27,7 +27,7 @@ async def test_card_and_receipt_are_posted_once_and_a_move_updates_both(bot):
     await refused(bot.review(request_id))  # ends the request
     await bot.publish(request_id)
 
-    assert (bot.notifier.posted, bot.notifier.updated) == (["card", "receipt"], ["card", "receipt"])
+    assert (bot.notifier.posted, bot.notifier.updated) == (["card", "receipt", "direct"], ["card", "receipt"])
 
 
 async def test_approvers_see_only_what_was_verified(bot):
@@ -35,28 +35,31 @@ async def test_approvers_see_only_what_was_verified(bot):
     assert await bot.publish(request.id) is None
     await bot.advance(request.id)
     assert await bot.publish(request.id) is None
-    assert (bot.notifier.posted, bot.notifier.updated) == (["receipt"], ["receipt"])
+    assert (bot.notifier.posted, bot.notifier.updated) == (["receipt", "direct"], ["receipt"])
 
 
 async def test_a_reminder_is_posted_once_and_only_while_the_request_waits(bot):
     request_id = await bot.pending()
+    await bot.publish(request_id)
     bot.clock.advance(minutes=15)
     await bot.advance_due()
     for _ in range(2):
         await bot.publish(request_id)
-    assert bot.notifier.posted == ["card", "receipt", "reminder"]
+    assert bot.notifier.posted == ["card", "receipt", "thread"]
 
     bot.clock.advance(minutes=15)
     await bot.advance_due()
     await bot.deny(request_id)
     await bot.publish(request_id)
-    assert bot.notifier.posted.count("reminder") == 1
+    assert bot.notifier.posted.count("thread") == 1
 
 
-@pytest.mark.parametrize("broken", ["card", "receipt", "reminder"])
+@pytest.mark.parametrize("broken", ["card", "receipt", "thread"])
 @pytest.mark.parametrize("error", [SlackUnavailable(), SlackRefused("not_in_channel")])
 async def test_a_message_that_cannot_be_shown_keeps_no_other_back_and_is_logged(bot, broken, error):
     request_id = await bot.pending()
+    if broken == "thread":
+        await bot.publish(request_id)
     bot.clock.advance(minutes=15)
     await bot.advance_due()
     bot.notifier.failing[broken] = error
@@ -64,10 +67,12 @@ async def test_a_message_that_cannot_be_shown_keeps_no_other_back_and_is_logged(
     with capture_logs() as logged:
         assert await bot.publish(request_id) == timedelta(seconds=2)
 
-    assert set(bot.notifier.posted) == {"card", "receipt", "reminder"} - {broken}
+    assert set(bot.notifier.posted) == {"card", "receipt"} - {broken}
+    assert bot.notifier.no_card[-1] is (error if broken == "card" else None)
     [line] = logged
     about = {"request": request_id, "error": type(error).__name__, "code": error.code}
-    assert line == {"event": "not_published", "log_level": "warning"} | about
+    level = "error" if isinstance(error, SlackRefused) else "warning"  # nothing mends it by itself
+    assert line == {"event": "not_published", "log_level": level} | about
 
 
 async def test_who_asked_second_sees_where_the_first_request_stands_and_how_it_ends(bot):
@@ -101,7 +106,7 @@ async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_befo
     bot.notifier.on_call = look
     await bot.publish(request_id)
 
-    assert seen == [("card", True, []), ("receipt", True, ["1.0"]), ("reminder", True, ["1.0", "2.0"])]
+    assert seen == [("card", True, []), ("receipt", True, ["1.0"])]
     assert not (await bot.claim_publish(request_id)).messages.posting
 
 
@@ -142,6 +147,41 @@ async def test_what_may_be_there_is_posted_only_where_slack_will_never_say(bot, 
     assert logged[0]["code"] == error.code
 
 
+@pytest.mark.parametrize("ends", ["done", "failed", "needs_a_human"])
+async def test_a_process_that_stops_at_any_step_tells_how_it_ended_once_in_each_place(new_bot, ends):
+    for steps in count():
+        bot = await new_bot()
+        request_id = await bot.sent() if ends != "needs_a_human" else await bot.uncertain()
+        await bot.publish(request_id)
+        bot.clock.advance(bot.deps.timing.settle)
+        bot.intune.finish("failed" if ends == "failed" else "done")
+        await bot.advance(request_id)
+        stopped = await bot.stops_after(steps, bot.publish(request_id))
+        bot.clock.advance(seconds=90)
+
+        await bot.publish(request_id)
+
+        assert bot.notifier.posted == ["card", "receipt", "thread", "direct"]
+        if not stopped:
+            break
+    assert steps > 8
+
+
+async def test_a_new_passcode_s_receipt_is_due_again_when_it_can_be_shown_no_longer(bot):
+    request_id = await bot.done()
+    assert await bot.publish(request_id) == bot.deps.timing.reveal_for
+    bot.clock.advance(bot.deps.timing.reveal_for)
+    assert await bot.publish(request_id) is None
+
+
+@pytest.mark.parametrize("sure", [True, False])
+async def test_where_slack_says_that_it_did_nothing_it_is_not_searched(bot, sure):
+    request_id = await bot.pending()
+    bot.notifier.failing["card"] = SlackUnavailable("ratelimited", timedelta(seconds=1), is_undone=sure)
+    assert await bot.publish(request_id) == timedelta(seconds=1)
+    assert (await bot.claim_publish(request_id)).messages.posting is not sure
+
+
 @pytest.mark.parametrize("deleted", ["card", "receipt"])
 async def test_a_message_that_was_deleted_is_posted_again_at_once(bot, deleted):
     request_id = await bot.pending()
@@ -150,7 +190,7 @@ async def test_a_message_that_was_deleted_is_posted_again_at_once(bot, deleted):
     bot.notifier.deleted.add(deleted)
     assert await bot.publish(request_id) == timedelta(0)
     assert await bot.publish(request_id) is None
-    assert bot.notifier.posted == ["card", "receipt", deleted]
+    assert [*bot.notifier.posted].count(deleted) == 2
 
 
 async def test_nothing_is_posted_once_the_lease_has_run_out(bot):
@@ -176,7 +216,8 @@ async def test_failures_in_a_row_space_the_tries_and_a_success_forgets_them(bot)
 @pytest.mark.parametrize(
     ("failures", "in_a_row", "pause"),
     [
-        ([SlackUnavailable(retry_after=timedelta(seconds=1))], 3, timedelta(seconds=8)),
+        ([SlackUnavailable(retry_after=timedelta(seconds=1))], 3, timedelta(seconds=1)),
+        ([SlackUnavailable(retry_after=timedelta(seconds=1)), SlackRefused()], 3, timedelta(seconds=8)),
         ([SlackUnavailable(retry_after=timedelta(minutes=20)), SlackRefused()], 1, timedelta(minutes=20)),
         ([SlackRefused()], 9, timedelta(seconds=512)),
         *(([SlackRefused()], in_a_row, timedelta(minutes=10)) for in_a_row in (10, 10_000)),

@@ -1,0 +1,124 @@
+"""Sockets to the sandbox: whatever ends them, both are open again soon, each by an address of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from bot.domain.errors import SlackRefused, SlackUnavailable
+from bot.domain.values import Secret
+from bot.slack.client import slack_client, slack_session
+from bot.slack.receiver import SOCKETS, Socket, Sockets
+from bot.timing import Timing
+from sandbox.app import Sandbox, serve
+from sandbox.cast import APP_TOKEN, BOT_TOKEN
+from slack_bolt.async_app import AsyncApp
+from structlog.testing import capture_logs
+
+QUICK = replace(
+    Timing(),
+    socket_ping=timedelta(seconds=0.2),
+    socket_retry=timedelta(seconds=0.01),
+    slack_timeout=timedelta(seconds=1),
+)
+
+
+class Side:
+    """Both ends of the sockets."""
+
+    def __init__(self, sandbox: Sandbox, sockets: Sockets) -> None:
+        self.sandbox, self.slack, self.sockets = sandbox, sandbox.slack, sockets
+        self.at_slack = sandbox.slack.sockets
+
+    async def are_open(self) -> None:
+        """Wait until Slack has as many as there should be that it has not given up."""
+        await self.slack.until(lambda: sum(not c.retiring for c in self.at_slack._open) >= SOCKETS, 10)
+
+
+@asynccontextmanager
+async def side(token: str = APP_TOKEN) -> AsyncIterator[Side]:
+    sandbox = Sandbox()
+    async with serve(sandbox), slack_session(QUICK) as session:
+        client = slack_client(Secret(BOT_TOKEN), f"{sandbox.base_url}/slack/api/", session)
+        app = AsyncApp(client=client, request_verification_enabled=False, signing_secret="unused")
+        sockets = Sockets(lambda: Socket(app, Secret(token), client, QUICK), QUICK)
+        try:
+            yield Side(sandbox, sockets)
+        finally:
+            await sockets.close()
+
+
+def freeze(it: Side) -> None:
+    it.at_slack.freeze()
+
+
+def cut(it: Side) -> None:
+    it.at_slack.cut()
+
+
+ENDS = {
+    "S26-frozen": (freeze, []),
+    "S26-lost": (cut, []),
+    **{f"S26-lost-then-{status}": (cut, [status] * 3) for status in (408, 409, 503)},
+    "S26-frozen-then-409": (freeze, [409] * 2),
+}
+
+
+@pytest.mark.parametrize(("end", "refusals"), ENDS.values(), ids=ENDS)
+async def test_sockets_that_end_are_open_again_and_a_refused_handshake_takes_another_address(end, refusals):
+    async with side() as it:
+        await it.sockets.open()
+        await it.are_open()
+        it.at_slack.refused_handshakes += refusals
+        with capture_logs() as logs:
+            end(it)
+            await it.are_open()
+            while logs[-1]["event"] != "sockets_back":  # noqa: ASYNC110  nothing else tells
+                await asyncio.sleep(0)
+        assert it.at_slack.refused_handshakes == []
+        lines = [(line["event"], line["cause"]) for line in logs if line["event"].startswith("socket")]
+        assert lines[0] == ("socket_lost", "")
+        assert ("socket_lost", f"handshake_{refusals[0]}") in lines if refusals else True
+        assert lines[-1][0] == "sockets_back"
+
+
+@pytest.mark.parametrize("reason", ["warning", "refresh_requested", "too_many_websockets"])
+async def test_a_socket_that_slack_wants_back_is_closed_after_the_next_one_is_open(reason):
+    async with side() as it:
+        await it.sockets.open()
+        await it.are_open()
+        old, fewest = list(it.at_slack._open), []
+        it.slack.changed.listeners.append(lambda: fewest.append(it.at_slack.connections))
+        await it.at_slack.disconnect(reason)
+        await it.slack.until(lambda: not set(old) & set(it.at_slack._open), 10)
+        await it.are_open()
+        assert min(fewest) >= SOCKETS
+
+
+async def test_s21_a_start_tells_a_busy_slack_from_a_refused_token_and_opens_what_is_missing():
+    async with side() as it:
+        it.at_slack.refused_handshakes += [409]
+        with pytest.raises(SlackUnavailable, match="handshake_409"):
+            await it.sockets.open()
+        it.slack.fail_next("apps.connections.open", "internal_error")
+        with pytest.raises(SlackUnavailable, match="internal_error"):
+            await it.sockets.open()
+        await it.sockets.open()
+        assert (it.at_slack.connections, await it.sockets.problem()) == (SOCKETS, "")
+        it.slack.refuse("apps.connections.open", "invalid_auth")
+        it.at_slack.cut()
+        await it.slack.until(lambda: not it.at_slack.connections)
+        while "invalid_auth" not in await it.sockets.problem():  # noqa: ASYNC110  as above
+            await asyncio.sleep(0)
+    async with side("xapp-wrong") as it:
+        with pytest.raises(SlackRefused, match="invalid_auth"):
+            await it.sockets.open()
+
+
+def test_the_worst_that_ends_a_socket_is_over_within_thirty_seconds():
+    timing = Timing()
+    noticed = timing.socket_ping * 1.5 + timing.socket_ping / 5
+    hangs, pause = timing.slack_timeout, timing.socket_retry * 4
+    assert noticed + hangs + pause < timedelta(seconds=30)
