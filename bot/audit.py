@@ -434,13 +434,15 @@ def _write_csv(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
 # Resume
 
 
-def resume(database_url: str, audit_log: AuditLog, heads: Path) -> str:
-    """Go on after an honest restore: add a signed row that names the lost head, and keep its head.
+def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Iterable[Path]) -> str:
+    """Go on after an honest restore: add a signed row that names the last lost head, and keep its head.
 
     Offline, with the vault key. Returns what was done, in a sentence. Raises AuditBroken where there is
     nothing to resume, or where the log was tampered with; StoreError; OSError.
     """
-    lost = last_head(heads, audit_log)
+    newest = last_head(heads, audit_log)
+    with heads.open(errors="replace") as file:
+        lost = max(filter(audit_log.is_signed, read_heads(file)), default=None)
     engine = engine_for(make_url(database_url))
     try:
         with engine.begin() as connection:
@@ -450,10 +452,10 @@ def resume(database_url: str, audit_log: AuditLog, heads: Path) -> str:
                 raise AuditBroken(
                     "the newest row is not signed with a key of VAULT_KEYS: this is no honest restore"
                 )
-            if lost is None:
+            if newest is None or lost is None:
                 raise AuditBroken(f"{heads} holds no head: the bot goes on without this command")
-            there = connection.scalar(select(audit.c.hash).where(audit.c.seq == lost.seq))
-            if there == lost.hash:
+            there = connection.scalar(select(audit.c.hash).where(audit.c.seq == newest.seq))
+            if there == newest.hash:
                 raise AuditBroken("the log holds the last kept head: there is nothing to resume")
             audit_log.seen = None
             facts = {"lost_seq": str(lost.seq), "lost_hash": lost.hash}
@@ -463,5 +465,6 @@ def resume(database_url: str, audit_log: AuditLog, heads: Path) -> str:
         raise meant_by(error) from None
     finally:
         engine.dispose()
-    append_head(heads, head)
+    for path in {heads, *keep_in}:
+        append_head(path, head)
     return f"Resumed after row {last.seq}. The kept head named row {lost.seq}."

@@ -249,5 +249,6 @@ def _resume(chosen: argparse.Namespace) -> int:
     heads = chosen.heads or settings.audit_heads
     if heads is None:
         return _failed("Name the file of kept heads: --heads, or AUDIT_HEADS.", 2)
-    print(resume(settings.database_url, _audit_log(settings), heads))
+    keep_in = [settings.audit_heads] if settings.audit_heads else []
+    print(resume(settings.database_url, _audit_log(settings), heads, keep_in))
     return 0

@@ -64,6 +64,7 @@ class Code(StrEnum):
     COULD_NOT_VERIFY = "could_not_verify"
     CHANNEL_PUBLIC = "channel_public"
     CHANNEL_SHARED = "channel_shared"
+    CHANNEL_UNKNOWN = "channel_unknown"
     # the request does not wait for this
     TAMPERED = "tampered"
     UNKNOWN_REQUEST = "unknown_request"

@@ -31,12 +31,12 @@ class ApproverChannel:
     rota: bool
     timing: Timing
     now: Callable[[], datetime]
-    problem: Code | None = field(init=False, default=None)
-    """Why nothing is posted to it and decided in it."""
+    problem: Code | None = field(init=False, default=Code.CHANNEL_UNKNOWN)
+    """Why nothing is posted to it and decided in it; what nobody could look at for long is not believed."""
     _looked_at: datetime | None = field(init=False, default=None)
 
     async def look(self) -> None:
-        """Look, where it is time. A lookup that fails is no finding: the next call looks again."""
+        """Look, where it is time; where that fails, the next call looks again."""
         now, last = self.now(), self._looked_at
         good = self.problem is None and not self.client.problem
         if good and last is not None and now < last + self.timing.channel_looked_at:
@@ -46,6 +46,8 @@ class ApproverChannel:
             channel = (await call(asking, within=self.timing.slack_timeout)).get("channel")
         except SlackError as error:
             log.warning("approver_channel_not_looked_at", code=error.code)
+            if last is None or now >= last + 2 * self.timing.channel_looked_at:
+                self.problem = Code.CHANNEL_UNKNOWN
             return
         if isinstance(channel, Mapping):
             self._looked_at, self.problem = now, problem_of(channel, rota=self.rota)

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Final, TypeVar
 
+import structlog
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -41,6 +42,8 @@ REVISION_AND_CLOCK: Final = text("SELECT version_num, CURRENT_TIMESTAMP FROM ale
 
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 class Transaction:
@@ -178,6 +181,10 @@ class Database:
             for unit in units:
                 unit.error = None if stored else meant_by(error, unknown=stored is None)
                 if isinstance(unit.error, StoreUnavailable | CommitUnknown):
+                    reason = getattr(error, "orig", error)
+                    code = getattr(reason, "sqlstate", getattr(reason, "sqlite_errorname", None))
+                    if time.monotonic() > self._failed_at + FAILED_FOR:
+                        log.error("commit_failed", error=type(reason).__name__, code=code)
                     self._failed_at = time.monotonic()
 
     def _transact(self, units: Sequence[Unit], ran: list[Unit], sent: list[Head | None]) -> Head | None:

@@ -330,8 +330,8 @@ def _genuine(
         raise
     except AuditBroken as broken:
         log.critical("audit_broken", request=row.id, reason=str(broken))
-    except Refusal as refusal:
-        log.critical("row_tampered", request=row.id, reason=refusal.facts["reason"])
+    except Refusal:
+        pass
     except Exception as error:  # a row that another program wrote may hold anything
         log.critical("row_unreadable", request=row.id, error=type(error).__name__)
     return None
@@ -390,7 +390,7 @@ def check_seal(
     """
     seal = _parse_seal(row.seal)
     if not _fits(row, audit_log):
-        raise Refusal(Code.TAMPERED, reason="the seal does not fit the row")
+        raise _tampered(row, "the seal does not fit the row, or its key is not in VAULT_KEYS")
     if not in_log:
         return seal
     entries = audit_log.since(connection, Head(seal.seq, seal.hash))
@@ -398,7 +398,7 @@ def check_seal(
     begun = [*connection.before, *connection.entries] if isinstance(connection, Transaction) else []
     moves = stored + [one.version for one in begun if one.request_id == row.id and one.version is not None]
     if moves[-1:] != ([seal.version] if seal.version else []):
-        raise Refusal(Code.TAMPERED, reason="it was moved since, as the audit log says")
+        raise _tampered(row, "it was moved since, as the audit log says")
     if not entries or stored != moves:
         return seal
     return Seal(entries[-1].seq, entries[-1].hash, 0)
@@ -412,6 +412,11 @@ def seal_keys(connection: Connection, since: datetime) -> set[str]:
         _parse_seal(seal).mac.partition(":")[0]
         for seal in connection.scalars(select(requests.c.seal).where(needed))
     }
+
+
+def _tampered(row: Row[Any], reason: str) -> Refusal:
+    log.critical("row_tampered", request=row.id, reason=reason)
+    return Refusal(Code.TAMPERED, reason=reason)
 
 
 def _fits(row: Row[Any], audit_log: AuditLog) -> bool:

@@ -248,6 +248,18 @@ async def test_an_approver_channel_is_private_or_has_a_rota_and_is_not_shared(ap
         assert channel.problem is problem
 
 
+async def test_a_channel_that_nobody_can_look_at_is_not_believed_to_be_fit(api):
+    clock, fit = Clock(), {"ok": True, "channel": {"is_private": True}}
+    api.answers["conversations.info"] = [refused("x"), fit, *[refused("x")] * 3]
+    channel = a_channel(api, clock=clock)
+    told = []
+    for minutes in (0, 1, 61, 58, 1):
+        clock.advance(minutes=minutes)
+        await channel.look()
+        told.append(channel.problem)
+    assert told == [Code.CHANNEL_UNKNOWN, None, None, None, Code.CHANNEL_UNKNOWN]
+
+
 async def test_the_channel_is_looked_at_each_hour_and_oftener_while_unfit_and_a_failure_is_no_finding(api):
     private, public = ({"ok": True, "channel": {"is_private": flag}} for flag in (True, False))
     api.answers["conversations.info"] = [*GARBAGE, {"ok": True}, private, public, refused("x"), private]
@@ -255,6 +267,7 @@ async def test_the_channel_is_looked_at_each_hour_and_oftener_while_unfit_and_a_
     channel = a_channel(api, clock=clock)
     for _ in range(len(GARBAGE) + 2):  # until it was seen
         await channel.look()
+    assert channel.problem is None
     seen = len(api.asked)
     for minutes, problem in ((59, None), (1, Code.CHANNEL_PUBLIC), (1, Code.CHANNEL_PUBLIC), (1, None)):
         clock.advance(minutes=minutes)

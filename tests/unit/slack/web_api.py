@@ -74,9 +74,11 @@ class WebApi:
 
 
 def a_channel(api: WebApi, *, rota: bool = False, clock: Clock | None = None) -> ApproverChannel:
-    """The approver channel, not yet looked at."""
+    """The approver channel, fit, and not yet looked at."""
     now = (clock or Clock()).now
-    return ApproverChannel(api.client, CHANNEL, rota=rota, timing=Timing(), now=now)
+    channel = ApproverChannel(api.client, CHANNEL, rota=rota, timing=Timing(), now=now)
+    channel.problem = None
+    return channel
 
 
 @asynccontextmanager
