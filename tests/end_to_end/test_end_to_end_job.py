@@ -31,6 +31,7 @@ from tests.support.user_actions import (
     KEN_ACCOUNT,
     MEI,
     ON_CALL,
+    OWN_PHONE,
     PIXEL,
     direct_channel,
 )
@@ -104,7 +105,8 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
 async def test_g38_another_approver_looks_where_the_first_ones_role_ended(both: Bot):
     people, intune = both.people, both.sandbox.intune
     intune.set_traps(Traps(results_after=3600))
-    request_id = await both.pending(TOMAS)
+    await people.phone(OWN_PHONE, "completes")
+    request_id = await both.pending("jonas@contoso.com locked out")
     await people.sign_in()
     await people.approve()
     await both.reaches(request_id, Status.SENT)
@@ -119,7 +121,7 @@ async def test_g38_another_approver_looks_where_the_first_ones_role_ended(both: 
     await people.until(lambda: "done" in people.receipt())
     title = await people.open(MEI, "show_passcode", channel=direct_channel(MEI))
     assert title == ENGLISH["passcode.title"], people.modal_text(MEI)
-    assert people.calls(f"/managedDevices/{PIXEL}")[-1]["bearer"]["who"] == "Aiko Mori"
+    assert people.calls(f"/managedDevices/{OWN_PHONE}")[-1]["bearer"]["who"] == "Aiko Mori"
     assert [who for who, event, _ in await both.audit_rows() if event == Event.LOOKED] == [AIKO]
 
 
