@@ -171,9 +171,9 @@ class Handlers:
 
         async def answer_later() -> None:
             said = await self._outcome(answer(command))
-            await self._respond(
-                command.response_url, said if isinstance(said, Message) else modals.sentence(said)
-            )
+            if not isinstance(said, Message):
+                said = Message(modals.sentence(said), [])
+            await self._respond(command.response_url, said if said.blocks else said.text)
 
         await ack()
         self._start(answer_later())

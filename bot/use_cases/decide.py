@@ -11,7 +11,7 @@ from bot.domain.people import Actor
 from bot.domain.request import Approval, Looker, ResetRequest, Status, checked_reason
 from bot.domain.values import DeviceId, RequestId
 from bot.use_cases.deps import Deps
-from bot.use_cases.review import Choice, Review, look, signed_in
+from bot.use_cases.review import Choice, Review, account_of, check_another, look
 
 
 async def approve(
@@ -137,12 +137,12 @@ async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
         request.check_can_be_looked_at(by=by.user)
         admitted = await deps.approver(by, request)
         try:
-            asker = Actor(user=request.asked_by, team=request.asked_by_team)
-            requester = await deps.directory.person(asker)
-            account = await signed_in(deps, request, admitted.person, requester)
+            account = await account_of(deps, request, admitted.person.id)
         except SignInNeeded as need:
             need.approver = admitted.person
             raise
+        requester = await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
+        await check_another(deps, request, admitted.person, account, requester)
         facts = {"rule": admitted.rule, **approval.as_facts()}
         facts |= {"looker": by.user, "looker_account": account.username, "looker_oid": account.oid}
         looked = replace(approval, looker=Looker(by=by.user, oid=account.oid, username=account.username))

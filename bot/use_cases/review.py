@@ -84,8 +84,9 @@ async def look(deps: Deps, request: ResetRequest, by: Actor) -> Review:
 
 async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review:
     approver = admitted.person
+    account = await account_of(deps, request, approver.id)
     requester = await _requester(deps, request)
-    account = await signed_in(deps, request, approver, requester)
+    await check_another(deps, request, approver, account, requester)
     for fresh in (False, True):  # a token from before a role was activated may show less
         found = await deps.as_person(
             approver.id, account.oid, lambda token: deps.intune.find(request.target, token), fresh=fresh
@@ -111,12 +112,12 @@ async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review
     return seen
 
 
-async def signed_in(deps: Deps, request: ResetRequest, approver: Person, requester: Person) -> Account:
-    """Return the approver's account; the requester is somebody else under any name."""
-    account = await _account(deps, request, approver.id)
+async def check_another(
+    deps: Deps, request: ResetRequest, approver: Person, account: Account, requester: Person
+) -> None:
+    """Refuse an approver who is the requester under another name."""
     theirs = await deps.sign_ins.account(requester.id)
     check_account(account, approver=approver, requester=requester, theirs=theirs, asked_as=request.asked_as)
-    return account
 
 
 async def _requester(deps: Deps, request: ResetRequest) -> Person:
@@ -134,7 +135,7 @@ async def _requester(deps: Deps, request: ResetRequest) -> Person:
         raise Refusal(Code.REQUESTER_LEFT, person=request.asked_by, **facts) from refusal
 
 
-async def _account(deps: Deps, request: ResetRequest, user: UserId) -> Account:
+async def account_of(deps: Deps, request: ResetRequest, user: UserId) -> Account:
     """Return the approver's account, or raise SignInNeeded where Microsoft or the installer asks for more."""
     account = await deps.sign_ins.account(user)
     if account is None:

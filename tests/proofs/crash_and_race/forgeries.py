@@ -142,7 +142,7 @@ class Attacks:
 
         await self._swapped_owner(request)
         await self._restart(put_back(self.bots.database, copy))
-        await self._said("row_tampered", request)
+        await self._said("audit_broken", request)
         del self.bots.environments[0]["AUDIT_HEADS"]
         await self._restart(put_back(self.bots.database, copy))
         await self._reopened(request)

@@ -132,6 +132,14 @@ async def forbidden(people: People) -> None:
         await people.role(KEN_ACCOUNT, may_reset=True)
 
 
+async def put_off(people: People) -> None:
+    """Graph is busy for longer than an approval holds."""
+    request = await asked(people)
+    await people.fault("graph", "429", "resetPasscode", retry_after=600)
+    await people.approve(KEN, request)
+    await people.until(lambda: request in people.offered(ON_CALL, Action.DENY))
+
+
 async def throttled(people: People) -> None:
     """Graph is busy: it did nothing, and says so."""
     request = await asked(people)
@@ -175,7 +183,8 @@ POINTS: Sequence[tuple[Story, str]] = (
     (deny, "move pending to denied"),
     (withdraw, "move pending to withdrawn"),
     (device_fails, "move sent to failed"),
-    (forbidden, "move attempting to pending"),
+    (forbidden, "move approved to pending"),
+    (put_off, "move attempting to pending"),
     (throttled, "move attempting to approved"),
     (reveal, "audit passcode_viewed"),
     (sign_in, "audit sign_in_started, audit signed_in, add_link, begin_flow, take"),
@@ -202,7 +211,7 @@ AFTER_A_LOST_ATTEMPT: Sequence[tuple[str, Story, str]] = (
     ("before graph reset_passcode", wait, "move uncertain to uncertain"),
     ("before graph reset_passcode", wait, "move uncertain to needs a human"),
     ("before graph reset_passcode", try_again, "move needs a human to approved"),
-    ("before graph reset_passcode", close, "move needs a human to failed"),
+    ("before graph reset_passcode", close, "move needs a human to closed"),
 )
 
 

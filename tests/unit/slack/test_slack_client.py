@@ -34,7 +34,7 @@ def limited(retry_after: str) -> web.Response:
 
 
 LATER = sorted(PASSING)
-NEEDS_HELP = [*sorted(TOKEN | SCOPE | HIDDEN | GONE | CONTENT), "is_archived", "restricted_action", "not_in_channel"]
+NEEDS_HELP = [*sorted(TOKEN | SCOPE | HIDDEN | GONE | CONTENT), "is_archived", "restricted_action", "x"]
 
 
 @pytest.mark.parametrize(

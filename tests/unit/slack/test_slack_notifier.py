@@ -284,7 +284,11 @@ TOLD = {
         "*needs a decision*. Approved by <@U0KEN>",
         "*needs a decision*. Ask the owner whether",
     ),
-    "waits again": (pending(cause=Cause(Code.NOT_EXECUTED)), "*waiting for approval again*. Microsoft", ""),
+    "waits again": (
+        pending(cause=Cause(Code.NOT_EXECUTED)),
+        "*waiting for approval again*. The reset couldn’t be sent in time",
+        "",
+    ),
     "denied": (
         a_request(Status.DENIED, denial="no", decided_by=KEN.id),
         "",

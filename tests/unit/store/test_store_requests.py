@@ -285,7 +285,7 @@ async def test_the_latest_requests_of_a_person_come_newest_first(database: Datab
     await stored(database, a_request(by=KEN))
     recent = await database.read(lambda c: requests.recent_requests(c, [MEI], database.audit_log, limit=3))
     assert list(recent) == mine[:0:-1]
-    assert await database.read(lambda c: requests.count_requests(c, MEI)) == 4
+    assert await database.read(lambda c: requests.count_requests(c, [MEI])) == 4
 
 
 async def test_the_backlog_counts_what_waits(database: Database):

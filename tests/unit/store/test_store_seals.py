@@ -224,7 +224,7 @@ async def test_what_is_over_and_sealed_with_a_key_that_is_gone_raises_no_alarm_i
         await stored(before, a_request(status=Status.DONE, next_at=None))
     async with opened(url, log_of(new_key())) as after:
         with capture_logs() as logs:
-            read = partial(requests.recent_requests, user=MEI, audit_log=after.audit_log, limit=9)
+            read = partial(requests.recent_requests, users=[MEI], audit_log=after.audit_log, limit=9)
             assert (await after.read(read), logs) == ([], [])
 
 
