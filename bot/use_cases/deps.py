@@ -344,12 +344,13 @@ class Deps:
             requests.move(tx, old, new, replace(entry, at=now))
             return new
 
-        for left in reversed(range(MAX_ROUNDS)):
+        again = iter(range(1, MAX_ROUNDS))
+        while True:
             try:
                 new = await self.database.run(unit)
                 break
             except LostRace:  # to another replica, between the read and the write
-                if not left:
+                if next(again, None) is None:
                     raise
         self.wake_worker()
         self.keep_head()
