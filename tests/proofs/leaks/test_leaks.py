@@ -36,7 +36,7 @@ MORE = {"latency": {"seconds": 0.2}, "429": {"retry_after": 0}, "5xx": {"retry_a
 KINDS = ("latency", "429", "5xx", "reset before", "reset after", "truncated", "aborted")
 CALLS = [("slack", "chat."), ("slack", "users.info"), ("slack", "views.update"), ("graph", "managedDevices")]
 TOKEN_CALLS = [("entra", "/token")]
-MAX_ROUNDS = 12
+MAX_ROUNDS = 40
 A_WHILE = 3
 """Seconds until a person stops waiting for a modal that a fault may have taken away."""
 
