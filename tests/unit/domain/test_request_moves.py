@@ -304,6 +304,12 @@ def test_a_passcode_can_be_seen_for_an_hour():
     assert unfinished.cause == Cause(Code.NOT_WAITING, {"status": "sent"})
 
 
+def test_the_requester_does_not_read_the_device_for_themselves():
+    blind = a(Status.SENT, cause=Cause(Code.CANNOT_READ))
+    assert refused(lambda: blind.check_can_be_looked_at(by=MEI.id)).code is Code.OWN_REQUEST
+    blind.check_can_be_looked_at(by=KEN.id)
+
+
 # What is typed
 
 
