@@ -52,7 +52,7 @@ MANY = 100_000
 """Sign-in links an hour: in a campaign people sign in as often as in a month."""
 SHORTENED = (
     *("lease", "work_timeout", "attempt", "graph_timeout"),
-    *("send_for", "send_retry", "verify_retry", "retry", "idle"),
+    *("send_for", "send_retry", "verify_retry", "retry", "idle", "periodic"),
 )
 
 FORKS = multiprocessing.get_context("forkserver")
