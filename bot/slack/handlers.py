@@ -348,7 +348,8 @@ class Handlers:
         press = Press(actor=actor_of(link), team=link.team, trigger_id="", request_id=link.request_id)
         request = await self._deps.get_request(link.request_id)
         if self._deps.id_of(request.asked_by) != self._deps.id_of(link.user):
-            return await (self._look if request.can_be_looked_at else self._review)(press, view_id)
+            looks = request.can_be_looked_at and not request.needs_a_human
+            return await (self._look if looks else self._review)(press, view_id)
         if request.has_passcode:
             return await self._passcode(press, view_id)
         sentence = self._words.with_account("signed_in.requester", account)

@@ -81,7 +81,7 @@ def thread_line(request: ResetRequest, words: Wording, on_call: Sequence[str] = 
 def direct_line(request: ResetRequest, words: Wording, *, reveal_for: timedelta) -> Message:
     """What is said under the receipt: how it ended, or that it needs a decision; and the next step."""
     more = words.because(request, reader=request.asked_by) or words.status(request)
-    if request.status is Status.DONE or request.needs_a_human:
+    if (request.status is Status.DONE and request.cause is None) or request.needs_a_human:
         more = words.next_step(request, reveal_for=reveal_for)
     text = words.text("line.requester", **_stands(request, words), more=more)
     return Message(fallback(text), [blocks.section(text)])

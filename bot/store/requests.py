@@ -141,13 +141,15 @@ def check_quota(tx: Transaction, statement: Any, of: Mapping[str, Any], now: dat
         raise Refusal(Code.QUOTA_EXCEEDED, limit=str(limit), until=utc_text(free_at))
 
 
-def get_request(tx: Transaction | Connection, request_id: str, audit_log: AuditLog) -> ResetRequest:
-    """Return the request, or raise Refusal(UNKNOWN_REQUEST), or Refusal(TAMPERED) as `check_seal` does."""
+def get_request(
+    tx: Transaction | Connection, request_id: str, audit_log: AuditLog, *, in_log: bool = True
+) -> ResetRequest:
+    """Return the request, or raise Refusal(UNKNOWN_REQUEST), or what `check_seal` raises."""
     statement = LOCKED if isinstance(tx, Transaction) else BY_ID
     row = tx.execute(statement, {"request_id": request_id}).first()
     if row is None:
         raise Refusal(Code.UNKNOWN_REQUEST)
-    check_seal(tx, row, audit_log)
+    check_seal(tx, row, audit_log, in_log=in_log)
     return read_request(row)
 
 

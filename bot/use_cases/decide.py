@@ -135,6 +135,9 @@ async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
         if approval.reader.by == by.user and not request.can_be_looked_at:
             return request  # pressed twice
         request.check_can_be_looked_at(by=by.user)
+        ends = request.reveal_ends(deps.timing.reveal_for)
+        if ends is not None and deps.now() >= ends:
+            raise Refusal(Code.REVEAL_EXPIRED)
         admitted = await deps.approver(by, request)
         try:
             account = await account_of(deps, request, admitted.person.id)

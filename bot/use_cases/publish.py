@@ -10,7 +10,6 @@ import structlog
 
 from bot.domain.errors import Cause, Code, Refusal, SlackError, SlackUnavailable
 from bot.domain.request import MessageState, ResetRequest, Status
-from bot.domain.values import RequestId
 from bot.store import requests
 from bot.store.requests import Claimed
 from bot.use_cases.deps import Deps, Notifier
@@ -42,7 +41,7 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime 
     if state.posting:
         error = await show(notifier.find_posted(request, state))
         if isinstance(error, SlackUnavailable):
-            return await _later(deps, claimed, state, failures)
+            return await _later(deps, claimed, state, failures, searched=False)
         while failures:  # not allowed to look: two messages are better than none
             _log(request, failures.pop())
     if _will_post(request, state):
@@ -65,7 +64,10 @@ async def _first(deps: Deps, request: ResetRequest) -> ResetRequest | None:
     match request.cause:
         case Cause(Code.ALREADY_REQUESTED, {"first": first}):
             with suppress(Refusal):  # it was tampered with
-                return await deps.get_request(RequestId(first))
+                audit_log = deps.database.audit_log
+                return await deps.database.read(
+                    lambda connection: requests.get_request(connection, first, audit_log, in_log=False)
+                )
     return None
 
 
@@ -88,12 +90,18 @@ async def _save(deps: Deps, claimed: Claimed, old: MessageState, new: MessageSta
 
 
 async def _later(
-    deps: Deps, claimed: Claimed, state: MessageState, failures: Sequence[SlackError]
+    deps: Deps,
+    claimed: Claimed,
+    state: MessageState,
+    failures: Sequence[SlackError],
+    *,
+    searched: bool = True,
 ) -> datetime | None:
+    """Plan the next try. What was not `searched` for may still have been posted."""
     request, in_a_row = claimed.request, state.failures + 1
     for error in failures:
         _log(request, error)
-    posting = state.posting and not all(error.is_undone for error in failures)
+    posting = state.posting and not (searched and all(error.is_undone for error in failures))
     await _save(deps, claimed, state, replace(state, failures=in_a_row, posting=posting))
     if request.is_over and deps.now() - request.changed_at >= deps.timing.publish_for:
         return None  # nobody waits for it any more

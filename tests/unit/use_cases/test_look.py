@@ -185,6 +185,24 @@ async def test_who_cannot_read_the_passcode_is_named_until_another_looks_and_no_
     assert (await refused(bot.reveal(request_id))).code is Code.REVEAL_EXPIRED
 
 
+async def test_nobody_looks_for_a_passcode_that_can_be_shown_no_longer(bot):
+    request_id = await bot.done()
+    bot.intune.read_answers = [ROLE, ROLE]
+    assert (await refused(bot.reveal(request_id))).code is Code.CANNOT_READ
+    bot.clock.advance(bot.deps.timing.reveal_for)
+    assert (await refused(bot.look(request_id))).code is Code.REVEAL_EXPIRED
+
+
+async def test_who_cannot_read_is_said_once_however_often_it_is_tried(bot):
+    request_id, versions = await bot.done(), set()
+    for number in range(2):
+        said = ApproverRefused(status=403, request_id=f"answer {number}")
+        bot.intune.read_answers = [said, said]
+        assert (await refused(bot.reveal(request_id))).code is Code.CANNOT_READ
+        versions.add((await bot.row(request_id)).version)
+    assert len(versions) == 1
+
+
 @pytest.mark.parametrize("meanwhile", [True, False])
 async def test_who_cannot_read_is_said_no_longer_than_that_is_so(bot, meanwhile):
     request_id = await bot.done()

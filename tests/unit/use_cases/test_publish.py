@@ -182,6 +182,16 @@ async def test_where_slack_says_that_it_did_nothing_it_is_not_searched(bot, sure
     assert (await bot.claim_publish(request_id)).messages.posting is not sure
 
 
+async def test_a_search_that_slack_puts_off_says_nothing_of_what_was_begun_before(bot):
+    request_id = await bot.pending()
+    bot.notifier.failing["card"] = SlackUnavailable("timeout")
+    await bot.publish(request_id)
+    bot.notifier.failing = {"find_posted": SlackUnavailable("ratelimited", timedelta(0), is_undone=True)}
+    bot.clock.advance(minutes=1)
+    await bot.publish(request_id)
+    assert (await bot.claim_publish(request_id)).messages.posting
+
+
 @pytest.mark.parametrize("deleted", ["card", "receipt"])
 async def test_a_message_that_was_deleted_is_posted_again_at_once(bot, deleted):
     request_id = await bot.pending()

@@ -93,6 +93,10 @@ NO_LONGER: dict[str, tuple[Callable[[Bot], object], Cause]] = {
         lambda bot: bot.directory.members[IN_CHANNEL].discard(KEN.id),
         Cause(Code.APPROVER_LEFT, BY_KEN),
     ),
+    "Slack does not show the approver any more": (
+        lambda bot: bot.directory.people.pop(KEN.id),
+        Cause(Code.APPROVER_LEFT, BY_KEN),
+    ),
     "the approver is not on call": (_approver_goes_off_call, Cause(Code.APPROVER_LEFT, BY_KEN)),
     "the requester left the audience": (
         lambda bot: bot.directory.members[IN_CHANNEL].discard(MEI.id),
