@@ -44,13 +44,15 @@ class ApproverChannel:
         asking = self.client.conversations_info(channel=self.id)
         try:
             channel = (await call(asking, within=self.timing.slack_timeout)).get("channel")
+            code = "unexpected_answer"
         except SlackError as error:
-            log.warning("approver_channel_not_looked_at", code=error.code)
+            channel, code = None, error.code
+        if not isinstance(channel, Mapping):
+            log.warning("approver_channel_not_looked_at", code=code)
             if last is None or now >= last + 2 * self.timing.channel_looked_at:
                 self.problem = Code.CHANNEL_UNKNOWN
             return
-        if isinstance(channel, Mapping):
-            self._looked_at, self.problem = now, problem_of(channel, rota=self.rota)
+        self._looked_at, self.problem = now, problem_of(channel, rota=self.rota)
         if self.problem is not None:
             log.error("approver_channel_refused", reason=str(self.problem))
 
