@@ -440,9 +440,8 @@ def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Iterabl
     Offline, with the vault key. Returns what was done, in a sentence. Raises AuditBroken where there is
     nothing to resume, or where the log was tampered with; StoreError; OSError.
     """
-    newest = last_head(heads, audit_log)
     with heads.open(errors="replace") as file:
-        lost = max(filter(audit_log.is_signed, read_heads(file)), default=None)
+        kept = list(filter(audit_log.is_signed, read_heads(file)))
     engine = engine_for(make_url(database_url))
     try:
         with engine.begin() as connection:
@@ -452,8 +451,9 @@ def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Iterabl
                 raise AuditBroken(
                     "the newest row is not signed with a key of VAULT_KEYS: this is no honest restore"
                 )
-            if newest is None or lost is None:
+            if not kept:
                 raise AuditBroken(f"{heads} holds no head: the bot goes on without this command")
+            newest, lost = kept[-1], max(kept)
             there = connection.scalar(select(audit.c.hash).where(audit.c.seq == newest.seq))
             if there == newest.hash:
                 raise AuditBroken("the log holds the last kept head: there is nothing to resume")

@@ -307,10 +307,12 @@ class Deps:
 
     # Requests
 
-    async def get_request(self, request_id: RequestId) -> ResetRequest:
-        """Return the request, or raise Refusal(UNKNOWN_REQUEST)."""
-        log = self.database.audit_log
-        return await self.database.read(lambda connection: requests.get_request(connection, request_id, log))
+    async def get_request(self, request_id: RequestId, *, in_log: bool = True) -> ResetRequest:
+        """Return the request, or raise Refusal(UNKNOWN_REQUEST). `in_log`: its seal alone does not do."""
+        audit_log = self.database.audit_log
+        return await self.database.read(
+            lambda connection: requests.get_request(connection, request_id, audit_log, in_log=in_log)
+        )
 
     async def move(
         self,

@@ -10,6 +10,7 @@ import structlog
 
 from bot.domain.errors import Cause, Code, Refusal, SlackError, SlackUnavailable
 from bot.domain.request import MessageState, ResetRequest, Status
+from bot.domain.values import RequestId
 from bot.store import requests
 from bot.store.requests import Claimed
 from bot.use_cases.deps import Deps, Notifier
@@ -64,10 +65,7 @@ async def _first(deps: Deps, request: ResetRequest) -> ResetRequest | None:
     match request.cause:
         case Cause(Code.ALREADY_REQUESTED, {"first": first}):
             with suppress(Refusal):  # it was tampered with
-                audit_log = deps.database.audit_log
-                return await deps.database.read(
-                    lambda connection: requests.get_request(connection, first, audit_log, in_log=False)
-                )
+                return await deps.get_request(RequestId(first), in_log=False)
     return None
 
 
