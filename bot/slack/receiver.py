@@ -183,7 +183,11 @@ class Socket(SocketModeClient):
 
         async def handle(_: object, request: SocketModeRequest) -> None:
             began = time.time()
-            await send_async_response(self, request, await run_async_bolt_app(app, request), began)
+            answer = await run_async_bolt_app(app, request)
+            try:
+                await send_async_response(self, request, answer, began)
+            except (aiohttp.ClientError, OSError) as error:  # this socket ended: Slack delivers it again
+                log.warning("acknowledgement_lost", error=type(error).__name__)
 
         self.socket_mode_request_listeners.append(handle)
 

@@ -16,7 +16,17 @@ from bot.store.sign_ins import get_sign_in
 from sandbox.entra import SigningKey
 from sqlalchemy import update
 from tests.support.app_fixture import TOMAS, Bot, running_bot
-from tests.support.user_actions import IPHONE, KEN, KEN_ACCOUNT, MEI, MEI_ACCOUNT, ON_CALL, direct_channel
+from tests.support.user_actions import (
+    IPHONE,
+    KEN,
+    KEN_ACCOUNT,
+    MEI,
+    MEI_ACCOUNT,
+    ON_CALL,
+    Json,
+    buttons,
+    direct_channel,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -110,7 +120,7 @@ async def test_s03_s04_on_enterprise_grid_one_person_under_two_ids_asks_and_appr
         second = await bot.pending(TOMAS)
         assert (await bot.row(second)).asked_by == workspace.organization_id(MEI)
         workspace.named_by_organization = set()
-        await people.until(lambda: "'withdraw'" in str(people.direct(MEI)[-1:]))
+        await people.until(lambda: ("withdraw", second) in pressable(people.direct(MEI)))
         await people.press(MEI, "withdraw", request=second, channel=direct_channel(MEI))
         await bot.reaches(second, Status.WITHDRAWN)
 
@@ -162,6 +172,11 @@ async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_p
         assert await people.open(MEI, "show_passcode", channel=direct) == ENGLISH["sign_in.title"]
         await people.browser.sign_in(people.link_in_modal(MEI), MEI_ACCOUNT)
         assert await people.title_after(MEI, ENGLISH["sign_in.title"]) == ENGLISH["passcode.title"]
+
+
+def pressable(messages: list[Json]) -> list[tuple[str, str]]:
+    """Every button of these messages, and which request it is about."""
+    return [(one["action_id"], one["value"]) for said in messages for _, one in buttons(said) if "value" in one]
 
 
 async def grow_old(bot: Bot) -> None:

@@ -225,6 +225,7 @@ class Bot(Scene):
         for account in DEFAULT_CAST.accounts:
             if account.tenant_id == TENANT_ID:
                 await self.people.role(account.oid, may_reset=account.reset_passcode)
+                self.sandbox.intune.demand_claims(account.oid, "")
         self.sandbox.intune.set_traps(Traps())
         self.sandbox.entra.multitenant, self.sandbox.entra.tamper = False, {}
 
