@@ -24,7 +24,6 @@ class Person:
 
     id: UserId
     """Of several ids that Slack has for one person, the same one always."""
-    team_id: TeamId
     kind: Kind
     name: str
     email: str | None = None

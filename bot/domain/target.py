@@ -45,12 +45,14 @@ class Target:
         return self.value if self.kind is TargetKind.PERSON else f"{self.kind}:{self.value}"
 
 
-_ADDRESS: Final = re.compile(r"(?![*$])[A-Za-z0-9._%+'!#^~&*=?{}|$\-]+@[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+")
+_ADDRESS: Final = re.compile(
+    r"(?![*$])[A-Za-z0-9._%+'!#^~&*=?{}|$\-]+@([A-Za-z0-9\-]+\.)+([A-Za-z]{2,}|xn--[A-Za-z0-9\-]+)"
+)
 """What Entra allows, and what else a mail address may have; no slash, which some servers find in %2F too."""
 _GUID: Final = re.compile(r"(?!0{8}-)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHAPES: Final[Mapping[TargetKind, re.Pattern[str]]] = {
     TargetKind.PERSON: _ADDRESS,
-    TargetKind.SERIAL: re.compile(r"[A-Za-z0-9][A-Za-z0-9._/\-]{2,63}"),
+    TargetKind.SERIAL: re.compile(r"[A-Za-z0-9][A-Za-z0-9._/\-]{1,62}[A-Za-z0-9]"),
     TargetKind.IMEI: re.compile(r"[0-9]{14,16}"),
     TargetKind.NAME: re.compile(r"[^\x00-\x1f\x7f@][^\x00-\x1f\x7f]*"),
     TargetKind.ID: _GUID,
@@ -65,9 +67,10 @@ QUOTES: Final[Mapping[str, str]] = {
     **{'"': '"”“', "“": '”"“', "„": '“”"', "”": '”"', "‟": '”"', "«": "»", "»": "«»", "‹": "›", "›": "‹›"},
     **{"'": "'’", "‘": "’'", "’": "’'", "‚": "‘’'", "‛": "’'", "`": "`'´", "´": "´", "＂": "＂", "＇": "＇"},
     **{"「": "」", "『": "』", "《": "》", "〈": "〉", "〝": "〞〟", "❝": "❞", "❛": "❜"},
+    **{"｢": "｣", "【": "】", "״": "״"},
 }
 """Each opening quote, with what closes it."""
-_APOSTROPHES: Final = "'’‘`´＇"
+APOSTROPHES: Final = "'’‘ʼ`´＇"
 
 
 def parse_target(typed: str) -> Target:
@@ -100,8 +103,10 @@ def split_quoted(text: str) -> tuple[str, str] | None:
     """Return what is quoted at the start of `text`, and the rest; None where it is not clear what is."""
     marks = QUOTES[text[0]]
     for mark in map(re.escape, marks):
-        # an apostrophe inside of a word closes nothing, and a quote before a word opens
-        closing = rf"{mark}(?!\w)" if mark in _APOSTROPHES else rf"(?<=\S){mark}|{mark}(?!\w)"
+        # an apostrophe inside of a word closes nothing, a quote before a word opens, and 12" may be inches
+        closing = (
+            rf"{mark}(?!\w)" if mark in APOSTROPHES else rf"(?<=\S){mark}(?!{mark})|{mark}(?![\w{mark}])"
+        )
         if end := re.search(closing, text[1:]):
             parts = text[1 : end.start() + 1], text[end.end() + 1 :]
             return None if any(_is_torn(part, text[0] + marks) for part in parts) else parts
@@ -111,6 +116,7 @@ def split_quoted(text: str) -> tuple[str, str] | None:
 def _is_torn(text: str, marks: str) -> bool:
     """Whether more or fewer quotes are opened than closed in it."""
     any_ = f"[{re.escape(marks)}]"
+    text = re.sub(rf"(?<=\d){any_}$", "", text)  # inches
     opened = re.findall(rf"(?<!\w){any_}(?=\w)", text)
     return len(opened) != len(re.findall(rf"(?<=\w){any_}(?!\w)", text))
 

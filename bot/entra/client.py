@@ -50,7 +50,10 @@ _MEND: Final = {
 
 Numbers of AADSTS: learn.microsoft.com, "Microsoft Entra authentication and authorization error codes".
 """
-_PASSING: Final = "temporarily_unavailable server_error 50196 80001 80002 90006 90012 90024 90025 90033"
+_PASSING: Final = (
+    "temporarily_unavailable server_error 50033 50087 50196 80001 80002 80005 90006 90012 90024 90025 90033 "
+    "90055"
+)
 """Microsoft asks to wait: nothing is wrong with the person or the app."""
 _INTERACTION_ERRORS: Final = frozenset(
     {"invalid_grant", "interaction_required", "login_required", "consent_required", "access_denied"}
@@ -154,13 +157,14 @@ class EntraClient:
         begun = json.loads(flow.reveal())
         # Ours to check, on our clock and with a reason: MSAL raises the same error for much else.
         begun.pop("max_age", None)
+        carried = begun.get("claims_challenge")
         cache = msal.SerializableTokenCache()
         app = self._app(cache)
         failure: SignInRefused | CouldNotVerify
         try:
             result = app.acquire_token_by_auth_code_flow(begun, dict(form))
             if "error" in result:
-                raise _refused(result)
+                raise _refused(result, carried)
             token = str(result.get("id_token", ""))
             account = self._verifier.verify(token, now=now, max_age=self._fresh_within)
             return account, Secret(cache.serialize() if OFFLINE in begun["scope"] else "")
@@ -241,18 +245,28 @@ def _log_no_answer(error: Exception) -> None:
     log.warning("entra_no_answer", error=type(error).__name__, **why)
 
 
-def _refused(result: Result) -> SignInRefused | CouldNotVerify:
-    """Return why a sign-in came back with an error; of Entra's texts only the AADSTS number is kept."""
-    code, claims = _error_code(result), _asked(result)
+def _refused(result: Result, carried: str | None) -> SignInRefused | CouldNotVerify:
+    """Return why a sign-in came back with an error; of Entra's texts only the AADSTS number is kept.
+
+    `carried`: the claims that it asked with already; to ask with the same again would lead nowhere.
+    """
+    code, claims, case = _error_code(result), _asked(result), _mended_by(result)
     log.warning("entra_sign_in_refused", code=code)
-    if _is_one(code, _PASSING):
+    if case == "waiting":
         return _passing(code)
-    if claims:
+    if claims and claims != carried:
         return SignInRefused(Code.ENTRA_ERROR, claims=claims, code=code, case="more")
     what = Code.CONSENT_DENIED if _is_one(code, _CONSENT) else Code.ENTRA_ERROR
-    setup = "admin" if _oauth_error(result) in _SETUP_ERRORS else ""
-    case = next((case for case, codes in _MEND.items() if _is_one(code, codes)), setup)
     return SignInRefused(what, code=code, case=case) if case else SignInRefused(what, code=code)
+
+
+def _mended_by(result: Result) -> str:
+    """Return what mends a refusal, a key of _MEND or `waiting`; empty: to sign in again."""
+    code, error = _error_code(result), _oauth_error(result)
+    if _is_one(code, _PASSING) or _is_one(error, _PASSING):
+        return "waiting"
+    setup = "admin" if error in _SETUP_ERRORS else ""
+    return next((case for case, codes in _MEND.items() if _is_one(code, codes)), setup)
 
 
 def _is_one(code: str, codes: str) -> bool:
@@ -270,14 +284,11 @@ def _no_token(result: Result | None, claims: str | None) -> SignInNeeded | Could
     """
     if result is None:
         return SignInNeeded(claims)
-    code = _error_code(result)
+    code, asked, case = _error_code(result), _asked(result), _mended_by(result)
     log.warning("entra_no_token", code=code)
-    asked = _asked(result)
-    if asked or (_oauth_error(result) in _INTERACTION_ERRORS and not _is_one(code, _PASSING)):
+    if case != "waiting" and (asked or _oauth_error(result) in _INTERACTION_ERRORS):
         return SignInNeeded(asked or claims, rejected=True)
-    if _oauth_error(result) in _SETUP_ERRORS:
-        return CouldNotVerify(ENTRA, {"code": code})
-    return _passing(code)
+    return CouldNotVerify(ENTRA, {"code": code}) if case == "admin" else _passing(code)
 
 
 def _error_code(result: Result) -> str:

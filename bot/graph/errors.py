@@ -32,6 +32,8 @@ MAX_SCANNED: Final = 4000
 """Characters of a sentence that are looked at: the search for URLs takes the square of its length."""
 MAX_DEPTH: Final = 5
 MAX_WAIT: Final = timedelta(days=1)
+UNCLEAR: Final = (408, 409, 423, 425, 449, 499)
+"""Somebody stopped waiting, or something else is under way, so the request may have gone on all the same."""
 _VAGUE: Final = ("", "UnknownError")
 _NO_PATH: Final = re.compile(
     r"no method match route template|no odata route exists|resource not found for the segment", re.IGNORECASE
@@ -81,9 +83,9 @@ def from_response(
             status == 404 and second_path and not body.wrapped
         ):
             error = UnknownPath()
-        case status if 400 <= status < 500 and status != 408:
+        case status if 400 <= status < 500 and status not in UNCLEAR:
             error = DeviceRefused()
-        case _:  # 408 too: a gateway stopped waiting; the request may have gone on. And any other success
+        case _:  # and any other success
             error = OutcomeUnknown()
     if not with_body and request_id:
         body = ErrorBody(code=FORBIDDEN if body.code == FORBIDDEN else "")

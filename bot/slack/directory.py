@@ -10,7 +10,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.domain.errors import CouldNotVerify, SlackError, SlackRefused
 from bot.domain.people import Actor, Audience, AudienceKind, Kind, Person
-from bot.domain.values import TeamId, UserId
+from bot.domain.values import UserId
 from bot.slack.client import call
 from bot.slack.errors import HIDDEN
 from bot.slack.payloads import dig, text_at
@@ -51,7 +51,6 @@ class SlackDirectory:
         confirmed = user.get("is_email_confirmed") is not False
         return Person(
             id=min(self._same[actor.user]),
-            team_id=TeamId(text_at(user, "team_id")),
             kind=self._kind(user, actor),
             name=next(filter(None, names)),
             email=(text_at(user, "profile", "email") or None) if confirmed else None,

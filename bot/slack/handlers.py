@@ -348,11 +348,14 @@ class Handlers:
         press = Press(actor=actor_of(link), team=link.team, trigger_id="", request_id=link.request_id)
         request = await self._deps.get_request(link.request_id)
         if self._deps.id_of(request.asked_by) != self._deps.id_of(link.user):
-            looks = request.can_be_looked_at and not request.needs_a_human
-            return await (self._look if looks else self._review)(press, view_id)
-        if request.has_passcode:
+            if not request.can_be_looked_at:
+                return await self._review(press, view_id)
+            key = "signed_in.look"  # which takes a press of their own
+        elif request.has_passcode:
             return await self._passcode(press, view_id)
-        sentence = self._words.with_account("signed_in.requester", account)
+        else:
+            key = "signed_in.requester"
+        sentence = self._words.with_account(key, account)
         return modals.message(self._words.text("signed_in.title"), sentence, self._words)
 
     async def _sign_in_again(self, url: str | None, error: UnlatchError, _view_id: str) -> View:

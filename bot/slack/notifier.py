@@ -83,6 +83,9 @@ class SlackNotifier:
 
     async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:
         self._check_channel()
+        ends = request.reveal_ends(self.timing.reveal_for)
+        if ends is not None and self.now() >= ends:
+            request = replace(request, cause=None)  # nobody has to look any more
         message = card(request, self.words, self.on_call)
         shown = state.card, state.card_digest
         ref, digest = await self._show(request, CARD, message, *shown, self.channel.id)

@@ -9,20 +9,40 @@ from urllib.parse import unquote
 import emoji
 
 from bot.domain.errors import Refusal
-from bot.domain.target import PUNCTUATION, QUOTES, TargetKind, parse_target, split_kind, split_quoted
+from bot.domain.target import (
+    APOSTROPHES,
+    PUNCTUATION,
+    QUOTES,
+    TargetKind,
+    parse_target,
+    split_kind,
+    split_quoted,
+)
 from bot.domain.values import normalized
 
 _LINK: Final = re.compile(r"<([@#!]|(?=[a-z][a-z0-9+.\-]*:))([^<>|]*)(?:\|([^<>]*))?>", re.IGNORECASE)
 _PIECE: Final = re.compile(r"((?:<[^<>]*>|\S)*)")
 """Up to the next blank outside of a link."""
 _BEFORE_REASON: Final = re.compile(
-    r"(<[^<>]*>)(?:['’]s\b|[,;:、，；：]|(?=[(\u0e00-\u0e7f\u3040-\u9fff\uac00-\ud7af]))"
+    rf"(<[^<>]*>)(?:[{APOSTROPHES}]s\b|[,;:、，；：]|(?=[(\u0e00-\u0e7f\u3040-\u9fff\uac00-\ud7af]))"
 )
 """A link with what may stand between it and a reason; some languages write no blanks."""
 _UNSEEN: Final = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
-_IMEI: Final = re.compile(r"\s*((?:\d[ .\-/\u00a0\u2010-\u2015]*){14}(?:\d{1,2})?)(?!\w)")
+_IMEI: Final = re.compile(r"\s*(\d{14}(?=\s)|(?:\d[\s.\-/\u2010-\u2015]*){14}(?:\d{1,2})?)(?!\w)")
+_WHOLE_NAME: Final = re.compile(
+    rf"(?=\S*(?:[\d_]|[^\w\s{APOSTROPHES}]))\S+(?<![{APOSTROPHES}])(?<![{APOSTROPHES}]s)", re.IGNORECASE
+)
+"""One that may end at the first blank: with a digit or a sign in it or behind it, and no possessive."""
+_ANOTHER: Final = re.compile(
+    r"\W{0,5}(?:(?:and|or|und|oder|et|ou|y|e)\s+)?(?:<(?:@|mailto:)|[^\s<>@]+@\w)", re.IGNORECASE
+)
+"""A second person; a reason begins otherwise."""
+_GROUP: Final = re.compile(r"\s*[A-Z]*\d[A-Z0-9]+\b")
+"""What may be the next group of a serial number that was typed with blanks."""
+_SERIAL_LENGTH: Final = 8
+"""Shorter ones are rare."""
 _OPENING: Final = re.compile(r"^[-–—:,;.]+\s+|^[,;、，；]+\s*")
-_SHORTCODE: Final = re.compile(r":([a-z0-9_+\-']+):", re.IGNORECASE)
+_SHORTCODE: Final = re.compile(r"(?<!\w):([a-z0-9_+\-']+):(?!\w)", re.IGNORECASE)
 _SLACKS: Final = {
     **{"beetle": "🪲", "egg": "🥚", "email": "✉️", "satellite": "🛰️", "snowman": "☃️", "umbrella": "☂️"},
     **{f"skin-tone-{number}": chr(0x1F3F9 + number) for number in range(2, 7)},
@@ -46,7 +66,7 @@ NOTHING: Final = Typed()
 def read_command(text: str) -> Typed:
     """Split `serial:X a reason` or, with quotes, `name:"Ken's iPhone" a reason`.
 
-    Where it is not clear where a name ends, all of it is the target, so that it is asked again.
+    Where it is not clear where the target ends, all of it is the target, so that it is asked again.
     """
     text = _UNSEEN.sub("", text).strip()
     kind, wire = split_kind(text)
@@ -57,8 +77,13 @@ def read_command(text: str) -> Typed:
         value, reason = digits[1], plain[digits.end() :]
     elif piece := (kind in _PEOPLE and _BEFORE_REASON.match(wire)) or _PIECE.match(wire):
         value = _with_emoji(kind, unlinked(piece[1])).rstrip(PUNCTUATION)
-        reason = unlinked(wire[piece.end() :])
-        if kind is TargetKind.NAME and value.endswith(("'s", "’s")):
+        rest = wire[piece.end() :]
+        reason = unlinked(rest)
+        if (
+            (kind is TargetKind.NAME and not _WHOLE_NAME.fullmatch(piece[1]))
+            or (kind in _PEOPLE and _ANOTHER.match(rest))
+            or (kind is TargetKind.SERIAL and len(value) < _SERIAL_LENGTH and _GROUP.match(rest))
+        ):
             value, reason = plain, ""
     return _typed(f"{kind}:{value}" if kind else value, text + value, _OPENING.sub("", reason.strip()))
 
@@ -89,7 +114,7 @@ def _meaning(link: re.Match[str]) -> str:
         return label if same else f"{label} ({address})" if "@" in label else address
     if not sign and scheme.lower() == "tel":
         return label if re.sub(r"\D", "", label) == re.sub(r"\D", "", rest) else rest
-    shown = label or value
+    shown = label or value.removeprefix("subteam^")
     return (
         shown if shown.startswith(("@", "#")) or value.startswith("date^") else sign.replace("!", "@") + shown
     )

@@ -1,7 +1,7 @@
 """What every use case is given: the vendors behind Protocols, the database, the rules, the clock."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
@@ -16,6 +16,7 @@ from bot.domain.errors import (
     QUOTAS,
     ApproverRefused,
     Code,
+    CouldNotVerify,
     GraphError,
     LostRace,
     RecentlyReset,
@@ -35,7 +36,7 @@ from bot.domain.people import (
     SignOutReason,
 )
 from bot.domain.policy import Rules, check_approver, check_requester
-from bot.domain.request import MessageState, ResetRequest
+from bot.domain.request import MessageState, ResetRequest, Status
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
 from bot.store import requests
@@ -339,7 +340,8 @@ class Deps:
 
         def unit(tx: Transaction) -> ResetRequest:
             old = requests.get_request(tx, request_id, tx.audit_log)
-            if actor is not None and (old.decided_by, str(old.status)) == (actor, str(event)):
+            closed_by = old.cause.facts.get("person") if old.status is Status.CLOSED and old.cause else None
+            if actor is not None and actor == (closed_by or old.decided_by) and str(old.status) == str(event):
                 return old  # pressed or delivered twice: the answer is the same
             new = move(old, now)
             entry = Entry.of_move(event, new, facts, actor=actor)
@@ -376,7 +378,9 @@ class Deps:
         async with self.audit_refusals(actor, request_id):
             ids = await self.ids(actor)
             request = await self.get_request(request_id)
-            user = request.asked_by if request.asked_by in ids else min(ids)
+            with suppress(CouldNotVerify):  # who asked may have left; else their ids are known from here on
+                await self.ids(Actor(user=request.asked_by, team=request.asked_by_team))
+            user = request.asked_by if request.asked_by in self.directory.same(min(ids)) else min(ids)
             yield replace(actor, user=user), request
 
     @asynccontextmanager

@@ -230,7 +230,7 @@ async def test_a_socket_that_slack_replaces_loses_nothing_and_http_takes_nothing
             replaced = {id(socket) for socket in sockets._open}
             await people.sockets(reason)
             await people.until(lambda old=replaced: {id(socket) for socket in sockets._open} - old)
-            await bot.pending(f"name:{reason} locked out")
+            await bot.pending(f'name:"{reason}" locked out')
             assert len(await bot.rows()) == number
 
 

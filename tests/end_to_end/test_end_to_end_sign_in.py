@@ -176,7 +176,9 @@ async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_p
 
 def pressable(messages: list[Json]) -> list[tuple[str, str]]:
     """Every button of these messages, and which request it is about."""
-    return [(one["action_id"], one["value"]) for said in messages for _, one in buttons(said) if "value" in one]
+    return [
+        (one["action_id"], one["value"]) for said in messages for _, one in buttons(said) if "value" in one
+    ]
 
 
 async def grow_old(bot: Bot) -> None:

@@ -31,7 +31,7 @@ def a_person(name: str, kind: Kind = Kind.MEMBER, team: TeamId = TEAM) -> Person
     """Return a person whose Slack id and address come from the name."""
     domain = "contoso.com" if team == TEAM else "fabrikam.com"
     user = UserId(f"U0{name.upper()}")
-    return Person(id=user, team_id=team, kind=kind, name=name, email=f"{name.lower()}@{domain}")
+    return Person(id=user, kind=kind, name=name, email=f"{name.lower()}@{domain}")
 
 
 MEI, KEN, AIKO, LEO = map(a_person, ("Mei", "Ken", "Aiko", "Leo"))
@@ -48,7 +48,7 @@ def members() -> dict[Audience, set[UserId]]:
 
 
 def actor(person: Person) -> Actor:
-    return Actor(user=person.id, team=person.team_id)
+    return Actor(user=person.id, team=OTHER_TEAM if person.kind is Kind.OUTSIDER else TEAM)
 
 
 def account_of(person: Person, *, at: datetime = NOON, **changes: object) -> Account:

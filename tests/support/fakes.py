@@ -101,6 +101,8 @@ class FakeDirectory:
     """The id in the workspace, by the person's id in the organization."""
     told: set[UserId] = field(default_factory=set)
     """Whom Slack was asked for."""
+    one_way: bool = False
+    """Whether only the profile of the organization's id names the other one."""
 
     async def person(self, actor: Actor) -> Person:
         await self._step()
@@ -122,8 +124,9 @@ class FakeDirectory:
     def same(self, user: UserId) -> frozenset[UserId]:
         if user not in self.told and user.startswith("W"):
             return frozenset()
-        ids = {user, *(one for one, other in self.also.items() if other == self.also.get(user, user))}
-        return frozenset(ids | {self.also.get(user, user)})
+        here = self.also.get(user, user)
+        named = {one for one, other in self.also.items() if other == here}
+        return frozenset({user, here} | (named & self.told if self.one_way else named))
 
     def change(self, person: Person, **changes: object) -> None:
         self.people[person.id] = replace(person, **changes)  # type: ignore[arg-type]  # a test names the fields

@@ -135,9 +135,9 @@ def test_e04_of_several_numbers_the_last_that_entra_lists_goes_before_its_text(k
 
 
 @pytest.mark.parametrize("at", ["callback", "token"])
-@pytest.mark.parametrize("code", ["AADSTS90033", "AADSTS50196", ""])
+@pytest.mark.parametrize("code", ["AADSTS90033", "AADSTS50196", "AADSTS1234567", ""])
 def test_e05_a_fault_that_passes_refuses_nobody(ken, code, at):
-    error = "invalid_grant" if code else "temporarily_unavailable"
+    error = {"": "temporarily_unavailable", "AADSTS1234567": "server_error"}.get(code, "invalid_grant")
     failed = ken.entra.token_error = {"error": error, "error_description": code}
     with pytest.raises(CouldNotVerify) as caught:
         ken.redeem({"state": ken.form["state"], **failed} if at == "callback" else None)
@@ -155,6 +155,10 @@ def test_e01_claims_at_the_redemption_of_the_code_are_kept_for_the_next_sign_in(
         ken.redeem()
     assert caught.value.claims == (STEP_UP if claims == STEP_UP else None)
     assert caught.value.facts["case"] == ("admin" if number == 53003 and claims != STEP_UP else "more")
+    ken.begin(claims=STEP_UP)
+    with pytest.raises(SignInRefused) as caught:
+        ken.redeem()
+    assert (caught.value.claims, caught.value.facts["case"] == "admin") == (None, number == 53003)
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,10 @@ async def test_a_reset_has_no_body_and_graphs_204_is_sent():
 
 MEANINGS = {
     ApproverRefused: [401, 403],
-    DeviceRefused: [400, 405, 409, 412, 423],
+    DeviceRefused: [400, 405, 412, 415],
     UnknownPath: [404],
     NotExecuted: [429],
-    OutcomeUnknown: [200, 201, 202, 206, 302, 408, 500, 501, 502, 503, 504, 599],
+    OutcomeUnknown: [200, 201, 202, 206, 302, 408, 409, 423, 425, 449, 499, 500, 501, 502, 503, 504, 599],
 }
 
 

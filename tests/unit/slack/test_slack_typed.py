@@ -41,12 +41,17 @@ ASKED = {
         'name:"Leo’s “old” phone" said "no"': ("name:Leo’s “old” phone", 'said "no"'),
         'name:"Field phone " stuck': ("name:Field phone", "stuck"),
         'name:"Ada Jr." stuck': ("name:Ada Jr.", "stuck"),
+        'name:"iPad 12.9"" stuck': ('name:iPad 12.9"', "stuck"),
         '"ada@contoso.com" stuck': ("ada@contoso.com", "stuck"),
         f'"{KEN}" stuck': ("@ken", "stuck"),
     },
     "S11": {
         'name:"Ada’s iPhone" cracked': ("name:Ada’s iPhone", "cracked"),
-        "name:Ada’s iPhone cracked": ("name:Ada’s iPhone cracked", ""),  # it is not clear where the name ends
+        # it is not clear where the name ends
+        **{
+            f"name:{typed} x": (f"name:{typed} x", "")
+            for typed in ["Ada’s iPhone", "James’ X1", "KEN’S X1", "iPhone von Ken"]
+        },
         "o’brien@contoso.com locked": ("o'brien@contoso.com", "locked"),
         "o’<mailto:brien@contoso.com|brien@contoso.com> locked": ("o'brien@contoso.com", "locked"),
     },
@@ -56,6 +61,7 @@ ASKED = {
         'name:":umbrella: :snowman: :email:" x': ("name:☂️ ☃️ ✉️", "x"),
         'name:":flag-de: :wave::skin-tone-3: :+1:" x': ("name:🇩🇪 👋🏼 👍", "x"),
         'name:":female-mechanic: :man-shrugging:" x': ("name:👩\u200d🔧 🤷\u200d♂️", "x"),
+        "name:Lab:a:3 x": ("name:Lab:a:3", "x"),
         'name:"ada_10/6/2024_11:27:05 PM :nothing:" x': ("name:ada_10/6/2024_11:27:05 PM :nothing:", "x"),
         "serial:F2LX1234 :iphone:": ("serial:F2LX1234", ":iphone:"),
     },
@@ -63,6 +69,8 @@ ASKED = {
         **{f"imei:{typed} locked": (f"imei:{BOTH}", "locked") for typed in IMEIS.split("; ")},
         f"imei:{BOTH} 2 phones": (f"imei:{BOTH}", "2 phones"),
         "imei:35298710123456 locked": (f"imei:{BOTH}", "locked"),
+        "imei:35298710123456 24 hours": (f"imei:{BOTH}", "24 hours"),
+        "imei:35\u2009298710\u202f123456\u20097 x": (f"imei:{BOTH}", "x"),
     },
     "S15": {
         **{f"{KEN}{mark} locked out": ("@ken", "locked out") for mark in (*",:.;!，", " –", ",,")},
@@ -129,10 +137,17 @@ S05 <!subteam^S1|@oncall> x
 S05 <!here> x
 S10 name:"Field phone stuck
 S10 name:„Field phone stuck
+S10 name:"iPad 9" of Leo" stuck
 S10 name:"Leo "old" phone" stuck
 S10 'ada@contoso.com x
 S14 imei:35 298710 12345 locked
-S14 imei:35298710123456 2 phones
+S15 ada@contoso.com- locked
+S15 _ada@contoso.com_ locked
+S15 {KEN} mei@contoso.com locked
+S15 {ADA}, mei@contoso.com locked
+S15 {KEN} and {KEN} locked
+S15 serial:F2LX 1234 ABCD locked
+S15 serial:F2LX1234- locked
 S15 {KEN}{KEN} x
 S15 {KEN}x locked
 S15 {ADA}x.y/z locked

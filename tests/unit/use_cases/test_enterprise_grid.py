@@ -48,6 +48,13 @@ async def test_s04_who_asked_under_one_id_is_the_requester_under_the_other(grid,
         assert (await grid.entry(event)).actor == asks.id
 
 
+async def test_s04_an_id_of_the_requester_that_this_process_has_not_met_is_looked_up(grid):
+    grid.directory.one_way = True
+    request_id = await grid.pending(by=W_MEI)
+    grid.directory.told.clear()
+    assert (await refused(grid.deny(request_id, by=MEI))).code is Code.OWN_REQUEST
+
+
 @pytest.mark.parametrize("listed", [KEN, W_KEN], ids=["U", "W"])
 @pytest.mark.parametrize("presses", [KEN, W_KEN], ids=["U", "W"])
 async def test_s04_an_approver_is_one_under_either_id_in_either_list(grid, presses, listed):

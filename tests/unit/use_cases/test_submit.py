@@ -65,11 +65,6 @@ async def test_only_a_full_member_of_the_audience_may_ask(bot, kind, in_audience
     assert (await bot.entry(Event.REFUSED)).facts == {"requester": MEI.id} | request.cause.as_facts()
 
 
-async def test_a_person_of_another_team_is_an_outsider_whatever_their_id(bot):
-    request = await bot.advance((await bot.submit(by=replace(MEI, team_id="T0FABRIKAM"))).id)
-    assert request.cause == Cause(Code.NOT_A_MEMBER, {"kind": "outsider"})
-
-
 async def test_an_audience_setting_that_names_none_lets_nobody_ask(bot):
     bot.rules(requesters=())
     assert (await bot.advance((await bot.submit()).id)).status is Status.REFUSED
