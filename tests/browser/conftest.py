@@ -82,7 +82,7 @@ class SandboxPage:
         await expect(self.page.locator("#link")).to_contain_text("Bot running")
 
 
-PATIENCE_MS = 15_000
+PATIENCE_MS = 45_000
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # it has no window, and calls no host by itself
 QUIET = (

@@ -262,11 +262,11 @@ class Job:
             )
 
 
-WE_WAIT = timedelta(seconds=2)
+WE_WAIT = timedelta(seconds=4)
 CALLS = ("graph_timeout", "slack_timeout", "entra_timeout", "trigger_timeout")
-PATIENT = replace(FAST, settle=2 * WE_WAIT)
-IMPATIENT = replace(FAST, settle=3 * WE_WAIT, **dict.fromkeys(CALLS, WE_WAIT))
-TOO_LATE = Fault("latency", (("seconds", 2.5),))
+PATIENT = replace(FAST, settle=WE_WAIT)
+IMPATIENT = replace(FAST, settle=2 * WE_WAIT, **dict.fromkeys(CALLS, WE_WAIT))
+TOO_LATE = Fault("latency", (("seconds", 5),))
 BUSY, BUSY_FOR_A_WHILE = Fault("429"), Fault("429", (("retry_after", 1),))
 DOWN = Fault("5xx")
 CUT_BEFORE, CUT_AFTER = Fault("reset before"), Fault("reset after")

@@ -27,7 +27,7 @@ from sandbox.demo import settings as demo_settings
 from sandbox.intune.fleet import Traps
 from sqlalchemy import delete, func, select
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tests.support.user_actions import KEN, MEI, ON_CALL, Json, People, buttons
+from tests.support.user_actions import KEN, LOOPBACK_TLS, MEI, ON_CALL, PATIENCE, Json, People, buttons
 
 ADA = "ada@contoso.com locked out before her flight"
 """Whose only device is the iPhone."""
@@ -59,7 +59,7 @@ class Deliveries(httpx.AsyncHTTPTransport):
     """Slack's way to the bot's HTTP server: keeps what goes over it, and forges it as asked."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(verify=LOOPBACK_TLS)
         self.bodies: list[bytes] = []
         """What Slack delivered, and what the bot answered."""
         self._forge: Callable[[Json], Json] | None = None
@@ -133,7 +133,7 @@ async def scene_of(
     async with (
         serve(sandbox),
         aclosing(People(sandbox)) as people,
-        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+        httpx.AsyncClient(base_url=url, trust_env=False, verify=LOOPBACK_TLS) as http,
     ):
         yield Scene(url, sandbox, people, deliveries, http)
 
@@ -163,7 +163,7 @@ class Bot(Scene):
 
     async def reaches(self, request_id: RequestId, status: Status) -> ResetRequest:
         """Wait until Slack shows something new and the row has this status."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 changed = self.sandbox.next_change()
                 if (row := await self.row(request_id)).status is status:

@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 from structlog.testing import capture_logs
 from tests.proofs.fuzz import answers, incoming
 
-SLICE = settings(max_examples=60, derandomize=True, database=None, deadline=None)
+SLICE = settings(max_examples=30, derandomize=True, database=None, deadline=None)
 SLOW: Final = 1.5
 """Seconds of this process's own time for one input; a page of text takes some milliseconds."""
 HANGS: Final = 20

@@ -164,7 +164,7 @@ async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_on
     frozen = engine_for(make_url(postgresql), timing=QUICK)
     connection = frozen.connect()
     audit_log().lock(connection)  # begins, and holds the audit lock
-    async with opened(postgresql) as database, asyncio.timeout(5):
+    async with opened(postgresql) as database, asyncio.timeout(15):
         goes_on = False
         while not goes_on:
             with suppress(StoreUnavailable):

@@ -223,7 +223,7 @@ async def test_a_read_sees_what_was_answered_before_it_and_cannot_write(database
 
 async def test_a_reader_that_stays_open_keeps_no_writer_waiting(on_sqlite: Database):
     async with held(on_sqlite.read, lambda connection: connection.execute(select(table)).all()):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await stored(on_sqlite, a_request())
 
 
