@@ -52,6 +52,7 @@ FAST = FastTiming(
     entra_away=timedelta(milliseconds=1),
     retry=SOON,
     idle=timedelta(seconds=1),
+    socket_ping=timedelta(seconds=2),
 )
 
 
