@@ -1,7 +1,6 @@
 """The composition root: builds every part from the settings and connects them. No behaviour of its own."""
 
 import asyncio
-import os
 import signal
 import socket
 import time
@@ -10,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -42,7 +42,7 @@ from bot.graph.devices import Intune, graph_client
 from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
 from bot.slack.blocks import without_markup
 from bot.slack.channel import ApproverChannel
-from bot.slack.client import SlackClient, bot_user, is_rotating, slack_client, slack_session
+from bot.slack.client import ORGANIZATION, SlackClient, bot_user, is_rotating, slack_client, slack_session
 from bot.slack.directory import SlackDirectory
 from bot.slack.errors import is_busy
 from bot.slack.handlers import Background, Handlers
@@ -67,6 +67,7 @@ ROTATING: Final = (
     "is a rotating token (xoxe…), which ends after 12 hours. Slack cannot switch rotation off again: "
     "make a new Slack app from manifest.yml, and use its token (xoxb-…)."
 )
+ONE_WORKSPACE: Final = "It is of an installation for a whole organization: install the app in one workspace."
 NO_EVENTS: Final[Mapping[tuple[str, str], int]] = MappingProxyType({})
 
 T = TypeVar("T")
@@ -101,10 +102,12 @@ async def serve(
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         grace = app.deps.timing.grace
         if app.metrics is not None:
-            scraped = _listen(settings.metrics_host, settings.metrics_port or 0)
+            scraped = _listen(
+                settings.metrics_host, settings.metrics_port or 0, "METRICS_HOST and METRICS_PORT"
+            )
             await stack.enter_async_context(serving(app.metrics, scraped, grace=grace))
             log.info("serving_metrics", port=scraped.getsockname()[1])
-        sock = _listen(settings.host, settings.port)
+        sock = _listen(settings.host, settings.port, "HOST and PORT")
         host, port = sock.getsockname()[:2]
         await stack.enter_async_context(serving(app.asgi, sock, grace=grace))
         log.info("serving", host=host, port=port, socket_mode=app.sockets is not None)
@@ -243,7 +246,7 @@ def entra_client(settings: Settings, timing: Timing) -> EntraClient:
     cloud = ENDPOINTS[settings.cloud]
     try:
         if settings.entra_client_certificate is not None:
-            credential = Credential.certificate(settings.entra_client_certificate.read_text())
+            credential = Credential.certificate(settings.entra_client_certificate.read_text(errors="replace"))
         else:
             credential = Credential(_secret(settings.entra_client_secret).reveal())
         return EntraClient(
@@ -265,16 +268,9 @@ def graph_url(settings: Settings) -> str:
 
 async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -> Database:
     """Open the database, up to date. A server that does not answer yet is waited for; a file is not."""
-    url, path = settings.database_url, settings.audit_heads
-    audit_log = AuditLog(settings.keys, settings.audit_log_name)
-    try:
-        if path is not None:
-            append_head(path, None)
-        audit_log.seen = last_head(path, audit_log)
-        if path is not None and audit_log.seen is None:
-            log.warning("audit_heads_empty")  # at a first start; else an old copy would not be told
-    except OSError as error:
-        raise CannotStart(f"AUDIT_HEADS names a file that cannot be written ({error.strerror}).") from None
+    url, audit_log = settings.database_url, AuditLog(settings.keys, settings.audit_log_name)
+    if settings.audit_heads is not None:
+        _read_heads(settings.audit_heads, audit_log)
     embedded = url.startswith("sqlite")
     try:
         if embedded:
@@ -285,16 +281,29 @@ async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -
             try:
                 await database.read(lambda _: None)
                 break
-            except StoreUnavailable:
-                if embedded:
+            except StoreUnavailable as away:
+                if embedded or away.lasts:
                     raise
-            log.warning("database_unavailable_at_start", again_in=DATABASE_PAUSE)
+                log.warning("database_unavailable_at_start", reason=away.reason, again_in=DATABASE_PAUSE)
             await asyncio.sleep(DATABASE_PAUSE)
-    except (StoreUnavailable, OSError, ValueError):
-        raise CannotStart("The database does not answer. Check DATABASE_URL, then try again.") from None
+    except StoreUnavailable as away:
+        raise CannotStart(f"The database {away.reason}. {settings.database_place}") from None
+    except (OSError, ValueError) as error:
+        raise CannotStart(f"The database cannot be opened ({error}). {settings.database_place}") from None
     if (problem := await database.problem()) is not None:
         raise CannotStart(f"The database {problem}.")
     return database
+
+
+def _read_heads(path: Path, audit_log: AuditLog) -> None:
+    """Let the audit log know what was kept last."""
+    try:
+        append_head(path, None)
+        audit_log.seen = last_head(path, audit_log)
+    except OSError as error:
+        raise CannotStart(f"AUDIT_HEADS names a file that cannot be written ({error.strerror}).") from None
+    if audit_log.seen is None:
+        log.warning("audit_heads_empty")  # at a first start; else an old copy would not be told
 
 
 async def _bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
@@ -303,9 +312,8 @@ async def _bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
     try:
         return await _patiently(lambda: bot_user(client, timing), timing)
     except SlackRefused as refused:
-        raise CannotStart(
-            f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). Copy it again from the app's page."
-        ) from None
+        cure = ONE_WORKSPACE if refused.code == ORGANIZATION else "Copy it again from the app's page."
+        raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). {cure}") from None
 
 
 async def _open(sockets: Sockets, timing: Timing) -> None:
@@ -335,11 +343,11 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], timing: Timing) -> T:
         await asyncio.sleep(pause.total_seconds())
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, named: str) -> socket.socket:
     try:
         return listen(host, port)
     except OSError as error:
-        raise CannotStart(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}.") from None
+        raise CannotStart(f"Cannot listen on {host}:{port}, as {named} say: {error.strerror}.") from None
 
 
 def _secret(setting: SecretStr | None) -> Secret:

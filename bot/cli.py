@@ -2,22 +2,28 @@
 
 import argparse
 import asyncio
+import io
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Final
 
 from bot import __version__
-from bot.domain.errors import AuditBroken, StoreError
+from bot.domain.errors import AuditBroken, StoreError, StoreUnavailable
 from bot.keys import new_key
 from bot.settings import CannotStart, Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
     from bot.store.audit_log import AuditLog
 
+PROXIES: Final = ("all_proxy", "http_proxy", "https_proxy")
+MIN_COLONS: Final = 2
+"""Of an address of IPv6."""
 PR_SET_DUMPABLE: Final = 4
 """Of Linux's prctl(2)."""
 
@@ -28,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 done, 1 failed, 2 called or configured wrongly."""
     chosen = _parser().parse_args(arguments)
     forbid_dumps()
+    _set_up_environment()
     try:
         return int(chosen.run(chosen))
     except SettingsError as wrong:
@@ -36,14 +43,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(str(reason))
     except AuditBroken as broken:
         return _failed(f"The audit log cannot be continued: {broken}.")
+    except StoreUnavailable as away:
+        return _failed(f"The database {away.reason}. Check DATABASE_URL, then try again.")
     except StoreError:
-        return _failed("The database does not answer. Check DATABASE_URL, then try again.")
+        return _failed("It is not known whether the database stored it. Look before you try again.")
     except OSError as error:
         return _failed(f"{error.filename or 'Failed'}: {error.strerror or type(error).__name__}.")
     except ValueError as error:
         return _failed(f"{error}. Check DATABASE_URL.")
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # nobody foresaw it: its text may hold a secret, its place does not
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return _failed(
+            f"Unlatch cannot go on: {type(error).__name__} at {frame.filename}:{frame.lineno}. Compare the "
+            "settings with docs/configure.md; if they are right, report this line."
+        )
+
+
+def _set_up_environment() -> None:
+    """Let the variables and the terminal of others decide nothing; says what is ignored."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    os.environ.setdefault("HOME", gettempdir())  # slack_sdk looks for it when it is imported
+    ignored = {"SSLKEYLOGFILE"} & os.environ.keys()
+    ignored |= {name for name in os.environ if name.lower() in PROXIES and "socks" in os.environ[name]}
+    for name in sorted(ignored):
+        del os.environ[name]
+        print(f"{name} is ignored: no keys are written, and SOCKS proxies are not used.", file=sys.stderr)
+    for name in {"NO_PROXY", "no_proxy"} & os.environ.keys():  # httpx reads no networks of IPv6
+        kept = [host for host in os.environ[name].split(",") if host.count(":") < MIN_COLONS]
+        os.environ[name] = ",".join(kept)
 
 
 def _failed(sentence: str, status: int = 1) -> int:

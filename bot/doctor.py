@@ -12,7 +12,7 @@ from typing import Final
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.app import ROTATING, entra_client, graph_url
+from bot.app import ONE_WORKSPACE, ROTATING, entra_client, graph_url
 from bot.audit import last_head
 from bot.domain.errors import (
     ApproverRefused,
@@ -22,6 +22,7 @@ from bot.domain.errors import (
     SlackUnavailable,
     StoreError,
 )
+from bot.domain.people import AudienceKind
 from bot.domain.values import DeviceId, Secret
 from bot.graph.devices import Intune, graph_client
 from bot.settings import CannotStart, Settings
@@ -36,6 +37,7 @@ from bot.timing import Timing
 NEEDED_SCOPES: Final = frozenset(
     {"commands", "chat:write", "users:read", "users:read.email", "im:write", "im:history"}
 )
+GROUP_SCOPE: Final = "usergroups:read"
 TIMING: Final = replace(Timing(), graph_timeout=timedelta(seconds=10), entra_timeout=timedelta(seconds=10))
 
 
@@ -56,11 +58,11 @@ async def run(settings: Settings) -> int:
         session = await stack.enter_async_context(slack_session(TIMING))
         slack = slack_client(token, settings.slack_api_url, session)
         for name, check in (
-            ("Slack: bot token", _token(slack)),
+            ("Slack: bot token", _token(slack, settings)),
             ("Slack: approver channel", _channel(slack, settings)),
             ("Microsoft Entra: tenant", _entra(settings)),
             ("Microsoft Graph", _graph(settings)),
-            ("Database", _database(database)),
+            ("Database", _database(database, settings)),
             ("Kept heads", _heads(database, settings.audit_heads)),
         ):
             try:
@@ -73,12 +75,16 @@ async def run(settings: Settings) -> int:
     return 1 if failed else 0
 
 
-async def _token(slack: AsyncWebClient) -> str:
+async def _token(slack: AsyncWebClient, settings: Settings) -> str:
     if is_rotating(slack.token):
         raise Missing(f"it {ROTATING}")
     answer = await _ask(slack.auth_test(), "Copy SLACK_BOT_TOKEN again.")
+    if answer.get("is_enterprise_install"):
+        raise Missing(ONE_WORKSPACE)
     granted = set(str(answer.headers.get("x-oauth-scopes", "")).replace(" ", "").split(","))
-    if lacking := sorted(NEEDED_SCOPES - granted):
+    audiences = (*settings.requesters, *settings.approvers)
+    groups = {GROUP_SCOPE} if any(one.kind is AudienceKind.USERGROUP for one in audiences) else set()
+    if lacking := sorted((NEEDED_SCOPES | groups) - granted):
         raise Missing(f"scopes {', '.join(lacking)}. Add them on the app's page and install it again.")
     return f"{answer.get('user')} in {answer.get('team')}"
 
@@ -99,7 +105,8 @@ async def _ask(asking: Awaitable[AsyncSlackResponse], then: str) -> AsyncSlackRe
     try:
         await call(asked, within=TIMING.slack_timeout)
     except SlackRefused as refused:
-        raise Missing(f"Slack says {refused.code}. {then}") from None
+        cure = f"Add the scope {refused.needed} and install the app again." if refused.needed else then
+        raise Missing(f"Slack says {refused.code}. {cure}") from None
     except SlackUnavailable as unavailable:
         if is_busy(unavailable):
             raise Doubtful(f"Slack is busy ({unavailable.code}). Ask again in a minute.") from None
@@ -134,9 +141,9 @@ async def _graph(settings: Settings) -> str:
     raise Missing(f"{url} answers without a token, which Graph would not. Check GRAPH_URL.")
 
 
-async def _database(database: Database) -> str:
+async def _database(database: Database, settings: Settings) -> str:
     if (problem := await database.problem()) is not None:
-        raise Missing(f"it {problem}")
+        raise Missing(f"it {problem}. {settings.database_place}")
     return "up to date"
 
 

@@ -2,14 +2,18 @@
 
 import os
 import re
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import SequenceMatcher, get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -21,6 +25,7 @@ from pydantic_settings import (
 )
 
 from bot.domain.people import Audience, AudienceKind
+from bot.domain.values import LOOPBACK
 from bot.keys import Keys
 
 CONFIG_VARIABLE: Final = "UNLATCH_CONFIG"
@@ -185,7 +190,7 @@ class Settings(BaseSettings):
         "Intune role; a request waits until they have, and only that account sees the new passcode.",
     )
     public_url: str = Field(
-        pattern=r"^https?://[^/\s]+$",
+        pattern=r"^https?://[^/\s?#]+(/[^\s?#]*[^/\s?#])?$",
         description="Where an approver's browser reaches Unlatch, without a slash at the end, such as "
         "`https://unlatch.example.com`; an internal address will do. The app registration's redirect URI is "
         "this and `/sign-in/callback`.",
@@ -236,6 +241,20 @@ class Settings(BaseSettings):
     def _seconds(cls, value: object) -> object:
         return int(value) if isinstance(value, str) and value.isdecimal() else value
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _level(cls, value: object) -> object:
+        level = str(value).lower()
+        return "warning" if level == "warn" else level
+
+    @field_validator("slack_api_url", "graph_url", "public_url")
+    @classmethod
+    def _https(cls, value: str | None) -> str | None:
+        address = urlsplit(value or "")
+        if address.scheme == "http" and address.hostname not in LOOPBACK:
+            raise ValueError("plain http is allowed on this machine alone; use https")
+        return value
+
     @field_validator(*AUTHORITY, mode="before")
     @classmethod
     def _not_empty(cls, value: object) -> object:
@@ -266,6 +285,17 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def database_place(self) -> str:
+        """Where the database is, as a sentence for an operator."""
+        place = _open_text(self.database_url)
+        kind, _, path = place.partition(":///")
+        return (
+            f"DATABASE_URL is {kind}:///{Path(path).absolute()}."
+            if "sqlite" in kind
+            else f"DATABASE_URL is {place}."
+        )
+
+    @property
     def keys(self) -> Keys:
         """The keys of VAULT_KEYS, and those derived from them."""
         return Keys.parse(self.vault_keys.get_secret_value())
@@ -292,17 +322,64 @@ class Settings(BaseSettings):
         """Environment before `.env` before the TOML file; what is empty counts in AUTHORITY alone."""
         toml = os.environ.get(CONFIG_VARIABLE)
         files = (TomlConfigSettingsSource(settings_cls, toml),) if toml else ()
-        return (init_settings, *map(_counted, (env_settings, dotenv_settings, *files)))
+        secrets = InitSettingsSource(settings_cls, init_kwargs=_from_files())
+        return (init_settings, *map(_counted, (env_settings, secrets, dotenv_settings, *files)))
 
 
 def _counted(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
-    """Leave out what is set to nothing, but not where it decides authority.
+    """Leave out what is set to nothing, but not where it decides authority, and what Kubernetes sets.
 
     The names are those of the fields: a TOML file may have them in capitals too, as the documents do.
     """
-    given = {name.lower(): "" if value == [] else value for name, value in source().items()}
-    counted = {name: value for name, value in given.items() if value != "" or name in AUTHORITY}
+    counted: dict[str, object] = {}
+    for name, value in source().items():
+        text = "" if value == [] else _bare(value)
+        if str(text).startswith("tcp://"):
+            print(f"{name.upper()} is the address of a Kubernetes Service, and ignored.", file=sys.stderr)
+        elif text != "" or name.lower() in AUTHORITY:
+            counted[name.lower()] = text
     return InitSettingsSource(source.settings_cls, init_kwargs=counted)
+
+
+def _bare(value: object) -> object:
+    """Return a value without the blanks, line ends and quotes that files and tools leave around it."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def _from_files() -> dict[str, Any]:
+    """Return the secrets whose file the environment names, as in `SLACK_BOT_TOKEN_FILE`. Raises OSError."""
+    named = {name: os.environ.get(f"{name.upper()}_FILE") for name in _in_files()}
+    return {name: Path(path).read_text() for name, path in named.items() if path}
+
+
+def _in_files() -> list[str]:
+    secret = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    return [*secret, "database_url"]
+
+
+def _unknown() -> Iterator[str]:
+    """Yield the names that are no settings: in a file any, in the environment one that is nearly one."""
+    known = {name.upper() for name in Settings.model_fields}
+    written, named = set(dotenv_values(".env")), os.environ.get(CONFIG_VARIABLE)
+    if named:
+        written |= tomllib.loads(Path(named).read_text("utf-8-sig")).keys()
+    given = {name for name in os.environ if any(_nearly(name, one) for one in known if len(one) > 5)}
+    given |= {name.upper() for name in written}
+    for name in sorted(given - known - {f"{one.upper()}_FILE" for one in _in_files()} - {CONFIG_VARIABLE}):
+        meant = get_close_matches(name, known, n=1)
+        yield f"{name}: not a setting of Unlatch{f'; do you mean {meant[0]}?' if meant else '.'}"
+
+
+def _nearly(name: str, setting: str) -> bool:
+    """Whether one letter lacks, is one too many, another one or in its neighbour's place."""
+    longer = max(len(name), len(setting))
+    if len(name) + len(setting) < 2 * longer - 1:
+        return False
+    same = SequenceMatcher(None, name, setting, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in same) >= longer - 1
 
 
 def read_settings() -> Settings:
@@ -311,12 +388,16 @@ def read_settings() -> Settings:
     if named and not Path(named).is_file():
         raise SettingsError(f"{CONFIG_VARIABLE} names “{named}”, which is no file.")
     try:
-        return Settings()  # type: ignore[call-arg]  # the values come from the environment
-    except ValidationError as errors:
-        found = errors.errors(include_input=False, include_url=False)
-        lines = "".join(f"\n  {_line(dict(error))}" for error in found)
+        lines = list(_unknown())
+        try:
+            settings = Settings()  # type: ignore[call-arg]  # the values come from the environment
+        except ValidationError as errors:
+            found = errors.errors(include_input=False, include_url=False)
+            lines += [_line(dict(error)) for error in found]
+        if not lines:
+            return settings
         where = f"in the environment, in .env or in the file of {CONFIG_VARIABLE}"
-        raise SettingsError(f"Unlatch cannot start. Set these, {where}:{lines}") from None
+        raise SettingsError("\n  ".join([f"Unlatch cannot start. Set these right, {where}:", *lines]))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         # The text of such an error can hold a line of the file, and with it a secret.
         place = re.search(r"\(at line \d+, column \d+\)", str(error))
@@ -338,8 +419,7 @@ def _open_text(value: object) -> str:
         case tuple():
             return ",".join(map(str, value))
         case _:
-            address, _, _ = str(value).partition("?")
-            return _LOGIN.sub("://", address)
+            return _LOGIN.sub("://", str(value)).partition("?")[0]
 
 
 def _audiences(text: str) -> tuple[Audience, ...]:

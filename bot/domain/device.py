@@ -127,7 +127,15 @@ _ANDROID: Final = {
     "androidaospuserlessdeviceenrollment": Effect.NEW_PASSCODE,
     "androidenterprisefullymanaged": Effect.NEW_PASSCODE_OR_PROFILE,
     "androidenterprisecorporateworkprofile": Effect.NEW_WORK_PROFILE_PASSCODE,
+    "userenrollment googleclouddevicepolicycontroller": Effect.NEW_WORK_PROFILE_PASSCODE,
+    "googleclouddevicepolicycontroller": Effect.NEW_PASSCODE_OR_PROFILE,
+    "intuneaosp": Effect.NEW_PASSCODE,
 }
+"""By the enrolment, by it and the agent, or by the agent alone.
+
+A personal work profile is Google's policy controller's, or Company Portal's own, as an old device
+administrator is: they are not told apart. Source: Microsoft's page "Android Management API overview".
+"""
 _APPLE: Final = frozenset(
     {"userenrollment", "deviceenrollmentmanager", "applebulkwithuser", "applebulkwithoutuser"}
 )
@@ -162,23 +170,8 @@ def effect_of_reset(device: Device) -> Effect:
         return Effect.REMOVES_PASSCODE if sure else Effect.MAY_REMOVE_PASSCODE
     if state not in _STAYING:
         return Effect.MAY_MAKE_PASSCODE
-    return _ANDROID.get(enrollment) or _by_agent(enrollment, agent)
-
-
-def _by_agent(enrollment: str, agent: str) -> Effect:
-    """Return what a reset does on an Android device whose enrolment does not tell.
-
-    A personal work profile is Google's policy controller's, or Company Portal's own, as an old device
-    administrator is: they are not told apart. Source: Microsoft's page "Android Management API overview".
-    """
-    match agent, enrollment:
-        case "intuneaosp", _:
-            return Effect.NEW_PASSCODE
-        case "googleclouddevicepolicycontroller", "userenrollment":
-            return Effect.NEW_WORK_PROFILE_PASSCODE
-        case "googleclouddevicepolicycontroller", _:
-            return Effect.NEW_PASSCODE_OR_PROFILE
-    return Effect.MAY_MAKE_PASSCODE
+    named = (_ANDROID.get(name) for name in (enrollment, f"{enrollment} {agent}", agent))
+    return next(filter(None, named), Effect.MAY_MAKE_PASSCODE)
 
 
 _MATCHES: Final[dict[TargetKind, Callable[[Device, str], bool]]] = {

@@ -1,26 +1,5 @@
 """Everything that can go wrong, as one tree.
 
-UnlatchError
-├── Refusal                  somebody may not have what they asked for: a code with facts
-│   ├── CouldNotVerify       a lookup failed; it refuses and never falls back
-│   ├── SignInNeeded         the approver has no usable Microsoft sign-in
-│   ├── RecentlyReset        has to be confirmed knowingly
-│   └── SignInRefused        Microsoft or Unlatch refused the account that came back
-├── LostRace                 the row changed since it was read
-├── StoreError               the database
-│   ├── StoreUnavailable     nothing was stored
-│   ├── CommitUnknown        the COMMIT was sent and not answered: read again
-│   └── AuditBroken          the audit log is not as it was left; nothing was stored
-├── GraphError               sorted by one question: may the reset have happened?
-│   ├── NotExecuted          no: nothing was sent, or nothing was done
-│   ├── ApproverRefused      no: 401 or 403, this token or this account may not
-│   ├── DeviceRefused        no: 400, 404 and their like, not on this device
-│   ├── UnknownPath          no: Graph knows no such address
-│   └── OutcomeUnknown       perhaps: no answer, a broken answer or a 5xx
-└── SlackError               a message or modal could not be shown
-    ├── SlackUnavailable     try later
-    └── SlackRefused         not without somebody's help
-
 A class of its own exists only where code branches on it; everything else is a `Code`.
 """
 
@@ -224,7 +203,15 @@ class StoreError(UnlatchError):
 
 
 class StoreUnavailable(StoreError):
-    """The database did not answer; nothing was stored."""
+    """The database did not answer; nothing was stored.
+
+    `reason`: what is wrong, as it follows "The database". `lasts`: no waiting mends it.
+    """
+
+    def __init__(self, reason: str = "does not answer", *, lasts: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.lasts = lasts
 
 
 class CommitUnknown(StoreError):

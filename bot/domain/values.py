@@ -25,6 +25,8 @@ RequestId = NewType("RequestId", str)
 DeviceId = NewType("DeviceId", str)
 """An Intune managedDevice, a GUID."""
 
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Where plain http is allowed: nobody else can listen in."""
 MAX_VISIBLE: Final = 20_000
 """Characters that `visible` returns at most."""
 MAX_ACCENTS: Final = 4

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import httpx
 import requests.exceptions
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS  # type: ignore[import-untyped]  # msal ships no types
 
-from bot.domain.values import read_object
+from bot.domain.values import LOOPBACK, read_object
 from bot.timing import Timing
 
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _VERSION: Final = "/v2.0"
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 _PEM_BLOCK: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
@@ -103,6 +103,10 @@ class Credential:
             raise ValueError(
                 "the certificate file cannot be read; the private key must not be encrypted"
             ) from None
+        if not isinstance(private, RSAPrivateKey):
+            raise ValueError(
+                "the private key in the certificate file is no RSA key, and Entra takes no other"
+            )
         if private.public_key() != public:
             raise ValueError("the private key and the certificate in the certificate file do not match")
         return cls({"private_key": key, "public_certificate": certificate})

@@ -293,7 +293,7 @@ def _segment(text: str) -> str:
 def pause_before_retry(error: Exception) -> bool | timedelta:
     """Return whether a read is worth another attempt, and after which pause where Graph names one.
 
-    Not where it took its time in vain, and not where Graph has answered.
+    Not where an answer took its time in vain, and not where another one would say the same.
     """
     match error:
         case GraphError(retry_after=timedelta() as asked):

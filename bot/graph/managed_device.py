@@ -38,16 +38,6 @@ DEVICE_FIELDS: Final = ",".join(
 """Exactly what a `Device` is made of."""
 RESULT_FIELDS: Final = "id,deviceActionResults"
 """The results are filled only in a GET of one device; lists leave them empty."""
-_PLATFORMS: Final = (
-    ("ipados", Platform.IPADOS),
-    ("ios", Platform.IOS),
-    ("visionos", Platform.VISIONOS),
-    ("android", Platform.ANDROID),
-    ("windows", Platform.WINDOWS),
-    ("macos", Platform.MACOS),
-    ("mac os", Platform.MACOS),
-)
-"""By how `operatingSystem` begins; its exact texts for Android enrolments are not documented."""
 _ID: Final = re.compile(rf"[0-9A-Za-z_.\-]{{1,{MAX_ID}}}")
 """Every id seen is a GUID; Microsoft documents a string."""
 _CONTEXT: Final = re.compile(r"#users\('([0-9a-fA-F-]{36})'\)")
@@ -56,8 +46,9 @@ _CONTEXT: Final = re.compile(r"#users\('([0-9a-fA-F-]{36})'\)")
 def parse_device(row: Row) -> Device:
     """Return one managedDevice; unset values, `null` or missing, are empty."""
     id_ = row.get("id")
-    system = _text(row, "operatingSystem").strip().casefold()
-    platforms = (platform for start, platform in _PLATFORMS if system.startswith(start))
+    # by how it begins: the exact texts for Android enrolments are not documented
+    system = _text(row, "operatingSystem").strip().casefold().replace("mac os", "macos")
+    platforms = (platform for platform in Platform if system.startswith(platform.casefold()))
     return Device(
         # the whole id or none: one with something left out of it could be another device's
         id=DeviceId(id_ if isinstance(id_, str) and _ID.fullmatch(id_) else ""),

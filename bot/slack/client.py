@@ -32,6 +32,8 @@ _BROKEN: Final = frozenset({"ClientOSError", "ServerDisconnectedError", "Connect
 """The connection broke: most often an idle one that was cut as it was used."""
 _DISPENSABLE: Final = frozenset({"apps.connections.open", "conversations.history", "conversations.replies"})
 """Called with another token; or what only finds messages again after a crash."""
+ORGANIZATION: Final = "org_wide_installation"
+"""Our word for a token that is not of one workspace."""
 ANSWERS: Final = 1000
 """How many response_urls are kept."""
 
@@ -90,6 +92,8 @@ async def bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
     """
     data = await call(client.auth_test(), within=timing.slack_timeout)
     team_id = text_at(data, "team_id")
+    if data.get("is_enterprise_install") is True:
+        raise SlackRefused(ORGANIZATION)
     if not team_id:
         raise SlackUnavailable("no_team")
     return AuthorizeResult(

@@ -16,7 +16,16 @@ import structlog
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
-from bot.domain.errors import BAD_INPUT, Code, RecentlyReset, Refusal, SignInNeeded, SlackError, UnlatchError
+from bot.domain.errors import (
+    BAD_INPUT,
+    Code,
+    CouldNotVerify,
+    RecentlyReset,
+    Refusal,
+    SignInNeeded,
+    SlackError,
+    UnlatchError,
+)
 from bot.domain.people import Account, Actor, SignInLink
 from bot.domain.request import ResetRequest
 from bot.domain.values import DeviceId, RequestId, Secret, UserId
@@ -36,8 +45,6 @@ from bot.use_cases.sign_in import Continuation, actor_of
 
 RECENT: Final = 5
 """Requests that `status` lists, beside those whose new passcode can be seen."""
-HOURS_WORTH: Final = 20
-"""How far back it looks for these."""
 _FIELDS: Final = {
     Code.NO_REASON: Field.REASON,
     Code.REASON_TOO_LONG: Field.REASON,
@@ -181,9 +188,10 @@ class Handlers:
     async def _status(self, command: Command) -> Message:
         """Also where the messages cannot be seen: what can be pressed in them is here too."""
         deps, users = self._deps, await self._deps.ids(command.actor)
+        hours_worth = max(RECENT, deps.rules.requests_per_hour)
         found, total = await deps.database.read(
             lambda connection: (
-                requests.recent_requests(connection, users, deps.database.audit_log, limit=HOURS_WORTH),
+                requests.recent_requests(connection, users, deps.database.audit_log, limit=hours_worth),
                 requests.count_requests(connection, users),
             )
         )
@@ -302,7 +310,12 @@ class Handlers:
         return modals.approved(approved, self._words)
 
     async def _deny(self, form: Form) -> View:
-        await decide.deny(self._deps, form.request_id, form.actor, form[Field.DENIAL])
+        denial = form[Field.DENIAL]
+        try:
+            await decide.deny(self._deps, form.request_id, form.actor, denial)
+        except CouldNotVerify as failed:  # what was typed can be sent again
+            request = await self._deps.get_request(form.request_id, in_log=False)
+            return modals.deny_form(request, self._words, denial, notice=self._words.error(failed))
         return modals.message(self._words.text("denied.title"), self._words.text("denied"), self._words)
 
     # The sign-in

@@ -57,10 +57,11 @@ def ask_form(words: Wording, typed: Typed = NOTHING, *, notice: str = "") -> Vie
     return _form("ask", shown, words, callback=Callback.ASK, metadata=mention)
 
 
-def deny_form(request: ResetRequest, words: Wording) -> View:
-    """Why it is denied, which the requester reads."""
-    why = blocks.text_input(MAX_REASON, multiline=True)
+def deny_form(request: ResetRequest, words: Wording, denial: str = "", *, notice: str = "") -> View:
+    """Why it is denied, which the requester reads; `notice`: why what is filled in was not taken."""
+    why = blocks.text_input(MAX_REASON, denial, multiline=True)
     shown = [
+        *([blocks.section(notice)] if notice else []),
         blocks.section(asked(request, words)),
         *requested(request, words),
         input_block(Field.DENIAL, words.text("deny.reason"), why, hint=words.text("deny.reason.hint")),

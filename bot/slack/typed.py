@@ -37,6 +37,8 @@ _ANOTHER: Final = re.compile(
     r"\W{0,5}(?:(?:and|or|und|oder|et|ou|y|e)\s+)?(?:<(?:@|mailto:)|[^\s<>@]+@\w)", re.IGNORECASE
 )
 """A second person; a reason begins otherwise."""
+_MORE: Final = re.compile(r"\s*[A-Z0-9]")
+"""What may go on with a name, as in `8:14 AM` or `Pixel-7 Pro`."""
 _GROUP: Final = re.compile(r"\s*[A-Z]*\d[A-Z0-9]+\b")
 """What may be the next group of a serial number that was typed with blanks."""
 _SERIAL_LENGTH: Final = 8
@@ -80,7 +82,7 @@ def read_command(text: str) -> Typed:
         rest = wire[piece.end() :]
         reason = unlinked(rest)
         if (
-            (kind is TargetKind.NAME and not _WHOLE_NAME.fullmatch(piece[1]))
+            (kind is TargetKind.NAME and (not _WHOLE_NAME.fullmatch(piece[1]) or _MORE.match(rest)))
             or (kind in _PEOPLE and _ANOTHER.match(rest))
             or (kind is TargetKind.SERIAL and len(value) < _SERIAL_LENGTH and _GROUP.match(rest))
         ):
@@ -122,7 +124,7 @@ def _meaning(link: re.Match[str]) -> str:
 
 def _typed(text: str, said: str, reason: str = "") -> Typed:
     """Take the name of who is mentioned in `said` for that person, and shortcodes in a device's for emoji."""
-    mentioned = {unlinked(link[0]): link[2] for link in _LINK.finditer(said) if link[1] == "@"}
+    mentioned = {unlinked(link[0]): link[2] for link in reversed([*_LINK.finditer(said)]) if link[1] == "@"}
     kind, value = split_kind(_LINK.sub(_meaning, text))
     name = value.strip("<>()[]*_~" + PUNCTUATION)
     if name in mentioned and kind in _PEOPLE:

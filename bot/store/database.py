@@ -39,7 +39,8 @@ FAILED_FOR: Final = 30.0
 MAX_SKEW: Final = timedelta(seconds=5)
 """Between PostgreSQL's clock and ours: leases are times."""
 REVISION_AND_CLOCK: Final = text("SELECT version_num, CURRENT_TIMESTAMP FROM alembic_version")
-
+DEMOTED: Final = "25006"
+"""The SQLSTATE of a server that only reads by now: new connections may reach the one that writes."""
 
 T = TypeVar("T")
 
@@ -118,9 +119,8 @@ class Database:
         failed = "the last COMMIT failed" if time.monotonic() < self._failed_at + FAILED_FOR else None
         try:
             revision, clock, deployment = await self.read(_look)
-        except StoreUnavailable:
-            away = "does not answer, or has no tables: run `unlatch migrate`"
-            return f"{failed}; it {away}" if failed else away
+        except StoreUnavailable as away:
+            return f"{failed}; it {away.reason}" if failed else away.reason
         if revision is None or revision < REVISION:  # a newer one serves too
             return "is not up to date: run `unlatch migrate`"
         if deployment not in (None, self.audit_log.name):
@@ -183,6 +183,8 @@ class Database:
                 if isinstance(unit.error, StoreUnavailable | CommitUnknown):
                     reason = getattr(error, "orig", error)
                     code = getattr(reason, "sqlstate", getattr(reason, "sqlite_errorname", None))
+                    if code == DEMOTED:
+                        self.engine.dispose()
                     if time.monotonic() > self._failed_at + FAILED_FOR:
                         log.error("commit_failed", error=type(reason).__name__, code=code)
                     self._failed_at = time.monotonic()

@@ -1,6 +1,7 @@
 """Engines: how each database is set up so that "committed" means stored, and what its errors mean."""
 
 import os
+import re
 import sqlite3
 from datetime import timedelta
 from functools import cache
@@ -19,7 +20,26 @@ from bot.timing import Timing
 DEFAULT: Final = Timing()
 POOL: Final = 8
 PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "journal_size_limit = 16777216")
-CONNECT = {"prepare_threshold": None, "tcp_user_timeout": 10_000}
+CONNECT = {"prepare_threshold": None, "tcp_user_timeout": 10_000, "client_encoding": "utf8"}
+FAULTS: Final = {
+    **{
+        "28": "refuses the login",
+        "3D": "does not exist",
+        "42501": "does not permit it: GRANT what is missing",
+    },
+    **{"42P01": "has no tables: run `unlatch migrate`", "25006": "is read-only, as a standby is"},
+    **{"53100": "has no room on its disk", "53300": "takes no more connections", "55P03": "is in use"},
+    "SQLITE_BUSY": "is locked by another process; it must not be on a network share",
+    "SQLITE_CANTOPEN": "cannot be opened: `unlatch migrate` makes the file, in a folder that can be written",
+    **{"SQLITE_FULL": "has no room on its disk", "SQLITE_NOTADB": "is no SQLite database"},
+    **{"SQLITE_READONLY": "cannot be written", "SQLITE_IOERR": "is on a disk that fails"},
+}
+"""What is wrong, by SQLSTATE or its class, and by SQLite's names; it follows "The database"."""
+LASTING: Final = ("28", "3D", "42", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY")
+FATAL: Final = re.compile(
+    r"FATAL: .*(authentication|no pg_hba|role|database) |invalid (connection|URI)", re.DOTALL
+)
+"""A refused connection has no SQLSTATE."""
 
 
 def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True, timing: Timing = DEFAULT) -> Engine:
@@ -43,6 +63,7 @@ def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True, timing
         isolation = "REPEATABLE READ" if read_only else "READ COMMITTED"  # a row and its audit rows fit
         options = {"pool_pre_ping": True, "isolation_level": isolation, "connect_args": connect_args}
         engine = create_engine(url, pool_size=POOL, max_overflow=0, hide_parameters=True, **options)
+        event.listen(engine, "connect", lambda connection, _: check_encoding(connection))
         if bounded:
             connect = bounded_connection(answer).connect
             event.listen(
@@ -99,6 +120,14 @@ def prepare(connection: sqlite3.Connection, timing: Timing, *, read_only: bool) 
         connection.execute(f"PRAGMA {pragma}")
 
 
+def check_encoding(connection: Any) -> None:
+    """Raise StoreUnavailable for a PostgreSQL database that does not keep text as UTF-8."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        reason = f"is encoded as {encoding}: make one with the encoding UTF8"
+        raise StoreUnavailable(reason, lasts=True)
+
+
 def is_alive(connection: Connection) -> bool:
     """Whether the transaction still is one. Both databases "commit" one that has ended, silently."""
     driver: Any = connection.connection.dbapi_connection
@@ -113,9 +142,21 @@ def meant_by(error: BaseException, *, unknown: bool = False) -> Exception:
     ours = isinstance(error, SQLAlchemyError | StopIteration) or not isinstance(error, Exception)
     if not (unknown or away or ours) and isinstance(error, Exception):
         return error
-    told = CommitUnknown() if unknown else StoreUnavailable() if away else RuntimeError("a unit broke off")
+    told = CommitUnknown() if unknown else fault(error) if away else RuntimeError("a unit broke off")
     told.__cause__ = getattr(error, "orig", error).with_traceback(None)
     return told
+
+
+def fault(error: BaseException) -> StoreUnavailable:
+    """Return what is wrong with the database, with the driver's own line, which holds no value of a row."""
+    reason = getattr(error, "orig", None) or error
+    code = getattr(reason, "sqlstate", None) or getattr(reason, "sqlite_errorname", None) or ""
+    said = next(iter(str(reason).strip().splitlines()), "")[:200]
+    if said.startswith("no such table"):
+        code = "42P01"
+    meant = FAULTS.get(code) or FAULTS.get(code[:2]) or "does not answer"
+    shown = f"{meant} ({said})" if said and code[:2] not in ("22", "23") else meant
+    return StoreUnavailable(shown, lasts=code.startswith(LASTING) or bool(FATAL.search(said)))
 
 
 def keep_private(at: URL) -> None:

@@ -40,7 +40,7 @@ async def reveal(deps: Deps, request_id: RequestId, by: Actor) -> tuple[ResetReq
         if approval is None or since is None:
             raise Refusal(Code.NO_PASSCODE)
         found, cause = await _read(deps, request, approval, since)
-        if _named(cause) != _named(request.cause):
+        if cause is not None and _named(cause) != _named(request.cause):
             with suppress(LostRace):
                 await deps.move(request, request.cannot_be_read(cause))
         if cause is not None:

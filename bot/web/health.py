@@ -36,7 +36,8 @@ def probe_routes(check: Check) -> list[Route]:
         found = await check()
         return JSONResponse(dict(found), status_code=200 if set(found.values()) <= {OK} else 503)
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz)]
+    alive = [Route(path, healthz) for path in ("/", "/healthz", "/healthz/")]  # balancers ask for `/` unasked
+    return [*alive, *(Route(path, readyz) for path in ("/readyz", "/readyz/"))]
 
 
 class Metrics:

@@ -132,7 +132,11 @@ class SignInPages:
         if is_first := key not in self._answers:
             work = asyncio.ensure_future(answer(form, cookie))
             self._answers[key] = now + self.deps.timing.link_lifetime, work
-        response, linked = await asyncio.shield(self._answers[key][1])
+        try:
+            response, linked = await asyncio.shield(self._answers[key][1])
+        except Exception:
+            self._answers.pop(key, None)
+            raise
         if linked and not is_first and await self.deps.sign_ins.account(linked[0]) != linked[1]:
             response, _ = await answer(form, cookie)
         if response.status_code in (410, 503):
@@ -198,7 +202,7 @@ def _confirm_page(pending: PendingSignIn) -> HTMLResponse:
 </dl>
 <p>What this Slack user requests will count as yours, and resets they approve will run as your Microsoft
 account. Continue only if both are you.</p>
-<form method="post" action="/sign-in/confirm">
+<form method="post" action="confirm">
 <input type="hidden" name="page" value="{_escape(pending.confirmation.page.reveal())}">
 <button name="answer" value="yes">Yes, both are me</button>
 <button name="answer" value="no">No, someone sent me this link</button>

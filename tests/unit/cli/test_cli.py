@@ -19,6 +19,14 @@ from tests.support.environment import COMPLETE
 
 ROOT = Path(__file__).parents[3]
 NO_DATABASE = {"DATABASE_URL": "sqlite:///no/such/folder/rows.sqlite3"}
+OTHERS = {
+    "SSLKEYLOGFILE": "/none/keys.log",  # O21
+    "NO_PROXY": "localhost,fd07:b51a:cc66:f0::/64,[::1]",  # O19
+    "ALL_PROXY": "socks5://127.0.0.1:9",  # O20
+    "METRICS_PORT": "tcp://10.96.12.7:9090",  # O32
+    "PYTHONIOENCODING": "ascii",  # O28; and HOME is not set, O27
+}
+"""What other programs left in the environment."""
 NO_VENDORS = dict.fromkeys(("SLACK_API_URL", "GRAPH_URL", "ENTRA_AUTHORITY"), "http://127.0.0.1:9/")
 
 
@@ -90,7 +98,7 @@ def test_without_settings_a_command_names_all_of_them_and_ends_with_2(command, r
 
 FAILURES = {
     "migrate": (["migrate"], NO_DATABASE, 1, "no/such/folder"),
-    "rotate": (["vault", "rotate"], NO_DATABASE, 1, "The database does not answer"),
+    "rotate": (["vault", "rotate"], NO_DATABASE, 1, "The database cannot be opened"),
     "verify": (["audit", "verify"], NO_DATABASE, 2, "annot"),
     "export": (["audit", "export", "--since", "2026-01-01"], NO_DATABASE, 1, "cannot be read"),
     "resume without heads": (["audit", "resume"], {}, 2, "AUDIT_HEADS"),
@@ -107,12 +115,26 @@ def test_a_failure_is_a_sentence(arguments, settings, status, words, run):
 @pytest.mark.parametrize(("command", "shown"), [("serve", "database"), ("doctor", "MISSING")])
 def test_where_nothing_answers_a_command_ends_with_1_and_a_sentence(command, shown, tmp_path):
     """As a process of its own: what sets up the log changes a whole process."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | COMPLETE | NO_VENDORS | NO_DATABASE
+    environment = (
+        {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | COMPLETE | NO_VENDORS | NO_DATABASE | OTHERS
+    )
     ended = subprocess.run(  # noqa: S603  our own interpreter
         [sys.executable, "-m", "bot", command], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
     said = ended.stdout + ended.stderr
     assert (ended.returncode, shown in said, "Traceback" in said) == (1, True, False), said
+    assert [name for name in ("SSLKEYLOGFILE", "ALL_PROXY", "METRICS_PORT") if f"{name} is" not in said] == []
+
+
+def test_what_nobody_foresaw_ends_with_a_sentence_that_names_its_place_and_no_secret(run, monkeypatch):
+    def broken() -> None:
+        raise RuntimeError(COMPLETE["VAULT_KEYS"])
+
+    monkeypatch.setattr("bot.cli.read_settings", broken)
+    ended = run("migrate")
+    assert ended.returncode == 1
+    assert re.search(r"RuntimeError at .*test_cli.py:\d+", ended.stderr)
+    assert COMPLETE["VAULT_KEYS"] not in ended.stderr
 
 
 def test_the_public_keys_of_every_vault_key_are_printed_and_nothing_secret(run):

@@ -6,6 +6,7 @@ import pytest
 from bot.entra.authority import Authority, Credential
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.x509.oid import NameOID
 from tests.unit.entra.fake_entra import ANOTHER_KEY, CALLBACK, KEY, TENANT, FakeEntra, a_client, a_clock
@@ -50,19 +51,20 @@ def test_no_other_authority_is_taken(url):
         Authority.parse(url)
 
 
-def certificate(key: RSAPrivateKey) -> str:
+def certificate(key: RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
     name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "unlatch")]), datetime.now(UTC)
     built = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
     return built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
-def pem(key: RSAPrivateKey, *, password: bytes = b"") -> str:
+def pem(key: RSAPrivateKey | ec.EllipticCurvePrivateKey, *, password: bytes = b"") -> str:
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     ).decode()
 
 
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
 OWN, ISSUERS = certificate(KEY), certificate(ANOTHER_KEY)
 
 
@@ -89,8 +91,9 @@ def test_a_certificates_assertion_reaches_entra_whole(text):
     [
         *("", pem(KEY), OWN, pem(KEY) + ISSUERS, pem(KEY, password=b"secret") + OWN),
         "-----BEGIN PRIVATE KEY-----\nxx\n-----END PRIVATE KEY-----\n" + OWN,
+        pem(EC_KEY) + certificate(EC_KEY),
     ],
-    ids=["empty", "no certificate", "no key", "another key's", "encrypted", "broken"],
+    ids=["empty", "no certificate", "no key", "another key's", "encrypted", "broken", "O23"],
 )
 def test_a_certificate_file_that_cannot_work_is_refused_at_once(text):
     with pytest.raises(ValueError, match="certificate file"):

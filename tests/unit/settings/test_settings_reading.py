@@ -62,7 +62,8 @@ MALFORMED = {
     "ASKS_PER_HOUR": ("0",),
     "ENTRA_TENANT_ID": (PASTED,),
     "ENTRA_CLIENT_ID": ("my app",),
-    "PUBLIC_URL": ("unlatch.contoso.com", "https://unlatch.contoso.com/"),
+    "PUBLIC_URL": ("unlatch.contoso.com", "https://unlatch.contoso.com/", "http://unlatch.contoso.com"),
+    "GRAPH_URL": ("http://graph.contoso.com/v1.0",),
     "PORT": (PASTED, "70000"),
     "CLOUD": (PASTED,),
     "DATABASE_URL": (f"mysql://unlatch:{PASTED}@db", PASTED),
@@ -100,6 +101,49 @@ def test_what_decides_authority_and_is_set_to_nothing_stops_the_start(environmen
     message = refused()
     assert named(message) == {name}
     assert "set, but empty" in message
+
+
+READ = {
+    "O25 line end": (
+        {"SLACK_BOT_TOKEN": "xoxb-1\n", "HOST": " h "},
+        {"slack_bot_token": "xoxb-1", "host": "h"},
+    ),
+    "O25 quotes": ({"SLACK_BOT_TOKEN": '"xoxb-1"', "PORT": "'1'"}, {"slack_bot_token": "xoxb-1", "port": 1}),
+    "O32": ({"PORT": "tcp://10.96.12.7:80", "METRICS_PORT": "tcp://10.96.12.7:90"}, {"port": 3000}),
+    **{f"O33 {level}": ({"LOG_LEVEL": level}, {"log_level": "warning"}) for level in ("WARN", "Warning")},
+    "a path": ({"PUBLIC_URL": "https://a.contoso.com/b/c"}, {"public_url": "https://a.contoso.com/b/c"}),
+    "a file": ({"SLACK_BOT_TOKEN": "", "SLACK_BOT_TOKEN_FILE": "token"}, {"slack_bot_token": "xoxb-file"}),
+    "others’ names": ({"HOSTS": "x", "PORTS": "x", "UNLATCH_PORT": "tcp://x", "PUBLIC": "x"}, {}),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_values_are_read_as_files_tools_and_platforms_leave_them(environment, tmp_path, case):
+    given, wanted = READ[case]
+    (tmp_path / "token").write_text("xoxb-file\n")
+    environment(COMPLETE | given)
+    settings = read_settings()
+    for name, value in wanted.items():
+        found = getattr(settings, name)
+        assert (found.get_secret_value() if name == "slack_bot_token" else found) == value
+
+
+MISSPELLED = ("APROVERS", "REQUESTER", "APPROVRES", "AUDIT_HEAD", "SLACK_BOT_TOKENS")
+
+
+@pytest.mark.parametrize("source", ["environment", ".env", "toml"])
+def test_a_name_that_is_no_setting_stops_the_start_and_the_one_meant_is_named(environment, tmp_path, source):
+    environment(COMPLETE | (dict.fromkeys(MISSPELLED, PASTED) if source == "environment" else {}))
+    names = [*MISSPELLED, *(["ANYTHING"] if source != "environment" else [])]
+    lines = "".join(f'{name} = "{PASTED}"\n' for name in names)
+    (tmp_path / ".env").write_text(lines if source == ".env" else "")
+    if source == "toml":
+        (tmp_path / "unlatch.toml").write_text(lines.lower())
+        environment({CONFIG_VARIABLE: str(tmp_path / "unlatch.toml")})
+    message = refused()
+    assert named(message) == set(names)
+    assert "APROVERS: not a setting of Unlatch; do you mean APPROVERS?" in message
+    assert PASTED not in message
 
 
 def test_socket_mode_needs_no_signing_secret_and_a_certificate_no_client_secret(environment):
@@ -140,7 +184,7 @@ def test_no_secret_shows_when_settings_are_printed(environment):
 
 
 def test_the_audit_log_is_told_every_setting_and_no_secret(environment):
-    url = "postgresql://me:hunt/er@2@db:5/u?password=x"
+    url = "postgresql://me:hunt/e?r@2@db:5/u?password=x"  # O5
     environment(COMPLETE | {"SLACK_APP_TOKEN": "xapp-secret", "DATABASE_URL": url})
     environment({"REQUESTERS": "channel:C0SUPPORT,workspace"})
     told = without_secrets(read_settings())

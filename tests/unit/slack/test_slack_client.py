@@ -11,7 +11,16 @@ from aiohttp import web
 from bot.domain.errors import SlackError, SlackRefused, SlackUnavailable
 from bot.domain.values import Secret
 from bot.slack import modals
-from bot.slack.client import ANSWERS, Answers, SlackClient, bot_user, call, slack_client, slack_session
+from bot.slack.client import (
+    ANSWERS,
+    ORGANIZATION,
+    Answers,
+    SlackClient,
+    bot_user,
+    call,
+    slack_client,
+    slack_session,
+)
 from bot.slack.errors import CONTENT, GONE, HIDDEN, PASSING, SCOPE, TOKEN
 from bot.slack.wording import ENGLISH
 from bot.timing import Timing
@@ -162,6 +171,9 @@ async def test_the_bot_knows_its_team_from_the_start(api: WebApi):
     assert (us.team_id, us.bot_user_id, us.bot_id, us.enterprise_id) == tuple(ours.values())
     assert us.bot_token == "xoxb-1"
     with pytest.raises(SlackUnavailable):  # an answer without a team is not Slack's
+        await bot_user(api.client, Timing())
+    api.answers["auth.test"] = [OK | {"team_id": "T1", "is_enterprise_install": True}]
+    with pytest.raises(SlackRefused, match=ORGANIZATION):  # O24
         await bot_user(api.client, Timing())
 
 

@@ -40,7 +40,7 @@ UNTITLED = {
     *(Code.DEVICE_FAILED, Code.NOT_SUPPORTED, Code.CANCELED, Code.SILENT, Code.CLOSED, Code.NO_ANSWER),
     *(
         Code.UNKNOWN_PATH,
-        Code.NOT_A_REQUESTER,
+        Code.HEAD_NOT_KEPT,
         Code.NO_EMAIL,
         Code.ALREADY_REQUESTED,
         Code.TOO_MANY_OPEN,

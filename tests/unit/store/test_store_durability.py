@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,11 +20,12 @@ from bot.domain.errors import CommitUnknown, LostRace, StoreError, StoreUnavaila
 from bot.domain.request import ResetRequest, Status
 from bot.store import requests
 from bot.store.database import Database
-from bot.store.engine import engine_for
+from bot.store.engine import engine_for, meant_by
 from bot.store.migrations import migrate
 from bot.store.tables import requests as table
 from sqlalchemy import select, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from tests.support.database import audit_log
 from tests.support.postgres import Cluster, free_port, running
 from tests.unit.store.conftest import QUICK, opened
@@ -104,7 +106,46 @@ async def test_a_database_that_is_not_there_is_unavailable_and_not_ready(tmp_pat
         async with opened(url) as database:
             with pytest.raises(StoreUnavailable):
                 await stored(database, a_request())
-            assert "does not answer" in str(await database.problem())
+            assert re.search("does not answer|cannot be opened", str(await database.problem()))
+
+
+async def test_o13_a_database_of_another_encoding_is_named(cluster: Cluster):
+    name = cluster.create()
+    cluster.execute(f"CREATE DATABASE {name}_ascii TEMPLATE template0 ENCODING 'SQL_ASCII'")
+    async with opened(cluster.url(f"{name}_ascii")) as database:
+        assert await database.problem() == "is encoded as SQL_ASCII: make one with the encoding UTF8"
+
+
+class Reason(Exception):
+    """A driver's exception with its code."""
+
+    sqlstate: str | None = None
+    sqlite_errorname: str | None = None
+
+
+SAID = [
+    ("O15 O16", "42501", "permission denied for table requests", "GRANT what is missing", True),
+    ("", "42P01", 'relation "alembic_version" does not exist', "unlatch migrate", True),
+    ("", None, "no such table: alembic_version", "unlatch migrate", True),
+    ("O4", "25006", "cannot execute UPDATE in a read-only transaction", "read-only", False),
+    ("", "53100", "could not extend file", "no room", False),
+    ("O12", "53300", "too many connections for role", "no more connections", False),
+    ("", None, 'connection failed: FATAL:  password authentication failed for user "u"', "password", True),
+    ("", None, 'connection failed: FATAL:  database "db" does not exist', "does not exist", True),
+    ("O18", None, 'invalid connection option "pgbouncer"', "pgbouncer", True),
+    ("", None, "connection failed: Connection refused", "does not answer", False),
+    ("O26", "SQLITE_BUSY", "database is locked", "network share", False),
+    ("", "SQLITE_NOTADB", "file is not a database", "no SQLite database", True),
+]
+
+
+@pytest.mark.parametrize(("row", "code", "said", "words", "lasts"), SAID)
+def test_a_fault_of_the_database_says_what_it_is_and_whether_waiting_mends_it(row, code, said, words, lasts):
+    reason = Reason(said + "\nDETAIL: secret")
+    reason.sqlstate, reason.sqlite_errorname = code, code
+    told = meant_by(DBAPIError("SELECT secret", {"x": "secret"}, reason))
+    assert isinstance(told, StoreUnavailable)
+    assert (words in told.reason, told.lasts, "secret" in told.reason) == (True, lasts, False), row
 
 
 async def test_a_server_that_was_killed_is_used_again_when_it_is_back():
