@@ -112,6 +112,8 @@ class QueueLoop:
                 await self._release(row, self._deps.now() + self._deps.timing.retry)  # yields to a move
             except StoreError:
                 log.info("lease_left_to_run_out", **about)
+        except TimeoutError:
+            log.warning("row_timed_out", **about)
         except Exception as crash:  # the lease spaces the next try; the other rows go on
             log.error("row_crashed", **about, error=type(crash).__name__)
 

@@ -166,7 +166,12 @@ def effect_of_reset(device: Device) -> Effect:
     if apple:
         if _APPLE_USER_ENROLLMENT.fullmatch(enrollment):
             raise Refusal(Code.APPLE_USER_ENROLLMENT, device=device.name)
-        sure = state in _STAYING and agent in _MDM and enrollment in _APPLE
+        sure = (
+            device.platform is not Platform.VISIONOS
+            and state in _STAYING
+            and agent in _MDM
+            and enrollment in _APPLE
+        )
         return Effect.REMOVES_PASSCODE if sure else Effect.MAY_REMOVE_PASSCODE
     if state not in _STAYING:
         return Effect.MAY_MAKE_PASSCODE

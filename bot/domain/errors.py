@@ -105,6 +105,8 @@ class Code(StrEnum):
 
 FORBIDDEN: Final = "Forbidden"
 """Intune's code for a role that lacks."""
+NOT_FOUND: Final = "ResourceNotFound"
+"""Intune's code for a device that it does not have, or not in this account's scope."""
 NOT_GRAPH: Final = "NotGraph"
 """Our code for an answer that does not carry Graph's request-id: somebody's on the way, such as a proxy."""
 BAD_INPUT: Final = frozenset({Code.BAD_TARGET, Code.NO_REASON, Code.REASON_TOO_LONG, Code.TICKET_TOO_LONG})
@@ -264,7 +266,7 @@ class DeviceRefused(GraphError):
     @property
     def is_gone(self) -> bool:
         """Whether Intune has no such device, or none in this account's scope; it says that with 400 too."""
-        return self.status == 404 or self.code == "ResourceNotFound"
+        return self.status == 404 or self.code == NOT_FOUND
 
 
 @dataclass(eq=False)

@@ -10,7 +10,17 @@ from typing import Final, Self
 from bot.domain.device import ActionResult, Device, Effect
 from bot.domain.errors import Cause, Code, Refusal
 from bot.domain.target import Target, TargetKind
-from bot.domain.values import ChannelId, DeviceId, RequestId, TeamId, UserId, comparable, storable, utc_text
+from bot.domain.values import (
+    ChannelId,
+    DeviceId,
+    RequestId,
+    TeamId,
+    UserId,
+    comparable,
+    storable,
+    utc_text,
+    visible,
+)
 from bot.timing import Timing
 
 MAX_REASON: Final = 1000
@@ -261,7 +271,6 @@ class ResetRequest:
             decided_at=approval.at,
             next_at=approval.at,
             attempt=None,
-            cause=None,
             held_device=approval.device.id,
         )
 
@@ -370,7 +379,7 @@ class ResetRequest:
 
     def mark_sent(self, *, now: datetime, timing: Timing) -> Self:
         """Intune has queued the command (204)."""
-        return self._moved(Status.SENT, now, next_at=now + timing.poll_after(timedelta(0)), cause=None)
+        return self._moved(Status.SENT, now, next_at=now + timing.poll_after(timedelta(0)))
 
     def mark_uncertain(self, *, now: datetime, timing: Timing) -> Self:
         """No answer, or the process died: it may have happened, so nothing is sent again by itself."""
@@ -406,7 +415,7 @@ class ResetRequest:
 
     def mark_done(self, seen_at: datetime, *, now: datetime) -> Self:
         """The device did it, in the reset that Intune says started at `seen_at`."""
-        return self._with_seen(seen_at)._moved(Status.DONE, now, cause=None)
+        return self._with_seen(seen_at)._moved(Status.DONE, now)
 
     def fail(self, cause: Cause, *, now: datetime) -> Self:
         """End: it did not happen, or not in time."""
@@ -476,6 +485,7 @@ class ResetRequest:
         if status not in MOVES[self.status]:
             raise Refusal(Code.NOT_WAITING, status=self.status)
         changes.setdefault("next_at", None)
+        changes.setdefault("cause", None)
         changes.setdefault("held_device", self.held_device if status in RESETTING else None)
         return self._changed(now, status=status, **changes)
 
@@ -486,7 +496,7 @@ class ResetRequest:
 def checked_reason(text: str) -> str:
     """Return the reason without surrounding blanks; Refusal(NO_REASON) or Refusal(REASON_TOO_LONG)."""
     text = storable(text).strip()
-    if not text:
+    if not visible(text):
         raise Refusal(Code.NO_REASON)
     if len(text) > MAX_REASON:
         raise Refusal(Code.REASON_TOO_LONG, limit=str(MAX_REASON))

@@ -46,7 +46,7 @@ class Target:
 
 
 _ADDRESS: Final = re.compile(
-    r"(?![*$])[A-Za-z0-9._%+'!#^~&*=?{}|$\-]+@([A-Za-z0-9\-]+\.)+([A-Za-z]{2,}|xn--[A-Za-z0-9\-]+)"
+    r"(?=[A-Za-z0-9_])[A-Za-z0-9._%+'!#^~&*=?{}|$\-]+@([A-Za-z0-9\-]+\.)+([A-Za-z]{2,}|xn--[A-Za-z0-9\-]+)"
 )
 """What Entra allows, and what else a mail address may have; no slash, which some servers find in %2F too."""
 _GUID: Final = re.compile(r"(?!0{8}-)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -115,8 +115,9 @@ class Intune:
             try:
                 found = await self._find(path, condition, target, token)
             except DeviceRefused as refused:
-                if not refused.is_gone:
+                if not (refused.is_gone or devices):
                     raise
+                complete = complete and refused.is_gone
                 request_ids.append(refused.request_id)
             else:
                 for device in found.devices:

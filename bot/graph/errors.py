@@ -11,6 +11,7 @@ import httpx
 
 from bot.domain.errors import (
     FORBIDDEN,
+    NOT_FOUND,
     NOT_GRAPH,
     ApproverRefused,
     DeviceRefused,
@@ -88,7 +89,7 @@ def from_response(
         case _:  # and any other success
             error = OutcomeUnknown()
     if not with_body and request_id:
-        body = ErrorBody(code=FORBIDDEN if body.code == FORBIDDEN else "")
+        body = ErrorBody(code=body.code if body.code in (FORBIDDEN, NOT_FOUND) else "")
         request_id = graphs_id(response)
     error.status = response.status_code
     error.retry_after = parse_retry_after(asked, now=now)

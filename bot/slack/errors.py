@@ -12,7 +12,15 @@ from bot.slack.payloads import text_at
 MAX_PAUSE: Final = timedelta(minutes=10)
 """How long `Retry-After` is believed."""
 PASSING: Final = frozenset(
-    {"fatal_error", "internal_error", "message_limit_exceeded", "org_login_required", "rate_limited"}
+    {
+        "external_channel_migrating",
+        "fatal_error",
+        "fetch_members_failed",
+        "internal_error",
+        "message_limit_exceeded",
+        "org_login_required",
+        "rate_limited",
+    }
     | {"ratelimited", "request_timeout", "service_unavailable", "team_added_to_org", "timeout"}
 )
 """Slack is busy or under repair; the last word is ours, for no answer in time."""

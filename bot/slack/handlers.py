@@ -162,10 +162,13 @@ class Handlers:
             self._start(self._open_form(command, form))
         else:
             self._slack.answers.keep(request.id, command.response_url)
-            problem = self._slack.client.problem
-            key = "asked.answer.held" if problem else "asked.answer"
-            why = self._words.refused(problem)
-            await ack(self._words.text(key, why=why, **self._words.names(request)))
+            await ack(self._taken(request))
+
+    def _taken(self, request: ResetRequest) -> str:
+        """Return what tells the requester that it is stored."""
+        problem = self._slack.client.problem
+        key = "asked.answer.held" if problem else "asked.answer"
+        return self._words.text(key, why=self._words.refused(problem), **self._words.names(request))
 
     async def _answer(
         self, ack: AsyncAck, command: Command, answer: Callable[[Command], Awaitable[Message]]
@@ -226,8 +229,10 @@ class Handlers:
             sentence = without_markup(self._words.error(error))
             await ack(response_action="errors", errors={str(_FIELDS.get(code, Field.TARGET)): sentence})
         else:
-            self._slack.answers.keep(request.id, self._slack.answers.get(form.view_id))
+            response_url = self._slack.answers.get(form.view_id)
+            self._slack.answers.keep(request.id, response_url)
             await ack()
+            self._start(self._respond(response_url, self._taken(request)))
 
     # Buttons and submitted decisions
 
@@ -350,7 +355,8 @@ class Handlers:
             show = partial(self._signed_in, link, outcome)
             text = self._words.with_account("signed_in.message", outcome)
         view_id = link.view_id
-        if view_id is not None and await self._update(view_id, await self._outcome(show(view_id))):
+        waits = view_id is not None and await self._update(view_id, modals.loading("request", self._words))
+        if view_id and waits and await self._update(view_id, await self._outcome(show(view_id))):
             return
         await self._tell(link.user, text)
 

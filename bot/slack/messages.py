@@ -83,8 +83,12 @@ def direct_line(request: ResetRequest, words: Wording, *, reveal_for: timedelta)
     more = words.because(request, reader=request.asked_by) or words.status(request)
     if (request.status is Status.DONE and request.cause is None) or request.needs_a_human:
         more = words.next_step(request, reveal_for=reveal_for)
+    if request.has_passcode and request.cause is None:
+        more = f"{more} {words.text('line.button')}"
     text = words.text("line.requester", **_stands(request, words), more=more)
-    return Message(fallback(text), [blocks.section(text)])
+    denial = _denial(request, words)
+    aloud = f"{text} {words.text('denial')}: {inline(request.denial or '')}" if denial else text
+    return Message(fallback(aloud), [blocks.section(text), *denial])
 
 
 def _stands(request: ResetRequest, words: Wording) -> dict[str, str]:

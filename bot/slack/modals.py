@@ -139,6 +139,8 @@ def review_form(review: Review, words: Wording) -> View:
     if not 0 < len(possible) <= blocks.MAX_OPTIONS:
         shown.append(blocks.section(words.text("review.too_many", count=str(len(review.choices)))))
         return blocks.modal(words.text("review.title"), shown, close=words.text("close"))
+    if request.needs_a_human:
+        shown.append(blocks.section(words.status(request)))
     if len(possible) == 1:
         shown.append(blocks.section(words.text("effect", effect=words.effect(possible[0].effect))))
     shown += [

@@ -67,6 +67,14 @@ class SlackNotifier:
     async def find_posted(self, request: ResetRequest, state: MessageState) -> MessageState:
         if state.card is None:
             state = replace(state, card=await self._find(self.channel.id, request, CARD))
+        at, version = state.card, request.version
+        if at and request.tells_approvers(state) and await self._find(at.channel, request, THREAD, at.ts):
+            state = replace(state, told_approvers=version)
+        with suppress(SlackRefused):  # as the message itself will be, where it has to be posted
+            state = await self._find_direct(request, state)
+        return state
+
+    async def _find_direct(self, request: ResetRequest, state: MessageState) -> MessageState:
         direct = state.receipt.channel if state.receipt else ChannelId("")
         if not direct:
             opening = self.client.conversations_open(users=[request.asked_by])
@@ -74,11 +82,8 @@ class SlackNotifier:
             if not (direct := ChannelId(text_at(data, "channel", "id"))):
                 raise SlackRefused("unexpected_answer")
             state = replace(state, receipt=await self._find(direct, request, RECEIPT))
-        at, version = state.card, request.version
-        if at and request.tells_approvers(state) and await self._find(at.channel, request, THREAD, at.ts):
-            state = replace(state, told_approvers=version)
         if request.tells_requester(state) and await self._find(direct, request, DIRECT):
-            state = replace(state, told_requester=version)
+            state = replace(state, told_requester=request.version)
         return state
 
     async def update_card(self, request: ResetRequest, state: MessageState) -> MessageState:

@@ -28,18 +28,18 @@ _BEFORE_REASON: Final = re.compile(
 )
 """A link with what may stand between it and a reason; some languages write no blanks."""
 _UNSEEN: Final = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
-_IMEI: Final = re.compile(r"\s*(\d{14}(?=\s)|(?:\d[\s.\-/\u2010-\u2015]*){14}(?:\d{1,2})?)(?!\w)")
+_IMEI: Final = re.compile(r"\s*(\d{14}(?=\s)|(?:\d[\s.\-/\u2010-\u2015]*){14}(?:\d{1,2})?)(?:/\d\d)?(?!\w)")
 _WHOLE_NAME: Final = re.compile(
-    rf"(?=\S*(?:[\d_]|[^\w\s{APOSTROPHES}]))\S+(?<![{APOSTROPHES}])(?<![{APOSTROPHES}]s)", re.IGNORECASE
+    rf"(?=\S*(?:[\d_]|[^\w\s{APOSTROPHES}′<(\[]))\S+(?<![{APOSTROPHES}])(?<![{APOSTROPHES}]s)", re.IGNORECASE
 )
 """One that may end at the first blank: with a digit or a sign in it or behind it, and no possessive."""
-_ANOTHER: Final = re.compile(
-    r"\W{0,5}(?:(?:and|or|und|oder|et|ou|y|e)\s+)?(?:<(?:@|mailto:)|[^\s<>@]+@\w)", re.IGNORECASE
-)
-"""A second person; a reason begins otherwise."""
+_ANOTHER: Final = re.compile(r"\W{0,5}(?:\w{1,6}\W{1,3})?[^\s@]*@\w")
+"""A second person, after a word such as `and`; a reason begins otherwise."""
+_GLUED: Final = re.compile(r">\.?\w")
+"""What cannot be told from the address that Slack linked before it."""
 _MORE: Final = re.compile(r"\s*[A-Z0-9]")
 """What may go on with a name, as in `8:14 AM` or `Pixel-7 Pro`."""
-_GROUP: Final = re.compile(r"\s*[A-Z]*\d[A-Z0-9]+\b")
+_GROUP: Final = re.compile(r"\s*[A-Z]*\d[A-Z0-9]+\b", re.IGNORECASE)
 """What may be the next group of a serial number that was typed with blanks."""
 _SERIAL_LENGTH: Final = 8
 """Shorter ones are rare."""
@@ -72,22 +72,24 @@ def read_command(text: str) -> Typed:
     """
     text = _UNSEEN.sub("", text).strip()
     kind, wire = split_kind(text)
-    plain = unlinked(wire)
+    plain, first = unlinked(wire), _PIECE.match(wire)
+    word, torn = first[1] if first else "", False
     if plain[:1] in QUOTES:
         value, reason = split_quoted(plain) or (plain, "")
     elif kind is TargetKind.IMEI and (digits := _IMEI.match(plain)):
         value, reason = digits[1], plain[digits.end() :]
-    elif piece := (kind in _PEOPLE and _BEFORE_REASON.match(wire)) or _PIECE.match(wire):
-        value = _with_emoji(kind, unlinked(piece[1])).rstrip(PUNCTUATION)
-        rest = wire[piece.end() :]
-        reason = unlinked(rest)
-        if (
-            (kind is TargetKind.NAME and (not _WHOLE_NAME.fullmatch(piece[1]) or _MORE.match(rest)))
-            or (kind in _PEOPLE and _ANOTHER.match(rest))
-            or (kind is TargetKind.SERIAL and len(value) < _SERIAL_LENGTH and _GROUP.match(rest))
-        ):
-            value, reason = plain, ""
-    return _typed(f"{kind}:{value}" if kind else value, text + value, _OPENING.sub("", reason.strip()))
+    else:
+        piece = (kind in _PEOPLE and _BEFORE_REASON.match(wire)) or first
+        word, rest = (piece[1], wire[piece.end() :]) if piece else (wire, "")
+        value, reason = _with_emoji(kind, unlinked(word)).rstrip(PUNCTUATION), unlinked(rest)
+        match kind:
+            case TargetKind.NAME:
+                torn = not _WHOLE_NAME.fullmatch(word) or _MORE.match(rest) is not None
+            case TargetKind.SERIAL:
+                torn = len(value) < _SERIAL_LENGTH and _GROUP.match(rest) is not None
+    if torn or (kind in _PEOPLE and (_ANOTHER.match(reason) or _GLUED.search(word))):
+        value, reason = plain, ""
+    return _typed(f"{kind}:{value}" if kind else value, word + value, _OPENING.sub("", reason.strip()))
 
 
 def read_form(text: str, mentioned: str = "") -> str:
@@ -124,9 +126,10 @@ def _meaning(link: re.Match[str]) -> str:
 
 def _typed(text: str, said: str, reason: str = "") -> Typed:
     """Take the name of who is mentioned in `said` for that person, and shortcodes in a device's for emoji."""
-    mentioned = {unlinked(link[0]): link[2] for link in reversed([*_LINK.finditer(said)]) if link[1] == "@"}
+    around = "<>()[]*_~" + PUNCTUATION
+    mentioned = {unlinked(link[0]).strip(around): link[2] for link in _LINK.finditer(said) if link[1] == "@"}
     kind, value = split_kind(_LINK.sub(_meaning, text))
-    name = value.strip("<>()[]*_~" + PUNCTUATION)
+    name = value.strip(around)
     if name in mentioned and kind in _PEOPLE:
         return Typed(f"<@{mentioned[name]}|{name[1:]}>", name, reason)
     target = f"{kind}:{_with_emoji(kind, value)}" if kind else value

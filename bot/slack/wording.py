@@ -178,7 +178,7 @@ class Wording:
         key = f"status.{stage}.next"
         if stage == Status.DONE and approval is not None:
             key = f"effect.{approval.effect}.done"
-        elif stage == Status.FAILED and approval is not None:
+        elif stage == Status.FAILED and approval is not None and _is_devices(request.cause):
             key += ".android" if approval.device.platform is Platform.ANDROID else ".apple"
         return self.text(key, until=date(request.changed_at + reveal_for)) if key in self.catalog else ""
 
@@ -257,6 +257,11 @@ def _stage(request: ResetRequest) -> str:
         case (Status.REFUSED, Cause(Code.ALREADY_REQUESTED)):
             return "duplicate"
     return str(request.status)
+
+
+def _is_devices(cause: Cause | None) -> bool:
+    """Whether the device itself did not do it, so that another reset may not help."""
+    return cause is not None and cause.code in (Code.DEVICE_FAILED, Code.NOT_SUPPORTED)
 
 
 def _could_not_look(request: ResetRequest) -> bool:

@@ -6,8 +6,17 @@ from datetime import datetime
 
 from bot.domain.audit import Event
 from bot.domain.device import ActionResult, Effect
-from bot.domain.errors import Cause, Code, DeviceRefused, LostRace, RecentlyReset, Refusal, SignInNeeded
-from bot.domain.people import Actor
+from bot.domain.errors import (
+    Cause,
+    Code,
+    CouldNotVerify,
+    DeviceRefused,
+    LostRace,
+    RecentlyReset,
+    Refusal,
+    SignInNeeded,
+)
+from bot.domain.people import Actor, Person
 from bot.domain.request import Approval, Looker, ResetRequest, Status, checked_reason
 from bot.domain.values import DeviceId, RequestId
 from bot.use_cases.deps import Deps
@@ -144,8 +153,7 @@ async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
         except SignInNeeded as need:
             need.approver = admitted.person
             raise
-        requester = await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
-        await check_another(deps, request, admitted.person, account, requester)
+        await check_another(deps, request, admitted.person, account, await _who_asked(deps, request))
         facts = {"rule": admitted.rule, **approval.as_facts()}
         facts |= {"looker": by.user, "looker_account": account.username, "looker_oid": account.oid}
         looked = replace(approval, looker=Looker(by=by.user, oid=account.oid, username=account.username))
@@ -168,6 +176,15 @@ async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
             return current.fail(gone, now=now) if event is Event.FAILED else current.look(looked, now=now)
 
         return await deps.decide(request_id, event, move, facts, by)
+
+
+async def _who_asked(deps: Deps, request: ResetRequest) -> Person:
+    try:
+        return await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
+    except CouldNotVerify as failed:
+        if not failed.hidden:
+            raise
+        raise Refusal(Code.REQUESTER_LEFT, person=request.asked_by, case="membership") from None
 
 
 def _recent_reset(deps: Deps, earlier: Sequence[ActionResult]) -> datetime | None:

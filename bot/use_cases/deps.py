@@ -1,7 +1,7 @@
 """What every use case is given: the vendors behind Protocols, the database, the rules, the clock."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
@@ -378,8 +378,11 @@ class Deps:
         async with self.audit_refusals(actor, request_id):
             ids = await self.ids(actor)
             request = await self.get_request(request_id)
-            with suppress(CouldNotVerify):  # who asked may have left; else their ids are known from here on
+            try:
                 await self.ids(Actor(user=request.asked_by, team=request.asked_by_team))
+            except CouldNotVerify as failed:
+                if not failed.hidden:  # else who asked has left
+                    raise
             user = request.asked_by if request.asked_by in self.directory.same(min(ids)) else min(ids)
             yield replace(actor, user=user), request
 

@@ -107,9 +107,13 @@ async def _later(
 
 
 def pause_after(failures: Sequence[SlackError], in_a_row: int) -> timedelta:
-    """Return what Slack asks for, else two seconds, doubled with every failure in a row."""
-    own = min(timedelta(seconds=2 ** min(in_a_row, 10)), MAX_PAUSE)
-    return max(error.retry_after or own for error in failures)
+    """Return what Slack asks for, else two seconds, doubled with every failure in a row.
+
+    What passes is not kept waiting by what does not, such as direct messages that are switched off.
+    """
+    passing = [error for error in failures if isinstance(error, SlackUnavailable)]
+    own = min(timedelta(seconds=2 ** min(in_a_row, 5 if passing else 10)), MAX_PAUSE)
+    return max(error.retry_after or own for error in passing or failures)
 
 
 def _will_post(request: ResetRequest, state: MessageState) -> bool:

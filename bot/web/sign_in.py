@@ -30,7 +30,7 @@ DECLINED: Final = (
     "Thanks for checking: no one can act as you, and we deleted the sign-in. "
     "If someone sent you the link, tell your security team: it would have let them act as you."
 )
-KEPT: Final = "Your link still works: reload this page, or press the button in Slack again."
+KEPT: Final = "Your link still works: press the button in Slack again, or reload this page."
 
 CONFIRM: Final = "sign-in"
 BROWSER: Final = "browser"
@@ -215,7 +215,7 @@ def _done_page(account: Account) -> HTMLResponse:
         "Signed in",
         f"""<h1>You are signed in</h1>
 <p class="who">What {_escape(account.name)} does in Slack counts as done by {_escape(account.username)}</p>
-<p>You can close this tab. The window in Slack has continued.</p>""",
+<p>You can close this tab and go back to Slack.</p>""",
     )
 
 

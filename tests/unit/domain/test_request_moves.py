@@ -322,7 +322,7 @@ def test_the_requester_does_not_read_the_device_for_themselves():
         (checked_reason, "a\x00b\ud800", "ab"),
         (checked_reason, "x" * 1000, "x" * 1000),
         (checked_reason, "", Cause(Code.NO_REASON, {})),
-        (checked_reason, " \x00\n", Cause(Code.NO_REASON, {})),
+        *((checked_reason, blank, Cause(Code.NO_REASON, {})) for blank in (" \x00\n", *"\u200b\u2800\u202e")),
         (checked_reason, "x" * 1001, Cause(Code.REASON_TOO_LONG, {"limit": "1000"})),
         (checked_ticket, None, None),
         (checked_ticket, " \x00 ", None),

@@ -20,7 +20,7 @@ from bot.domain.errors import (
     UnknownPath,
 )
 from bot.domain.target import parse_target
-from bot.domain.values import Secret
+from bot.domain.values import DeviceId, Secret
 from bot.graph.errors import claims_challenge
 from bot.graph.managed_device import parse_time
 from tests.unit.graph.graph_stub import ACCEPTED, ANDROID, GRACE, NOW, PHONE, TOKEN, GraphStub, error_body, ok
@@ -64,6 +64,14 @@ async def test_every_status_has_a_meaning(status, meaning):
     error = await GraphStub(httpx.Response(status, json=error_body("Some"), headers=headers)).failed_reset()
     assert type(error) is meaning
     assert (error.status, error.code) == (status, "Some")
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_g33_a_device_that_is_gone_is_gone_in_every_read(status):
+    graph = GraphStub(httpx.Response(status, json=error_body("ResourceNotFound")))
+    with pytest.raises(DeviceRefused) as caught:
+        await graph.intune.actions(DeviceId(PHONE), TOKEN)
+    assert (caught.value.is_gone, caught.value.message) == (True, "")
 
 
 @pytest.mark.parametrize("status", [200, 204, 400, 401, 403, 404, 405, 409, 429, 503])

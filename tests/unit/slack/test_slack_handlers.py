@@ -464,6 +464,8 @@ async def test_after_the_sign_in_the_modal_goes_on_or_a_message_says_as_whom(sid
         user, sentence = side.slack.messages.pop()
         assert (user, "ken@contoso.com" in sentence) == (KEN.id, True)
         assert "/reset-passcode sign-out" in sentence
+    events = await side.bot.events()
+    assert events.count(Event.REVIEWED) == of_a_request  # nothing is looked up for a window that is closed
 
 
 async def test_a_requester_signs_in_by_a_private_link_to_ask_and_again_to_see_the_passcode(database):
@@ -578,3 +580,4 @@ async def test_where_a_request_was_typed_is_kept_for_it_also_through_the_form(si
     await side.post(command(text="serial:C02LEO locked out", response_url=RESPONSE_URL))
     kept = [side.slack.answers.get(request_id) for request_id in await side.bot.rows()]
     assert [url.reveal() for url in kept] == [RESPONSE_URL] * 2
+    assert "sent" in str(side.slack.responses[-1][1])  # the form itself only closes

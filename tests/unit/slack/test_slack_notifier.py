@@ -115,7 +115,6 @@ async def test_a_message_that_cannot_be_changed_any_more_is_posted_again(api, no
         ("chat.update", refused("is_archived"), lambda n: n.update_card(APPROVED, SHOWN)),
         ("chat.postMessage", refused("is_archived"), lambda n: n.tell_approvers(REMINDED, SHOWN)),
         ("chat.postMessage", {"ok": True, "channel": "C"}, lambda n: n.update_card(APPROVED, MessageState())),
-        ("conversations.open", {"ok": True}, lambda n: n.find_posted(APPROVED, SHOWN)),
     ],
 )
 async def test_a_message_that_slack_refuses_is_not_remembered(api, notifier, method, answer, show):
@@ -123,6 +122,18 @@ async def test_a_message_that_slack_refuses_is_not_remembered(api, notifier, met
     with pytest.raises(SlackRefused, match=answer.get("error", "unexpected_answer")):
         await show(notifier)
     assert api.methods() == [method]
+
+
+@pytest.mark.parametrize("answer", [refused("messages_tab_disabled"), refused("user_disabled"), {"ok": True}])
+async def test_a_card_is_found_where_direct_messages_are_refused(api, notifier, answer):
+    """Another one would leave buttons on the first for good."""
+    api.answers["conversations.history"] = [
+        {"ok": True, "messages": [{"ts": "8.0", "metadata": metadata("card")}]}
+    ]
+    api.answers["conversations.open"] = [answer]
+    assert (await notifier.find_posted(pending(), MessageState(posting=True))).card == MessageRef(
+        CHANNEL, "8.0"
+    )
 
 
 async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_page(api, notifier):

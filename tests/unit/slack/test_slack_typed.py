@@ -2,6 +2,7 @@
 
 import re
 import time
+from html import unescape
 
 import pytest
 from bot.domain.errors import Refusal
@@ -26,6 +27,7 @@ ASKED = {
         "<@W0KEN>": ("@W0KEN", ""),
         "person:<@U0KEN|Ken Ito>": ("@Ken Ito", ""),
         f"{KEN} is out, <@U0OTHER|ken> knows": ("@ken", "is out, @ken knows"),
+        "<@U0KEN|ken_> is out": ("@ken", "is out"),
         "<mailto:r&amp;d@contoso.com|r&amp;d@contoso.com>": ("r&d@contoso.com", ""),
         "<mailto:o%27brien@contoso.com?subject=x|o'brien@contoso.com> x": ("o'brien@contoso.com", "x"),
     },
@@ -69,6 +71,7 @@ ASKED = {
     "S14": {
         **{f"imei:{typed} locked": (f"imei:{BOTH}", "locked") for typed in IMEIS.split("; ")},
         f"imei:{BOTH} 2 phones": (f"imei:{BOTH}", "2 phones"),
+        f"imei:{BOTH}/01 locked": (f"imei:{BOTH}", "locked"),
         "imei:35298710123456 locked": (f"imei:{BOTH}", "locked"),
         "imei:35298710123456 24 hours": (f"imei:{BOTH}", "24 hours"),
         "imei:35\u2009298710\u202f123456\u20097 x": (f"imei:{BOTH}", "x"),
@@ -151,6 +154,13 @@ S15 {KEN} and {KEN} locked
 S15 serial:F2LX 1234 ABCD locked
 S15 serial:F2LX1234- locked
 S15 {KEN}{KEN} x
+S15 {ADA} &amp; {KEN} x
+S15 {ADA} sowie {KEN} x
+S15 "ada@contoso.com" and @ken x
+S15 {ADA}.locked out
+S15 {ADA}s phone
+S15 -{ADA} x
+S15 serial:f2lx 1234 abcd locked
 S15 {KEN}x locked
 S15 {ADA}x.y/z locked
 S15 <mailto:ada@contoso.com|mei@contoso.com> x
@@ -165,7 +175,7 @@ def test_what_is_not_clear_comes_back_whole_and_without_markup(line):
     with pytest.raises(Refusal):
         parse_target(read.target)
     assert not re.search(r"<[@#!]|<mailto|\||\bU0", f"{read.shown} {read.reason}")
-    words = re.findall(r"[a-z]{2,}", typed.partition("|")[2].lower() or typed)
+    words = re.findall(r"[a-z]{2,}", unescape(typed.partition("|")[2]).lower() or typed)
     assert all(word in f"{read.shown} {read.reason}" for word in words)
 
 

@@ -254,6 +254,7 @@ TOLD = {
         "failed",
     ),
     "failed on Apple": (next_step(failed(BROKEN)), "unlock token", "policy"),
+    "silent, so no erasing": (next_step(failed(Cause(Code.SILENT), PIXEL)), "on-call lead", "erases"),
     "failed on Android": (next_step(failed(BROKEN, PIXEL)), "policy requires", "unlock token"),
     "until when a passcode is there": (next_step(done()), "2026-03-02 13:01 UTC", NOTHING),
 }

@@ -52,6 +52,10 @@ async def test_s04_an_id_of_the_requester_that_this_process_has_not_met_is_looke
     grid.directory.one_way = True
     request_id = await grid.pending(by=W_MEI)
     grid.directory.told.clear()
+    grid.directory.slow = {W_MEI.id}
+    assert isinstance(await refused(grid.deny(request_id, by=MEI)), CouldNotVerify)
+    grid.directory.told.clear()
+    grid.directory.slow.clear()
     assert (await refused(grid.deny(request_id, by=MEI))).code is Code.OWN_REQUEST
 
 

@@ -227,7 +227,8 @@ async def test_failures_in_a_row_space_the_tries_and_a_success_forgets_them(bot)
     ("failures", "in_a_row", "pause"),
     [
         ([SlackUnavailable(retry_after=timedelta(seconds=1))], 3, timedelta(seconds=1)),
-        ([SlackUnavailable(retry_after=timedelta(seconds=1)), SlackRefused()], 3, timedelta(seconds=8)),
+        ([SlackUnavailable(retry_after=timedelta(seconds=1)), SlackRefused()], 9, timedelta(seconds=1)),
+        ([SlackUnavailable(), SlackRefused()], 9, timedelta(seconds=32)),
         ([SlackUnavailable(retry_after=timedelta(minutes=20)), SlackRefused()], 1, timedelta(minutes=20)),
         ([SlackRefused()], 9, timedelta(seconds=512)),
         *(([SlackRefused()], in_a_row, timedelta(minutes=10)) for in_a_row in (10, 10_000)),

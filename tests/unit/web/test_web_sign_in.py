@@ -144,7 +144,7 @@ CLAIMS = '{"access_token":{"acrs":{"value":"c1"}}}'
 LINK = SignInLink(digest="d", team=TEAM, user=KEN.id, expires_at=NOON, view_id="V1", request_id="1" * 32)
 
 
-STILL = "Your link still works: reload this page, or press the button in Slack again."
+STILL = "Your link still works"
 DEAD_SECRET = CouldNotVerify("entra", {"code": "AADSTS7000222"})
 
 

@@ -149,6 +149,7 @@ async def test_a_row_that_becomes_due_is_handled_then(fixture):
     ("error", "level", "event", "wait"),
     [
         (RuntimeError(), "error", "row_crashed", PATIENT.lease),
+        (TimeoutError(), "warning", "row_timed_out", PATIENT.lease),
         (StoreUnavailable(), "info", "row_left", PATIENT.retry),
         (LostRace(), "info", "row_left", PATIENT.retry),
     ],
