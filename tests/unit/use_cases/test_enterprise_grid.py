@@ -57,6 +57,9 @@ async def test_s04_an_id_of_the_requester_that_this_process_has_not_met_is_looke
     grid.directory.told.clear()
     grid.directory.slow.clear()
     assert (await refused(grid.deny(request_id, by=MEI))).code is Code.OWN_REQUEST
+    grid.directory.told.clear()
+    del grid.directory.people[MEI.id]
+    assert (await grid.deny(request_id)).status is Status.DENIED  # where who asked has left
 
 
 @pytest.mark.parametrize("listed", [KEN, W_KEN], ids=["U", "W"])

@@ -9,7 +9,7 @@ from bot.domain.errors import ApproverRefused, Cause, Code, DeviceRefused, LostR
 from bot.domain.request import Status
 from bot.domain.values import RequestId
 from tests.support.bot import AS_KEN, Bot, outcome, refused
-from tests.support.builders import AIKO, APPROVAL, IN_CHANNEL, KEN, TIMING, account_of
+from tests.support.builders import AIKO, APPROVAL, IN_CHANNEL, KEN, MEI, TIMING, account_of
 from tests.support.fakes import LOST_BUT_EXECUTED, token_of
 
 ROLE, GONE = ApproverRefused(status=403), DeviceRefused(status=404, code="ResourceNotFound")
@@ -50,6 +50,15 @@ async def test_another_approver_looks_and_lets_the_passcode_be_shown_under_their
     assert bot.intune.read_with == [token_of(AIKO.id)] * 3
     assert (await bot.entry(Event.PASSCODE_VIEWED)).facts.items() >= (AS_KEN | AIKOS).items()
     assert len(bot.intune.posts) == 1
+
+
+@pytest.mark.parametrize(("down", "code"), [(True, Code.COULD_NOT_VERIFY), (False, Code.REQUESTER_LEFT)])
+async def test_where_slack_shows_the_requester_no_more_nobody_looks(bot, down, code):
+    request_id = await blind(bot)
+    bot.directory.slow = {MEI.id} if down else set()
+    if not down:
+        del bot.directory.people[MEI.id]
+    assert (await refused(bot.look(request_id))).code is code
 
 
 async def test_who_looks_signs_in_first_and_their_token_is_used_at_their_press_alone(bot):
