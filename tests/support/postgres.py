@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 import psycopg
 
 SETTINGS = ("listen_addresses=127.0.0.1", "max_connections=60", "log_min_messages=fatal")
+NOT_DURABLE = ("fsync=off", "full_page_writes=off")  # a crash of the server alone loses nothing without
 MEMORY = Path("/dev/shm")  # noqa: S108  a new database is seven megabytes of files
 
 
@@ -27,8 +28,6 @@ class Cluster:
     folder: Path
     port: int
     owner: pwd.struct_passwd | None
-    durable: bool = True
-    """Whether it waits for the disk; a crash of the server alone loses nothing without."""
 
     @property
     def pid(self) -> int:
@@ -49,8 +48,7 @@ class Cluster:
 
     def start(self) -> None:
         """Start, and return when it takes connections."""
-        settings = SETTINGS if self.durable else (*SETTINGS, "fsync=off", "full_page_writes=off")
-        options = " ".join(f"-c {setting}" for setting in settings)
+        options = " ".join(f"-c {setting}" for setting in (*SETTINGS, *NOT_DURABLE))
         server = f"-p {self.port} -k {self.folder} {options}"
         self.run("pg_ctl", "start", "--silent", "--log", self.folder / "log", "--options", server)
 
@@ -73,14 +71,14 @@ class Cluster:
 
 
 @contextmanager
-def running(*, durable: bool = True) -> Iterator[Cluster]:
+def running() -> Iterator[Cluster]:
     """A started cluster in a temporary folder, gone at the end of the block."""
-    in_memory = not durable and shutil.disk_usage(MEMORY).free > 2**30 if MEMORY.is_dir() else False
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30
     folder = Path(mkdtemp(prefix="unlatch-pg-", dir=MEMORY if in_memory else None))
     owner = _unprivileged() if os.geteuid() == 0 else None
     if owner is not None:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-    cluster = Cluster(_binaries(), folder, free_port(), owner, durable=durable)
+    cluster = Cluster(_binaries(), folder, free_port(), owner)
     try:
         cluster.run("initdb", "--username=unlatch", "--auth=trust", "--encoding=UTF8", "--no-locale")
         cluster.start()

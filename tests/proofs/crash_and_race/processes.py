@@ -264,5 +264,5 @@ def databases(kind: str) -> Iterator[Callable[[Path], str]]:
     if kind == "sqlite":
         yield lambda folder: f"sqlite:///{folder}/unlatch.sqlite3"
         return
-    with running(durable=False) as cluster:
+    with running() as cluster:
         yield lambda _: cluster.url(cluster.create())

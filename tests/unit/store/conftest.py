@@ -19,7 +19,7 @@ from tests.unit.store.rows import TIMING
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    with running(durable=False) as started:
+    with running() as started:
         yield started
 
 

@@ -149,7 +149,7 @@ def test_a_fault_of_the_database_says_what_it_is_and_whether_waiting_mends_it(ro
 
 
 async def test_a_server_that_was_killed_is_used_again_when_it_is_back():
-    with running(durable=False) as cluster:
+    with running() as cluster:
         url = cluster.url(cluster.create())
         await asyncio.to_thread(migrate, url, audit_log())
         async with opened(url) as database:
