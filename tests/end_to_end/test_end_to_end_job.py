@@ -18,7 +18,7 @@ from bot.domain.request import Status
 from bot.domain.values import UserId
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.use_cases.decide import deny
-from sandbox.intune.fleet import Role, Traps
+from sandbox.intune.fleet import Traps
 from tests.support.app_fixture import ADA, FAST, TOMAS, Bot, running_bot
 from tests.support.postgres import free_port
 from tests.support.served_bot import served
@@ -123,19 +123,6 @@ async def test_g38_another_approver_looks_where_the_first_ones_role_ended(both: 
     assert title == ENGLISH["passcode.title"], people.modal_text(MEI)
     assert people.calls(f"/managedDevices/{OWN_PHONE}")[-1]["bearer"]["who"] == "Aiko Mori"
     assert [who for who, event, _ in await both.audit_rows() if event == Event.LOOKED] == [AIKO]
-
-
-async def test_g35_g39_roles_see_different_devices_and_a_new_role_needs_a_new_token(both: Bot):
-    people, intune = both.people, both.sandbox.intune
-    request_id = await both.pending("priya@contoso.com locked out")
-    await people.sign_in()
-    phones = [str(phone["id"]) for phone in intune.snapshot()]
-    intune.set_role(KEN_ACCOUNT, Role(reset_passcode=True, out_of_scope=frozenset(phones)))
-    assert await people.open(KEN, "approve") == ENGLISH["code.no_device.title"]
-    intune.set_traps(Traps(stale_tokens=True))
-    intune.set_role(KEN_ACCOUNT, Role(reset_passcode=True))
-    assert await people.open(KEN, "approve") == ENGLISH["review.title"]
-    assert (await both.row(request_id)).status is Status.PENDING
 
 
 async def test_a_delivery_that_comes_again_makes_one_request(both: Bot):

@@ -1,6 +1,5 @@
 """Signing in to the whole bot: step-up, fresh sign-ins, and a message where no modal waits."""
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,21 +85,6 @@ async def test_a_step_up_that_graph_asks_for_is_carried_through_the_link_and_the
     await sign_in_and_approve(bot)
     await bot.reaches(request_id, Status.DONE)
     assert (await people.resets())[-1]["upn"] == "ken@contoso.com"
-
-
-async def test_e01_claims_at_the_code_lead_on_to_a_sign_in_that_carries_them(bot: Bot):
-    people = bot.people
-    bot.sandbox.entra.policy = STEP_UP
-    try:
-        page = await people.browser.arrive(await people.sign_in_link(), KEN_ACCOUNT)
-        assert (page.status_code, "AADSTS50076" in page.text) == (403, True)
-        await people.until(lambda: "AADSTS50076" in people.modal_text(KEN))
-        [url] = re.findall(r'<a class="button" href="([^"]+)">Sign in again</a>', page.text)
-        assert url == people.link_in_modal(KEN)
-        assert "You are signed in" in (await people.browser.sign_in(url, KEN_ACCOUNT)).text
-        assert await people.title_after(KEN, ENGLISH["code.entra_error.title"]) == ENGLISH["signed_in.title"]
-    finally:
-        bot.sandbox.entra.policy = ""
 
 
 async def test_s03_s04_on_enterprise_grid_one_person_under_two_ids_asks_and_approves(tmp_path: Path):
