@@ -17,17 +17,16 @@ from bot.app import App, unlatch
 from bot.audit import HeadKeeper
 from bot.domain.errors import CouldNotVerify
 from bot.domain.people import Actor, Audience, AudienceKind
-from bot.domain.values import TeamId, UserId
+from bot.domain.values import UserId
 from bot.keys import new_key
 from bot.settings import CannotStart, Settings
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
 from bot.store.migrations import migrate
 from bot.timing import Timing
-from bot.use_cases import submit
 from sandbox.app import Sandbox, serve
 from sandbox.cast import APP_TOKEN, BOT_USER, ON_CALL
-from tests.support.user_actions import KEN, MEI
+from tests.support.user_actions import MEI
 
 from sandbox import demo
 
@@ -256,13 +255,3 @@ async def test_a_dead_token_shows_in_readyz_and_metrics_until_slack_takes_it_aga
             assert (answer.status_code, answer.json()["slack"]) == (503 if word else 200, word or "ok")
             is_ready = f'unlatch_ready{{check="slack"}} {0.0 if word else 1.0}'
             assert is_ready in (await get(app, "/metrics")).text
-
-
-async def test_s07_who_asked_is_told_that_the_channel_is_archived(installation):
-    slack = installation.sandbox.slack
-    async with unlatch(installation.settings(), timing=SHORT) as app:
-        slack.archive(ON_CALL)
-        asked = {"target": "ada@contoso.com", "reason": "locked out", "team": TeamId("T0CONTOSO")}
-        actor = Actor(user=UserId(KEN), team=None)
-        await submit.submit(app.deps, submit.NewRequest(delivery="d", actor=actor, **asked))
-        await slack.until(lambda: any("the channel is archived" in said.text for said in slack.direct(KEN)))

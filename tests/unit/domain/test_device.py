@@ -126,11 +126,6 @@ def test_only_apple_and_android_devices_are_reset_and_what_the_others_run_is_sai
         assert (refusal.value.code in BY_NATURE) is known
 
 
-def test_only_android_makes_a_passcode():
-    apple = {Effect.REMOVES_PASSCODE, Effect.MAY_REMOVE_PASSCODE}
-    assert {effect for effect in Effect if not effect.makes_passcode} == apple
-
-
 @pytest.mark.parametrize(
     ("kind", "value", "matches"),
     [

@@ -288,9 +288,10 @@ def test_a_device_is_polled_less_and_less_often():
 
 @pytest.mark.parametrize("effect", Effect)
 @pytest.mark.parametrize("status", Status)
-def test_only_a_finished_reset_that_makes_a_passcode_has_one(status, effect):
+def test_only_a_finished_reset_of_an_android_device_makes_a_passcode(status, effect):
     request = a(status, approval=replace(APPROVAL, effect=effect))
-    assert request.has_passcode is (status is Status.DONE and effect.makes_passcode)
+    on_apple = effect in (Effect.REMOVES_PASSCODE, Effect.MAY_REMOVE_PASSCODE)
+    assert request.has_passcode is (status is Status.DONE and not on_apple)
     assert a(status, approval=None).has_passcode is False
 
 

@@ -196,31 +196,10 @@ async def test_s05_what_lacks_a_reason_comes_back_as_people_write_it_and_can_be_
     assert ENGLISH.target(row.target) == words
 
 
-async def test_s02_a_form_that_is_corrected_and_sent_again_is_not_answered_with_the_first_outcome(side):
-    for serial in ("F2LX1234ABCD", "R5CX70ABCDE", "R5CX70ABCDE", "F2LX1234ABCD"):
-        answer = await side.post(form(Callback.ASK, target=f"serial:{serial}", reason="locked out"))
-        assert answer.content == b""
-    for more in ({"reason": "lost"}, {"reason": "locked out", "ticket": "INC-7"}):
-        await side.post(form(Callback.ASK, target="serial:R5CX70ABCDE", **more))
-    rows = (await side.bot.rows()).values()
-    assert sorted((row.target.value, row.reason, row.ticket or "") for row in rows) == [
-        ("F2LX1234ABCD", "locked out", ""),
-        ("R5CX70ABCDE", "locked out", ""),
-        ("R5CX70ABCDE", "locked out", "INC-7"),
-        ("R5CX70ABCDE", "lost", ""),
-    ]
-
-
 async def test_s25_the_errors_of_a_form_are_plain_text(side):
     answer = await side.post(form(Callback.ASK, target="Tom & <Ann> *x* _y_ `z` :sob: &lt;", reason="why"))
     [sentence] = answer.json()["errors"].values()
     assert sentence.startswith("“Tom & <Ann> *x* _y_ `z` :sob: &lt;” can’t be looked up.")
-
-
-@pytest.mark.parametrize("text", ["sign–in", "sign‑in", "Sign in", "Log in", "Sign-in", "login"])
-async def test_s18_a_sign_in_is_known_however_it_is_written(side, text):
-    await side.deliver(command(text=text, user_id=KEN.id))
-    assert side.title() == CATALOG["sign_in.title"]
 
 
 def said(body: str) -> str:
@@ -231,14 +210,11 @@ def said(body: str) -> str:
 @pytest.mark.parametrize(
     ("text", "user", "answers"),
     [
-        ("sign–out", KEN.id, [CATALOG["signed_out"]]),
-        ("Log out", KEN.id, [CATALOG["signed_out"]]),
-        ("help", MEI.id, [CATALOG["help"]]),
         (" HELP ", MEI.id, [CATALOG["help"]]),
         ("status", MEI.id, ["leo@contoso.com: *waiting for approval*."]),
         ("status", KEN.id, [CATALOG["recent.none"]]),
-        ("sign-out", KEN.id, [CATALOG["signed_out"], CATALOG["signed_out.already"]]),
-        ("LogOut", KEN.id, [CATALOG["signed_out"], CATALOG["signed_out.already"]]),
+        ("sign–out", KEN.id, [CATALOG["signed_out"], CATALOG["signed_out.already"]]),
+        ("Log out", KEN.id, [CATALOG["signed_out"], CATALOG["signed_out.already"]]),
     ],
 )
 async def test_a_subcommand_is_answered_for_the_person_who_typed_it(side, text, user, answers):

@@ -50,19 +50,11 @@ async def side(token: str = APP_TOKEN) -> AsyncIterator[Side]:
             await sockets.close()
 
 
-def freeze(it: Side) -> None:
-    it.at_slack.freeze()
-
-
-def cut(it: Side) -> None:
-    it.at_slack.cut()
-
-
 ENDS = {
-    "S26-frozen": (freeze, []),
-    "S26-lost": (cut, []),
-    **{f"S26-lost-then-{status}": (cut, [status] * 3) for status in (408, 409, 503)},
-    "S26-frozen-then-409": (freeze, [409] * 2),
+    "S26-frozen": ("freeze", []),
+    "S26-lost": ("cut", []),
+    **{f"S26-lost-then-{status}": ("cut", [status] * 3) for status in (408, 409, 503)},
+    "S26-frozen-then-409": ("freeze", [409] * 2),
 }
 
 
@@ -73,7 +65,7 @@ async def test_sockets_that_end_are_open_again_and_a_refused_handshake_takes_ano
         await it.are_open()
         it.at_slack.refused_handshakes += refusals
         with capture_logs() as logs:
-            end(it)
+            getattr(it.at_slack, end)()
             await it.are_open()
             while logs[-1]["event"] != "sockets_back":  # noqa: ASYNC110  nothing else tells
                 await asyncio.sleep(0)

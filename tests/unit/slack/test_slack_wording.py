@@ -159,15 +159,11 @@ def test_every_error_has_a_sentence_of_its_own(kind: type[UnlatchError]):
 
 
 @pytest.mark.parametrize("row", EVERY, ids=lambda row: f"{row.status}-{row.cause.code if row.cause else ''}")
-def test_every_row_has_its_sentences(row: ResetRequest):
+def test_every_row_has_its_sentences_and_says_once_where_it_stands(row: ResetRequest):
     check_sentence(ENGLISH.status(row))
     assert len(ENGLISH.stage(row)) < 40
     if step := ENGLISH.next_step(row, reveal_for=HOUR):
         check_sentence(step)
-
-
-@pytest.mark.parametrize("row", EVERY, ids=lambda row: f"{row.status}-{row.cause.code if row.cause else ''}")
-def test_where_a_request_stands_is_said_once(row: ResetRequest):
     heading, line = ENGLISH.recent([row], total=1)
     assert (heading, line.lower().count(ENGLISH.stage(row))) == ("Your requests:", 1)
     assert f"• {row.ref}, " in line

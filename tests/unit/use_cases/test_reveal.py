@@ -73,10 +73,6 @@ async def _approver_goes_off_call(bot: Bot) -> None:
 
 BY_KEN = {"approver": KEN.id}
 NO_LONGER: dict[str, tuple[Callable[[Bot], object], Cause]] = {
-    "the approver signed out": (
-        lambda bot: bot.end_sign_in("signed out"),
-        Cause(Code.APPROVER_SIGNED_OUT, BY_KEN),
-    ),
     "Microsoft takes the token no more": (
         lambda bot: bot.intune.read_answers.extend([ApproverRefused(status=401)] * 2),
         Cause(Code.APPROVER_SIGNED_OUT, BY_KEN),
@@ -87,10 +83,6 @@ NO_LONGER: dict[str, tuple[Callable[[Bot], object], Cause]] = {
     ),
     "the approver left the workspace": (
         lambda bot: bot.end_sign_in("left the workspace"),
-        Cause(Code.APPROVER_LEFT, BY_KEN),
-    ),
-    "the approver left the channel": (
-        lambda bot: bot.directory.members[IN_CHANNEL].discard(KEN.id),
         Cause(Code.APPROVER_LEFT, BY_KEN),
     ),
     "Slack does not show the approver any more": (
