@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import LostRace, Refusal
-from bot.domain.people import Kind, Person
+from bot.domain.people import Person
 from bot.domain.request import MessageState, ResetRequest, Status
 from bot.domain.values import DeviceId, RequestId, Secret, utc_text
 from bot.store import requests, tables
@@ -241,8 +241,6 @@ class Bot:
                 await self.sign_ins.forget(KEN.id)
             case "tokens ended":
                 self.sign_ins.expired.add(KEN.id)
-            case "left the workspace":
-                self.directory.change(KEN, kind=Kind.DEACTIVATED)
             case "another account":
                 self.sign_ins.accounts[KEN.id] = account_of(KEN, oid="oid-of-another")
 

@@ -287,7 +287,7 @@ class FakeIntune:
     on_post: Callable[[], Awaitable[None]] | None = None
     """Awaited while a POST is under way."""
     on_read: Callable[[], Awaitable[None]] | None = None
-    """Awaited while a read is under way."""
+    """Awaited while the next read is under way."""
     steps: Steps = field(default_factory=Steps)
 
     async def find(self, target: Target, token: Secret) -> FoundDevices:
@@ -348,8 +348,9 @@ class FakeIntune:
     async def _read(self, token: Secret) -> None:
         await self.steps()
         self.read_with.append(token.reveal())
-        if self.on_read is not None:
-            await self.on_read()
+        if (do := self.on_read) is not None:
+            self.on_read = None
+            await do()
         if self.read_answers:
             raise self.read_answers.pop(0)
         if self.reading_fails is not None:

@@ -38,13 +38,7 @@ UNTITLED = {
     # kept in a row
     *(Code.SIGN_IN_ENDED, Code.MICROSOFT_REFUSED_APPROVER, Code.NOT_EXECUTED, Code.MICROSOFT_REFUSED_DEVICE),
     *(Code.DEVICE_FAILED, Code.NOT_SUPPORTED, Code.CANCELED, Code.SILENT, Code.CLOSED, Code.NO_ANSWER),
-    *(
-        Code.UNKNOWN_PATH,
-        Code.HEAD_NOT_KEPT,
-        Code.NO_EMAIL,
-        Code.ALREADY_REQUESTED,
-        Code.TOO_MANY_OPEN,
-    ),
+    *(Code.UNKNOWN_PATH, Code.HEAD_NOT_KEPT, Code.NO_EMAIL, Code.ALREADY_REQUESTED, Code.TOO_MANY_OPEN),
     # told in the form, or on a page
     *(Code.BAD_TARGET, Code.TICKET_TOO_LONG, Code.LINK_UNUSABLE),
 }

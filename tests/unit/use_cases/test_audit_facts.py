@@ -1,7 +1,6 @@
 """Everything that happens is in the audit log: who, as whom at Microsoft, by which rule, with Graph's ids."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import pytest
 from bot.domain.audit import Event
@@ -38,16 +37,8 @@ from tests.support.clock import NOON
 PASSCODE = "a-new-passcode"
 BOTH = f"channel:{CHANNEL}, usergroup:{ON_CALL.id}"
 KENS = account_of(KEN).as_facts()
+BY_RULE = KENS | {"rule": BOTH}
 CALL = {"client_request_id": "call-1", "attempt": "1"}
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is done, and what the newest audit row of the event then says."""
-
-    act: Callable[[Bot], Awaitable[object]]
-    actor: UserId | None
-    facts: dict[str, str]
 
 
 async def then(reached: Awaitable[RequestId], act: Callable[[RequestId], Awaitable[object]]) -> None:
@@ -96,75 +87,42 @@ async def _signed_in_as(bot: Bot, account: object) -> None:
     await sign_in.confirm(bot.deps, pending.confirmation)
 
 
-CASES: dict[Event, Case] = {
-    Event.REQUESTED: Case(
-        lambda bot: bot.submit(reason="Locked out", ticket="INC-7"),
-        MEI.id,
-        {"target": "leo@contoso.com", "reason": "Locked out", "ticket": "INC-7", "team": TEAM},
-    ),
-    Event.VERIFIED: Case(
-        lambda bot: bot.pending(),
-        None,
-        {"requester": MEI.id, "rule": f"channel:{CHANNEL}", "target": "leo@contoso.com"},
-    ),
-    Event.REFUSED: Case(_refused, None, {"requester": LEO.id, "cause": "not_a_requester"}),
-    Event.REVIEWED: Case(
-        lambda bot: then(bot.pending(), bot.review),
-        KEN.id,
-        KENS | {"rule": BOTH, "devices": f"{LEOS_PHONE.id}, {LEOS_TABLET.id}", "request_id": "graph-listing"},
-    ),
-    Event.APPROVED: Case(
-        lambda bot: bot.approved(),
-        KEN.id,
-        KENS
-        | {"rule": BOTH, "device": LEOS_PHONE.id, "device_name": "Leo's Pixel", "effect": "new_passcode"},
-    ),
-    Event.DENIED: Case(
-        lambda bot: then(bot.pending(), bot.deny), KEN.id, KENS | {"rule": BOTH, "reason": "Call him"}
-    ),
-    Event.WITHDRAWN: Case(lambda bot: then(bot.pending(), bot.withdraw), MEI.id, {"rule": "requester"}),
-    Event.EXPIRED: Case(_expired, None, {"requester": MEI.id, "expires_at": "2026-03-02T13:00:00.000000Z"}),
-    Event.ATTEMPT_STARTED: Case(lambda bot: bot.sent(), None, AS_KEN | CALL),
-    Event.ATTEMPT_ANSWERED: Case(
-        lambda bot: bot.sent(), None, AS_KEN | CALL | {"answer": "accepted", "request_id": "graph-reset"}
-    ),
-    Event.REOPENED: Case(_reopened, None, AS_KEN | {"cause": "sign_in_ended"}),
-    Event.LOOKED: Case(
-        _looked,
-        KEN.id,
-        AS_KEN
-        | {"rule": BOTH, "looker": KEN.id, "looker_account": "ken@contoso.com", "looker_oid": "oid-Ken"},
-    ),
-    Event.DONE: Case(lambda bot: bot.done(passcode=PASSCODE), None, AS_KEN),
-    Event.FAILED: Case(_failed, None, AS_KEN | {"cause": "device_failed", "error_code": "-1"}),
-    Event.CLOSED: Case(lambda bot: then(bot.needs_a_human(), bot.close), KEN.id, KENS | {"rule": BOTH}),
-    Event.ACCESS_REFUSED: Case(
-        _mei_approves_her_own, MEI.id, account_of(MEI).as_facts() | {"refusal": "own_request"}
-    ),
-    Event.PASSCODE_VIEWED: Case(
-        lambda bot: then(bot.done(passcode=PASSCODE), bot.reveal),
-        MEI.id,
-        AS_KEN | {"rule": f"requester, channel:{CHANNEL}"},
-    ),
-    Event.SIGN_IN_STARTED: Case(
-        lambda bot: bot.offer(),
-        KEN.id,
-        {"rule": f"channel:{CHANNEL}", "team": TEAM, "expires_at": "2026-03-02T12:10:00.000000Z"},
-    ),
-    Event.SIGNED_IN: Case(
-        lambda bot: _signed_in_as(bot, account_of(KEN)),
-        KEN.id,
-        KENS | {"email": "ken@contoso.com", "signed_in_at": utc_text(NOON)},
-    ),
-    Event.SIGN_IN_REFUSED: Case(
-        lambda bot: outcome(_signed_in_as(bot, account_of(LEO))),
-        KEN.id,
-        account_of(LEO).as_facts() | {"cause": "wrong_account", "expected": "ken@contoso.com"},
-    ),
-    Event.SIGNED_OUT: Case(
-        lambda bot: sign_in.sign_out(bot.deps, actor(KEN)), KEN.id, KENS | {"reason": "asked"}
-    ),
+ASKED = {"target": "leo@contoso.com", "reason": "Locked out", "ticket": "INC-7", "team": TEAM}
+VERIFIED = {"requester": MEI.id, "rule": f"channel:{CHANNEL}", "target": "leo@contoso.com"}
+SEEN = {"rule": BOTH, "devices": f"{LEOS_PHONE.id}, {LEOS_TABLET.id}", "request_id": "graph-listing"}
+CHOSEN = {"rule": BOTH, "device": LEOS_PHONE.id, "device_name": "Leo's Pixel", "effect": "new_passcode"}
+ACCEPTED = AS_KEN | CALL | {"answer": "accepted", "request_id": "graph-reset"}
+LOOKER = {"rule": BOTH, "looker": KEN.id, "looker_account": "ken@contoso.com", "looker_oid": "oid-Ken"}
+VIEWED = AS_KEN | {"rule": f"requester, channel:{CHANNEL}"}
+LINK = {"rule": f"channel:{CHANNEL}", "team": TEAM, "expires_at": "2026-03-02T12:10:00.000000Z"}
+LINKED = KENS | {"email": "ken@contoso.com", "signed_in_at": utc_text(NOON)}
+NOT_KENS = account_of(LEO).as_facts() | {"cause": "wrong_account", "expected": "ken@contoso.com"}
+OUT = KENS | {"reason": "asked"}
+OWN = account_of(MEI).as_facts() | {"refusal": "own_request"}
+CASES: dict[Event, tuple[Callable[[Bot], Awaitable[object]], UserId | None, dict[str, str]]] = {
+    Event.REQUESTED: (lambda bot: bot.submit(reason="Locked out", ticket="INC-7"), MEI.id, ASKED),
+    Event.VERIFIED: (lambda bot: bot.pending(), None, VERIFIED),
+    Event.REFUSED: (_refused, None, {"requester": LEO.id, "cause": "not_a_requester"}),
+    Event.REVIEWED: (lambda bot: then(bot.pending(), bot.review), KEN.id, KENS | SEEN),
+    Event.APPROVED: (lambda bot: bot.approved(), KEN.id, KENS | CHOSEN),
+    Event.DENIED: (lambda bot: then(bot.pending(), bot.deny), KEN.id, BY_RULE | {"reason": "Call him"}),
+    Event.WITHDRAWN: (lambda bot: then(bot.pending(), bot.withdraw), MEI.id, {"rule": "requester"}),
+    Event.EXPIRED: (_expired, None, {"requester": MEI.id, "expires_at": "2026-03-02T13:00:00.000000Z"}),
+    Event.ATTEMPT_STARTED: (lambda bot: bot.sent(), None, AS_KEN | CALL),
+    Event.ATTEMPT_ANSWERED: (lambda bot: bot.sent(), None, ACCEPTED),
+    Event.REOPENED: (_reopened, None, AS_KEN | {"cause": "sign_in_ended"}),
+    Event.LOOKED: (_looked, KEN.id, AS_KEN | LOOKER),
+    Event.DONE: (lambda bot: bot.done(passcode=PASSCODE), None, AS_KEN),
+    Event.FAILED: (_failed, None, AS_KEN | {"cause": "device_failed", "error_code": "-1"}),
+    Event.CLOSED: (lambda bot: then(bot.needs_a_human(), bot.close), KEN.id, BY_RULE),
+    Event.ACCESS_REFUSED: (_mei_approves_her_own, MEI.id, OWN),
+    Event.PASSCODE_VIEWED: (lambda bot: then(bot.done(passcode=PASSCODE), bot.reveal), MEI.id, VIEWED),
+    Event.SIGN_IN_STARTED: (lambda bot: bot.offer(), KEN.id, LINK),
+    Event.SIGNED_IN: (lambda bot: _signed_in_as(bot, account_of(KEN)), KEN.id, LINKED),
+    Event.SIGN_IN_REFUSED: (lambda bot: outcome(_signed_in_as(bot, account_of(LEO))), KEN.id, NOT_KENS),
+    Event.SIGNED_OUT: (lambda bot: sign_in.sign_out(bot.deps, actor(KEN)), KEN.id, OUT),
 }
+"""What is done, by whom, and what the newest audit row of the event then says."""
 BY_OPERATORS = {Event.STARTED, Event.LOG_CREATED, Event.KEY_ADDED, Event.RESUMED}
 WITH_A_MOVE = set(CASES) - {
     *(Event.REVIEWED, Event.ACCESS_REFUSED, Event.PASSCODE_VIEWED),
@@ -180,13 +138,13 @@ def test_every_event_of_a_use_case_is_in_the_table():
 async def test_every_event_says_who_as_whom_by_which_rule_and_no_secret(bot, event):
     bot.rules(requesters=(Audience(AudienceKind.USERGROUP, "S0NOBODY"), IN_CHANNEL), approvers=(ON_CALL,))
     bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
-    case = CASES[event]
+    act, by, facts = CASES[event]
     link = await bot.offer()
 
-    await case.act(bot)
+    await act(bot)
 
     entry = await bot.entry(event)
-    assert (entry.actor, entry.facts) == (case.actor, case.facts)
+    assert (entry.actor, entry.facts) == (by, facts)
     assert NOON <= entry.at <= bot.clock.now()
     assert (entry.version is not None) == (event in WITH_A_MOVE)
     if entry.version is not None:

@@ -89,7 +89,6 @@ async def test_what_ken_did_while_aiko_s_approval_looked_the_devices_up_counts(b
     request_id = await bot.pending()
 
     async def ken_is_faster() -> None:
-        bot.intune.on_read = None
         pending = await bot.row(request_id)
         approved = pending.approve(APPROVAL, reviewed=pending.revision)
         await bot.store(pending, approved)

@@ -77,7 +77,6 @@ async def test_a_look_at_another_approval_s_device_is_not_kept(bot):
     request_id, other = await blind(bot), replace(APPROVAL, username="another")
 
     async def approved_again_meanwhile() -> None:
-        bot.intune.on_read = None
         row = await bot.row(request_id)
         await bot.store(row, replace(row, approval=other, version=row.version + 1))
 
@@ -101,11 +100,8 @@ async def test_a_device_is_gone_when_two_approvers_do_not_find_it(bot, reads, by
     bot.intune.read_answers = list(reads)
     came, row = await outcome(bot.look(request_id, by=by)), await bot.row(request_id)
     if status is Status.FAILED:
-        assert (row.status, row.cause.code, "could_not_look" in row.cause.facts) == (
-            status,
-            Code.DEVICE_GONE,
-            True,
-        )
+        assert (row.status, row.cause.code) == (status, Code.DEVICE_GONE)
+        assert "could_not_look" in row.cause.facts
         failed = await bot.entry(Event.FAILED)
         assert (failed.actor, failed.facts.items() >= (AS_KEN | AIKOS).items()) == (AIKO.id, True)
     else:
@@ -217,7 +213,6 @@ async def test_who_cannot_read_is_said_and_a_later_view_announces_no_passcode_ag
     request_id = await bot.done()
 
     async def another_replica_wrote() -> None:
-        bot.intune.on_read = None
         row = await bot.row(request_id)
         await bot.store(row, row.cannot_be_read(None))
 

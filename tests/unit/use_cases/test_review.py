@@ -124,13 +124,10 @@ async def test_a_person_is_refused_and_a_request_only_where_nobody_could_reset_w
         [entry] = [entry for entry in await bot.entries() if entry.event is Event.REFUSED]
         assert entry.facts == why.cause.as_facts() | account_of(KEN).as_facts() | {"reviewed_by": KEN.id}
     else:
-        assert [each.cause for each in told] == [
-            Cause(Code.NOTHING_TO_RESET, {**why.facts, "why": why.code})
-        ] * 2
-        assert (row.status, row.cause) == (
-            Status.PENDING,
-            Cause(Code.NOTHING_TO_RESET, {"approver": KEN.id}),
-        )
+        in_vain = Cause(Code.NOTHING_TO_RESET, {**why.facts, "why": why.code})
+        assert [each.cause for each in told] == [in_vain] * 2
+        assert row.status is Status.PENDING
+        assert row.cause == Cause(Code.NOTHING_TO_RESET, {"approver": KEN.id})
         assert row.revision == form, "the form that Aiko has open is as good as before"
         bot.intune.found, bot.intune.complete = [LEOS_PHONE], True
         assert (await bot.approve(request_id, by=AIKO, reviewed=form)).status is Status.APPROVED
@@ -148,12 +145,7 @@ async def test_who_looked_in_vain_is_not_said_in_place_of_what_an_approver_has_t
 async def test_what_is_decided_while_an_approver_looks_in_vain_is_not_written_over(bot):
     bot.intune.found = [LEOS_LAPTOP]
     request_id = await bot.pending()
-
-    async def mei_is_faster() -> None:
-        bot.intune.on_read = None
-        await bot.withdraw(request_id)
-
-    bot.intune.on_read = mei_is_faster
+    bot.intune.on_read = lambda: bot.withdraw(request_id)  # Mei is faster
     assert (await refused(bot.review(request_id))).code is Code.NOTHING_TO_RESET
     assert (await bot.row(request_id)).status is Status.WITHDRAWN
 
@@ -275,11 +267,8 @@ async def test_a_second_refusal_of_the_role_is_the_role_s(bot, answer):
 
 async def test_who_signs_in_as_another_while_graph_answers_lends_no_token(bot):
     request_id = await bot.pending()
-
-    async def another_signs_in() -> None:
-        await bot.end_sign_in("another account")
-
-    bot.intune.on_read, bot.intune.read_answers = another_signs_in, [DEAD]
+    bot.intune.on_read = lambda: bot.end_sign_in("another account")
+    bot.intune.read_answers = [DEAD]
     assert isinstance(await refused(bot.review(request_id)), SignInNeeded)
     assert len(bot.intune.read_with) == 1
 
