@@ -22,6 +22,7 @@ class Column:
         self.page, self.person = page, person
         self.slack = page.locator(f"[data-person={person.id}]")
         self.modal = self.slack.get_by_role("dialog")
+        self.submit = self.modal.locator("[data-submit]")
         self.composer = self.slack.locator(".composer textarea")
         self.sign_in_link = self.button("sign_in", self.modal)
 
@@ -35,9 +36,15 @@ class Column:
     def field(self, name: str) -> Locator:
         return self.modal.locator(f"[data-block-id={name}]").get_by_role("textbox")
 
-    async def type_command(self, text: str = "") -> None:
-        await self.composer.fill(f"{COMMAND} {text}".strip())
+    async def shows(self, words: str, text: str) -> None:
+        await expect(self.message(words)).to_contain_text(text)
+
+    async def say(self, text: str) -> None:
+        await self.composer.fill(text)
         await self.composer.press("Enter")
+
+    async def type_command(self, text: str = "") -> None:
+        await self.say(f"{COMMAND} {text}".strip())
 
     async def ask(self, target: str, reason: str) -> None:
         """Request a reset in one line, and open the conversation with the receipt."""
@@ -130,9 +137,7 @@ async def shown_in(context: BrowserContext, demo: Demo) -> AsyncIterator[Sandbox
         for user in people.state["modals"]:
             await people.close(user)
         if people.calls("/token"):  # somebody signed in: else nothing is said, which pictures would show
-            heard = len(people.private_texts(KEN.id))
-            await people.command(KEN.id, "sign-out")
-            await people.until(lambda: len(people.private_texts(KEN.id)) > heard)
+            await people.hear(KEN.id, "sign-out")
     context.set_default_timeout(PATIENCE_MS)
     broken: list[str] = []
     context.on("weberror", lambda error: broken.append(error.error.message))

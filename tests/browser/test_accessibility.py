@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from itertools import cycle, product
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -52,6 +53,13 @@ class Audit:
             self.found += [f"{setting}: {violation}" for violation in await page.evaluate(RUN)]
         await page.set_viewport_size({"width": 1440, "height": 900})
 
+    async def each(self, page: Page, *states: tuple[Any, ...]) -> None:
+        """Look at each state, on the view of a person or a part, after the steps that lead to it."""
+        for state, view, *steps in states:
+            for step in steps:
+                await step
+            await self.look(page, state, view)
+
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def wide(chromium: Browser, demo: Demo) -> AsyncIterator[SandboxPage]:
@@ -63,29 +71,18 @@ async def wide(chromium: Browser, demo: Demo) -> AsyncIterator[SandboxPage]:
 
 async def test_axe_finds_nothing_wrong_in_any_state(wide: SandboxPage):
     page, mei, ken, audit = wide.page, wide.mei, wide.ken, Audit()
-    await audit.look(page, "first", "U0MEI")
-    await mei.composer.fill(COMMAND)
-    await audit.look(page, "suggestions", "U0MEI")
-    await mei.composer.press("Enter")
-    await mei.field("target").wait_for()
-    await audit.look(page, "form", "U0MEI")
-    await mei.modal.locator("[data-submit]").click()
-    await audit.look(page, "form with errors", "U0MEI")
-    await mei.close()
-    await mei.type_command("help")
-    await mei.message("opens the form").wait_for()
-    await audit.look(page, "private answer", "U0MEI")
-    await mei.composer.fill("/nothing-like-it")
-    await mei.composer.press("Enter")
-    await mei.slack.locator(".notice").wait_for()
-    await audit.look(page, "notice", "U0MEI")
-
-    why = "Locked out, on the phone with her"
-    await mei.ask("priya@contoso.com", why)
-    await expect(mei.message(why)).to_contain_text("waiting for approval")
-    await audit.look(page, "receipt", "U0MEI")
-    await ken.message(why).wait_for()
-    await audit.look(page, "card", "U0KEN")
+    why, help_, notice = "Locked out, on the phone with her", "opens the form", mei.slack.locator(".notice")
+    await audit.each(
+        page,
+        ("first", "U0MEI"),
+        ("suggestions", "U0MEI", mei.composer.fill(COMMAND)),
+        ("form", "U0MEI", mei.composer.press("Enter"), mei.field("target").wait_for()),
+        ("form with errors", "U0MEI", mei.submit.click()),
+        ("private answer", "U0MEI", mei.close(), mei.type_command("help"), mei.message(help_).wait_for()),
+        ("notice", "U0MEI", mei.say("/nothing-like-it"), notice.wait_for()),
+        ("receipt", "U0MEI", mei.ask("priya@contoso.com", why), mei.shows(why, "waiting for approval")),
+        ("card", "U0KEN", ken.message(why).wait_for()),
+    )
     for account, answer, said in (
         (AIKO.email, "", "wrong account"),
         ("Cancel", "", "canceled"),
@@ -112,21 +109,16 @@ async def test_axe_finds_nothing_wrong_in_any_state(wide: SandboxPage):
             await audit.look(page, f"modal of {said}", "U0KEN")
             await ken.close()
 
-    phone = wide.phone(PRIYAS_PHONE)
-    await ken.modal.get_by_role("radio", name=PRIYAS_PHONE).check()
-    await audit.look(page, "review", "U0KEN")
-    await ken.modal.locator("[data-submit]").click()
-    await expect(ken.modal).to_contain_text(APPROVED)
-    await audit.look(page, "approved", "U0KEN")
-    await ken.close()
-    await phone.locator("summary").click()
-    await expect(phone.locator(".pill")).to_have_text("New passcode")
-    await audit.look(page, "phones", "phones")
-    await mei.button("show_passcode", mei.message(why)).click()
-    await mei.modal.locator("pre").wait_for()
-    await audit.look(page, "passcode", "U0MEI")
-    await mei.close()
-    await audit.look(page, "done", "U0MEI")
+    phone, passcode = wide.phone(PRIYAS_PHONE), mei.modal.locator("pre")
+    pill = expect(phone.locator(".pill")).to_have_text("New passcode")
+    await audit.each(
+        page,
+        ("review", "U0KEN", ken.modal.get_by_role("radio", name=PRIYAS_PHONE).check()),
+        ("approved", "U0KEN", ken.submit.click(), expect(ken.modal).to_contain_text(APPROVED)),
+        ("phones", "phones", ken.close(), phone.locator("summary").click(), pill),
+        ("passcode", "U0MEI", mei.button("show_passcode", mei.message(why)).click(), passcode.wait_for()),
+        ("done", "U0MEI", mei.close()),
+    )
 
     for why in ("Locked out again, still on the phone", "Locked out once more"):
         await mei.slack.locator(".tab[data-channel=C0SUPPORT]").click()
@@ -134,32 +126,27 @@ async def test_axe_finds_nothing_wrong_in_any_state(wide: SandboxPage):
         if "again" in why:
             await phone.get_by_role("textbox").fill("1234")
             await ken.button("approve", ken.message(why)).click()
-            await ken.modal.locator("[data-submit]").click()
+            await ken.submit.click()
             await expect(ken.modal).to_contain_text("already reset")
             await audit.look(page, "reset again", "U0KEN")
             await ken.modal.get_by_role("checkbox").check()
-            await ken.modal.locator("[data-submit]").click()
+            await ken.submit.click()
             await expect(phone.get_by_role("textbox")).to_have_value("")  # another passcode is due
-            await expect(mei.message(why)).to_contain_text("Show passcode")
+            await mei.shows(why, "Show passcode")
             await ken.close()
-    await ken.button("deny", ken.message(why)).click()
-    await ken.field("denial").wait_for()
-    await audit.look(page, "deny", "U0KEN")
-    await ken.field("denial").fill("Try the new passcode first")
-    await ken.modal.locator("[data-submit]").click()
-    await expect(ken.message(why)).to_contain_text("Denied by")
-    await audit.look(page, "denied", "U0KEN")
 
-    await page.locator(".faults summary").click()
-    await page.get_by_role("button", name="Let it fail").click()
-    await page.locator(".fault-row").wait_for()
-    await page.locator(".call summary").first.click()
-    await audit.look(page, "calls and faults", "calls")
-    await page.get_by_role("button", name="Call off").click()
-    await page.locator(".hints [aria-label='Hide the steps']").click()
-    for name in ("Gus", "Olga"):
-        await page.locator("#chips").get_by_role("button", name=name).click()
-    await audit.look(page, "everybody", "U0OLGA")
+    order, call_off = (page.get_by_role("button", name=name) for name in ("Let it fail", "Call off"))
+    denial, fault = ken.field("denial"), page.locator(".fault-row")
+    hide = page.locator(".hints [aria-label='Hide the steps']")
+    faulty = (page.locator(".faults summary").click(), order.click(), fault.wait_for())
+    chips = [page.locator("#chips").get_by_role("button", name=name) for name in ("Gus", "Olga")]
+    await audit.each(
+        page,
+        ("deny", "U0KEN", ken.button("deny", ken.message(why)).click(), denial.wait_for()),
+        ("denied", "U0KEN", denial.fill("Not yet"), ken.submit.click(), ken.shows(why, "Denied by")),
+        ("calls and faults", "calls", *faulty, page.locator(".call summary").first.click()),
+        ("everybody", "U0OLGA", call_off.click(), hide.click(), *(chip.click() for chip in chips)),
+    )
     assert "\n".join(audit.found) == ""
 
 
@@ -195,7 +182,7 @@ async def test_f6_leads_out_of_a_modal_to_the_phone_and_back_and_nothing_drops_t
     tab = await ken.sign_in()
     await ken.confirm(tab)
     await tab.close()
-    await ken.modal.locator("[data-submit]").click()
+    await ken.submit.click()
     await expect(phone.locator(".pill")).to_have_text("New passcode")
     announcer = page.locator("#announcer")
     await expect(announcer).to_contain_text("Pixel 10 59040DLJH001: Reset done. New passcode.")
@@ -229,8 +216,7 @@ async def test_f6_leads_out_of_a_modal_to_the_phone_and_back_and_nothing_drops_t
 
     await mei.slack.locator(".tab[data-channel=C0SUPPORT]").click()
     for words in ("/one-unknown", "/another-unknown"):
-        await mei.composer.fill(words)
-        await mei.composer.press("Enter")
+        await mei.say(words)
         await expect(mei.slack.locator(".notice")).to_have_count(1)
         await expect(mei.slack.locator(".notice")).to_contain_text(words)
     await mei.slack.get_by_role("button", name="Dismiss: /another-unknown").press("Enter")
@@ -267,7 +253,7 @@ async def test_a_window_of_256_pixels_shows_what_it_is_for(wide: SandboxPage):
         await expect(mei.composer).to_be_in_viewport(ratio=1)
         await mei.type_command()
         await expect(mei.field("target")).to_be_focused()
-        for part in (mei.field("target"), mei.modal.locator("[data-submit]")):
+        for part in (mei.field("target"), mei.submit):
             await expect(part).to_be_in_viewport(ratio=1)
         await mei.close()
 
@@ -290,8 +276,7 @@ async def test_a_notice_of_slacks_leaves_by_itself_but_not_while_it_is_read(wide
     page, mei = wide.page, wide.mei
     await page.clock.install()
     await page.reload()
-    await mei.composer.fill("/one-unknown")
-    await mei.composer.press("Enter")
+    await mei.say("/one-unknown")
     notice = mei.slack.locator(".notice")
     await notice.hover()
     await page.clock.fast_forward(21_000)

@@ -37,13 +37,13 @@ async def test_a_locked_phone_opens_with_a_passcode_that_only_the_requester_sees
     mei, ken, why = shown.mei, shown.ken, "Locked out at a customer"
     await mei.ask("priya@contoso.com", why)
     await ken.message(why).wait_for()
-    await expect(mei.message(why)).to_contain_text("waiting for approval")
+    await mei.shows(why, "waiting for approval")
     await picture(shown.page, "1-asked")
     await ken.button("approve", ken.message(why)).click()
     await ken.confirm(await ken.sign_in())
     await ken.modal.get_by_role("radio", name=PRIYAS_PHONE).check()
     await picture(shown.page, "5-review")
-    await ken.modal.locator("[data-submit]").click()
+    await ken.submit.click()
     await expect(ken.modal).to_contain_text(APPROVED)
     await ken.close()
     phone = shown.phone(PRIYAS_PHONE)
@@ -83,7 +83,7 @@ async def test_asking_and_approving_work_with_the_keyboard_alone(shown: SandboxP
     for name, text in typed.items():
         await tab_to(mei.field(name))
         await keys.type(text)
-    await tab_to(mei.modal.locator("[data-submit]"))
+    await tab_to(mei.submit)
     await keys.press("Enter")
     await expect(mei.modal.locator("[data-block-id=target] .fault")).to_contain_text("can’t be looked up")
     await expect(mei.field("target")).to_be_focused()
@@ -94,7 +94,7 @@ async def test_asking_and_approving_work_with_the_keyboard_alone(shown: SandboxP
     await keys.press("Enter")
     await expect(mei.modal).to_have_count(0)
 
-    await expect(ken.message(why)).to_contain_text("INC-4711")
+    await ken.shows(why, "INC-4711")
     await tab_to(ken.button("approve", ken.message(why)))
     await keys.press("Enter")
     await tab_to(ken.sign_in_link)
@@ -111,7 +111,7 @@ async def test_asking_and_approving_work_with_the_keyboard_alone(shown: SandboxP
     await expect(ken.modal).to_contain_text(APPROVED)
     await keys.press("Escape")
     await expect(ken.modal).to_have_count(0)
-    await expect(ken.message(why)).to_contain_text("Approved by @Ken Ito")
+    await ken.shows(why, "Approved by @Ken Ito")
 
 
 async def test_everything_can_be_done_on_a_screen_of_390_pixels(chromium: Browser, demo: Demo):
@@ -138,7 +138,7 @@ async def test_everything_can_be_done_on_a_screen_of_390_pixels(chromium: Browse
         await expect(ken.modal).to_contain_text(APPROVED)
 
         await switch_to(mei)
-        await expect(mei.message(why)).to_contain_text("sent to the device")
+        await mei.shows(why, "sent to the device")
         await shown.page.locator("#switcher [data-toggle=phones]").tap()
         await expect(shown.phone("G6TX9012JKLM")).to_contain_text("Reset pending")
         await expect_no_sideways_scrolling(shown.page)

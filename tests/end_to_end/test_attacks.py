@@ -15,7 +15,7 @@ from bot.domain.audit import Event
 from bot.domain.errors import Code, Refusal
 from bot.domain.request import Status
 from bot.domain.values import UserId
-from bot.slack.payloads import VALUE, Action, Callback, Field, private_metadata
+from bot.slack.payloads import Action, Callback, Field, private_metadata
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.store import tables
 from bot.web.sign_in import DECLINED
@@ -36,10 +36,9 @@ from tests.support.user_actions import (
     ON_CALL,
     PIXEL,
     Browser,
-    Json,
-    buttons,
     direct_channel,
 )
+from tests.unit.slack.deliveries import form
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Captured = pytest.CaptureFixture[str]
@@ -48,14 +47,7 @@ Captured = pytest.CaptureFixture[str]
 
 FORGED = ["", "1", "f" * 32, "../" * 10, "' OR 1=1 --", "{request}\n", "{request} {request}"]
 TEAM = "T0CONTOSO"
-
-
-def submission(user: str, callback: str, metadata: str, **typed: str) -> Json:
-    """A form that was never opened."""
-    state = {block: {VALUE: {"type": "plain_text_input", "value": text}} for block, text in typed.items()}
-    view = {"id": "V0FORGED", "type": "modal", "callback_id": callback, "private_metadata": metadata}
-    who = {"team": {"id": TEAM}, "user": {"id": user, "team_id": TEAM}}
-    return {"type": "view_submission", "view": view | {"state": {"values": state}}, **who}
+DIRECT = direct_channel(MEI)
 
 
 async def test_attack_channel_that_is_shared_with_another_organisation_while_the_bot_runs(tmp_path: Path):
@@ -115,7 +107,7 @@ async def test_attack_form_that_was_never_opened(bot: Bot):
     metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
     typed = {Field.DEVICE: IPHONE, Field.DENIAL: "because"}
     for callback, who in product((Callback.APPROVE, Callback.AGAIN, Callback.DENY), (MEI, GUS, OLGA)):
-        await bot.post(submission(who, callback, metadata, **typed))
+        await bot.post(form(callback, metadata=metadata, user=who, **typed))
     refused = [(MEI, Code.OWN_REQUEST), (GUS, Code.NOT_A_MEMBER), (OLGA, Code.NOT_A_MEMBER)]
     assert sorted(await bot.refused()) == sorted(refused * 3)
     assert (await bot.row(request_id)).status is Status.PENDING
@@ -127,7 +119,7 @@ async def test_attack_another_device_in_the_form(bot: Bot):
     await bot.people.sign_in()
     assert await bot.review() == ENGLISH["review.title"]
     metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
-    await bot.post(submission(KEN, Callback.APPROVE, metadata, **{Field.DEVICE: PIXEL}))
+    await bot.post(form(Callback.APPROVE, metadata=metadata, user=KEN, **{Field.DEVICE: PIXEL}))
     assert await bot.refused() == [(KEN, Code.DEVICE_CHANGED)]
     assert (await bot.row(request_id)).status is Status.PENDING
 
@@ -160,7 +152,7 @@ async def test_attack_delivery_signed_with_another_secret(bot: Bot):
     """The attacker knows everything but the signing secret."""
     request_id = await bot.pending()
     metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
-    denial = submission(KEN, Callback.DENY, metadata, **{Field.DENIAL: "because"})
+    denial = form(Callback.DENY, metadata=metadata, user=KEN, **{Field.DENIAL: "because"})
     assert (await bot.post(denial, secret="another")).status_code == 401
     assert (await bot.row(request_id)).status is Status.PENDING
     assert (await bot.post(denial)).status_code == 200
@@ -235,9 +227,7 @@ async def test_attack_replayed_yes(bot: Bot):
     page = await browser.arrive(await bot.people.sign_in_link(KEN), KEN_ACCOUNT)
     cookies = dict(browser.http.cookies)
     await browser.confirm(page)
-    said = len(bot.people.private_texts(KEN))
-    await bot.people.command(KEN, "sign-out")
-    await bot.people.until(lambda: len(bot.people.private_texts(KEN)) > said)
+    await bot.people.hear(KEN, "sign-out")
     browser.http.cookies.update(cookies)
 
     assert (await browser.confirm(page)).status_code == 410
@@ -351,18 +341,6 @@ async def put_back(bot: Bot, table: Any, row: dict[str, Any]) -> None:
         await bot.execute(statement)
 
 
-async def offered(bot: Bot, action: Action, request_id: str) -> None:
-    """Wait until the requester has this button of this request."""
-    pressed = {"action_id": action, "value": request_id}
-    await bot.people.until(
-        lambda: any(
-            button.items() >= pressed.items()
-            for message in bot.people.direct(MEI)
-            for _, button in buttons(message)
-        )
-    )
-
-
 async def test_attack_request_set_to_approved(bot: Bot):
     """With everything that an approval stores, taken from a genuine one."""
     await bot.done()
@@ -392,17 +370,17 @@ async def test_attack_another_requester_before_the_approval(bot: Bot):
 async def test_attack_passcode_of_a_finished_request(bot: Bot, changed: dict[str, str]):
     """Shown to another person, or for longer."""
     request_id = await bot.done()
-    await offered(bot, Action.SHOW_PASSCODE, request_id)
+    await bot.people.until(lambda: request_id in bot.people.offered(DIRECT, Action.SHOW_PASSCODE))
     await bot.execute(update(tables.requests).values(changed))
-    title = await bot.people.open(MEI, "show_passcode", request=request_id, channel=direct_channel(MEI))
+    title = await bot.people.open(MEI, "show_passcode", request=request_id, channel=DIRECT)
     assert title == ENGLISH["code.tampered.title"]
 
 
 async def test_attack_withdrawn_request_that_is_put_back(bot: Bot):
     request_id = await bot.pending(TOMAS)
-    await offered(bot, Action.WITHDRAW, request_id)
+    await bot.people.until(lambda: request_id in bot.people.offered(DIRECT, Action.WITHDRAW))
     waiting = await row_of(bot, tables.requests)
-    await bot.people.press(MEI, "withdraw", request=request_id, channel=direct_channel(MEI))
+    await bot.people.press(MEI, "withdraw", request=request_id, channel=DIRECT)
     await bot.reaches(request_id, Status.WITHDRAWN)
     await put_back(bot, tables.requests, waiting)
     with pytest.raises(Refusal) as refused:
@@ -414,9 +392,7 @@ async def test_attack_sign_in_that_is_put_back(bot: Bot):
     await bot.pending(TOMAS)
     await bot.people.sign_in()
     kept = await row_of(bot, tables.sign_ins)
-    said = len(bot.people.private_texts(KEN))
-    await bot.people.command(KEN, "sign-out")
-    await bot.people.until(lambda: len(bot.people.private_texts(KEN)) > said)
+    await bot.people.hear(KEN, "sign-out")
     await put_back(bot, tables.sign_ins, kept)
     assert await bot.review() == ENGLISH["sign_in.title"]
 

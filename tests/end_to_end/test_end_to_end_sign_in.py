@@ -22,8 +22,6 @@ from tests.support.user_actions import (
     MEI,
     MEI_ACCOUNT,
     ON_CALL,
-    Json,
-    buttons,
     direct_channel,
 )
 
@@ -104,7 +102,7 @@ async def test_s03_s04_on_enterprise_grid_one_person_under_two_ids_asks_and_appr
         second = await bot.pending(TOMAS)
         assert (await bot.row(second)).asked_by == workspace.organization_id(MEI)
         workspace.named_by_organization = set()
-        await people.until(lambda: ("withdraw", second) in pressable(people.direct(MEI)))
+        await people.until(lambda: second in people.offered(direct_channel(MEI), "withdraw"))
         await people.press(MEI, "withdraw", request=second, channel=direct_channel(MEI))
         await bot.reaches(second, Status.WITHDRAWN)
 
@@ -156,13 +154,6 @@ async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_p
         assert await people.open(MEI, "show_passcode", channel=direct) == ENGLISH["sign_in.title"]
         await people.browser.sign_in(people.link_in_modal(MEI), MEI_ACCOUNT)
         assert await people.title_after(MEI, ENGLISH["sign_in.title"]) == ENGLISH["passcode.title"]
-
-
-def pressable(messages: list[Json]) -> list[tuple[str, str]]:
-    """Every button of these messages, and which request it is about."""
-    return [
-        (one["action_id"], one["value"]) for said in messages for _, one in buttons(said) if "value" in one
-    ]
 
 
 async def grow_old(bot: Bot) -> None:

@@ -27,7 +27,7 @@ from sandbox.demo import settings as demo_settings
 from sandbox.intune.fleet import Traps
 from sqlalchemy import delete, func, select
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tests.support.user_actions import KEN, LOOPBACK_TLS, MEI, ON_CALL, PATIENCE, Json, People, buttons
+from tests.support.user_actions import KEN, LOOPBACK_TLS, MEI, ON_CALL, PATIENCE, Json, People
 
 ADA = "ada@contoso.com locked out before her flight"
 """Whose only device is the iPhone."""
@@ -110,15 +110,10 @@ class Scene:
 
     async def pending(self, text: str = ADA, *, by: str = MEI) -> RequestId:
         """Ask, and wait for the card."""
-        known = self._cards()
+        known = set(self.people.offered(ON_CALL, "approve"))
         await self.people.command(by, text)
-        found = await self.people.until(lambda: self._cards() - known)
+        found = await self.people.until(lambda: set(self.people.offered(ON_CALL, "approve")) - known)
         return RequestId(found.pop())
-
-    def _cards(self) -> set[str]:
-        """The requests that can be decided on in the approver channel."""
-        found = [button for card in self.people.messages(ON_CALL) for _, button in buttons(card)]
-        return {button["value"] for button in found if button["action_id"] == "approve"}
 
 
 @asynccontextmanager
@@ -204,9 +199,8 @@ class Bot(Scene):
     async def redeliver(self) -> None:
         assert (await self.sandbox.slack.redeliver_last()).outcome == "ok"
 
-    async def post(self, payload: Json, *, secret: str = SIGNING_SECRET) -> httpx.Response:
+    async def post(self, body: bytes, *, secret: str = SIGNING_SECRET) -> httpx.Response:
         """Deliver an interaction that nobody made in Slack."""
-        body = urlencode({"payload": json.dumps(payload)}).encode()
         return await self.http.post("/slack/events", content=body, headers=signed(body, secret))
 
     async def clear(self) -> None:

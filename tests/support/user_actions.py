@@ -101,6 +101,12 @@ class People:
         where = channel or (SUPPORT if user in (MEI, GUS, OLGA) else ON_CALL)
         await self._do(user, "command", channel=where, text=f"/reset-passcode {text}".strip())
 
+    async def hear(self, user: str, text: str) -> None:
+        """Type a command, and wait for what the bot says to this person alone."""
+        heard = len(self.private_texts(user))
+        await self.command(user, text)
+        await self.until(lambda: len(self.private_texts(user)) > heard)
+
     async def press(self, user: str, action: str, *, request: str = "", channel: str = "") -> None:
         """Press the newest such button in a channel, of one request where one is named."""
         channel = channel or ON_CALL
@@ -214,6 +220,15 @@ class People:
         """The messages of a channel that everyone sees, and those that `seen_by` alone sees."""
         said = self.state["messages"][channel]
         return [message for message in said if message["only_for"] in (None, seen_by)]
+
+    def offered(self, channel: str, action: str, target: str = "") -> list[str]:
+        """The requests about which a button can be pressed in a channel; of one target where it is named."""
+        return [
+            str(element["value"])
+            for message in self.messages(channel)
+            for _, element in buttons(message)
+            if element.get("action_id") == action and target.rpartition(":")[2] in message["text"]
+        ]
 
     def direct(self, user: str) -> list[Json]:
         return self.messages(direct_channel(user))

@@ -10,7 +10,7 @@ from bot.slack.payloads import Action, Field
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from sandbox.app import Sandbox
 from tests.support import user_actions
-from tests.support.user_actions import AIKO, KEN, MEI, ON_CALL, Browser, NotPossible, T, buttons
+from tests.support.user_actions import AIKO, KEN, MEI, ON_CALL, Browser, NotPossible, T
 
 ACCOUNTS = {KEN: user_actions.KEN_ACCOUNT, AIKO: user_actions.AIKO_ACCOUNT}
 TOMAS = "serial:59040DLJH001"
@@ -37,15 +37,6 @@ class People(user_actions.People):
 
     async def until(self, seen: Callable[[], T | None], seconds: float = ANSWER_SECONDS) -> T:
         return await super().until(seen, seconds)
-
-    def offered(self, channel: str, action: str, target: str = "") -> list[str]:
-        """The requests about which a button can be pressed in a channel; of one target where it is named."""
-        return [
-            str(element["value"])
-            for message in self.messages(channel)
-            for _, element in buttons(message)
-            if element.get("action_id") == action and target.rpartition(":")[2] in message["text"]
-        ]
 
     async def ask_by_form(self, target: str) -> None:
         async with self._hands[MEI]:

@@ -1,7 +1,6 @@
 """What holds whatever comes in."""
 
 import os
-import re
 from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,13 +19,8 @@ from bot.store.requests import read_request, request_columns
 from tests.support.bot import Bot
 from tests.support.builders import TIMING
 from tests.support.database import sqlite_database
-from tests.unit.slack.shown import check_accepted, texts
+from tests.unit.slack.shown import check_accepted, check_text, texts
 
-_OURS: Final = re.compile(
-    r"<(@[UW][A-Z0-9]+|!subteam\^S0ONCALL|!date\^-?\d+\^[^|<>]*\|[^<>]*)>|&(amp|lt|gt);"
-)
-_TYPED: Final = re.compile("<[^>]*[UCS]0TEXT")
-"""In no workspace: where one of these is mentioned, typed text came out as a mention."""
 MEMORY: Final = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112  faster than a disk
 
 
@@ -35,12 +29,6 @@ async def empty_database() -> AsyncIterator[Database]:
     with TemporaryDirectory(dir=MEMORY) as folder:
         async with sqlite_database(Path(folder)) as database:
             yield database
-
-
-def check_text(said: str) -> None:
-    """Every angle bracket and every ampersand is ours."""
-    assert not set(_OURS.sub("", said)) & set("<>&"), f"unescaped: {said[:300]!r}"
-    assert not _TYPED.search(said), f"a mention that was typed: {said[:300]!r}"
 
 
 def check_shown(shown: Message | View) -> None:

@@ -26,7 +26,7 @@ from bot.web.app import HEADERS, web_app
 from bot.web.sign_in import SignInPages
 from hypothesis import strategies as st
 from starlette.routing import Route
-from tests.proofs.fuzz.checks import check_shown, check_stored, check_text, empty_database
+from tests.proofs.fuzz.checks import check_shown, check_stored, empty_database
 from tests.proofs.fuzz.strategies import json_text, mutated, near, near_bytes, usually
 from tests.support.bot import Bot
 from tests.support.builders import CAST, KEN, LEOS_PHONE, MEI, TIMING, a_request
@@ -35,6 +35,7 @@ from tests.support.environment import COMPLETE, SECRETS
 from tests.unit.entra.fake_entra import ORIGIN, FakeEntra
 from tests.unit.entra.sign_in_fixture import PUBLIC, SignInFixture
 from tests.unit.slack.deliveries import COMMAND, FORM, RESPONSE_URL, SECRET, SlackSide, form, press, signed
+from tests.unit.slack.shown import check_text
 
 METHODS: Final = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "X")
 

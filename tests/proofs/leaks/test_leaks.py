@@ -66,10 +66,8 @@ async def open_denial(it: Watched) -> None:
 
 
 async def approve(it: Watched) -> None:
-    await it.people.until(lambda: "'approve'" in str(it.people.messages(ON_CALL)))
-    assert await it.people.open(KEN, "approve") == ENGLISH["review.title"]
-    await it.people.submit(KEN)
-    await it.people.title_after(KEN, ENGLISH["review.title"])
+    await it.people.until(lambda: it.people.offered(ON_CALL, "approve"))
+    await it.people.approve()
 
 
 async def look(it: Watched) -> None:
@@ -105,9 +103,7 @@ async def every_other_way(it: Watched) -> None:
     for path in ("readyz", "healthz", "metrics", f"sign-in/{it.links[0]}", "sign-in/callback", "nowhere"):
         await it.bot.http.get(f"/{path}")
     for command in ("status", "sign-out"):
-        heard = len(people.private_texts(KEN))
-        await people.command(KEN, command)
-        await people.until(lambda heard=heard: len(people.private_texts(KEN)) > heard)
+        await people.hear(KEN, command)
 
 
 async def through_every_fault(it: Watched) -> None:

@@ -1,6 +1,7 @@
 """Settings: one message for all that is missing or wrong, where to get each, and never a value."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from bot.domain.people import Audience
@@ -103,6 +104,7 @@ def test_what_decides_authority_and_is_set_to_nothing_stops_the_start(environmen
     assert "set, but empty" in message
 
 
+ANY_OF = ("channel:C0SUPPORT", "usergroup:S0HELP ", "workspace")
 READ = {
     "O25 line end": (
         {"SLACK_BOT_TOKEN": "xoxb-1\n", "HOST": " h "},
@@ -111,6 +113,8 @@ READ = {
     "O25 quotes": ({"SLACK_BOT_TOKEN": '"xoxb-1"', "PORT": "'1'"}, {"slack_bot_token": "xoxb-1", "port": 1}),
     "O32": ({"PORT": "tcp://10.96.12.7:80", "METRICS_PORT": "tcp://10.96.12.7:90"}, {"port": 3000}),
     **{f"O33 {level}": ({"LOG_LEVEL": level}, {"log_level": "warning"}) for level in ("WARN", "Warning")},
+    "audiences": ({"REQUESTERS": ", ".join(ANY_OF)}, {"requesters": tuple(map(Audience.parse, ANY_OF))}),
+    **{text: ({"REVEAL_FOR": text}, {"reveal_for": timedelta(seconds=90)}) for text in ("90", "PT1M30S")},
     "a path": ({"PUBLIC_URL": "https://a.contoso.com/b/c"}, {"public_url": "https://a.contoso.com/b/c"}),
     "a file": ({"SLACK_BOT_TOKEN": "", "SLACK_BOT_TOKEN_FILE": "token"}, {"slack_bot_token": "xoxb-file"}),
     "others’ names": ({"HOSTS": "x", "PORTS": "x", "UNLATCH_PORT": "tcp://x", "PUBLIC": "x"}, {}),
@@ -171,12 +175,6 @@ def test_of_a_config_file_that_cannot_be_read_the_line_is_named_and_not_its_cont
     assert PASTED not in message
 
 
-def test_audiences_are_read_as_any_of_them(environment):
-    environment(COMPLETE | {"REQUESTERS": "channel:C0SUPPORT, usergroup:S0HELP ,workspace"})
-    wanted = [Audience.parse(part) for part in ("channel:C0SUPPORT", "usergroup:S0HELP", "workspace")]
-    assert list(read_settings().requesters) == wanted
-
-
 def test_no_secret_shows_when_settings_are_printed(environment):
     environment(COMPLETE)
     shown = repr(read_settings()) + str(read_settings().model_dump())
@@ -219,9 +217,3 @@ def test_each_cloud_has_addresses_and_permissions_of_its_own(cloud):
     assert endpoints.scopes == tuple(f"{endpoints.resource}/{permission}" for permission in PERMISSIONS)
     others = {other.resource for name, other in ENDPOINTS.items() if name is not cloud}
     assert endpoints.resource not in others
-
-
-@pytest.mark.parametrize(("given", "seconds"), [("90", 90), ("PT1H", 3600)])
-def test_a_duration_is_seconds_or_iso_8601(environment, given, seconds):
-    environment(COMPLETE | {"REQUEST_LIFETIME": given})
-    assert read_settings().request_lifetime.total_seconds() == seconds

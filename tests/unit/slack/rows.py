@@ -102,7 +102,7 @@ EVERY = [
     a_request(Status.EXPIRED),
     a_request(Status.SENT),
     a_request(Status.SENT, cause=FOLLOWING),
-    a_request(Status.SENT, cause=Cause(Code.DEVICE_GONE, KEN_APPROVED)),
+    *(a_request(Status.SENT, cause=Cause(code, KEN_APPROVED)) for code in sorted(BLIND)),
     pending(cause=Cause(Code.NOTHING_TO_RESET, KEN_APPROVED)),
     a_request(Status.CLOSED, cause=Cause(Code.CLOSED, {"person": "U0KEN"}), **_decided),
     replace(done(), cause=Cause(Code.CANNOT_READ, KEN_APPROVED)),

@@ -91,14 +91,6 @@ def test_a_lost_answer_is_not_tried_again_without_a_warning():
     assert ENGLISH.cause(lost) not in shown  # the status says it
 
 
-def test_who_cannot_look_any_more_is_named_to_all_and_another_can():
-    """g38"""
-    row = a_request(Status.SENT, cause=Cause(Code.CANNOT_READ, {"approver": KEN.id}))
-    for shown in (card(row, ENGLISH), a_receipt(row)):
-        assert "doesn’t let <@U0KEN> read this device" in everything(shown)
-    assert (buttons(card(row, ENGLISH)), buttons(a_receipt(row))) == ([Action.LOOK], [])
-
-
 def test_to_close_is_asked_first():
     row = a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER))
     [asked] = [each["confirm"] for each in elements(card(row, ENGLISH), "button") if "confirm" in each]

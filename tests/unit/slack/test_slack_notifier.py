@@ -276,44 +276,27 @@ async def test_cards_of_one_second_are_shown_one_a_second_and_hardly_one_is_refu
 # Lines beside the messages
 
 
-TOLD = {
-    "done, iPhone": (done(Effect.REMOVES_PASSCODE), "done*. ", "*done*. The device has no passcode now"),
-    "passcode ready": (done(), "*done*. Approved by", "*done*. New temporary passcode ready. Press"),
-    "failed": (
-        failed(Cause(Code.CANCELED)),
-        "*failed*. The command was canceled",
-        "*failed*. The command was",
-    ),
-    "needs a decision": (
-        a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER)),
-        "*needs a decision*. Approved by <@U0KEN>",
-        "*needs a decision*. Ask the owner whether",
-    ),
-    "waits again": (
-        pending(cause=Cause(Code.NOT_EXECUTED)),
-        "*waiting for approval again*. The reset couldn’t be sent in time",
-        "",
-    ),
-    "denied": (
-        a_request(Status.DENIED, denial="no", decided_by=KEN.id),
-        "",
-        "*denied*. Denied by <@U0KEN>",
-    ),
-    "expired": (a_request(Status.EXPIRED), "", "*expired*. Expired"),
-    "refused": (
-        a_request(Status.REFUSED, cause=Cause(Code.NOT_A_REQUESTER)),
-        "",
-        "*declined*. You aren’t on",
-    ),
-    "withdrawn": (a_request(Status.WITHDRAWN, decided_by=MEI.id), "", ""),
-    "approved": (APPROVED, "", ""),
-    "waits": (pending(), "", ""),
-}
+UNSURE = a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER))
+NOT_YET, NOT_HERS = pending(cause=Cause(Code.NOT_EXECUTED)), Cause(Code.NOT_A_REQUESTER)
+DENIED = a_request(Status.DENIED, denial="no", decided_by=KEN.id)
+TOLD = [
+    ("done", done(Effect.REMOVES_PASSCODE), "Approved by", "The device has no passcode now"),
+    ("done", done(), "Approved by", "New temporary passcode ready. Press"),
+    ("failed", failed(Cause(Code.CANCELED)), "The command was canceled", "The command was"),
+    ("needs a decision", UNSURE, "Approved by <@U0KEN>", "Ask the owner whether"),
+    ("waiting for approval again", NOT_YET, "The reset couldn’t be sent in time", ""),
+    ("denied", DENIED, "", "Denied by <@U0KEN>"),
+    ("expired", a_request(Status.EXPIRED), "", "Expired"),
+    ("declined", a_request(Status.REFUSED, cause=NOT_HERS), "", "You aren’t on"),
+    ("withdrawn", a_request(Status.WITHDRAWN, decided_by=MEI.id), "", ""),
+    *(("approved", APPROVED, "", ""), ("waiting for approval", pending(), "", "")),
+]
+"""A request, and what the line in the thread and the one in the direct message say, if there is one."""
 
 
-@pytest.mark.parametrize(("row", "thread", "direct"), TOLD.values(), ids=TOLD)
+@pytest.mark.parametrize(("stage", "row", "thread", "direct"), TOLD, ids=lambda value: str(value)[:30])
 async def test_how_it_ended_is_one_line_in_the_thread_and_one_in_the_direct_message(
-    api, notifier, row, thread, direct
+    api, notifier, stage, row, thread, direct
 ):
     state = MessageState(card=CARD, receipt=MessageRef(ChannelId("D0MEI"), "2.0"))
     for _ in range(2):
@@ -325,7 +308,7 @@ async def test_how_it_ended_is_one_line_in_the_thread_and_one_in_the_direct_mess
     for sent, words in ((in_thread, thread), (beside, direct)):
         for said in sent:
             check_accepted(Message(said["text"], said["blocks"]))
-            assert words in said["text"]
+            assert f"*{stage}*. {words}" in said["text"]
             assert row.ref in said["text"]
             assert ENGLISH.target(row.target) in said["text"]
     for said in in_thread:  # who is to act is called

@@ -216,6 +216,7 @@ TOLD = {
     "g35 what one approver sees": (told(Code.NOTHING_TO_RESET, **SAW_NONE), "runs Windows 11. Only", "–"),
     "g35 who looked": (told(Code.NOTHING_TO_RESET, approver="U0KEN"), "<@U0KEN> has looked", "{"),
     "g35 waits as before": (ENGLISH.stage(pending(cause=Cause(Code.NOTHING_TO_RESET))), "waiting", "again"),
+    "g38 who cannot read": (told(Code.CANNOT_READ, approver="U0KEN"), "let <@U0KEN> read this device", "{"),
     "g33 gone for all": (told(Code.DEVICE_GONE, could_not_look="x"), "another ID", "on-call lead"),
     "Intune's own words": (told(Code.NOT_MANAGED, state="retireIssued"), "being retired", "retireIssued"),
     "a word of next year": (told(Code.NOT_MANAGED, state="lentOut"), "lentOut", "{"),
