@@ -324,6 +324,10 @@ async def refused(call: Awaitable[object]) -> Refusal:
     return refusal.value
 
 
+async def goes_down(part: Any) -> None:
+    part.down = True
+
+
 async def outcome(call: Awaitable[object]) -> object:
     """Return what came of the call: a value, or the exception itself."""
     try:

@@ -105,7 +105,10 @@ def test_what_decides_authority_and_is_set_to_nothing_stops_the_start(environmen
 
 
 ANY_OF = ("channel:C0SUPPORT", "usergroup:S0HELP ", "workspace")
+NO_SECRETS = dict.fromkeys(("SLACK_SIGNING_SECRET", "ENTRA_CLIENT_SECRET"), "")
+NO_SECRETS |= {"SLACK_APP_TOKEN": "xapp-1", "ENTRA_CLIENT_CERTIFICATE": "app.pem"}
 READ = {
+    "a socket and a certificate": (NO_SECRETS, {"slack_signing_secret": None}),
     "O25 line end": (
         {"SLACK_BOT_TOKEN": "xoxb-1\n", "HOST": " h "},
         {"slack_bot_token": "xoxb-1", "host": "h"},
@@ -148,13 +151,6 @@ def test_a_name_that_is_no_setting_stops_the_start_and_the_one_meant_is_named(en
     assert named(message) == set(names)
     assert "APROVERS: not a setting of Unlatch; do you mean APPROVERS?" in message
     assert PASTED not in message
-
-
-def test_socket_mode_needs_no_signing_secret_and_a_certificate_no_client_secret(environment):
-    without = {"SLACK_SIGNING_SECRET", "ENTRA_CLIENT_SECRET"}
-    environment({name: value for name, value in COMPLETE.items() if name not in without})
-    environment({"SLACK_APP_TOKEN": "xapp-1", "ENTRA_CLIENT_CERTIFICATE": "app.pem"})
-    assert read_settings().slack_signing_secret is None
 
 
 def test_the_environment_comes_before_dotenv_and_dotenv_before_the_file(environment, tmp_path):

@@ -8,7 +8,7 @@ from bot.domain.audit import Event
 from bot.domain.errors import ApproverRefused, Cause, Code, SignInNeeded, StoreUnavailable
 from bot.domain.people import Kind
 from bot.domain.values import Secret, utc_text
-from tests.support.bot import Bot, outcome, refused
+from tests.support.bot import Bot, goes_down, outcome, refused
 from tests.support.builders import AIKO, IN_CHANNEL, KEN, LEOS_PHONE, MEI, ON_CALL, account_of
 from tests.support.fakes import token_of
 
@@ -39,11 +39,7 @@ async def test_where_requesters_sign_in_only_the_account_that_asked_sees_the_pas
 async def test_no_passcode_is_returned_whose_view_could_not_be_stored(bot):
     request_id = await bot.done()
     looked = len(bot.intune.read_with)
-
-    async def database_goes_down() -> None:
-        bot.database.down = True
-
-    bot.intune.on_read = database_goes_down
+    bot.intune.on_read = lambda: goes_down(bot.database)
 
     assert isinstance(await outcome(bot.reveal(request_id)), StoreUnavailable)
     assert len(bot.intune.read_with) == looked + 1
