@@ -1,10 +1,9 @@
 """The use cases over a real database and fakes of the vendors, in the words of what people do."""
 
-import json
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import count, repeat
 from typing import Any
 
@@ -25,6 +24,7 @@ from bot.use_cases.sign_in import Continuation
 from sqlalchemy import select, update
 from tests.support.builders import AIKO, KEN, LEOS_PHONE, MEI, RULES, TEAM, TIMING, account_of, actor
 from tests.support.clock import Clock
+from tests.support.database import entry_of
 from tests.support.fakes import (
     LOST,
     Answer,
@@ -41,6 +41,7 @@ from tests.support.fakes import (
 AS_KEN = {"approver": KEN.id, "account": "ken@contoso.com", "oid": "oid-Ken", "device": LEOS_PHONE.id}
 """What the audit log says of everything that Ken's approval leads to."""
 LEASE = timedelta(seconds=90)
+PARTS = ("database", "directory", "intune", "links", "sign_ins")
 
 
 class Bot:
@@ -65,11 +66,7 @@ class Bot:
         self.heads_written: Iterator[bool | Exception] = repeat(True)
         self.deliveries, self.guids = count(1), count(1)
         self.deps = Deps(
-            database=self.database,
-            directory=self.directory,
-            intune=self.intune,
-            links=self.links,
-            sign_ins=self.sign_ins,
+            **{part: getattr(self, part) for part in PARTS},
             rules=RULES,
             timing=TIMING,
             now=self.clock.now,
@@ -294,17 +291,7 @@ class Bot:
         table = tables.audit
         query = select(table).where(table.c.seq > self._log_starts_after).order_by(table.c.seq)
         rows = await self.database.read(lambda connection: connection.execute(query).all())
-        return [
-            Entry(
-                event=Event(row.event),
-                at=datetime.fromisoformat(row.at),
-                actor=row.actor,
-                request_id=row.request_id,
-                version=row.version,
-                facts=json.loads(row.facts),
-            )
-            for row in rows
-        ]
+        return [*map(entry_of, rows)]
 
     async def events(self) -> list[Event]:
         return [entry.event for entry in await self.entries()]

@@ -1,23 +1,36 @@
 """Real databases for tests: a migrated SQLite file, copied from one that was migrated once a process."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from bot.domain.audit import Entry, Event
 from bot.keys import Keys
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
 from bot.store.migrations import migrate
+from sqlalchemy import Row
 
 VAULT_KEYS = "Zm9yIHRlc3RzIG9ubHksIDMyIGJ5dGVzIGxvbmchISE"
 DEPLOYMENT = "tests"
+MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None  # noqa: S108  faster than a disk
 
 
 def audit_log() -> AuditLog:
     return AuditLog(Keys.parse(VAULT_KEYS), DEPLOYMENT)
+
+
+def entry_of(row: Row[Any]) -> Entry:
+    """Return what a row of the audit log was made from."""
+    what = {"event": Event(row.event), "actor": row.actor, "facts": json.loads(row.facts)}
+    which = {"request_id": row.request_id, "version": row.version}
+    return Entry(at=datetime.fromisoformat(row.at), **what, **which)
 
 
 @cache

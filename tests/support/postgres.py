@@ -14,10 +14,10 @@ from secrets import token_hex
 from tempfile import mkdtemp
 
 import psycopg
+from tests.support.database import MEMORY
 
 SETTINGS = ("listen_addresses=127.0.0.1", "max_connections=60", "log_min_messages=fatal")
 NOT_DURABLE = ("fsync=off", "full_page_writes=off")  # a crash of the server alone loses nothing without
-MEMORY = Path("/dev/shm")  # noqa: S108  a new database is seven megabytes of files
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Cluster:
 @contextmanager
 def running() -> Iterator[Cluster]:
     """A started cluster in a temporary folder, gone at the end of the block."""
-    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30
+    in_memory = MEMORY is not None and shutil.disk_usage(MEMORY).free > 2**30
     folder = Path(mkdtemp(prefix="unlatch-pg-", dir=MEMORY if in_memory else None))
     owner = _unprivileged() if os.geteuid() == 0 else None
     if owner is not None:

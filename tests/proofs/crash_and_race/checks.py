@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -29,6 +28,7 @@ from sandbox.app import Sandbox
 from sandbox.cast import ON_CALL
 from sandbox.slack.workspace import Message
 from sqlalchemy import Connection, select
+from tests.support.database import entry_of
 
 ACKNOWLEDGED = re.compile(r"Request ([0-9A-F]{6}) sent")
 DECIDED = frozenset({Event.APPROVED, Event.DENIED, Event.WITHDRAWN, Event.EXPIRED, Event.REFUSED})
@@ -113,10 +113,7 @@ async def read(database: Database, but: Container[str] = ()) -> Stored:
                 stored.to_publish.add(row.id)
         for row in connection.execute(select(audit).order_by(audit.c.seq)):
             if row.request_id:
-                who_and_what = {"event": Event(row.event), "actor": row.actor, "facts": json.loads(row.facts)}
-                which = {"request_id": row.request_id, "version": row.version}
-                entry = Entry(at=datetime.fromisoformat(row.at), **who_and_what, **which)
-                stored.log[row.request_id].append(entry)
+                stored.log[row.request_id].append(entry_of(row))
         return stored
 
     return await database.read(rows)

@@ -1,12 +1,11 @@
 """What holds whatever comes in."""
 
-import os
 from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any
 
 from bot.domain.errors import UnlatchError
 from bot.domain.request import ResetRequest, Status
@@ -18,10 +17,8 @@ from bot.store.database import Database
 from bot.store.requests import read_request, request_columns
 from tests.support.bot import Bot
 from tests.support.builders import TIMING
-from tests.support.database import sqlite_database
+from tests.support.database import MEMORY, sqlite_database
 from tests.unit.slack.shown import check_accepted, check_text, texts
-
-MEMORY: Final = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112  faster than a disk
 
 
 @asynccontextmanager

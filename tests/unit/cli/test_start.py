@@ -48,6 +48,11 @@ class Installation:
     warned: list[str] = field(default_factory=list)
     """What the doctor said last that may be as it is meant."""
 
+    async def migrated(self, settings: Settings) -> AuditLog:
+        log = AuditLog(settings.keys, settings.audit_log_name)
+        await asyncio.to_thread(migrate, settings.database_url, log)
+        return log
+
     def settings(self, **changes: Any) -> Settings:
         given = demo.settings(self.sandbox, 3000, self.folder, socket_mode=False)
         return Settings(_env_file=None, **{name.lower(): text for name, text in given.items()} | changes)
@@ -56,9 +61,7 @@ class Installation:
         """The doctor's lines that say MISSING; every other check is ok."""
         settings = self.settings(**changes)
         if "database_url" not in changes:
-            await asyncio.to_thread(
-                migrate, settings.database_url, AuditLog(settings.keys, settings.audit_log_name)
-            )
+            await self.migrated(settings)
         capsys.readouterr()
         status = await doctor.run(settings)
         lines = re.findall("^(?:ok|MISSING|WARNING) .*", capsys.readouterr().out, re.MULTILINE)
@@ -142,9 +145,7 @@ STARTS = {
 
 
 async def test_a_database_of_another_deployment_is_named_and_not_called_tampered(installation):
-    first = installation.settings()
-    log = AuditLog(first.keys, first.audit_log_name)
-    await asyncio.to_thread(migrate, first.database_url, log)
+    await installation.migrated(installation.settings())
     with pytest.raises(CannotStart, match=r"belongs to .*/c0oncall, and the settings say .*/c0support"):
         async with unlatch(installation.settings(approver_channel="C0SUPPORT"), timing=SHORT):
             pass
@@ -158,13 +159,12 @@ async def test_the_doctor_says_whether_an_old_copy_of_the_database_could_be_told
     given = keys | {"audit_heads": installation.folder / "heads.jsonl"}
     assert await installation.missing(capsys, **given) == []
     settings = installation.settings(**given)
-    audit_log = AuditLog(settings.keys, settings.audit_log_name)
-    database = Database(settings.database_url, audit_log)
+    database = Database(settings.database_url, await installation.migrated(settings))
     await HeadKeeper(database, settings.audit_heads).keep()
     await database.close()
     assert await installation.missing(capsys, **given) == []
     put_back = f"sqlite:///{installation.folder}/an-old-copy.sqlite3"
-    await asyncio.to_thread(migrate, put_back, AuditLog(settings.keys, settings.audit_log_name))
+    await installation.migrated(installation.settings(**given, database_url=put_back))
     [line] = await installation.missing(capsys, **given, database_url=put_back)
     assert "row 1, which was kept, is not in the database" in line
     [line] = await installation.missing(capsys, **keys, audit_heads=installation.folder)

@@ -13,9 +13,7 @@ from bot.store.database import Transaction
 from bot.store.engine import engine_for
 from sqlalchemy import Connection, delete, func, make_url, select
 from tests.support.bot import Bot
-from tests.support.database import audit_log, sqlite_url
-
-MEMORY = Path("/dev/shm")  # noqa: S108  an fsync on a disk takes most of these tests' time
+from tests.support.database import MEMORY, audit_log, sqlite_url
 
 
 class InlineDatabase:
@@ -42,7 +40,7 @@ class InlineDatabase:
 
 @pytest.fixture(scope="session")
 def one_database() -> Iterator[InlineDatabase]:
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         database = InlineDatabase(sqlite_url(Path(folder)), audit_log())
         yield database
         database.engine.dispose()

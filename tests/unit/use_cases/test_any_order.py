@@ -46,6 +46,7 @@ ANSWER = st.sampled_from(
     ]
 )
 TARGET = st.sampled_from(["leo@contoso.com", "serial:LEO1", "app:leos-app"])
+DEVICE = st.sampled_from([LEOS_PHONE.id, LEOS_TABLET.id])
 TIME = st.sampled_from([timedelta(seconds=each) for each in (1, 5, 60, 180, 960, 7200)])
 WORKERS = st.sampled_from([1, 2])
 STEPS = st.integers(min_value=0, max_value=14)
@@ -99,13 +100,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.do(*(self.bot.advance_due() for _ in range(workers)))
         return request
 
-    @rule(
-        request=requests,
-        by=WHO,
-        device=st.sampled_from([LEOS_PHONE.id, LEOS_TABLET.id]),
-        answer=ANSWER,
-        knowingly=st.booleans(),
-    )
+    @rule(request=requests, by=WHO, device=DEVICE, answer=ANSWER, knowingly=st.booleans())
     def approve(
         self, request: RequestId, by: Person, device: DeviceId, answer: Answer, knowingly: bool
     ) -> None:
@@ -203,8 +198,10 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def the_promises_hold(self) -> None:
         entries, rows = self.loop.run_until_complete(self._read())
-        attempts_have_their_posts(self.bot, entries, rows)
-        resets_have_their_approvals(self.bot, entries)
+        started = [entry for entry in entries if entry.event is Event.ATTEMPT_STARTED]
+        requests_of = {entry.facts["client_request_id"]: entry.request_id for entry in started}
+        attempts_have_their_posts(self.bot, requests_of, rows)
+        resets_have_their_approvals(self.bot, requests_of, entries)
         requests_do_not_meet(self.bot, rows)
         people_did_what_they_may(entries, rows)
         for row in rows.values():
@@ -226,21 +223,21 @@ def as_it_ended(row: ResetRequest) -> ResetRequest:
     return replace(row, approval=approval, cause=cause, version=0)
 
 
-def attempts_have_their_posts(bot: Bot, entries: list[Entry], rows: dict[RequestId, ResetRequest]) -> None:
+Attempts = dict[str, RequestId | None]
+"""Which request each attempt was started for, by its client-request-id."""
+
+
+def attempts_have_their_posts(bot: Bot, started: Attempts, rows: dict[RequestId, ResetRequest]) -> None:
     """Every POST was announced by a row of its own, and attempts are counted one by one."""
-    started = {e.facts["client_request_id"]: e for e in entries if e.event is Event.ATTEMPT_STARTED}
     posted = Counter(post.client_request_id for post in bot.intune.posts)
     assert set(posted.values()) <= {1}
     assert set(posted) <= set(started)
     for row in rows.values():
-        assert row.attempts == sum(entry.request_id == row.id for entry in started.values())
+        assert row.attempts == list(started.values()).count(row.id)
 
 
-def resets_have_their_approvals(bot: Bot, entries: list[Entry]) -> None:
+def resets_have_their_approvals(bot: Bot, started: Attempts, entries: list[Entry]) -> None:
     """Nothing is reset more often than it was approved, nor as another person than an approver of it."""
-    started = {
-        e.facts["client_request_id"]: e.request_id for e in entries if e.event is Event.ATTEMPT_STARTED
-    }
     approvals = [(entry.request_id, entry.actor) for entry in entries if entry.event is Event.APPROVED]
     resets = Counter(started[post.client_request_id] for post in bot.intune.resets)
     assert resets <= Counter(request_id for request_id, _ in approvals)
