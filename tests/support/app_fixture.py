@@ -1,8 +1,6 @@
 """A bot in this process, wired by `bot.app`, over loopback beside a served sandbox, and what tests see."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -27,6 +25,7 @@ from sandbox.demo import settings as demo_settings
 from sandbox.intune.fleet import Traps
 from sqlalchemy import delete, func, select
 from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.support.signature import signed
 from tests.support.user_actions import KEN, LOOPBACK_TLS, MEI, ON_CALL, PATIENCE, Json, People
 
 ADA = "ada@contoso.com locked out before her flight"
@@ -70,7 +69,8 @@ class Deliveries(httpx.AsyncHTTPTransport):
         if self._forge is not None:
             payload = self._forge(json.loads(parse_qs(body.decode())["payload"][0]))
             body = urlencode({"payload": json.dumps(payload)}).encode()
-            request = httpx.Request("POST", request.url, headers=signed(body), content=body)
+            headers = signed(body, at=datetime.now(UTC), secret=SIGNING_SECRET)
+            request = httpx.Request("POST", request.url, headers=headers, content=body)
         self.bodies.append(body)
         answer = await super().handle_async_request(request)
         self.bodies.append(await answer.aread())
@@ -84,18 +84,6 @@ class Deliveries(httpx.AsyncHTTPTransport):
             yield
         finally:
             self._forge = None
-
-
-def signed(body: bytes, secret: str = SIGNING_SECRET) -> dict[str, str]:
-    """The headers that Slack sends with this body now."""
-    stamp = str(int(datetime.now(UTC).timestamp()))
-    base = f"v0:{stamp}:".encode() + body
-    signature = hmac.new(secret.encode(), base, hashlib.sha256).hexdigest()
-    return {
-        "content-type": "application/x-www-form-urlencoded",
-        "x-slack-request-timestamp": stamp,
-        "x-slack-signature": f"v0={signature}",
-    }
 
 
 @dataclass
@@ -201,7 +189,8 @@ class Bot(Scene):
 
     async def post(self, body: bytes, *, secret: str = SIGNING_SECRET) -> httpx.Response:
         """Deliver an interaction that nobody made in Slack."""
-        return await self.http.post("/slack/events", content=body, headers=signed(body, secret))
+        headers = signed(body, at=datetime.now(UTC), secret=secret)
+        return await self.http.post("/slack/events", content=body, headers=headers)
 
     async def clear(self) -> None:
         """Forget requests and sign-ins, close modals, and put people, channels and roles as they were."""

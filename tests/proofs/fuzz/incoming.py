@@ -123,8 +123,7 @@ receiver = st.builds(
 
 async def deliver(sent: Delivery) -> None:
     """To the receiver, with what goes on in the background and what becomes due after it."""
-    good = signed(sent.body, at=NOON + timedelta(seconds=sent.seconds))
-    headers = {name.replace("_", "-"): text for name, text in good.items()} | sent.forged
+    headers = signed(sent.body, at=NOON + timedelta(seconds=sent.seconds)) | sent.forged
     headers |= {"content-type": sent.kind}
     async with empty_database() as database:
         side = SlackSide(database)

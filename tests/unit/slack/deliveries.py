@@ -1,11 +1,10 @@
 """What Slack delivers: signed bodies, and the whole Slack side over real use cases to deliver them to."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -24,12 +23,14 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 from starlette.applications import Starlette
 from starlette.routing import Route
+from tests.support import signature
 from tests.support.bot import Bot
 from tests.support.builders import KEN, MEI, TEAM, TIMING
 from tests.support.clock import NOON, Clock
+from tests.support.signature import FORM
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
-FORM = "application/x-www-form-urlencoded"
+signed = partial(signature.signed, at=NOON, secret=SECRET)
 RESPONSE_URL = "https://hooks.slack.com/actions/T0/1/secret"
 US = AuthorizeResult(enterprise_id=None, team_id=TEAM, bot_user_id="U0UNLATCH", bot_token="xoxb-1")
 COMMAND = {"team_id": TEAM, "user_id": MEI.id, "channel_id": "C0SUPPORT", "command": "/reset-passcode"}
@@ -58,13 +59,6 @@ def form(callback: str, *, metadata: str = "", user: str = MEI.id, **typed: str)
     return interaction("view_submission", user, view=view | {"state": {"values": state}})
 
 
-def signed(body: bytes, *, at: datetime = NOON, secret: str = SECRET) -> dict[str, str | bytes | None]:
-    """Slack's two headers, computed from its documentation and not with the bot's own code."""
-    stamp = str(int(at.timestamp()))
-    digest = hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
-    return {"x_slack_request_timestamp": stamp, "x_slack_signature": f"v0={digest}"}
-
-
 class Post:
     """Sends to the receiver; `headers` change what Slack would send, None leaves one out."""
 
@@ -78,8 +72,9 @@ class Post:
     async def __call__(
         self, body: bytes, *, kind: str = FORM, **headers: str | bytes | None
     ) -> httpx.Response:
-        given = signed(body, at=self._clock.now()) | {"content-type": kind} | headers
-        sent = {name.replace("_", "-"): value for name, value in given.items() if value is not None}
+        changed = {name.replace("_", "-"): value for name, value in headers.items()}
+        given = signed(body, at=self._clock.now()) | {"content-type": kind} | changed
+        sent = {name: value for name, value in given.items() if value is not None}
         return await self._http.post("/slack/events", content=body, headers=sent)
 
 

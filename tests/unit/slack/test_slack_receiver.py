@@ -85,7 +85,7 @@ STRANGERS = {
     "no timestamp": {"x_slack_request_timestamp": None},
     "wrong signature": {"x_slack_signature": "v0=" + "0" * 64},
     "signature cut": {"x_slack_signature": "v0="},
-    "another version": {"x_slack_signature": str(signed(command())["x_slack_signature"]).replace("v0", "v1")},
+    "another version": {"x_slack_signature": str(signed(command())["x-slack-signature"]).replace("v0", "v1")},
     "other secret": signed(command(), secret="another"),
     "empty secret": signed(command(), secret=""),
     "of another body": signed(command(text="other")),
