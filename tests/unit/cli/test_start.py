@@ -111,16 +111,11 @@ async def test_the_doctor_names_a_bot_that_was_not_invited(installation, capsys)
     assert "invite the bot" in line
 
 
-def open_up(installation: Installation, how: str) -> None:
-    """Let others than approvers into the channel."""
+@pytest.mark.parametrize("how", ["public", "shared"])
+async def test_a_channel_that_others_can_be_in_stops_the_start_and_is_named(installation, capsys, how):
     slack = installation.sandbox.slack
     slack.share(ON_CALL, shared=how == "shared")
     slack.workspace.conversations[ON_CALL].private = how != "public"
-
-
-@pytest.mark.parametrize("how", ["public", "shared"])
-async def test_a_channel_that_others_can_be_in_stops_the_start_and_is_named(installation, capsys, how):
-    open_up(installation, how)
     [line] = await installation.missing(capsys)
     assert f"The approver channel is {how}" in line
     with pytest.raises(CannotStart, match=f"APPROVER_CHANNEL: The approver channel is {how}"):

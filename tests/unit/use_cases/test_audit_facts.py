@@ -14,7 +14,7 @@ from bot.domain.errors import (
     Refusal,
     SignInNeeded,
 )
-from bot.domain.people import Audience, AudienceKind
+from bot.domain.people import Account, Audience, AudienceKind
 from bot.domain.values import RequestId, UserId, utc_text
 from bot.use_cases import sign_in
 from structlog.testing import capture_logs
@@ -80,11 +80,8 @@ async def _mei_approves_her_own(bot: Bot) -> None:
     await outcome(bot.approve(await bot.pending(), by=MEI))
 
 
-async def _signed_in_as(bot: Bot, account: object) -> None:
-    state = await sign_in.authorization_url(bot.deps, await bot.offer())
-    bot.links.answers[state] = account
-    pending = await sign_in.receive(bot.deps, {"state": state})
-    await sign_in.confirm(bot.deps, pending.confirmation)
+async def _signed_in_as(bot: Bot, account: Account) -> None:
+    await sign_in.confirm(bot.deps, (await bot.comes_back(account)).confirmation)
 
 
 ASKED = {"target": "leo@contoso.com", "reason": "Locked out", "ticket": "INC-7", "team": TEAM}

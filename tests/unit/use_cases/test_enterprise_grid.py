@@ -9,7 +9,6 @@ from bot.domain.people import Kind
 from bot.domain.request import Status
 from bot.domain.values import UserId
 from bot.use_cases import sign_in
-from bot.use_cases.sign_in import Continuation
 from tests.support.bot import Bot, refused
 from tests.support.builders import IN_CHANNEL, KEN, MEI, ON_CALL, account_of, actor
 
@@ -78,9 +77,7 @@ async def test_s04_an_approver_is_one_under_either_id_in_either_list(grid, press
 
 async def test_s04_a_sign_in_under_one_id_is_used_and_ended_under_the_other(grid):
     grid.sign_ins.accounts.clear()
-    state = await sign_in.authorization_url(grid.deps, await grid.offer(W_KEN, Continuation()))
-    grid.links.answers[state] = account_of(KEN)
-    pending = await sign_in.receive(grid.deps, {"state": state})
+    pending = await grid.comes_back(account_of(KEN), by=W_KEN)
     # signed in before Slack named the other id as hers or his
     grid.sign_ins.accounts[W_KEN.id] = account_of(KEN)
     await sign_in.confirm(grid.deps, pending.confirmation)

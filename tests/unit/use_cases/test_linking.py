@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import Code, CouldNotVerify, SignInRefused
-from bot.domain.people import Account, Kind
+from bot.domain.people import Kind
 from bot.domain.values import RequestId
 from bot.use_cases import sign_in
-from bot.use_cases.sign_in import Continuation, PendingSignIn
+from bot.use_cases.sign_in import Continuation
 from tests.support.bot import Bot, outcome, refused
 from tests.support.builders import AIKO, CAST, IN_CHANNEL, KEN, LEO, MEI, ON_CALL, TEAM, account_of, actor
 
@@ -23,22 +23,11 @@ def bot(bot: Bot) -> Bot:
     return bot
 
 
-async def comes_back(bot: Bot, answer: Account | Exception) -> dict[str, str]:
-    """Return the form with which Microsoft answers Ken's flow."""
-    state = await sign_in.authorization_url(bot.deps, await bot.offer(KEN, THEN))
-    bot.links.answers[state] = answer
-    return {"state": state}
-
-
-async def received(bot: Bot, answer: Account | Exception) -> PendingSignIn:
-    return await sign_in.receive(bot.deps, await comes_back(bot, answer))
-
-
 async def call_at(bot: Bot, at: str) -> Awaitable[object]:
     """Return what Ken's browser calls next, once the sign-in has come so far."""
     if at == "open":
         return sign_in.authorization_url(bot.deps, await bot.offer())
-    call = received(bot, account_of(KEN))
+    call = bot.comes_back(account_of(KEN), then=THEN)
     return call if at == "receive" else sign_in.confirm(bot.deps, (await call).confirmation)
 
 
@@ -88,7 +77,7 @@ async def test_an_approver_who_was_admitted_for_this_press_is_not_looked_up_agai
 
 
 async def test_an_approver_s_own_account_is_linked_only_after_they_confirmed_both(bot):
-    pending = await received(bot, account_of(KEN))
+    pending = await bot.comes_back(account_of(KEN), then=THEN)
     assert (pending.person, pending.account) == (KEN, account_of(KEN))
     assert bot.sign_ins.accounts == {}
     assert Event.SIGNED_IN not in await bot.events()
@@ -99,7 +88,7 @@ async def test_an_approver_s_own_account_is_linked_only_after_they_confirmed_bot
 
 
 async def test_who_declines_is_linked_to_nothing_and_the_audit_log_says_to_what(bot):
-    pending = await received(bot, account_of(KEN))
+    pending = await bot.comes_back(account_of(KEN), then=THEN)
     declined = await sign_in.decline(bot.deps, pending.confirmation)
     assert (declined.cause.facts, bot.sign_ins.accounts) == ({"account": "ken@contoso.com"}, {})
     assert declined.link is not None
@@ -150,7 +139,7 @@ async def test_a_refusal_of_microsoft_is_in_the_audit_log_under_who_tried_where_
 ):
     link = await bot.links.get(await bot.offer(KEN, THEN)) if knows_the_link else None
     denied = SignInRefused(Code.CONSENT_DENIED, link=link, code="access_denied")
-    assert await outcome(received(bot, denied)) is denied
+    assert await outcome(bot.comes_back(denied, then=THEN)) is denied
     rows = [entry for entry in await bot.entries() if entry.event is Event.SIGN_IN_REFUSED]
     kept = [(KEN.id, {"cause": "consent_denied", "code": "access_denied"})] if knows_the_link else []
     assert [(entry.actor, entry.facts) for entry in rows] == kept
