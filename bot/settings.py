@@ -402,7 +402,8 @@ def read_settings() -> Settings:
         # The text of such an error can hold a line of the file, and with it a secret.
         place = re.search(r"\(at line \d+, column \d+\)", str(error))
         what = f"{type(error).__name__} {place.group() if place else ''}".strip()
-        raise SettingsError(f".env or the file of {CONFIG_VARIABLE} cannot be read: {what}.") from None
+        file = getattr(error, "filename", None) or f".env or the file of {CONFIG_VARIABLE}"
+        raise SettingsError(f"{file} cannot be read: {what}.") from None
 
 
 def without_secrets(settings: Settings) -> dict[str, str]:

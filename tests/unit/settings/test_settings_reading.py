@@ -164,6 +164,9 @@ def test_the_environment_comes_before_dotenv_and_dotenv_before_the_file(environm
 def test_of_a_config_file_that_cannot_be_read_the_line_is_named_and_not_its_content(environment, tmp_path):
     environment(COMPLETE | {CONFIG_VARIABLE: "nowhere.toml"})
     assert "nowhere.toml" in refused()
+    environment({CONFIG_VARIABLE: "", "SLACK_BOT_TOKEN_FILE": "nowhere.txt"})
+    assert "nowhere.txt cannot be read" in refused()
+    environment({"SLACK_BOT_TOKEN_FILE": ""})
     (tmp_path / "unlatch.toml").write_text(f"port = 1\n[{PASTED}]\n[{PASTED}]\n")
     environment(COMPLETE | {CONFIG_VARIABLE: str(tmp_path / "unlatch.toml")})
     message = refused()
