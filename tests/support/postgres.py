@@ -108,7 +108,14 @@ def _unprivileged() -> pwd.struct_passwd:
         return pwd.getpwnam("nobody")
 
 
+GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port that nothing listened on a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port that nothing listened on a moment ago; another one each time."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = int(listener.getsockname()[1])
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
