@@ -12,18 +12,11 @@ from bot.slack.payloads import text_at
 MAX_PAUSE: Final = timedelta(minutes=10)
 """How long `Retry-After` is believed."""
 PASSING: Final = frozenset(
-    {
-        "external_channel_migrating",
-        "fatal_error",
-        "fetch_members_failed",
-        "internal_error",
-        "message_limit_exceeded",
-        "org_login_required",
-        "rate_limited",
-    }
-    | {"ratelimited", "request_timeout", "service_unavailable", "team_added_to_org", "timeout"}
+    {"external_channel_migrating", "fatal_error", "fetch_members_failed", "internal_error", "timeout"}
+    | {"message_limit_exceeded", "org_login_required", "rate_limited", "ratelimited", "request_timeout"}
+    | {"service_unavailable", "team_added_to_org"}
 )
-"""Slack is busy or under repair; the last word is ours, for no answer in time."""
+"""Slack is busy or under repair; `timeout` is our word, for no answer in time."""
 TOKEN: Final = frozenset(
     {"account_inactive", "invalid_auth", "invalid_token", "not_allowed_token_type", "not_authed"}
     | {"team_access_not_granted", "token_expired", "token_revoked", "two_factor_setup_required"}

@@ -22,17 +22,20 @@ POOL: Final = 8
 PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "journal_size_limit = 16777216")
 CONNECT = {"prepare_threshold": None, "tcp_user_timeout": 10_000, "client_encoding": "utf8"}
 FAULTS: Final = {
-    **{
-        "28": "refuses the login",
-        "3D": "does not exist",
-        "42501": "does not permit it: GRANT what is missing",
-    },
-    **{"42P01": "has no tables: run `unlatch migrate`", "25006": "is read-only, as a standby is"},
-    **{"53100": "has no room on its disk", "53300": "takes no more connections", "55P03": "is in use"},
+    "25006": "is read-only, as a standby is",
+    "28": "refuses the login",
+    "3D": "does not exist",
+    "42501": "does not permit it: GRANT what is missing",
+    "42P01": "has no tables: run `unlatch migrate`",
+    "53100": "has no room on its disk",
+    "53300": "takes no more connections",
+    "55P03": "is in use",
     "SQLITE_BUSY": "is locked by another process; it must not be on a network share",
     "SQLITE_CANTOPEN": "cannot be opened: `unlatch migrate` makes the file, in a folder that can be written",
-    **{"SQLITE_FULL": "has no room on its disk", "SQLITE_NOTADB": "is no SQLite database"},
-    **{"SQLITE_READONLY": "cannot be written", "SQLITE_IOERR": "is on a disk that fails"},
+    "SQLITE_FULL": "has no room on its disk",
+    "SQLITE_IOERR": "is on a disk that fails",
+    "SQLITE_NOTADB": "is no SQLite database",
+    "SQLITE_READONLY": "cannot be written",
 }
 """What is wrong, by SQLSTATE or its class, and by SQLite's names; it follows "The database"."""
 LASTING: Final = ("28", "3D", "42", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY")
