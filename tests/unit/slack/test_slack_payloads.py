@@ -52,6 +52,12 @@ def test_text_that_no_database_stores_is_left_out():
     assert text_at({"a": ["x\x00y\ud800z\udfff"]}, "a", 0) == "xyz"
 
 
+@pytest.mark.parametrize("team", ["T0FABRIKAM", None])
+def test_who_types_a_command_is_of_the_team_that_it_names(team: str | None):
+    command = Command.parse({"user_id": "U0MEI", "trigger_id": "1.2", "team_id": team})
+    assert command.actor.team == team
+
+
 @pytest.mark.parametrize("field", ["user_id", "trigger_id", "team_id"])
 def test_an_id_longer_than_any_of_slacks_is_malformed(field: str):
     with pytest.raises(Malformed):

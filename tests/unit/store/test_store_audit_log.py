@@ -119,7 +119,7 @@ async def test_tampering_is_named_and_ends_with_1(ten_rows: Log, statements: str
     assert ten_rows.verify() == (FINE, fine(10))
     ten_rows.tamper(*statements.split("; "))
     status, said = ten_rows.verify()
-    assert (status, finding in said) == (TAMPERED, True)
+    assert (status, finding in said) == (1, True)
 
 
 async def test_full_checks_every_signature_and_names_the_first_that_is_none(ten_rows: Log):
