@@ -309,6 +309,9 @@ def test_the_requester_does_not_read_the_device_for_themselves():
     blind = a(Status.SENT, cause=Cause(Code.CANNOT_READ))
     assert refused(lambda: blind.check_can_be_looked_at(by=MEI.id)).code is Code.OWN_REQUEST
     blind.check_can_be_looked_at(by=KEN.id)
+    looked = a(Status.UNCERTAIN, next_at=None, cause=Cause(Code.NO_ANSWER))
+    assert looked.needs_a_human
+    assert not looked.can_be_looked_at
     seen = refused(lambda: a(Status.SENT).check_can_be_looked_at(by=KEN.id))
     assert seen.code is Code.NOT_WAITING
 

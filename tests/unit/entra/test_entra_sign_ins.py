@@ -16,11 +16,14 @@ from bot.domain.people import SignOutReason
 from bot.domain.values import UserId
 from bot.entra.sign_ins import PAGE, EntraSignIns, Rotated, rotate
 from bot.entra.vault import Vault, key_id
+from bot.keys import Keys
 from bot.store import sign_ins as rows
 from bot.store.tables import sign_ins
 from sqlalchemy import delete, insert, select
+from tests.support.database import VAULT_KEYS
 from tests.unit.entra.fake_entra import AIKO_OID, ISSUER, KEN_OID, STEP_UP, TENANT
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, SignInFixture, redeem
+from tests.unit.store.rows import a_request, stored
 
 OLD_ID, NEW_ID = key_id(OLD_KEY), key_id(NEW_KEY)
 MAX_AGE = timedelta(hours=8)
@@ -387,6 +390,13 @@ async def test_rows_that_no_key_opens_are_named_and_forgotten_with_an_audit_row_
     assert set(await both.all_rows()) == {KEN}
     event, actor, facts = (await both.audited())[-1]
     assert (event, actor, facts["reason"]) == ("signed_out", AIKO, "unreadable")
+
+
+async def test_a_key_that_seals_an_open_request_is_not_called_unused(setup):
+    await stored(setup.database, a_request())
+    vault = Vault([NEW_KEY, *Keys.parse(VAULT_KEYS).vault])
+    found = await rotate(setup.database, vault, now=setup.clock.now, forget_unreadable=False)
+    assert (found.unused, found.under_way) == ([], vault.key_ids[1:])
 
 
 async def test_a_key_that_a_sign_in_under_way_needs_is_not_called_unused(setup):

@@ -9,7 +9,7 @@ import stamina
 import structlog
 from bot import __version__
 from bot.domain.device import Effect, Platform, effect_of_reset
-from bot.domain.errors import GraphError, OutcomeUnknown
+from bot.domain.errors import DeviceRefused, GraphError, OutcomeUnknown
 from bot.domain.target import Target, TargetKind, parse_target
 from bot.graph.managed_device import parse_device
 from tests.unit.graph.graph_stub import (
@@ -275,6 +275,12 @@ async def test_a_target_that_graph_does_not_know_has_no_device(status, code):
     assert (await graph.find(APP)).devices == []
     assert len(graph.requests) == 1
     assert (await graph.find(GRACE)).devices == []
+
+
+async def test_a_look_up_that_graph_refuses_for_another_reason_is_refused_whatever_the_next_one_finds():
+    graph = GraphStub(httpx.Response(400, json=error_body("BadRequest")), page(IPHONE))
+    with pytest.raises(DeviceRefused):
+        await graph.find(GRACE)
 
 
 async def test_a_person_who_signs_in_by_another_name_is_found_by_their_mail_address():

@@ -25,7 +25,7 @@ from bot.graph.errors import claims_challenge
 from bot.graph.managed_device import parse_time
 from tests.unit.graph.graph_stub import ACCEPTED, ANDROID, GRACE, NOW, PHONE, TOKEN, GraphStub, error_body, ok
 
-CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"??>>~~"}}}'
+CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"??>>~"}}}'
 ENCODED = base64.b64encode(CLAIMS.encode()).decode()
 # Of "??>>~~" the two alphabets differ.
 URL_SAFE = base64.urlsafe_b64encode(CLAIMS.encode()).decode()

@@ -14,7 +14,8 @@ from bot.slack.receiver import SOCKETS, Socket, Sockets
 from bot.timing import Timing
 from sandbox.app import Sandbox, serve
 from sandbox.cast import APP_TOKEN, BOT_TOKEN
-from slack_bolt.async_app import AsyncApp
+from sandbox.slack.delivery import Ack, Envelope
+from slack_bolt.async_app import AsyncAck, AsyncApp
 from structlog.testing import capture_logs
 
 QUICK = replace(
@@ -37,12 +38,17 @@ class Side:
         await self.slack.until(lambda: sum(not c.retiring for c in self.at_slack._open) >= SOCKETS, 10)
 
 
+async def acknowledge(ack: AsyncAck) -> None:
+    await ack()
+
+
 @asynccontextmanager
 async def side(token: str = APP_TOKEN) -> AsyncIterator[Side]:
     sandbox = Sandbox()
     async with serve(sandbox), slack_session(QUICK) as session:
         client = slack_client(Secret(BOT_TOKEN), f"{sandbox.base_url}/slack/api/", session)
         app = AsyncApp(client=client, request_verification_enabled=False, signing_secret="unused")
+        app.command("/reset-passcode")(acknowledge)
         sockets = Sockets(lambda: Socket(app, Secret(token), client, QUICK), QUICK)
         try:
             yield Side(sandbox, sockets)
@@ -74,6 +80,16 @@ async def test_sockets_that_end_are_open_again_and_a_refused_handshake_takes_ano
         assert lines[0] == ("socket_lost", "")
         assert ("socket_lost", f"handshake_{refusals[0]}") in lines if refusals else True
         assert lines[-1][0] == "sockets_back"
+
+
+async def test_what_comes_over_a_socket_is_acknowledged():
+    async with side() as it:
+        await it.sockets.open()
+        await it.are_open()
+        payload = {"command": "/reset-passcode", "team_id": "T0CONTOSO", "user_id": "U0MEI"}
+        assert await it.at_slack.carry(
+            Envelope(kind="slash_commands", payload=payload, takes_answer=True)
+        ) == Ack("ok")
 
 
 @pytest.mark.parametrize("reason", ["warning", "refresh_requested", "too_many_websockets"])

@@ -40,14 +40,14 @@ def an_approval(device: str = "d1") -> Approval:
     return replace(APPROVAL, device=replace(LEOS_PHONE, id=DeviceId(device), last_sync_at=NOW))
 
 
-def add(tx: Transaction, request: ResetRequest, *, limit: int = MANY) -> ResetRequest:
+def add(tx: Transaction, request: ResetRequest, *, limit: int = MANY, open_limit: int = MANY) -> ResetRequest:
     return requests.add_request(
         tx,
         request,
         Entry.of_move(Event.REQUESTED, request, {}, actor=request.asked_by),
         users={request.asked_by},
         limit=limit,
-        open_limit=MANY,
+        open_limit=open_limit,
     )
 
 

@@ -19,7 +19,7 @@ from bot.audit import CANNOT_VERIFY, FINE, TAMPERED
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken, StoreUnavailable
 from bot.keys import Keys, new_key
-from bot.store.audit_log import AuditLog, Head, hash_after, newest_facts, pages
+from bot.store.audit_log import HASH_AT, AuditLog, Head, hash_after, newest_facts, pages
 from bot.store.database import Database
 from bot.store.tables import requests
 from sqlalchemy import event, select, text
@@ -227,6 +227,15 @@ async def test_a_running_bot_appends_to_no_log_but_its_own_and_goes_on_without_a
         ten_rows.tamper("DELETE FROM audit", "INSERT INTO audit SELECT * FROM kept")
         await noted(database)
         assert database.audit_log.broken is None
+
+
+async def test_what_a_seal_names_has_to_be_in_the_log_and_the_newest_row_to_be_signed(ten_rows: Log):
+    async with opened(ten_rows.url) as database:
+        third = await database.read(lambda connection: connection.scalar(HASH_AT, {"seq": 3}))
+        ten_rows.tamper(edit(10, "signature = 'x'"))
+        for hash_, said in (("0" * 64, "row 3, which a seal names"), (third, "row 10 is not signed")):
+            with pytest.raises(AuditBroken, match=said):
+                await database.read(lambda c, hash_=hash_: database.audit_log.since(c, Head(3, hash_)))
 
 
 async def test_two_replicas_append_to_one_chain_and_one_notices_a_cut_of_the_others_rows(replicas, log):

@@ -154,6 +154,14 @@ async def test_a_quota_slides_says_until_when_and_is_each_persons_own(database: 
     await ask(60)
 
 
+async def test_a_person_has_as_many_open_requests_as_the_limit_says_and_no_more(database: Database):
+    for _ in range(2):
+        await database.run(lambda tx: add(tx, a_request(), open_limit=2))
+    with pytest.raises(Refusal) as refused:
+        await database.run(lambda tx: add(tx, a_request(), open_limit=2))
+    assert refused.value.facts == {"limit": "2"}
+
+
 @pytest.mark.parametrize("queue", list(Queue))
 async def test_each_due_row_is_claimed_by_one_of_many_the_oldest_first_until_its_lease_ends(replicas, queue):
     here, elsewhere = replicas
