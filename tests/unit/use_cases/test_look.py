@@ -1,12 +1,13 @@
 """Look: where who approved can read the device no more, another approver does, by a press of their own."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from bot.domain.audit import Event
-from bot.domain.errors import ApproverRefused, Cause, Code, DeviceRefused, LostRace, SignInNeeded
-from bot.domain.request import Status
+from bot.domain.errors import ApproverRefused, Cause, Code, DeviceRefused, LostRace, Refusal, SignInNeeded
+from bot.domain.request import ResetRequest, Status
 from bot.domain.values import RequestId
 from tests.support.bot import AS_KEN, Bot, outcome, refused
 from tests.support.builders import AIKO, APPROVAL, IN_CHANNEL, KEN, MEI, TIMING, account_of
@@ -50,6 +51,13 @@ async def test_another_approver_looks_and_lets_the_passcode_be_shown_under_their
     assert bot.intune.read_with == [token_of(AIKO.id)] * 3
     assert (await bot.entry(Event.PASSCODE_VIEWED)).facts.items() >= (AS_KEN | AIKOS).items()
     assert len(bot.intune.posts) == 1
+
+
+async def test_of_two_who_look_at_once_one_reads_the_device_from_then_on(bot):
+    request_id = await blind(bot)
+    looks = await asyncio.gather(*(outcome(bot.look(request_id, by=by)) for by in (AIKO, KEN)))
+    assert {type(look) for look in looks} == {ResetRequest, Refusal}
+    assert [each.event for each in await bot.entries()].count(Event.LOOKED) == 1
 
 
 @pytest.mark.parametrize(("down", "code"), [(True, Code.COULD_NOT_VERIFY), (False, Code.REQUESTER_LEFT)])
