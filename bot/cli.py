@@ -1,4 +1,4 @@
-"""The command line: `unlatch serve`, `doctor`, `migrate`, `vault …`, `audit …`."""
+"""The command line: `unlatch serve` and what an operator does before and beside it."""
 
 import argparse
 import asyncio
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PROXIES: Final = ("all_proxy", "http_proxy", "https_proxy")
 MIN_COLONS: Final = 2
 """Of an address of IPv6."""
+DEPLOYMENT: Final = ("approver_channel", "entra_tenant_id", "entra_client_id", "vault_keys")
+"""The settings that name the audit log, and sign it."""
 PR_SET_DUMPABLE: Final = 4
 """Of Linux's prctl(2)."""
 
@@ -85,7 +87,8 @@ def _failed(sentence: str, status: int = 1) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="unlatch", description="Reset the passcode of a locked-out phone.")
     parser.add_argument("--version", action="version", version=f"unlatch {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    parser.set_defaults(run=lambda _: _failed(parser.format_help(), 2))
+    commands = parser.add_subparsers(metavar="command")
     _add(commands, "serve", _serve, "run the bot")
     _add(commands, "doctor", _doctor, "say what is missing before the bot can work")
     _add(commands, "migrate", _migrate, "bring the database up to date")
@@ -187,7 +190,7 @@ def _audit_log(settings: Settings) -> "AuditLog":
 def _migrate(_chosen: argparse.Namespace) -> int:
     from bot.store.migrations import migrate
 
-    settings = read_settings()
+    settings = read_settings(*DEPLOYMENT)
     migrate(settings.database_url, _audit_log(settings))
     print("The database is up to date.")
     return 0
@@ -206,7 +209,7 @@ def _rotate(chosen: argparse.Namespace) -> int:
     from bot.entra.vault import Vault
     from bot.store.database import Database
 
-    settings, forget = read_settings(), chosen.forget_unreadable
+    settings, forget = read_settings(*DEPLOYMENT), chosen.forget_unreadable
     vault = Vault(settings.keys.vault)
 
     async def run() -> int:
@@ -244,7 +247,7 @@ def _verify(chosen: argparse.Namespace) -> int:
 
     public_keys, database, name = chosen.public_key, chosen.database, chosen.deployment
     if not (public_keys and database):
-        settings = read_settings()
+        settings = read_settings(*DEPLOYMENT)
         public_keys = public_keys or settings.keys.public_keys
         name = name or (None if database else settings.audit_log_name)
         database = database or settings.database_url
@@ -256,7 +259,7 @@ def _export(chosen: argparse.Namespace) -> int:
 
     # Bytes that are no text, which only another program can have stored, must not end the export.
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
-    database = chosen.database or read_settings().database_url
+    database = chosen.database or read_settings("database_url").database_url
     try:
         export(database, sys.stdout, format_=chosen.format, since=chosen.since, until=chosen.until)
         sys.stdout.flush()
@@ -269,14 +272,14 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _key(_chosen: argparse.Namespace) -> int:
-    print("\n".join(read_settings().keys.public_keys))
+    print("\n".join(read_settings("vault_keys").keys.public_keys))
     return 0
 
 
 def _resume(chosen: argparse.Namespace) -> int:
     from bot.audit import resume
 
-    settings = read_settings()
+    settings = read_settings(*DEPLOYMENT)
     heads = chosen.heads or settings.audit_heads
     if heads is None:
         return _failed("Name the file of kept heads: --heads, or AUDIT_HEADS.", 2)

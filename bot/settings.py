@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import SequenceMatcher, get_close_matches
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, create_model, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -333,7 +333,7 @@ def _counted(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
     """
     counted: dict[str, object] = {}
     for name, value in source().items():
-        text = "" if value == [] else _bare(value)
+        text = "" if value == [] else bare(value) if isinstance(value, str) else value
         if str(text).startswith("tcp://"):
             print(f"{name.upper()} is the address of a Kubernetes Service, and ignored.", file=sys.stderr)
         elif text != "" or name.lower() in AUTHORITY:
@@ -341,10 +341,8 @@ def _counted(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
     return InitSettingsSource(source.settings_cls, init_kwargs=counted)
 
 
-def _bare(value: object) -> object:
+def bare(value: str) -> str:
     """Return a value without the blanks, line ends and quotes that files and tools leave around it."""
-    if not isinstance(value, str):
-        return value
     text = value.strip()
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
@@ -382,15 +380,18 @@ def _nearly(name: str, setting: str) -> bool:
     return sum(block.size for block in same) >= longer - 1
 
 
-def read_settings() -> Settings:
-    """Return the settings, or raise SettingsError with one message about all that is missing or wrong."""
+def read_settings(*needed: str) -> Settings:
+    """Return the settings, or raise SettingsError with one message about all that is missing or wrong.
+
+    `needed`: the fields without a default that the caller uses, where that is not all of them.
+    """
     named = os.environ.get(CONFIG_VARIABLE)
     if named and not Path(named).is_file():
         raise SettingsError(f"{CONFIG_VARIABLE} names “{named}”, which is no file.")
     try:
         lines = list(_unknown())
         try:
-            settings = Settings()  # type: ignore[call-arg]  # the values come from the environment
+            settings = (_demanding(needed) if needed else Settings)()  # type: ignore[call-arg]  # the values come from the environment
         except ValidationError as errors:
             found = errors.errors(include_input=False, include_url=False)
             lines += [_line(dict(error)) for error in found]
@@ -404,6 +405,26 @@ def read_settings() -> Settings:
         what = f"{type(error).__name__} {place.group() if place else ''}".strip()
         file = getattr(error, "filename", None) or f".env or the file of {CONFIG_VARIABLE}"
         raise SettingsError(f"{file} cannot be read: {what}.") from None
+
+
+def _demanding(needed: Collection[str]) -> type[Settings]:
+    """Return the settings of which only `needed` have to be set."""
+    optional: dict[str, Any] = {
+        name: (field.annotation, Field(default=None, validate_default=False))
+        for name, field in Settings.model_fields.items()
+        if name not in needed and (field.is_required() or field.validate_default)
+    }
+    return create_model("Settings", __base__=Settings, **optional)
+
+
+def problem_with(name: str, value: str) -> str | None:
+    """Return what is wrong with one setting's value, as `read_settings` would say it; None: nothing."""
+    try:
+        Settings(**{name.lower(): value})  # type: ignore[arg-type]  # a text, as it is in .env
+    except ValidationError as errors:
+        found = errors.errors(include_input=False, include_url=False)
+        return next((_line(dict(error)) for error in found if error["loc"][0] == name.lower()), None)
+    return None
 
 
 def without_secrets(settings: Settings) -> dict[str, str]:
