@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"unlatch {__version__}")
     parser.set_defaults(run=lambda _: _failed(parser.format_help(), 2))
     commands = parser.add_subparsers(metavar="command")
+    _add(commands, "init", _init, "ask for the settings, write .env and the Slack app's manifest")
     _add(commands, "serve", _serve, "run the bot")
     _add(commands, "doctor", _doctor, "say what is missing before the bot can work")
     _add(commands, "migrate", _migrate, "bring the database up to date")
@@ -179,6 +180,12 @@ def _doctor(_chosen: argparse.Namespace) -> int:
     settings = read_settings()
     set_up_log("error")  # what the adapters warn of, the list says
     return asyncio.run(doctor.run(settings))
+
+
+def _init(_chosen: argparse.Namespace) -> int:
+    from bot.init import run
+
+    return run()
 
 
 def _audit_log(settings: Settings) -> "AuditLog":

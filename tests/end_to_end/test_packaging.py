@@ -83,6 +83,7 @@ def test_the_wheel_holds_the_bot_alone_and_runs_without_its_sources(tmp_path: Pa
     [wheel] = tmp_path.glob("*.whl")
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"bot"}
+    assert zipfile.ZipFile(wheel).read("bot/manifest.yml") == (ROOT / "manifest.yml").read_bytes()
 
     bin_ = environment(tmp_path / "venv", wheel)
     empty = tmp_path / "empty"

@@ -48,7 +48,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 OFFERED = {
-    "": ["serve", "doctor", "migrate", "vault", "audit"],
+    "": ["init", "serve", "doctor", "migrate", "vault", "audit"],
     "vault": ["new-key", "rotate"],
     "audit": ["verify", "export", "key", "resume"],
 }

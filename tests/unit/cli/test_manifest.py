@@ -1,12 +1,14 @@
-"""The app manifest is what Slack accepts, and what the code listens to."""
+"""The app manifest, as it is and filled in, is what Slack accepts and what the code listens to."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from bot.doctor import NEEDED_SCOPES
+from bot.init import manifest_for
 from bot.slack.payloads import COMMAND
 from jsonschema import validators
 
@@ -20,7 +22,14 @@ def manifest() -> Any:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_slacks_own_schemas_accept_it(manifest, name):
+@pytest.mark.parametrize("mode", ["template", "http", "socket"])
+def test_slacks_own_schemas_accept_it(manifest, name, mode):
+    if mode != "template":
+        filled = manifest_for("https://unlatch.contoso.com", socket_mode=mode == "socket")
+        assert filled.count("https://unlatch.contoso.com/slack/events") == (0 if mode == "socket" else 2)
+        assert not re.search(r"example|^#" + ("|url:" if mode == "socket" else ""), filled, re.MULTILINE)
+        manifest = yaml.safe_load(filled)
+        assert manifest["settings"]["socket_mode_enabled"] == (mode == "socket")
     schema = json.loads((ROOT / "tests" / "specs" / name).read_text())
     validator = validators.validator_for(schema)(schema)
     assert [f"{list(error.path)}: {error.message}" for error in validator.iter_errors(manifest)] == []
