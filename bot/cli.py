@@ -94,6 +94,17 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "doctor", _doctor, "say what is missing before the bot can work")
     _add(commands, "migrate", _migrate, "bring the database up to date")
 
+    requests = commands.add_parser("requests", help="where requests stand, and all that became of one")
+    requests.set_defaults(id=None, all=True, limit=1)
+    requests_commands = requests.add_subparsers(required=True, metavar="command")
+    listed = _add(requests_commands, "list", _requests, "list the requests that have not ended, newest first")
+    listed.add_argument("--all", action="store_true", help="those that ended too")
+    listed.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (default 50)")
+    shown = _add(requests_commands, "show", _requests, "tell the whole story of one request")
+    shown.add_argument("id", metavar="ID", help="as Slack shows it, or more of it")
+    for command in (listed, shown):
+        command.add_argument("--json", action="store_true", help="for programs")
+
     vault = commands.add_parser("vault", help="keys of the sign-in vault")
     vault_commands = vault.add_subparsers(required=True, metavar="command")
     _add(vault_commands, "new-key", _new_key, "print a new key for VAULT_KEYS")
@@ -200,6 +211,17 @@ def _migrate(_chosen: argparse.Namespace) -> int:
     settings = read_settings(*DEPLOYMENT)
     migrate(settings.database_url, _audit_log(settings))
     print("The database is up to date.")
+    return 0
+
+
+def _requests(chosen: argparse.Namespace) -> int:
+    from bot.history import tell
+    from bot.log import set_up_log
+
+    settings = read_settings(*DEPLOYMENT)
+    set_up_log("error")
+    which = {"id_": chosen.id, "ended": chosen.all, "limit": chosen.limit}
+    print(tell(settings.database_url, _audit_log(settings), **which, as_json=chosen.json))
     return 0
 
 

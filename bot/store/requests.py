@@ -159,7 +159,7 @@ def recent_requests(
     """Return what one person asked for, newest first, without rows that the bot did not write."""
     rows = connection.execute(RECENT, {"users": sorted(users), "count": limit}).all()
     # a key may be gone that sealed what is long over
-    kept = [row for row in rows if _fits(_parse_seal(row.seal), row, audit_log)]
+    kept = [row for row in rows if seal_fits(row, audit_log)]
     return [request for row in kept if (request := _genuine(connection, row, audit_log, in_log=False))]
 
 
@@ -392,7 +392,7 @@ def check_seal(
     of what was read, so that the next one reads on from there. Raises AuditBroken too.
     """
     seal = _parse_seal(row.seal)
-    if not _fits(seal, row, audit_log):
+    if not seal_fits(row, audit_log):
         raise _tampered(row, "the seal does not fit the row, or its key is not in VAULT_KEYS")
     if not in_log:
         return seal
@@ -422,7 +422,9 @@ def _tampered(row: Row[Any], reason: str) -> Refusal:
     return Refusal(Code.TAMPERED, reason=reason)
 
 
-def _fits(seal: Seal, row: Row[Any], audit_log: AuditLog) -> bool:
+def seal_fits(row: Row[Any], audit_log: AuditLog) -> bool:
+    """Whether the bot wrote this row; `check_seal` says whether another state came after it."""
+    seal = _parse_seal(row.seal)
     return audit_log.sealer.fits(seal.mac, *seal[:3], *_sealed(row._mapping))
 
 

@@ -34,6 +34,7 @@ NO_VENDORS = dict.fromkeys(("SLACK_API_URL", "GRAPH_URL", "ENTRA_AUTHORITY"), "h
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """`unlatch …` in this process, in an empty folder, set up by `settings` alone."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bot.log.set_up_log", lambda _level: None)  # it would be this whole process's
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
 
@@ -48,7 +49,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 OFFERED = {
-    "": ["init", "serve", "doctor", "migrate", "vault", "audit"],
+    "": ["init", "serve", "doctor", "migrate", "requests", "vault", "audit"],
+    "requests": ["list", "show"],
     "vault": ["new-key", "rotate"],
     "audit": ["verify", "export", "key", "resume"],
 }
@@ -91,7 +93,7 @@ def test_a_wrong_call_ends_with_2(arguments, capsys):
 
 
 DEPLOYMENT = {"VAULT_KEYS", "APPROVER_CHANNEL", "ENTRA_TENANT_ID", "ENTRA_CLIENT_ID"}
-DEPLOYMENTS = ("migrate", "vault rotate", "audit verify", "audit resume")
+DEPLOYMENTS = ("migrate", "vault rotate", "audit verify", "audit resume", "requests list")
 NEEDED = {"serve": set(COMPLETE), "doctor": set(COMPLETE), **dict.fromkeys(DEPLOYMENTS, DEPLOYMENT)}
 NEEDED |= {name: {"VAULT_KEYS"} for name in ("audit key",)}
 
@@ -109,6 +111,7 @@ FAILURES = {
     "verify": (["audit", "verify"], NO_DATABASE, 2, "annot"),
     "export": (["audit", "export", "--since", "2026-01-01"], NO_DATABASE, 1, "cannot be read"),
     "resume without heads": (["audit", "resume"], {}, 2, "AUDIT_HEADS"),
+    "list": (["requests", "list"], NO_DATABASE, 1, "The database cannot be opened"),
     "verify with no key": (["audit", "verify", "--public-key", "x"], {}, 2, "public key"),
 }
 
