@@ -93,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "serve", _serve, "run the bot")
     _add(commands, "doctor", _doctor, "say what is missing before the bot can work")
     _add(commands, "migrate", _migrate, "bring the database up to date")
+    copy = _add(commands, "backup", _backup, "copy the SQLite database to a new file, and verify the copy")
+    copy.add_argument("file", type=Path, metavar="FILE")
 
     requests = commands.add_parser("requests", help="where requests stand, and all that became of one")
     requests.set_defaults(id=None, all=True, limit=1)
@@ -212,6 +214,18 @@ def _migrate(_chosen: argparse.Namespace) -> int:
     migrate(settings.database_url, _audit_log(settings))
     print("The database is up to date.")
     return 0
+
+
+def _backup(chosen: argparse.Namespace) -> int:
+    from bot.audit import verify
+    from bot.store.engine import backup
+
+    settings = read_settings("vault_keys")
+    if not settings.database_url.startswith("sqlite"):
+        return _failed("`backup` copies SQLite alone. For PostgreSQL: pg_dump --format=custom --file=FILE.")
+    backup(settings.database_url, chosen.file)
+    print(f"Copied to {chosen.file}.")
+    return verify(f"sqlite:///{chosen.file}", settings.keys.public_keys, name=None, heads=None, full=False)
 
 
 def _requests(chosen: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import os
 import re
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -166,3 +167,28 @@ def keep_private(at: URL) -> None:
     """Create SQLite's file readable for its owner alone; an existing one is left as it is."""
     if at.drivername.startswith("sqlite") and at.database and not Path(at.database).exists():
         os.close(os.open(at.database, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
+def backup(url: str, copy: Path) -> None:
+    """Copy SQLite's file, beside those who use it, to a new file of its owner alone, and wait for the disk.
+
+    Raises FileExistsError and other OSErrors, StoreUnavailable; no part of a copy is left where it failed.
+    """
+    source, copy = Path(make_url(url).database or "").absolute(), copy.absolute()
+    copy.touch(0o600, exist_ok=False)
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)) as connection:
+            connection.execute("VACUUM INTO ?", (str(copy),))
+        with closing(sqlite3.connect(copy)) as connection:
+            [found] = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+        for path in (copy, copy.parent):
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+    except BaseException as error:
+        copy.unlink()
+        if not isinstance(error, sqlite3.Error):
+            raise
+        raise StoreUnavailable(f"{source} could not be copied to {copy} ({error})") from None

@@ -49,7 +49,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 OFFERED = {
-    "": ["init", "serve", "doctor", "migrate", "requests", "vault", "audit"],
+    "": ["init", "serve", "doctor", "migrate", "backup", "requests", "vault", "audit"],
     "requests": ["list", "show"],
     "vault": ["new-key", "rotate"],
     "audit": ["verify", "export", "key", "resume"],
@@ -95,7 +95,7 @@ def test_a_wrong_call_ends_with_2(arguments, capsys):
 DEPLOYMENT = {"VAULT_KEYS", "APPROVER_CHANNEL", "ENTRA_TENANT_ID", "ENTRA_CLIENT_ID"}
 DEPLOYMENTS = ("migrate", "vault rotate", "audit verify", "audit resume", "requests list")
 NEEDED = {"serve": set(COMPLETE), "doctor": set(COMPLETE), **dict.fromkeys(DEPLOYMENTS, DEPLOYMENT)}
-NEEDED |= {name: {"VAULT_KEYS"} for name in ("audit key",)}
+NEEDED |= {name: {"VAULT_KEYS"} for name in ("audit key", "backup copy.sqlite3")}
 
 
 @pytest.mark.parametrize(("command", "needed"), NEEDED.items(), ids=NEEDED)
