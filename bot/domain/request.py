@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from bot.domain.device import ActionResult, Device, Effect
 from bot.domain.errors import Cause, Code, Refusal
+from bot.domain.people import Actor
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import (
     ChannelId,
@@ -182,6 +183,11 @@ class ResetRequest:
     def ref(self) -> str:
         """Six characters to say aloud."""
         return self.id[:6].upper()
+
+    @property
+    def requester(self) -> Actor:
+        """Who asked, to be looked up."""
+        return Actor(user=self.asked_by, team=self.asked_by_team)
 
     @property
     def revision(self) -> int:
@@ -454,8 +460,8 @@ class ResetRequest:
         if not self.can_be_looked_at:
             raise Refusal(Code.NOT_WAITING, status=self.status)
 
-    def cannot_be_read(self, cause: Cause | None) -> Self:
-        """Say why the passcode of a finished reset cannot be read, if so; until when it can be stays."""
+    def cannot_be_read(self, cause: Cause) -> Self:
+        """Say why the passcode of a finished reset cannot be read; until when it can be stays."""
         return self._changed(self.changed_at, cause=cause)
 
     def look(self, approval: Approval, *, now: datetime) -> Self:

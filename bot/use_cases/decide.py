@@ -3,23 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from bot.domain.audit import Event
 from bot.domain.device import ActionResult, Effect
 from bot.domain.errors import (
     Cause,
     Code,
-    CouldNotVerify,
     DeviceRefused,
     LostRace,
     RecentlyReset,
     Refusal,
     SignInNeeded,
 )
-from bot.domain.people import Actor, Person
+from bot.domain.people import Actor
 from bot.domain.request import Approval, Looker, ResetRequest, Status, checked_reason
 from bot.domain.values import DeviceId, RequestId
-from bot.use_cases.deps import Deps
+from bot.use_cases.deps import Deps, Move
 from bot.use_cases.review import Choice, Review, account_of, check_another, look
 
 
@@ -54,20 +54,14 @@ async def _approve(
     choice = next((choice for choice in seen.choices if choice.device.id == device), None)
     if choice is None:
         raise Refusal(Code.DEVICE_CHANGED)
-    earlier = await deps.as_person(
-        by.user, seen.account.oid, lambda token: deps.intune.actions(device, token)
-    )
+    earlier = await deps.as_person(by.user, seen.account.oid, partial(deps.intune.actions, device))
     approved = seen.request.approval
     ours = seen.request.own_action(earlier, timing=deps.timing)
     if approved is not None and approved.device.id == device and ours is not None:
         # The attempt that an uncertain request already made shows by now: a second reset would only do harm.
-        return await deps.decide(
-            request_id,
-            Event.ATTEMPT_ANSWERED,
-            lambda current, now: current.confirm_sent_late(ours.started_at, now=now, timing=deps.timing),
-            approved.as_facts() | {"answer": "found on the device"},
-            by,
-        )
+        confirm = partial(ResetRequest.confirm_sent_late, seen_at=ours.started_at, timing=deps.timing)
+        facts = approved.as_facts() | {"answer": "found on the device"}
+        return await deps.decide(request_id, Event.ATTEMPT_ANSWERED, confirm, facts, by)
     if not knowingly and (recent := _recent_reset(deps, earlier)):
         # It may be this very request's, approved by somebody else meanwhile.
         (await deps.get_request(request_id)).check_approvable(by=by.user, now=deps.now())
@@ -81,13 +75,11 @@ async def _approve(
         **({"knowingly": "yes"} if knowingly else {}),
         **seen.account.as_facts(),
     }
-    return await deps.decide(
-        request_id,
-        Event.APPROVED,
-        lambda request, _now: request.approve(approval, reviewed=reviewed),
-        facts,
-        by,
-    )
+
+    def move(current: ResetRequest, **_now: datetime) -> ResetRequest:
+        return current.approve(approval, reviewed=reviewed)
+
+    return await deps.decide(request_id, Event.APPROVED, move, facts, by)
 
 
 async def check_may_decide(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
@@ -101,34 +93,28 @@ async def check_may_decide(deps: Deps, request_id: RequestId, by: Actor) -> Rese
 async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> ResetRequest:
     """Deny with a reason that the requester reads."""
     reason = checked_reason(reason)
-    async with deps.acting(by, request_id) as (by, request):
-        admitted = await deps.approver(by, request)
-        facts = {"reason": reason, "rule": admitted.rule} | await deps.account_facts(by.user)
-        return await deps.decide(
-            request_id,
-            Event.DENIED,
-            lambda request, now: request.deny(reason, by=by.user, now=now),
-            facts,
-            by,
-        )
-
-
-async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
-    async with deps.acting(by, request_id) as (by, _):
-        facts = {"rule": "requester"}
-        return await deps.decide(
-            request_id, Event.WITHDRAWN, lambda request, now: request.withdraw(by=by.user, now=now), facts, by
-        )
+    move = partial(ResetRequest.deny, reason=reason)
+    return await _decide(deps, request_id, by, Event.DENIED, move, reason=reason)
 
 
 async def close(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
     """Close an uncertain request whose outcome nobody is going to find out."""
+    return await _decide(deps, request_id, by, Event.CLOSED, ResetRequest.close)
+
+
+async def _decide(
+    deps: Deps, request_id: RequestId, by: Actor, event: Event, move: Move, **facts: str
+) -> ResetRequest:
     async with deps.acting(by, request_id) as (by, request):
         admitted = await deps.approver(by, request)
-        facts = {"rule": admitted.rule} | await deps.account_facts(by.user)
-        return await deps.decide(
-            request_id, Event.CLOSED, lambda request, now: request.close(by=by.user, now=now), facts, by
-        )
+        facts |= {"rule": admitted.rule} | await deps.account_facts(by.user)
+        return await deps.decide(request_id, event, partial(move, by=by.user), facts, by)
+
+
+async def withdraw(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
+    async with deps.acting(by, request_id) as (by, _):
+        move = partial(ResetRequest.withdraw, by=by.user)
+        return await deps.decide(request_id, Event.WITHDRAWN, move, {"rule": "requester"}, by)
 
 
 async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
@@ -153,15 +139,13 @@ async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
         except SignInNeeded as need:
             need.approver = admitted.person
             raise
-        await check_another(deps, request, admitted.person, account, await _who_asked(deps, request))
+        await check_another(deps, request, admitted.person, account, may_ask=False)
         facts = {"rule": admitted.rule, **approval.as_facts()}
         facts |= {"looker": by.user, "looker_account": account.username, "looker_oid": account.oid}
         looked = replace(approval, looker=Looker(by=by.user, oid=account.oid, username=account.username))
         event, gone = Event.LOOKED, Cause(Code.DEVICE_GONE, {"could_not_look": "DeviceRefused"})
         try:
-            await deps.as_person(
-                by.user, account.oid, lambda token: deps.intune.actions(approval.device.id, token)
-            )
+            await deps.as_person(by.user, account.oid, partial(deps.intune.actions, approval.device.id))
         except DeviceRefused as refused:
             before = request.cause if request.status is Status.SENT else None
             same = before is not None and before.code is Code.DEVICE_GONE
@@ -176,15 +160,6 @@ async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
             return current.fail(gone, now=now) if event is Event.FAILED else current.look(looked, now=now)
 
         return await deps.decide(request_id, event, move, facts, by)
-
-
-async def _who_asked(deps: Deps, request: ResetRequest) -> Person:
-    try:
-        return await deps.directory.person(Actor(user=request.asked_by, team=request.asked_by_team))
-    except CouldNotVerify as failed:
-        if not failed.hidden:
-            raise
-        raise Refusal(Code.REQUESTER_LEFT, person=request.asked_by, case="membership") from None
 
 
 def _recent_reset(deps: Deps, earlier: Sequence[ActionResult]) -> datetime | None:

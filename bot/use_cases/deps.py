@@ -46,6 +46,8 @@ from bot.timing import Timing
 MAX_ROUNDS: Final = 3
 """How often a decision is made again where another replica changed the row between its read and its write."""
 
+Move = Callable[..., ResetRequest]
+"""Called with the request as it is now stored, and `now`."""
 T = TypeVar("T")
 
 log = structlog.get_logger()
@@ -331,7 +333,7 @@ class Deps:
         self,
         request_id: RequestId,
         event: Event,
-        move: Callable[[ResetRequest, datetime], ResetRequest],
+        move: Move,
         facts: Mapping[str, str],
         by: Actor | None = None,
     ) -> ResetRequest:
@@ -343,7 +345,7 @@ class Deps:
             closed_by = old.cause.facts.get("person") if old.status is Status.CLOSED and old.cause else None
             if actor is not None and actor == (closed_by or old.decided_by) and str(old.status) == str(event):
                 return old  # pressed or delivered twice: the answer is the same
-            new = move(old, now)
+            new = move(old, now=now)
             entry = Entry.of_move(event, new, facts, actor=actor)
             requests.move(tx, old, new, replace(entry, at=now))
             return new
@@ -379,7 +381,7 @@ class Deps:
             ids = await self.ids(actor)
             request = await self.get_request(request_id)
             try:
-                await self.ids(Actor(user=request.asked_by, team=request.asked_by_team))
+                await self.ids(request.requester)
             except CouldNotVerify as failed:
                 if not failed.hidden:  # else who asked has left
                     raise

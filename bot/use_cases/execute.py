@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from bot.domain.audit import Event
 from bot.domain.device import ActionResult
@@ -74,9 +75,7 @@ async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
         return
     sending = _Sending(deps, approved, approval)
     try:
-        actions = await deps.as_person(
-            approval.by, approval.oid, lambda token: deps.intune.actions(device, token)
-        )
+        actions = await deps.as_person(approval.by, approval.oid, partial(deps.intune.actions, device))
         if (later := _reset_since(approval, actions, deps.timing)) is None:
             await deps.as_person(approval.by, approval.oid, sending.post)
             return
@@ -252,9 +251,8 @@ async def own_action(
     """
     reader = approval.reader
     try:
-        actions = await deps.as_person(
-            reader.by, reader.oid, lambda token: deps.intune.actions(approval.device.id, token)
-        )
+        read = partial(deps.intune.actions, approval.device.id)
+        actions = await deps.as_person(reader.by, reader.oid, read)
     except (SignInNeeded, CouldNotVerify, GraphError) as failure:
         return None, failure
     return request.own_action(actions, timing=deps.timing), None

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 from bot.domain.audit import Event
 from bot.domain.device import NewPasscode
@@ -63,9 +64,8 @@ async def _read(
     by = {"approver": str(reader.by)}
     try:
         await deps.still_approver(Actor(user=reader.by, team=None), request)
-        found = await deps.as_person(
-            reader.by, reader.oid, lambda token: deps.intune.passcode(device, token, since=since)
-        )
+        read = partial(deps.intune.passcode, device, since=since)
+        found = await deps.as_person(reader.by, reader.oid, read)
     except CouldNotVerify as failed:
         if not failed.hidden:
             raise

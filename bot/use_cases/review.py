@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, NoReturn
 
 from bot.domain.audit import Event
@@ -33,7 +34,6 @@ class Review:
     """Everything that the approval modal shows."""
 
     request: ResetRequest
-    requester: Person
     account: Account
     """The approver's, whose token will carry it out."""
     choices: Sequence[Choice]
@@ -85,16 +85,13 @@ async def look(deps: Deps, request: ResetRequest, by: Actor) -> Review:
 async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review:
     approver = admitted.person
     account = await account_of(deps, request, approver.id)
-    requester = await _requester(deps, request)
-    await check_another(deps, request, approver, account, requester)
+    await check_another(deps, request, approver, account, may_ask=True)
+    find = partial(deps.intune.find, request.target)
     for fresh in (False, True):  # a token from before a role was activated may show less
-        found = await deps.as_person(
-            approver.id, account.oid, lambda token: deps.intune.find(request.target, token), fresh=fresh
-        )
+        found = await deps.as_person(approver.id, account.oid, find, fresh=fresh)
         devices = sorted(found.devices, key=lambda device: device.last_sync_at or NEVER, reverse=True)
         seen = Review(
             request=request,
-            requester=requester,
             account=account,
             choices=[Choice(device, _effect(deps, device, approver, account)) for device in devices],
             complete=found.complete,
@@ -113,18 +110,17 @@ async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review
 
 
 async def check_another(
-    deps: Deps, request: ResetRequest, approver: Person, account: Account, requester: Person
+    deps: Deps, request: ResetRequest, approver: Person, account: Account, *, may_ask: bool
 ) -> None:
-    """Refuse an approver who is the requester under another name."""
-    theirs = await deps.sign_ins.account(requester.id)
-    check_account(account, approver=approver, requester=requester, theirs=theirs, asked_as=request.asked_as)
+    """Refuse an approver who is the requester under another name, and raise Refusal(REQUESTER_LEFT).
 
-
-async def _requester(deps: Deps, request: ResetRequest) -> Person:
-    """Return who asked, or raise Refusal(REQUESTER_LEFT): only who may ask can see a new passcode."""
-    actor = Actor(user=request.asked_by, team=request.asked_by_team)
+    `may_ask`: also of who may ask no more: only who may can see a new passcode.
+    """
     try:
-        return (await deps.requester(actor)).person
+        if may_ask:
+            requester = (await deps.requester(request.requester)).person
+        else:
+            requester = await deps.directory.person(request.requester)
     except Refusal as refusal:
         kind = refusal.facts.get("kind")
         if isinstance(refusal, CouldNotVerify):
@@ -133,6 +129,8 @@ async def _requester(deps: Deps, request: ResetRequest) -> Person:
             kind = Kind.DEACTIVATED
         facts = {"case": "membership", "kind": str(kind)} if kind else {}
         raise Refusal(Code.REQUESTER_LEFT, person=request.asked_by, **facts) from refusal
+    theirs = await deps.sign_ins.account(requester.id)
+    check_account(account, approver=approver, requester=requester, theirs=theirs, asked_as=request.asked_as)
 
 
 async def account_of(deps: Deps, request: ResetRequest, user: UserId) -> Account:
@@ -169,7 +167,5 @@ async def _refuse(deps: Deps, seen: Review, by: Actor) -> NoReturn:
         raise Refusal(Code.NOTHING_TO_RESET, **{**cause.facts, "why": str(cause.code)})
     facts = cause.as_facts() | seen.account.as_facts() | {"reviewed_by": by.user}
     with suppress(Refusal):  # somebody decided meanwhile
-        await deps.decide(
-            seen.request.id, Event.REFUSED, lambda request, now: request.refuse(cause, now=now), facts
-        )
+        await deps.decide(seen.request.id, Event.REFUSED, partial(ResetRequest.refuse, cause=cause), facts)
     raise Refusal(cause.code, **cause.facts)

@@ -72,11 +72,11 @@ async def verify(deps: Deps, received: ResetRequest) -> None:
     """
     account = None
     try:
-        account = await deps.sign_ins.account(min(await deps.ids(_requester(received))))
+        account = await deps.sign_ins.account(min(await deps.ids(received.requester)))
         if account is None and deps.rules.requester_sign_in:
             await _wait_for_sign_in(deps, received)
             return
-        admitted = await deps.requester(_requester(received))
+        admitted = await deps.requester(received.requester)
         target = await _resolve(deps, received.target)
         asked_as, facts = (account.key, account.as_facts()) if account else (None, {})
         pending = received.accept(target=target, asked_as=asked_as, now=deps.now(), timing=deps.timing)
@@ -96,15 +96,11 @@ async def _wait_for_sign_in(deps: Deps, received: ResetRequest) -> None:
     """Look again later; that they may ask is looked up once, so that nobody signs in in vain."""
     needed = SignInNeeded().cause
     if received.cause is None:
-        await deps.requester(_requester(received))
+        await deps.requester(received.requester)
     if deps.now() - received.asked_at >= deps.timing.lifetime:
         await _refuse(deps, received, needed)
     else:
         await deps.move(received, received.verify_later(needed, now=deps.now(), timing=deps.timing))
-
-
-def _requester(received: ResetRequest) -> Actor:
-    return Actor(user=received.asked_by, team=received.asked_by_team)
 
 
 async def _refuse(deps: Deps, received: ResetRequest, cause: Cause) -> None:

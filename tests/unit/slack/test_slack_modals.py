@@ -18,7 +18,7 @@ from bot.slack.wording import ENGLISH
 from bot.use_cases.review import Choice, Review
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.builders import KEN, MEI, NOON, a_request, account_of
+from tests.support.builders import KEN, NOON, a_request, account_of
 from tests.unit.slack.rows import IPHONE, done, pending
 from tests.unit.slack.shown import check_accepted, check_harmless, elements, everything, field, nasty
 
@@ -33,8 +33,7 @@ def android(number: int = 0, enrollment: str = "androidEnterpriseFullyManaged") 
 
 def review(*devices: Device, blocked: Sequence[Choice] = (), complete: bool = True) -> View:
     choices = [*(Choice(device, effect_of_reset(device)) for device in devices), *blocked]
-    people = {"requester": MEI, "account": account_of(KEN)}
-    seen = Review(request=pending(), choices=choices, complete=complete, **people)
+    seen = Review(request=pending(), account=account_of(KEN), choices=choices, complete=complete)
     return modals.review_form(seen, ENGLISH)
 
 

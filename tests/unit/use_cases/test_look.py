@@ -222,7 +222,7 @@ async def test_who_cannot_read_is_said_and_a_later_view_announces_no_passcode_ag
 
     async def another_replica_wrote() -> None:
         row = await bot.row(request_id)
-        await bot.store(row, row.cannot_be_read(None))
+        await bot.store(row, replace(row, version=row.version + 1))
 
     bot.intune.on_read, bot.intune.read_answers = another_replica_wrote if meanwhile else None, [ROLE, ROLE]
     assert (await refused(bot.reveal(request_id))).code is Code.CANNOT_READ
