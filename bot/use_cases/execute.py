@@ -22,12 +22,12 @@ from bot.domain.errors import (
     GraphError,
     NotExecuted,
     OutcomeUnknown,
+    Refusal,
     SignInNeeded,
     StoreError,
     UnknownPath,
-    UnlatchError,
 )
-from bot.domain.request import Approval, ResetRequest, Status
+from bot.domain.request import Approval, Looker, ResetRequest, Status
 from bot.domain.values import Secret, utc_text
 from bot.timing import Timing
 from bot.use_cases.deps import Deps
@@ -170,7 +170,11 @@ async def _give_back(
     now, facts = deps.now(), error.as_facts() if isinstance(error, GraphError) else {}
     match error:
         case SignInNeeded():
-            ended = approved.reopen(_sign_in_again(approval, error.claims, now), now=now, timing=deps.timing)
+            # They tell the next review which sign-in of this approver is good enough.
+            asked = {"claims": error.claims, "since": utc_text(now)} if error.claims else {}
+            who = {"account": approval.username, "approver": str(approval.by)}
+            cause = Cause(Code.SIGN_IN_ENDED, who | asked)
+            ended = approved.reopen(cause, now=now, timing=deps.timing)
         case ApproverRefused():
             cause = Cause(Code.MICROSOFT_REFUSED_APPROVER, facts | {"account": approval.username})
             ended = approved.reopen(cause, now=now, timing=deps.timing)
@@ -204,8 +208,7 @@ def after_error(deps: Deps, attempt: ResetRequest, error: GraphError, *, direct:
 async def poll(deps: Deps, sent: ResetRequest, approval: Approval) -> None:
     """Ask the device until Intune says done or failed, or has said nothing for too long."""
     now = deps.now()
-    ours, failure = await own_action(deps, sent, approval)
-    could_not_look, help_needed = _could_not_look(failure), _takes_help(sent, approval, failure)
+    ours, could_not_look, cause = await look_at(deps, sent, approval)
     if ours is not None and ours.state == "done":
         await _move(deps, sent, sent.mark_done(ours.started_at, now=now), Event.DONE, approval)
     elif ours is not None and ours.failure is not None:
@@ -213,22 +216,18 @@ async def poll(deps: Deps, sent: ResetRequest, approval: Approval) -> None:
         failed = sent.fail(Cause(ours.failure, facts), now=now)
         await _move(deps, sent, failed, Event.FAILED, approval, facts)
     elif sent.waited(now) >= deps.timing.silent_after:
-        gone = help_needed is not None and help_needed.code is Code.DEVICE_GONE
+        gone = cause is not None and cause.code is Code.DEVICE_GONE
         cause = Cause(Code.DEVICE_GONE if gone else Code.SILENT, could_not_look)
-        failed = sent.fail(cause, now=now)
-        await _move(deps, sent, failed, Event.FAILED, approval, could_not_look)
+        await _move(deps, sent, sent.fail(cause, now=now), Event.FAILED, approval, could_not_look)
     else:
         seen_at = ours.started_at if ours is not None else None
-        await deps.move(
-            sent, sent.poll_later(now=now, timing=deps.timing, seen_at=seen_at, cause=help_needed)
-        )
+        await deps.move(sent, sent.poll_later(now=now, timing=deps.timing, seen_at=seen_at, cause=cause))
 
 
 async def reconcile(deps: Deps, uncertain: ResetRequest, approval: Approval) -> None:
     """Decide from the device whether an attempt arrived; where it shows nothing, a human decides."""
     now, timing = deps.now(), deps.timing
-    ours, failure = await own_action(deps, uncertain, approval)
-    could_not_look = _could_not_look(failure)
+    ours, could_not_look, cause = await look_at(deps, uncertain, approval)
     if ours is not None:
         found = uncertain.confirm_sent(ours.started_at, now=now, timing=timing)
         facts = {"answer": "found on the device"}
@@ -236,53 +235,44 @@ async def reconcile(deps: Deps, uncertain: ResetRequest, approval: Approval) -> 
         found = uncertain.leave_to_human(Cause(Code.NO_ANSWER, could_not_look), now=now)
         facts = {"answer": "could not look" if could_not_look else "not found on the device"} | could_not_look
     else:
-        cause = _takes_help(uncertain, approval, failure) or Cause(Code.NO_ANSWER)
+        cause = cause or Cause(Code.NO_ANSWER)
         await deps.move(uncertain, uncertain.poll_later(now=now, timing=timing, cause=cause))
         return
     await _move(deps, uncertain, found, Event.ATTEMPT_ANSWERED, approval, facts)
 
 
-async def own_action(
+async def look_at(
     deps: Deps, request: ResetRequest, approval: Approval
-) -> tuple[ActionResult | None, UnlatchError | None]:
-    """Return the request's own reset as the device shows it, and why the look failed, if it did.
+) -> tuple[ActionResult | None, dict[str, str], Cause | None]:
+    """Return the request's own reset as the device shows it; else why nobody could look, and what people do.
 
     A silent device is something else. It is read as the approver, or as who pressed *Look* since.
     """
-    reader = approval.reader
+    reader, read = approval.reader, partial(deps.intune.actions, approval.device.id)
     try:
-        read = partial(deps.intune.actions, approval.device.id)
         actions = await deps.as_person(reader.by, reader.oid, read)
     except (SignInNeeded, CouldNotVerify, GraphError) as failure:
-        return None, failure
-    return request.own_action(actions, timing=deps.timing), None
+        cause = cannot_read(reader, failure, following=True) or request.cause
+        return None, {"could_not_look": type(failure).__name__}, cause
+    return request.own_action(actions, timing=deps.timing), {}, None
 
 
-def _could_not_look(failure: UnlatchError | None) -> dict[str, str]:
-    return {"could_not_look": type(failure).__name__} if failure else {}
-
-
-def _takes_help(request: ResetRequest, approval: Approval, failure: UnlatchError | None) -> Cause | None:
-    """Return what people have to do before the device can be looked at; a passing failure changes nothing."""
-    by = {"approver": str(approval.reader.by)}
+def cannot_read(reader: Looker, failure: Refusal | GraphError, *, following: bool = False) -> Cause | None:
+    """Return what people have to do before `reader` can look; None where it may pass by itself."""
+    by = {"approver": str(reader.by)}
     match failure:
-        case None:
-            return None
         case SignInNeeded():
-            return Cause(Code.APPROVER_SIGNED_OUT, by | {"following": "yes"})
+            return Cause(Code.APPROVER_SIGNED_OUT, by | ({"following": "yes"} if following else {}))
+        case CouldNotVerify(hidden=False):
+            return None
+        case Refusal():
+            return Cause(Code.APPROVER_LEFT, by)
         case ApproverRefused():
             return Cause(Code.CANNOT_READ, by | failure.as_facts())
         case DeviceRefused(is_gone=True):
             return Cause(Code.DEVICE_GONE, by)
         case _:
-            return request.cause
-
-
-def _sign_in_again(approval: Approval, claims: str | None, now: datetime) -> Cause:
-    """`claims` and `since` tell the next review which sign-in of this approver is good enough."""
-    facts = {"account": approval.username, "approver": str(approval.by)}
-    challenge = {"claims": claims, "since": utc_text(now)} if claims else {}
-    return Cause(Code.SIGN_IN_ENDED, facts | challenge)
+            return None
 
 
 async def _move(

@@ -6,21 +6,13 @@ from functools import partial
 
 from bot.domain.audit import Event
 from bot.domain.device import NewPasscode
-from bot.domain.errors import (
-    ApproverRefused,
-    Cause,
-    Code,
-    CouldNotVerify,
-    DeviceRefused,
-    LostRace,
-    Refusal,
-    SignInNeeded,
-)
+from bot.domain.errors import Cause, Code, GraphError, LostRace, Refusal
 from bot.domain.people import Actor
 from bot.domain.policy import check_asked_as
 from bot.domain.request import Approval, ResetRequest
 from bot.domain.values import RequestId, Secret, utc_text
 from bot.use_cases.deps import Deps
+from bot.use_cases.execute import cannot_read
 
 
 async def reveal(deps: Deps, request_id: RequestId, by: Actor) -> tuple[ResetRequest, Secret]:
@@ -60,26 +52,15 @@ async def _read(
     deps: Deps, request: ResetRequest, approval: Approval, since: datetime
 ) -> tuple[NewPasscode | None, Cause | None]:
     """Return the passcode of the first reset `since`, or why whose token is lent cannot read it."""
-    reader, device = approval.reader, approval.device.id
-    by = {"approver": str(reader.by)}
+    reader, read = approval.reader, partial(deps.intune.passcode, approval.device.id, since=since)
     try:
         await deps.still_approver(Actor(user=reader.by, team=None), request)
-        read = partial(deps.intune.passcode, device, since=since)
         found = await deps.as_person(reader.by, reader.oid, read)
-    except CouldNotVerify as failed:
-        if not failed.hidden:
+    except (Refusal, GraphError) as failure:
+        cause = cannot_read(reader, failure)
+        if cause is None:
             raise
-        return None, Cause(Code.APPROVER_LEFT, by)
-    except SignInNeeded:
-        return None, Cause(Code.APPROVER_SIGNED_OUT, by)
-    except Refusal:
-        return None, Cause(Code.APPROVER_LEFT, by)
-    except ApproverRefused as refused:
-        return None, Cause(Code.CANNOT_READ, by | refused.as_facts())
-    except DeviceRefused as refused:
-        if not refused.is_gone:
-            raise
-        return None, Cause(Code.DEVICE_GONE, by)
+        return None, cause
     return found, None
 
 
