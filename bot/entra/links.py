@@ -1,19 +1,20 @@
 """Sign-in links for a browser: to Microsoft, back, and on once the person has confirmed the account."""
 
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused, StoreError
 from bot.domain.people import Account, Confirmation, SignInLink, SignInResult
-from bot.domain.values import Secret, utc_text
+from bot.domain.values import Secret
 from bot.entra.client import EntraClient
 from bot.entra.vault import CannotOpen, Step, Vault, for_link
 from bot.store import sign_ins as rows
@@ -24,6 +25,8 @@ PATH: Final = "/sign-in"
 CALLBACK_PATH: Final = f"{PATH}/callback"
 _SHAPE: Final = re.compile(r"[\w-]{16,64}", re.ASCII)
 """Of a link's secret, a page's, a cookie's, and of MSAL's `state`."""
+_RESULT: Final = TypeAdapter(tuple[Account, str])
+"""The account and the cache, to seal; the link is in the row."""
 
 
 @dataclass(repr=False, eq=False)
@@ -83,13 +86,15 @@ class EntraLinks:
             page=Secret(secrets.token_urlsafe(32)), cookie=Secret(secrets.token_urlsafe(32))
         )
         digest = _confirmation_digest(confirmation)
-        await self._keep(rows.hold_result, "result", result.link, digest, _packed(result))
+        content = _RESULT.dump_json((result.account, result.cache.reveal())).decode()
+        await self._keep(rows.hold_result, "result", result.link, digest, content)
         return confirmation
 
     @asynccontextmanager
     async def take(self, confirmation: Confirmation) -> AsyncIterator[SignInResult]:
-        async with self._taken("result", _confirmation_digest(confirmation)) as taken:
-            yield _unpacked(*taken)
+        async with self._taken("result", _confirmation_digest(confirmation)) as (link, content):
+            account, cache = _RESULT.validate_json(content)
+            yield SignInResult(link=link, account=account, cache=Secret(cache))
 
     async def _find(self, secret: Secret) -> rows.LinkRow:
         digest, now = _digest(secret.reveal()), self.now()
@@ -123,12 +128,9 @@ class EntraLinks:
         """Encrypt a flow or a result into the link's row, for what the browser will bring back."""
         now = self.now()
         link = replace(link, expires_at=now + self.timing.link_lifetime)
-        kept = {
-            "state_digest": state_digest,
-            "sealed": self.vault.seal(content.encode(), for_link(step, link, state_digest)),
-            "expires_at": link.expires_at,
-        }
-        await self.database.run(lambda tx: store(tx, link.digest, **kept, now=now))
+        sealed = self.vault.seal(content.encode(), for_link(step, link, state_digest))
+        row = rows.LinkRow(link, state_digest, sealed)
+        await self.database.run(lambda tx: store(tx, row, now=now))
 
     def _opened(self, step: Step, row: rows.LinkRow) -> str:
         try:
@@ -149,18 +151,3 @@ def _digest(*brought: str) -> str:
 
 def _confirmation_digest(confirmation: Confirmation) -> str:
     return _digest(confirmation.page.reveal(), confirmation.cookie.reveal())
-
-
-def _packed(result: SignInResult) -> str:
-    """Return the account and the cache as JSON to seal; the link is in the row."""
-    account = asdict(result.account) | {"emails": sorted(result.account.emails)}
-    return json.dumps(account | {"cache": result.cache.reveal()}, default=utc_text)
-
-
-def _unpacked(link: SignInLink, content: str) -> SignInResult:
-    kept = json.loads(content)
-    cache = Secret(kept.pop("cache"))
-    for name in ("signed_in_at", "authenticated_at"):
-        kept[name] = kept[name] and datetime.fromisoformat(kept[name])
-    kept["emails"] = frozenset(kept["emails"])
-    return SignInResult(link=link, account=Account(**kept), cache=cache)

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from secrets import randbits
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.audit import Entry, Event
@@ -183,18 +183,10 @@ def find_link(connection: Connection, digest: str, audit_log: AuditLog, *, now: 
     return None if row is None else _link(row, audit_log)
 
 
-def begin_flow(
-    tx: Transaction, digest: str, *, state_digest: str, sealed: bytes, now: datetime, expires_at: datetime
-) -> bool:
+def begin_flow(tx: Transaction, row: LinkRow, *, now: datetime) -> bool:
     """Keep the one flow of a link; False where it has one, is redeemed or expired."""
-    free = and_(
-        links.c.digest == digest,
-        links.c.used_at.is_(None),
-        links.c.state_digest.is_(None),
-        links.c.expires_at > utc_text(now),
-    )
-    values = {"state_digest": state_digest, "sealed": sealed, "expires_at": utc_text(expires_at)}
-    return tx.execute(update(links).where(free).values(values)).rowcount == 1
+    free = (links.c.used_at.is_(None), links.c.state_digest.is_(None), links.c.expires_at > utc_text(now))
+    return _keep(tx, row, *free)
 
 
 def is_waiting(connection: Connection, state_digest: str, *, now: datetime) -> bool:
@@ -216,22 +208,23 @@ def take(tx: Transaction, state_digest: str, *, now: datetime) -> LinkRow | None
 
 def put_back(tx: Transaction, row: LinkRow) -> None:
     """Undo `take`, where nothing else came in its place."""
-    kept = {"state_digest": row.state_digest, "sealed": row.sealed, "used_at": row.used_at}
-    taken = and_(links.c.digest == row.link.digest, links.c.state_digest.is_(None))
-    tx.execute(update(links).where(taken).values(kept))
+    _keep(tx, row, links.c.state_digest.is_(None))
 
 
-def hold_result(
-    tx: Transaction, digest: str, *, state_digest: str, sealed: bytes, now: datetime, expires_at: datetime
-) -> None:
-    """Keep the result of a redeemed link, until it is taken or `expires_at`."""
+def hold_result(tx: Transaction, row: LinkRow, *, now: datetime) -> None:
+    """Keep the result of a redeemed link, until it is taken or the link expires."""
+    _keep(tx, replace(row, used_at=utc_text(now)))
+
+
+def _keep(tx: Transaction, row: LinkRow, *where: ColumnElement[bool]) -> bool:
     values = {
-        "state_digest": state_digest,
-        "sealed": sealed,
-        "used_at": utc_text(now),
-        "expires_at": utc_text(expires_at),
+        "state_digest": row.state_digest,
+        "sealed": row.sealed,
+        "used_at": row.used_at,
+        "expires_at": utc_text(row.link.expires_at),
     }
-    tx.execute(update(links).where(links.c.digest == digest).values(values))
+    kept = update(links).where(links.c.digest == row.link.digest, *where).values(values)
+    return tx.execute(kept).rowcount == 1
 
 
 def sealed_links(connection: Connection) -> Sequence[bytes]:

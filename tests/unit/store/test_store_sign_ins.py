@@ -59,8 +59,8 @@ async def added(
 
 
 async def begun(database: Database, name: str = "link", state: str = "state", now: Any = NOW) -> bool:
-    flow: dict[str, Any] = {"state_digest": state, "sealed": b"flow", "expires_at": LATER}
-    return await database.run(lambda tx: sign_ins.begin_flow(tx, name, now=now, **flow))
+    row = sign_ins.LinkRow(a_link(name), state, b"flow")
+    return await database.run(lambda tx: sign_ins.begin_flow(tx, row, now=now))
 
 
 async def taken(database: Database, state: str = "state", now: Any = NOW) -> Any:
@@ -92,8 +92,8 @@ async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas):
         assert (await taken(here, state)).sealed == b"flow"
 
         key = f"key-{name}"
-        held: dict[str, Any] = {"state_digest": key, "sealed": b"result", "expires_at": LATER}
-        await here.run(lambda tx, name=name, held=held: sign_ins.hold_result(tx, name, now=NOW, **held))
+        held = sign_ins.LinkRow(a_link(name), key, b"result")
+        await here.run(lambda tx, held=held: sign_ins.hold_result(tx, held, now=NOW))
         results = await asyncio.gather(taken(here, key), taken(elsewhere, key))
         assert [row.sealed for row in results if row is not None] == [b"result"]
         assert await taken(here, key) is None
