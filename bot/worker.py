@@ -78,7 +78,8 @@ class QueueLoop:
             for row in claimed:
                 task = rows.create_task(self._work(row))
                 self._at_work.add(task)
-                task.add_done_callback(self._finished)
+                task.add_done_callback(self._at_work.discard)
+                task.add_done_callback(lambda _: self.wake())
             self._passed_at = now
             if len(claimed) == room:
                 return timing.idle  # full: the first that ends wakes the queue
@@ -94,10 +95,6 @@ class QueueLoop:
         if due is None or due <= now:  # due, and not claimed: another replica claims it right now
             return timing.idle
         return min(timing.idle, due - now)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._at_work.discard(task)
-        self.wake()
 
     async def _work(self, row: Claimed) -> None:
         """Handle one row and end its lease; where that fails the lease runs out, and the row is due again."""
@@ -130,12 +127,9 @@ class Worker:
     def __init__(
         self, deps: Deps, notifier: Notifier, periodic: Mapping[str, Callable[[], Awaitable[object]]]
     ) -> None:
-        async def advance_row(row: Claimed) -> None:
-            await advance(deps, row.request)
-
         self._timing = deps.timing
         self._queues = {
-            Queue.ADVANCE: QueueLoop(deps, Queue.ADVANCE, advance_row),
+            Queue.ADVANCE: QueueLoop(deps, Queue.ADVANCE, lambda row: advance(deps, row.request)),
             Queue.PUBLISH: QueueLoop(deps, Queue.PUBLISH, partial(publish, deps, notifier)),
         }
         self._periodic = dict(periodic)

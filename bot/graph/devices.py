@@ -90,7 +90,8 @@ class Intune:
         return graphs_id(answer)
 
     async def actions(self, device: DeviceId, token: Secret) -> Sequence[ActionResult]:
-        return managed_device.parse_resets(await self._action_results(device, token))
+        results = await self._action_results(device, token)
+        return [reset for reset, _ in managed_device.parse_resets(results)]
 
     async def passcode(self, device: DeviceId, token: Secret, *, since: datetime) -> NewPasscode | None:
         return managed_device.parse_passcode(await self._action_results(device, token), since=since)

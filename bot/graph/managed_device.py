@@ -72,19 +72,13 @@ def below_person(device: Device, address: str, page: Row) -> Device:
     return device if same else replace(device, listed_for=oid or address)
 
 
-def parse_resets(row: Row) -> list[ActionResult]:
-    """Return the resetPasscode results of one managedDevice; one without a readable start is left out."""
-    return [reset for reset, _ in _resets(row)]
-
-
 def parse_passcode(row: Row, *, since: datetime) -> NewPasscode | None:
     """Return the new passcode of the first reset that started at or after `since`, if that one is done.
 
     Not of the newest one: that may be another request's, made later on the same device; it is named.
     """
-    later = sorted(
-        (pair for pair in _resets(row) if pair[0].started_at >= since), key=lambda pair: pair[0].started_at
-    )
+    by_start = sorted(parse_resets(row), key=lambda pair: pair[0].started_at)
+    later = [pair for pair in by_start if pair[0].started_at >= since]
     if not later or later[0][0].state != "done" or not (text := _text(later[0][1], "passcode")):
         return None
     replaced_at = next((reset.started_at for reset, _ in later[1:] if reset.failure is None), None)
@@ -103,8 +97,11 @@ def parse_time(value: object) -> datetime | None:
     return at if at.year > 1 else None
 
 
-def _resets(row: Row) -> Iterator[tuple[ActionResult, Row]]:
-    """Select by action name: the derived @odata.type is not documented for every platform."""
+def parse_resets(row: Row) -> Iterator[tuple[ActionResult, Row]]:
+    """Yield the resetPasscode results of one managedDevice, parsed and as they are; none without a start.
+
+    Selected by action name: the derived @odata.type is not documented for every platform.
+    """
     results = row.get("deviceActionResults")
     for result in results if isinstance(results, list) else []:
         if not isinstance(result, dict) or _text(result, "actionName").casefold() != "resetpasscode":

@@ -41,7 +41,7 @@ from bot.slack.wording import Wording
 from bot.store import requests
 from bot.use_cases import decide, reveal, review, sign_in, submit
 from bot.use_cases.deps import Deps
-from bot.use_cases.sign_in import Continuation, actor_of
+from bot.use_cases.sign_in import actor_of
 
 RECENT: Final = 5
 """Requests that `status` lists, beside those whose new passcode can be seen."""
@@ -144,15 +144,15 @@ class Handlers:
     async def _ask(self, ack: AsyncAck, command: Command) -> None:
         """Store the request at once. What can't be used comes back in the form, so that nothing is lost."""
         typed = read_command(command.text)
-        new = submit.NewRequest(
-            delivery=command.trigger_id,
-            team=command.team,
-            actor=command.actor,
-            target=typed.target,
-            reason=typed.reason,
-        )
         try:
-            request = await submit.submit(self._deps, new)
+            request = await submit.submit(
+                self._deps,
+                command.actor,
+                command.team,
+                delivery=command.trigger_id,
+                target=typed.target,
+                reason=typed.reason,
+            )
         except Refusal as refusal:
             if refusal.code not in BAD_INPUT:
                 raise
@@ -214,16 +214,16 @@ class Handlers:
     async def ask_submitted(self, ack: AsyncAck, body: Body) -> None:
         """Store the request, then close the form; a refusal is shown under its field, as plain text."""
         form = Form.parse(body)
-        new = submit.NewRequest(
-            delivery=form.view_id,
-            team=form.team,
-            actor=form.actor,
-            target=read_form(form[Field.TARGET], form.mentioned),
-            reason=form[Field.REASON],
-            ticket=form[Field.TICKET],
-        )
         try:
-            request = await submit.submit(self._deps, new)
+            request = await submit.submit(
+                self._deps,
+                form.actor,
+                form.team,
+                delivery=form.view_id,
+                target=read_form(form[Field.TARGET], form.mentioned),
+                reason=form[Field.REASON],
+                ticket=form[Field.TICKET],
+            )
         except UnlatchError as error:
             code = error.code if isinstance(error, Refusal) else Code.BAD_TARGET
             sentence = without_markup(self._words.error(error))
@@ -330,9 +330,9 @@ class Handlers:
     ) -> View:
         """Return a private link; after the sign-in the same modal continues (`resume`)."""
         request_id = None if isinstance(who, Command) else who.request_id
-        claims, approver = (need.claims, need.approver) if need else (None, None)
-        then = Continuation(request_id=request_id, view_id=view_id, claims=claims)
-        url = await sign_in.offer(self._deps, who.actor, who.team, then, approver=approver)
+        url = await sign_in.offer(
+            self._deps, who.actor, who.team, request_id=request_id, view_id=view_id, need=need
+        )
         why = why or self._words.sign_in(
             need,
             account=None if need else await self._deps.sign_ins.account(self._deps.id_of(who.actor.user)),

@@ -4,10 +4,9 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 
 from bot.domain.audit import Entry, Event
-from bot.domain.errors import Code, SignInRefused, UnlatchError
+from bot.domain.errors import Code, SignInNeeded, SignInRefused, UnlatchError
 from bot.domain.people import (
     Account,
     Actor,
@@ -23,34 +22,22 @@ from bot.domain.values import RequestId, Secret, TeamId, utc_text
 from bot.use_cases.deps import Deps
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continuation:
-    """Where the person is in Slack, so that what they were doing goes on after the sign-in."""
-
-    request_id: RequestId | None = None
-    view_id: str | None = None
-    claims: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PendingSignIn:
-    """A Slack user and an account that are about to be linked, and what the browser needs to confirm it."""
-
-    person: Person
-    account: Account
-    confirmation: Confirmation
-
-
 async def offer(
-    deps: Deps, actor: Actor, team: TeamId, then: Continuation, *, approver: Person | None = None
+    deps: Deps,
+    actor: Actor,
+    team: TeamId,
+    *,
+    request_id: RequestId | None = None,
+    view_id: str | None = None,
+    need: SignInNeeded | None = None,
 ) -> str:
     """Return the URL of a new single-use link; for who may approve, or may ask where that takes one too.
 
-    `approver`: the person, where they were looked up and admitted for this press already.
+    The review of `request_id` goes on after the sign-in, in the open modal `view_id`.
     """
     rule = str(Audience.channel(deps.rules.approver_channel))
-    async with deps.audit_refusals(actor, then.request_id):
-        person = approver
+    async with deps.audit_refusals(actor, request_id):
+        person = need.approver if need else None
         if person is None:
             person = await deps.member(actor)
             in_channel = await deps.in_channel(person)
@@ -64,13 +51,13 @@ async def offer(
             team=team,
             user=person.id,
             expires_at=deps.now() + deps.timing.link_lifetime,
-            request_id=then.request_id,
-            view_id=then.view_id,
-            claims=then.claims,
+            request_id=request_id,
+            view_id=view_id,
+            claims=need.claims if need else None,
         )
         url = await deps.links.create(link, secret, limit=deps.rules.links_per_hour)
     facts = {"rule": rule, "team": team, "expires_at": utc_text(link.expires_at)}
-    await deps.audit(Event.SIGN_IN_STARTED, person.id, then.request_id, facts)
+    await deps.audit(Event.SIGN_IN_STARTED, person.id, request_id, facts)
     return url
 
 
@@ -79,9 +66,11 @@ async def offer_again(deps: Deps, link: SignInLink, claims: str | None) -> str |
 
     `claims`: what Microsoft asks for by now.
     """
-    then = Continuation(request_id=link.request_id, view_id=link.view_id, claims=claims or link.claims)
+    need = SignInNeeded(claims or link.claims)
     try:
-        return await offer(deps, actor_of(link), link.team, then)
+        return await offer(
+            deps, actor_of(link), link.team, request_id=link.request_id, view_id=link.view_id, need=need
+        )
     except UnlatchError:  # not any more, or too often within the hour
         return None
 
@@ -98,8 +87,8 @@ async def authorization_url(deps: Deps, secret: Secret) -> str:
     return await deps.links.authorization_url(secret, login_hint=person.email, identity_only=identity_only)
 
 
-async def receive(deps: Deps, form: Mapping[str, str]) -> PendingSignIn:
-    """Check the account that came back, and keep it until the person confirms that both are them.
+async def receive(deps: Deps, form: Mapping[str, str]) -> tuple[Person, Account, Confirmation]:
+    """Return the account that came back, checked, and whose link it is; kept until they confirm both.
 
     Nothing is linked yet: whoever was sent somebody else's link sees whose it is, and stops here.
     Raises Refusal(LINK_UNUSABLE), SignInRefused (with the link where it is known), Refusal(NOT_A_MEMBER),
@@ -109,7 +98,7 @@ async def receive(deps: Deps, form: Mapping[str, str]) -> PendingSignIn:
         async with _audit_sign_in_refusals(deps):
             result = await stack.enter_async_context(deps.links.redeem(form))
         person = await _checked(deps, result)
-        return PendingSignIn(person, result.account, await deps.links.hold(result))
+        return person, result.account, await deps.links.hold(result)
 
 
 async def confirm(deps: Deps, confirmation: Confirmation) -> tuple[SignInLink, Account]:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import Cause, Code, CouldNotVerify, Refusal, SignInNeeded
@@ -15,38 +14,36 @@ from bot.store import requests
 from bot.use_cases.deps import Deps
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRequest:
-    """What Slack delivered: text as it was typed, and who is said to have typed it."""
-
-    delivery: str
-    """What Slack calls this delivery, such as a trigger id or a view id. A form keeps it when corrected."""
-    team: TeamId
-    actor: Actor
-    target: str
-    reason: str
-    ticket: str | None = None
-
-
-async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
+async def submit(
+    deps: Deps,
+    actor: Actor,
+    team: TeamId,
+    *,
+    delivery: str,
+    target: str,
+    reason: str,
+    ticket: str | None = None,
+) -> ResetRequest:
     """Store the request and return its row; the same delivery with the same content returns it again.
 
-    Raises a Refusal before anything is stored (a code of BAD_INPUT or QUOTAS), or StoreError.
+    `delivery`: what Slack calls it, such as a trigger id or a view id; a form keeps it when corrected. The
+    texts are as they were typed, by whom Slack says so. Raises a Refusal before anything is stored (a code of
+    BAD_INPUT or QUOTAS), or StoreError.
     """
     now = deps.now()
-    content = json.dumps([new.target, new.reason, new.ticket or ""]).encode()
+    content = json.dumps([target, reason, ticket or ""]).encode()
     received = ResetRequest(
         id=RequestId(secrets.token_hex(16)),
-        delivery=f"{new.delivery}:{hashlib.sha256(content).hexdigest()}",
-        team=new.team,
-        asked_by=new.actor.user,
-        asked_by_team=new.actor.team,
+        delivery=f"{delivery}:{hashlib.sha256(content).hexdigest()}",
+        team=team,
+        asked_by=actor.user,
+        asked_by_team=actor.team,
         asked_at=now,
         changed_at=now,
         next_at=now,
-        target=parse_target(new.target),
-        reason=checked_reason(new.reason),
-        ticket=checked_ticket(new.ticket),
+        target=parse_target(target),
+        reason=checked_reason(reason),
+        ticket=checked_ticket(ticket),
     )
     facts = {
         "target": str(received.target),
@@ -57,7 +54,7 @@ async def submit(deps: Deps, new: NewRequest) -> ResetRequest:
     entry = Entry.of_move(Event.REQUESTED, received, facts, actor=received.asked_by)
     users = deps.directory.same(received.asked_by) or {received.asked_by}
     limits = {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
-    async with deps.audit_refusals(new.actor):
+    async with deps.audit_refusals(actor):
         stored = await deps.database.run(
             lambda tx: requests.add_request(tx, received, entry, users, **limits)
         )

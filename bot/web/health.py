@@ -4,9 +4,9 @@ What waits is counted in the database, so that all replicas say the same. No lab
 name or an address: only statuses, queues, checks and events.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -66,15 +66,13 @@ class Metrics:
         return Route("/metrics", self._metrics, methods=["GET"])
 
     async def _metrics(self, _: Request) -> Response:
-        ready = GaugeMetricFamily("unlatch_ready", "1 where a check of /readyz passes.", labels=["check"])
-        for name, found in (await self._check()).items():
-            ready.add_metric([name], float(found == OK))
+        ready = {name: found == OK for name, found in (await self._check()).items()}
         logged = CounterMetricFamily(
             "unlatch_log_events", "Lines of the log, by level and event.", labels=["level", "event"]
         )
         for (level, event), count in sorted(self._events.items()):
             logged.add_metric([level, event], count)
-        shown: list[Metric] = [ready, logged]
+        shown = [_gauge("unlatch_ready", "1 where a check of /readyz passes.", "check", ready), logged]
         with suppress(StoreError):  # unlatch_ready says so
             shown += _of_backlog(await self._backlog())
         page = CollectorRegistry()
@@ -85,29 +83,28 @@ class Metrics:
 class _Found:
     """A collector of what was looked up before: a registry cannot await."""
 
-    def __init__(self, found: list[Metric]) -> None:
+    def __init__(self, found: Sequence[Metric]) -> None:
         self._found = found
 
-    def collect(self) -> list[Metric]:
+    def collect(self) -> Sequence[Metric]:
         return self._found
 
 
 def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
-    requests = GaugeMetricFamily(
-        "unlatch_open_requests", "Requests that are not over, by status.", labels=["status"]
-    )
-    for status, count in backlog.open_requests.items():
-        requests.add_metric([status], count)
-    overdue = GaugeMetricFamily(
-        "unlatch_overdue_seconds", "How long the oldest due row has waited for a worker.", labels=["queue"]
-    )
-    for queue, late in backlog.overdue.items():
-        overdue.add_metric([queue.value], late.total_seconds())
-    yield requests
-    yield overdue
-    yield GaugeMetricFamily(
-        "unlatch_requests_not_published", "Requests that Slack did not yet show.", backlog.not_published
-    )
-    aside = "Requests that are stopped: tampered with, or unreadable."
-    yield GaugeMetricFamily("unlatch_requests_set_aside", aside, backlog.set_aside)
+    about = "Requests that are not over, by status."
+    yield _gauge("unlatch_open_requests", about, "status", backlog.open_requests)
+    overdue = {queue.value: late.total_seconds() for queue, late in backlog.overdue.items()}
+    about = "How long the oldest due row has waited for a worker."
+    yield _gauge("unlatch_overdue_seconds", about, "queue", overdue)
+    about = "Requests that Slack did not yet show."
+    yield GaugeMetricFamily("unlatch_requests_not_published", about, backlog.not_published)
+    about = "Requests that are stopped: tampered with, or unreadable."
+    yield GaugeMetricFamily("unlatch_requests_set_aside", about, backlog.set_aside)
     yield GaugeMetricFamily("unlatch_sign_ins", "Sign-ins in the vault.", backlog.sign_ins)
+
+
+def _gauge(name: str, about: str, label: str, values: Mapping[Any, float]) -> Metric:
+    family = GaugeMetricFamily(name, about, labels=[label])
+    for value, number in values.items():
+        family.add_metric([str(value)], number)
+    return family

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import parse_qsl
@@ -20,10 +21,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInRefused, UnlatchError
-from bot.domain.people import Account, Confirmation, SignInLink
+from bot.domain.people import Account, Confirmation, Person, SignInLink
 from bot.domain.values import Secret, UserId, visible
 from bot.use_cases.deps import Deps
-from bot.use_cases.sign_in import PendingSignIn, authorization_url, confirm, decline, offer_again, receive
+from bot.use_cases.sign_in import authorization_url, confirm, decline, offer_again, receive
 
 MAX_FIELDS: Final = 50
 DECLINED: Final = (
@@ -66,8 +67,8 @@ class SignInPages:
     def routes(self) -> list[Route]:
         """Return the routes; the fixed paths come first, or they would be taken for links."""
         return [
-            Route("/sign-in/callback", self.callback, methods=["GET", "POST"]),
-            Route("/sign-in/confirm", self.confirm, methods=["POST"]),
+            Route("/sign-in/callback", partial(self._once, self._callback), methods=["GET", "POST"]),
+            Route("/sign-in/confirm", partial(self._once, self._confirm), methods=["POST"]),
             Route("/sign-in/{link}", self.start, methods=["GET"]),
         ]
 
@@ -83,24 +84,18 @@ class SignInPages:
         self._set_cookie(response, BROWSER, secrets.token_urlsafe(32), age, across)
         return response
 
-    async def callback(self, request: Request) -> Response:
-        """Take Microsoft's answer, posted by the browser (`response_mode=form_post`), and ask: both you?"""
-        return await self._once(request, self._callback)
-
     async def _callback(self, form: Mapping[str, str], _cookie: str) -> Answer:
+        """Take Microsoft's answer, posted by the browser (`response_mode=form_post`), and ask: both you?"""
         try:
-            pending = await receive(self.deps, form)
+            person, account, confirmation = await receive(self.deps, form)
         except UnlatchError as error:
             return await self._refused(error), None
-        page, secret = _confirm_page(pending), pending.confirmation.cookie.reveal()
-        self._set_cookie(page, CONFIRM, secret, self.deps.timing.link_lifetime)
+        page = _confirm_page(person, account, confirmation)
+        self._set_cookie(page, CONFIRM, confirmation.cookie.reveal(), self.deps.timing.link_lifetime)
         return page, None
 
-    async def confirm(self, request: Request) -> Response:
-        """Take the person's yes or no, with the secret of the page and the one of the browser."""
-        return await self._once(request, self._confirm)
-
     async def _confirm(self, form: Mapping[str, str], cookie: str) -> Answer:
+        """Take the person's yes or no, with the secret of the page and the one of the browser."""
         confirmation, linked = Confirmation(Secret(form.get("page", "")), Secret(cookie)), None
         try:
             if form.get("answer") == "yes":
@@ -117,7 +112,7 @@ class SignInPages:
         return page, linked
 
     async def _once(
-        self, request: Request, answer: Callable[[Mapping[str, str], str], Awaitable[Answer]]
+        self, answer: Callable[[Mapping[str, str], str], Awaitable[Answer]], request: Request
     ) -> Response:
         """Answer a form that its browser sends again (a second press, a reload) as the first time.
 
@@ -188,9 +183,8 @@ def _form(raw: bytes) -> dict[str, str]:
         return {}
 
 
-def _confirm_page(pending: PendingSignIn) -> HTMLResponse:
+def _confirm_page(person: Person, account: Account, confirmation: Confirmation) -> HTMLResponse:
     """Show which account is about to be linked to which Slack user. Nothing is linked before the yes."""
-    account, person = pending.account, pending.person
     return _page(
         "Link your accounts",
         f"""<h1>Are both of these you?</h1>
@@ -203,7 +197,7 @@ def _confirm_page(pending: PendingSignIn) -> HTMLResponse:
 <p>What this Slack user requests will count as yours, and resets they approve will run as your Microsoft
 account. Continue only if both are you.</p>
 <form method="post" action="confirm">
-<input type="hidden" name="page" value="{_escape(pending.confirmation.page.reveal())}">
+<input type="hidden" name="page" value="{_escape(confirmation.page.reveal())}">
 <button name="answer" value="yes">Yes, both are me</button>
 <button name="answer" value="no">No, someone sent me this link</button>
 </form>""",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import LostRace, Refusal
-from bot.domain.people import Account, Person
+from bot.domain.people import Account, Confirmation, Person
 from bot.domain.request import MessageState, ResetRequest, Status
 from bot.domain.values import DeviceId, RequestId, Secret, utc_text
 from bot.store import requests, tables
@@ -20,7 +20,6 @@ from bot.use_cases import decide, reveal, review, sign_in, submit
 from bot.use_cases.deps import Deps
 from bot.use_cases.execute import advance
 from bot.use_cases.publish import publish
-from bot.use_cases.sign_in import Continuation, PendingSignIn
 from sqlalchemy import select, update
 from tests.support.builders import AIKO, KEN, LEOS_PHONE, MEI, RULES, TEAM, TIMING, account_of, actor
 from tests.support.clock import Clock
@@ -106,15 +105,9 @@ class Bot:
         reason: str = "Locked out before his flight",
         ticket: str | None = None,
     ) -> ResetRequest:
-        new = submit.NewRequest(
-            delivery=f"delivery-{next(self.deliveries)}",
-            team=TEAM,
-            actor=actor(by),
-            target=target,
-            reason=reason,
-            ticket=ticket,
-        )
-        return await submit.submit(self.deps, new)
+        delivery = f"delivery-{next(self.deliveries)}"
+        typed = {"target": target, "reason": reason, "ticket": ticket}
+        return await submit.submit(self.deps, actor(by), TEAM, delivery=delivery, **typed)
 
     async def review(self, request_id: RequestId, *, by: Person = KEN) -> review.Review:
         return await review.review(self.deps, request_id, actor(by))
@@ -155,16 +148,16 @@ class Bot:
         _, passcode = await reveal.reveal(self.deps, request_id, actor(by))
         return passcode
 
-    async def offer(self, by: Person = KEN, then: Continuation | None = None) -> Secret:
+    async def offer(self, by: Person = KEN, **then: Any) -> Secret:
         """Return the secret of the link that this person gets."""
-        url = await sign_in.offer(self.deps, actor(by), TEAM, then or Continuation())
+        url = await sign_in.offer(self.deps, actor(by), TEAM, **then)
         return Secret(url.rpartition("/")[2])
 
     async def comes_back(
-        self, answer: Account | Exception, *, by: Person = KEN, then: Continuation | None = None
-    ) -> PendingSignIn:
+        self, answer: Account | Exception, *, by: Person = KEN, **then: Any
+    ) -> tuple[Person, Account, Confirmation]:
         """Follow this person's link, and bring Microsoft's answer back."""
-        state = await sign_in.authorization_url(self.deps, await self.offer(by, then))
+        state = await sign_in.authorization_url(self.deps, await self.offer(by, **then))
         self.links.answers[state] = answer
         return await sign_in.receive(self.deps, {"state": state})
 

@@ -81,7 +81,7 @@ async def _mei_approves_her_own(bot: Bot) -> None:
 
 
 async def _signed_in_as(bot: Bot, account: Account) -> None:
-    await sign_in.confirm(bot.deps, (await bot.comes_back(account)).confirmation)
+    await sign_in.confirm(bot.deps, (await bot.comes_back(account))[-1])
 
 
 ASKED = {"target": "leo@contoso.com", "reason": "Locked out", "ticket": "INC-7", "team": TEAM}

@@ -77,10 +77,10 @@ async def test_s04_an_approver_is_one_under_either_id_in_either_list(grid, press
 
 async def test_s04_a_sign_in_under_one_id_is_used_and_ended_under_the_other(grid):
     grid.sign_ins.accounts.clear()
-    pending = await grid.comes_back(account_of(KEN), by=W_KEN)
+    *_, confirmation = await grid.comes_back(account_of(KEN), by=W_KEN)
     # signed in before Slack named the other id as hers or his
     grid.sign_ins.accounts[W_KEN.id] = account_of(KEN)
-    await sign_in.confirm(grid.deps, pending.confirmation)
+    await sign_in.confirm(grid.deps, confirmation)
     assert grid.sign_ins.accounts == {KEN.id: account_of(KEN)}
     await grid.review(await grid.pending(), by=W_KEN)
     grid.directory.told.clear()

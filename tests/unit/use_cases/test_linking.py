@@ -1,20 +1,20 @@
 """Sign in: whose account may act for whom, and what the audit log keeps of it."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from bot.domain.audit import Event
-from bot.domain.errors import Code, CouldNotVerify, SignInRefused
+from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
 from bot.domain.people import Kind
 from bot.domain.values import RequestId
 from bot.use_cases import sign_in
-from bot.use_cases.sign_in import Continuation
 from tests.support.bot import Bot, outcome, refused
 from tests.support.builders import AIKO, CAST, IN_CHANNEL, KEN, LEO, MEI, ON_CALL, TEAM, account_of, actor
 
 R1 = RequestId("1" * 32)
-THEN = Continuation(request_id=R1, view_id="V1", claims="{}")
+THEN: Mapping[str, Any] = {"request_id": R1, "view_id": "V1", "need": SignInNeeded("{}")}
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ async def call_at(bot: Bot, at: str) -> Awaitable[object]:
     """Return what Ken's browser calls next, once the sign-in has come so far."""
     if at == "open":
         return sign_in.authorization_url(bot.deps, await bot.offer())
-    call = bot.comes_back(account_of(KEN), then=THEN)
-    return call if at == "receive" else sign_in.confirm(bot.deps, (await call).confirmation)
+    call = bot.comes_back(account_of(KEN), **THEN)
+    return call if at == "receive" else sign_in.confirm(bot.deps, (await call)[-1])
 
 
 async def test_a_link_is_a_secret_that_remembers_what_the_person_was_doing_for_ten_minutes(bot):
-    secret = await bot.offer(KEN, THEN)
+    secret = await bot.offer(KEN, **THEN)
     assert len(secret.reveal()) >= 43  # 256 random bits
     assert secret.reveal() not in repr((bot.links.links, await bot.entries()))
     link = await bot.links.get(secret)
@@ -72,24 +72,26 @@ async def test_an_approver_off_call_may_sign_in_before_the_shift(bot):
 
 
 async def test_an_approver_who_was_admitted_for_this_press_is_not_looked_up_again(bot):
-    assert await sign_in.offer(bot.deps, actor(KEN), TEAM, Continuation(), approver=KEN)
+    need = SignInNeeded()
+    need.approver = KEN
+    assert await sign_in.offer(bot.deps, actor(KEN), TEAM, need=need)
     assert bot.directory.looked_up == []
 
 
 async def test_an_approver_s_own_account_is_linked_only_after_they_confirmed_both(bot):
-    pending = await bot.comes_back(account_of(KEN), then=THEN)
-    assert (pending.person, pending.account) == (KEN, account_of(KEN))
+    person, signed_in, confirmation = await bot.comes_back(account_of(KEN), **THEN)
+    assert (person, signed_in) == (KEN, account_of(KEN))
     assert bot.sign_ins.accounts == {}
     assert Event.SIGNED_IN not in await bot.events()
-    link, account = await sign_in.confirm(bot.deps, pending.confirmation)
+    link, account = await sign_in.confirm(bot.deps, confirmation)
     assert (link.user, link.request_id, account) == (KEN.id, R1, account_of(KEN))
     assert bot.sign_ins.accounts == {KEN.id: account}
     assert (await bot.entry(Event.SIGNED_IN)).request_id == R1
 
 
 async def test_who_declines_is_linked_to_nothing_and_the_audit_log_says_to_what(bot):
-    pending = await bot.comes_back(account_of(KEN), then=THEN)
-    declined = await sign_in.decline(bot.deps, pending.confirmation)
+    *_, confirmation = await bot.comes_back(account_of(KEN), **THEN)
+    declined = await sign_in.decline(bot.deps, confirmation)
     assert (declined.cause.facts, bot.sign_ins.accounts) == ({"account": "ken@contoso.com"}, {})
     assert declined.link is not None
     entry = await bot.entry(Event.SIGN_IN_REFUSED)
@@ -137,9 +139,9 @@ async def test_a_person_who_left_or_cannot_be_looked_up_is_not_linked(bot, at, t
 async def test_a_refusal_of_microsoft_is_in_the_audit_log_under_who_tried_where_that_is_known(
     bot, knows_the_link
 ):
-    link = await bot.links.get(await bot.offer(KEN, THEN)) if knows_the_link else None
+    link = await bot.links.get(await bot.offer(KEN, **THEN)) if knows_the_link else None
     denied = SignInRefused(Code.CONSENT_DENIED, link=link, code="access_denied")
-    assert await outcome(bot.comes_back(denied, then=THEN)) is denied
+    assert await outcome(bot.comes_back(denied, **THEN)) is denied
     rows = [entry for entry in await bot.entries() if entry.event is Event.SIGN_IN_REFUSED]
     kept = [(KEN.id, {"cause": "consent_denied", "code": "access_denied"})] if knows_the_link else []
     assert [(entry.actor, entry.facts) for entry in rows] == kept
@@ -147,7 +149,7 @@ async def test_a_refusal_of_microsoft_is_in_the_audit_log_under_who_tried_where_
 
 @pytest.mark.parametrize(("asked", "claims"), [(None, "{}"), ('{"acrs":{}}', '{"acrs":{}}')])
 async def test_finding_8_a_refused_sign_in_leads_on_to_a_new_link_while_they_may(bot, asked, claims):
-    old = await bot.links.get(await bot.offer(KEN, THEN))
+    old = await bot.links.get(await bot.offer(KEN, **THEN))
     assert await sign_in.offer_again(bot.deps, old, asked)
     new = list(bot.links.links.values())[-1]
     assert (new.user, new.request_id, new.view_id, new.claims) == (KEN.id, R1, "V1", claims)

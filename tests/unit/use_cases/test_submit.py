@@ -1,18 +1,19 @@
 """Submit: one durable insert, then the verification of who asks and for what."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import Cause, Code
 from bot.domain.people import Kind
-from bot.domain.request import Status
+from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target, TargetKind
-from bot.use_cases.submit import NewRequest, submit
+from bot.use_cases.submit import submit
 from structlog.testing import capture_logs
 from tests.support.bot import refused
 from tests.support.builders import AIKO, LEO, MEI, RULES, TEAM, account_of, actor
+
+WRONG, RIGHT = "F2LX1234ABCD", "R5CX70ABCDE"
 
 
 async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
@@ -38,13 +39,17 @@ async def test_what_cannot_be_used_is_refused_before_anything_is_stored(bot, typ
 
 
 async def test_s02_a_second_delivery_of_the_same_content_is_the_first_one_s_request(bot):
-    typed = {"delivery": "V0FORM", "team": TEAM, "actor": actor(MEI), "reason": "locked"}
-    wrong, right = (NewRequest(target=f"serial:{name}", **typed) for name in ("F2LX1234ABCD", "R5CX70ABCDE"))
-    ids = [(await submit(bot.deps, new)).id for new in (wrong, right, right, wrong)]
+    async def stored(target: str = RIGHT, **typed: str) -> ResetRequest:
+        texts = {"target": f"serial:{target}", "reason": "locked"} | typed
+        return await submit(bot.deps, actor(MEI), TEAM, delivery="V0FORM", **texts)
+
+    ids = [
+        (await stored(target)).id for target in ("F2LX1234ABCD", "R5CX70ABCDE", "R5CX70ABCDE", "F2LX1234ABCD")
+    ]
     assert ids == [ids[0], ids[1], ids[1], ids[0]]
-    assert (await bot.row(ids[1])).target.value == "R5CX70ABCDE"
-    joined = [replace(right, reason="a", ticket="b"), replace(right, reason="ab"), replace(right, reason="a")]
-    assert len({(await submit(bot.deps, new)).delivery for new in joined}) == 3
+    assert (await bot.row(ids[1])).target.value == RIGHT
+    joined = [{"reason": "a", "ticket": "b"}, {"reason": "ab"}, {"reason": "a"}]
+    assert len({(await stored(**typed)).delivery for typed in joined}) == 3
 
 
 @pytest.mark.parametrize("in_audience", [True, False])

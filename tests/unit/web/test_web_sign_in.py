@@ -13,7 +13,6 @@ from bot.domain.errors import Code, CommitUnknown, CouldNotVerify, SignInRefused
 from bot.domain.people import Account, SignInLink
 from bot.slack.blocks import without_markup
 from bot.slack.wording import ENGLISH
-from bot.use_cases.sign_in import Continuation
 from bot.web.app import MAX_BODY, web_app
 from bot.web.health import probe_routes
 from bot.web.sign_in import SignInPages
@@ -47,7 +46,7 @@ class Site:
         self.http = httpx.AsyncClient(transport=transport, base_url="https://unlatch.contoso.com")
 
     async def link(self) -> str:
-        secret = await self.bot.offer(KEN, Continuation(view_id="V1"))
+        secret = await self.bot.offer(KEN, view_id="V1")
         return f"/sign-in/{secret.reveal()}"
 
     async def begun(self) -> str:
