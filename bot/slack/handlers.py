@@ -65,7 +65,7 @@ class Handlers:
     def __init__(self, deps: Deps, slack: SlackClient, background: "Background", words: Wording) -> None:
         self._deps = deps
         self._slack = slack
-        self._background = background
+        self._start = partial(background.start, name="interaction")
         self._words = words
         self._minute, self._presses = 0, Counter[str]()
         """Who pressed how often in this minute."""
@@ -238,21 +238,19 @@ class Handlers:
 
     def _shows(self, what: str, show: Callable[[Press, str], Awaitable[View]]) -> Listener:
         """Return the handler of a button that looks `what` up and shows it in a modal."""
-
-        async def pressed(ack: AsyncAck, body: Body) -> None:
-            press = Press.parse(body)
-            await ack()
-            self._start(self._open_then(press, what, partial(show, press)))
-
-        return pressed
+        return self._pressed(lambda press: self._open_then(press, what, partial(show, press)))
 
     def _moves(self, move: Callable[[Deps, RequestId, Actor], Awaitable[ResetRequest]]) -> Listener:
         """Return the handler of a button whose effect the messages show, and a modal only why not."""
+        return self._pressed(
+            lambda press: self._open_if_refused(press, move(self._deps, press.request_id, press.actor))
+        )
 
+    def _pressed(self, work: Callable[[Press], Coroutine[Any, Any, None]]) -> Listener:
         async def pressed(ack: AsyncAck, body: Body) -> None:
             press = Press.parse(body)
             await ack()
-            self._start(self._open_if_refused(press, move(self._deps, press.request_id, press.actor)))
+            self._start(work(press))
 
         return pressed
 
@@ -361,19 +359,18 @@ class Handlers:
         await self._tell(link.user, text)
 
     async def _signed_in(self, link: SignInLink, account: Account, view_id: str) -> View:
-        if link.request_id is None:
-            sentence = self._words.with_account("signed_in", account)
-            return modals.message(self._words.text("signed_in.title"), sentence, self._words)
-        press = Press(actor=actor_of(link), team=link.team, trigger_id="", request_id=link.request_id)
-        request = await self._deps.get_request(link.request_id)
-        if self._deps.id_of(request.asked_by) != self._deps.id_of(link.user):
-            if not request.can_be_looked_at:
+        key = "signed_in"
+        if link.request_id is not None:
+            press = Press(actor=actor_of(link), team=link.team, trigger_id="", request_id=link.request_id)
+            request = await self._deps.get_request(link.request_id)
+            if self._deps.id_of(request.asked_by) == self._deps.id_of(link.user):
+                if request.has_passcode:
+                    return await self._passcode(press, view_id)
+                key = "signed_in.requester"
+            elif request.can_be_looked_at:
+                key = "signed_in.look"  # which takes a press of their own
+            else:
                 return await self._review(press, view_id)
-            key = "signed_in.look"  # which takes a press of their own
-        elif request.has_passcode:
-            return await self._passcode(press, view_id)
-        else:
-            key = "signed_in.requester"
         sentence = self._words.with_account(key, account)
         return modals.message(self._words.text("signed_in.title"), sentence, self._words)
 
@@ -438,9 +435,6 @@ class Handlers:
     async def _update(self, view_id: str, view: View) -> bool:
         """Return whether the modal was still open."""
         return await _sent(self._slack.update_modal(view_id, view), "modal_not_updated")
-
-    def _start(self, work: Coroutine[Any, Any, object]) -> None:
-        self._background.start(work, name="interaction")
 
 
 async def _sent(sending: Awaitable[object], failed: str, **about: str) -> bool:

@@ -54,7 +54,7 @@ def ask_form(words: Wording, typed: Typed = NOTHING, *, notice: str = "") -> Vie
         input_block(Field.REASON, words.text("ask.reason"), why, hint=words.text("ask.reason.hint")),
         input_block(Field.TICKET, words.text("ask.ticket"), blocks.text_input(MAX_TICKET), optional=True),
     ]
-    return _form("ask", shown, words, callback=Callback.ASK, metadata=mention)
+    return _form("ask", shown, words, Callback.ASK, mention)
 
 
 def deny_form(request: ResetRequest, words: Wording, denial: str = "", *, notice: str = "") -> View:
@@ -66,8 +66,7 @@ def deny_form(request: ResetRequest, words: Wording, denial: str = "", *, notice
         *requested(request, words),
         input_block(Field.DENIAL, words.text("deny.reason"), why, hint=words.text("deny.reason.hint")),
     ]
-    metadata = private_metadata(request.id, request.revision)
-    return _form("deny", shown, words, callback=Callback.DENY, metadata=metadata)
+    return _form("deny", shown, words, Callback.DENY, private_metadata(request.id, request.revision))
 
 
 def reset_again_form(
@@ -79,8 +78,8 @@ def reset_again_form(
         blocks.section(words.error(recent)),
         input_block(Field.DEVICE, words.text("again.confirm"), box),
     ]
-    metadata, title = private_metadata(request_id, revision), words.title(recent)
-    return _form("again", shown, words, callback=Callback.AGAIN, metadata=metadata, title=title)
+    metadata = private_metadata(request_id, revision)
+    return _form("again", shown, words, Callback.AGAIN, metadata, title=words.title(recent))
 
 
 def sign_in(url: str, why: str, words: Wording, *, lifetime: timedelta, title: str = "") -> View:
@@ -157,8 +156,7 @@ def review_form(review: Review, words: Wording) -> View:
         shown.append(blocks.context(words.text("review.not_possible", why=words.cause(cause))))
     if left := len(impossible[_MAX_DETAILED:]):
         shown.append(blocks.context(words.text("review.not_shown", count=str(left))))
-    metadata = private_metadata(request.id, request.revision)
-    return _form("review", shown, words, callback=Callback.APPROVE, metadata=metadata)
+    return _form("review", shown, words, Callback.APPROVE, private_metadata(request.id, request.revision))
 
 
 def _choices(possible: Sequence[Choice], words: Wording) -> Block:
@@ -172,12 +170,9 @@ def _choices(possible: Sequence[Choice], words: Wording) -> Block:
             name = f"{cut(name, blocks.BUTTON_LIMIT - 8)} (…{escaped(device.id[-4:])})"
         about = words.text(f"effect.{choice.effect}.short")
         if len(possible) > 1:
-            at = device.last_sync_at  # Slack shows no time in the reader's zone here
-            online = (
-                words.text("review.online", at=f"{at:%Y-%m-%d %H:%M} UTC")
-                if at
-                else words.text("review.offline")
-            )
+            online = words.text("review.offline")
+            if device.last_sync_at:  # Slack shows no time in the reader's zone here
+                online = words.text("review.online", at=f"{device.last_sync_at:%Y-%m-%d %H:%M} UTC")
             about = f"{online}; {words.text('review.older') if device.serial in serials else about}"
         serials |= {device.serial} - {""}
         options.append(blocks.option(name, device.id, about))
@@ -245,13 +240,7 @@ def _last_seen(device: Device, now: datetime, words: Wording) -> str:
 
 
 def _form(
-    name: str,
-    shown: Sequence[Block],
-    words: Wording,
-    *,
-    callback: Callback,
-    metadata: str = "",
-    title: str = "",
+    name: str, shown: Sequence[Block], words: Wording, callback: Callback, metadata: str, title: str = ""
 ) -> View:
     return blocks.modal(
         title or words.text(f"{name}.title"),

@@ -37,6 +37,8 @@ JITTER: Final = 0.2
 """Seconds within which the first turn falls: replicas that were refused together come back apart."""
 
 Metadata = dict[str, object]
+Shown = tuple[MessageRef | None, str]
+"""Where a message is, and the digest of what it shows."""
 
 
 @dataclass(repr=False, eq=False)
@@ -93,7 +95,7 @@ class SlackNotifier:
             request = replace(request, cause=None)  # nobody has to look any more
         message = card(request, self.words, self.on_call)
         shown = state.card, state.card_digest
-        ref, digest = await self._show(request, CARD, message, *shown, self.channel.id)
+        ref, digest = await self._show(request, CARD, message, shown, self.channel.id)
         told = request.version if state.card is None else state.told_approvers  # a new card says it itself
         return replace(state, card=ref, card_digest=digest, told_approvers=told)
 
@@ -116,7 +118,7 @@ class SlackNotifier:
         )
         to, shown = ChannelId(request.asked_by), (state.receipt, state.receipt_digest)
         try:
-            ref, digest = await self._show(request, RECEIPT, message, *shown, to)
+            ref, digest = await self._show(request, RECEIPT, message, shown, to)
         except SlackRefused:
             await self._answer(request, message)
             raise
@@ -159,22 +161,17 @@ class SlackNotifier:
             raise SlackRefused(str(self.channel.problem))
 
     async def _show(
-        self,
-        request: ResetRequest,
-        part: str,
-        message: Message,
-        ref: MessageRef | None,
-        shown: str,
-        channel: ChannelId,
-    ) -> tuple[MessageRef | None, str]:
-        """Post, or update the message at `ref` unless it shows this; None and no digest where it is gone.
+        self, request: ResetRequest, part: str, message: Message, shown: Shown, channel: ChannelId
+    ) -> Shown:
+        """Post, or update the message unless it shows this; None and no digest where it is gone.
 
         A message that Slack takes in no such form is shown without what people typed: no button outlives
         the decision that it asks for.
         """
-        digest, old = _digest(message), {} if ref is None else {"channel": ref.channel, "ts": ref.ts}
-        if ref is not None and digest == shown:
-            return ref, digest
+        ref, digest = shown[0], _digest(message)
+        if ref is not None and digest == shown[1]:
+            return shown
+        old = {} if ref is None else {"channel": ref.channel, "ts": ref.ts}
         for form in (message, shortened(message, request, self.words)):
             try:
                 if ref is None:

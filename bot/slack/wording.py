@@ -33,13 +33,13 @@ CATALOG_EN: Final[Mapping[str, str]] = tomllib.loads(
 )
 _PEOPLE: Final = ("by", "person", "approver")
 _TIMES: Final = ("at", "until")
-
-
 _BY_FACT: Final = {
     **dict.fromkeys((Code.SILENT, Code.DEVICE_GONE), "could_not_look"),
     **{Code.NOTHING_TO_RESET: "why", Code.APPROVER_SIGNED_OUT: "following"},
 }
 """The fact with which a code has another sentence, whose key ends with the fact's name."""
+_DEVICES_OWN: Final = (Code.DEVICE_FAILED, Code.NOT_SUPPORTED)
+"""The device itself did not do it, so that another reset may not help."""
 
 
 class _Facts(dict[str, str]):
@@ -178,7 +178,7 @@ class Wording:
         key = f"status.{stage}.next"
         if stage == Status.DONE and approval is not None:
             key = f"effect.{approval.effect}.done"
-        elif stage == Status.FAILED and approval is not None and _is_devices(request.cause):
+        elif approval is not None and request.cause is not None and request.cause.code in _DEVICES_OWN:
             key += ".android" if approval.device.platform is Platform.ANDROID else ".apple"
         return self.text(key, until=date(request.changed_at + reveal_for)) if key in self.catalog else ""
 
@@ -257,11 +257,6 @@ def _stage(request: ResetRequest) -> str:
         case (Status.REFUSED, Cause(Code.ALREADY_REQUESTED)):
             return "duplicate"
     return str(request.status)
-
-
-def _is_devices(cause: Cause | None) -> bool:
-    """Whether the device itself did not do it, so that another reset may not help."""
-    return cause is not None and cause.code in (Code.DEVICE_FAILED, Code.NOT_SUPPORTED)
 
 
 def _could_not_look(request: ResetRequest) -> bool:
