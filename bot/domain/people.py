@@ -79,8 +79,8 @@ class SignInLink:
 
     digest: str
     """Hexadecimal."""
-    team: TeamId
     user: UserId
+    team: TeamId | None
     expires_at: datetime
     request_id: RequestId | None = None
     """The request whose review goes on after the sign-in."""

@@ -149,7 +149,6 @@ class ResetRequest:
     id: RequestId
     delivery: str
     """Slack's name for it (a trigger id, a view id) and a digest of it: a second one finds this row."""
-    team: TeamId
     asked_by: UserId
     asked_by_team: TeamId | None
     asked_at: datetime

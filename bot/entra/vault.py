@@ -75,7 +75,7 @@ def for_link(step: Step, link: SignInLink, state_digest: str) -> AssociatedData:
 
     That is Microsoft's `state` for a flow, and both secrets of the browser for a result.
     """
-    about = (link.team, link.user, link.request_id or "", link.digest, utc_text(link.expires_at))
+    about = (link.team or "", link.user, link.request_id or "", link.digest, utc_text(link.expires_at))
     return (step, *about, state_digest)
 
 

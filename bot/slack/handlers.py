@@ -148,7 +148,6 @@ class Handlers:
             request = await submit.submit(
                 self._deps,
                 command.actor,
-                command.team,
                 delivery=command.trigger_id,
                 target=typed.target,
                 reason=typed.reason,
@@ -218,7 +217,6 @@ class Handlers:
             request = await submit.submit(
                 self._deps,
                 form.actor,
-                form.team,
                 delivery=form.view_id,
                 target=read_form(form[Field.TARGET], form.mentioned),
                 reason=form[Field.REASON],
@@ -328,9 +326,7 @@ class Handlers:
     ) -> View:
         """Return a private link; after the sign-in the same modal continues (`resume`)."""
         request_id = None if isinstance(who, Command) else who.request_id
-        url = await sign_in.offer(
-            self._deps, who.actor, who.team, request_id=request_id, view_id=view_id, need=need
-        )
+        url = await sign_in.offer(self._deps, who.actor, request_id=request_id, view_id=view_id, need=need)
         why = why or self._words.sign_in(
             need,
             account=None if need else await self._deps.sign_ins.account(self._deps.id_of(who.actor.user)),
@@ -361,7 +357,7 @@ class Handlers:
     async def _signed_in(self, link: SignInLink, account: Account, view_id: str) -> View:
         key = "signed_in"
         if link.request_id is not None:
-            press = Press(actor=actor_of(link), team=link.team, trigger_id="", request_id=link.request_id)
+            press = Press(actor=actor_of(link), trigger_id="", request_id=link.request_id)
             request = await self._deps.get_request(link.request_id)
             if self._deps.id_of(request.asked_by) == self._deps.id_of(link.user):
                 if request.has_passcode:

@@ -98,7 +98,6 @@ def private_metadata(request_id: RequestId, revision: int) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     actor: Actor
-    team: TeamId
     trigger_id: str
     text: str
     response_url: Secret | None = None
@@ -110,10 +109,8 @@ class Command:
         user, trigger_id = id_at(body, "user_id"), id_at(body, "trigger_id", limit=MAX_TRIGGER)
         if not user or not trigger_id:
             raise Malformed
-        team = TeamId(id_at(body, "team_id"))
         return cls(
-            actor=Actor(user=UserId(user), team=team or None),
-            team=team,
+            actor=Actor(user=UserId(user), team=TeamId(id_at(body, "team_id")) or None),
             trigger_id=trigger_id,
             text=text_at(body, "text").strip(),
             response_url=secret_at(body, "response_url"),
@@ -123,7 +120,6 @@ class Command:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Press:
     actor: Actor
-    team: TeamId
     trigger_id: str
     request_id: RequestId
     response_url: Secret | None = None
@@ -137,7 +133,6 @@ class Press:
         value = text_at(body, "actions", 0, "value")
         return cls(
             actor=_actor(body),
-            team=TeamId(id_at(body, "team", "id")),
             trigger_id=trigger_id,
             request_id=RequestId(value) if _REQUEST_ID.fullmatch(value) else NO_REQUEST,
             response_url=secret_at(body, "response_url"),
@@ -147,7 +142,6 @@ class Press:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
     actor: Actor
-    team: TeamId
     view_id: str
     request_id: RequestId
     revision: int
@@ -167,7 +161,6 @@ class Form:
         values = dig(body, "view", "state", "values")
         return cls(
             actor=_actor(body),
-            team=TeamId(id_at(body, "team", "id") or id_at(body, "view", "team_id")),
             view_id=view_id,
             request_id=RequestId(carried[1]) if carried else NO_REQUEST,
             revision=int(carried[2] or 0) if carried else 0,
@@ -191,7 +184,7 @@ def secret_at(body: Mapping[str, object], name: str) -> Secret | None:
 
 
 def _actor(body: Mapping[str, object]) -> Actor:
-    user, team = id_at(body, "user", "id"), id_at(body, "user", "team_id")
+    user = id_at(body, "user", "id")
     if not user:
         raise Malformed
-    return Actor(user=UserId(user), team=TeamId(team) if team else None)
+    return Actor(user=UserId(user), team=TeamId(id_at(body, "user", "team_id")) or None)

@@ -269,7 +269,7 @@ def next_due(connection: Connection, queue: Queue) -> datetime | None:
 # Rows
 
 SAME: Final = (
-    *("id", "delivery", "team", "asked_by", "asked_by_team", "asked_as", "reason", "ticket", "status"),
+    *("id", "delivery", "asked_by", "asked_by_team", "asked_as", "reason", "ticket", "status"),
     *("version", "reminders", "notes", "decided_by", "denial", "attempts", "held_device"),
 )
 """Fields of a request that its columns hold as they are."""

@@ -24,7 +24,6 @@ requests: Final = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("delivery", String(320), nullable=False, unique=True),
-    Column("team", String(32), nullable=False),
     Column("asked_by", String(32), nullable=False),
     Column("asked_by_team", String(32)),
     Column("asked_as", String(80)),  # the tenant and the id of an Entra account
@@ -88,7 +87,7 @@ sign_in_links: Final = Table(  # lives through link, flow and result, then for t
     "sign_in_links",
     metadata,
     Column("digest", String(64), primary_key=True),
-    Column("team", String(32), nullable=False),
+    Column("team", String(32)),
     Column("user", String(32), nullable=False),
     Column("created_at", String(27), nullable=False),
     Column("expires_at", String(27), nullable=False),

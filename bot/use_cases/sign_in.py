@@ -18,14 +18,13 @@ from bot.domain.people import (
     SignOutReason,
 )
 from bot.domain.policy import check_linking, check_may_sign_in, check_member
-from bot.domain.values import RequestId, Secret, TeamId, utc_text
+from bot.domain.values import RequestId, Secret, utc_text
 from bot.use_cases.deps import Deps
 
 
 async def offer(
     deps: Deps,
     actor: Actor,
-    team: TeamId,
     *,
     request_id: RequestId | None = None,
     view_id: str | None = None,
@@ -48,15 +47,15 @@ async def offer(
         secret = Secret(secrets.token_urlsafe(32))
         link = SignInLink(
             digest=hashlib.sha256(secret.reveal().encode()).hexdigest(),
-            team=team,
             user=person.id,
+            team=actor.team,
             expires_at=deps.now() + deps.timing.link_lifetime,
             request_id=request_id,
             view_id=view_id,
             claims=need.claims if need else None,
         )
         url = await deps.links.create(link, secret, limit=deps.rules.links_per_hour)
-    facts = {"rule": rule, "team": team, "expires_at": utc_text(link.expires_at)}
+    facts = {"rule": rule, "team": actor.team or "", "expires_at": utc_text(link.expires_at)}
     await deps.audit(Event.SIGN_IN_STARTED, person.id, request_id, facts)
     return url
 
@@ -68,9 +67,7 @@ async def offer_again(deps: Deps, link: SignInLink, claims: str | None) -> str |
     """
     need = SignInNeeded(claims or link.claims)
     try:
-        return await offer(
-            deps, actor_of(link), link.team, request_id=link.request_id, view_id=link.view_id, need=need
-        )
+        return await offer(deps, actor_of(link), request_id=link.request_id, view_id=link.view_id, need=need)
     except UnlatchError:  # not any more, or too often within the hour
         return None
 
@@ -170,4 +167,4 @@ async def _audit_sign_in_refusals(deps: Deps, result: SignInResult | None = None
 
 def actor_of(link: SignInLink) -> Actor:
     """Return whose link it is, as the payload named them that asked for it."""
-    return Actor(user=link.user, team=link.team or None)
+    return Actor(user=link.user, team=link.team)

@@ -9,7 +9,7 @@ from bot.domain.errors import Cause, Code, CouldNotVerify, Refusal, SignInNeeded
 from bot.domain.people import Actor
 from bot.domain.request import ResetRequest, checked_reason, checked_ticket
 from bot.domain.target import Target, TargetKind, parse_target, person_at
-from bot.domain.values import RequestId, TeamId, UserId
+from bot.domain.values import RequestId, UserId
 from bot.store import requests
 from bot.use_cases.deps import Deps
 
@@ -17,7 +17,6 @@ from bot.use_cases.deps import Deps
 async def submit(
     deps: Deps,
     actor: Actor,
-    team: TeamId,
     *,
     delivery: str,
     target: str,
@@ -35,7 +34,6 @@ async def submit(
     received = ResetRequest(
         id=RequestId(secrets.token_hex(16)),
         delivery=f"{delivery}:{hashlib.sha256(content).hexdigest()}",
-        team=team,
         asked_by=actor.user,
         asked_by_team=actor.team,
         asked_at=now,

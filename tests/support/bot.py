@@ -21,7 +21,7 @@ from bot.use_cases.deps import Deps
 from bot.use_cases.execute import advance
 from bot.use_cases.publish import publish
 from sqlalchemy import select, update
-from tests.support.builders import AIKO, KEN, LEOS_PHONE, MEI, RULES, TEAM, TIMING, account_of, actor
+from tests.support.builders import AIKO, KEN, LEOS_PHONE, MEI, RULES, TIMING, account_of, actor
 from tests.support.clock import Clock
 from tests.support.database import entry_of
 from tests.support.fakes import (
@@ -107,7 +107,7 @@ class Bot:
     ) -> ResetRequest:
         delivery = f"delivery-{next(self.deliveries)}"
         typed = {"target": target, "reason": reason, "ticket": ticket}
-        return await submit.submit(self.deps, actor(by), TEAM, delivery=delivery, **typed)
+        return await submit.submit(self.deps, actor(by), delivery=delivery, **typed)
 
     async def review(self, request_id: RequestId, *, by: Person = KEN) -> review.Review:
         return await review.review(self.deps, request_id, actor(by))
@@ -150,7 +150,7 @@ class Bot:
 
     async def offer(self, by: Person = KEN, **then: Any) -> Secret:
         """Return the secret of the link that this person gets."""
-        url = await sign_in.offer(self.deps, actor(by), TEAM, **then)
+        url = await sign_in.offer(self.deps, actor(by), **then)
         return Secret(url.rpartition("/")[2])
 
     async def comes_back(

@@ -96,7 +96,6 @@ LATER = NOON + timedelta(minutes=1)
 RECEIVED = ResetRequest(
     id=RequestId("a1b2c3" + "0" * 26),
     delivery="trigger-1",
-    team=TEAM,
     asked_by=MEI.id,
     asked_by_team=TEAM,
     asked_at=NOON,

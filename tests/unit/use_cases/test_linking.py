@@ -11,7 +11,7 @@ from bot.domain.people import Kind
 from bot.domain.values import RequestId
 from bot.use_cases import sign_in
 from tests.support.bot import Bot, outcome, refused
-from tests.support.builders import AIKO, CAST, IN_CHANNEL, KEN, LEO, MEI, ON_CALL, TEAM, account_of, actor
+from tests.support.builders import AIKO, CAST, IN_CHANNEL, KEN, LEO, MEI, ON_CALL, account_of, actor
 
 R1 = RequestId("1" * 32)
 THEN: Mapping[str, Any] = {"request_id": R1, "view_id": "V1", "need": SignInNeeded("{}")}
@@ -74,7 +74,7 @@ async def test_an_approver_off_call_may_sign_in_before_the_shift(bot):
 async def test_an_approver_who_was_admitted_for_this_press_is_not_looked_up_again(bot):
     need = SignInNeeded()
     need.approver = KEN
-    assert await sign_in.offer(bot.deps, actor(KEN), TEAM, need=need)
+    assert await sign_in.offer(bot.deps, actor(KEN), need=need)
     assert bot.directory.looked_up == []
 
 

@@ -11,7 +11,7 @@ from bot.domain.target import Target, TargetKind
 from bot.use_cases.submit import submit
 from structlog.testing import capture_logs
 from tests.support.bot import refused
-from tests.support.builders import AIKO, LEO, MEI, RULES, TEAM, account_of, actor
+from tests.support.builders import AIKO, LEO, MEI, RULES, account_of, actor
 
 WRONG, RIGHT = "F2LX1234ABCD", "R5CX70ABCDE"
 
@@ -41,7 +41,7 @@ async def test_what_cannot_be_used_is_refused_before_anything_is_stored(bot, typ
 async def test_s02_a_second_delivery_of_the_same_content_is_the_first_one_s_request(bot):
     async def stored(target: str = RIGHT, **typed: str) -> ResetRequest:
         texts = {"target": f"serial:{target}", "reason": "locked"} | typed
-        return await submit(bot.deps, actor(MEI), TEAM, delivery="V0FORM", **texts)
+        return await submit(bot.deps, actor(MEI), delivery="V0FORM", **texts)
 
     ids = [
         (await stored(target)).id for target in ("F2LX1234ABCD", "R5CX70ABCDE", "R5CX70ABCDE", "F2LX1234ABCD")
