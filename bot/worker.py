@@ -45,7 +45,6 @@ class QueueLoop:
         self._passed_at: datetime | None = None
 
     def wake(self) -> None:
-        """A row is due: look now."""
         self._due.set()
 
     def stop(self) -> None:

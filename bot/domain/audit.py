@@ -59,7 +59,6 @@ class Entry:
     def of_move(
         cls, event: Event, new: ResetRequest, facts: Mapping[str, str], *, actor: UserId | None = None
     ) -> Self:
-        """Return the entry of a request that moved to `new`."""
         return cls(
             event=event,
             at=new.changed_at,

@@ -1,7 +1,4 @@
-"""Everything that can go wrong, as one tree.
-
-A class of its own exists only where code branches on it; everything else is a `Code`.
-"""
+"""What can go wrong, as one tree: a class of its own only where code branches on it, else a `Code`."""
 
 from __future__ import annotations
 
@@ -142,7 +139,6 @@ class Refusal(UnlatchError):
 
     @property
     def cause(self) -> Cause:
-        """The same reason, to keep in a row."""
         return Cause(self.code, self.facts)
 
 

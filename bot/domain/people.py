@@ -141,5 +141,4 @@ class Audience:
 
     @classmethod
     def channel(cls, channel: ChannelId) -> Self:
-        """The members of `channel`."""
         return cls(AudienceKind.CHANNEL, channel)

@@ -332,12 +332,10 @@ class ResetRequest:
     # The clock
 
     def remind(self, *, now: datetime, timing: Timing) -> Self:
-        """Count one more reminder."""
         next_at = min(self.expires_at or now, now + timing.remind_every)
         return self._changed(now, reminders=self.reminders + 1, next_at=next_at)
 
     def expire(self, *, now: datetime) -> Self:
-        """End: nobody decided in time."""
         return self._moved(Status.EXPIRED, now)
 
     # The attempt

@@ -51,11 +51,9 @@ class Secret:
     _text: str
 
     def reveal(self) -> str:
-        """Return the text itself."""
         return self._text
 
     def __repr__(self) -> str:
-        """Return a mask."""
         return "Secret(…)"
 
 

@@ -31,11 +31,9 @@ _RESULT: Final = TypeAdapter(tuple[Account, str])
 
 @dataclass(repr=False, eq=False)
 class EntraLinks:
-    """Fulfils the Protocol `SignInLinks`, which says what each method does.
+    """The Protocol `SignInLinks`; one row lives through link, flow and result.
 
-    One row lives through link, flow and result.
-    `public_url` is where a browser reaches Unlatch; `{public_url}/sign-in/callback` is the redirect URI to
-    register.
+    Browsers reach Unlatch at `public_url`; `{public_url}/sign-in/callback` is the redirect URI to register.
     """
 
     client: EntraClient

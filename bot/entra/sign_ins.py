@@ -32,10 +32,7 @@ log = structlog.get_logger()
 
 @dataclass(repr=False, eq=False)
 class EntraSignIns:
-    """Fulfils the Protocol `SignIns`, which says what each method does.
-
-    A sign-in older than `timing.sign_in_max_age` is forgotten.
-    """
+    """The Protocol `SignIns`; a sign-in older than `timing.sign_in_max_age` is forgotten."""
 
     client: EntraClient
     vault: Vault

@@ -54,10 +54,9 @@ def graph_client(timing: Timing, transport: httpx.AsyncBaseTransport | None = No
 
 
 class Intune:
-    """Fulfils the Protocol `Intune`, which says what each method does. All raise the GraphError tree.
+    """The Protocol `Intune`; each method takes at most `timing.graph_timeout`, with every page and retry.
 
-    `base_url` is Graph's base with its version (https://graph.microsoft.com/v1.0). Each method takes at most
-    `timing.graph_timeout`, with every page and every retry of a read.
+    `base_url` is Graph's base with its version (https://graph.microsoft.com/v1.0).
     """
 
     def __init__(
@@ -74,11 +73,9 @@ class Intune:
     async def reset_passcode(
         self, target: Target, device: DeviceId, token: Secret, *, client_request_id: str, direct: bool = False
     ) -> str:
-        """Reset once. Never retried: a second call is a second reset. Returns Graph's request-id.
+        """Reset once, never retried: a second call is a second reset.
 
-        `direct`: below all devices, not below what the target names. Raises UnknownPath where Graph may not
-        know the path below the target; a device that is gone is then told by the direct one.
-
+        Where Graph may not know the path below the target, a device that is gone is told by the direct one.
         Graph answers 204 when it has queued the command. Any other success, or one without its request-id,
         proves neither that nor the opposite. The outcome is on the device (`actions`).
         """

@@ -118,7 +118,6 @@ def recent(
 
 
 def asked(request: ResetRequest, words: Wording) -> str:
-    """Who made the request, when."""
     return words.text("asked", by=mention(request.asked_by), at=date(request.asked_at))
 
 
@@ -151,7 +150,6 @@ def _denial(request: ResetRequest, words: Wording) -> list[Block]:
 
 
 def _own_actions(request: ResetRequest, words: Wording, now: datetime, reveal_for: timedelta) -> list[Block]:
-    """What the requester can press now."""
     if request.waits_for_sign_in:
         return [blocks.actions(_button(Action.LINK, "link", request, words, style="primary"))]
     if request.status is Status.PENDING:

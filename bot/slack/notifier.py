@@ -43,9 +43,7 @@ Shown = tuple[MessageRef | None, str]
 
 @dataclass(repr=False, eq=False)
 class SlackNotifier:
-    """Fulfils the Protocol `Notifier`, which says what each method does.
-
-    `on_call`: user groups to notify while somebody has to decide.
+    """The Protocol `Notifier`. `on_call`: user groups to notify while somebody has to decide.
 
     The client comes without retry handlers: a chat.postMessage that is tried again may be posted twice.
     """

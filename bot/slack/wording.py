@@ -193,7 +193,6 @@ class Wording:
         return self.text("target.mention.spoken") if is_mention else without_markup(self.target(target))
 
     def names(self, request: ResetRequest) -> dict[str, str]:
-        """Return which request this is: its number and its target."""
         return {"ref": request.ref, "target": self.target(request.target)}
 
     def recent(self, requests: Sequence[ResetRequest], *, total: int) -> list[str]:
@@ -224,7 +223,6 @@ class Wording:
         return self.text("sign_in.signed_in", account=inline(account.username), until=until)
 
     def with_account(self, key: str, account: Account) -> str:
-        """Return the text at `key` with the name of the account."""
         return self.text(key, account=inline(account.username))
 
 

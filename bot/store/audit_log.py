@@ -75,7 +75,6 @@ class AuditVerifier:
         self.genesis = Head(0, hashlib.sha256(f"unlatch audit log, 1\n{name}".encode()).hexdigest())
 
     def trust(self, public_key: bytes) -> None:
-        """Believe one more key."""
         self.public[key_id_of(public_key)] = Ed25519PublicKey.from_public_bytes(public_key)
 
     def is_signed(self, row: Any) -> bool:
@@ -88,7 +87,6 @@ class AuditVerifier:
         return True
 
     def signed_text(self, seq: int, hash_: str) -> bytes:
-        """Return what a row's signature is over."""
         return f"unlatch audit row, 1\n{self.genesis.hash}\n{seq}\n{hash_}".encode(errors="replace")
 
 
@@ -248,7 +246,6 @@ def key_id_of(public_key: bytes) -> str:
 
 
 def newest_facts(connection: Connection, event: Event) -> dict[str, str] | None:
-    """Return the facts of the newest row of this event."""
     found = connection.scalar(NEWEST_OF, {"event": event.value})
     return None if found is None else {name: str(value) for name, value in (read_object(found) or {}).items()}
 

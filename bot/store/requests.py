@@ -90,7 +90,6 @@ class Queue(Enum):
 
     @property
     def due(self) -> Column[str]:
-        """When the row is due."""
         return requests.c.next_at if self is Queue.ADVANCE else requests.c.publish_at
 
     @property
@@ -164,7 +163,6 @@ def recent_requests(
 
 
 def count_requests(connection: Connection, users: Ids) -> int:
-    """Return how many requests one person ever made."""
     return connection.scalar(COUNT_OF, {"users": sorted(users)}) or 0
 
 
@@ -301,14 +299,6 @@ def message_columns(audit_log: AuditLog, request_id: str, state: MessageState) -
     return {"messages": sealed, "publish_failures": state.failures}
 
 
-def read_messages(row: Row[Any], audit_log: AuditLog) -> MessageState:
-    """Return what Slack shows of a request; raises ValueError."""
-    seal, _, text_ = str(row.messages).partition(" ")
-    if not audit_log.sealer.fits(seal, row.id, text_):
-        raise ValueError("the seal of the messages does not fit")
-    return MESSAGES.validate_json(text_)
-
-
 def read_request(row: Row[Any]) -> ResetRequest:
     """Return the request of a row; raises ValueError and others for a row that another program wrote."""
     values: dict[str, Any] = {name: row._mapping[name] for name in SAME}
@@ -341,9 +331,13 @@ def _genuine(
 
 
 def _messages(tx: Transaction, row: Row[Any]) -> MessageState:
+    """Return what Slack shows of a request; where that cannot be read, it is looked for in Slack."""
     try:
-        return read_messages(row, tx.audit_log)
-    except Exception as error:  # as above; the messages are looked for in Slack
+        seal, _, text_ = str(row.messages).partition(" ")
+        if not tx.audit_log.sealer.fits(seal, row.id, text_):
+            raise ValueError("the seal does not fit")
+        return MESSAGES.validate_json(text_)
+    except Exception as error:  # as above
         log.critical("messages_unreadable", request=row.id, error=type(error).__name__)
         return MessageState(posting=True)
 

@@ -99,7 +99,6 @@ def genuine_sign_in(
 
 
 def linked_to(connection: Transaction | Connection, tenant: str, oid: str) -> UserId | None:
-    """Return which Slack user the account is linked to."""
     user = connection.scalar(BY_ACCOUNT, {"tenant": tenant, "oid": oid})
     return None if user is None else UserId(user)
 

@@ -91,14 +91,12 @@ async def check_may_decide(deps: Deps, request_id: RequestId, by: Actor) -> Rese
 
 
 async def deny(deps: Deps, request_id: RequestId, by: Actor, reason: str) -> ResetRequest:
-    """Deny with a reason that the requester reads."""
     reason = checked_reason(reason)
     move = partial(ResetRequest.deny, reason=reason)
     return await _decide(deps, request_id, by, Event.DENIED, move, reason=reason)
 
 
 async def close(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
-    """Close an uncertain request whose outcome nobody is going to find out."""
     return await _decide(deps, request_id, by, Event.CLOSED, ResetRequest.close)
 
 

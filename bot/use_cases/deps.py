@@ -269,7 +269,6 @@ class Deps:
         return Admitted(person=person, rule=", ".join(map(str, filter(None, (channel, rota)))))
 
     async def in_channel(self, person: Person) -> bool:
-        """Return whether the person is in the approver channel now."""
         return await self.directory.is_in(person.id, Audience.channel(self.rules.approver_channel))
 
     async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Audience | None:

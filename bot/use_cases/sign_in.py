@@ -61,10 +61,7 @@ async def offer(
 
 
 async def offer_again(deps: Deps, link: SignInLink, claims: str | None) -> str | None:
-    """Return the URL of a new link in place of a refused one; None for who may not sign in.
-
-    `claims`: what Microsoft asks for by now.
-    """
+    """Return the URL of a new link, with what Microsoft asks for by now; None for who may not sign in."""
     need = SignInNeeded(claims or link.claims)
     try:
         return await offer(deps, actor_of(link), request_id=link.request_id, view_id=link.view_id, need=need)

@@ -62,7 +62,6 @@ class Metrics:
         """Record that Slack has its answer after so many seconds."""
 
     def route(self) -> Route:
-        """Return what Prometheus scrapes."""
         return Route("/metrics", self._metrics, methods=["GET"])
 
     async def _metrics(self, _: Request) -> Response:

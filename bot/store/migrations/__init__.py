@@ -65,7 +65,6 @@ def migrate(
 
 
 def configuration() -> Config:
-    """Return Alembic's configuration: where the scripts are."""
     made = Config()
     made.set_main_option("script_location", str(HERE))
     made.set_main_option("path_separator", "os")
