@@ -126,8 +126,7 @@ def header(text: str) -> Block:
 
 def section(text: str, fields: Sequence[Block] = ()) -> Block:
     """One of our sentences, with up to ten fields under it."""
-    block: Block = {"type": "section", "text": mrkdwn(text)}
-    return block | ({"fields": list(fields)} if fields else {})
+    return _with({"type": "section", "text": mrkdwn(text)}, fields=list(fields))
 
 
 def fields(*pairs: tuple[str, str]) -> Block:
@@ -168,8 +167,7 @@ def button(
         "action_id": action_id,
         "accessibility_label": cut(label, BUTTON_LIMIT),
     }
-    optional = {"value": value, "url": url, "style": style}
-    return element | {name: given for name, given in optional.items() if given}
+    return _with(element, value=value, url=url, style=style)
 
 
 def confirmation(title: str, text: str, confirm: str, deny: str) -> Block:
@@ -184,7 +182,7 @@ def confirmation(title: str, text: str, confirm: str, deny: str) -> Block:
 
 def option(text: str, value: str, description: str = "") -> Block:
     found: Block = {"text": plain(text, BUTTON_LIMIT), "value": cut(value, HEADER_LIMIT)}
-    return found | ({"description": plain(description, BUTTON_LIMIT)} if description else {})
+    return _with(found, description=description and plain(description, BUTTON_LIMIT))
 
 
 def text_input(limit: int, initial: str = "", *, placeholder: str = "", multiline: bool = False) -> Block:
@@ -192,11 +190,8 @@ def text_input(limit: int, initial: str = "", *, placeholder: str = "", multilin
     initial = _UNTYPABLE.sub("", initial if multiline else initial.replace("\n", " "))[:TEXT_LIMIT]
     length = max(limit, len(initial))
     element: Block = {"type": "plain_text_input", "multiline": multiline, "max_length": length}
-    if initial:
-        element["initial_value"] = initial
-    if placeholder:
-        element["placeholder"] = plain(placeholder, HEADER_LIMIT)
-    return element
+    shown = placeholder and plain(placeholder, HEADER_LIMIT)
+    return _with(element, initial_value=initial, placeholder=shown)
 
 
 def input_block(
@@ -210,7 +205,7 @@ def input_block(
         "element": element | {"action_id": VALUE},
         "optional": optional,
     }
-    return block | ({"hint": plain(hint, FIELD_LIMIT)} if hint else {})
+    return _with(block, hint=hint and plain(hint, FIELD_LIMIT))
 
 
 def modal(
@@ -229,8 +224,10 @@ def modal(
         "close": plain(close, TITLE_LIMIT),
         "blocks": list(blocks),
     }
-    if submit:
-        view |= {"submit": plain(submit, TITLE_LIMIT), "callback_id": callback_id}
-    if private_metadata:
-        view["private_metadata"] = private_metadata
-    return view
+    button = submit and plain(submit, TITLE_LIMIT)
+    return _with(view, submit=button, callback_id=callback_id, private_metadata=private_metadata)
+
+
+def _with(block: Block, **optional: object) -> Block:
+    """Add what there is: Slack takes nothing that is empty."""
+    return block | {name: given for name, given in optional.items() if given}

@@ -107,11 +107,13 @@ def recent(
     requests: Sequence[ResetRequest], words: Wording, *, now: datetime, reveal_for: timedelta, total: int
 ) -> Message:
     """The requester's latest requests, newest first, each with what can be pressed in its receipt."""
-    text, *lines = words.recent(requests, total=total)
-    shown = [blocks.section(text)]
-    for request, said in zip(requests, lines, strict=True):
-        shown += [blocks.section(said), *_own_actions(request, words, now, reveal_for)]
-    return Message(fallback("\n".join([text, *lines])), shown)
+    key = "recent.latest" if total > len(requests) else "recent" if requests else "recent.none"
+    lines = [words.text(key, shown=str(len(requests)), total=str(total))]
+    shown = [blocks.section(lines[0])]
+    for request in requests:
+        lines.append(words.text("recent.line", stands=words.stands(request), **words.names(request)))
+        shown += [blocks.section(lines[-1]), *_own_actions(request, words, now, reveal_for)]
+    return Message(fallback("\n".join(lines)), shown)
 
 
 # Blocks that modals share

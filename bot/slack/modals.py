@@ -190,7 +190,7 @@ def _named(device: Device) -> str:
 
 def _warnings(review: Review, words: Wording) -> list[Block]:
     """What is not as it looks: a list that was cut, a device that Intune names somebody else's."""
-    shown = [] if review.complete else [blocks.context(words.text("review.cut"))]
+    shown = [] if review.found.complete else [blocks.context(words.text("review.cut"))]
     for choice in review.resettable[:_MAX_DETAILED]:
         if choice.device.listed_for:
             names = {"device": inline(choice.device.name), "owner": inline(_owner(choice.device, words))}

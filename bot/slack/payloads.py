@@ -90,6 +90,14 @@ def id_at(body: object, *path: str | int, limit: int = MAX_ID) -> str:
     return found
 
 
+def needed_at(body: object, *path: str | int, limit: int = MAX_ID) -> str:
+    """Return an id of Slack's, or raise Malformed where there is none."""
+    found = id_at(body, *path, limit=limit)
+    if not found:
+        raise Malformed
+    return found
+
+
 def private_metadata(request_id: RequestId, revision: int) -> str:
     """Return what a form carries: the request, and the revision of it that the form shows."""
     return f"{request_id}:{revision}"
@@ -106,12 +114,10 @@ class Command:
     @classmethod
     def parse(cls, body: Mapping[str, object]) -> Self:
         """Read Slack's fields; Slack escapes &, < and > in `text`, and writes mentions as `<@U…>`."""
-        user, trigger_id = id_at(body, "user_id"), id_at(body, "trigger_id", limit=MAX_TRIGGER)
-        if not user or not trigger_id:
-            raise Malformed
+        user, team = needed_at(body, "user_id"), id_at(body, "team_id")
         return cls(
-            actor=Actor(user=UserId(user), team=TeamId(id_at(body, "team_id")) or None),
-            trigger_id=trigger_id,
+            actor=Actor(user=UserId(user), team=TeamId(team) or None),
+            trigger_id=needed_at(body, "trigger_id", limit=MAX_TRIGGER),
             text=text_at(body, "text").strip(),
             response_url=secret_at(body, "response_url"),
         )
@@ -127,13 +133,10 @@ class Press:
     @classmethod
     def parse(cls, body: Mapping[str, object]) -> Self:
         """Read who pressed what. The user's own team is in `user`: `team` says ours even for an outsider."""
-        trigger_id = id_at(body, "trigger_id", limit=MAX_TRIGGER)
-        if not trigger_id:
-            raise Malformed
         value = text_at(body, "actions", 0, "value")
         return cls(
             actor=_actor(body),
-            trigger_id=trigger_id,
+            trigger_id=needed_at(body, "trigger_id", limit=MAX_TRIGGER),
             request_id=RequestId(value) if _REQUEST_ID.fullmatch(value) else NO_REQUEST,
             response_url=secret_at(body, "response_url"),
         )
@@ -153,15 +156,12 @@ class Form:
     @classmethod
     def parse(cls, body: Mapping[str, object]) -> Self:
         """Read the view; a view_submission carries no channel, so `private_metadata` names the request."""
-        view_id = id_at(body, "view", "id", limit=MAX_TRIGGER)
-        if not view_id:
-            raise Malformed
         metadata = text_at(body, "view", "private_metadata")
         carried = _METADATA.fullmatch(metadata)
         values = dig(body, "view", "state", "values")
         return cls(
             actor=_actor(body),
-            view_id=view_id,
+            view_id=needed_at(body, "view", "id", limit=MAX_TRIGGER),
             request_id=RequestId(carried[1]) if carried else NO_REQUEST,
             revision=int(carried[2] or 0) if carried else 0,
             mentioned=metadata,
@@ -183,8 +183,6 @@ def secret_at(body: Mapping[str, object], name: str) -> Secret | None:
     return Secret(found) if found else None
 
 
-def _actor(body: Mapping[str, object]) -> Actor:
-    user = id_at(body, "user", "id")
-    if not user:
-        raise Malformed
-    return Actor(user=UserId(user), team=TeamId(id_at(body, "user", "team_id")) or None)
+def _actor(body: object) -> Actor:
+    user, team = needed_at(body, "user", "id"), id_at(body, "user", "team_id")
+    return Actor(user=UserId(user), team=TeamId(team) or None)

@@ -4,7 +4,7 @@ A catalog is one language's texts; another language is another file with the sam
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -146,8 +146,11 @@ class Wording:
 
     def status(self, request: ResetRequest) -> str:
         """Return where it stands in a sentence: what it waits for, or who decided what, when."""
+        cause = request.cause if request.status is Status.UNCERTAIN else None
+        # then nothing may be said of the device
+        blind = cause is not None and (cause.code is not Code.NO_ANSWER or "could_not_look" in cause.facts)
         return self.text(
-            f"status.{_stage(request)}" + (".could_not_look" if _could_not_look(request) else ""),
+            f"status.{_stage(request)}" + (".could_not_look" if blind else ""),
             by=mention(request.decided_by or ""),
             at=date(request.decided_at or request.changed_at),
             until=date(request.expires_at or request.changed_at),
@@ -194,17 +197,6 @@ class Wording:
 
     def names(self, request: ResetRequest) -> dict[str, str]:
         return {"ref": request.ref, "target": self.target(request.target)}
-
-    def recent(self, requests: Sequence[ResetRequest], *, total: int) -> list[str]:
-        """Return a headline, and where each of the person's latest requests of `total` stands."""
-        if not requests:
-            return [self.text("recent.none")]
-        shown = len(requests)
-        key = "recent.latest" if total > shown else "recent"
-        lines = [self.text(key, shown=str(shown), total=str(total))]
-        for request in requests:
-            lines.append(self.text("recent.line", stands=self.stands(request), **self.names(request)))
-        return lines
 
     # Devices and accounts
 
@@ -255,12 +247,6 @@ def _stage(request: ResetRequest) -> str:
         case (Status.REFUSED, Cause(Code.ALREADY_REQUESTED)):
             return "duplicate"
     return str(request.status)
-
-
-def _could_not_look(request: ResetRequest) -> bool:
-    """Whether nothing may be said of the device, because it could not be looked at."""
-    cause = request.cause if request.status is Status.UNCERTAIN else None
-    return cause is not None and (cause.code is not Code.NO_ANSWER or "could_not_look" in cause.facts)
 
 
 def _safe(name: str, value: str) -> str:

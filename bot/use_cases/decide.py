@@ -68,7 +68,7 @@ async def _approve(
         raise RecentlyReset(recent, platform=str(choice.device.platform))
     approval = _approval(deps, seen, choice, by, earlier)
     facts = {
-        "rule": seen.rule,
+        "rule": seen.admitted.rule,
         "device": approval.device.id,
         "device_name": approval.device.name,
         "effect": str(approval.effect),

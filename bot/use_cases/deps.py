@@ -367,8 +367,13 @@ class Deps:
         self, event: Event, actor: UserId | None, request_id: RequestId | None, facts: Mapping[str, str]
     ) -> None:
         """Append one row that belongs to no move."""
-        entry = Entry(event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts))
+        entry = self.entry(event, actor, request_id, facts)
         await self.database.run(lambda tx: tx.entries.append(entry))
+
+    def entry(
+        self, event: Event, actor: UserId | None, request_id: RequestId | None, facts: Mapping[str, str]
+    ) -> Entry:
+        return Entry(event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts))
 
     @asynccontextmanager
     async def acting(self, actor: Actor, request_id: RequestId) -> AsyncIterator[tuple[Actor, ResetRequest]]:

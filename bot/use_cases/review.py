@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, NoReturn
 
 from bot.domain.audit import Event
-from bot.domain.device import BY_NATURE, Device, Effect, effect_of_reset
+from bot.domain.device import BY_NATURE, Device, Effect, FoundDevices, effect_of_reset
 from bot.domain.errors import Cause, Code, CouldNotVerify, LostRace, Refusal, SignInNeeded
 from bot.domain.people import Account, Actor, Kind, Person
 from bot.domain.policy import check_account, check_fresh, check_owner
@@ -34,16 +34,13 @@ class Review:
     """Everything that the approval modal shows."""
 
     request: ResetRequest
+    admitted: Admitted
+    """The approver."""
     account: Account
     """The approver's, whose token will carry it out."""
+    found: FoundDevices
     choices: Sequence[Choice]
     """The devices that were online last come first."""
-    complete: bool = True
-    """Whether Intune's list was read to its end."""
-    rule: str = ""
-    """The audiences by which the approver may decide."""
-    request_ids: Sequence[str] = ()
-    """Graph's ids of the answers in which the devices came."""
 
     @property
     def resettable(self) -> Sequence[Choice]:
@@ -61,9 +58,9 @@ async def review(deps: Deps, request_id: RequestId, by: Actor) -> Review:
     async with deps.acting(by, request_id) as (by, request):
         seen = await look(deps, request, by)
     facts = {
-        "rule": seen.rule,
+        "rule": seen.admitted.rule,
         "devices": ", ".join(choice.device.id for choice in seen.choices),
-        "request_id": ", ".join(filter(None, seen.request_ids)),
+        "request_id": ", ".join(filter(None, seen.found.request_ids)),
     }
     await deps.audit(Event.REVIEWED, by.user, request_id, seen.account.as_facts() | facts)
     if not seen.resettable:
@@ -90,14 +87,8 @@ async def _look(deps: Deps, request: ResetRequest, admitted: Admitted) -> Review
     for fresh in (False, True):  # a token from before a role was activated may show less
         found = await deps.as_person(approver.id, account.oid, find, fresh=fresh)
         devices = sorted(found.devices, key=lambda device: device.last_sync_at or NEVER, reverse=True)
-        seen = Review(
-            request=request,
-            account=account,
-            choices=[Choice(device, _effect(deps, device, approver, account)) for device in devices],
-            complete=found.complete,
-            rule=admitted.rule,
-            request_ids=found.request_ids,
-        )
+        choices = [Choice(device, _effect(deps, device, approver, account)) for device in devices]
+        seen = Review(request=request, admitted=admitted, account=account, found=found, choices=choices)
         if seen.resettable:
             break
     if not seen.choices:
@@ -159,7 +150,7 @@ async def _refuse(deps: Deps, seen: Review, by: Actor) -> NoReturn:
     """Say why nothing that was found can be reset; end a request that still waits where nobody can do it."""
     causes = [choice.effect for choice in seen.choices if isinstance(choice.effect, Cause)]
     cause, target = causes[0], seen.request.target
-    if target.kind not in NAMES_ONE_DEVICE or not seen.complete or {c.code for c in causes} - BY_NATURE:
+    if target.kind not in NAMES_ONE_DEVICE or not seen.found.complete or {c.code for c in causes} - BY_NATURE:
         noted = seen.request.note(Cause(Code.NOTHING_TO_RESET, {"approver": by.user}), now=deps.now())
         if noted is not seen.request:
             with suppress(LostRace):  # the card tells something newer

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from bot.domain.audit import Entry, Event
+from bot.domain.audit import Event
 from bot.domain.errors import Code, SignInNeeded, SignInRefused, UnlatchError
 from bot.domain.people import (
     Account,
@@ -103,13 +103,7 @@ async def confirm(deps: Deps, confirmation: Confirmation) -> tuple[SignInLink, A
         for other in deps.directory.same(person.id) - {person.id}:
             await deps.sign_ins.forget(other, SignOutReason.ASKED)
         facts = {"email": person.email or "", "signed_in_at": utc_text(account.signed_in_at)}
-        entry = Entry(
-            event=Event.SIGNED_IN,
-            at=deps.now(),
-            actor=person.id,
-            request_id=link.request_id,
-            facts=account.as_facts() | facts,
-        )
+        entry = deps.entry(Event.SIGNED_IN, person.id, link.request_id, account.as_facts() | facts)
         async with _audit_sign_in_refusals(deps, result):
             await deps.sign_ins.keep(person.id, result, entry)
     deps.wake_worker()

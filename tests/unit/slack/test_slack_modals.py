@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from bot.domain.device import Device, Platform, effect_of_reset
+from bot.domain.device import Device, FoundDevices, Platform, effect_of_reset
 from bot.domain.errors import Cause, Code, RecentlyReset, SignInNeeded
 from bot.domain.request import Status
 from bot.domain.values import DeviceId, Secret
@@ -15,6 +15,7 @@ from bot.slack.blocks import NOTHING, View, plain
 from bot.slack.payloads import VALUE, Action, Field, Form
 from bot.slack.typed import Typed, read_command
 from bot.slack.wording import ENGLISH
+from bot.use_cases.deps import Admitted
 from bot.use_cases.review import Choice, Review
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,7 +34,9 @@ def android(number: int = 0, enrollment: str = "androidEnterpriseFullyManaged") 
 
 def review(*devices: Device, blocked: Sequence[Choice] = (), complete: bool = True) -> View:
     choices = [*(Choice(device, effect_of_reset(device)) for device in devices), *blocked]
-    seen = Review(request=pending(), account=account_of(KEN), choices=choices, complete=complete)
+    admitted, found = Admitted(person=KEN, rule=""), FoundDevices(complete=complete)
+    account = account_of(KEN)
+    seen = Review(request=pending(), admitted=admitted, account=account, found=found, choices=choices)
     return modals.review_form(seen, ENGLISH)
 
 

@@ -27,6 +27,7 @@ from bot.domain.target import Target, TargetKind
 from bot.slack import wording
 from bot.slack.blocks import NOTHING, without_markup
 from bot.slack.errors import CONTENT, SCOPE, TOKEN, reason
+from bot.slack.messages import recent
 from bot.slack.wording import CATALOG_EN as CATALOG
 from bot.slack.wording import ENGLISH
 from tests.support.builders import MEI, a_request
@@ -158,7 +159,8 @@ def test_every_row_has_its_sentences_and_says_once_where_it_stands(row: ResetReq
     assert len(ENGLISH.stage(row)) < 40
     if step := ENGLISH.next_step(row, reveal_for=HOUR):
         check_sentence(step)
-    heading, line = ENGLISH.recent([row], total=1)
+    said = recent([row], ENGLISH, now=NOON, reveal_for=HOUR, total=1).text
+    heading, line = said.split("\n")
     assert (heading, line.lower().count(ENGLISH.stage(row))) == ("Your requests:", 1)
     assert f"• {row.ref}, " in line
     assert ENGLISH.status(row) in line

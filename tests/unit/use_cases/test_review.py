@@ -65,7 +65,7 @@ async def test_where_intune_shows_no_device_a_fresh_token_is_tried_once_and_the_
     assert bot.intune.read_with == [token_of(KEN.id), f"{token_of(KEN.id)} with {FRESH}"]
     assert (await bot.row(request_id)).status is Status.PENDING
     bot.intune.found = [LEOS_PHONE]
-    assert (await bot.review(request_id)).complete is complete
+    assert (await bot.review(request_id)).found.complete is complete
 
 
 @pytest.mark.parametrize("before", [[], [LEOS_LAPTOP]], ids=["nothing", "g35 less"])
