@@ -1,13 +1,12 @@
 """One entry of the audit log: who did or tried what, when, to which request."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
 from bot.domain.request import ResetRequest
-from bot.domain.values import RequestId, UserId
+from bot.domain.values import Facts, RequestId, UserId
 
 
 class Event(StrEnum):
@@ -45,7 +44,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """`actor` is None where the clock or Microsoft acted; `facts` are short, never a token or a passcode."""
+    """`actor` is None where the clock or Microsoft acted."""
 
     event: Event
     at: datetime
@@ -53,12 +52,10 @@ class Entry:
     request_id: RequestId | None = None
     version: int | None = None
     """The version that a request moved to; None where nothing moved. `(request_id, version)` is unique."""
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
 
     @classmethod
-    def of_move(
-        cls, event: Event, new: ResetRequest, facts: Mapping[str, str], *, actor: UserId | None = None
-    ) -> Self:
+    def of_move(cls, event: Event, new: ResetRequest, facts: Facts, *, actor: UserId | None = None) -> Self:
         return cls(
             event=event,
             at=new.changed_at,

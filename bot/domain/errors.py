@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from bot.domain.values import utc_text
+from bot.domain.values import Facts, utc_text
 
 if TYPE_CHECKING:
     from bot.domain.people import Person, SignInLink
@@ -114,10 +113,10 @@ QUOTAS: Final = frozenset({Code.QUOTA_EXCEEDED, Code.TOO_MANY_OPEN, Code.TOO_MAN
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a request ended, waits again or cannot be reset. Facts are short strings, never a secret."""
+    """Why a request ended, waits again or cannot be reset."""
 
     code: Code
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
 
     def as_facts(self) -> dict[str, str]:
         """Return the code and its facts, for an audit row."""
@@ -145,7 +144,7 @@ class Refusal(UnlatchError):
 class CouldNotVerify(Refusal):
     """A lookup failed or timed out, so nobody is let through on it."""
 
-    def __init__(self, what: str, why: Mapping[str, str] | None = None, *, hidden: bool = False) -> None:
+    def __init__(self, what: str, why: Facts | None = None, *, hidden: bool = False) -> None:
         """`what` was looked up, in words for people. `why`: only where waiting does not mend it.
 
         `hidden`: it is this one person whom the directory does not show.

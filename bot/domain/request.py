@@ -348,12 +348,7 @@ class ResetRequest:
         return self._changed(now, attempt=attempt, attempts=self.attempts + 1, next_at=now + timing.attempt)
 
     def send_later(
-        self,
-        cause: Code = Code.NOT_EXECUTED,
-        *,
-        now: datetime,
-        timing: Timing,
-        after: timedelta | None = None,
+        self, cause: Code, *, now: datetime, timing: Timing, after: timedelta | None = None
     ) -> Self:
         """Nothing was executed: try again, or reopen for `cause` where `send_for` would be over by then."""
         pause = after or timing.send_retry

@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import unescape
@@ -24,6 +24,9 @@ RequestId = NewType("RequestId", str)
 
 DeviceId = NewType("DeviceId", str)
 """An Intune managedDevice, a GUID."""
+
+Facts = Mapping[str, str]
+"""What a cause or an audit row says besides its code: short strings, never a token or a passcode."""
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 """Where plain http is allowed: nobody else can listen in."""

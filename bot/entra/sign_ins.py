@@ -13,7 +13,7 @@ import structlog
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import Code, LostRace, SignInNeeded, SignInRefused
 from bot.domain.people import Account, SignInResult, SignOutReason
-from bot.domain.values import Secret, UserId
+from bot.domain.values import Facts, Secret, UserId
 from bot.entra.client import EntraClient
 from bot.entra.vault import CannotOpen, Vault, for_sign_in, key_of
 from bot.store import sign_ins as rows
@@ -86,9 +86,7 @@ class EntraSignIns:
                 # Another replica refreshed meanwhile, or the person signed in or out: read the row again.
             return token
 
-    async def forget(
-        self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
-    ) -> bool:
+    async def forget(self, user: UserId, reason: SignOutReason, facts: Facts | None = None) -> bool:
         now = self.now()
 
         def unit(tx: Transaction) -> bool:
@@ -211,9 +209,7 @@ async def _forget(database: Database, row: SignInRow, entry: Entry) -> bool:
     return await database.run(lambda tx: rows.delete_sign_in(tx, row.user, entry, version=row.version))
 
 
-def _signed_out(
-    row: SignInRow, reason: SignOutReason, at: datetime, facts: Mapping[str, str] | None = None
-) -> Entry:
+def _signed_out(row: SignInRow, reason: SignOutReason, at: datetime, facts: Facts | None = None) -> Entry:
     """Return the audit entry of a sign-in that is deleted."""
     all_facts = {"reason": str(reason), **row.as_facts(), **(facts or {})}
     return Entry(event=Event.SIGNED_OUT, at=at, actor=row.user, facts=all_facts)

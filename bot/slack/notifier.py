@@ -101,9 +101,8 @@ class SlackNotifier:
         self,
         request: ResetRequest,
         state: MessageState,
-        *,
-        first: ResetRequest | None = None,
-        no_card: SlackError | None = None,
+        first: ResetRequest | None,
+        no_card: SlackError | None,
     ) -> MessageState:
         message = receipt(
             request,

@@ -7,15 +7,7 @@ from functools import partial
 
 from bot.domain.audit import Event
 from bot.domain.device import ActionResult, Effect
-from bot.domain.errors import (
-    Cause,
-    Code,
-    DeviceRefused,
-    LostRace,
-    RecentlyReset,
-    Refusal,
-    SignInNeeded,
-)
+from bot.domain.errors import Cause, Code, DeviceRefused, LostRace, RecentlyReset, Refusal, SignInNeeded
 from bot.domain.people import Actor
 from bot.domain.request import Approval, Looker, ResetRequest, Status, checked_reason
 from bot.domain.values import DeviceId, RequestId

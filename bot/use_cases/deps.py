@@ -38,7 +38,7 @@ from bot.domain.people import (
 from bot.domain.policy import Rules, check_approver, check_requester
 from bot.domain.request import MessageState, ResetRequest, Status
 from bot.domain.target import Target
-from bot.domain.values import DeviceId, RequestId, Secret, UserId
+from bot.domain.values import DeviceId, Facts, RequestId, Secret, UserId
 from bot.store import requests
 from bot.store.database import Database, Transaction
 from bot.timing import Timing
@@ -144,9 +144,7 @@ class SignIns(Protocol):
         Raises SignInNeeded, or CouldNotVerify where Entra does not answer.
         """
 
-    async def forget(
-        self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
-    ) -> bool:
+    async def forget(self, user: UserId, reason: SignOutReason, facts: Facts | None = None) -> bool:
         """Delete the user's tokens with an audit row; False where there were none."""
 
     async def sweep(self) -> None:
@@ -170,7 +168,6 @@ class Notifier(Protocol):
         self,
         request: ResetRequest,
         state: MessageState,
-        *,
         first: ResetRequest | None,
         no_card: SlackError | None,
     ) -> MessageState:
@@ -236,9 +233,7 @@ class Deps:
             await self.sign_out(person.id, SignOutReason.NOT_A_MEMBER, {"kind": str(person.kind)})
         return person
 
-    async def sign_out(
-        self, user: UserId, reason: SignOutReason, facts: Mapping[str, str] | None = None
-    ) -> bool:
+    async def sign_out(self, user: UserId, reason: SignOutReason, facts: Facts | None = None) -> bool:
         """Delete the person's tokens, under every id that is known; False where there were none."""
         ids = sorted(self.directory.same(user) or {user})
         return any([await self.sign_ins.forget(one, reason, facts) for one in ids])
@@ -317,11 +312,7 @@ class Deps:
         )
 
     async def move(
-        self,
-        old: ResetRequest,
-        new: ResetRequest,
-        event: Event | None = None,
-        facts: Mapping[str, str] | None = None,
+        self, old: ResetRequest, new: ResetRequest, event: Event | None = None, facts: Facts | None = None
     ) -> None:
         """Store the move of a row that the worker holds, with its audit row, or raise LostRace."""
         entry = None if event is None else Entry.of_move(event, new, facts or {})
@@ -329,12 +320,7 @@ class Deps:
         self.wake_worker()
 
     async def decide(
-        self,
-        request_id: RequestId,
-        event: Event,
-        move: Move,
-        facts: Mapping[str, str],
-        by: Actor | None = None,
+        self, request_id: RequestId, event: Event, move: Move, facts: Facts, by: Actor | None = None
     ) -> ResetRequest:
         """Read, move and write in one transaction. Whoever comes second is told by `move` who was first."""
         now, actor = self.now(), None if by is None else by.user
@@ -364,15 +350,13 @@ class Deps:
     # The audit log
 
     async def audit(
-        self, event: Event, actor: UserId | None, request_id: RequestId | None, facts: Mapping[str, str]
+        self, event: Event, actor: UserId | None, request_id: RequestId | None, facts: Facts
     ) -> None:
         """Append one row that belongs to no move."""
         entry = self.entry(event, actor, request_id, facts)
         await self.database.run(lambda tx: tx.entries.append(entry))
 
-    def entry(
-        self, event: Event, actor: UserId | None, request_id: RequestId | None, facts: Mapping[str, str]
-    ) -> Entry:
+    def entry(self, event: Event, actor: UserId | None, request_id: RequestId | None, facts: Facts) -> Entry:
         return Entry(event=event, at=self.now(), actor=actor, request_id=request_id, facts=dict(facts))
 
     @asynccontextmanager
@@ -414,7 +398,7 @@ class Deps:
             raise
 
     async def _audit_refusal(
-        self, actor: Actor, request_id: RequestId | None, refusal: str, facts: Mapping[str, str]
+        self, actor: Actor, request_id: RequestId | None, refusal: str, facts: Facts
     ) -> None:
         facts = {"refusal": refusal, **facts} | await self.account_facts(actor.user)
         await self.audit(Event.ACCESS_REFUSED, actor.user, request_id, facts)

@@ -5,7 +5,7 @@ unless Microsoft says, or the network shows, that nothing was done: a lost answe
 Safe to run twice, late, or on another replica: each step is a compare-and-set on the row's version.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,7 @@ from bot.domain.errors import (
     UnknownPath,
 )
 from bot.domain.request import Approval, Looker, ResetRequest, Status
-from bot.domain.values import Secret, utc_text
+from bot.domain.values import Facts, Secret, utc_text
 from bot.timing import Timing
 from bot.use_cases.deps import Deps
 from bot.use_cases.submit import verify
@@ -87,7 +87,7 @@ async def send(deps: Deps, approved: ResetRequest, approval: Approval) -> None:
         return
     cause = Cause(Code.RECENTLY_RESET, {"at": utc_text(later), "platform": str(approval.device.platform)})
     reopened = approved.reopen(cause, now=deps.now(), timing=deps.timing)
-    await _move(deps, approved, reopened, Event.REOPENED, approval)
+    await _move(deps, approved, reopened, Event.REOPENED, approval, {})
 
 
 @dataclass
@@ -160,7 +160,7 @@ async def _send_later(
     """Wait a moment, which leaves no audit row, or for another approval."""
     later = approved.send_later(cause, now=deps.now(), timing=deps.timing)
     event = None if later.status is Status.APPROVED else Event.REOPENED
-    await _move(deps, approved, later, event, approval)
+    await _move(deps, approved, later, event, approval, {})
 
 
 async def _give_back(
@@ -189,7 +189,7 @@ def after_error(deps: Deps, attempt: ResetRequest, error: GraphError, *, direct:
     now, timing = deps.now(), deps.timing
     match error:
         case NotExecuted():
-            return attempt.send_later(now=now, timing=timing, after=error.retry_after)
+            return attempt.send_later(Code.NOT_EXECUTED, now=now, timing=timing, after=error.retry_after)
         case ApproverRefused():
             return attempt.send_again(now=now)
         case UnknownPath() if not direct and attempt.target.has_own_path:
@@ -210,7 +210,7 @@ async def poll(deps: Deps, sent: ResetRequest, approval: Approval) -> None:
     now = deps.now()
     ours, could_not_look, cause = await look_at(deps, sent, approval)
     if ours is not None and ours.state == "done":
-        await _move(deps, sent, sent.mark_done(ours.started_at, now=now), Event.DONE, approval)
+        await _move(deps, sent, sent.mark_done(ours.started_at, now=now), Event.DONE, approval, {})
     elif ours is not None and ours.failure is not None:
         facts = {"error_code": str(ours.error_code)}
         failed = sent.fail(Cause(ours.failure, facts), now=now)
@@ -281,8 +281,8 @@ async def _move(
     new: ResetRequest,
     event: Event | None,
     approval: Approval,
-    facts: Mapping[str, str] | None = None,
+    facts: Facts,
 ) -> None:
     """Store a move whose audit row says who approved what, and the cause by its code alone."""
     cause = {"cause": str(new.cause.code)} if new.cause else {}
-    await deps.move(old, new, event, {**approval.as_facts(), **cause, **(facts or {})})
+    await deps.move(old, new, event, {**approval.as_facts(), **cause, **facts})

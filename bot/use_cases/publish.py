@@ -51,7 +51,7 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime 
     no_card = None
     if _has_card(request) or state.card is not None:
         no_card = await show(notifier.update_card(request, state))
-    await show(notifier.update_receipt(request, state, first=first, no_card=no_card))
+    await show(notifier.update_receipt(request, state, first, no_card))
     await show(notifier.tell_approvers(request, state))
     await show(notifier.tell_requester(request, state))
     if failures:

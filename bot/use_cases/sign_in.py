@@ -23,12 +23,7 @@ from bot.use_cases.deps import Deps
 
 
 async def offer(
-    deps: Deps,
-    actor: Actor,
-    *,
-    request_id: RequestId | None = None,
-    view_id: str | None = None,
-    need: SignInNeeded | None = None,
+    deps: Deps, actor: Actor, *, request_id: RequestId | None, view_id: str | None, need: SignInNeeded | None
 ) -> str:
     """Return the URL of a new single-use link; for who may approve, or may ask where that takes one too.
 

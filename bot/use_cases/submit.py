@@ -15,13 +15,7 @@ from bot.use_cases.deps import Deps
 
 
 async def submit(
-    deps: Deps,
-    actor: Actor,
-    *,
-    delivery: str,
-    target: str,
-    reason: str,
-    ticket: str | None = None,
+    deps: Deps, actor: Actor, *, delivery: str, target: str, reason: str, ticket: str | None = None
 ) -> ResetRequest:
     """Store the request and return its row; the same delivery with the same content returns it again.
 

@@ -150,7 +150,8 @@ class Bot:
 
     async def offer(self, by: Person = KEN, **then: Any) -> Secret:
         """Return the secret of the link that this person gets."""
-        url = await sign_in.offer(self.deps, actor(by), **then)
+        nowhere: dict[str, Any] = {"request_id": None, "view_id": None, "need": None}
+        url = await sign_in.offer(self.deps, actor(by), **nowhere | then)
         return Secret(url.rpartition("/")[2])
 
     async def comes_back(

@@ -178,7 +178,6 @@ class FakeNotifier:
         self,
         request: ResetRequest,
         state: MessageState,
-        *,
         first: ResetRequest | None,
         no_card: SlackError | None,
     ) -> MessageState:

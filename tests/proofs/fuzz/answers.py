@@ -151,7 +151,7 @@ async def call_slack(sent: Odd) -> None:
         posted = MessageRef(**POSTED)
         for state in (MessageState(), MessageState(card=posted, receipt=posted)):
             await _call(notifier.update_card(row, state))
-            await _call(notifier.update_receipt(row, state))
+            await _call(notifier.update_receipt(row, state, None, None))
             for tell in (notifier.find_posted, notifier.tell_approvers, notifier.tell_requester):
                 await _call(tell(a_request(Status.DONE), state))
 

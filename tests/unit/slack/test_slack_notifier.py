@@ -65,8 +65,8 @@ async def test_a_card_is_posted_once_then_updated_in_place_and_nothing_of_it_is_
 
 async def test_the_receipt_says_that_approvers_were_told_only_once_the_card_is_posted(api, notifier):
     told = ENGLISH.text("status.pending.next"), ENGLISH.text("status.pending.next.not_yet")
-    state = await notifier.update_receipt(pending(), MessageState())
-    await notifier.update_receipt(pending(), replace(state, card=CARD))
+    state = await notifier.update_receipt(pending(), MessageState(), None, None)
+    await notifier.update_receipt(pending(), replace(state, card=CARD), None, None)
     texts = [sent["text"] for _, sent in api.asked]
     assert [[sentence in text for sentence in told] for text in texts] == [[False, True], [True, False]]
 
@@ -79,7 +79,7 @@ async def test_while_others_could_read_it_nothing_goes_there_and_the_requester_i
         with pytest.raises(SlackRefused, match="channel_shared"):
             await show(pending(reminders=1, version=3), state)
     for row, is_told in ((pending(), True), (APPROVED, False)):
-        await notifier.update_receipt(row, MessageState())
+        await notifier.update_receipt(row, MessageState(), None, None)
         assert ("shared with another organization" in api.asked[-1][1]["text"]) is is_told
     assert len(api.asked) == 3
 
@@ -90,7 +90,7 @@ async def test_what_slack_shows_already_is_not_sent_again_and_a_receipt_goes_to_
     state = MessageState()
     for row in (pending(), pending(version=9)):
         before = state
-        state = await notifier.update_receipt(row, await notifier.update_card(row, state))
+        state = await notifier.update_receipt(row, await notifier.update_card(row, state), None, None)
     assert state == before
     _, (_, post) = api.asked
     assert (post["channel"], post["metadata"]) == (MEI.id, metadata("receipt"))
@@ -211,7 +211,7 @@ async def test_who_asked_reads_why_the_approvers_were_not_notified(api, code):
     api.answers["chat.postMessage"] = [refused(code), POSTED]
     with pytest.raises(SlackRefused) as error:
         await notifier.update_card(pending(), MessageState())
-    await notifier.update_receipt(pending(), MessageState(), no_card=error.value)
+    await notifier.update_receipt(pending(), MessageState(), None, error.value)
     assert "The on-call leads haven’t been notified: " in api.asked[-1][1]["text"]
     assert ENGLISH.no_card(SlackRefused(code)) in api.asked[-1][1]["text"]
 
@@ -224,7 +224,7 @@ async def test_where_direct_messages_are_off_the_receipt_goes_where_the_request_
     for row in (pending(), pending(), sent, ready, ready):
         notifier.slack.answers.keep(row.id, url)
         with pytest.raises(SlackRefused):
-            await notifier.update_receipt(row, MessageState())
+            await notifier.update_receipt(row, MessageState(), None, None)
     first, last = [sent for method, sent in api.asked if method == "response"]
     assert (first["response_type"], last["response_type"]) == ("ephemeral", "ephemeral")
     assert "waiting for approval" in first["text"]
@@ -330,7 +330,7 @@ def line_of(row: ResetRequest, part: str, version: str) -> dict[str, object]:
 
 async def test_a_new_message_tells_of_itself(notifier):
     row = replace(done(), version=5)
-    state = await notifier.update_receipt(row, await notifier.update_card(row, MessageState()))
+    state = await notifier.update_receipt(row, await notifier.update_card(row, MessageState()), None, None)
     assert not row.tells_approvers(state)
     assert not row.tells_requester(state)
 
@@ -340,7 +340,7 @@ async def test_show_passcode_says_until_when_and_goes_when_it_is_over(api, after
     row = done()
     clock = Clock(row.changed_at + after)
     api.answers["chat.postMessage"] = [POSTED]
-    await a_notifier(api, clock).update_receipt(row, MessageState())
+    await a_notifier(api, clock).update_receipt(row, MessageState(), None, None)
     sent = api.asked[-1][1]
     assert ("show_passcode" in str(sent["blocks"])) is there
     assert ("Available until <!date^" in sent["text"]) is there

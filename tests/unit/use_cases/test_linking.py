@@ -74,7 +74,7 @@ async def test_an_approver_off_call_may_sign_in_before_the_shift(bot):
 async def test_an_approver_who_was_admitted_for_this_press_is_not_looked_up_again(bot):
     need = SignInNeeded()
     need.approver = KEN
-    assert await sign_in.offer(bot.deps, actor(KEN), need=need)
+    assert await sign_in.offer(bot.deps, actor(KEN), request_id=None, view_id=None, need=need)
     assert bot.directory.looked_up == []
 
 
