@@ -82,9 +82,7 @@ class QueueLoop:
             self._passed_at = now
             if len(claimed) == room:
                 return timing.idle  # full: the first that ends wakes the queue
-            due = await self._deps.database.read(
-                lambda connection: requests.next_due(connection, self._queue)
-            )
+            due = await self._deps.database.read(partial(requests.next_due, queue=self._queue))
         except StoreError as error:
             log.warning("store_unavailable", queue=self._queue.value, error=type(error).__name__)
             return timing.idle

@@ -43,11 +43,9 @@ class EntraSignIns:
     """One a user, in this process; held weakly, so that it goes when no task waits."""
 
     async def keep(self, user: UserId, result: SignInResult, entry: Entry) -> None:
-        account, key_id = result.account, self.vault.key_id
+        account = result.account
         head = await self.database.read(self.database.audit_log.look)
-        unsealed = SignInRow(
-            user=user, **asdict(account), key_id=key_id, sealed=b"", log_seq=head.seq, log_hash=head.hash
-        )
+        unsealed = SignInRow(user=user, **asdict(account), sealed=b"", log_seq=head.seq, log_hash=head.hash)
         sealed = self.vault.seal(result.cache.reveal().encode(), for_sign_in(unsealed))
         row = replace(unsealed, sealed=sealed)
         async with self._lock(user):
@@ -58,11 +56,9 @@ class EntraSignIns:
 
     async def account(self, user: UserId) -> Account | None:
         row = await self._current(user)
-        return (
-            None
-            if row is None
-            else Account(**{part.name: getattr(row, part.name) for part in fields(Account)})
-        )
+        if row is None:
+            return None
+        return Account(**{part.name: getattr(row, part.name) for part in fields(Account)})
 
     async def linked_to(self, account: Account) -> UserId | None:
         find = partial(rows.linked_to, tenant=account.tenant, oid=account.oid)
@@ -115,7 +111,11 @@ class EntraSignIns:
         return None
 
     def _is_sealed(self, row: SignInRow) -> bool:
-        return self.vault.opens(row.sealed, for_sign_in(row))
+        if self.vault.opens(row.sealed, for_sign_in(row)):
+            return True
+        reason = "it was changed, or no key of VAULT_KEYS opens it"
+        log.critical("sign_in_unusable", user=row.user, reason=reason, key=key_of(row.sealed))
+        return False
 
     def _lock(self, user: UserId) -> asyncio.Lock:
         return self._locks.setdefault(user, asyncio.Lock())
@@ -199,9 +199,7 @@ async def _reseal(database: Database, vault: Vault, row: SignInRow) -> bool:
 
 async def _update_sealed(database: Database, vault: Vault, row: SignInRow, content: bytes) -> bool:
     sealed = vault.seal(content, for_sign_in(row))
-    return await database.run(
-        lambda tx: rows.update_sealed(tx, row.user, version=row.version, key_id=vault.key_id, sealed=sealed)
-    )
+    return await database.run(lambda tx: rows.update_sealed(tx, row.user, version=row.version, sealed=sealed))
 
 
 async def _forget(database: Database, row: SignInRow, entry: Entry) -> bool:

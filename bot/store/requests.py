@@ -41,6 +41,7 @@ UNREADABLE_PAUSE: Final = timedelta(minutes=10)
 """How long a row that cannot be read is left alone."""
 
 Ids = Collection[UserId]
+Reader = Transaction | Connection
 
 log = structlog.get_logger()
 
@@ -140,9 +141,7 @@ def check_quota(tx: Transaction, statement: Any, of: Mapping[str, Any], now: dat
         raise Refusal(Code.QUOTA_EXCEEDED, limit=str(limit), until=utc_text(free_at))
 
 
-def get_request(
-    tx: Transaction | Connection, request_id: str, audit_log: AuditLog, *, in_log: bool = True
-) -> ResetRequest:
+def get_request(tx: Reader, request_id: str, audit_log: AuditLog, *, in_log: bool = True) -> ResetRequest:
     """Return the request, or raise Refusal(UNKNOWN_REQUEST), or what `check_seal` raises."""
     statement = LOCKED if isinstance(tx, Transaction) else BY_ID
     row = tx.execute(statement, {"request_id": request_id}).first()
@@ -312,9 +311,7 @@ def read_request(row: Row[Any]) -> ResetRequest:
     )
 
 
-def _genuine(
-    connection: Transaction | Connection, row: Row[Any], audit_log: AuditLog, *, in_log: bool
-) -> ResetRequest | None:
+def _genuine(connection: Reader, row: Row[Any], audit_log: AuditLog, *, in_log: bool) -> ResetRequest | None:
     """Return what a row holds, if the bot wrote it."""
     try:
         check_seal(connection, row, audit_log, in_log=in_log)
@@ -376,9 +373,7 @@ def new_seal(tx: Transaction, values: Mapping[str, Any], seal: Seal | None) -> s
     return json.dumps(seal._replace(mac=tx.audit_log.sealer.seal(*seal[:3], *_sealed(values))))
 
 
-def check_seal(
-    connection: Transaction | Connection, row: Row[Any], audit_log: AuditLog, *, in_log: bool = True
-) -> Seal:
+def check_seal(connection: Reader, row: Row[Any], audit_log: AuditLog, *, in_log: bool = True) -> Seal:
     """Raise Refusal(TAMPERED) unless the bot wrote this row, and moved it nowhere since.
 
     What the row says was stored by the holder of the keys: its MAC. That no other state came after it: the

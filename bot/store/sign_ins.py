@@ -17,11 +17,11 @@ from bot.domain.people import Account, SignInLink
 from bot.domain.values import UserId, read_object, utc_text
 from bot.store.audit_log import AuditLog, Head
 from bot.store.database import Transaction
-from bot.store.requests import HOUR, PERSON_LOCK, WAKE, check_quota, moment
+from bot.store.requests import HOUR, PERSON_LOCK, WAKE, Reader, check_quota, moment
 from bot.store.tables import sign_in_links as links
 from bot.store.tables import sign_ins
 
-SAME: Final = ("user", "tenant", "oid", "username", "name", "key_id", "sealed", "log_seq", "log_hash")
+SAME: Final = ("user", "tenant", "oid", "username", "name", "sealed", "log_seq", "log_hash")
 """Fields of a sign-in that its columns hold as they are."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SAME_OF_LINK: Final = ("digest", "team", "user", "request_id", "view_id", "claims")
@@ -52,8 +52,6 @@ class SignInRow(Account):
     """One person's sign-in as stored: who they are in Entra, and their encrypted token cache."""
 
     user: UserId
-    key_id: str
-    """Which vault key encrypted `sealed`."""
     sealed: bytes
     log_seq: int
     """Where the audit log ended before the sign-in: its row and hash."""
@@ -72,7 +70,7 @@ class LinkRow:
     used_at: str | None = None
 
 
-def get_sign_in(connection: Transaction | Connection, user: UserId) -> SignInRow | None:
+def get_sign_in(connection: Reader, user: UserId) -> SignInRow | None:
     row = connection.execute(BY_USER, {"user": user}).first()
     return None if row is None else _sign_in(row)
 
@@ -85,20 +83,17 @@ def genuine_sign_in(
     Raises AuditBroken.
     """
     row = get_sign_in(connection, user)
-    if row is None:
+    if row is None or not is_sealed(row):
         return None
-    reason = "it was changed, or no key of VAULT_KEYS opens it"
-    if is_sealed(row):
-        entries = audit_log.since(connection, Head(row.log_seq, row.log_hash))
-        own = [_sign_in_of(one) for one in entries if one.actor == user and one.event in SIGNED]
-        if own[-1:] == [(Event.SIGNED_IN, row.oid, utc_text(row.signed_in_at))]:
-            return row
-        reason = "it is not the last in the audit log"
-    log.critical("sign_in_unusable", user=user, reason=reason, key=row.key_id)
+    entries = audit_log.since(connection, Head(row.log_seq, row.log_hash))
+    own = [_sign_in_of(one) for one in entries if one.actor == user and one.event in SIGNED]
+    if own[-1:] == [(Event.SIGNED_IN, row.oid, utc_text(row.signed_in_at))]:
+        return row
+    log.critical("sign_in_unusable", user=user, reason="it is not the last in the audit log")
     return None
 
 
-def linked_to(connection: Transaction | Connection, tenant: str, oid: str) -> UserId | None:
+def linked_to(connection: Reader, tenant: str, oid: str) -> UserId | None:
     user = connection.scalar(BY_ACCOUNT, {"tenant": tenant, "oid": oid})
     return None if user is None else UserId(user)
 
@@ -134,10 +129,10 @@ def put_sign_in(tx: Transaction, row: SignInRow, entry: Entry) -> None:
     tx.entries.append(entry)
 
 
-def update_sealed(tx: Transaction, user: UserId, *, version: int, key_id: str, sealed: bytes) -> bool:
+def update_sealed(tx: Transaction, user: UserId, *, version: int, sealed: bytes) -> bool:
     """Replace the token cache, if the row is still at `version`."""
     still = and_(sign_ins.c.user == user, sign_ins.c.version == version)
-    values = {"key_id": key_id, "sealed": sealed, "version": version + 1}
+    values = {"sealed": sealed, "version": version + 1}
     return tx.execute(update(sign_ins).where(still).values(values)).rowcount == 1
 
 

@@ -113,7 +113,6 @@ sign_ins: Final = Table(
     Column("emails", Text, nullable=False),  # JSON
     Column("signed_in_at", String(27), nullable=False),
     Column("authenticated_at", String(27)),
-    Column("key_id", String(16), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("version", Integer, nullable=False),
     # where the audit log ended before the sign-in; authenticated with `sealed`, like all but `version`

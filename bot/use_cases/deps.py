@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Protocol, TypeVar
 from uuid import uuid4
 
@@ -307,9 +308,8 @@ class Deps:
     async def get_request(self, request_id: RequestId, *, in_log: bool = True) -> ResetRequest:
         """Return the request, or raise Refusal(UNKNOWN_REQUEST). `in_log`: its seal alone does not do."""
         audit_log = self.database.audit_log
-        return await self.database.read(
-            lambda connection: requests.get_request(connection, request_id, audit_log, in_log=in_log)
-        )
+        read = partial(requests.get_request, request_id=request_id, audit_log=audit_log, in_log=in_log)
+        return await self.database.read(read)
 
     async def move(
         self, old: ResetRequest, new: ResetRequest, event: Event | None = None, facts: Facts | None = None

@@ -60,6 +60,8 @@ class Metrics:
             registry=self._registry,
         ).observe
         """Record that Slack has its answer after so many seconds."""
+        self._looked_up: Sequence[Metric] = ()
+        self._registry.register(self)
 
     def route(self) -> Route:
         return Route("/metrics", self._metrics, methods=["GET"])
@@ -74,19 +76,12 @@ class Metrics:
         shown = [_gauge("unlatch_ready", "1 where a check of /readyz passes.", "check", ready), logged]
         with suppress(StoreError):  # unlatch_ready says so
             shown += _of_backlog(await self._backlog())
-        page = CollectorRegistry()
-        page.register(_Found(shown))
-        return Response(generate_latest(self._registry) + generate_latest(page), media_type=TEXT)
-
-
-class _Found:
-    """A collector of what was looked up before: a registry cannot await."""
-
-    def __init__(self, found: Sequence[Metric]) -> None:
-        self._found = found
+        self._looked_up = shown
+        return Response(generate_latest(self._registry), media_type=TEXT)
 
     def collect(self) -> Sequence[Metric]:
-        return self._found
+        """Return what was looked up just now: the registry asks for it and cannot await."""
+        return self._looked_up
 
 
 def _of_backlog(backlog: Backlog) -> Iterator[Metric]:

@@ -96,7 +96,7 @@ class SignInFixture:
         """Put other sealed bytes into the user's row, as whoever can write to the database could."""
         row = (await self.all_rows())[user]
         assert await self.database.run(
-            lambda tx: rows.update_sealed(tx, user, version=row.version, key_id=row.key_id, sealed=sealed)
+            lambda tx: rows.update_sealed(tx, user, version=row.version, sealed=sealed)
         )
 
     async def change(self, table: Table, **values: object) -> None:

@@ -36,7 +36,6 @@ A_SIGN_IN = SignInRow(
     emails=frozenset({"ken@contoso.com", "k@contoso.com"}),
     signed_in_at=NOW,
     authenticated_at=NOW,
-    key_id="k1",
     sealed=b"\x00\xff",
     log_seq=1,
     log_hash="x",
@@ -163,7 +162,7 @@ async def test_an_account_is_linked_to_one_slack_user(replicas):
 
 async def test_a_refresh_that_was_overtaken_or_signed_out_writes_nothing(database: Database):
     def refresh(tx: Transaction, version: int) -> bool:
-        return sign_ins.update_sealed(tx, KEN, version=version, key_id="k2", sealed=b"new")
+        return sign_ins.update_sealed(tx, KEN, version=version, sealed=b"new")
 
     def sign_out(tx: Transaction) -> bool:
         return sign_ins.delete_sign_in(tx, KEN, Entry(event=Event.SIGNED_OUT, at=NOW, actor=KEN))
