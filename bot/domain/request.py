@@ -11,17 +11,7 @@ from bot.domain.device import ActionResult, Device, Effect
 from bot.domain.errors import Cause, Code, Refusal
 from bot.domain.people import Actor
 from bot.domain.target import Target, TargetKind
-from bot.domain.values import (
-    ChannelId,
-    DeviceId,
-    RequestId,
-    TeamId,
-    UserId,
-    comparable,
-    storable,
-    utc_text,
-    visible,
-)
+from bot.domain.values import ChannelId, DeviceId, RequestId, TeamId, UserId, storable, utc_text, visible
 from bot.timing import Timing
 
 MAX_REASON: Final = 1000
@@ -198,7 +188,7 @@ class ResetRequest:
         """What no second request may wait for meanwhile. An app names many devices, so it blocks none."""
         if self.status not in OPEN or self.target.kind is TargetKind.APP:
             return None
-        return f"{self.target.kind}:{comparable(self.target.value)}"
+        return self.target.key
 
     @property
     def is_over(self) -> bool:

@@ -40,6 +40,11 @@ class Target:
         """Whether Graph resets its devices below a path of its own, and not below all devices."""
         return self.kind in (TargetKind.PERSON, TargetKind.APP)
 
+    @property
+    def key(self) -> str:
+        """The same for every way to type it."""
+        return f"{self.kind}:{comparable(self.value)}"
+
     def __str__(self) -> str:
         """Return the target as a person would type it."""
         return self.value if self.kind is TargetKind.PERSON else f"{self.kind}:{self.value}"

@@ -191,12 +191,10 @@ class Handlers:
         """Also where the messages cannot be seen: what can be pressed in them is here too."""
         deps, users = self._deps, await self._deps.ids(command.actor)
         hours_worth = max(RECENT, deps.rules.requests_per_hour)
-        found, total = await deps.database.read(
-            lambda connection: (
-                requests.recent_requests(connection, users, deps.database.audit_log, limit=hours_worth),
-                requests.count_requests(connection, users),
-            )
-        )
+        audit_log = deps.database.audit_log
+        look = partial(requests.recent_requests, users=users, audit_log=audit_log, limit=hours_worth)
+        found = await deps.database.read(look)
+        total = await deps.database.read(partial(requests.count_requests, users=users))
         now, reveal_for = deps.now(), deps.timing.reveal_for
         ready = {one.id for one in found if (ends := one.reveal_ends(reveal_for)) and now < ends}
         found = [one for number, one in enumerate(found) if number < RECENT or one.id in ready]

@@ -11,16 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.domain.device import Device, Effect, Platform
-from bot.domain.errors import (
-    NOT_GRAPH,
-    Cause,
-    Code,
-    GraphError,
-    Refusal,
-    SignInNeeded,
-    SlackRefused,
-    UnlatchError,
-)
+from bot.domain.errors import Cause, Code, GraphError, Refusal, SignInNeeded, SlackRefused, UnlatchError
 from bot.domain.people import Account
 from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target, TargetKind
@@ -85,10 +76,8 @@ class Wording:
         return self.catalog.get(f"{key}.title", self.catalog["crash.title"])
 
     def _error_key(self, error: UnlatchError) -> str:
-        if isinstance(error, GraphError) and error.code == NOT_GRAPH:
-            return "error.not_graph"
-        names = (f"error.{kind.__name__}" for kind in type(error).__mro__)
-        return next(name for name in names if name in self.catalog)
+        names = (getattr(error, "code", ""), *(kind.__name__ for kind in type(error).__mro__))
+        return next(key for name in names if (key := f"error.{name}") in self.catalog)
 
     def cause(self, cause: Cause, *, reader: UserId | None = None) -> str:
         """Return the sentence of a refusal, or of why a request ended or waits again.

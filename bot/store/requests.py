@@ -9,22 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from pydantic import TypeAdapter
-from sqlalchemy import (
-    Column,
-    Connection,
-    Row,
-    and_,
-    bindparam,
-    case,
-    func,
-    insert,
-    literal,
-    null,
-    or_,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Column, Connection, Row, and_, bindparam, case, func, insert, or_, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from bot.domain.audit import Entry
@@ -236,9 +221,9 @@ def end_leases(tx: Transaction, *, now: datetime, published_by: timedelta) -> No
 def release(tx: Transaction, claimed: Claimed, *, due_at: datetime | None) -> None:
     """End this lease, if it has not run out. `due_at` yields to a move made meanwhile."""
     queue = claimed.queue
-    values: dict[Any, Any] = {queue.lease: null()}
+    values: dict[Any, Any] = {queue.lease: None}
     if queue is Queue.PUBLISH or due_at is not None:
-        due = literal(None if due_at is None else utc_text(due_at), queue.due.type)
+        due = None if due_at is None else utc_text(due_at)
         values[queue.due] = case((requests.c.version == claimed.request.version, due), else_=queue.due)
     tx.execute(update(requests).where(_held(claimed)).values(values))
 
@@ -298,6 +283,14 @@ def message_columns(audit_log: AuditLog, request_id: str, state: MessageState) -
     return {"messages": sealed, "publish_failures": state.failures}
 
 
+def read_messages(row: Row[Any], audit_log: AuditLog) -> MessageState:
+    """Return what Slack shows of a request; raises ValueError."""
+    seal, _, text_ = str(row.messages).partition(" ")
+    if not audit_log.sealer.fits(seal, row.id, text_):
+        raise ValueError("the seal of the messages does not fit")
+    return MESSAGES.validate_json(text_)
+
+
 def read_request(row: Row[Any]) -> ResetRequest:
     """Return the request of a row; raises ValueError and others for a row that another program wrote."""
     values: dict[str, Any] = {name: row._mapping[name] for name in SAME}
@@ -328,13 +321,9 @@ def _genuine(connection: Reader, row: Row[Any], audit_log: AuditLog, *, in_log: 
 
 
 def _messages(tx: Transaction, row: Row[Any]) -> MessageState:
-    """Return what Slack shows of a request; where that cannot be read, it is looked for in Slack."""
     try:
-        seal, _, text_ = str(row.messages).partition(" ")
-        if not tx.audit_log.sealer.fits(seal, row.id, text_):
-            raise ValueError("the seal does not fit")
-        return MESSAGES.validate_json(text_)
-    except Exception as error:  # as above
+        return read_messages(row, tx.audit_log)
+    except Exception as error:  # as above; the messages are looked for in Slack
         log.critical("messages_unreadable", request=row.id, error=type(error).__name__)
         return MessageState(posting=True)
 

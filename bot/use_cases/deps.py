@@ -217,6 +217,11 @@ class Deps:
 
     # People
 
+    @property
+    def channel(self) -> Audience:
+        """The approver channel's members."""
+        return Audience.channel(self.rules.approver_channel)
+
     def id_of(self, user: UserId) -> UserId:
         """Return the one id by which this person is known here, as far as Slack has said."""
         return min(self.directory.same(user), default=user)
@@ -256,16 +261,15 @@ class Deps:
     async def still_approver(self, actor: Actor, request: ResetRequest) -> Admitted:
         """Return who decided before, looked up now, or raise why they are no approver any more."""
         person = await self.member(actor)
-        channel = Audience.channel(self.rules.approver_channel)
         in_channel = await self.in_channel(person)
         rota = await self._first_of(person, self.rules.approvers)
         on_call = rota is not None or not self.rules.approvers
         asked_by = self.id_of(request.asked_by)
         check_approver(person, asked_by=asked_by, in_channel=in_channel, on_call=on_call)
-        return Admitted(person=person, rule=", ".join(map(str, filter(None, (channel, rota)))))
+        return Admitted(person=person, rule=", ".join(map(str, filter(None, (self.channel, rota)))))
 
     async def in_channel(self, person: Person) -> bool:
-        return await self.directory.is_in(person.id, Audience.channel(self.rules.approver_channel))
+        return await self.directory.is_in(person.id, self.channel)
 
     async def _first_of(self, person: Person, audiences: Sequence[Audience]) -> Audience | None:
         for audience in audiences:

@@ -7,16 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from bot.domain.audit import Event
 from bot.domain.errors import Code, SignInNeeded, SignInRefused, UnlatchError
-from bot.domain.people import (
-    Account,
-    Actor,
-    Audience,
-    Confirmation,
-    Person,
-    SignInLink,
-    SignInResult,
-    SignOutReason,
-)
+from bot.domain.people import Account, Actor, Confirmation, Person, SignInLink, SignInResult, SignOutReason
 from bot.domain.policy import check_linking, check_may_sign_in, check_member
 from bot.domain.values import RequestId, Secret, utc_text
 from bot.use_cases.deps import Deps
@@ -29,7 +20,7 @@ async def offer(
 
     The review of `request_id` goes on after the sign-in, in the open modal `view_id`.
     """
-    rule = str(Audience.channel(deps.rules.approver_channel))
+    rule = str(deps.channel)
     async with deps.audit_refusals(actor, request_id):
         person = need.approver if need else None
         if person is None:

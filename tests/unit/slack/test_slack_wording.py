@@ -93,13 +93,14 @@ SPECIAL = [
 def demanded() -> set[str]:
     """The keys that enums and classes demand, which no source spells out."""
     keys = {f"code.{code}" for code in Code} | {f"code.{code}.title" for code in {*Code} - UNTITLED}
-    keys |= {f"error.{kind.__name__}{end}" for kind in RAISED for end in ("", ".title")}
+    names = ("NotGraph", *(kind.__name__ for kind in RAISED))
+    keys |= {f"error.{name}{end}" for name in names for end in ("", ".title")}
     keys |= {f"status.{stage}{end}" for stage in STAGES for end in ("", ".title", ".next")}
     keys |= {f"effect.{effect}{end}" for effect in Effect for end in ("", ".short", ".done", ".use")}
     keys |= {f"kind.{kind}" for kind in Kind} | {f"target.{kind}" for kind in TargetKind}
     keys |= {"code.bad_target.quote", "code.bad_target.check_digit"}
     keys |= {"code.already_requested.by_reader", "code.recently_reset.android", "code.silent.could_not_look"}
-    keys |= {"code.device_gone.could_not_look", "code.nothing_to_reset.why", "error.not_graph.title"}
+    keys |= {"code.device_gone.could_not_look", "code.nothing_to_reset.why"}
     keys |= {f"{name}.{value.casefold()}" for name, values in INTUNES.items() for value in values}
     keys |= {"code.could_not_verify.lasting", "code.could_not_verify.scope"}
     keys |= {"code.wrong_account.no_email", "status.failed.next.android", "status.failed.next.apple"}
