@@ -57,10 +57,5 @@ class Entry:
     @classmethod
     def of_move(cls, event: Event, new: ResetRequest, facts: Facts, *, actor: UserId | None = None) -> Self:
         return cls(
-            event=event,
-            at=new.changed_at,
-            actor=actor,
-            request_id=new.id,
-            version=new.version,
-            facts=dict(facts),
+            event=event, at=new.changed_at, actor=actor, request_id=new.id, version=new.version, facts=facts
         )

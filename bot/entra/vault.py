@@ -45,14 +45,12 @@ class Vault:
 
     def open(self, sealed: bytes, associated: AssociatedData) -> bytes:
         """Decrypt, or raise CannotOpen."""
-        header = sealed[:_HEADER_BYTES]
+        header, content = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES:]
         cipher = self._ciphers.get(key_of(sealed))
         if len(header) != _HEADER_BYTES or not header.startswith(_FORMAT) or cipher is None:
             raise CannotOpen("sealed with a key that is not in VAULT_KEYS")
         try:
-            return cipher.decrypt(
-                header[-_NONCE_BYTES:], sealed[_HEADER_BYTES:], _encoded(header, associated)
-            )
+            return cipher.decrypt(header[-_NONCE_BYTES:], content, _encoded(header, associated))
         except InvalidTag:
             raise CannotOpen("sealed for something else, or changed") from None
 

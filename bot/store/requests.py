@@ -389,10 +389,8 @@ def seal_keys(connection: Connection, since: datetime) -> set[str]:
     """Return the names of the keys that seal a request under way, or one that changed since."""
     living = [status for status in Status if MOVES[status]]
     needed = or_(requests.c.status.in_(living), requests.c.changed_at > utc_text(since))
-    return {
-        _parse_seal(seal).mac.partition(":")[0]
-        for seal in connection.scalars(select(requests.c.seal).where(needed))
-    }
+    seals = connection.scalars(select(requests.c.seal).where(needed))
+    return {_parse_seal(seal).mac.partition(":")[0] for seal in seals}
 
 
 def _tampered(row: Row[Any], reason: str) -> Refusal:

@@ -276,12 +276,7 @@ def cannot_read(reader: Looker, failure: Refusal | GraphError, *, following: boo
 
 
 async def _move(
-    deps: Deps,
-    old: ResetRequest,
-    new: ResetRequest,
-    event: Event | None,
-    approval: Approval,
-    facts: Facts,
+    deps: Deps, old: ResetRequest, new: ResetRequest, event: Event | None, approval: Approval, facts: Facts
 ) -> None:
     """Store a move whose audit row says who approved what, and the cause by its code alone."""
     cause = {"cause": str(new.cause.code)} if new.cause else {}

@@ -47,11 +47,9 @@ async def submit(
     users = deps.directory.same(received.asked_by) or {received.asked_by}
     limits = {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
     async with deps.audit_refusals(actor):
-        stored = await deps.database.run(
-            lambda tx: requests.add_request(tx, received, entry, users, **limits)
-        )
+        row = await deps.database.run(lambda tx: requests.add_request(tx, received, entry, users, **limits))
     deps.wake_worker()
-    return stored
+    return row
 
 
 async def verify(deps: Deps, received: ResetRequest) -> None:
