@@ -121,6 +121,8 @@ class _Sending:
         try:
             if not await _head_is_kept(deps):  # of the attempt, of which an old copy would not know
                 raise NotExecuted(code="HeadNotKept")
+            if not await _may_leave(deps, started):
+                raise NotExecuted(code="TooLate")
             request_id = await deps.intune.reset_passcode(
                 started.target, approval.device.id, token, client_request_id=call_id, direct=direct
             )
@@ -140,6 +142,18 @@ async def _head_is_kept(deps: Deps) -> bool:
     """Make the end of the audit log known outside the database, where that is asked for."""
     with suppress(StoreError):
         return await deps.write_head()
+    return False
+
+
+async def _may_leave(deps: Deps, attempt: ResetRequest) -> bool:
+    """Whether a call would end within the attempt's time, and the row is still this attempt's.
+
+    The machine may have been suspended after the commit; a monotonic clock does not count that.
+    """
+    with suppress(StoreError, Refusal):
+        row = await deps.get_request(attempt.id, in_log=False)
+        left = deps.timing.attempt - attempt.waited(deps.now())
+        return row.version == attempt.version and left > deps.timing.graph_timeout
     return False
 
 

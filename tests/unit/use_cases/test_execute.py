@@ -1,5 +1,6 @@
 """Execute: the one POST that an approval allows, every answer to it, and what the device says afterwards."""
 
+from contextlib import nullcontext
 from dataclasses import MISSING, fields, replace
 from datetime import timedelta
 from itertools import count, repeat
@@ -13,6 +14,7 @@ from bot.domain.errors import (
     Code,
     DeviceRefused,
     GraphError,
+    LostRace,
     NotExecuted,
     OutcomeUnknown,
     StoreUnavailable,
@@ -263,6 +265,28 @@ async def test_no_call_leaves_before_the_attempt_is_known_outside_the_database(b
     bot.heads_written = repeat(True)
     bot.clock.advance(bot.deps.timing.send_retry)
     assert (await bot.advance(request_id)).status is Status.SENT
+
+
+@pytest.mark.parametrize(("paused", "taken", "posts"), [(29, 0, 1), (31, 0, 0), (0, 85, 0), (85, 85, 0)])
+async def test_o9_a_process_that_was_suspended_after_the_commit_sends_in_time_and_as_the_rows_holder_alone(
+    bot, paused, taken, posts
+):
+    """`paused` by this replica's clock, which may be wrong after that; `taken` by another one's."""
+    request_id = await bot.approved()
+
+    async def suspended() -> bool:
+        if (await bot.row(request_id)).attempt is not None:
+            bot.clock.advance(seconds=paused)
+            other = bot.on_the_same_database()
+            other.clock.advance(seconds=taken)
+            if taken:
+                assert (await other.advance(request_id)).status is Status.UNCERTAIN
+        return True
+
+    bot.deps = replace(bot.deps, write_head=suspended)
+    with pytest.raises(LostRace) if taken else nullcontext():
+        await bot.advance(request_id)
+    assert len(bot.intune.posts) == posts
 
 
 async def test_where_there_is_one_path_alone_it_is_not_tried_twice(bot):
