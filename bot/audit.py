@@ -16,15 +16,15 @@ from typing import Any, Final, TextIO
 
 import structlog
 from sqlalchemy import Connection, and_, exists, func, or_, select
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry, Event
-from bot.domain.errors import AuditBroken
+from bot.domain.errors import AuditBroken, StoreUnavailable
 from bot.domain.request import MOVES, Status
 from bot.domain.values import read_object, utc_text
 from bot.keys import BadKey, parse_public_key
+from bot.settings import place_of
 from bot.store.audit_log import (
     LAST,
     AuditLog,
@@ -35,7 +35,7 @@ from bot.store.audit_log import (
     newest_facts,
     pages,
 )
-from bot.store.database import Database
+from bot.store.database import BEGUN_ANEW, OLDER_REQUESTS, Database
 from bot.store.engine import engine_for, meant_by
 from bot.store.tables import audit, requests
 
@@ -226,6 +226,10 @@ CROSS_CHECKS: Final = (
     ),
 )
 """The log against the requests and against itself: what finds the one who tampers, and what is said."""
+NO_ROWS: Final = (
+    "the audit log has no row, or its first alone: is this the whole copy? A copy of SQLite's file needs its "
+    "-wal too, and a database that no bot has used has no rows yet"
+)
 
 
 @dataclass
@@ -263,10 +267,14 @@ class Verification:
                 self.rows += 1
                 if self.rows % PROGRESS == 0:
                     print(f"{self.rows} rows…", file=sys.stderr)
+        checks = list(CROSS_CHECKS)
+        if last.seq <= 1:
+            begun_anew = connection.scalar(OLDER_REQUESTS) is not None
+            self.unverifiable = f"the database {BEGUN_ANEW}" if begun_anew else NO_ROWS
+            checks = [] if begun_anew else checks
         if last.seq == 0:
-            self.unverifiable = "the audit log is empty"
             return
-        yield from (said.format(found) for query, said in CROSS_CHECKS for found in connection.scalars(query))
+        yield from (said.format(found) for query, said in checks for found in connection.scalars(query))
         if vouching.seq and not self.verifier.is_signed(vouching):
             yield f"row {vouching.seq} was not written by Unlatch, nor what follows from it"
         elif last.seq != vouching.seq:
@@ -344,9 +352,8 @@ def verify(
         return _cannot_verify(str(error))
     except OSError as error:
         return _cannot_verify(f"{heads} cannot be read ({error.strerror})")
-    except (DBAPIError, NoConnection) as error:
-        reason = type(getattr(error, "orig", error)).__name__
-        return _cannot_verify(f"the audit log cannot be read ({reason}). Is this Unlatch's database?")
+    except StoreUnavailable as away:
+        return _cannot_verify(f"the database {away.reason}. It is {place_of(database_url)}")
     return _conclude(verification, found)
 
 
@@ -374,11 +381,13 @@ def _cannot_verify(sentence: str) -> int:
 
 @contextmanager
 def reading(database_url: str) -> Iterator[Connection]:
-    """A connection that only reads. A long log may take its time."""
-    engine = engine_for(make_url(database_url), read_only=True, bounded=False)
+    """A connection that only reads. A long log may take its time. Raises StoreUnavailable, ValueError."""
+    engine = engine_for(database_url, read_only=True, bounded=False)
     try:
         with engine.connect() as connection:
             yield connection
+    except (DBAPIError, NoConnection) as error:
+        raise meant_by(error) from None
     finally:
         engine.dispose()
 
@@ -389,12 +398,9 @@ def reading(database_url: str) -> Iterator[Connection]:
 def export(database_url: str, out: TextIO, *, format_: str, since: datetime, until: datetime | None) -> None:
     """Write rows from `since` to before `until` as JSON lines or CSV. Raises StoreError, ValueError."""
     first, end = utc_text(since), None if until is None else utc_text(until)
-    try:
-        with reading(database_url) as connection:
-            rows = _exported(connection, first, end)
-            _write_csv(out, rows) if format_ == "csv" else _write_jsonl(out, rows)
-    except (DBAPIError, NoConnection) as error:
-        raise meant_by(error) from None
+    with reading(database_url) as connection:
+        rows = _exported(connection, first, end)
+        _write_csv(out, rows) if format_ == "csv" else _write_jsonl(out, rows)
 
 
 def _exported(connection: Connection, first: str, end: str | None) -> Iterator[dict[str, Any]]:
@@ -442,7 +448,7 @@ def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Iterabl
     """
     with heads.open(errors="replace") as file:
         kept = list(filter(audit_log.is_signed, read_heads(file)))
-    engine = engine_for(make_url(database_url))
+    engine = engine_for(database_url)
     try:
         with engine.begin() as connection:
             audit_log.lock(connection)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from bot import __version__
 from bot.domain.errors import AuditBroken, StoreError, StoreUnavailable
 from bot.keys import new_key
-from bot.settings import CannotStart, Settings, SettingsError, read_settings
+from bot.settings import CannotStart, Settings, SettingsError, place_of, read_settings
 
 if TYPE_CHECKING:
     from bot.store.audit_log import AuditLog
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AuditBroken as broken:
         return _failed(f"The audit log cannot be continued: {broken}.")
     except StoreUnavailable as away:
-        return _failed(f"The database {away.reason}. Check DATABASE_URL, then try again.")
+        url = getattr(chosen, "database", None) or read_settings().database_url
+        return _failed(f"The database {away.reason}. It is {place_of(url)}.")
     except StoreError:
         return _failed("It is not known whether the database stored it. Look before you try again.")
     except OSError as error:
@@ -309,8 +310,6 @@ def _export(chosen: argparse.Namespace) -> int:
     except BrokenPipeError:  # the reader has read enough; the interpreter would complain at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except StoreError:
-        return _failed("The audit log cannot be read. Is this Unlatch's database, and up to date?")
     return 0
 
 

@@ -210,6 +210,11 @@ class Settings(BaseSettings):
         default="sqlite:///unlatch.sqlite3",
         description="Where requests are kept: an SQLite file, or `postgresql://…` for several replicas.",
     )
+    database_connections: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=8,
+        description="How many connections to PostgreSQL each process opens at most for writing, and as many "
+        "for reading; what finds none free waits.",
+    )
     vault_keys: SecretStr = Field(
         description="Keys of the sign-in vault, comma-separated, newest first. Make one with "
         "`unlatch vault new-key`.",
@@ -287,13 +292,14 @@ class Settings(BaseSettings):
     @property
     def database_place(self) -> str:
         """Where the database is, as a sentence for an operator."""
-        place = _open_text(self.database_url)
-        kind, _, path = place.partition(":///")
-        return (
-            f"DATABASE_URL is {kind}:///{Path(path).absolute()}."
-            if "sqlite" in kind
-            else f"DATABASE_URL is {place}."
-        )
+        return f"DATABASE_URL is {place_of(self.database_url)}."
+
+    @property
+    def platform(self) -> str | None:
+        """The variable of a platform whose disks end with the process, where SQLite has its default place."""
+        names = ("DYNO", "K_SERVICE", "RENDER", "FLY_APP_NAME")  # Heroku, Cloud Run, Render, Fly.io
+        default = self.database_url == Settings.model_fields["database_url"].default
+        return next((name for name in names if default and name in os.environ), None)
 
     @property
     def keys(self) -> Keys:
@@ -442,6 +448,12 @@ def _open_text(value: object) -> str:
             return ",".join(map(str, value))
         case _:
             return _LOGIN.sub("://", str(value)).partition("?")[0]
+
+
+def place_of(database_url: str) -> str:
+    """Return where a database is, without its login; a file by its whole path."""
+    kind, separator, path = _open_text(database_url).partition(":///")
+    return f"{kind}{separator}{Path(path).absolute() if kind.startswith('sqlite') else path}"
 
 
 def _audiences(text: str) -> tuple[Audience, ...]:

@@ -18,15 +18,14 @@ from threading import Lock, Thread
 from typing import Any, Final, TypeVar
 
 import structlog
-from sqlalchemy import Connection, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry
 from bot.domain.errors import CommitUnknown, StoreUnavailable
 from bot.store.audit_log import SEEN, AuditLog, Head, deployment_of
-from bot.store.engine import DEFAULT, POOL, engine_for, is_alive, meant_by
+from bot.store.engine import DEFAULT, POOL, code_of, engine_for, is_alive, meant_by, parse_url
 from bot.store.tables import REVISION
 from bot.timing import Timing
 
@@ -39,8 +38,14 @@ FAILED_FOR: Final = 30.0
 MAX_SKEW: Final = timedelta(seconds=5)
 """Between PostgreSQL's clock and ours: leases are times."""
 REVISION_AND_CLOCK: Final = text("SELECT version_num, CURRENT_TIMESTAMP FROM alembic_version")
-DEMOTED: Final = "25006"
-"""The SQLSTATE of a server that only reads by now: new connections may reach the one that writes."""
+DEMOTED, FULL, RETRIED = "25006", "53300", ("40001", "40P01")
+"""SQLSTATEs of a server that only reads by now, that takes no more connections, and of a lost race."""
+BEGUN_ANEW: Final = "has requests from before its audit log: restore all of the backup into an empty database"
+OLDER_REQUESTS: Final = text(
+    "SELECT 1 FROM requests WHERE NOT EXISTS (SELECT 1 FROM audit WHERE seq > 1) "
+    "AND asked_at < (SELECT at FROM audit WHERE seq = 1) LIMIT 1"
+)
+"""Data that was restored into tables which `unlatch migrate` had made with row 1."""
 
 T = TypeVar("T")
 
@@ -69,18 +74,19 @@ class Unit:
 
 
 class Database:
-    def __init__(self, url: str, audit_log: AuditLog, timing: Timing = DEFAULT) -> None:
-        at = make_url(url)
+    def __init__(self, url: str, audit_log: AuditLog, timing: Timing = DEFAULT, size: int = POOL) -> None:
+        """`size`: of the two pools of connections, one for writing and one for reading."""
+        at = parse_url(url)
         self.audit_log, self.is_sqlite = audit_log, at.drivername.startswith("sqlite")
-        self.engine = engine_for(at, timing=timing)
-        self.reader = engine_for(at, read_only=True, timing=timing)
+        self.engine = engine_for(url, timing=timing, size=size)
+        self.reader = engine_for(url, read_only=True, timing=timing, size=size)
         self._wait = timing.database_wait.total_seconds()
         self._path = at.database or ""
         self._files: list[tuple[int, int]] | None = None
         self._waiting: SimpleQueue[Unit | None] = SimpleQueue()
         self._failed_at = -FAILED_FOR
-        self._closed, count = False, 1 if self.is_sqlite else POOL
-        self._readers = ThreadPoolExecutor(POOL, thread_name_prefix="store-read")
+        self._closed, count = False, 1 if self.is_sqlite else size
+        self._readers = ThreadPoolExecutor(size, thread_name_prefix="store-read")
         self._writers = [Thread(target=self._write, name="store", daemon=True) for _ in range(count)]
         for writer in self._writers:
             writer.start()
@@ -118,16 +124,21 @@ class Database:
         """Return why the database cannot be relied on, in a few words; None where it can."""
         failed = "the last COMMIT failed" if time.monotonic() < self._failed_at + FAILED_FOR else None
         try:
-            revision, clock, deployment = await self.read(_look)
+            return await self.read(self._look) or failed
         except StoreUnavailable as away:
             return f"{failed}; it {away.reason}" if failed else away.reason
-        if revision is None or revision < REVISION:  # a newer one serves too
+
+    def _look(self, connection: Connection) -> str | None:
+        revision, clock = connection.execute(REVISION_AND_CLOCK).first() or ("", None)
+        if revision < REVISION:  # a newer one serves too
             return "is not up to date: run `unlatch migrate`"
-        if deployment not in (None, self.audit_log.name):
+        if (deployment := deployment_of(connection)) not in (None, self.audit_log.name):
             return f"belongs to {deployment}, and the settings say {self.audit_log.name}"
-        if clock is not None and abs(datetime.now(UTC) - clock) > MAX_SKEW:
+        if connection.scalar(OLDER_REQUESTS):
+            return BEGUN_ANEW
+        if isinstance(clock, datetime) and abs(datetime.now(UTC) - clock) > MAX_SKEW:  # of PostgreSQL
             return "has another time than this machine"
-        return failed
+        return None
 
     async def close(self) -> None:
         """Run what waits, accept nothing more, and close every connection."""
@@ -145,11 +156,23 @@ class Database:
             raise StoreUnavailable
         try:
             seen = self.audit_log.seen
-            with self.reader.connect() as connection:
+            with self._connect(self.reader, until) as connection:
                 connection.info[SEEN] = seen
                 return work(connection)
         except (DBAPIError, NoConnection) as error:
             raise meant_by(error) from None
+
+    def _connect(self, engine: Engine, until: float) -> Connection:
+        """Return a connection; where the server gives no further one, close idle ones and wait for a turn."""
+        while True:
+            try:
+                return engine.connect()
+            except DBAPIError as error:
+                if code_of(error) != FULL or time.monotonic() > until:
+                    raise
+                for one in (self.engine, self.reader):
+                    one.pool.dispose()
+                time.sleep(0.1)
 
     def _write(self) -> None:
         batch: list[Unit | None] = []
@@ -171,28 +194,29 @@ class Database:
         try:
             self.audit_log.remember(self._transact(units, ran, sent))
         except BaseException as error:  # the thread outlives whatever a unit raises
+            code = code_of(error)
             if sent:
                 stored = self._was_stored(sent[0])
                 self.audit_log.remember(sent[0] if stored else None)
-            elif ran and len(units) > 1:
+            elif (ran and len(units) > 1) or (code in RETRIED and time.monotonic() < units[0].until):
                 for unit in units:
                     self._commit([unit])
                 return
             for unit in units:
                 unit.error = None if stored else meant_by(error, unknown=stored is None)
                 if isinstance(unit.error, StoreUnavailable | CommitUnknown):
-                    reason = getattr(error, "orig", error)
-                    code = getattr(reason, "sqlstate", getattr(reason, "sqlite_errorname", None))
                     if code == DEMOTED:
                         self.engine.dispose()
+                        self.reader.dispose()
                     if time.monotonic() > self._failed_at + FAILED_FOR:
-                        log.error("commit_failed", error=type(reason).__name__, code=code)
+                        reason = type(getattr(error, "orig", error)).__name__
+                        log.error("commit_failed", error=reason, code=code)
                     self._failed_at = time.monotonic()
 
     def _transact(self, units: Sequence[Unit], ran: list[Unit], sent: list[Head | None]) -> Head | None:
         """Run the units and commit. `ran` and `sent` tell how far it came: `sent` has the last audit row."""
         entries: list[Entry] = []
-        with self.engine.connect() as connection, connection.begin() as transaction:
+        with self._connect(self.engine, units[0].until) as connection, connection.begin() as transaction:
             for unit in units:
                 ran.append(unit)
                 tx, unit.error = Transaction(connection, self.audit_log, entries), None
@@ -244,11 +268,3 @@ def answer(units: Sequence[Unit]) -> None:
             traceback.clear_frames(unit.error.__traceback__)  # they would keep connections and rows alive
             unit.future.set_exception(unit.error)
             unit.future.exception()  # a cancelled caller does not look at it
-
-
-def _look(connection: Connection) -> tuple[str | None, datetime | None, str | None]:
-    """Return the schema's revision, PostgreSQL's clock, and whose audit log it is."""
-    row = connection.execute(REVISION_AND_CLOCK).first()
-    if row is None:
-        return None, None, None
-    return str(row[0]), row[1] if isinstance(row[1], datetime) else None, deployment_of(connection)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.errors import CommitUnknown, StoreUnavailable
@@ -20,36 +20,75 @@ from bot.timing import Timing
 
 DEFAULT: Final = Timing()
 POOL: Final = 8
+MOUNTS: Final = Path("/proc/self/mounts")
+ENDING: Final = ("overlay", "tmpfs", "ramfs")
+"""File systems of a container itself, and of memory. Linux tells them in MOUNTS."""
 PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "journal_size_limit = 16777216")
 CONNECT = {"prepare_threshold": None, "tcp_user_timeout": 10_000, "client_encoding": "utf8"}
 FAULTS: Final = {
+    "08001": "cannot be reached: DATABASE_URL has a wrong parameter",
     "25006": "is read-only, as a standby is",
     "28": "refuses the login",
     "3D": "does not exist",
     "42501": "does not permit it: GRANT what is missing",
     "42P01": "has no tables: run `unlatch migrate`",
+    "42P07": "has another program's tables: give Unlatch a database of its own",
     "53100": "has no room on its disk",
-    "53300": "takes no more connections",
+    "53300": "takes no more connections: lower DATABASE_CONNECTIONS, or raise its limit",
     "55P03": "is in use",
     "SQLITE_BUSY": "is locked by another process; it must not be on a network share",
-    "SQLITE_CANTOPEN": "cannot be opened: `unlatch migrate` makes the file, in a folder that can be written",
+    "SQLITE_CANTOPEN": "cannot be opened: `unlatch migrate` makes it, a file in a folder that can be written",
+    "SQLITE_CORRUPT": "is damaged: restore a backup",
     "SQLITE_FULL": "has no room on its disk",
-    "SQLITE_IOERR": "is on a disk that fails",
+    "SQLITE_IOERR": "is on a disk that fails, or on a network share",
     "SQLITE_NOTADB": "is no SQLite database",
     "SQLITE_READONLY": "cannot be written",
 }
-"""What is wrong, by SQLSTATE or its class, and by SQLite's names; it follows "The database"."""
-LASTING: Final = ("28", "3D", "42", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY")
-FATAL: Final = re.compile(
-    r"FATAL: .*(authentication|no pg_hba|role|database) |invalid (connection|URI)", re.DOTALL
-)
-"""A refused connection has no SQLSTATE."""
+"""What is wrong, by how SQLSTATEs and SQLite's names begin; it follows "The database"."""
+LASTING: Final = ("08001", "28", "3D", "42", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY")
+WORDS: Final = {
+    "25006": "session is read-only|hot standby",
+    "53300": "too many (connections|clients)|connection slots|no more connections",
+    "3D000": "FATAL: +(database .* does not exist|no such database)",
+    "28000": "FATAL: .*(authentication|pg_hba|role)",
+    "08001": "invalid .*(option|value|number|URI)",
+    "42P01": "^no such table",
+    "42P07": "^table .* already exists",
+}
+"""A refused connection has no SQLSTATE, and SQLite one name for all that is wrong with a statement."""
+SEVERAL_HOSTS: Final = re.compile(r"(\w[\w+]*://(?:[^@]*@)?)([^@/?]+,[^@/?]+)([/?].*)?", re.DOTALL)
+NO_ADDRESS: Final = "It is no address of a database; write @, : and / in a password as %40, %3A and %2F"
 
 
-def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True, timing: Timing = DEFAULT) -> Engine:
-    """Return an engine; `bounded`: no wait for PostgreSQL takes longer than `timing` allows."""
+def parse_url(address: str) -> URL:
+    """Return a database's address. Several hosts may stand in it as libpq has them: `h1:5432,h2:5432`.
+
+    Raises ValueError, whose text has no part of the address: a password may be in the wrong place.
+    """
+    several = SEVERAL_HOSTS.fullmatch(address)
+    try:
+        url = make_url(f"{several[1]}{several[3] or ''}" if several else address)
+        if several:
+            hosts = [make_url(f"postgresql://{host}") for host in several[2].split(",")]
+            ports = ",".join(str(host.port or 5432) for host in hosts)
+            url = url.update_query_dict({"host": ",".join(host.host or "" for host in hosts), "port": ports})
+    except (ValueError, ArgumentError):
+        raise ValueError(NO_ADDRESS) from None
+    if url.drivername.startswith("sqlite"):
+        if url.host or url.database in (None, "", ":memory:"):
+            raise ValueError("SQLite's address has three slashes and names a file: sqlite:///unlatch.sqlite3")
+    elif "@" in f"{url.host}{url.database}":
+        raise ValueError(NO_ADDRESS)
+    return url
+
+
+def engine_for(
+    address: str, *, read_only: bool = False, bounded: bool = True, timing: Timing = DEFAULT, size: int = POOL
+) -> Engine:
+    """Return an engine; `bounded`: PostgreSQL is waited for as `timing` allows. Raises ValueError."""
+    at = parse_url(address)
     if at.drivername.startswith("sqlite"):
-        begin, size = ("BEGIN", POOL) if read_only else ("BEGIN IMMEDIATE", 1)
+        begin, size = ("BEGIN", size) if read_only else ("BEGIN IMMEDIATE", 1)
         query = {"uri": "true", "mode": "rw"}  # no file is made but by `keep_private`
         path = f"file:{quote(at.database or '')}"
         url = at.set(drivername="sqlite", database=path, query=query)
@@ -66,7 +105,7 @@ def engine_for(at: URL, *, read_only: bool = False, bounded: bool = True, timing
         connect_args = CONNECT | {"connect_timeout": max(2, round(answer))}  # whole seconds, two at the least
         isolation = "REPEATABLE READ" if read_only else "READ COMMITTED"  # a row and its audit rows fit
         options = {"pool_pre_ping": True, "isolation_level": isolation, "connect_args": connect_args}
-        engine = create_engine(url, pool_size=POOL, max_overflow=0, hide_parameters=True, **options)
+        engine = create_engine(url, pool_size=size, max_overflow=0, hide_parameters=True, **options)
         event.listen(engine, "connect", lambda connection, _: check_encoding(connection))
         if bounded:
             connect = bounded_connection(answer).connect
@@ -118,7 +157,7 @@ def prepare(connection: sqlite3.Connection, timing: Timing, *, read_only: bool) 
     connection.isolation_level = None
     connection.text_factory = lambda raw: raw.decode(errors="replace")  # one bad byte would hide every row
     if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-        raise sqlite3.OperationalError("SQLite cannot use WAL here")
+        raise StoreUnavailable("cannot have a write-ahead log: its disk has to be a local one", lasts=True)
     busy, query = milliseconds(timing.lock_timeout), "ON" if read_only else "OFF"
     for pragma in (*PRAGMAS, f"busy_timeout = {busy}", f"query_only = {query}"):
         connection.execute(f"PRAGMA {pragma}")
@@ -153,18 +192,25 @@ def meant_by(error: BaseException, *, unknown: bool = False) -> Exception:
 
 def fault(error: BaseException) -> StoreUnavailable:
     """Return what is wrong with the database, with the driver's own line, which holds no value of a row."""
+    code = code_of(error)
+    said = next(iter(str(getattr(error, "orig", None) or error).strip().splitlines()), "")[:200]
+    meant = next((meant for known, meant in FAULTS.items() if code.startswith(known)), "does not answer")
+    shown = f"{meant} ({said})" if said and code[:2] not in ("22", "23") else meant
+    return StoreUnavailable(shown, lasts=code.startswith(LASTING))
+
+
+def code_of(error: BaseException) -> str:
+    """Return the SQLSTATE, or SQLite's name, of what a driver raised; empty where nothing tells it."""
     reason = getattr(error, "orig", None) or error
     code = getattr(reason, "sqlstate", None) or getattr(reason, "sqlite_errorname", None) or ""
-    said = next(iter(str(reason).strip().splitlines()), "")[:200]
-    if said.startswith("no such table"):
-        code = "42P01"
-    meant = FAULTS.get(code) or FAULTS.get(code[:2]) or "does not answer"
-    shown = f"{meant} ({said})" if said and code[:2] not in ("22", "23") else meant
-    return StoreUnavailable(shown, lasts=code.startswith(LASTING) or bool(FATAL.search(said)))
+    if code not in ("", "SQLITE_ERROR"):
+        return str(code)
+    return next((known for known, words in WORDS.items() if re.search(words, str(reason))), str(code))
 
 
-def keep_private(at: URL) -> None:
+def keep_private(address: str) -> None:
     """Create SQLite's file readable for its owner alone; an existing one is left as it is."""
+    at = parse_url(address)
     if at.drivername.startswith("sqlite") and at.database and not Path(at.database).exists():
         os.close(os.open(at.database, os.O_CREAT | os.O_WRONLY, 0o600))
 
@@ -192,3 +238,19 @@ def backup(url: str, copy: Path) -> None:
         if not isinstance(error, sqlite3.Error):
             raise
         raise StoreUnavailable(f"{source} could not be copied to {copy} ({error})") from None
+
+
+def passing_disk(address: str, platform: str | None = None) -> str | None:
+    """Return why SQLite's rows may be gone after a restart; it follows "The database". Raises OSError."""
+    at = parse_url(address)
+    if not at.drivername.startswith("sqlite"):
+        return None
+    if platform is not None:
+        return f"is on a disk that ends with the process, as {platform} says: name a volume or PostgreSQL"
+    path = Path(at.database or "").resolve()
+    if path.stat().st_dev != path.parent.stat().st_dev:
+        return "is a file that is mounted without its folder, which has the newest rows: mount the folder"
+    lines = [line.split() for line in MOUNTS.read_text().splitlines()] if MOUNTS.exists() else []
+    kinds = {fields[1].replace("\\040", " "): fields[2] for fields in lines}
+    kind = next((kinds[str(folder)] for folder in path.parents if str(folder) in kinds), "")
+    return f"is on a disk that ends with the container ({kind}): mount a volume" if kind in ENDING else None

@@ -146,10 +146,7 @@ async def _head_is_kept(deps: Deps) -> bool:
 
 
 async def _may_leave(deps: Deps, attempt: ResetRequest) -> bool:
-    """Whether a call would end within the attempt's time, and the row is still this attempt's.
-
-    The machine may have been suspended after the commit; a monotonic clock does not count that.
-    """
+    """Whether a call would end in time and the row is still its own: machines are suspended and resumed."""
     with suppress(StoreError, Refusal):
         row = await deps.get_request(attempt.id, in_log=False)
         left = deps.timing.attempt - attempt.waited(deps.now())

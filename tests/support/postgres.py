@@ -34,8 +34,8 @@ class Cluster:
         """The process that the others come from."""
         return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
 
-    def url(self, database: str) -> str:
-        return f"postgresql://unlatch@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str, user: str = "unlatch") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def create(self, *, template: str = "template0") -> str:
         """Create a database, a copy of `template`; returns its name."""
@@ -65,8 +65,12 @@ class Cluster:
             command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **identity
         )
 
-    def execute(self, statement: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+    def run_client(self, program: str, *arguments: str) -> None:
+        """Run pg_dump or pg_restore, whose last step may fail."""
+        subprocess.run([self.binaries / program, *arguments], stderr=subprocess.DEVNULL)  # noqa: S603  ours
+
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement)
 
 

@@ -14,13 +14,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry, Event
+from bot.domain.errors import StoreUnavailable
 from bot.store.audit_log import AuditLog
-from bot.store.engine import engine_for, keep_private, meant_by, milliseconds
+from bot.store.engine import FAULTS, code_of, engine_for, keep_private, meant_by, milliseconds
 from bot.store.tables import REVISION, audit
 
 HERE: Final = Path(__file__).parent
@@ -43,17 +43,15 @@ def migrate(
     Where a table is in use it tries again, `tries` times. Raises StoreUnavailable, or ValueError for a URL
     that is none.
     """
-    at = make_url(url)
-    keep_private(at)
-    engine = engine_for(at, bounded=False)
+    keep_private(url)
+    engine = engine_for(url, bounded=False)
     try:
         for left in reversed(range(tries)):
             try:
                 with engine.begin() as connection:
                     _upgrade(connection, audit_log)
             except OperationalError as busy:
-                code = getattr(busy.orig, "sqlstate", getattr(busy.orig, "sqlite_errorname", None))
-                if not left or code not in IN_USE:
+                if not left or not code_of(busy).startswith(IN_USE):
                     raise
                 sleep(PAUSE.total_seconds())
             else:
@@ -77,6 +75,8 @@ def _upgrade(connection: Connection, audit_log: AuditLog) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds(LOCK_TIMEOUT)}"))
     found = MigrationContext.configure(connection).get_current_revision()
+    if found is not None and not found.isdecimal():
+        raise StoreUnavailable(FAULTS["42P07"], lasts=True)
     if found is None or found < REVISION:
         made = configuration()
         made.attributes["connection"] = connection

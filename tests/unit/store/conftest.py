@@ -1,5 +1,6 @@
 """A migrated database of each kind, open twice: as two replicas have it."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
+from bot.store.engine import POOL
 from bot.store.migrations import migrate
 from bot.timing import Timing
 from sqlalchemy import Connection, NullPool, create_engine
@@ -15,6 +17,10 @@ from sqlalchemy.engine import make_url
 from tests.support.database import audit_log, sqlite_url
 from tests.support.postgres import Cluster, running
 from tests.unit.store.rows import TIMING
+
+OPERATE = (Path(__file__).parents[3] / "docs" / "operate.md").read_text()
+GRANTS, EMPTY = re.findall(r"```sql\n(.*?)```", OPERATE, re.DOTALL)
+"""As documented: what the bot's role is granted, and what makes room for a dump of data alone."""
 
 
 @pytest.fixture(scope="session")
@@ -27,13 +33,17 @@ def cluster() -> Iterator[Cluster]:
 def template(cluster: Cluster) -> str:
     name = cluster.create()
     migrate(cluster.url(name), audit_log())
+    cluster.execute("CREATE ROLE unlatch_bot LOGIN")
+    cluster.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC", name)
+    cluster.execute(GRANTS.replace("DATABASE unlatch", f"DATABASE {name}"), name)
     return name
 
 
 @pytest.fixture
 def postgresql(cluster: Cluster, template: str) -> Iterator[str]:
+    """The URL of a role that owns nothing and has the documented grants."""
     name = cluster.create(template=template)
-    yield cluster.url(name)
+    yield cluster.url(name, "unlatch_bot")
     cluster.drop(name)
 
 
@@ -60,8 +70,10 @@ QUICK = Timing(
 
 
 @asynccontextmanager
-async def opened(url: str, log: AuditLog | None = None, timing: Timing = TIMING) -> AsyncIterator[Database]:
-    database = Database(url, log or audit_log(), timing)
+async def opened(
+    url: str, log: AuditLog | None = None, timing: Timing = TIMING, size: int = POOL
+) -> AsyncIterator[Database]:
+    database = Database(url, log or audit_log(), timing, size)
     try:
         yield database
     finally:
@@ -87,7 +99,12 @@ async def on_sqlite(sqlite: str) -> AsyncIterator[Database]:
         yield database
 
 
+def as_owner(url: str) -> str:
+    """The database's URL for the owner of its tables."""
+    return url.replace("unlatch_bot@", "unlatch@")
+
+
 def owner(url: str) -> AbstractContextManager[Connection]:
     """A transaction of the tables' owner, beside the bot."""
-    at = make_url(url).set(drivername="sqlite" if "sqlite" in url else "postgresql+psycopg")
-    return create_engine(at, poolclass=NullPool).begin()
+    kind = "sqlite" if "sqlite" in url else "postgresql+psycopg"
+    return create_engine(make_url(as_owner(url)).set(drivername=kind), poolclass=NullPool).begin()

@@ -4,12 +4,13 @@ import asyncio
 import csv
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,17 @@ from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken, StoreUnavailable
 from bot.keys import Keys, new_key
 from bot.store.audit_log import HASH_AT, AuditLog, Head, hash_after, newest_facts, pages
-from bot.store.database import Database
+from bot.store.database import BEGUN_ANEW, Database
+from bot.store.migrations import migrate
 from bot.store.tables import requests
 from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 from tests.support.database import DEPLOYMENT, VAULT_KEYS, audit_log
-from tests.unit.store.conftest import opened, owner
+from tests.support.postgres import Cluster
+from tests.unit.store.conftest import EMPTY, OPERATE, as_owner, opened, owner
 from tests.unit.store.rows import LATE, NOW, a_request, note, noted, stored
 
-OPERATE = Path(__file__).parents[3] / "docs" / "operate.md"
 ROW = "at, event, actor, request_id, version, facts, hash, key_id, signature"
 CUT = "DELETE FROM audit WHERE seq > 7"
 TRIGGERS = {
@@ -178,9 +180,53 @@ async def test_a_log_of_another_deployment_is_tampering_and_none_at_all_cannot_b
 ):
     assert ten_rows.verify(name="another")[0] == TAMPERED  # row 1 is not its first row
     ten_rows.tamper("DELETE FROM audit")
-    assert ten_rows.verify() == (CANNOT_VERIFY, "Cannot verify: the audit log is empty.\n")
-    status, said = ten_rows.verify(database_url=f"sqlite:///{tmp_path}/none.sqlite3")
-    assert (status, "cannot be read" in said) == (CANNOT_VERIFY, True)
+    for url, words in ((ten_rows.url, "whole copy"), (f"sqlite:///{tmp_path}/none", f"{tmp_path}/none")):
+        status, said = ten_rows.verify(database_url=url)
+        assert (status, words in said) == (CANNOT_VERIFY, True), said
+
+
+async def test_o10_a_copy_of_sqlites_file_without_its_wal_is_not_fine_and_a_backup_is(
+    sqlite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file, alone, backup = tmp_path / "unlatch.sqlite3", tmp_path / "alone", tmp_path / "backup"
+    async with opened(sqlite) as database:
+        await noted(database, 3)
+        shutil.copy(file, alone)
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(backup)) as copy:
+            source.backup(copy)
+    copied = [Log(f"sqlite:///{copy}", tmp_path, capsys) for copy in (alone, backup)]
+    no_rows = (CANNOT_VERIFY, f"Cannot verify: {audit.NO_ROWS}.\n")
+    assert [log.verify() for log in copied] == [no_rows, (FINE, fine(4))]
+    async with opened(copied[1].url) as restored:
+        await noted(restored)
+
+
+BEGUN = (CANNOT_VERIFY, f"Cannot verify: the database {BEGUN_ANEW}.\n")
+RESTORES: dict[str, tuple[list[str], str, tuple[int, str]]] = {
+    "o8 all": ([], "", (FINE, fine(3))),
+    "o8 data alone, as documented": (["--data-only"], EMPTY, (FINE, fine(3))),
+    "o8 data alone": (["--data-only"], "SELECT 1", BEGUN),
+}
+
+
+@pytest.mark.parametrize(("options", "prepared", "expected"), RESTORES.values(), ids=RESTORES)
+async def test_an_honest_restore_of_a_dump_is_fine_or_refused_and_never_tampered(
+    cluster: Cluster, postgresql: str, tmp_path: Path, capsys, options, prepared, expected
+):
+    async with opened(postgresql) as database:
+        await stored(database, a_request(at=datetime(2020, 1, 1, tzinfo=UTC)))
+        await noted(database)
+    target = cluster.url(cluster.create())
+    if prepared:
+        migrate(target, audit_log())
+        with owner(target) as connection:
+            connection.execute(text(prepared))
+    dump = str(tmp_path / "unlatch.dump")
+    cluster.run_client("pg_dump", "--format=custom", f"--file={dump}", as_owner(postgresql))
+    cluster.run_client("pg_restore", *options, f"--dbname={target}", dump)
+    assert Log(target, tmp_path, capsys).verify() == expected
+    async with opened(target) as database:
+        assert (await database.problem() is None) is (expected[0] == FINE)
 
 
 MISFITS = {
@@ -437,7 +483,7 @@ async def test_an_export_can_be_checked_by_hand_and_by_time(ten_rows: Log, tmp_p
 
 def by_hand(folder: Path) -> list[str]:
     """What the script of docs/operate.md prints of `log.jsonl` there."""
-    script = re.search(r"```python\n(.*?)```", OPERATE.read_text(), re.DOTALL)
+    script = re.search(r"```python\n(.*?)```", OPERATE, re.DOTALL)
     assert script
     run = subprocess.run(  # noqa: S603  our own script
         [sys.executable, "-c", script[1]], cwd=folder, capture_output=True, text=True, check=True

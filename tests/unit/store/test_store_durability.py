@@ -2,15 +2,16 @@
 
 import asyncio
 import os
-import re
 import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,12 @@ import pytest
 from bot.domain.errors import CommitUnknown, LostRace, StoreError, StoreUnavailable
 from bot.domain.request import ResetRequest, Status
 from bot.store import requests
-from bot.store.database import Database
-from bot.store.engine import engine_for, meant_by
+from bot.store.database import Database, Transaction
+from bot.store.engine import engine_for
 from bot.store.migrations import migrate
 from bot.store.tables import requests as table
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
 from tests.support.database import audit_log
 from tests.support.postgres import Cluster, free_port, running
 from tests.unit.store.conftest import QUICK, opened
@@ -77,7 +77,7 @@ async def test_every_commit_on_sqlite_waits_for_the_disk(on_sqlite: Database):
     assert shown == ["wal", 2, 2000]
 
 
-async def test_every_transaction_on_postgresql_waits_for_the_disk_and_is_bounded(postgresql, cluster):
+async def test_o3_every_transaction_on_postgresql_waits_for_the_disk_and_is_bounded(postgresql, cluster):
     name = make_url(postgresql).database
     cluster.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     cluster.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
@@ -100,52 +100,44 @@ def test_a_new_sqlite_file_is_readable_for_its_owner_alone(tmp_path: Path):
     assert [stat.S_IMODE(part.stat().st_mode) for part in tmp_path.glob("new.sqlite3*")] == [0o600]
 
 
-async def test_a_database_that_is_not_there_is_unavailable_and_not_ready(tmp_path: Path):
-    port = free_port()
-    for url in (f"sqlite:///{tmp_path}/no/folder.sqlite3", f"postgresql://unlatch@127.0.0.1:{port}/none"):
-        async with opened(url) as database:
-            with pytest.raises(StoreUnavailable):
+async def test_o4_a_demoted_server_is_left_for_the_one_that_writes(postgresql, cluster):
+    """New connections reach one that writes: the same, by a setting of its database."""
+    async with opened(postgresql) as database, asyncio.timeout(10):
+
+        async def ask(times: int) -> None:
+            for _ in range(times):
                 await stored(database, a_request())
-            assert re.search("does not answer|cannot be opened", str(await database.problem()))
+
+        await asyncio.gather(database.problem(), *(ask(1) for _ in range(8)))
+        name, setting = make_url(postgresql).database, "default_transaction_read_only"
+        cluster.execute(f"ALTER DATABASE {name} SET {setting} = off")
+        try:
+            cluster.execute(f"ALTER SYSTEM SET {setting} = on")
+            cluster.execute("SELECT pg_reload_conf()")
+            with pytest.raises(StoreUnavailable, match="is read-only"):
+                await ask(1000)
+            await ask(16)
+            assert await database.read(lambda connection: connection.scalar(text(f"SHOW {setting}"))) == "off"
+        finally:
+            cluster.execute(f"ALTER SYSTEM RESET {setting}")
+            cluster.execute("SELECT pg_reload_conf()")
 
 
-async def test_o13_a_database_of_another_encoding_is_named(cluster: Cluster):
-    name = cluster.create()
-    cluster.execute(f"CREATE DATABASE {name}_ascii TEMPLATE template0 ENCODING 'SQL_ASCII'")
-    async with opened(cluster.url(f"{name}_ascii")) as database:
-        assert await database.problem() == "is encoded as SQL_ASCII: make one with the encoding UTF8"
+async def test_o3_two_units_that_wait_for_each_other_are_both_stored(postgresql):
+    both = threading.Barrier(2)
+    lock = select(table.c.id).where(table.c.id == bindparam("id")).with_for_update()
 
+    def unit(tx: Transaction, first: str, second: str) -> Any:
+        tx.execute(lock, {"id": first})
+        with suppress(threading.BrokenBarrierError):  # the one that comes again finds it so
+            both.wait()
+            both.abort()
+        return tx.scalar(lock, {"id": second})
 
-class Reason(Exception):
-    """A driver's exception with its code."""
-
-    sqlstate: str | None = None
-    sqlite_errorname: str | None = None
-
-
-SAID = [
-    ("O15 O16", "42501", "permission denied for table requests", "GRANT what is missing", True),
-    ("", "42P01", 'relation "alembic_version" does not exist', "unlatch migrate", True),
-    ("", None, "no such table: alembic_version", "unlatch migrate", True),
-    ("O4", "25006", "cannot execute UPDATE in a read-only transaction", "read-only", False),
-    ("", "53100", "could not extend file", "no room", False),
-    ("O12", "53300", "too many connections for role", "no more connections", False),
-    ("", None, 'connection failed: FATAL:  password authentication failed for user "u"', "password", True),
-    ("", None, 'connection failed: FATAL:  database "db" does not exist', "does not exist", True),
-    ("O18", None, 'invalid connection option "pgbouncer"', "pgbouncer", True),
-    ("", None, "connection failed: Connection refused", "does not answer", False),
-    ("O26", "SQLITE_BUSY", "database is locked", "network share", False),
-    ("", "SQLITE_NOTADB", "file is not a database", "no SQLite database", True),
-]
-
-
-@pytest.mark.parametrize(("row", "code", "said", "words", "lasts"), SAID)
-def test_a_fault_of_the_database_says_what_it_is_and_whether_waiting_mends_it(row, code, said, words, lasts):
-    reason = Reason(said + "\nDETAIL: secret")
-    reason.sqlstate, reason.sqlite_errorname = code, code
-    told = meant_by(DBAPIError("SELECT secret", {"x": "secret"}, reason))
-    assert isinstance(told, StoreUnavailable)
-    assert (words in told.reason, told.lasts, "secret" in told.reason) == (True, lasts, False), row
+    async with opened(postgresql) as database:
+        a, b = [(await stored(database, a_request())).id for _ in range(2)]
+        there, back = (database.run(partial(unit, first=x, second=y)) for x, y in ((a, b), (b, a)))
+        assert await asyncio.gather(there, back) == [b, a]
 
 
 async def test_a_server_that_was_killed_is_used_again_when_it_is_back():
@@ -202,7 +194,7 @@ async def test_a_commit_without_an_audit_row_whose_answer_is_lost_is_unknown(pos
 
 
 async def test_a_replica_frozen_in_a_transaction_stops_the_others_for_a_while_only(postgresql: str):
-    frozen = engine_for(make_url(postgresql), timing=QUICK)
+    frozen = engine_for(postgresql, timing=QUICK)
     connection = frozen.connect()
     audit_log().lock(connection)  # begins, and holds the audit lock
     async with opened(postgresql) as database, asyncio.timeout(15):
@@ -230,7 +222,7 @@ def standing_still(cluster: Cluster) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_long(postgresql, cluster):
+async def test_o2_a_server_that_falls_silent_holds_no_caller_and_no_shutdown_for_long(postgresql, cluster):
     database = Database(postgresql, audit_log(), QUICK)
     await asyncio.gather(*(stored(database, a_request()) for _ in range(8)))
     assert await database.problem() is None
@@ -269,7 +261,7 @@ async def pgbouncer(cluster: Cluster, database: str) -> AsyncIterator[str]:
         process.wait(10)
 
 
-async def test_behind_pgbouncer_no_statement_of_one_replica_runs_for_another(postgresql, cluster):
+async def test_o6_behind_pgbouncer_no_statement_of_one_replica_runs_for_another(postgresql, cluster):
     async with (
         pgbouncer(cluster, str(make_url(postgresql).database)) as url,
         opened(url) as here,

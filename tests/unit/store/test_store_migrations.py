@@ -16,7 +16,7 @@ from bot.store.tables import REVISION, metadata
 from sqlalchemy import inspect, text
 from tests.support.database import audit_log, sqlite_template
 from tests.support.postgres import Cluster
-from tests.unit.store.conftest import opened, owner
+from tests.unit.store.conftest import as_owner, opened, owner
 from tests.unit.store.rows import KEN, NOW, a_pending, get, noted, stored
 
 NEXT = Path(__file__).with_name("next_release")
@@ -66,6 +66,15 @@ async def test_several_that_migrate_at_once_make_one_database(empty: str):
         assert connection.scalar(text("SELECT count(*) FROM audit")) == 1
 
 
+@pytest.mark.parametrize("name", ["requests", "alembic_version"])
+def test_the_tables_of_another_program_are_named_and_left_as_they_are(empty: str, name: str):
+    with owner(empty) as connection:
+        connection.execute(text(f"CREATE TABLE {name} AS SELECT 'ab12cd' AS version_num"))
+    with pytest.raises(StoreUnavailable, match="another program's tables"):
+        migrate(empty, audit_log())
+    assert columns(empty) == {name: {"version_num"}}
+
+
 def test_a_migration_waits_for_a_file_that_another_process_has_locked(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/new.sqlite3"
     with closing(sqlite3.connect(tmp_path / "new.sqlite3", isolation_level=None)) as other:
@@ -79,7 +88,8 @@ async def test_a_database_that_is_behind_is_not_ready_and_a_newer_one_is(url: st
     async with opened(url) as database:
         for revision, problem in (("0000", "is not up to date: run `unlatch migrate`"), ("9999", None)):
             change = text("UPDATE alembic_version SET version_num = :revision").bindparams(revision=revision)
-            await database.run(lambda tx, change=change: tx.execute(change).rowcount)
+            with owner(url) as connection:
+                connection.execute(change)
             assert await database.problem() == problem
 
 
@@ -93,7 +103,7 @@ async def test_replicas_of_this_release_serve_while_the_next_ones_migration_runs
             await database.run(lambda tx: requests.move(tx, pending, denied, None))
             assert (await get(database, pending)).status is Status.DENIED
 
-        migrating = asyncio.create_task(asyncio.to_thread(migrate, url, audit_log()))
+        migrating = asyncio.create_task(asyncio.to_thread(migrate, as_owner(url), audit_log()))
         lives = 0
         while not migrating.done() or lives < 5:
             await life()
@@ -102,7 +112,7 @@ async def test_replicas_of_this_release_serve_while_the_next_ones_migration_runs
 
         assert await database.problem() is None
         assert "later" in columns(url)["requests"]
-        migrate(url, audit_log())
+        migrate(as_owner(url), audit_log())
         await life()
 
 
@@ -114,8 +124,8 @@ def test_a_migration_gives_way_to_who_holds_a_table_and_ends_without_a_change_wh
     with owner(postgresql) as holder:
         holder.execute(text("LOCK TABLE requests IN ROW EXCLUSIVE MODE"))
         with pytest.raises(StoreUnavailable):
-            migrate(postgresql, audit_log(), sleep=gave_way.append, tries=2)
+            migrate(as_owner(postgresql), audit_log(), sleep=gave_way.append, tries=2)
         assert gave_way
         assert "later" not in columns(postgresql)
-    migrate(postgresql, audit_log())
+    migrate(as_owner(postgresql), audit_log())
     assert "later" in columns(postgresql)

@@ -114,9 +114,9 @@ async def withdrawn_put_back_and_its_audit_row_removed(database: Database, reque
 async def deleted_and_inserted_again(database: Database, request: ResetRequest) -> None:
     before = await row_of(database, request)
     await moved(database, request, request.deny("no", by=KEN, now=NOW), Event.DENIED)
-    await run_behind(
-        database, delete(table).where(table.c.id == request.id), insert(table).values(before._mapping)
-    )
+    with owner(database.engine.url.render_as_string(hide_password=False)) as connection:
+        connection.execute(delete(table).where(table.c.id == request.id))
+        connection.execute(insert(table).values(before._mapping))
 
 
 @pytest.mark.parametrize(

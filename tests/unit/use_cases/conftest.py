@@ -11,7 +11,7 @@ from bot.store import tables
 from bot.store.audit_log import AuditLog
 from bot.store.database import Transaction
 from bot.store.engine import engine_for
-from sqlalchemy import Connection, delete, func, make_url, select
+from sqlalchemy import Connection, delete, func, select
 from tests.support.bot import Bot
 from tests.support.database import MEMORY, audit_log, sqlite_url
 
@@ -20,7 +20,7 @@ class InlineDatabase:
     """A Database that runs each unit on the calling thread: half the time, and the same order each time."""
 
     def __init__(self, url: str, audit_log: AuditLog) -> None:
-        self.engine = engine_for(make_url(url))
+        self.engine = engine_for(url)
         self.audit_log = audit_log
 
     async def run(self, work: Callable[[Transaction], Any]) -> Any:
