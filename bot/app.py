@@ -52,6 +52,7 @@ from bot.slack.wording import ENGLISH
 from bot.store.audit_log import AuditLog
 from bot.store.backlog import backlog
 from bot.store.database import Database
+from bot.store.engine import passing_disk
 from bot.store.migrations import migrate
 from bot.store.requests import end_leases
 from bot.timing import Timing
@@ -275,7 +276,9 @@ async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -
     try:
         if embedded:
             await asyncio.to_thread(migrate, url, audit_log)
-        database = Database(url, audit_log, timing)
+        if (doubt := passing_disk(url, settings.platform)) is not None:
+            log.warning("database_may_be_lost", reason=doubt, place=settings.database_place)
+        database = Database(url, audit_log, timing, settings.database_connections)
         stack.push_async_callback(database.close)
         while True:
             try:
@@ -291,7 +294,7 @@ async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -
     except (OSError, ValueError) as error:
         raise CannotStart(f"The database cannot be opened ({error}). {settings.database_place}") from None
     if (problem := await database.problem()) is not None:
-        raise CannotStart(f"The database {problem}.")
+        raise CannotStart(f"The database {problem}. {settings.database_place}")
     return database
 
 

@@ -26,6 +26,7 @@ from bot.store.migrations import migrate
 from bot.timing import Timing
 from sandbox.app import Sandbox, serve
 from sandbox.cast import APP_TOKEN, BOT_USER, ON_CALL
+from structlog.testing import capture_logs
 from tests.support.user_actions import MEI
 
 from sandbox import demo
@@ -169,6 +170,24 @@ async def test_the_doctor_says_whether_an_old_copy_of_the_database_could_be_told
 async def test_the_doctor_makes_no_database(installation):
     assert await doctor.run(installation.settings()) == 1
     assert list(installation.folder.iterdir()) == []
+
+
+async def test_o12_the_pools_have_the_size_of_the_setting(installation):
+    async with unlatch(installation.settings(database_connections=3), timing=SHORT) as app:
+        assert app.deps.database.reader.pool.size() == 3
+
+
+@pytest.mark.parametrize("platform", ["DYNO", "K_SERVICE", "RENDER", "FLY_APP_NAME"], ids="o38 {}".format)
+async def test_sqlites_default_file_on_a_platform_whose_disks_end_is_warned_of(
+    installation, monkeypatch, platform
+):
+    monkeypatch.chdir(installation.folder)
+    monkeypatch.setenv(platform, "web.1")
+    for file, named in (("unlatch.sqlite3", True), ("rows.sqlite3", False)):
+        with capture_logs() as logged:
+            async with unlatch(installation.settings(database_url=f"sqlite:///{file}"), timing=SHORT):
+                pass
+        assert any(platform in line.get("reason", "") for line in logged) is named
 
 
 @pytest.mark.parametrize(("changes", "words"), STARTS.values(), ids=STARTS)
