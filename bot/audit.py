@@ -24,6 +24,7 @@ from bot.domain.errors import AuditBroken, StoreUnavailable
 from bot.domain.request import MOVES, Status
 from bot.domain.values import read_object, utc_text
 from bot.keys import BadKey, parse_public_key
+from bot.log import flush_log
 from bot.settings import place_of
 from bot.store.audit_log import (
     LAST,
@@ -82,6 +83,7 @@ class HeadKeeper:
         if self._kept is not None and head.seq <= self._kept:
             return True
         log.info(HEAD_EVENT, **head._asdict())
+        await asyncio.to_thread(flush_log)
         if self._path is not None:
             try:
                 await asyncio.to_thread(append_head, self._path, head)

@@ -9,6 +9,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import structlog
+
 from bot.domain.errors import SlackError, SlackRefused, SlackUnavailable
 from bot.domain.request import MessageRef, MessageState, ResetRequest
 from bot.domain.values import ChannelId
@@ -39,6 +41,8 @@ JITTER: Final = 0.2
 Metadata = dict[str, object]
 Shown = tuple[MessageRef | None, str]
 """Where a message is, and the digest of what it shows."""
+
+log = structlog.get_logger()
 
 
 @dataclass(repr=False, eq=False)
@@ -193,6 +197,7 @@ class SlackNotifier:
         channel_id, ts = text_at(data, "channel"), text_at(data, "ts")
         if not channel_id or not ts:
             raise SlackRefused("unexpected_answer")
+        log.info("message_posted", request=request.id, part=part, channel=channel_id, ts=ts)
         return MessageRef(ChannelId(channel_id), ts)
 
     async def _call(self, method: str, *, channel: str, **about: Any) -> Mapping[str, object]:

@@ -70,6 +70,7 @@ class Unit:
         self.work, self.until, self.claim = work, until, Lock().acquire
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.result = None
+        self.entries: Sequence[Entry] = ()
         self.error: Exception | None = StoreUnavailable()  # until it is run
 
 
@@ -80,6 +81,8 @@ class Database:
         self.audit_log, self.is_sqlite = audit_log, at.drivername.startswith("sqlite")
         self.engine = engine_for(url, timing=timing, size=size)
         self.reader = engine_for(url, read_only=True, timing=timing, size=size)
+        self.committed: Callable[[Entry], None] = lambda _: None
+        """Told of each audit row that is stored, in a writer's thread."""
         self._wait = timing.database_wait.total_seconds()
         self._path = at.database or ""
         self._files: list[tuple[int, int]] | None = None
@@ -185,6 +188,9 @@ class Database:
                     self._commit(in_time)
                 with suppress(RuntimeError):  # the loop is closed: nobody waits
                     units[0].future.get_loop().call_soon_threadsafe(answer, units)  # one wake-up a batch
+                for unit in units:
+                    for entry in () if unit.error else unit.entries:
+                        self.committed(entry)
 
     def _commit(self, units: Sequence[Unit]) -> None:
         """Set what each is answered. What breaks a transaction of several is found by giving each its own."""
@@ -225,6 +231,7 @@ class Database:
                         unit.result = unit.work(tx)
                         if isinstance(unit.result, Iterator):  # it would read what others have not committed
                             raise TypeError("a unit returns plain values")
+                    unit.entries = tx.entries
                     entries += tx.entries
                 except BaseException as error:  # its own, where the transaction outlives it
                     if len(units) == 1 or not is_alive(connection):
