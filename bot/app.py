@@ -1,13 +1,17 @@
 """The composition root: builds every part from the settings and connects them. No behaviour of its own."""
 
 import asyncio
+import errno
+import fcntl
+import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +43,7 @@ from bot.entra.links import EntraLinks
 from bot.entra.sign_ins import EntraSignIns
 from bot.entra.vault import Vault
 from bot.graph.devices import Intune, graph_client
+from bot.log import flush_log, log_step
 from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
 from bot.slack.blocks import without_markup
 from bot.slack.channel import ApproverChannel
@@ -62,8 +67,10 @@ from bot.web.health import OK, Metrics, probe_routes
 from bot.web.sign_in import SignInPages
 from bot.worker import AUDIT_HEAD, Worker
 
+SCRAPE: Final = timedelta(seconds=1)
+"""How long shutdown waits for an answer of /metrics."""
 DATABASE_PAUSE: Final = 2.0
-"""Seconds between looks at a server that does not answer yet."""
+"""Seconds between looks at a server that does not answer yet, or a file that another process has."""
 ROTATING: Final = (
     "is a rotating token (xoxe…), which ends after 12 hours. Slack cannot switch rotation off again: "
     "make a new Slack app from manifest.yml, and use its token (xoxb-…)."
@@ -97,23 +104,53 @@ async def serve(
     Raises CannotStart, and StoreError where the database stops answering during the start.
     `events`: how often what was logged, for /metrics.
     """
-    stopping = asyncio.Event()
+    timing = timing or Timing()
+    stopping, started = asyncio.Event(), asyncio.Event()
+    _on_signals(stopping, started, timing)
+    _listen(settings.host, 0).close()  # says what is wrong before anything is opened
+    if settings.metrics_port is not None:
+        _listen(settings.metrics_host, 0, "METRICS_").close()
     async with unlatch(settings, events, timing) as app, AsyncExitStack() as stack:
-        for number in (signal.SIGTERM, signal.SIGINT):  # before anybody can see that it serves
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        grace = app.deps.timing.grace
+        started.set()
         if app.metrics is not None:
-            scraped = _listen(
-                settings.metrics_host, settings.metrics_port or 0, "METRICS_HOST and METRICS_PORT"
-            )
-            await stack.enter_async_context(serving(app.metrics, scraped, grace=grace))
+            scraped = _listen(settings.metrics_host, settings.metrics_port or 0, "METRICS_")
+            await stack.enter_async_context(serving(app.metrics, scraped, grace=SCRAPE))
             log.info("serving_metrics", port=scraped.getsockname()[1])
-        sock = _listen(settings.host, settings.port, "HOST and PORT")
+        sock = _listen(settings.host, settings.port)
         host, port = sock.getsockname()[:2]
-        await stack.enter_async_context(serving(app.asgi, sock, grace=grace))
-        log.info("serving", host=host, port=port, socket_mode=app.sockets is not None)
+        await stack.enter_async_context(serving(app.asgi, sock, grace=timing.answers))
+        log.info("serving", version=__version__, host=host, port=port, socket_mode=bool(app.sockets))
         await stopping.wait()
+        log.info("stopping")
         app.shutting_down.set()
+        await asyncio.sleep(timing.unready.total_seconds())  # a load balancer sees it at /readyz
+    log.info("stopped")
+    flush_log()
+
+
+def _on_signals(stopping: asyncio.Event, started: asyncio.Event, timing: Timing) -> None:
+    """Let SIGTERM and SIGINT end a start at once and stop the bot in time, and SIGHUP do nothing."""
+
+    def stop() -> None:
+        if not started.is_set():
+            _end("stopped")
+        if not stopping.is_set():
+            stopping.set()
+            late = threading.Timer(timing.stop.total_seconds(), _end, ["stop_timed_out"])
+            late.daemon = True
+            late.start()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, partial(log.warning, "signal_ignored", signal="SIGHUP"))
+
+
+def _end(event: str) -> None:
+    """End the process whatever hangs, such as a thread in a resolver; it leaves what a crash leaves."""
+    log.warning(event)
+    flush_log()
+    os._exit(0)
 
 
 @asynccontextmanager
@@ -204,21 +241,20 @@ async def unlatch(
             shutting_down=shutting_down,
         )
 
-        if database.is_sqlite:  # this process is the only one
+        if database.is_sqlite:  # whose only process this is
             expired = partial(end_leases, now=now(), published_by=timing.slack_timeout)
             await database.run(expired)
         with suppress(AuditBroken):  # it does not end the bot: /readyz says it
             await record_start(database, now=now(), version=__version__, settings=without_secrets(settings))
-        worker.start()
         try:
             if sockets is not None:
                 await _open(sockets, timing)
+            worker.start()
             yield app
         finally:
             if sockets is not None:
                 await sockets.close()
-            await background.drain(grace=timing.grace)
-            await worker.stop()
+            await asyncio.gather(background.drain(grace=timing.grace), worker.stop())
             with suppress(StoreError):  # the first head after the next start vouches for these rows too
                 await heads.keep()
 
@@ -270,15 +306,18 @@ def graph_url(settings: Settings) -> str:
 async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -> Database:
     """Open the database, up to date. A server that does not answer yet is waited for; a file is not."""
     url, audit_log = settings.database_url, AuditLog(settings.keys, settings.audit_log_name)
-    if settings.audit_heads is not None:
-        _read_heads(settings.audit_heads, audit_log)
     embedded = url.startswith("sqlite")
     try:
+        if embedded:
+            await _be_the_only_process(Path(url.partition(":///")[2].partition("?")[0]), timing, stack)
+        if settings.audit_heads is not None:
+            _read_heads(settings.audit_heads, audit_log)
         if embedded:
             await asyncio.to_thread(migrate, url, audit_log)
         if (doubt := passing_disk(url, settings.platform)) is not None:
             log.warning("database_may_be_lost", reason=doubt, place=settings.database_place)
         database = Database(url, audit_log, timing, settings.database_connections)
+        database.committed = log_step
         stack.push_async_callback(database.close)
         while True:
             try:
@@ -296,6 +335,21 @@ async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -
     if (problem := await database.problem()) is not None:
         raise CannotStart(f"The database {problem}. {settings.database_place}")
     return database
+
+
+async def _be_the_only_process(database: Path, timing: Timing, stack: AsyncExitStack) -> None:
+    """Lock this file of SQLite's until the stack or the process ends. Raises StoreUnavailable, OSError.
+
+    The lock is one of a file beside it: closing any descriptor of its own would end SQLite's locks.
+    """
+    lock = stack.enter_context(open(f"{database.resolve()}.lock", "a"))  # noqa: ASYNC230, ASYNC240, PTH123, SIM115  a local disk
+    until = now() + timing.handover
+    while now() < until:
+        with suppress(BlockingIOError):
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        log.warning("database_in_use_at_start", again_in=DATABASE_PAUSE)
+        await asyncio.sleep(DATABASE_PAUSE)
+    raise StoreUnavailable("is served by another process, and SQLite allows one: stop that one first")
 
 
 def _read_heads(path: Path, audit_log: AuditLog) -> None:
@@ -346,11 +400,17 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], timing: Timing) -> T:
         await asyncio.sleep(pause.total_seconds())
 
 
-def _listen(host: str, port: int, named: str) -> socket.socket:
+def _listen(host: str, port: int, named: str = "") -> socket.socket:
+    """Return a listener. Raises CannotStart that says which of `named` HOST and PORT is wrong."""
     try:
         return listen(host, port)
-    except OSError as error:
-        raise CannotStart(f"Cannot listen on {host}:{port}, as {named} say: {error.strerror}.") from None
+    except (OSError, UnicodeError) as error:
+        if (number := getattr(error, "errno", 0)) in (errno.EADDRINUSE, errno.EACCES):
+            reason = f"as {named}HOST and {named}PORT say: {os.strerror(number)}"
+            raise CannotStart(f"Cannot listen on {host}:{port}, {reason}.") from None
+        where = " (set in the environment)" if f"{named}HOST" in os.environ else ""
+        wrong = f"{named}HOST{where} is no address of this machine, nor a name of one: {host}."
+        raise CannotStart(f"{wrong} Set it to 127.0.0.1, or to 0.0.0.0 for every address.") from None
 
 
 def _secret(setting: SecretStr | None) -> Secret:

@@ -5,6 +5,7 @@ import asyncio
 import io
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -179,10 +180,13 @@ def forbid_dumps() -> None:
 
 
 def _serve(_chosen: argparse.Namespace) -> int:
+    settings = read_settings()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the bot's own event loop runs
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
     from bot.app import serve
     from bot.log import set_up_log
 
-    settings = read_settings()
     asyncio.run(serve(settings, set_up_log(settings.log_level)))
     return 0
 

@@ -89,8 +89,18 @@ class Timing:
     """How long what Slack said of the approver channel holds."""
     stalled_after: timedelta = timedelta(seconds=30)
     """A queue that nobody has looked at for so long makes /readyz fail."""
+
+    # starting and stopping
+    handover: timedelta = timedelta(seconds=30)
+    """How long a start waits for the process that still serves the same SQLite file."""
+    unready: timedelta = timedelta(seconds=2)
+    """How long /readyz says that the bot stops before its listener closes."""
+    answers: timedelta = timedelta(seconds=5)
+    """How long shutdown then waits for answers over HTTP; Slack waits for three seconds."""
     grace: timedelta = timedelta(seconds=20)
-    """How long shutdown waits for what is in flight."""
+    """How long shutdown then waits for modals and rows."""
+    stop: timedelta = timedelta(seconds=30)
+    """The whole of it: what still hangs then is left behind as in a crash."""
 
     def __post_init__(self) -> None:
         """Refuse a value that is not positive and an order that would allow a second reset."""

@@ -35,6 +35,8 @@ WAITING: Final = 1024
 """Connections that may wait in the kernel; with 100 a burst of reconnects would drop SYNs."""
 DESCRIPTORS: Final = 2048
 """Asked for where the limit is lower: shells and systemd mostly give 1024, macOS 256."""
+UNSENT: Final = 1.0
+"""Seconds that shutdown waits for the rest of a request; for its answer it waits as `serving` is told."""
 HEADERS: Final = {
     "Content-Security-Policy": f"default-src 'none'; style-src {STYLE_SOURCE}; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -194,6 +196,11 @@ async def serving(
         yield
     finally:
         server.should_exit = True
+        await asyncio.wait([running], timeout=UNSENT)
+        for connection in server.server_state.connections:
+            cycle = getattr(connection, "cycle", None)  # of uvicorn's one request
+            if cycle is None or cycle.more_body:
+                connection.transport.abort()
         await running
         for connection in list(server.server_state.connections):
             if connection.transport is not None:

@@ -257,7 +257,11 @@ async def test_sigterm_waits_for_the_reset_in_flight_and_ends_with_0(tmp_path: P
         with closing(sqlite3.connect(tmp_path / "unlatch.sqlite3")) as rows:
             assert rows.execute("SELECT status FROM requests").fetchall() == [("sent",)]
         assert [reset["device"] for reset in await it.people.resets()] == [PIXEL]
-        assert all(json.loads(line)["event"] for line in it.lines)
+        lines = [json.loads(line) for line in it.lines]
+        steps = {line["step"]: line for line in lines if line["event"] == "step"}
+        assert steps["attempt_answered"].keys() >= {"request", "device", "graph_request_id"}
+        assert "message_posted" in {line["event"] for line in lines}
+        assert lines[-1]["event"] == "stopped"
 
 
 @pytest.mark.parametrize("socket_mode", [False, True], ids=["http", "socket"])

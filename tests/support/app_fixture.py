@@ -52,6 +52,7 @@ FAST = FastTiming(
     retry=SOON,
     idle=timedelta(seconds=1),
     socket_ping=timedelta(seconds=2),
+    unready=SOON,
 )
 
 

@@ -2,6 +2,10 @@
 
 import asyncio
 import re
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from bot import doctor
+from bot import app, doctor
 from bot.app import App, unlatch
 from bot.audit import HeadKeeper
 from bot.domain.errors import CouldNotVerify
@@ -27,15 +31,18 @@ from bot.timing import Timing
 from sandbox.app import Sandbox, serve
 from sandbox.cast import APP_TOKEN, BOT_USER, ON_CALL
 from structlog.testing import capture_logs
+from tests.support.postgres import free_port
 from tests.support.user_actions import MEI
 
 from sandbox import demo
 
+ROOT = Path(__file__).parents[3]
 SCOPES = ("commands", "users:read")
 SHORT = Timing(
     slack_timeout=timedelta(seconds=9),  # a busy machine is no busy Slack
     start_for=timedelta(seconds=0.5),
     socket_retry=timedelta(seconds=0.01),
+    handover=timedelta(seconds=0.5),
 )
 NOWHERE = "sqlite:///no/such/folder/rows.sqlite3"
 
@@ -269,3 +276,105 @@ async def test_a_dead_token_shows_in_readyz_and_metrics_until_slack_takes_it_aga
             assert (answer.status_code, answer.json()["slack"]) == (503 if word else 200, word or "ok")
             is_ready = f'unlatch_ready{{check="slack"}} {0.0 if word else 1.0}'
             assert is_ready in (await get(app, "/metrics")).text
+
+
+NO_ADDRESS = {
+    "o30 of another program": ({"host": "x86_64-conda-linux-gnu"}, r"^HOST \(set in the environment\) is no"),
+    "o30 with a port": ({"host": "0.0.0.0:3000"}, "^HOST .*Set it to 127.0.0.1"),
+    "of another machine": ({"metrics_host": "192.0.2.1", "metrics_port": 9}, "^METRICS_HOST is no .*192.0.2"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), NO_ADDRESS.values(), ids=NO_ADDRESS)
+async def test_an_address_that_is_none_is_named_before_anything_is_opened(
+    installation, monkeypatch, changes, words
+):
+    monkeypatch.setenv("HOST", "as the shell has it")
+    with pytest.raises(CannotStart, match=words):
+        await app.serve(installation.settings(**changes))
+    assert list(installation.folder.iterdir()) == []
+
+
+async def test_a_taken_port_of_the_metrics_is_named_as_such(installation):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = installation.settings(port=0, metrics_port=taken.getsockname()[1])
+        with pytest.raises(CannotStart, match=r"as METRICS_HOST and METRICS_PORT say: Address .* in use"):
+            await app.serve(settings)
+
+
+async def test_of_two_processes_on_one_sqlite_file_the_second_waits_for_the_first_and_then_refuses(
+    installation, monkeypatch
+):
+    """A lock is of an open file: two in this process are as two processes."""
+    monkeypatch.setattr("bot.app.DATABASE_PAUSE", 0.01)
+    settings = installation.settings()
+
+    async def start(timing: Timing) -> None:
+        async with unlatch(settings, timing=timing):
+            pass
+
+    async with unlatch(settings):
+        with pytest.raises(CannotStart, match=r"by another process, .* DATABASE_URL is sqlite:///.*sqlite3"):
+            await start(SHORT)
+        await installation.migrated(settings)
+        assert await doctor.run(settings) == 0
+        second = asyncio.create_task(start(Timing()))
+        await asyncio.sleep(0)
+        assert not second.done()
+    await second
+
+
+@pytest.mark.parametrize("silent", ["postgresql", "http"])
+async def test_o39_sigterm_ends_a_start_that_waits_at_once_with_0(installation, silent):
+    settings = demo.settings(installation.sandbox, 0, installation.folder, socket_mode=False)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        name = {"postgresql": "DATABASE_URL", "http": "SLACK_API_URL"}[silent]
+        url = f"{silent}://127.0.0.1:{listener.getsockname()[1]}/"
+        bot = demo.Bot(settings | {name: url}, installation.folder)
+        starting = asyncio.create_task(bot.start())
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        async with asyncio.timeout(3):
+            assert await bot.stop() == 0
+        connection.close()
+        with pytest.raises(demo.BotEnded):
+            await starting
+
+
+async def test_o39_sigterm_fails_readyz_first_and_ends_with_0_within_ten_seconds_whoever_is_connected(
+    installation,
+):
+    port, answers = free_port(), list[int]()
+    settings = demo.settings(installation.sandbox, port, installation.folder, socket_mode=False)
+    bot = demo.Bot(settings, installation.folder)
+    await bot.start()
+    bot.process.send_signal(signal.SIGHUP)
+    _, slow = await asyncio.open_connection("127.0.0.1", port)
+    slow.write(b"POST /slack/events HTTP/1.1\r\nhost: u\r\ncontent-length: 9\r\n\r\nx")
+    async with asyncio.timeout(10), httpx.AsyncClient() as http:
+        stopping = asyncio.create_task(bot.stop())
+        with suppress(httpx.TransportError):
+            while True:
+                answers.append((await http.get(f"http://127.0.0.1:{port}/readyz")).status_code)
+                await asyncio.sleep(0.1)  # it is another process
+        assert (answers[-1], await stopping) == (503, 0)
+    slow.close()
+
+
+HANGS = """
+import asyncio, os, signal, time
+from datetime import timedelta
+from bot import app, timing
+async def main():
+    stopping, started = asyncio.Event(), asyncio.Event()
+    started.set()
+    app._on_signals(stopping, started, timing.Timing(stop=timedelta(seconds=0.1)))
+    os.kill(os.getpid(), signal.SIGTERM)
+    await stopping.wait()
+    asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
+asyncio.run(main())
+"""
+
+
+def test_sigterm_ends_the_process_in_time_whatever_hangs():
+    assert subprocess.run([sys.executable, "-c", HANGS], cwd=ROOT, timeout=30).returncode == 0  # noqa: S603  ours

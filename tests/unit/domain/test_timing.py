@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from bot import app
 from bot.domain.policy import Rules
 from bot.entra.authority import Authority, MsalHttp
 from bot.graph.devices import graph_client
@@ -39,7 +40,11 @@ STATED: list[tuple[str, str]] = [
     ("lease", "operate: leaves its rows leased for at most 90 seconds"),
     ("periodic", "operate: is a log line `audit_head` each minute"),
     ("channel_looked_at", "security: looked at when the bot starts and each hour"),
-    ("grace", "operate: 20 seconds each at the most"),
+    ("handover", "operate: waits up to 30 seconds for the first to end"),
+    ("unready", "operate: answers 503 for 2 seconds"),
+    ("answers", "operate: that are under way have 5 seconds"),
+    ("grace", "operate: the worker's rows 20 seconds"),
+    ("stop", "operate: within 30 seconds whatever hangs"),
 ]
 """A duration, and how a document states it."""
 SECONDS = """
@@ -90,6 +95,7 @@ def test_every_duration_is_stated_and_a_number_that_no_document_states_is_as_it_
     assert {name for name, _ in STATED} | set(OTHERS) == set(DURATIONS)
     assert {name: getattr(TIMING, name) for name in OTHERS} == OTHERS
     assert [found for found, _ in UNSTATED] == [meant for _, meant in UNSTATED]
+    assert TIMING.stop > TIMING.unready + TIMING.answers + app.SCRAPE + TIMING.grace
 
 
 @pytest.mark.parametrize("name", DURATIONS)

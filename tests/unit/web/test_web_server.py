@@ -153,7 +153,7 @@ async def test_a_connection_that_sends_too_much_or_no_request_or_leaves_early_en
     assert [record for record in caplog.records if record.exc_info] == []
 
 
-async def test_a_connection_carries_one_request_and_no_word_of_its_peer_on_who_it_is():
+async def test_o35_a_connection_carries_one_request_and_no_word_of_its_peer_on_who_it_is():
     forged = b"x-forwarded-for: 1.2.3.4\r\nx-forwarded-proto: https\r\n"
     async with served(Bounds()) as port:
         answer = await port.exchange(DELIVERY.replace(b"\r\n\r\n", b"\r\n" + forged + b"\r\n") + DELIVERY)
@@ -196,15 +196,15 @@ def test_the_bounds_leave_descriptors_for_a_burst_that_is_accepted_at_once():
 
 
 @pytest.mark.parametrize("is_late", [False, True], ids=["finishes what is under way", "cancels what is late"])
-async def test_stopping_closes_what_is_idle_and(is_late):
+async def test_o39_stopping_closes_what_is_idle_or_trickles_and(is_late):
     async with asyncio.timeout(SOON), served(Bounds(), grace=0.5 if is_late else SOON) as port:
-        idle, _ = await port.connect(HEAD)
+        unsent = [await port.connect(HEAD + end) for end in (b"", b"content-length: 9\r\n\r\nx")]
         slow, _ = await port.connect(GET_SLOW)
         await port.deliver()
         if not is_late:
             asyncio.get_running_loop().call_later(0.2, port.go_on.set)
     assert (await to_the_end(slow)).endswith(b"at last") is not is_late
-    assert await to_the_end(idle) == b""
+    assert [await to_the_end(reader) for reader, _ in unsent] == [b"", b""]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
