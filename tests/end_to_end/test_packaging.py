@@ -42,14 +42,22 @@ def environment(folder: Path, *packages: str | Path) -> Path:
     return folder / "bin"
 
 
-async def test_requirements_alone_run_release_and_web_of_the_procfile_and_take_a_request(tmp_path: Path):
+NO_PASSWD = "import pwd\npwd.getpwuid = {}.__getitem__\n"
+"""As for a numeric uid that /etc/passwd does not have; HOME is not set either."""
+
+
+async def test_o27_requirements_alone_run_release_and_web_of_the_procfile_and_take_a_request(tmp_path: Path):
+    """They write nothing beside the code, so its folder may be read-only."""
     requirements_alone = environment(tmp_path / "venv")
     shutil.copytree(ROOT / "bot", tmp_path / "app" / "bot", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "app" / "sitecustomize.py").write_text(NO_PASSWD)
+    installed = sorted((tmp_path / "app").rglob("*"))
     port = free_port()
     sandbox = Sandbox(bot_url=f"http://127.0.0.1:{port}")
     async with serve(sandbox):
         env = settings(sandbox, port, tmp_path, socket_mode=False)
-        env |= {"PATH": f"{requirements_alone}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+        env |= {"PATH": f"{requirements_alone}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+        env |= {"PYTHONPATH": str(tmp_path / "app")}
         del env["HOST"]  # as a platform sets only PORT
         release = await started(PROCFILE["release"], env, tmp_path / "app")
         assert await release.wait() == 0
@@ -63,6 +71,7 @@ async def test_requirements_alone_run_release_and_web_of_the_procfile_and_take_a
             os.killpg(web.pid, signal.SIGTERM)
             await people.aclose()
         assert await web.wait() == 0
+    assert sorted((tmp_path / "app").rglob("*")) == installed
 
 
 async def started(line: str, env: Mapping[str, str], cwd: Path) -> asyncio.subprocess.Process:

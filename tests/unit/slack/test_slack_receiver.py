@@ -129,7 +129,7 @@ async def test_a_signature_is_valid_for_five_minutes(bolt, seconds):
 
 @pytest.mark.parametrize("headers", [{"x_slack_signature": None}, {}], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("body", [b"ssl_check=1&token=abc", b"ssl_check=1", b"token=%C3%A9&ssl_check=1"])
-async def test_s08_a_check_of_the_certificate_is_answered_and_does_nothing(bolt, body, headers):
+async def test_s08_o37_a_check_of_the_certificate_is_answered_and_does_nothing(bolt, body, headers):
     answer = await bolt.post(body, **headers)
     assert (answer.status_code, answer.content) == (200, b"")
     assert bolt.bodies == []

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import httpx
@@ -35,10 +36,10 @@ def answering(found: object) -> Callable[[], Awaitable[Any]]:
 NO_SOCKET = answering({"database": OK, "sockets": "no socket is open"})
 
 
-async def get(path: str, *routes) -> httpx.Response:
+async def get(path: str, *routes, method: str = "GET") -> httpx.Response:
     transport = httpx.ASGITransport(Starlette(routes=routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://unlatch") as http:
-        return await http.get(path)
+        return await http.request(method, path)
 
 
 async def scraped(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -49,12 +50,12 @@ async def scraped(metrics: Metrics) -> dict[tuple[str, str], float]:
     return {(one.name, ",".join(one.labels.values())): one.value for each in families for one in each.samples}
 
 
-async def test_ready_says_what_is_wrong_and_alive_does_not_depend_on_it():
+async def test_o36_ready_says_what_is_wrong_and_alive_does_not_depend_on_it():
     failing = probe_routes(NO_SOCKET)
     ready = await get("/readyz", *failing)
     assert (ready.status_code, ready.json()) == (503, {"database": OK, "sockets": "no socket is open"})
-    for path in ("/healthz", "/healthz/", "/"):  # O36
-        assert (await get(path, *failing)).status_code == 200
+    for method, path in product(("GET", "HEAD"), ("/healthz", "/healthz/", "/")):
+        assert (await get(path, *failing, method=method)).status_code == 200
     assert (await get("/readyz", *probe_routes(answering({"database": OK})))).status_code == 200
 
 
