@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING, Final
 from bot import __version__
 from bot.domain.errors import AuditBroken, StoreError, StoreUnavailable
 from bot.keys import new_key
+from bot.network import clean_environment
 from bot.settings import CannotStart, Settings, SettingsError, place_of, read_settings
 
 if TYPE_CHECKING:
     from bot.store.audit_log import AuditLog
 
-PROXIES: Final = ("all_proxy", "http_proxy", "https_proxy")
-MIN_COLONS: Final = 2
-"""Of an address of IPv6."""
 DEPLOYMENT: Final = ("approver_channel", "entra_tenant_id", "entra_client_id", "vault_keys")
 """The settings that name the audit log, and sign it."""
 PR_SET_DUMPABLE: Final = 4
@@ -71,14 +69,8 @@ def _set_up_environment() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("HOME", gettempdir())  # slack_sdk looks for it when it is imported
-    ignored = {"SSLKEYLOGFILE"} & os.environ.keys()
-    ignored |= {name for name in os.environ if name.lower() in PROXIES and "socks" in os.environ[name]}
-    for name in sorted(ignored):
-        del os.environ[name]
-        print(f"{name} is ignored: no keys are written, and SOCKS proxies are not used.", file=sys.stderr)
-    for name in {"NO_PROXY", "no_proxy"} & os.environ.keys():  # httpx reads no networks of IPv6
-        kept = [host for host in os.environ[name].split(",") if host.count(":") < MIN_COLONS]
-        os.environ[name] = ",".join(kept)
+    for ignored in clean_environment():
+        print(ignored, file=sys.stderr)
 
 
 def _failed(sentence: str, status: int = 1) -> int:

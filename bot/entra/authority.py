@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS  # type: ignore[import-untyped]  # msal ships no types
 
 from bot.domain.values import LOOPBACK, read_object
+from bot.network import tls_context
 from bot.timing import Timing
 
 _VERSION: Final = "/v2.0"
@@ -135,6 +136,7 @@ class MsalHttp:
         read = timing.entra_timeout.total_seconds()
         self._http = httpx.Client(
             transport=transport,
+            verify=tls_context(),
             timeout=httpx.Timeout(read / 3, read=read),
             follow_redirects=False,
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),

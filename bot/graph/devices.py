@@ -22,6 +22,7 @@ from bot.domain.target import IMEI_DIGITS, Target, TargetKind
 from bot.domain.values import DeviceId, Secret, normalized, read_object, straight
 from bot.graph import managed_device
 from bot.graph.errors import HTTPX_ERRORS, from_exception, from_response, graphs_id, unreadable
+from bot.network import tls_context
 from bot.timing import Timing
 
 ALL_DEVICES: Final = "/deviceManagement/managedDevices"
@@ -46,6 +47,7 @@ def graph_client(timing: Timing, transport: httpx.AsyncBaseTransport | None = No
     whole = timing.graph_timeout.total_seconds()
     return httpx.AsyncClient(
         transport=transport,
+        verify=tls_context(),
         headers={"User-Agent": f"unlatch/{__version__}"},
         timeout=httpx.Timeout(whole / 6, read=whole * 2 / 3),
         follow_redirects=False,

@@ -16,6 +16,7 @@ from yarl import URL
 
 from bot.domain.errors import SlackRefused, SlackUnavailable
 from bot.domain.values import Secret, UserId
+from bot.network import proxy_for, tls_context
 from bot.slack.blocks import Message, View
 from bot.slack.errors import PASSING, SCOPE, TOKEN, meaning
 from bot.slack.payloads import dig, text_at
@@ -75,14 +76,16 @@ class WatchedClient(AsyncWebClient):
 
 def slack_session(timing: Timing) -> aiohttp.ClientSession:
     """Return the one session for every call: without it each call opens a connection of its own."""
-    connector = aiohttp.TCPConnector(keepalive_timeout=KEEP_ALIVE.total_seconds())
+    connector = aiohttp.TCPConnector(ssl=tls_context(), keepalive_timeout=KEEP_ALIVE.total_seconds())
     timeout = aiohttp.ClientTimeout(total=timing.slack_timeout.total_seconds(), connect=3)
     return aiohttp.ClientSession(timeout=timeout, connector=connector)
 
 
 def slack_client(token: Secret, base_url: str, session: aiohttp.ClientSession) -> WatchedClient:
     """Return a client that never retries: the SDK's handlers would repeat a chat.postMessage that arrived."""
-    return WatchedClient(token=token.reveal(), base_url=base_url, session=session, retry_handlers=[])
+    client = WatchedClient(token=token.reveal(), base_url=base_url, session=session, retry_handlers=[])
+    client.proxy = proxy_for(base_url)
+    return client
 
 
 async def bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
@@ -189,11 +192,11 @@ class SlackClient:
         session = self.client.session
         if session is None or not self._is_slacks(response_url):
             raise SlackRefused("not_slacks_url")
-        body = {**shown, "response_type": "ephemeral", "replace_original": False}
+        url, body = response_url.reveal(), {**shown, "response_type": "ephemeral", "replace_original": False}
         try:
             async with (
                 asyncio.timeout(self.timing.slack_timeout.total_seconds()),
-                session.post(response_url.reveal(), json=body, allow_redirects=False) as response,
+                session.post(url, json=body, allow_redirects=False, proxy=proxy_for(url)) as response,
             ):
                 status = response.status
         except (aiohttp.ClientError, OSError, ValueError) as error:  # a TimeoutError is an OSError

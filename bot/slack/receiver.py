@@ -31,6 +31,7 @@ from starlette.responses import Response
 from bot.domain.errors import SlackError, SlackUnavailable
 from bot.domain.values import Secret, read_object
 from bot.log import log_crash
+from bot.network import proxy_for, tls_context
 from bot.slack.client import call
 from bot.slack.handlers import Handlers
 from bot.slack.payloads import Malformed, text_at
@@ -195,10 +196,10 @@ class Socket(SocketModeClient):
         """Ask for an address and use it; raises the SlackError tree."""
         asking = self.web_client.apps_connections_open(app_token=self.app_token)
         url = text_at(await call(asking, within=self._within), "url")
-        opening = self.aiohttp_client_session.ws_connect(
-            url, autoping=False, heartbeat=self.ping_interval, proxy=self.proxy
-        )
         try:
+            opening = self.aiohttp_client_session.ws_connect(
+                url, autoping=False, heartbeat=self.ping_interval, proxy=proxy_for(url), ssl=tls_context()
+            )
             session = await asyncio.wait_for(opening, self._within.total_seconds())
         except aiohttp.WSServerHandshakeError as error:
             raise SlackUnavailable(f"handshake_{error.status}") from error

@@ -207,12 +207,20 @@ def test_every_setting_is_described(name):
     assert len(Settings.model_fields[name].description or "") > 10
 
 
+CLOUDS = {
+    "global": ("login.microsoftonline.com", "graph.microsoft.com"),
+    "usgov": ("login.microsoftonline.us", "graph.microsoft.us"),
+    "usgov-dod": ("login.microsoftonline.us", "dod-graph.microsoft.us"),
+    "china": ("login.chinacloudapi.cn", "microsoftgraph.chinacloudapi.cn"),
+}
+"""Microsoft's page "National cloud deployments"."""
+
+
 @pytest.mark.parametrize("cloud", list(Cloud))
-def test_each_cloud_has_addresses_and_permissions_of_its_own(cloud):
-    endpoints = ENDPOINTS[cloud]
-    tenant = COMPLETE["ENTRA_TENANT_ID"]
-    assert endpoints.authority(tenant) == f"https://{endpoints.authority_host}/{tenant}"
-    assert endpoints.graph_url == f"{endpoints.resource}/v1.0"
-    assert endpoints.scopes == tuple(f"{endpoints.resource}/{permission}" for permission in PERMISSIONS)
-    others = {other.resource for name, other in ENDPOINTS.items() if name is not cloud}
-    assert endpoints.resource not in others
+def test_each_cloud_moves_the_sign_in_graph_and_its_permissions(cloud):
+    (entra, graph), endpoints = CLOUDS[cloud], ENDPOINTS[cloud]
+    assert (
+        endpoints.authority(COMPLETE["ENTRA_TENANT_ID"]) == f"https://{entra}/{COMPLETE['ENTRA_TENANT_ID']}"
+    )
+    assert endpoints.graph_url == f"https://{graph}/v1.0"
+    assert endpoints.scopes == tuple(f"https://{graph}/{permission}" for permission in PERMISSIONS)

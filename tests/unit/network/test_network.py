@@ -1,0 +1,206 @@
+"""Proxies, certificates and others' variables: alike for three channels to Slack and two to Microsoft."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from bot import network
+from bot.domain.errors import ApproverRefused, SlackRefused, UnlatchError
+from bot.domain.values import DeviceId, Secret
+from bot.entra.authority import Authority, Credential
+from bot.entra.client import EntraClient
+from bot.graph.devices import Intune, graph_client
+from bot.slack.client import SlackClient, bot_user, slack_client, slack_session
+from bot.slack.receiver import Socket
+from bot.timing import Timing
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sandbox.app import Sandbox, serve
+from sandbox.cast import APP_TOKEN, BOT_TOKEN, CLIENT_ID, CLIENT_SECRET, TENANT_ID
+from slack_bolt.async_app import AsyncApp
+
+each_channel = pytest.mark.parametrize(
+    "channel", ["Web API", "response_url", "Socket Mode", "Entra", "Graph"]
+)
+VARIABLES = (*network.PROXIES, "no_proxy", "ssl_cert_file", "ssl_cert_dir", "sslkeylogfile")
+GOV = "https://slack-gov.com"
+LOGIN = b"Proxy-Authorization: Basic a2VuOnAvQHM="
+"""Of ken, p/@s."""
+TIMING = Timing(slack_timeout=timedelta(seconds=9))
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """Sets variables, in an environment without proxies and certificates, which the clients read anew."""
+    for name in (*VARIABLES, *map(str.upper, VARIABLES)):
+        monkeypatch.setenv(name, "")  # so that it is put back, whatever the test takes out
+        monkeypatch.delenv(name)
+    network.tls_context.cache_clear()
+    yield lambda values: [monkeypatch.setenv(name, value) for name, value in values.items()]
+    network.tls_context.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory) -> Path:
+    """A key, and its certificate for the vendors' names, which is its own CA."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name, names = x509.Name([]), ["localhost", "slack-gov.com", "hooks.slack-gov.com"]
+    built = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    built = built.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    built = built.add_extension(x509.SubjectAlternativeName([*map(x509.DNSName, names)]), critical=True)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = tmp_path_factory.mktemp("ca") / "ca.pem"
+    file.write_bytes(pem + built.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    return file
+
+
+class Network:
+    """A sandbox behind TLS, and a proxy that wants a login and leads there, whoever it is asked for."""
+
+    url = ""
+    """Of the sandbox behind TLS."""
+    proxy = ""
+
+    def __init__(self, sandbox: Sandbox, ca: Path) -> None:
+        self.sandbox, self._port = sandbox, int(sandbox.base_url.rpartition(":")[2])
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(ca)
+        self.asked: list[str] = []
+        """What the proxy was asked for."""
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head.split()[1].decode())
+        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n" if LOGIN in head else b"HTTP/1.1 407 Login\r\n\r\n")
+        await writer.start_tls(self.tls)
+        await self.lead(reader, writer)
+
+    async def lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_sandbox, to_sandbox = await asyncio.open_connection("127.0.0.1", self._port)
+        await asyncio.gather(copy(reader, to_sandbox), copy(from_sandbox, writer))
+
+
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while some := await reader.read(65536):
+            writer.write(some)
+    writer.close()
+
+
+@pytest.fixture
+async def net(ca: Path) -> AsyncIterator[Network]:
+    async with serve(Sandbox()) as sandbox:
+        net = Network(sandbox, ca)
+        proxy = await asyncio.start_server(net.connect, "127.0.0.1", 0)
+        vendors = await asyncio.start_server(net.lead, "127.0.0.1", 0, ssl=net.tls)
+        net.proxy = f"ken:p%2F%40s@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        net.url = sandbox.base_url = f"https://localhost:{vendors.sockets[0].getsockname()[1]}"
+        yield net
+        proxy.close()
+        vendors.close()
+
+
+async def pause(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+async def reach(channel: str, url: str) -> None:
+    """Reach the sandbox through this channel, or raise."""
+    hooks = url.replace("slack-gov", "hooks.slack-gov")
+    async with slack_session(TIMING) as session, graph_client(TIMING) as http:
+        client = slack_client(Secret(BOT_TOKEN), f"{url}/slack/api/", session)
+        match channel:
+            case "Web API":
+                await bot_user(client, TIMING)
+            case "response_url":
+                with suppress(SlackRefused):  # the sandbox knows no such one
+                    await SlackClient(client, TIMING, sleep=pause).respond(Secret(f"{hooks}/x"), "Hello.")
+            case "Socket Mode":
+                app = AsyncApp(client=client, signing_secret="unused")
+                with suppress(SlackRefused):
+                    socket = Socket(app, Secret(APP_TOKEN), client, TIMING)
+                    try:
+                        await socket.connect()
+                    finally:
+                        await socket.close()
+            case "Entra":
+                authority = Authority.parse(f"{url}/entra/{TENANT_ID}/v2.0")
+                given = {"tenant": TENANT_ID, "client_id": CLIENT_ID, "scopes": [], "timing": TIMING}
+                with closing(EntraClient(authority, credential=Credential(CLIENT_SECRET), **given)) as entra:
+                    await asyncio.to_thread(entra.warm_up)
+            case "Graph":
+                intune = Intune(http, f"{url}/graph/v1.0", timing=TIMING, now=lambda: datetime.now(UTC))
+                with suppress(ApproverRefused):  # by the sandbox
+                    await intune.actions(DeviceId("none"), Secret("none"))
+
+
+@each_channel
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
+async def test_a_proxy_is_used_with_its_login_also_for_govslack(net, environment, ca, name, channel):
+    environment({name: net.proxy, "SSL_CERT_FILE": str(ca), "NO_PROXY": "localhost,gov.com"})
+    net.sandbox.base_url = GOV
+    await reach(channel, GOV)
+    host = "hooks.slack-gov.com" if channel == "response_url" else "slack-gov.com"
+    assert net.asked == [f"{host}:443"] * (2 if channel == "Socket Mode" else 1)
+
+
+@each_channel
+async def test_no_proxy_names_hosts_that_are_reached_without_it(net, environment, ca, channel):
+    environment(
+        {"HTTPS_PROXY": f"http://{net.proxy}", "SSL_CERT_FILE": str(ca), "NO_PROXY": "x.example,localhost"}
+    )
+    await reach(channel, net.url)
+    assert net.asked == []
+
+
+@each_channel
+@pytest.mark.parametrize("store", ["SSL_CERT_FILE", "the system’s"])
+async def test_a_private_ca_is_trusted_where_the_machine_has_it(
+    net, environment, ca, monkeypatch, store, channel
+):
+    with pytest.raises(UnlatchError):
+        await reach(channel, net.url)
+    network.tls_context.cache_clear()
+    if store == "SSL_CERT_FILE":
+        environment({store: str(ca)})
+    else:  # which is not the tests' to write
+        monkeypatch.setattr(
+            ssl.SSLContext, "load_default_certs", lambda tls, _: tls.load_verify_locations(ca)
+        )
+    await reach(channel, net.url)
+
+
+CLEANED = {
+    "o19": ({"NO_PROXY": "localhost,fd07:b51a:cc66:f0::/64,[::1]"}, {"NO_PROXY": "localhost"}, ""),
+    "o19 kinds of hosts": (
+        {"no_proxy": "*.a.example .b.example, 10.0.0.0/8,c:port,d e,\u4f8b.jp"},
+        {"no_proxy": "a.example,b.example,10.0.0.0/8,d,e"},
+        "",
+    ),
+    "o19 all": ({"NO_PROXY": "a.example,*"}, {"NO_PROXY": "*"}, ""),
+    "o20": ({"ALL_PROXY": "socks5h://127.0.0.1:9", "http_proxy": "ftp://x"}, {}, "ALL_PROXY http_proxy"),
+    "o20 no address": ({"HTTPS_PROXY": "http://[", "https_proxy": "x:port"}, {}, "HTTPS_PROXY https_proxy"),
+    "a proxy": ({"HTTPS_PROXY": " me:p@proxy:3128\n"}, {"HTTPS_PROXY": "me:p@proxy:3128"}, ""),
+    "o21": ({"SSLKEYLOGFILE": "/none/keys.log"}, {}, "SSLKEYLOGFILE"),
+    "no certificates": ({"SSL_CERT_FILE": "pyproject.toml"}, {}, "SSL_CERT_FILE"),
+    "no file": ({"SSL_CERT_FILE": "/none/ca.pem"}, {}, "SSL_CERT_FILE"),
+    "empty": (dict.fromkeys(map(str.upper, VARIABLES), ""), {}, ""),
+}
+
+
+@pytest.mark.parametrize("case", CLEANED)
+def test_what_other_programs_left_is_used_rightly_or_ignored_and_named(environment, case):
+    given, kept, named = CLEANED[case]
+    environment(given)
+    said = list(network.clean_environment())
+    assert {name: os.environ[name] for name in given if os.environ.get(name)} == kept
+    assert [sentence.split()[0] for sentence in said] == named.split()
+    httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))).close()
