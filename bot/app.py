@@ -284,6 +284,8 @@ def entra_client(settings: Settings, timing: Timing) -> EntraClient:
     try:
         if settings.entra_client_certificate is not None:
             credential = Credential.certificate(settings.entra_client_certificate.read_text(errors="replace"))
+        elif settings.entra_client_assertion_file is not None:
+            credential = Credential.assertion(settings.entra_client_assertion_file)
         else:
             credential = Credential(_secret(settings.entra_client_secret).reveal())
         return EntraClient(

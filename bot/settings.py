@@ -41,6 +41,12 @@ AUTHORITY: Final = (
 )
 """Settings that decide who may do what, and for how long: an empty one does not mean its default."""
 
+INSTEAD: Final = {
+    "slack_signing_secret": ("slack_app_token",),
+    "entra_client_secret": ("entra_client_certificate", "entra_client_assertion_file"),
+}
+"""What takes the place of a secret; these settings stand before it."""
+
 Audiences = Annotated[tuple[Audience, ...], NoDecode]
 
 _LOGIN: Final = re.compile(r"://.*@", re.DOTALL)
@@ -158,10 +164,15 @@ class Settings(BaseSettings):
         default=None,
         description="Path of a PEM file with private key and certificate, instead of a client secret.",
     )
+    entra_client_assertion_file: Path | None = Field(
+        default=None,
+        description="Path of a file with a token of another identity provider, instead of a client secret "
+        "(workload identity federation); on Kubernetes what AZURE_FEDERATED_TOKEN_FILE names.",
+    )
     entra_client_secret: SecretStr | None = Field(
         default=None,
         validate_default=True,
-        description="Client secret's value; or set ENTRA_CLIENT_CERTIFICATE. "
+        description="Client secret's value; or set ENTRA_CLIENT_CERTIFICATE or ENTRA_CLIENT_ASSERTION_FILE. "
         "The app registration → Certificates & secrets.",
     )
     entra_authority: str | None = Field(
@@ -280,13 +291,16 @@ class Settings(BaseSettings):
         Keys.parse(value.get_secret_value())
         return value
 
-    @field_validator("slack_signing_secret", "entra_client_secret")
+    @field_validator(*INSTEAD)
     @classmethod
-    def _or_the_other(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """Each may be left out where the setting before it is set."""
-        other = {"slack_signing_secret": "slack_app_token", "entra_client_secret": "entra_client_certificate"}
-        if value is None and info.data.get(other[str(info.field_name)]) is None:
+    def _or_another(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """Each may be left out where one that takes its place is set; Entra is shown exactly one."""
+        name = str(info.field_name)
+        others = [other.upper() for other in INSTEAD[name] if info.data.get(other) is not None]
+        if value is None and not others:
             raise ValueError("missing")
+        if name == "entra_client_secret" and len(others) > (value is None):
+            raise ValueError(f"set only one of the three; set too: {', '.join(others)}")
         return value
 
     @property

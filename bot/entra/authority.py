@@ -2,9 +2,11 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -82,9 +84,9 @@ class Authority:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credential:
-    """A client secret or a certificate: what MSAL calls `client_credential`. Its repr shows nothing of it."""
+    """A secret, certificate or assertion, as MSAL's `client_credential`. Its repr shows nothing of it."""
 
-    for_msal: str | dict[str, str]
+    for_msal: str | dict[str, str] | dict[str, Callable[[], str]]
 
     @classmethod
     def certificate(cls, pem: str) -> Self:
@@ -111,6 +113,27 @@ class Credential:
         if private.public_key() != public:
             raise ValueError("the private key and the certificate in the certificate file do not match")
         return cls({"private_key": key, "public_certificate": certificate})
+
+    @classmethod
+    def assertion(cls, file: Path) -> Self:
+        """Use the token of another identity provider in `file`, which is read anew for each call to Entra.
+
+        Such a token lives for an hour or so, and who renews it writes the file again (Microsoft's "Workload
+        identity federation"). Raises EntraUnavailable, here and at each call.
+        """
+
+        def read() -> str:
+            token = ""
+            with suppress(OSError):
+                token = file.read_text(errors="replace").strip()
+            if token.count(".") != 2:
+                raise EntraUnavailable(
+                    "ENTRA_CLIENT_ASSERTION_FILE names no readable file with a token (JWT)"
+                )
+            return token
+
+        read()
+        return cls({"client_assertion": read})
 
 
 class EntraUnavailable(requests.exceptions.ConnectionError):

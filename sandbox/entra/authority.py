@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from sandbox.cast import CLIENT_ID, CLIENT_SECRET, TENANT_ID, Account, Cast
 from sandbox.clock import Clock
@@ -14,8 +16,19 @@ from sandbox.entra.keys import key_of_this_process
 from sandbox.entra.parameters import CONSENTED, Claims, Scopes, parse_claims
 from sandbox.entra.refusals import Refusal
 
+EXCHANGE: Final = "api://AzureADTokenExchange"
+"""The audience of a token that another identity provider gave to be exchanged at Entra."""
 CAPABLE: Final = '{"access_token": {"xms_cc": {"values": ["CP1"]}}}'
 """The claims request by which a client says that it handles claims challenges."""
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedCredential:
+    """Which tokens of another identity provider authenticate the app."""
+
+    issuer: str
+    subject: str
+    key: RSAPublicKey
 
 
 class Authority:
@@ -23,6 +36,7 @@ class Authority:
 
     Everything public may be set while it runs: `redirect_uris` (exact strings), `consented` (short names of
     Graph permissions), `multitenant`, `token_lifetime` (None: Entra's own), `client_secrets`,
+    `federated` (None: no other identity provider),
     `policy`: a claims request (JSON) that every redemption of a code has to meet,
     and `tamper`: claims that replace those of the next id_tokens (None leaves a claim out).
     """
@@ -32,6 +46,7 @@ class Authority:
         self.client_id = CLIENT_ID
         self.app_name = cast.bot.name
         self.client_secrets = {CLIENT_SECRET}
+        self.federated: FederatedCredential | None = None
         self.accounts: dict[str, Account] = {account.oid: account for account in cast.accounts}
         self.redirect_uris = list(redirect_uris)
         self.consented = set(CONSENTED)

@@ -12,9 +12,9 @@ import jwt
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox.entra.authority import Authority
+from sandbox.entra.authority import EXCHANGE, Authority, FederatedCredential
 from sandbox.entra.grants import check_verifier
-from sandbox.entra.parameters import once_each, parse_claims, required, unmet
+from sandbox.entra.parameters import Claims, once_each, parse_claims, required, unmet
 from sandbox.entra.refusals import Refusal, malformed
 from sandbox.journal import Bearer, Line
 
@@ -55,6 +55,7 @@ class TokenEndpoint:
             form,
             client_id=client_id,
             secrets=self._authority.client_secrets,
+            federated=self._authority.federated,
             audiences={endpoint, endpoint.replace("http:", "https:", 1)},
             now=self._authority.clock.now(),
         )
@@ -125,33 +126,59 @@ def _basic(header: str) -> dict[str, str]:
 
 
 def _check_credential(
-    form: Form, *, client_id: str, secrets: Collection[str], audiences: Collection[str], now: datetime
+    form: Form,
+    *,
+    client_id: str,
+    secrets: Collection[str],
+    federated: FederatedCredential | None,
+    audiences: Collection[str],
+    now: datetime,
 ) -> None:
-    """Accept the secret or an assertion of the right shape (its signature is not checked), or refuse."""
+    """Accept the secret or an assertion that has not expired, or refuse."""
     if "client_secret" in form:
         if form["client_secret"] not in secrets:
             raise Refusal(7000215, client_id=client_id)
-    elif "client_assertion" in form:
-        if form.get("client_assertion_type") != ASSERTION_TYPE:
-            raise malformed("client_assertion_type")
-        _check_assertion(form["client_assertion"], client_id, audiences, now)
-    else:
+        return
+    if "client_assertion" not in form:
         raise Refusal(7000218)
-
-
-def _check_assertion(assertion: str, client_id: str, audiences: Collection[str], now: datetime) -> None:
+    if form.get("client_assertion_type") != ASSERTION_TYPE:
+        raise malformed("client_assertion_type")
+    assertion = form["client_assertion"]
     try:
         header = jwt.get_unverified_header(assertion)
         claims = jwt.decode(assertion, options={"verify_signature": False})
     except jwt.InvalidTokenError as error:
         raise Refusal(50027) from error
+    if federated is not None and claims.get("iss") != client_id:
+        _check_federated(assertion, claims, federated)
+    else:
+        _check_certificates(header, claims, client_id, audiences)
+    expires, seconds = claims.get("exp"), now.timestamp()
+    latest = seconds + _LONGEST_ASSERTION.total_seconds()
+    if not isinstance(expires, int | float) or not seconds < expires <= latest:
+        raise Refusal(700024)
+
+
+def _check_certificates(header: Claims, claims: Claims, client_id: str, audiences: Collection[str]) -> None:
+    """Check the shape of an assertion that the app signed itself; not its signature."""
     if header.get("alg") not in _ALGORITHMS or not header.keys() & {"x5t", "x5t#S256", "kid"}:
         raise Refusal(5002723)
     if claims.get("iss") != client_id or claims.get("sub") != client_id or not claims.get("jti"):
         raise Refusal(700030)
     if claims.get("aud") not in audiences:
         raise Refusal(700023)
-    expires, seconds = claims.get("exp"), now.timestamp()
-    latest = seconds + _LONGEST_ASSERTION.total_seconds()
-    if not isinstance(expires, int | float) or not seconds < expires <= latest:
-        raise Refusal(700024)
+
+
+def _check_federated(assertion: str, claims: Claims, federated: FederatedCredential) -> None:
+    """Check a token of another identity provider, in every way but its expiry."""
+    for name, wanted, code in (
+        ("iss", federated.issuer, 700211),
+        ("aud", EXCHANGE, 700212),
+        ("sub", federated.subject, 700213),
+    ):
+        if claims.get(name) != wanted:
+            raise Refusal(code, presented=claims.get(name))
+    try:
+        jwt.decode(assertion, federated.key, ["RS256"], options={"verify_exp": False, "verify_aud": False})
+    except jwt.InvalidTokenError as error:
+        raise Refusal(50013) from error

@@ -8,11 +8,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sandbox.cast import CLIENT_ID, OTHER_TENANT_ID, TENANT_ID
-from sandbox.entra.authority import CAPABLE
+from sandbox.entra.authority import CAPABLE, EXCHANGE, FederatedCredential
 from tests.sandbox.conftest import REDIRECT, RESET, SCOPES, STEP_UP, Microsoft, authorize_url, pkce
 from tests.support.user_actions import KEN_ACCOUNT
 
-KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # any: the sandbox looks at the shape
+KEY, ANOTHER_KEY = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
 
 
 def a_code(microsoft: Microsoft, oid: str = KEN_ACCOUNT, **changes: str) -> tuple[str, str]:
@@ -116,6 +116,29 @@ def test_an_assertion_must_name_the_app_this_endpoint_and_a_certificate(microsof
     )
 
     assert code_of(answer) == code
+
+
+FEDERATED = [
+    ({}, KEY, None),
+    ({"iss": "https://elsewhere"}, KEY, 700211),
+    ({"aud": "api://another"}, KEY, 700212),
+    ({"sub": "system:serviceaccount:default:another"}, KEY, 700213),
+    ({"exp": 1}, KEY, 700024),
+    ({}, ANOTHER_KEY, 50013),
+]
+
+
+@pytest.mark.parametrize(("changes", "key", "code"), FEDERATED)
+def test_a_federated_token_must_be_of_the_issuer_subject_and_key_that_the_app_trusts(
+    microsoft, changes, key, code
+):
+    issuer, subject = "https://cluster.example", "system:serviceaccount:unlatch:unlatch"
+    microsoft.entra.federated = FederatedCredential(issuer, subject, KEY.public_key())
+    claims = {"iss": issuer, "sub": subject, "aud": EXCHANGE}
+    claims["exp"] = int(microsoft.clock.now().timestamp()) + 600
+    token = jwt.encode(claims | changes, key, algorithm="RS256")
+    result = microsoft.sign_in(microsoft.msal(client_credential={"client_assertion": lambda: token}))
+    assert result.get("error_codes", [None])[0] == code
 
 
 # The sign-in page

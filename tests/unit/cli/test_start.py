@@ -63,6 +63,8 @@ class Installation:
 
     def settings(self, **changes: Any) -> Settings:
         given = demo.settings(self.sandbox, 3000, self.folder, socket_mode=False)
+        if changes.keys() & {"entra_client_certificate", "entra_client_assertion_file"}:
+            del given["ENTRA_CLIENT_SECRET"]
         return Settings(_env_file=None, **{name.lower(): text for name, text in given.items()} | changes)
 
     async def missing(self, capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
@@ -143,6 +145,10 @@ STARTS = {
     ),
     "no database": ({"database_url": NOWHERE}, "DATABASE_URL"),
     "no certificate": ({"entra_client_certificate": "no-such.pem"}, "Entra"),
+    "no assertion": (
+        {"entra_client_assertion_file": "no-such"},
+        "Entra.*ENTRA_CLIENT_ASSERTION_FILE names no",
+    ),
     "heads that cannot be written": ({"audit_heads": "/no/such/folder/heads.jsonl"}, "AUDIT_HEADS"),
 }
 

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from bot.entra.authority import Authority, Credential
+from bot.domain.errors import CouldNotVerify
+from bot.entra.authority import Authority, Credential, EntraUnavailable
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -98,3 +99,22 @@ def test_a_certificates_assertion_reaches_entra_whole(text):
 def test_a_certificate_file_that_cannot_work_is_refused_at_once(text):
     with pytest.raises(ValueError, match="certificate file"):
         Credential.certificate(text)
+
+
+def test_a_file_with_an_assertion_is_read_anew_for_each_call(tmp_path):
+    entra, file = FakeEntra(a_clock()), tmp_path / "token"
+    with pytest.raises(EntraUnavailable, match="ENTRA_CLIENT_ASSERTION_FILE"):
+        Credential.assertion(file)
+    file.write_text("first.assertion.x\n")
+    client = a_client(entra, credential=Credential.assertion(file))
+    _, flow = client.begin_flow(redirect_uri=CALLBACK, login_hint=None, claims=None)
+    _, cached = client.redeem(flow, entra.sign_in(client.authorization_url(flow)), now=a_clock().now())
+    file.write_text("second.assertion.x")
+    client.silent_token(cached, fresh=True)
+    sent = [
+        form["client_assertion"] for form in entra.forms("authorization_code") + entra.forms("refresh_token")
+    ]
+    assert sent == ["first.assertion.x", "second.assertion.x"]
+    file.write_text("")
+    with pytest.raises(CouldNotVerify):
+        client.silent_token(cached, fresh=True)

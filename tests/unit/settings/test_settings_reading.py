@@ -135,6 +135,14 @@ def test_values_are_read_as_files_tools_and_platforms_leave_them(environment, tm
         assert (found.get_secret_value() if name == "slack_bot_token" else found) == value
 
 
+@pytest.mark.parametrize("another", ["ENTRA_CLIENT_SECRET", "ENTRA_CLIENT_CERTIFICATE"])
+def test_entra_is_shown_exactly_one_credential(environment, another):
+    environment(COMPLETE | {"ENTRA_CLIENT_SECRET": "", "ENTRA_CLIENT_ASSERTION_FILE": "token"})
+    assert str(read_settings().entra_client_assertion_file) == "token"
+    environment({another: "x"})
+    assert "ENTRA_CLIENT_SECRET: set only one of the three" in refused()
+
+
 MISSPELLED = ("APROVERS", "REQUESTER", "APPROVRES", "AUDIT_HEAD", "SLACK_BOT_TOKENS")
 
 
