@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from difflib import SequenceMatcher, get_close_matches
 from enum import StrEnum
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -21,7 +22,6 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from bot.domain.people import Audience, AudienceKind
@@ -41,6 +41,8 @@ AUTHORITY: Final = (
 )
 """Settings that decide who may do what, and for how long: an empty one does not mean its default."""
 
+LISTS: Final = ("requesters", "approvers", "vault_keys")
+QUOTES: Final = ("''", '""', "‘’", "“”")
 INSTEAD: Final = {
     "slack_signing_secret": ("slack_app_token",),
     "entra_client_secret": ("entra_client_certificate", "entra_client_assertion_file"),
@@ -247,9 +249,18 @@ class Settings(BaseSettings):
         "libraries below would print bodies.",
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _visible(cls, value: object, info: ValidationInfo) -> object:
+        """A line break inside of a token or an address would go into a header; only lists may have them."""
+        if isinstance(value, str) and not value.isprintable() and info.field_name not in LISTS:
+            raise ValueError("it has a line break or an invisible character in it")
+        return value
+
     @field_validator("requesters", "approvers", mode="before")
     @classmethod
     def _audiences(cls, value: object) -> object:
+        value = ",".join(map(str, value)) if isinstance(value, list) else value  # of a TOML file
         return _audiences(value) if isinstance(value, str) else value
 
     @field_validator("sign_in_max_age", "request_lifetime", "reveal_for", mode="before")
@@ -340,10 +351,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment before `.env` before the TOML file; what is empty counts in AUTHORITY alone."""
-        toml = os.environ.get(CONFIG_VARIABLE)
-        files = (TomlConfigSettingsSource(settings_cls, toml),) if toml else ()
-        secrets = InitSettingsSource(settings_cls, init_kwargs=_from_files())
-        return (init_settings, *map(_counted, (env_settings, secrets, dotenv_settings, *files)))
+        dotenv = _dotenv() if getattr(dotenv_settings, "env_file", None) else {}
+        files = [InitSettingsSource(settings_cls, values) for values in (_from_files(), dotenv, _toml())]
+        return (init_settings, *map(_counted, (env_settings, *files)))
 
 
 def _counted(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
@@ -354,7 +364,7 @@ def _counted(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
     counted: dict[str, object] = {}
     for name, value in source().items():
         text = "" if value == [] else bare(value) if isinstance(value, str) else value
-        if str(text).startswith("tcp://"):
+        if str(text).startswith(("tcp://", "udp://", "sctp://")):
             print(f"{name.upper()} is the address of a Kubernetes Service, and ignored.", file=sys.stderr)
         elif text != "" or name.lower() in AUTHORITY:
             counted[name.lower()] = text
@@ -364,13 +374,34 @@ def _counted(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
 def bare(value: str) -> str:
     """Return a value without the blanks, line ends and quotes that files and tools leave around it."""
     text = value.strip()
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+    return text[1:-1] if text[:1] + text[1:][-1:] in QUOTES else text
+
+
+def _text(path: str) -> str:
+    """Return a file's text without a mark at its start; raises OSError, SettingsError."""
+    content = Path(path).read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path}: line {line} is not UTF-8. Save the file as UTF-8.") from None
 
 
 def _from_files() -> dict[str, Any]:
-    """Return the secrets whose file the environment names, as in `SLACK_BOT_TOKEN_FILE`. Raises OSError."""
+    """Return the secrets whose file the environment names, as in `SLACK_BOT_TOKEN_FILE`."""
     named = {name: os.environ.get(f"{name.upper()}_FILE") for name in _in_files()}
-    return {name: Path(path).read_text() for name, path in named.items() if path}
+    return {name: _text(path) for name, path in named.items() if path}
+
+
+def _dotenv() -> dict[str, Any]:
+    """Return the lines of `.env`; `${…}` in them is what it is. A name alone is set to nothing."""
+    lines = StringIO(_text(".env") if Path(".env").exists() else "")
+    return {name: value or "" for name, value in dotenv_values(stream=lines, interpolate=False).items()}
+
+
+def _toml() -> dict[str, Any]:
+    path = os.environ.get(CONFIG_VARIABLE)
+    return tomllib.loads(_text(path)) if path else {}
 
 
 def _in_files() -> list[str]:
@@ -381,14 +412,15 @@ def _in_files() -> list[str]:
 def _unknown() -> Iterator[str]:
     """Yield the names that are no settings: in a file any, in the environment one that is nearly one."""
     known = {name.upper() for name in Settings.model_fields}
-    written, named = set(dotenv_values(".env")), os.environ.get(CONFIG_VARIABLE)
-    if named:
-        written |= tomllib.loads(Path(named).read_text("utf-8-sig")).keys()
+    written = {name.upper(): value for name, value in (_toml() | _dotenv()).items()}
     given = {name for name in os.environ if any(_nearly(name, one) for one in known if len(one) > 5)}
-    given |= {name.upper() for name in written}
+    given |= written.keys()
     for name in sorted(given - known - {f"{one.upper()}_FILE" for one in _in_files()} - {CONFIG_VARIABLE}):
         meant = get_close_matches(name, known, n=1)
-        yield f"{name}: not a setting of Unlatch{f'; do you mean {meant[0]}?' if meant else '.'}"
+        if isinstance(written.get(name), dict):
+            yield f"{name}: a table. The settings stand at the top of the file, in none."
+        else:
+            yield f"{name}: not a setting of Unlatch{f'; do you mean {meant[0]}?' if meant else '.'}"
 
 
 def _nearly(name: str, setting: str) -> bool:
@@ -419,12 +451,12 @@ def read_settings(*needed: str) -> Settings:
             return settings
         where = f"in the environment, in .env or in the file of {CONFIG_VARIABLE}"
         raise SettingsError("\n  ".join([f"Unlatch cannot start. Set these right, {where}:", *lines]))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except tomllib.TOMLDecodeError as error:
         # The text of such an error can hold a line of the file, and with it a secret.
-        place = re.search(r"\(at line \d+, column \d+\)", str(error))
-        what = f"{type(error).__name__} {place.group() if place else ''}".strip()
-        file = getattr(error, "filename", None) or f".env or the file of {CONFIG_VARIABLE}"
-        raise SettingsError(f"{file} cannot be read: {what}.") from None
+        place = re.search(r"at line \d+, column \d+", str(error))
+        raise SettingsError(f"{named} is not TOML{f', {place.group()}' if place else ''}.") from None
+    except OSError as error:
+        raise SettingsError(f"{error.filename} cannot be read: {error.strerror}.") from None
 
 
 def _demanding(needed: Collection[str]) -> type[Settings]:

@@ -66,6 +66,8 @@ MALFORMED = {
     "PUBLIC_URL": ("unlatch.contoso.com", "https://unlatch.contoso.com/", "http://unlatch.contoso.com"),
     "GRAPH_URL": ("http://graph.contoso.com/v1.0",),
     "PORT": (PASTED, "70000"),
+    "SLACK_BOT_TOKEN": (f"xoxb-1\n{PASTED}", f"{PASTED}\u200b1"),  # O25
+    "HOST": ("0.0.\t0.0",),
     "CLOUD": (PASTED,),
     "DATABASE_URL": (f"mysql://unlatch:{PASTED}@db", PASTED),
     "VAULT_KEYS": (PASTED, f"{COMPLETE['VAULT_KEYS']},{PASTED}"),
@@ -114,20 +116,21 @@ READ = {
         {"slack_bot_token": "xoxb-1", "host": "h"},
     ),
     "O25 quotes": ({"SLACK_BOT_TOKEN": '"xoxb-1"', "PORT": "'1'"}, {"slack_bot_token": "xoxb-1", "port": 1}),
+    "O25 typographic quotes": ({"SLACK_BOT_TOKEN": "“xoxb-1”"}, {"slack_bot_token": "xoxb-1"}),
+    "O25 lines of a list": ({"APPROVERS": "usergroup:S0A,\nusergroup:S0B"}, {}),
+    "O32 udp": ({"PORT": "udp://10.96.12.7:80"}, {"port": 3000}),
     "O32": ({"PORT": "tcp://10.96.12.7:80", "METRICS_PORT": "tcp://10.96.12.7:90"}, {"port": 3000}),
     **{f"O33 {level}": ({"LOG_LEVEL": level}, {"log_level": "warning"}) for level in ("WARN", "Warning")},
     "audiences": ({"REQUESTERS": ", ".join(ANY_OF)}, {"requesters": tuple(map(Audience.parse, ANY_OF))}),
     **{text: ({"REVEAL_FOR": text}, {"reveal_for": timedelta(seconds=90)}) for text in ("90", "PT1M30S")},
     "a path": ({"PUBLIC_URL": "https://a.contoso.com/b/c"}, {"public_url": "https://a.contoso.com/b/c"}),
-    "a file": ({"SLACK_BOT_TOKEN": "", "SLACK_BOT_TOKEN_FILE": "token"}, {"slack_bot_token": "xoxb-file"}),
     "others’ names": ({"HOSTS": "x", "PORTS": "x", "UNLATCH_PORT": "tcp://x", "PUBLIC": "x"}, {}),
 }
 
 
 @pytest.mark.parametrize("case", READ)
-def test_values_are_read_as_files_tools_and_platforms_leave_them(environment, tmp_path, case):
+def test_values_are_read_as_files_tools_and_platforms_leave_them(environment, case):
     given, wanted = READ[case]
-    (tmp_path / "token").write_text("xoxb-file\n")
     environment(COMPLETE | given)
     settings = read_settings()
     for name, value in wanted.items():
@@ -169,17 +172,46 @@ def test_the_environment_comes_before_dotenv_and_dotenv_before_the_file(environm
     assert (settings.port, settings.host, settings.cloud) == (1, "host-of-dotenv", "china")
 
 
-def test_of_a_config_file_that_cannot_be_read_the_line_is_named_and_not_its_content(environment, tmp_path):
-    environment(COMPLETE | {CONFIG_VARIABLE: "nowhere.toml"})
-    assert "nowhere.toml" in refused()
-    environment({CONFIG_VARIABLE: "", "SLACK_BOT_TOKEN_FILE": "nowhere.txt"})
-    assert "nowhere.txt cannot be read" in refused()
-    environment({"SLACK_BOT_TOKEN_FILE": ""})
-    (tmp_path / "unlatch.toml").write_text(f"port = 1\n[{PASTED}]\n[{PASTED}]\n")
-    environment(COMPLETE | {CONFIG_VARIABLE: str(tmp_path / "unlatch.toml")})
-    message = refused()
-    assert "line 3" in message
-    assert PASTED not in message
+def lines(form: str, **more: str) -> str:
+    return "".join(f"{form.format(name, value)}\n" for name, value in (COMPLETE | more).items())
+
+
+O34 = {
+    "mark": ("\ufeff" + lines("{}={}"), "utf-8", ""),
+    "export, quotes, comments, CRLF": (lines('export {}="{}" # x').replace("\n", "\r\n"), "utf-8", ""),
+    "not expanded": (lines("{}={}", ENTRA_CLIENT_SECRET="a${HOME}$b"), "utf-8", ""),
+    "UTF-16": (lines("{}={}"), "utf-16", ".env: line 1 is not UTF-8"),
+    "Latin-1": (lines("{}={}") + "# é\n", "latin-1", ".env: line 9 is not UTF-8"),
+    "a name alone": (lines("{}={}") + "APPROVERS\n", "utf-8", "APPROVERS: it is set, but empty"),
+    "toml mark": ("\ufeff" + lines('{} = "{}"'), "utf-8", ""),
+    "toml list": (lines('{} = "{}"') + 'REQUESTERS = ["workspace"]\n', "utf-8", ""),
+    "toml Latin-1": (lines('{} = "{}"') + "# é\n", "latin-1", "unlatch.toml: line 9 is not UTF-8"),
+    "toml table": (f"[{PASTED}]\n", "utf-8", f"{PASTED.upper()}: a table."),
+    "toml broken": (f"port = 1\n[{PASTED}\n", "utf-8", "unlatch.toml is not TOML, at line 2, column"),
+    "toml gone": ("", "", "unlatch.toml”, which is no file"),
+}
+
+
+@pytest.mark.parametrize("case", O34, ids="O34 {}".format)
+def test_a_file_is_read_as_editors_leave_it_or_its_name_and_line_are_said(environment, tmp_path, case):
+    content, encoding, wrong = O34[case]
+    name = "unlatch.toml" if case.startswith("toml") else ".env"
+    environment({CONFIG_VARIABLE: name if case.startswith("toml") else "", "HOME": "/root"})
+    if encoding:
+        (tmp_path / name).write_bytes(content.encode(encoding))
+    if wrong:
+        message = refused()
+        assert (wrong in message, PASTED in message) == (True, False)
+    else:
+        secret = "a${HOME}$b" if case == "not expanded" else COMPLETE["ENTRA_CLIENT_SECRET"]
+        assert read_settings().entra_client_secret.get_secret_value() == secret
+
+
+def test_a_secrets_file_is_read_without_a_mark_or_named(environment, tmp_path):
+    environment(COMPLETE | {"SLACK_BOT_TOKEN": "", "SLACK_BOT_TOKEN_FILE": "token"})
+    assert "token cannot be read: No such file" in refused()
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbfxoxb-file\r\n")
+    assert read_settings().slack_bot_token.get_secret_value() == "xoxb-file"
 
 
 def test_no_secret_shows_when_settings_are_printed(environment):
