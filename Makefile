@@ -5,6 +5,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+# Which interpreter .venv is to have: the one that it has, unless PYTHON names another.
+WANTED := $(if $(filter file,$(origin PYTHON)),.venv/bin/python,$(PYTHON))
 UV ?= $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
 BIN := .venv/bin
 # Compiled tests are kept from run to run, whatever the shell says.
@@ -54,29 +56,43 @@ screenshots: .venv/.browser ## Draw the pictures of the README again
 
 COMPILE = $(UV) pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet
 
-lock: .venv/bin/python ## Lock the newest dependencies, with hashes and without a registry's address
+lock: .venv/.python ## Lock the newest dependencies, with hashes and without a registry's address
 	$(COMPILE) pyproject.toml --upgrade --output-file requirements.txt
 	$(COMPILE) pyproject.toml --extra build --extra sandbox --constraint requirements.txt --output-file requirements/sandbox.txt
 	$(COMPILE) pyproject.toml --extra build --extra sandbox --extra dev --constraint requirements/sandbox.txt --output-file requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra build --extra sandbox --extra dev --extra postgres --constraint requirements/dev.txt --output-file requirements/postgres.txt
 	echo editables hatchling | xargs -n 1 | $(COMPILE) - --constraint requirements/sandbox.txt --output-file requirements/build.txt
+	echo uv | $(COMPILE) - --upgrade --output-file requirements/uv.txt
 	$(COMPILE) .ci/audit.in --upgrade --output-file .ci/audit.txt
 
 clean: ## Remove what was fetched and made
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-$(CURDIR)/.tools/bin/uv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Unlatch needs Python 3.11 or newer; set PYTHON=…"; exit 1; }
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .tools uv \
-	  || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet uv; }
+$(CURDIR)/.tools/bin/uv: requirements/uv.txt
+	@$(PYTHON_IS_NEW)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --upgrade --target .tools --require-hashes -r $< \
+	  || { $(PYTHON) -m venv --clear .tools && .tools/bin/pip install --quiet --require-hashes -r $<; }
+	@touch $@
 
-.venv/bin/python: | $(UV)
-	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+PYTHON_IS_NEW = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Unlatch needs Python 3.11 or newer; set PYTHON=…"; exit 1; }
+VERSION = -c 'import sys; print(sys.version)'
+
+# Made anew, with all that is in it, where its interpreter is gone or another one is wanted.
+.venv/.python: FORCE | $(UV)
+	@is_of() { [ "$$($$1 $(VERSION) 2>/dev/null)" = "$$(cat $@)" ]; }; \
+	[ -s $@ ] && is_of .venv/bin/python && is_of $(WANTED) || { \
+	  $(PYTHON_IS_NEW); \
+	  base="$$($(PYTHON) -c 'import sys; print(sys._base_executable)')"; \
+	  rm -rf .venv; \
+	  $(UV) venv --quiet --python "$$base" .venv; \
+	  .venv/bin/python $(VERSION) > $@; }
+
+FORCE:
 
 # The package itself is built without isolation, by the locked build backend.
 INSTALL_SELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 
-.venv/.runtime: requirements.txt requirements/build.txt pyproject.toml | .venv/bin/python
+.venv/.runtime: requirements.txt requirements/build.txt pyproject.toml .venv/.python
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt -r requirements/build.txt
 	$(INSTALL_SELF)
 	@touch $@
@@ -102,7 +118,8 @@ INSTALL_SELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-b
 	@touch $@
 
 # Vulnerabilities are looked up by a tool in an environment of its own.
-.tools/audit/.done: .ci/audit.txt | $(UV)
-	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .tools/audit
+.tools/audit/.done: .ci/audit.txt .venv/.python
+	rm -rf .tools/audit
+	$(UV) venv --quiet --python .venv/bin/python .tools/audit
 	$(UV) pip install --quiet --python .tools/audit/bin/python --require-hashes -r .ci/audit.txt
 	@touch $@

@@ -107,3 +107,32 @@ def test_the_wheel_holds_the_bot_alone_and_runs_without_its_sources(tmp_path: Pa
     ):
         ended, said = run(bin_ / "unlatch", *arguments, env=env, cwd=empty)
         assert (ended, words in said) == (status, True), said
+
+
+FAKE_UV = """#!/bin/sh
+echo "$1" >> calls
+if [ "$1" = venv ]; then mkdir -p .venv/bin && ln -s "$4" .venv/bin/python; fi
+"""
+
+
+def test_o29_make_refuses_an_old_interpreter_and_installs_anew_where_the_one_before_is_gone(tmp_path: Path):
+    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name, script in (("uv", FAKE_UV), ("old", "#!/bin/sh\nexit 1\n")):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    calls = tmp_path / "calls"
+
+    def install(python: str) -> tuple[int, str]:
+        calls.write_text("")
+        status, said = run("make", "install", "UV=./uv", f"PYTHON={python}", cwd=tmp_path)
+        return status, said if status else calls.read_text()
+
+    for python in (tmp_path / "old", "no-such-python"):
+        status, said = install(python)
+        assert (status, "needs Python 3.11 or newer" in said, calls.read_text()) == (2, True, "")
+    assert install(sys.executable) == (0, "venv\npip\npip\n")
+    assert install(sys.executable) == (0, "")
+    (tmp_path / ".venv/bin/python").unlink()
+    (tmp_path / ".venv/bin/python").symlink_to("gone")
+    assert install(sys.executable) == (0, "venv\npip\npip\n")
