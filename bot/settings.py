@@ -15,13 +15,15 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, create_model, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
 )
 
 from bot.domain.people import Audience, AudienceKind
@@ -49,7 +51,7 @@ INSTEAD: Final = {
 }
 """What takes the place of a secret; these settings stand before it."""
 
-Audiences = Annotated[tuple[Audience, ...], NoDecode]
+Audiences = tuple[Audience, ...]
 
 _LOGIN: Final = re.compile(r"://.*@", re.DOTALL)
 """The user name and password in a URL."""
@@ -111,10 +113,10 @@ class CannotStart(Exception):
     """What an operator has to put right before Unlatch can run, as a sentence."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Read once, at start; only the composition root and the command line see it."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     slack_bot_token: SecretStr = Field(
         description="Bot token, `xoxb-…`. Slack app page → OAuth & Permissions → Bot User OAuth Token."
@@ -341,34 +343,17 @@ class Settings(BaseSettings):
         """What the audit log's chain begins with: rows of another deployment do not fit in."""
         return f"{self.entra_tenant_id}/{self.entra_client_id}/{self.approver_channel}".lower()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment before `.env` before the TOML file; what is empty counts in AUTHORITY alone."""
-        dotenv = _dotenv() if getattr(dotenv_settings, "env_file", None) else {}
-        files = [InitSettingsSource(settings_cls, values) for values in (_from_files(), dotenv, _toml())]
-        return (init_settings, *map(_counted, (env_settings, *files)))
 
-
-def _counted(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
-    """Leave out what is set to nothing, but not where it decides authority, and what Kubernetes sets.
-
-    The names are those of the fields: a TOML file may have them in capitals too, as the documents do.
-    """
+def _counted(source: Mapping[str, object]) -> dict[str, object]:
+    """Leave out settings that are set to nothing and decide no authority, and what Kubernetes sets."""
     counted: dict[str, object] = {}
-    for name, value in source().items():
+    for name, value in source.items():
         text = "" if value == [] else bare(value) if isinstance(value, str) else value
         if str(text).startswith(("tcp://", "udp://", "sctp://")):
             print(f"{name.upper()} is the address of a Kubernetes Service, and ignored.", file=sys.stderr)
-        elif text != "" or name.lower() in AUTHORITY:
+        elif text != "" or name.lower() not in Settings.model_fields.keys() - AUTHORITY:
             counted[name.lower()] = text
-    return InitSettingsSource(source.settings_cls, init_kwargs=counted)
+    return counted
 
 
 def bare(value: str) -> str:
@@ -387,37 +372,19 @@ def _text(path: str) -> str:
         raise SettingsError(f"{path}: line {line} is not UTF-8. Save the file as UTF-8.") from None
 
 
-def _from_files() -> dict[str, Any]:
-    """Return the secrets whose file the environment names, as in `SLACK_BOT_TOKEN_FILE`."""
-    named = {name: os.environ.get(f"{name.upper()}_FILE") for name in _in_files()}
-    return {name: _text(path) for name, path in named.items() if path}
-
-
-def _dotenv() -> dict[str, Any]:
-    """Return the lines of `.env`; `${…}` in them is what it is. A name alone is set to nothing."""
-    lines = StringIO(_text(".env") if Path(".env").exists() else "")
-    return {name: value or "" for name, value in dotenv_values(stream=lines, interpolate=False).items()}
-
-
-def _toml() -> dict[str, Any]:
-    path = os.environ.get(CONFIG_VARIABLE)
-    return tomllib.loads(_text(path)) if path else {}
-
-
 def _in_files() -> list[str]:
     secret = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
     return [*secret, "database_url"]
 
 
-def _unknown() -> Iterator[str]:
+def _unknown(written: Mapping[str, object]) -> Iterator[str]:
     """Yield the names that are no settings: in a file any, in the environment one that is nearly one."""
     known = {name.upper() for name in Settings.model_fields}
-    written = {name.upper(): value for name, value in (_toml() | _dotenv()).items()}
     given = {name for name in os.environ if any(_nearly(name, one) for one in known if len(one) > 5)}
-    given |= written.keys()
+    given |= {name.upper() for name in written}
     for name in sorted(given - known - {f"{one.upper()}_FILE" for one in _in_files()} - {CONFIG_VARIABLE}):
         meant = get_close_matches(name, known, n=1)
-        if isinstance(written.get(name), dict):
+        if isinstance(written.get(name.lower()), dict):
             yield f"{name}: a table. The settings stand at the top of the file, in none."
         else:
             yield f"{name}: not a setting of Unlatch{f'; do you mean {meant[0]}?' if meant else '.'}"
@@ -432,31 +399,45 @@ def _nearly(name: str, setting: str) -> bool:
     return sum(block.size for block in same) >= longer - 1
 
 
-def read_settings(*needed: str) -> Settings:
-    """Return the settings, or raise SettingsError with one message about all that is missing or wrong.
-
-    `needed`: the fields without a default that the caller uses, where that is not all of them.
-    """
-    named = os.environ.get(CONFIG_VARIABLE)
-    if named and not Path(named).is_file():
-        raise SettingsError(f"{CONFIG_VARIABLE} names “{named}”, which is no file.")
+def _written() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what stands in the TOML file and `.env`, and in files of secrets; raises SettingsError."""
+    toml = os.environ.get(CONFIG_VARIABLE)
+    if toml and not Path(toml).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE} names “{toml}”, which is no file.")
+    named = {name: os.environ.get(f"{name.upper()}_FILE") for name in _in_files()}
     try:
-        lines = list(_unknown())
-        try:
-            settings = (_demanding(needed) if needed else Settings)()  # type: ignore[call-arg]  # the values come from the environment
-        except ValidationError as errors:
-            found = errors.errors(include_input=False, include_url=False)
-            lines += [_line(dict(error)) for error in found]
-        if not lines:
-            return settings
-        where = f"in the environment, in .env or in the file of {CONFIG_VARIABLE}"
-        raise SettingsError("\n  ".join([f"Unlatch cannot start. Set these right, {where}:", *lines]))
+        written = _counted(tomllib.loads(_text(toml)) if toml else {})
+        lines = StringIO(_text(".env") if Path(".env").exists() else "")
+        # `${…}` is what it is, and a name alone is set to nothing.
+        dotenv = dotenv_values(stream=lines, interpolate=False)
+        secrets = {name: _text(path) for name, path in named.items() if path}
     except tomllib.TOMLDecodeError as error:
         # The text of such an error can hold a line of the file, and with it a secret.
         place = re.search(r"at line \d+, column \d+", str(error))
-        raise SettingsError(f"{named} is not TOML{f', {place.group()}' if place else ''}.") from None
+        raise SettingsError(f"{toml} is not TOML{f', {place.group()}' if place else ''}.") from None
     except OSError as error:
         raise SettingsError(f"{error.filename} cannot be read: {error.strerror}.") from None
+    return written | _counted({name: value or "" for name, value in dotenv.items()}), _counted(secrets)
+
+
+def read_settings(*needed: str) -> Settings:
+    """Return the settings, or raise SettingsError with one message about all that is missing or wrong.
+
+    `needed`: the fields without a default that the caller uses, where that is not all of them. The environment
+    counts before files of secrets (`SLACK_BOT_TOKEN_FILE`), before `.env`, before the TOML file.
+    """
+    written, secrets = _written()
+    environ = {name: os.environ[name.upper()] for name in Settings.model_fields if name.upper() in os.environ}
+    lines = list(_unknown(written))
+    try:
+        model = _demanding(needed) if needed else Settings
+        settings = model.model_validate(written | secrets | _counted(environ))
+    except ValidationError as errors:
+        lines += [_line(dict(error)) for error in errors.errors(include_input=False, include_url=False)]
+    if lines:
+        where = f"in the environment, in .env or in the file of {CONFIG_VARIABLE}"
+        raise SettingsError("\n  ".join([f"Unlatch cannot start. Set these right, {where}:", *lines]))
+    return settings
 
 
 def _demanding(needed: Collection[str]) -> type[Settings]:

@@ -245,7 +245,7 @@ async def running_bot(
     async with scene_of(port, counting, grid=grid) as scene:
         demo = demo_settings(scene.sandbox, port, folder, socket_mode=socket_mode)
         given = {name.lower(): value for name, value in demo.items()} | {"asks_per_hour": 1000} | settings
-        chosen = Settings(_env_file=None, **given)
+        chosen = Settings(**given)
         async with (
             unlatch(chosen, timing=timing) as app,
             serving(app.asgi, listener, grace=timedelta(seconds=1)),

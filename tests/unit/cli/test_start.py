@@ -65,7 +65,7 @@ class Installation:
         given = demo.settings(self.sandbox, 3000, self.folder, socket_mode=False)
         if changes.keys() & {"entra_client_certificate", "entra_client_assertion_file"}:
             del given["ENTRA_CLIENT_SECRET"]
-        return Settings(_env_file=None, **{name.lower(): text for name, text in given.items()} | changes)
+        return Settings(**{name.lower(): text for name, text in given.items()} | changes)
 
     async def missing(self, capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
         """The doctor's lines that say MISSING; every other check is ok."""

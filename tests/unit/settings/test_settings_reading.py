@@ -153,7 +153,7 @@ MISSPELLED = ("APROVERS", "REQUESTER", "APPROVRES", "AUDIT_HEAD", "SLACK_BOT_TOK
 def test_a_name_that_is_no_setting_stops_the_start_and_the_one_meant_is_named(environment, tmp_path, source):
     environment(COMPLETE | (dict.fromkeys(MISSPELLED, PASTED) if source == "environment" else {}))
     names = [*MISSPELLED, *(["ANYTHING"] if source != "environment" else [])]
-    lines = "".join(f'{name} = "{PASTED}"\n' for name in names)
+    lines = "".join(f'{name} = "{PASTED if name in MISSPELLED else ""}"\n' for name in names)
     (tmp_path / ".env").write_text(lines if source == ".env" else "")
     if source == "toml":
         (tmp_path / "unlatch.toml").write_text(lines.lower())
