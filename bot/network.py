@@ -9,9 +9,11 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-PROXIES: Final = ("all_proxy", "http_proxy", "https_proxy")
+from bot.domain.values import LOOPBACK
+
 _HOST: Final = re.compile(r"[\w.*/-]+", re.ASCII)
 """What httpx can read of NO_PROXY; networks of IPv6 and ports are of no vendor's address."""
+_PROXY: Final = re.compile(r"(https?://)?([^\s/?#]*@)?([\w.-]+|\[[\da-f:]+])(:\d{1,5})?/?", re.ASCII | re.I)
 
 
 @cache
@@ -30,8 +32,8 @@ def proxy_for(url: str) -> str | None:
     for Slack's SDK, which knows no NO_PROXY.
     """
     address, proxies = urlsplit(url), getproxies()
-    named = proxies.get("https" if address.scheme in ("https", "wss") else "http") or proxies.get("all")
-    if not named or proxy_bypass(address.hostname or ""):
+    named = proxies.get("https") or proxies.get("all")
+    if not named or address.scheme not in ("https", "wss") or proxy_bypass(address.hostname or ""):
         return None
     return named if "://" in named else f"http://{named}"
 
@@ -40,37 +42,20 @@ def clean_environment() -> Iterator[str]:
     """Take out of the environment what HTTP clients stumble over; yield a sentence for each."""
     if os.environ.pop("SSLKEYLOGFILE", None):
         yield "SSLKEYLOGFILE is ignored: no keys of TLS are written."
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        if not os.environ.get(name, "").strip():
-            os.environ.pop(name, None)  # OpenSSL would look for a file without a name
-    if (file := os.environ.get("SSL_CERT_FILE")) and not _has_certificates(file):
-        del os.environ["SSL_CERT_FILE"]
-        yield "SSL_CERT_FILE is ignored: it names no readable file of certificates in PEM."
+    if "SSL_CERT_FILE" in os.environ:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(os.environ["SSL_CERT_FILE"])
+        except OSError:  # OpenSSL would trust nobody, without a word
+            del os.environ["SSL_CERT_FILE"]
+            yield "SSL_CERT_FILE is ignored: it names no readable file of certificates in PEM."
     store = ssl.get_default_verify_paths()
     if not (store.cafile or store.capath):
         yield "This machine has no CA certificates: install ca-certificates, or set SSL_CERT_FILE."
-    for name in [name for name in os.environ if name.lower() in PROXIES]:
+    for name in [name for name in os.environ if name.lower() in ("all_proxy", "http_proxy", "https_proxy")]:
         os.environ[name] = os.environ[name].strip()
-        if os.environ[name] and not _is_http_proxy(os.environ[name]):
+        if os.environ[name] and not _PROXY.fullmatch(os.environ[name]):
             del os.environ[name]
             yield f"{name} is ignored: it is no http:// proxy, and other kinds (SOCKS) are not used."
-    for name in {"NO_PROXY", "no_proxy"} & os.environ.keys():
-        hosts = re.split(r"[\s,]+", os.environ[name])
-        known = [host.lstrip("*.") for host in hosts if _HOST.fullmatch(host)]
-        os.environ[name] = "*" if "*" in hosts else ",".join(known)
-
-
-def _has_certificates(file: str) -> bool:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except OSError:
-        return False
-    return True
-
-
-def _is_http_proxy(text: str) -> bool:
-    try:
-        address = urlsplit(text if "://" in text else f"http://{text}")
-        return address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
-    except ValueError:
-        return False
+    hosts = re.split(r"[\s,]+", os.environ.get("no_proxy") or os.environ.get("NO_PROXY", ""))
+    known = [host.lstrip("*.") for host in hosts if _HOST.fullmatch(host)]
+    os.environ["no_proxy"] = "*" if "*" in hosts else ",".join([*known, *sorted(LOOPBACK)])

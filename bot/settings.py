@@ -383,11 +383,11 @@ def _unknown(written: Mapping[str, object]) -> Iterator[str]:
     given = {name for name in os.environ if any(_nearly(name, one) for one in known if len(one) > 5)}
     given |= {name.upper() for name in written}
     for name in sorted(given - known - {f"{one.upper()}_FILE" for one in _in_files()} - {CONFIG_VARIABLE}):
-        meant = get_close_matches(name, known, n=1)
-        if isinstance(written.get(name.lower()), dict):
-            yield f"{name}: a table. The settings stand at the top of the file, in none."
-        else:
-            yield f"{name}: not a setting of Unlatch{f'; do you mean {meant[0]}?' if meant else '.'}"
+        is_table, meant = isinstance(written.get(name.lower()), dict), get_close_matches(name, known, n=1)
+        hint = (
+            "; a setting stands in no table." if is_table else f"; do you mean {meant[0]}?" if meant else "."
+        )
+        yield f"{name}: not a setting of Unlatch{hint}"
 
 
 def _nearly(name: str, setting: str) -> bool:
@@ -423,8 +423,8 @@ def _written() -> tuple[dict[str, Any], dict[str, Any]]:
 def read_settings(*needed: str) -> Settings:
     """Return the settings, or raise SettingsError with one message about all that is missing or wrong.
 
-    `needed`: the fields without a default that the caller uses, where that is not all of them. The environment
-    counts before files of secrets (`SLACK_BOT_TOKEN_FILE`), before `.env`, before the TOML file.
+    `needed`: the fields without a default that the caller uses, where that is not all of them. What counts
+    is the environment before files of secrets (`SLACK_BOT_TOKEN_FILE`), before `.env`, before the TOML file.
     """
     written, secrets = _written()
     environ = {name: os.environ[name.upper()] for name in Settings.model_fields if name.upper() in os.environ}

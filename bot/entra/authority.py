@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final, Self
@@ -98,20 +99,25 @@ class Credential:
         key = next((text for name, text in blocks.items() if name.endswith("PRIVATE KEY")), "")
         certificate = blocks.get("CERTIFICATE", "")  # of a chain the first, which is the app's
         if not (key and certificate):
-            raise ValueError("the certificate file needs a PRIVATE KEY block and a CERTIFICATE block")
+            raise ValueError(
+                "the certificate file needs a PRIVATE KEY block and a CERTIFICATE block; of a PFX file "
+                "`openssl pkcs12 -in app.pfx -nodes -out app.pem` makes one"
+            )
         try:
             private = load_pem_private_key(key.encode(), password=None)
-            public = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+            public = x509.load_pem_x509_certificate(certificate.encode())
         except (ValueError, TypeError):
             raise ValueError(
                 "the certificate file cannot be read; the private key must not be encrypted"
             ) from None
-        if not isinstance(private, RSAPrivateKey):
-            raise ValueError(
-                "the private key in the certificate file is no RSA key, and Entra takes no other"
-            )
-        if private.public_key() != public:
+        if not isinstance(private, RSAPrivateKey) or private.key_size < 2048:
+            raise ValueError("the private key in the certificate file is not RSA of 2048 bits or more")
+        if private.public_key() != public.public_key():
             raise ValueError("the private key and the certificate in the certificate file do not match")
+        if public.not_valid_after_utc < datetime.now(UTC):
+            raise ValueError(
+                f"the certificate file’s certificate ended on {public.not_valid_after_utc:%Y-%m-%d}"
+            )
         return cls({"private_key": key, "public_certificate": certificate})
 
     @classmethod

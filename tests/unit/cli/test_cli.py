@@ -20,11 +20,12 @@ from tests.support.environment import COMPLETE
 ROOT = Path(__file__).parents[3]
 NO_DATABASE = {"DATABASE_URL": "sqlite:///no/such/folder/rows.sqlite3"}
 OTHERS = {
-    "SSLKEYLOGFILE": "/none/keys.log",  # O21
-    "NO_PROXY": "localhost,fd07:b51a:cc66:f0::/64,[::1]",  # O19
-    "ALL_PROXY": "socks5://127.0.0.1:9",  # O20
-    "METRICS_PORT": "tcp://10.96.12.7:9090",  # O32
-    "PYTHONIOENCODING": "ascii",  # O28; and HOME is not set, O27
+    "SSLKEYLOGFILE": "/none/keys.log",
+    "NO_PROXY": "localhost,fd07:b51a:cc66:f0::/64,[::1]",
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+    "METRICS_PORT": "tcp://10.96.12.7:9090",
+    "PYTHONIOENCODING": "ascii",
+    "LC_ALL": "en_US.ISO-8859-1",
 }
 """What other programs left in the environment."""
 NO_VENDORS = dict.fromkeys(("SLACK_API_URL", "GRAPH_URL", "ENTRA_AUTHORITY"), "http://127.0.0.1:9/")
@@ -127,8 +128,10 @@ def test_a_failure_is_a_sentence_and_makes_no_file(arguments, settings, status, 
 
 
 @pytest.mark.parametrize(("command", "shown"), [("serve", "database"), ("doctor", "MISSING")])
-def test_where_nothing_answers_a_command_ends_with_1_and_a_sentence(command, shown, tmp_path):
-    """As a process of its own: what sets up the log changes a whole process."""
+def test_o19_o20_o21_o27_o28_o32_where_nothing_answers_a_command_ends_with_1_and_a_sentence(
+    command, shown, tmp_path
+):
+    """As a process of its own, without HOME: what sets up the log changes a whole process."""
     environment = (
         {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | COMPLETE | NO_VENDORS | NO_DATABASE | OTHERS
     )

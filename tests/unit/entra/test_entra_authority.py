@@ -1,15 +1,10 @@
 """Authorities and credentials: what the installer sets, parsed strictly."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from bot.domain.errors import CouldNotVerify
 from bot.entra.authority import Authority, Credential, EntraUnavailable
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from tests.support.certificates import certificate, pem
 from tests.unit.entra.fake_entra import ANOTHER_KEY, CALLBACK, KEY, TENANT, FakeEntra, a_client, a_clock
 
 
@@ -52,20 +47,8 @@ def test_no_other_authority_is_taken(url):
         Authority.parse(url)
 
 
-def certificate(key: RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "unlatch")]), datetime.now(UTC)
-    built = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
-    return built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-
-
-def pem(key: RSAPrivateKey | ec.EllipticCurvePrivateKey, *, password: bytes = b"") -> str:
-    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
-    ).decode()
-
-
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
+SMALL_KEY = rsa.generate_private_key(65537, 1024)  # noqa: S505  it has to be refused
 OWN, ISSUERS = certificate(KEY), certificate(ANOTHER_KEY)
 
 
@@ -92,9 +75,13 @@ def test_a_certificates_assertion_reaches_entra_whole(text):
     [
         *("", pem(KEY), OWN, pem(KEY) + ISSUERS, pem(KEY, password=b"secret") + OWN),
         "-----BEGIN PRIVATE KEY-----\nxx\n-----END PRIVATE KEY-----\n" + OWN,
-        pem(EC_KEY) + certificate(EC_KEY),
+        *(pem(EC_KEY) + certificate(EC_KEY), pem(SMALL_KEY) + certificate(SMALL_KEY)),
+        *(pem(KEY) + certificate(KEY, days=-1), b"0\x82\x09".decode(errors="replace")),
     ],
-    ids=["empty", "no certificate", "no key", "another key's", "encrypted", "broken", "O23"],
+    ids=[
+        *("empty", "no certificate", "no key", "another key's", "encrypted", "broken"),
+        *("O23 EC", "O23 small", "O23 ended", "O23 PFX"),
+    ],
 )
 def test_a_certificate_file_that_cannot_work_is_refused_at_once(text):
     with pytest.raises(ValueError, match="certificate file"):

@@ -186,7 +186,7 @@ O34 = {
     "toml mark": ("\ufeff" + lines('{} = "{}"'), "utf-8", ""),
     "toml list": (lines('{} = "{}"') + 'REQUESTERS = ["workspace"]\n', "utf-8", ""),
     "toml Latin-1": (lines('{} = "{}"') + "# é\n", "latin-1", "unlatch.toml: line 9 is not UTF-8"),
-    "toml table": (f"[{PASTED}]\n", "utf-8", f"{PASTED.upper()}: a table."),
+    "toml table": (f"[{PASTED}]\n", "utf-8", "; a setting stands in no table."),
     "toml broken": (f"port = 1\n[{PASTED}\n", "utf-8", "unlatch.toml is not TOML, at line 2, column"),
     "toml gone": ("", "", "unlatch.toml”, which is no file"),
 }

@@ -172,8 +172,12 @@ async def test_the_bot_knows_its_team_from_the_start(api: WebApi):
     assert us.bot_token == "xoxb-1"
     with pytest.raises(SlackUnavailable):  # an answer without a team is not Slack's
         await bot_user(api.client, Timing())
-    api.answers["auth.test"] = [OK | {"team_id": "T1", "is_enterprise_install": True}]
-    with pytest.raises(SlackRefused, match=ORGANIZATION):  # O24
+
+
+@pytest.mark.parametrize("team", ["E0", "T1", None], ids="O24-{}".format)
+async def test_a_token_of_an_installation_for_a_whole_organization_is_refused(api: WebApi, team: str | None):
+    api.answers["auth.test"] = [OK | {"team_id": team, "is_enterprise_install": True}]
+    with pytest.raises(SlackRefused, match=ORGANIZATION):
         await bot_user(api.client, Timing())
 
 
