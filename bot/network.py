@@ -48,9 +48,6 @@ def clean_environment() -> Iterator[str]:
         except OSError:  # OpenSSL would trust nobody, without a word
             del os.environ["SSL_CERT_FILE"]
             yield "SSL_CERT_FILE is ignored: it names no readable file of certificates in PEM."
-    store = ssl.get_default_verify_paths()
-    if not (store.cafile or store.capath):
-        yield "This machine has no CA certificates: install ca-certificates, or set SSL_CERT_FILE."
     for name in [name for name in os.environ if name.lower() in ("all_proxy", "http_proxy", "https_proxy")]:
         os.environ[name] = os.environ[name].strip()
         if os.environ[name] and not _PROXY.fullmatch(os.environ[name]):

@@ -382,12 +382,10 @@ def _unknown(written: Mapping[str, object]) -> Iterator[str]:
     known = {name.upper() for name in Settings.model_fields}
     given = {name for name in os.environ if any(_nearly(name, one) for one in known if len(one) > 5)}
     given |= {name.upper() for name in written}
-    for name in sorted(given - known - {f"{one.upper()}_FILE" for one in _in_files()} - {CONFIG_VARIABLE}):
-        is_table, meant = isinstance(written.get(name.lower()), dict), get_close_matches(name, known, n=1)
-        hint = (
-            "; a setting stands in no table." if is_table else f"; do you mean {meant[0]}?" if meant else "."
-        )
-        yield f"{name}: not a setting of Unlatch{hint}"
+    for name in sorted(given - known - {f"{one.upper()}_FILE" for one in _in_files()}):
+        hint = "".join(f"; do you mean {meant}?" for meant in get_close_matches(name, known, n=1)) or "."
+        is_table = isinstance(written.get(name.lower()), dict)
+        yield f"{name}: not a setting of Unlatch{'; settings stand in no table.' if is_table else hint}"
 
 
 def _nearly(name: str, setting: str) -> bool:
@@ -402,22 +400,22 @@ def _nearly(name: str, setting: str) -> bool:
 def _written() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what stands in the TOML file and `.env`, and in files of secrets; raises SettingsError."""
     toml = os.environ.get(CONFIG_VARIABLE)
-    if toml and not Path(toml).is_file():
-        raise SettingsError(f"{CONFIG_VARIABLE} names “{toml}”, which is no file.")
-    named = {name: os.environ.get(f"{name.upper()}_FILE") for name in _in_files()}
     try:
         written = _counted(tomllib.loads(_text(toml)) if toml else {})
         lines = StringIO(_text(".env") if Path(".env").exists() else "")
         # `${…}` is what it is, and a name alone is set to nothing.
         dotenv = dotenv_values(stream=lines, interpolate=False)
-        secrets = {name: _text(path) for name, path in named.items() if path}
+        written |= _counted({name: value or "" for name, value in dotenv.items()})
+        named = {
+            one: os.environ.get(f"{one.upper()}_FILE") or written.get(f"{one}_file") for one in _in_files()
+        }
+        return written, _counted({name: _text(str(path)) for name, path in named.items() if path})
     except tomllib.TOMLDecodeError as error:
         # The text of such an error can hold a line of the file, and with it a secret.
         place = re.search(r"at line \d+, column \d+", str(error))
         raise SettingsError(f"{toml} is not TOML{f', {place.group()}' if place else ''}.") from None
     except OSError as error:
         raise SettingsError(f"{error.filename} cannot be read: {error.strerror}.") from None
-    return written | _counted({name: value or "" for name, value in dotenv.items()}), _counted(secrets)
 
 
 def read_settings(*needed: str) -> Settings:

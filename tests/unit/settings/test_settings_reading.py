@@ -186,9 +186,9 @@ O34 = {
     "toml mark": ("\ufeff" + lines('{} = "{}"'), "utf-8", ""),
     "toml list": (lines('{} = "{}"') + 'REQUESTERS = ["workspace"]\n', "utf-8", ""),
     "toml Latin-1": (lines('{} = "{}"') + "# é\n", "latin-1", "unlatch.toml: line 9 is not UTF-8"),
-    "toml table": (f"[{PASTED}]\n", "utf-8", "; a setting stands in no table."),
+    "toml table": (f"[{PASTED}]\n", "utf-8", "; settings stand in no table."),
     "toml broken": (f"port = 1\n[{PASTED}\n", "utf-8", "unlatch.toml is not TOML, at line 2, column"),
-    "toml gone": ("", "", "unlatch.toml”, which is no file"),
+    "toml gone": ("", "", "unlatch.toml cannot be read: No such file"),
 }
 
 
@@ -208,8 +208,10 @@ def test_a_file_is_read_as_editors_leave_it_or_its_name_and_line_are_said(enviro
 
 
 def test_a_secrets_file_is_read_without_a_mark_or_named(environment, tmp_path):
-    environment(COMPLETE | {"SLACK_BOT_TOKEN": "", "SLACK_BOT_TOKEN_FILE": "token"})
-    assert "token cannot be read: No such file" in refused()
+    environment(COMPLETE | {"SLACK_BOT_TOKEN": ""})
+    (tmp_path / ".env").write_text("SLACK_BOT_TOKEN_FILE=gone")
+    assert "gone cannot be read: No such file" in refused()
+    environment({"SLACK_BOT_TOKEN_FILE": "token"})
     (tmp_path / "token").write_bytes(b"\xef\xbb\xbfxoxb-file\r\n")
     assert read_settings().slack_bot_token.get_secret_value() == "xoxb-file"
 
