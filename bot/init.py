@@ -39,7 +39,7 @@ def run() -> int:
         for path in filter(Path.exists, (env, manifest)):
             if not (sys.stdin.isatty() and _yes(f"{path} exists. Replace it?")):
                 raise CannotStart(f"{path} exists, so nothing was written. Move it, or use another folder.")
-        given = {name: text for name, text in dotenv_values(env).items() if text}
+        given = {name: text for name, text in dotenv_values(env, interpolate=False).items() if text}
         socket_mode = "SLACK_APP_TOKEN" in given or _yes("Socket Mode, without an address for Slack?")
         by_mode = "SLACK_APP_TOKEN" if socket_mode else "SLACK_SIGNING_SECRET"
         names = ["PUBLIC_URL", "SLACK_BOT_TOKEN", by_mode, "APPROVER_CHANNEL", "ENTRA_TENANT_ID"]
@@ -93,6 +93,6 @@ def _ask(name: str) -> dict[str, str]:
 
 def _line(name: str, value: str) -> str:
     line = f"{name}={shlex.quote(value)}\n"
-    if dotenv_values(stream=StringIO(line)) != {name: value}:
+    if dotenv_values(stream=StringIO(line), interpolate=False) != {name: value}:
         raise CannotStart(f"{name} cannot stand in .env as it is: set it in the environment instead.")
     return line

@@ -62,7 +62,7 @@ NOTHING = {
     "the input ends": (ANSWERS[:-1], True, 1),
     "ctrl-c": ((*ANSWERS[:-1], KeyboardInterrupt), True, 130),
     "wrong, and nobody to ask again": (("n", "unlatch.contoso.com", *ANSWERS[1:]), False, 1),
-    "what .env would change": ((*ANSWERS[:2], "xoxb-${HOME}", *ANSWERS[3:]), True, 1),
+    "what .env would change": ((*ANSWERS[:2], "xoxb-'1", *ANSWERS[3:]), True, 1),
 }
 
 
