@@ -308,13 +308,12 @@ def graph_url(settings: Settings) -> str:
 async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -> Database:
     """Open the database, up to date. A server that does not answer yet is waited for; a file is not."""
     url, audit_log = settings.database_url, AuditLog(settings.keys, settings.audit_log_name)
+    if settings.audit_heads is not None:
+        _read_heads(settings.audit_heads, audit_log)
     embedded = url.startswith("sqlite")
     try:
         if embedded:
             await _be_the_only_process(Path(url.partition(":///")[2].partition("?")[0]), timing, stack)
-        if settings.audit_heads is not None:
-            _read_heads(settings.audit_heads, audit_log)
-        if embedded:
             await asyncio.to_thread(migrate, url, audit_log)
         if (doubt := passing_disk(url, settings.platform)) is not None:
             log.warning("database_may_be_lost", reason=doubt, place=settings.database_place)

@@ -15,15 +15,13 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    create_model,
-    field_validator,
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, create_model, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
 )
 
 from bot.domain.people import Audience, AudienceKind
@@ -51,7 +49,7 @@ INSTEAD: Final = {
 }
 """What takes the place of a secret; these settings stand before it."""
 
-Audiences = tuple[Audience, ...]
+Audiences = Annotated[tuple[Audience, ...], NoDecode]
 
 _LOGIN: Final = re.compile(r"://.*@", re.DOTALL)
 """The user name and password in a URL."""
@@ -113,10 +111,10 @@ class CannotStart(Exception):
     """What an operator has to put right before Unlatch can run, as a sentence."""
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """Read once, at start; only the composition root and the command line see it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     slack_bot_token: SecretStr = Field(
         description="Bot token, `xoxb-…`. Slack app page → OAuth & Permissions → Bot User OAuth Token."
@@ -316,6 +314,18 @@ class Settings(BaseModel):
             raise ValueError(f"set only one of the three; set too: {', '.join(others)}")
         return value
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """`read_settings` alone reads the environment and files, and says which counts before which."""
+        return (init_settings,)
+
     @property
     def database_place(self) -> str:
         """Where the database is, as a sentence for an operator."""
@@ -425,11 +435,10 @@ def read_settings(*needed: str) -> Settings:
     is the environment before files of secrets (`SLACK_BOT_TOKEN_FILE`), before `.env`, before the TOML file.
     """
     written, secrets = _written()
-    environ = {name: os.environ[name.upper()] for name in Settings.model_fields if name.upper() in os.environ}
     lines = list(_unknown(written))
     try:
-        model = _demanding(needed) if needed else Settings
-        settings = model.model_validate(written | secrets | _counted(environ))
+        given = written | secrets | _counted(EnvSettingsSource(Settings)())
+        settings = (_demanding(needed) if needed else Settings)(**given)
     except ValidationError as errors:
         lines += [_line(dict(error)) for error in errors.errors(include_input=False, include_url=False)]
     if lines:
