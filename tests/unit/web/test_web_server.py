@@ -19,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
-from tests.support.round_trips import DELAYED_ACK, round_trip
 
 ROOT = Path(__file__).parents[3]
 
@@ -218,26 +217,6 @@ def test_accepted_sockets_send_at_once_on_every_kind_of_address_and_a_taken_port
                 accepted, _ = sock.accept()
                 with accepted:
                     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-
-
-async def keep_alive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer as uvicorn does: the head, and the body after it."""
-    with suppress(asyncio.IncompleteReadError):
-        while True:
-            await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(len(b"payload"))
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n")
-            writer.write(b"payload")
-    writer.close()
-
-
-async def test_acknowledgements_back_to_back_wait_for_no_delayed_ack_on_one_connection_or_on_new_ones():
-    sock = listen("127.0.0.1", 0)
-    async with await asyncio.start_server(keep_alive, sock=sock):
-        kept = await asyncio.to_thread(round_trip, sock.getsockname()[1], "/echo", b"payload", {})
-    async with served(Bounds()) as port:
-        fresh = await asyncio.to_thread(round_trip, port.number, "/echo", b"payload", {})
-    assert max(kept, fresh) < DELAYED_ACK / 2
 
 
 async def serve() -> None:
