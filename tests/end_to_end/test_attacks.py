@@ -36,7 +36,6 @@ from tests.support.user_actions import (
     ON_CALL,
     PIXEL,
     Browser,
-    direct_channel,
 )
 from tests.unit.slack.deliveries import form
 
@@ -47,7 +46,6 @@ Captured = pytest.CaptureFixture[str]
 
 FORGED = ["", "1", "f" * 32, "../" * 10, "' OR 1=1 --", "{request}\n", "{request} {request}"]
 TEAM = "T0CONTOSO"
-DIRECT = direct_channel(MEI)
 
 
 async def test_attack_channel_that_is_shared_with_another_organisation_while_the_bot_runs(tmp_path: Path):
@@ -265,7 +263,7 @@ async def test_attack_id_token_for_another_client(bot: Bot, claims: dict[str, ob
 
 async def test_attack_account_that_is_tied_already(bot: Bot):
     """Aiko's account, after she is signed in, does not become Ken's as well."""
-    await bot.people.sign_in(AIKO, AIKO_ACCOUNT)
+    await bot.people.sign_in(AIKO)
     bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
     page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
     assert (page.status_code, "already linked" in page.text) == (403, True)
@@ -274,8 +272,8 @@ async def test_attack_account_that_is_tied_already(bot: Bot):
 
 async def test_attack_swapped_vault_rows(bot: Bot):
     """The owner of the database puts Aiko's encrypted tokens into Ken's row: they do not open there."""
-    await bot.people.sign_in(KEN, KEN_ACCOUNT)
-    await bot.people.sign_in(AIKO, AIKO_ACCOUNT)
+    await bot.people.sign_in(KEN)
+    await bot.people.sign_in(AIKO)
     rows = tables.sign_ins.c
     read = bot.app.deps.database.read
     (one, first), (other, second) = await read(lambda c: c.execute(select(rows.user, rows.sealed)).all())
@@ -294,7 +292,7 @@ async def test_attack_approver_who_lost_the_intune_role(bot: Bot):
     before = len(await bot.people.resets())
     await bot.people.sign_in()
     assert await bot.review() == ENGLISH["review.title"]
-    await bot.people.role(KEN_ACCOUNT, may_reset=False)
+    await bot.people.role(KEN, may_reset=False)
     await bot.people.submit(KEN)
     title = await bot.people.title_after(KEN, ENGLISH["review.title"])
 
@@ -370,17 +368,17 @@ async def test_attack_another_requester_before_the_approval(bot: Bot):
 async def test_attack_passcode_of_a_finished_request(bot: Bot, changed: dict[str, str]):
     """Shown to another person, or for longer."""
     request_id = await bot.done()
-    await bot.people.until(lambda: request_id in bot.people.offered(DIRECT, Action.SHOW_PASSCODE))
+    await bot.people.until(lambda: request_id in bot.people.offered(Action.SHOW_PASSCODE))
     await bot.execute(update(tables.requests).values(changed))
-    title = await bot.people.open(MEI, "show_passcode", request=request_id, channel=DIRECT)
+    title = await bot.people.open(MEI, "show_passcode", request=request_id)
     assert title == ENGLISH["code.tampered.title"]
 
 
 async def test_attack_withdrawn_request_that_is_put_back(bot: Bot):
     request_id = await bot.pending(TOMAS)
-    await bot.people.until(lambda: request_id in bot.people.offered(DIRECT, Action.WITHDRAW))
+    await bot.people.until(lambda: request_id in bot.people.offered(Action.WITHDRAW))
     waiting = await row_of(bot, tables.requests)
-    await bot.people.press(MEI, "withdraw", request=request_id, channel=DIRECT)
+    await bot.people.press(MEI, "withdraw", request=request_id)
     await bot.reaches(request_id, Status.WITHDRAWN)
     await put_back(bot, tables.requests, waiting)
     with pytest.raises(Refusal) as refused:

@@ -4,7 +4,6 @@ All cells are lived through side by side before the first test: they mostly wait
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from bot.store import tables
 from bot.use_cases.decide import withdraw
 from sqlalchemy import delete
 from tests.support.app_fixture import ADA, FAST, TOMAS, Bot, running_bot
-from tests.support.user_actions import GALAXY, KEN, KEN_ACCOUNT, MEI, ON_CALL, direct_channel
+from tests.support.user_actions import DIRECT, GALAXY, KEN, KEN_ACCOUNT, MEI, ON_CALL
 
 PATIENCE = 60.0
 """Seconds. A person who waits longer has been left alone."""
@@ -82,8 +81,7 @@ class Lane:
         self.done = await self.bot.done(GALAXY_ALONE)
         people = self.bot.people
         await people.until(lambda: "show_passcode" in str(people.direct(MEI)))
-        await people.open(MEI, "show_passcode", request=self.done, channel=direct_channel(MEI))
-        [self.passcode] = re.findall(r"\b\d{8}\b", people.modal_text(MEI))
+        self.passcode = await people.show_passcode(self.done)
         assert await people.unlock(GALAXY, self.passcode)
 
     async def run(self, call: Call, fault: Fault) -> "Job":
@@ -183,23 +181,19 @@ class Job:
 
     async def _review(self) -> None:
         await self._arm("review")
-        while await self._press(KEN, ON_CALL, Action.APPROVE) != ENGLISH["review.title"]:
+        while await self._press(KEN, Action.APPROVE) != ENGLISH["review.title"]:
             await self._try_again()
 
     async def _reveal(self) -> None:
         await self._arm("reveal")
-        while await self._press(MEI, direct_channel(MEI), Action.SHOW_PASSCODE) != ENGLISH["passcode.title"]:
+        while await self._press(MEI, Action.SHOW_PASSCODE) != ENGLISH["passcode.title"]:
             await self._try_again()
         self.saw_passcode = self.lane.passcode in self.people.modal_text(MEI)
 
-    async def _press(self, user: str, channel: str, action: Action) -> str:
-        await self._see(
-            lambda: any(self.request_id in str(m["blocks"]) for m in self.people.messages(channel))
-        )
+    async def _press(self, user: str, action: Action) -> str:
+        await self._see(lambda: self.request_id in self.people.offered(action))
         await self._close_modals()
-        return await self._after(
-            user, self.people.press(user, action, request=self.request_id, channel=channel)
-        )
+        return await self._after(user, self.people.press(user, action, request=self.request_id))
 
     async def _after(self, user: str, gesture: Awaitable[Any], *, leaving: str = "") -> str:
         """Return the title of the modal that a gesture leads to; empty where it is a private sentence."""
@@ -239,7 +233,7 @@ class Job:
 
     async def _is_shown(self, row: ResetRequest) -> bool:
         reveal_for = self.bot.app.deps.timing.reveal_for
-        wanted = {ON_CALL: card(row, WORDS), direct_channel(MEI): receipt(row, WORDS, reveal_for=reveal_for)}
+        wanted = {ON_CALL: card(row, WORDS), DIRECT: receipt(row, WORDS, reveal_for=reveal_for)}
         for channel, message in wanted.items():
             posted = [one for one in await self.people.posted(channel) if self.request_id in str(one)]
             parts = [one["metadata"]["event_payload"] for one in posted if "metadata" in one]

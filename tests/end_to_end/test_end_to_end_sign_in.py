@@ -15,15 +15,7 @@ from bot.store.sign_ins import get_sign_in
 from sandbox.entra import SigningKey
 from sqlalchemy import update
 from tests.support.app_fixture import TOMAS, Bot, running_bot
-from tests.support.user_actions import (
-    IPHONE,
-    KEN,
-    KEN_ACCOUNT,
-    MEI,
-    MEI_ACCOUNT,
-    ON_CALL,
-    direct_channel,
-)
+from tests.support.user_actions import IPHONE, KEN, KEN_ACCOUNT, MEI, ON_CALL
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,11 +25,9 @@ STEP_UP = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'
 
 async def sign_in_and_approve(bot: Bot) -> None:
     """Go from the modal with the link to the approval."""
-    people = bot.people
-    await people.browser.sign_in(people.link_in_modal(KEN), KEN_ACCOUNT)
-    assert await people.title_after(KEN, ENGLISH["sign_in.title"]) == ENGLISH["review.title"]
-    await people.submit(KEN)
-    await people.title_after(KEN, ENGLISH["review.title"])
+    assert await bot.people.follow_link(KEN) == ENGLISH["review.title"]
+    await bot.people.submit(KEN)
+    await bot.people.title_after(KEN, ENGLISH["review.title"])
 
 
 async def test_tokens_that_graph_takes_no_more_are_replaced_without_a_person(bot: Bot):
@@ -102,8 +92,8 @@ async def test_s03_s04_on_enterprise_grid_one_person_under_two_ids_asks_and_appr
         second = await bot.pending(TOMAS)
         assert (await bot.row(second)).asked_by == workspace.organization_id(MEI)
         workspace.named_by_organization = set()
-        await people.until(lambda: second in people.offered(direct_channel(MEI), "withdraw"))
-        await people.press(MEI, "withdraw", request=second, channel=direct_channel(MEI))
+        await people.until(lambda: second in people.offered("withdraw"))
+        await people.press(MEI, "withdraw", request=second)
         await bot.reaches(second, Status.WITHDRAWN)
 
 
@@ -119,8 +109,7 @@ async def test_where_approvals_ask_for_it_an_old_sign_in_neither_reviews_nor_app
         asked = await people.browser.http.get(people.link_in_modal(KEN))
         assert "prompt=login" in asked.headers["location"]
         assert "max_age=600" in asked.headers["location"]
-        await people.browser.sign_in(people.link_in_modal(KEN), KEN_ACCOUNT)
-        assert await people.title_after(KEN, ENGLISH["sign_in.title"]) == ENGLISH["review.title"]
+        assert await people.follow_link(KEN) == ENGLISH["review.title"]
         await grow_old(bot)
         await people.submit(KEN)
         assert await people.title_after(KEN, ENGLISH["review.title"]) == ENGLISH["sign_in.title"]
@@ -132,16 +121,15 @@ async def test_where_approvals_ask_for_it_an_old_sign_in_neither_reviews_nor_app
 
 async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_passcode(tmp_path: Path):
     async with running_bot(tmp_path, requester_sign_in=True) as bot:
-        people, direct = bot.people, direct_channel(MEI)
+        people = bot.people
         await people.command(MEI, TOMAS)
         await people.until(lambda: ENGLISH["status.unlinked.title"] in people.receipt())
         assert people.messages(ON_CALL) == []
 
-        assert await people.open(MEI, "link", channel=direct) == ENGLISH["sign_in.title"]
+        assert await people.open(MEI, "link") == ENGLISH["sign_in.title"]
         asked = await people.browser.http.get(people.link_in_modal(MEI))
         assert set(parse_qs(urlsplit(asked.headers["location"]).query)["scope"][0].split()) == IDENTITY
-        await people.browser.sign_in(people.link_in_modal(MEI), MEI_ACCOUNT)
-        assert await people.title_after(MEI, ENGLISH["sign_in.title"]) == ENGLISH["signed_in.title"]
+        assert await people.follow_link(MEI) == ENGLISH["signed_in.title"]
         await people.until(lambda: people.messages(ON_CALL))
         await people.sign_in()
         await bot.people.approve()
@@ -151,9 +139,8 @@ async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_p
         await people.until(lambda: "Show passcode" in str(people.direct(MEI)))
         await people.command(MEI, "sign-out")
         await people.until(lambda: ENGLISH["signed_out"] in people.private_texts(MEI))
-        assert await people.open(MEI, "show_passcode", channel=direct) == ENGLISH["sign_in.title"]
-        await people.browser.sign_in(people.link_in_modal(MEI), MEI_ACCOUNT)
-        assert await people.title_after(MEI, ENGLISH["sign_in.title"]) == ENGLISH["passcode.title"]
+        assert await people.open(MEI, "show_passcode") == ENGLISH["sign_in.title"]
+        assert await people.follow_link(MEI) == ENGLISH["passcode.title"]
 
 
 async def grow_old(bot: Bot) -> None:

@@ -22,11 +22,11 @@ from bot.web.app import listen, serving
 from sandbox.app import Sandbox, serve
 from sandbox.cast import DEFAULT_CAST, SIGNING_SECRET, TENANT_ID
 from sandbox.demo import settings as demo_settings
-from sandbox.intune.fleet import Traps
+from sandbox.intune.fleet import Role, Traps
 from sqlalchemy import delete, func, select
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.support.signature import signed
-from tests.support.user_actions import KEN, LOOPBACK_TLS, MEI, ON_CALL, PATIENCE, Json, People
+from tests.support.user_actions import KEN, LOOPBACK_TLS, MEI, PATIENCE, Json, People
 
 ADA = "ada@contoso.com locked out before her flight"
 """Whose only device is the iPhone."""
@@ -99,9 +99,9 @@ class Scene:
 
     async def pending(self, text: str = ADA, *, by: str = MEI) -> RequestId:
         """Ask, and wait for the card."""
-        known = set(self.people.offered(ON_CALL, "approve"))
+        known = set(self.people.offered("approve"))
         await self.people.command(by, text)
-        found = await self.people.until(lambda: set(self.people.offered(ON_CALL, "approve")) - known)
+        found = await self.people.until(lambda: set(self.people.offered("approve")) - known)
         return RequestId(found.pop())
 
 
@@ -209,7 +209,7 @@ class Bot(Scene):
             workspace.conversations[channel.id].members[:] = channel.members
         for account in DEFAULT_CAST.accounts:
             if account.tenant_id == TENANT_ID:
-                await self.people.role(account.oid, may_reset=account.reset_passcode)
+                self.sandbox.intune.set_role(account.oid, Role(reset_passcode=account.reset_passcode))
                 self.sandbox.intune.demand_claims(account.oid, "")
         self.sandbox.intune.set_traps(Traps())
         self.sandbox.entra.multitenant, self.sandbox.entra.tamper = False, {}

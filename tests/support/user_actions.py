@@ -20,14 +20,15 @@ MEI, KEN, AIKO, GUS, OLGA = (person.id for person in DEFAULT_CAST.people)
 MEI_ACCOUNT, KEN_ACCOUNT, AIKO_ACCOUNT, OLGA_ACCOUNT, KEN_AT_FABRIKAM = (
     account.oid for account in DEFAULT_CAST.accounts
 )
+ACCOUNTS = {MEI: MEI_ACCOUNT, KEN: KEN_ACCOUNT, AIKO: AIKO_ACCOUNT}
+DIRECT = DEFAULT_CAST.person(MEI).direct
+"""Where Mei reads about her requests; leads read about them in the approver channel."""
 PHONES = [device["id"] for device in load("fleet.json")["devices"]]
 IPHONE, PIXEL, GALAXY, IPAD, OWN_PHONE, LAPTOP, UNSEEN, SCANNER = PHONES
 FIELD_APP = "b7a3c915-2e4f-4d60-9c18-0f1e2d3c4b5a"
 """Found on some of them."""
 PATIENCE = 45.0
 """Seconds until a person gives up; a busy machine is no failure."""
-
-
 LOOPBACK_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients that speak plain HTTP: to load certificates would take each of them 20 ms."""
 
@@ -107,9 +108,9 @@ class People:
         await self.command(user, text)
         await self.until(lambda: len(self.private_texts(user)) > heard)
 
-    async def press(self, user: str, action: str, *, request: str = "", channel: str = "") -> None:
-        """Press the newest such button in a channel, of one request where one is named."""
-        channel = channel or ON_CALL
+    async def press(self, user: str, action: str, *, request: str = "") -> None:
+        """Press the newest such button, of one request where one is named."""
+        channel = DIRECT if user == MEI else ON_CALL
         for message in reversed(self.messages(channel, seen_by=user)):
             for block, element in buttons(message):
                 if element.get("action_id") == action and request in element.get("value", ""):
@@ -128,10 +129,10 @@ class People:
         if self.modals(user):
             await self._do(user, "close", view_id=self.modal(user)["id"], all_of_them=True)
 
-    async def open(self, user: str, action: str, *, request: str = "", channel: str = "") -> str:
+    async def open(self, user: str, action: str, *, request: str = "") -> str:
         """Press a button and wait until the modal says something; returns its title."""
         await self.close(user)
-        await self.press(user, action, request=request, channel=channel)
+        await self.press(user, action, request=request)
         return await self.title_after(user, "")
 
     async def approve(self, user: str = KEN) -> None:
@@ -146,12 +147,24 @@ class People:
         await self.until(lambda: self.title(user) not in ("", "One moment", before))
         return self.title(user)
 
-    async def sign_in(self, user: str = KEN, account: str = KEN_ACCOUNT) -> httpx.Response:
-        """Sign in by the command, to the end, and close the modal; returns the last page."""
-        page = await self.browser.sign_in(await self.sign_in_link(user), account)
-        await self.title_after(user, "Sign in")
+    async def sign_in(self, user: str = KEN) -> None:
+        """Sign in by the command, to the end, and close the modal."""
+        await self.sign_in_link(user)
+        await self.follow_link(user)
         await self.close(user)
-        return page
+
+    async def follow_link(self, user: str) -> str:
+        """Sign in by the link in this person's modal; returns the title of what comes in its place."""
+        browser = Browser()
+        async with browser.http:
+            await browser.sign_in(self.link_in_modal(user), ACCOUNTS[user])
+        return await self.title_after(user, "Sign in")
+
+    async def show_passcode(self, request: str = "") -> str:
+        """Press Mei's Show passcode; returns the passcode."""
+        assert await self.open(MEI, "show_passcode", request=request) == "New passcode", self.modal_text(MEI)
+        [passcode] = re.findall(r"\b\d{8}\b", self.modal_text(MEI))
+        return str(passcode)
 
     async def sign_in_link(self, user: str = KEN) -> str:
         await self.close(user)
@@ -163,10 +176,9 @@ class People:
         [link] = re.findall(r"https?://[^\s'\"]+/sign-in/[\w-]+", str(self.modal(user)["blocks"]))
         return str(link)
 
-    async def fault(self, to: str, kind: str, match: str = "", **more: object) -> int:
-        """Let the next matching call to a vendor go wrong; returns the rule's id."""
-        answer = await self._api("POST", "/sandbox/faults", {"to": to, "kind": kind, "match": match, **more})
-        return int(answer["id"])
+    async def fault(self, to: str, kind: str, match: str = "", **more: object) -> None:
+        """Let the next matching call to a vendor go wrong."""
+        await self._api("POST", "/sandbox/faults", {"to": to, "kind": kind, "match": match, **more})
 
     async def clear_faults(self) -> None:
         await self._api("DELETE", "/sandbox/faults")
@@ -179,8 +191,8 @@ class People:
         answer = await self._api("POST", f"/sandbox/phones/{device}/unlock", {"passcode": passcode})
         return bool(answer["open"])
 
-    async def role(self, account: str, *, may_reset: bool) -> None:
-        await self._api("POST", f"/sandbox/roles/{account}", {"reset_passcode": may_reset})
+    async def role(self, user: str, *, may_reset: bool) -> None:
+        await self._api("POST", f"/sandbox/roles/{ACCOUNTS[user]}", {"reset_passcode": may_reset})
 
     async def sockets(self, reason: str) -> None:
         await self._api("POST", "/sandbox/sockets", {"reason": reason})
@@ -221,17 +233,17 @@ class People:
         said = self.state["messages"][channel]
         return [message for message in said if message["only_for"] in (None, seen_by)]
 
-    def offered(self, channel: str, action: str, target: str = "") -> list[str]:
-        """The requests about which a button can be pressed in a channel; of one target where it is named."""
+    def offered(self, action: str, target: str = "") -> list[str]:
+        """The requests about which a button can be pressed; of one target where it is named."""
         return [
             str(element["value"])
-            for message in self.messages(channel)
+            for message in self.messages(ON_CALL) + self.messages(DIRECT)
             for _, element in buttons(message)
             if element.get("action_id") == action and target.rpartition(":")[2] in message["text"]
         ]
 
     def direct(self, user: str) -> list[Json]:
-        return self.messages(direct_channel(user))
+        return self.messages(DEFAULT_CAST.person(user).direct)
 
     def private_texts(self, user: str) -> list[str]:
         """What the bot said to this person alone, beside an acknowledgement or a press, oldest first."""
@@ -243,9 +255,9 @@ class People:
         """The text of the newest card in the approver channel."""
         return str(self._cards(ON_CALL)[-1]["text"])
 
-    def receipt(self, user: str = MEI) -> str:
-        """The text of the newest receipt."""
-        found = self._cards(direct_channel(user))
+    def receipt(self) -> str:
+        """The text of Mei's newest receipt."""
+        found = self._cards(DIRECT)
         return str(found[-1]["text"]) if found else ""
 
     def lines(self, channel: str) -> list[str]:
@@ -284,10 +296,6 @@ class People:
             raise NotPossible(answer.text)
         answer.raise_for_status()
         return answer.json()
-
-
-def direct_channel(user: str) -> str:
-    return DEFAULT_CAST.person(user).direct
 
 
 def buttons(message: Json) -> list[tuple[str, Json]]:

@@ -14,7 +14,7 @@ from tests.proofs.crash_and_race.checks import Findings, check
 from tests.proofs.crash_and_race.forgeries import forge
 from tests.proofs.crash_and_race.kill_cases import BUSY, BUSY_POINTS, TARGETS, Case, Story
 from tests.proofs.crash_and_race.kill_points import Death
-from tests.proofs.crash_and_race.people import ACCOUNTS, GAVE_UP, People
+from tests.proofs.crash_and_race.people import GAVE_UP, People
 from tests.proofs.crash_and_race.processes import Installation, Life, installation
 from tests.support.user_actions import AIKO, IPHONE, KEN, PIXEL
 
@@ -105,8 +105,8 @@ class Campaign:
     async def settle(self) -> Findings:
         """Let the bot live, let people decide what waits, wait for quiet, and check."""
         await self.bots.start(Life())
-        for account in ACCOUNTS.values():
-            await self.people.role(account, may_reset=True)
+        for user in (KEN, AIKO):
+            await self.people.role(user, may_reset=True)
         until = time.monotonic() + 90
         stored = await self.bots.quiet()
         while time.monotonic() < until:

@@ -28,7 +28,7 @@ from tests.proofs.crash_and_race.kill_cases import asked
 from tests.proofs.crash_and_race.kill_points import Death
 from tests.proofs.crash_and_race.people import GAVE_UP, TOMAS, People
 from tests.proofs.crash_and_race.processes import Installation, Life
-from tests.support.user_actions import KEN, MEI, OLGA, ON_CALL, direct_channel
+from tests.support.user_actions import KEN, MEI, OLGA
 
 POISON: Final[Mapping[str, str]] = {
     **{"approval": "[]", "attempt": '"x"', "cause": "{", "messages": "[" * 9999, "seal": "null"},
@@ -39,7 +39,6 @@ SQLITE_TRIGGERS: Final = import_module("bot.store.migrations.versions.0001_initi
 LIFE: Final = Life(faster=6)
 """An approval may be used for 20 seconds: long enough to put it back."""
 SAID_SECONDS: Final = 20.0
-DIRECT: Final = direct_channel(MEI)
 Copy = dict[Table, list[dict[str, Any]]]
 
 
@@ -137,7 +136,7 @@ class Attacks:
         """A swapped owner, an old copy with the kept heads and without, a sign-in put back, a rebuilt log."""
         request, copy = await self._approved_and_stopped()
         await self.bots.start(LIFE)
-        await self.people.until(lambda: request in self.people.offered(DIRECT, Action.SHOW_PASSCODE), 30)
+        await self.people.until(lambda: request in self.people.offered(Action.SHOW_PASSCODE), 30)
         resets = len(self.bots.sandbox.intune.resets)
 
         await self._swapped_owner(request)
@@ -195,9 +194,8 @@ class Attacks:
         await self._until("it waits again", lambda connection: connection.scalar(wanted))
 
     async def _opens(self, user: str, action: str, request: str, title: str) -> None:
-        channel = ON_CALL if user == KEN else DIRECT
-        await self.people.until(lambda: request in self.people.offered(channel, action), SAID_SECONDS)
-        found = await self.people.open(user, action, request=request, channel=channel)
+        await self.people.until(lambda: request in self.people.offered(action), SAID_SECONDS)
+        found = await self.people.open(user, action, request=request)
         if found != ENGLISH[title]:
             self.faults.append(("doubled", f"{action} by {user} opened “{found}”"))
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from bot.slack.payloads import Action
 from tests.proofs.crash_and_race.people import TOMAS, People
-from tests.support.user_actions import AIKO, GUS, KEN, KEN_ACCOUNT, MEI, ON_CALL, PIXEL, direct_channel
+from tests.support.user_actions import AIKO, GUS, KEN, MEI, PIXEL
 
 ADA, WINDOWS = "ada@contoso.com", "serial:7XK2P34"
 SPARE = "serial:R5CX70ABCDE"
@@ -35,13 +35,13 @@ class Case:
 async def asked(people: People, target: str = "") -> str:
     """Return a request that waits for an approver: one that does already, or else a new one."""
     target = target or people.rng.choice(people.targets)
-    for unclear in people.offered(ON_CALL, Action.CLOSE, target):
+    for unclear in people.offered(Action.CLOSE, target):
         await people.close_request(KEN, unclear)
-    if waiting := people.offered(ON_CALL, Action.DENY, target):
+    if waiting := people.offered(Action.DENY, target):
         return waiting[0]
-    before = set(people.offered(ON_CALL, Action.APPROVE))
+    before = set(people.offered(Action.APPROVE))
     await people.command(MEI, f"{target} locked out in the field")
-    return (await people.until(lambda: set(people.offered(ON_CALL, Action.APPROVE)) - before)).pop()
+    return (await people.until(lambda: set(people.offered(Action.APPROVE)) - before)).pop()
 
 
 async def reset(people: People, target: str = "") -> None:
@@ -70,12 +70,12 @@ async def wait(people: People) -> None:
 
 async def _approve_and_wait(people: People, user: str, request: str) -> None:
     await people.approve(user, request)
-    await people.until(lambda: request in people.offered(direct_channel(MEI), Action.SHOW_PASSCODE))
+    await people.until(lambda: request in people.offered(Action.SHOW_PASSCODE))
 
 
 async def _needs_a_human(people: People) -> str:
     """Such a request can be approved or closed, and not denied."""
-    return (await people.until(lambda: people.offered(ON_CALL, Action.CLOSE)))[0]
+    return (await people.until(lambda: people.offered(Action.CLOSE)))[0]
 
 
 async def deny(people: People) -> None:
@@ -83,15 +83,15 @@ async def deny(people: People) -> None:
 
 
 async def withdraw(people: People) -> None:
-    request, channel = await asked(people), direct_channel(MEI)
-    await people.until(lambda: request in people.offered(channel, Action.WITHDRAW))
-    await people.press(MEI, Action.WITHDRAW, request=request, channel=channel)
-    await people.until(lambda: request not in people.offered(channel, Action.WITHDRAW))
+    request = await asked(people)
+    await people.until(lambda: request in people.offered(Action.WITHDRAW))
+    await people.press(MEI, Action.WITHDRAW, request=request)
+    await people.until(lambda: request not in people.offered(Action.WITHDRAW))
 
 
 async def ask_by_form(people: People) -> None:
     await people.ask_by_form(ADA)
-    await people.until(lambda: people.offered(ON_CALL, Action.APPROVE))
+    await people.until(lambda: people.offered(Action.APPROVE))
 
 
 async def refuse(people: People) -> None:
@@ -108,7 +108,7 @@ async def cannot_be_reset(people: People) -> None:
 async def expire(people: People) -> None:
     """Nobody decides, on one that was asked for in a life that makes requests expire soon."""
     request = await asked(people, SPARE)
-    await people.until(lambda: request not in people.offered(ON_CALL, Action.APPROVE))
+    await people.until(lambda: request not in people.offered(Action.APPROVE))
 
 
 async def device_fails(people: People) -> None:
@@ -126,10 +126,10 @@ async def forbidden(people: People) -> None:
     await people.fault("graph", "latency", "resetPasscode", seconds=0.6)
     try:
         await people.approve(KEN, request)
-        await people.role(KEN_ACCOUNT, may_reset=False)
-        await people.until(lambda: request in people.offered(ON_CALL, Action.DENY))
+        await people.role(KEN, may_reset=False)
+        await people.until(lambda: request in people.offered(Action.DENY))
     finally:
-        await people.role(KEN_ACCOUNT, may_reset=True)
+        await people.role(KEN, may_reset=True)
 
 
 async def put_off(people: People) -> None:
@@ -137,7 +137,7 @@ async def put_off(people: People) -> None:
     request = await asked(people)
     await people.fault("graph", "429", "resetPasscode", retry_after=600)
     await people.approve(KEN, request)
-    await people.until(lambda: request in people.offered(ON_CALL, Action.DENY))
+    await people.until(lambda: request in people.offered(Action.DENY))
 
 
 async def throttled(people: People) -> None:

@@ -10,9 +10,8 @@ from bot.slack.payloads import Action, Field
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from sandbox.app import Sandbox
 from tests.support import user_actions
-from tests.support.user_actions import AIKO, KEN, MEI, ON_CALL, Browser, NotPossible, T
+from tests.support.user_actions import KEN, MEI, NotPossible, T
 
-ACCOUNTS = {KEN: user_actions.KEN_ACCOUNT, AIKO: user_actions.AIKO_ACCOUNT}
 TOMAS = "serial:59040DLJH001"
 ANSWER_SECONDS = 3.5
 GAVE_UP = (NotPossible, TimeoutError, httpx.HTTPError, AssertionError, ValueError)
@@ -57,8 +56,7 @@ class People(user_actions.People):
         async with self._hands[user]:
             title = await self.open(user, Action.APPROVE, request=request)
             if title == ENGLISH["sign_in.title"]:
-                await sign_in(user, self.link_in_modal(user))
-                title = await self.title_after(user, title)
+                title = await self.follow_link(user)
             while title in reviewed and self.modal(user)["submit"]:
                 [choice] = [b for b in self.modal(user)["blocks"] if b.get("block_id") == Field.DEVICE]
                 await self.submit(user, **{Field.DEVICE: choice["element"]["options"][-1]["value"]})
@@ -75,26 +73,19 @@ class People(user_actions.People):
 
     async def close_request(self, user: str, request: str) -> None:
         await self.press(user, Action.CLOSE, request=request)
-        await self.until(lambda: request not in self.offered(ON_CALL, Action.CLOSE))
+        await self.until(lambda: request not in self.offered(Action.CLOSE))
 
     async def reveal(self, request: str) -> None:
         async with self._hands[MEI]:
-            where = {"request": request, "channel": user_actions.direct_channel(MEI)}
-            expect("passcode.title", await self.open(MEI, Action.SHOW_PASSCODE, **where))
+            await self.show_passcode(request)
 
     async def sign_in_again(self, user: str) -> None:
         async with self._hands[user]:
             await self.command(user, "sign-out")
-            await sign_in(user, await self.sign_in_link(user))
+            await self.sign_in(user)
 
 
 def expect(title: str, found: str) -> None:
     """Give up where a modal says something else."""
     if found != ENGLISH[title]:
         raise NotPossible(found)
-
-
-async def sign_in(user: str, link: str) -> None:
-    """Follow a sign-in link in a browser of this person's own."""
-    async with httpx.AsyncClient(timeout=user_actions.PATIENCE, trust_env=False) as http:
-        await Browser(http).sign_in(link, ACCOUNTS[user])

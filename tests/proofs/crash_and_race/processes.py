@@ -33,7 +33,6 @@ from bot.store.database import Database
 from bot.store.tables import requests
 from bot.timing import Timing
 from sandbox.app import Sandbox, serve
-from sandbox.cast import DEFAULT_CAST, Cast
 from sandbox.demo import settings
 from sqlalchemy import delete
 from tests.proofs.crash_and_race.checks import Fault, Findings, Stored, read
@@ -228,17 +227,11 @@ class Installation:
 
 @asynccontextmanager
 async def installation(
-    folder: Path,
-    database_url: str,
-    *,
-    socket_mode: bool = False,
-    replicas: int = 1,
-    cast: Cast = DEFAULT_CAST,
-    action_seconds: float = 0.5,
+    folder: Path, database_url: str, *, socket_mode: bool = False, replicas: int = 1, **of_sandbox: Any
 ) -> AsyncIterator[Installation]:
     """A served sandbox and an empty database, without a bot; every bot is killed after the block."""
     urls = [f"http://{HOST}:{free_port()}" for _ in range(replicas)]
-    sandbox = Sandbox(cast=cast, bot_url=urls[0], action_seconds=action_seconds)
+    sandbox = Sandbox(bot_url=urls[0], **({"action_seconds": 0.5} | of_sandbox))
     sandbox.slack.be_patient(PATIENCE)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serve(sandbox))

@@ -19,10 +19,9 @@ from sandbox.clock import SystemClock
 from sandbox.slack.delivery import SignedHttp
 from tests.proofs.crash_and_race.checks import DECIDED, Fault, Findings, check
 from tests.proofs.crash_and_race.forgeries import forge
-from tests.proofs.crash_and_race.people import ACCOUNTS
 from tests.proofs.crash_and_race.processes import HOST, PATIENCE, Installation, Life, installation
 from tests.proofs.crash_and_race.race_rounds import APPROVALS, DECIDERS, Decision, Proxy, Round, plan, serial
-from tests.support.user_actions import PIXEL, People
+from tests.support.user_actions import AIKO, KEN, PIXEL, People
 
 AT_ONCE = 8
 """Rounds at a time."""
@@ -40,9 +39,8 @@ async def race(
         await asyncio.gather(*(bots.start(Life(faster=6), replica=number) for number in range(replicas)))
         people = People(bots.sandbox)
         stack.push_async_callback(people.aclose)
-        for user, account in ACCOUNTS.items():
-            await people.sign_in(user, account)
-            people.browser.http.cookies.clear()
+        for user in (KEN, AIKO):
+            await people.sign_in(user)
         _add_phones(bots.sandbox, rounds)
         if socket_mode:
             proxy = Proxy([slack.sockets.carry] * replicas)
@@ -60,6 +58,7 @@ async def race(
         numbers, ran = iter(range(1, rounds + 1)), list[Round]()
 
         async def take_turns(requester: str) -> None:
+            slack.join(SUPPORT, requester)
             given = {"requester": requester, "slack": slack, "database": bots.database}
             for number in numbers:
                 ran.append(Round(plan=plan(seed, number, replicas=replicas), **given))
@@ -99,13 +98,7 @@ def _cast() -> Cast:
         replace(MEI, id=f"{MEI.id}{n}", name=f"Mei {n}", handle=f"mei{n}", email=f"mei{n}@contoso.com")
         for n in range(AT_ONCE)
     ]
-    channels = [
-        replace(channel, members=(*channel.members, *(person.id for person in others)))
-        if channel.id == SUPPORT
-        else channel
-        for channel in DEFAULT_CAST.channels
-    ]
-    return replace(DEFAULT_CAST, people=(*DEFAULT_CAST.people, *others), channels=channels)
+    return replace(DEFAULT_CAST, people=(*DEFAULT_CAST.people, *others))
 
 
 def _add_phones(sandbox: Sandbox, rounds: int) -> None:

@@ -18,14 +18,13 @@ from urllib.parse import quote
 
 import pytest
 from bot.slack.wording import CATALOG_EN as ENGLISH
-from sandbox.cast import ON_CALL
 from tests.proofs.crash_and_race.people import GAVE_UP
 from tests.proofs.crash_and_race.processes import ROOT, databases
 from tests.proofs.leaks.launcher import PLANTS
 from tests.proofs.leaks.secret_forms import find_leaks, forms
 from tests.proofs.leaks.watched import Watched, watched
 from tests.support.app_fixture import TOMAS
-from tests.support.user_actions import AIKO, AIKO_ACCOUNT, KEN, KEN_ACCOUNT, MEI, PIXEL, direct_channel
+from tests.support.user_actions import AIKO, AIKO_ACCOUNT, KEN, KEN_ACCOUNT, MEI, PIXEL
 
 Step = Callable[[Watched], Awaitable[None]]
 
@@ -66,17 +65,14 @@ async def open_denial(it: Watched) -> None:
 
 
 async def approve(it: Watched) -> None:
-    await it.people.until(lambda: it.people.offered(ON_CALL, "approve"))
+    await it.people.until(lambda: it.people.offered("approve"))
     await it.people.approve()
 
 
 async def look(it: Watched) -> None:
     await it.people.until(lambda: "show_passcode" in str(it.people.direct(MEI)))
-    title = await it.people.open(MEI, "show_passcode", channel=direct_channel(MEI))
-    assert title == ENGLISH["passcode.title"], it.people.modal_text(MEI)
-    [passcode] = re.findall(r"\b\d{8}\b", it.people.modal_text(MEI))
-    it.passcodes.append(passcode)
-    assert await it.people.unlock(PIXEL, passcode)
+    it.passcodes.append(await it.people.show_passcode())
+    assert await it.people.unlock(PIXEL, it.passcodes[-1])
     await it.people.close(MEI)
 
 
@@ -95,7 +91,7 @@ async def every_other_way(it: Watched) -> None:
     await people.until(lambda: "Call me first" in people.receipt())
     await people.command(MEI, "lea@contoso.com locked out")
     await people.until(lambda: "withdraw" in str(people.direct(MEI)[-1]["blocks"]))
-    await people.press(MEI, "withdraw", channel=direct_channel(MEI))
+    await people.press(MEI, "withdraw")
     for account in (KEN_ACCOUNT, AIKO_ACCOUNT):
         await sign_in(it, AIKO, account)
     await it.bot.http.post("/sign-in/callback", data={"state": "forged", "code": "forged"})
