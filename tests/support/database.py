@@ -14,8 +14,11 @@ from bot.domain.audit import Entry, Event
 from bot.keys import Keys
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
+from bot.store.engine import POOL
 from bot.store.migrations import migrate
+from bot.timing import Timing
 from sqlalchemy import Row
+from tests.support.builders import TIMING
 
 VAULT_KEYS = "Zm9yIHRlc3RzIG9ubHksIDMyIGJ5dGVzIGxvbmchISE"
 DEPLOYMENT = "tests"
@@ -49,8 +52,10 @@ def sqlite_url(folder: Path) -> str:
 
 
 @asynccontextmanager
-async def sqlite_database(folder: Path) -> AsyncIterator[Database]:
-    database = Database(sqlite_url(folder), audit_log())
+async def opened(
+    url: str, log: AuditLog | None = None, timing: Timing = TIMING, size: int = POOL
+) -> AsyncIterator[Database]:
+    database = Database(url, log or audit_log(), timing, size)
     try:
         yield database
     finally:

@@ -17,14 +17,14 @@ from bot.store.database import Database
 from bot.store.requests import read_request, request_columns
 from tests.support.bot import Bot
 from tests.support.builders import TIMING
-from tests.support.database import MEMORY, sqlite_database
+from tests.support.database import MEMORY, opened, sqlite_url
 from tests.unit.slack.shown import check_accepted, check_text, texts
 
 
 @asynccontextmanager
 async def empty_database() -> AsyncIterator[Database]:
     with TemporaryDirectory(dir=MEMORY) as folder:
-        async with sqlite_database(Path(folder)) as database:
+        async with opened(sqlite_url(Path(folder))) as database:
             yield database
 
 

@@ -2,21 +2,24 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager
-from datetime import timedelta
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bot.store.audit_log import AuditLog
+from bot.domain.audit import Entry, Event
+from bot.domain.request import ResetRequest
+from bot.store import requests
 from bot.store.database import Database
-from bot.store.engine import POOL
 from bot.store.migrations import migrate
+from bot.store.requests import Claimed, Queue
 from bot.timing import Timing
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.engine import make_url
-from tests.support.database import audit_log, sqlite_url
+from tests.support.database import audit_log, opened, sqlite_url
 from tests.support.postgres import Cluster, running
-from tests.unit.store.rows import TIMING
+from tests.unit.store.rows import NOW, TIMING
 
 OPERATE = (Path(__file__).parents[3] / "docs" / "operate.md").read_text()
 GRANTS, EMPTY = re.findall(r"```sql\n(.*?)```", OPERATE, re.DOTALL)
@@ -55,8 +58,7 @@ def sqlite(tmp_path: Path) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str:
     """The URL of a migrated, empty database of each kind."""
-    found: str = request.getfixturevalue(request.param)
-    return found
+    return request.getfixturevalue(request.param)
 
 
 QUICK = Timing(
@@ -67,17 +69,6 @@ QUICK = Timing(
     database_wait=timedelta(seconds=1.5),
 )
 """For tests that wait until something is given up."""
-
-
-@asynccontextmanager
-async def opened(
-    url: str, log: AuditLog | None = None, timing: Timing = TIMING, size: int = POOL
-) -> AsyncIterator[Database]:
-    database = Database(url, log or audit_log(), timing, size)
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 @pytest.fixture
@@ -102,6 +93,25 @@ async def on_sqlite(sqlite: str) -> AsyncIterator[Database]:
 def as_owner(url: str) -> str:
     """The database's URL for the owner of its tables."""
     return url.replace("unlatch_bot@", "unlatch@")
+
+
+async def moved(
+    database: Database, old: ResetRequest, new: ResetRequest, event: Event = Event.DENIED
+) -> ResetRequest:
+    await database.run(lambda tx: requests.move(tx, old, new, Entry.of_move(event, new, {})))
+    return new
+
+
+async def claimed(
+    database: Database, queue: Queue = Queue.ADVANCE, *, now: datetime = NOW, limit: int = 16
+) -> list[Claimed]:
+    lease = TIMING.lease
+    return list(await database.run(lambda tx: requests.claim(tx, queue, now=now, lease=lease, limit=limit)))
+
+
+async def run_behind(database: Database, *statements: Any) -> None:
+    """Change rows behind the bot's back."""
+    await database.run(lambda tx: [tx.execute(statement).rowcount for statement in statements])
 
 
 def owner(url: str) -> AbstractContextManager[Connection]:

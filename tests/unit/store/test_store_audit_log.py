@@ -309,9 +309,7 @@ async def test_looking_at_the_log_while_another_thread_appends_raises_no_alarm(o
     event.listen(on_sqlite.reader, "after_cursor_execute", overtaken)
     head = await on_sqlite.read(on_sqlite.audit_log.look)
 
-    assert (head.seq, on_sqlite.audit_log.broken) == (2, None)
-    assert on_sqlite.audit_log.seen is not None
-    assert on_sqlite.audit_log.seen.seq == 3
+    assert (head.seq, on_sqlite.audit_log.broken, on_sqlite.audit_log.seen.seq) == (2, None, 3)
 
 
 async def test_triggers_refuse_every_change_of_a_row(url: str, database: Database):
@@ -440,9 +438,7 @@ async def test_a_head_that_was_cut_off_takes_no_later_one_with_it(on_sqlite, tmp
     path = tmp_path / "heads"
     path.write_text('{"event": "audit_head", "seq')
     await audit.HeadKeeper(on_sqlite, path).keep()
-    last = audit.last_head(path, on_sqlite.audit_log)
-    assert last is not None
-    assert last.seq == 1
+    assert audit.last_head(path, on_sqlite.audit_log).seq == 1
 
 
 async def test_a_start_says_whether_the_settings_changed_since_the_last_one(database: Database):

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from bot.domain.audit import Entry, Event
 from bot.domain.errors import Cause, Code, LostRace, Refusal
 from bot.domain.request import Attempt, MessageRef, MessageState, ResetRequest, Status
 from bot.domain.values import ChannelId, DeviceId, UserId, utc_text
@@ -18,27 +17,16 @@ from bot.store.tables import audit
 from bot.store.tables import requests as table
 from sqlalchemy import select, update
 from structlog.testing import capture_logs
-from tests.unit.store.conftest import opened, owner
+from tests.unit.store.conftest import claimed, moved, opened, owner, run_behind
 from tests.unit.store.rows import KEN, MEI, NOW, TIMING, a_pending, a_request, add, an_approval, get, stored
 
-LEASE = timedelta(seconds=90)
+LEASE = TIMING.lease
 SECOND = timedelta(seconds=1)
 SHOWN = MessageState(card=MessageRef(ChannelId("C0ONCALL"), "1.2"), card_digest="d", posting=True, failures=2)
 
 
-async def moved(database: Database, old: ResetRequest, new: ResetRequest) -> None:
-    await database.run(lambda tx: requests.move(tx, old, new, Entry.of_move(Event.DENIED, new, {})))
-
-
 def approve(pending: ResetRequest, device: str = "d1") -> ResetRequest:
     return pending.approve(an_approval(device), reviewed=pending.revision)
-
-
-async def claimed(
-    database: Database, queue: Queue = Queue.ADVANCE, *, now: Any = NOW, limit: int = 16
-) -> list[Claimed]:
-    rows = await database.run(lambda tx: requests.claim(tx, queue, now=now, lease=LEASE, limit=limit))
-    return list(rows)
 
 
 async def due(database: Database, queue: Queue = Queue.ADVANCE) -> Any:
@@ -88,7 +76,7 @@ async def test_of_two_moves_from_one_version_one_wins_and_only_it_leaves_an_audi
         denied = [pending.deny("no", by=KEN, now=NOW) for _ in range(2)]
         both = zip(replicas, denied, strict=True)
         ends = await asyncio.gather(*(moved(at, pending, new) for at, new in both), return_exceptions=True)
-        assert sorted(type(end).__name__ for end in ends) == ["LostRace", "NoneType"]
+        assert sorted(type(end).__name__ for end in ends) == ["LostRace", "ResetRequest"]
         assert (await get(here, pending)).status is Status.DENIED
         assert await events(here, pending) == ["requested", "denied"]
 
@@ -129,7 +117,7 @@ async def test_of_two_that_take_one_target_or_device_at_once_one_is_refused(repl
     for number in range(10):
         one, other = await two_that_take(what, here, f"SN{number:04}")
         ends = await asyncio.gather(moved(here, *one), moved(elsewhere, *other), return_exceptions=True)
-        [refused] = [end for end in ends if end is not None]
+        [refused] = [end for end in ends if not isinstance(end, ResetRequest)]
         assert isinstance(refused, Refusal | LostRace)  # LostRace: read again, then a Refusal
 
 
@@ -232,11 +220,10 @@ async def test_what_a_dead_process_leased_is_due_at_once_and_its_posts_when_they
     await stored(on_sqlite, a_request())
     tampered = await stored(on_sqlite, a_request())
     spoil = update(table).where(table.c.id == tampered.id)
-    await on_sqlite.run(lambda tx: tx.execute(spoil.values(reason="x")).rowcount)
+    await run_behind(on_sqlite, spoil.values(reason="x"))
     for queue in Queue:
         await claimed(on_sqlite, queue)
-    mend = spoil.values(reason=tampered.reason)
-    await on_sqlite.run(lambda tx: tx.execute(mend).rowcount)
+    await run_behind(on_sqlite, spoil.values(reason=tampered.reason))
     posted = NOW + TIMING.slack_timeout
 
     await on_sqlite.run(lambda tx: requests.end_leases(tx, now=NOW, published_by=TIMING.slack_timeout))
@@ -257,8 +244,7 @@ UNREADABLE: tuple[tuple[str, str], ...] = (
 @pytest.mark.parametrize(("column", "value"), UNREADABLE, ids=lambda text: text[:9])
 async def test_a_row_that_cannot_be_read_stands_in_no_other_rows_way(database, column, value):
     bad = await stored(database, a_request(at=NOW - SECOND))
-    spoil = update(table).where(table.c.id == bad.id).values({column: value})
-    await database.run(lambda tx: tx.execute(spoil).rowcount)
+    await run_behind(database, update(table).where(table.c.id == bad.id).values({column: value}))
     good = [await stored(database, a_request()) for _ in range(3)]
     found = await claimed(database, Queue.PUBLISH)
     assert sorted(row.request.id for row in found) == sorted(row.id for row in good)

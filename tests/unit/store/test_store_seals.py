@@ -21,21 +21,12 @@ from bot.store.tables import requests as table
 from sqlalchemy import Connection, Integer, Row, delete, insert, select, text, update
 from structlog.testing import capture_logs
 from tests.support.database import VAULT_KEYS
-from tests.unit.store.conftest import opened, owner
+from tests.unit.store.conftest import claimed, moved, opened, owner, run_behind
 from tests.unit.store.rows import KEN, MEI, NOW, TIMING, a_pending, a_request, an_approval, get, noted, stored
 from tests.unit.store.test_store_audit_log import TRIGGERS, log_of
 
 EXEMPT = {"next_at", "advance_leased_until", "publish_at", "publish_leased_until", "publish_failures"}
 """When a row is worked on, and by whom: that allows nothing that the row does not allow."""
-
-
-async def run_behind(database: Database, *statements: Any) -> None:
-    await database.run(lambda tx: [tx.execute(statement).rowcount for statement in statements])
-
-
-async def moved(database: Database, old: ResetRequest, new: ResetRequest, event: Event) -> ResetRequest:
-    await database.run(lambda tx: requests.move(tx, old, new, Entry.of_move(event, new, {})))
-    return new
 
 
 async def row_of(database: Database, request: ResetRequest) -> Row[Any]:
@@ -55,10 +46,8 @@ async def is_stopped(database: Database, request: ResetRequest) -> bool:
     with pytest.raises((Refusal, AuditBroken)):
         await database.run(lambda tx: requests.get_request(tx, request.id, tx.audit_log).id)
     with capture_logs() as logs:
-        found = await database.run(
-            lambda tx: requests.claim(tx, Queue.ADVANCE, now=NOW, lease=TIMING.lease, limit=9)
-        )
-    assert [claimed.request.id for claimed in found] == [other.id]
+        found = await claimed(database)
+    assert [row.request.id for row in found] == [other.id]
     told = [(line["event"], line["log_level"], line["request"]) for line in logs]
     assert (await database.read(lambda connection: backlog(connection, now=NOW))).set_aside == 1
     broken = isinstance(refused.value, AuditBroken)
@@ -123,29 +112,19 @@ async def deleted_and_inserted_again(database: Database, request: ResetRequest) 
     "attack",
     [withdrawn_and_put_back, withdrawn_put_back_and_its_audit_row_removed, deleted_and_inserted_again],
 )
-async def test_an_old_state_of_a_row_is_stopped(database: Database, attack: Callable[..., Any]):
-    request = await stored(database, replace(a_pending(), next_at=NOW))
-    await attack(database, request)
-    assert await is_stopped(database, request)
-
-
-async def test_a_replica_that_has_not_seen_the_end_of_the_log_stops_it_too(url: str):
-    async with opened(url) as here:
-        request = await stored(here, replace(a_pending(), next_at=NOW))
-        await withdrawn_and_put_back(here, request)
-    async with opened(url) as elsewhere:
-        assert await is_stopped(elsewhere, request)
+@pytest.mark.parametrize("who", [0, 1], ids=["here", "by a replica that has not seen the end of the log"])
+async def test_an_old_state_of_a_row_is_stopped(replicas, attack: Callable[..., Any], who: int):
+    request = await stored(replicas[0], replace(a_pending(), next_at=NOW))
+    await attack(replicas[0], request)
+    assert await is_stopped(replicas[who], request)
 
 
 async def test_messages_are_updated_only_where_the_bot_posted_them(database: Database):
     for_another, request = [await stored(database, a_request()) for _ in range(2)]
     theirs = await row_of(database, for_another)
     await run_behind(database, update(table).where(table.c.id == request.id).values(messages=theirs.messages))
-    due = {"now": NOW, "lease": TIMING.lease, "limit": 9}
-    found = await database.run(lambda tx: requests.claim(tx, Queue.PUBLISH, **due))
-    seen = {claimed.request.id: claimed.messages for claimed in found}
-    searched = MessageState(posting=True)
-    assert seen == {for_another.id: MessageState(), request.id: searched}
+    seen = {row.request.id: row.messages for row in await claimed(database, Queue.PUBLISH)}
+    assert seen == {for_another.id: MessageState(), request.id: MessageState(posting=True)}
 
 
 async def test_an_honest_life_fits_its_seal_at_every_move_also_without_an_audit_row(database: Database):
@@ -188,11 +167,9 @@ async def test_a_move_replaces_no_row_that_was_changed_meanwhile(database: Datab
 async def test_a_row_that_was_changed_is_not_sealed_again_by_a_move_without_an_audit_row(database: Database):
     request = await stored(database, a_pending())
     await run_behind(database, update(table).where(table.c.id == request.id).values(reason="x"))
-    with pytest.raises(Refusal) as refused:
-        await database.run(
-            lambda tx: requests.move(tx, request, request.remind(now=NOW, timing=TIMING), None)
-        )
-    assert refused.value.code is Code.TAMPERED
+    reminded = request.remind(now=NOW, timing=TIMING)
+    with pytest.raises(Refusal, match="tampered"):
+        await database.run(lambda tx: requests.move(tx, request, reminded, None))
 
 
 async def test_two_moves_in_one_commit_fit_their_seals(database: Database):

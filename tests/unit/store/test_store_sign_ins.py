@@ -15,6 +15,7 @@ from bot.store.database import Database, Transaction
 from bot.store.sign_ins import SignInRow
 from bot.store.tables import sign_in_links
 from sqlalchemy import select, update
+from tests.unit.store.conftest import run_behind
 from tests.unit.store.rows import KEN, MEI, NOW, a_request, get, stored
 
 TEN_MINUTES = timedelta(minutes=10)
@@ -102,8 +103,7 @@ async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas):
 async def test_a_link_leads_where_the_bot_meant_it_to(database: Database, column: str):
     await added(database, "link")
     await begun(database)
-    changed = update(sign_in_links).values({column: "x"})
-    await database.run(lambda tx: tx.execute(changed).rowcount)
+    await run_behind(database, update(sign_in_links).values({column: "x"}))
     assert (await looked_up(database), await taken(database)) == (None, None)
 
 

@@ -15,7 +15,7 @@ from bot.store.tables import requests as table
 from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from tests.support.database import audit_log
-from tests.unit.store.conftest import QUICK, opened, owner
+from tests.unit.store.conftest import QUICK, opened, owner, run_behind
 from tests.unit.store.rows import a_request, add, get, noted, stored
 
 COUNT = select(func.count()).select_from(table)
@@ -230,7 +230,7 @@ async def test_a_reader_that_stays_open_keeps_no_writer_waiting(on_sqlite: Datab
 async def test_one_byte_that_is_no_utf_8_hides_no_other_row(on_sqlite: Database):
     good, bad = await stored(on_sqlite, a_request()), await stored(on_sqlite, a_request())
     spoil = text("UPDATE requests SET reason = CAST(x'ff' AS TEXT) WHERE id = :id").bindparams(id=bad.id)
-    await on_sqlite.run(lambda tx: tx.execute(spoil).rowcount)
+    await run_behind(on_sqlite, spoil)
     with pytest.raises(Refusal):  # it is not what was sealed
         await get(on_sqlite, bad)
     assert await get(on_sqlite, good) == good
