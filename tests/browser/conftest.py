@@ -73,8 +73,6 @@ class Column:
 
 
 class SandboxPage:
-    """Everyone at one page."""
-
     def __init__(self, page: Page) -> None:
         self.page = page
         self.mei, self.ken = Column(page, MEI), Column(page, KEN)
@@ -99,8 +97,6 @@ QUIET = (
 
 
 class Demo(NamedTuple):
-    """A sandbox, and the bot as a process of its own."""
-
     sandbox: Sandbox
     bot: Bot
 

@@ -35,8 +35,6 @@ SETTINGS = [SETTINGS[4 * turn % 9] for turn in range(9)]  # both change from one
 
 
 class Audit:
-    """What axe finds, state by state."""
-
     def __init__(self) -> None:
         self.found: list[str] = []
         self._settings = cycle(SETTINGS)

@@ -24,7 +24,6 @@ async def bot_of_mode(
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def bot(http_bot: Bot) -> AsyncIterator[Bot]:
-    """The bot over HTTP."""
     yield http_bot
     await http_bot.clear()
 

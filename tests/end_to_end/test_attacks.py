@@ -135,7 +135,6 @@ async def test_attack_button_clicked_by_a_slack_connect_outsider(bot: Bot):
 
 
 async def test_attack_approver_removed_from_the_channel_between_card_and_click(bot: Bot):
-    """Ken saw the card, is signed in, and was taken out of the channel before he pressed."""
     request_id = await bot.pending()
     await bot.people.sign_in()
     bot.sandbox.slack.leave(ON_CALL, KEN)
@@ -147,7 +146,6 @@ async def test_attack_approver_removed_from_the_channel_between_card_and_click(b
 
 
 async def test_attack_delivery_signed_with_another_secret(bot: Bot):
-    """The attacker knows everything but the signing secret."""
     request_id = await bot.pending()
     metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
     denial = form(Callback.DENY, metadata=metadata, user=KEN, **{Field.DENIAL: "because"})
@@ -161,7 +159,6 @@ async def test_attack_delivery_signed_with_another_secret(bot: Bot):
 
 
 async def signed_in(bot: Bot) -> dict[str, str]:
-    """Who is signed in, as whom."""
     found = {user: await bot.app.deps.sign_ins.account(UserId(user)) for user in (KEN, AIKO)}
     return {user: account.username for user, account in found.items() if account is not None}
 
@@ -262,7 +259,6 @@ async def test_attack_id_token_for_another_client(bot: Bot, claims: dict[str, ob
 
 
 async def test_attack_account_that_is_tied_already(bot: Bot):
-    """Aiko's account, after she is signed in, does not become Ken's as well."""
     await bot.people.sign_in(AIKO)
     bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
     page = await bot.people.browser.sign_in(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
@@ -287,7 +283,6 @@ async def test_attack_swapped_vault_rows(bot: Bot):
 
 
 async def test_attack_approver_who_lost_the_intune_role(bot: Bot):
-    """Ken reviewed, then Intune's role was taken from him: his approval resets nothing."""
     request_id = await bot.pending()
     before = len(await bot.people.resets())
     await bot.people.sign_in()

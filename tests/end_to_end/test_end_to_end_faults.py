@@ -104,8 +104,6 @@ class Lane:
 
 @dataclass
 class Job:
-    """What people do, and what came of it."""
-
     lane: Lane
     call: Call
     fault: Fault
@@ -245,7 +243,6 @@ class Job:
         return True
 
     async def _arm(self, step: Step) -> None:
-        """Order the fault when its step begins, once."""
         if step == self.call.step and not self._armed:
             self._armed = True
             # Slack does at once what we gave up on: docs/reliability.md says why.
@@ -324,7 +321,6 @@ CELLS: Sequence[Cell] = list(product(TOLD, FAULTS))
 
 @pytest.fixture(scope="module")
 def results() -> Mapping[Cell, Job | Exception]:
-    """What came of every cell."""
     return asyncio.run(run_all())
 
 

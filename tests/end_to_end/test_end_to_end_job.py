@@ -219,9 +219,6 @@ async def test_every_scope_of_the_manifest_is_used_and_no_other(tmp_path_factory
     assert set(manifest["oauth_config"]["scopes"]["bot"]) == used
 
 
-# The real process
-
-
 async def test_sigterm_waits_for_the_reset_in_flight_and_ends_with_0(tmp_path: Path):
     async with served(tmp_path, socket_mode=True) as it:
         await it.pending(TOMAS)

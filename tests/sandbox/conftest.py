@@ -95,13 +95,11 @@ class LocalSlack:
         return dict(answer.json())
 
     async def error(self, method: str, **arguments: Any) -> str:
-        """The error of a call that must fail."""
         body = await self.call(method, **arguments)
         assert body["ok"] is False, body
         return str(body["error"])
 
     async def done(self, method: str, **arguments: Any) -> Json:
-        """The answer of a call that must succeed."""
         body = await self.call(method, **arguments)
         assert body["ok"] is True, body
         return body
@@ -112,7 +110,6 @@ class LocalSlack:
         return str(self.app.last["trigger_id"])
 
     async def opened(self, view: Json, user: str = MEI) -> Json:
-        """Open a modal in front of somebody."""
         return dict((await self.done("views.open", trigger_id=await self.trigger(user), view=view))["view"])
 
 
@@ -158,7 +155,6 @@ class Microsoft:
         return asyncio.run(Browser(httpx.AsyncClient(transport=self.transport)).pick(url, oid))[1]
 
     def sign_in(self, app: ConfidentialClientApplication, oid: str = KEN_ACCOUNT, **more: Any) -> Json:
-        """Run the whole code flow with MSAL."""
         flow = app.initiate_auth_code_flow(SCOPES, REDIRECT, response_mode="form_post", **more)
         return dict(app.acquire_token_by_auth_code_flow(flow, self.come_back(flow["auth_uri"], oid)))
 
@@ -197,7 +193,6 @@ class SyncClient(httpx.Client):
 
 
 def pkce() -> tuple[str, str]:
-    """A verifier and its challenge."""
     verifier = secrets.token_urlsafe(48)
     digest = hashlib.sha256(verifier.encode()).digest()
     return verifier, base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -21,7 +21,6 @@ from tests.support.user_actions import KEN_ACCOUNT, MEI, ON_CALL, PIXEL, SUPPORT
 
 @pytest.fixture
 async def page() -> AsyncIterator[httpx.AsyncClient]:
-    """The requests of the page of a sandbox in this process."""
     sandbox = Sandbox()
     transport = httpx.ASGITransport(sandbox.asgi)
     async with httpx.AsyncClient(transport=transport, base_url=sandbox.base_url) as http:

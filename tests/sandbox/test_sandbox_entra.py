@@ -16,7 +16,6 @@ KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def a_code(microsoft: Microsoft, oid: str = KEN_ACCOUNT, **changes: str) -> tuple[str, str]:
-    """A fresh code and its verifier."""
     verifier, challenge = pkce()
     page = authorize_url(challenge, response_mode="form_post", **changes)
     return microsoft.come_back(page, oid)["code"], verifier
@@ -131,9 +130,6 @@ def test_an_assertion_must_be_the_apps_with_a_certificate_or_of_the_issuer_that_
     )
 
     assert code_of(answer) == code
-
-
-# The sign-in page
 
 
 def page(microsoft: Microsoft, **changes: str) -> httpx.Response:

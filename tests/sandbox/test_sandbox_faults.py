@@ -57,9 +57,6 @@ async def served(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Calls]:
     assert [record for record in logged if record.levelno >= logging.WARNING] == []
 
 
-# What the client sees
-
-
 EFFECTS: list[tuple[dict[str, Any], type[Exception] | int, int]] = [
     ({"kind": "reset before"}, httpx.ReadError, 0),
     ({"kind": "reset after"}, httpx.ReadError, 1),
@@ -159,9 +156,6 @@ async def test_the_page_and_its_api_are_never_faulted_and_a_response_url_is_kept
     answer = await served.http.post("/slack/response/the-secret", json={"text": "done"})
     [call] = served.sandbox.journal.calls
     assert (answer.status_code, call.method, call.path) == (503, "response_url", "/slack/response/…")
-
-
-# Which calls, and how often
 
 
 @pytest.mark.parametrize(

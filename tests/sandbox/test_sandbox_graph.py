@@ -57,9 +57,6 @@ async def refusal(microsoft: Microsoft, path: str = DEVICES, method: str = "GET"
     return answer.status_code, error["code"], inner.get("message", inner.get("Message"))
 
 
-# Queries
-
-
 FILTERS = [
     ("serialNumber eq 'F2LX1234ABCD'", [IPHONE]),
     ("serialNumber eq 'f2lx1234abcd'", [IPHONE]),
@@ -253,9 +250,6 @@ async def test_a_device_that_is_managed_in_part_is_not_reset(microsoft, said):
         microsoft.intune.describe(IPHONE, colour="black")
 
 
-# Tokens
-
-
 def changed(microsoft: Microsoft, **claims: object) -> str:
     """Ken's token with other claims, signed by Entra itself."""
     token = microsoft.entra.access_token(KEN_ACCOUNT)
@@ -317,9 +311,6 @@ async def test_an_application_alone_resets_and_reads_nothing(microsoft):
         assert (await refusal(microsoft))[:2] == (403, "Forbidden")
         assert microsoft.journal.calls[-1].bearer.who == "the application alone"
     assert microsoft.intune.resets == []
-
-
-# What a reset does
 
 
 async def results(microsoft: Microsoft, device: str) -> list[dict[str, Any]]:

@@ -21,16 +21,11 @@ TIMED_OUT = '/reset-passcode failed with the error "operation_timeout"'
 
 
 async def posted(it: LocalSlack) -> Json:
-    """A message of the app, with a button."""
     return await it.done("chat.postMessage", channel=ON_CALL, text="card", blocks=[actions()])
 
 
 async def respond(it: LocalSlack, **what: Any) -> httpx.Response:
-    """Use the response URL of the last delivery."""
     return await it.http.post(it.app.last["response_url"], json=what)
-
-
-# Deliveries
 
 
 async def test_a_command_is_a_form_with_slacks_fields_in_slacks_order(it):
@@ -105,9 +100,6 @@ async def test_the_app_has_three_real_seconds(it):
     assert outcome.notice == TIMED_OUT
 
 
-# Commands
-
-
 async def test_who_may_type_a_command_where():
     it, unscoped = LocalSlack(), LocalSlack(scopes=["chat:write"])
     invalid = "/reset-passcode is not a valid command"
@@ -125,9 +117,6 @@ async def test_who_may_type_a_command_where():
     with pytest.raises(NotPossible, match="deactivated"):
         await it.slack.command(KEN, ON_CALL, "/reset-passcode")
     assert len(it.app.requests) == 1
-
-
-# Clicks
 
 
 async def test_a_click_carries_the_message_the_action_and_both_rights_to_answer(it):
@@ -165,9 +154,6 @@ async def test_a_person_presses_what_they_see_or_saw(it):
     assert (await it.slack.click(KEN, "approve", seen=seen)).delivered  # on a screen that is behind
 
 
-# Modals
-
-
 ANSWERS = {
     "an error status": 500,
     "a word": "ok",
@@ -190,9 +176,6 @@ async def test_any_other_acknowledgement_is_trouble_and_the_form_stays(it, answe
     it.app.says("")
     assert (await it.slack.submit(MEI)).closed
     assert it.app.last["view"]["state"]["values"]["reason"]["reason_typed"]["value"] == "x"
-
-
-# Response URLs
 
 
 async def test_a_response_url_takes_five_responses_in_thirty_minutes_and_does_not_count_refused_ones(it):

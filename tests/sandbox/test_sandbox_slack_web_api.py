@@ -13,8 +13,6 @@ from tests.support.user_actions import KEN, MEI, OLGA, ON_CALL, SUPPORT
 
 BOT = DEFAULT_CAST.bot.id
 
-# Any call
-
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 async def test_every_method_wants_a_token_that_it_knows(it, method):
@@ -49,8 +47,6 @@ async def test_a_missing_scope_is_named(method, arguments, needed):
     assert body == {"ok": False, "error": "missing_scope", "needed": needed, "provided": "commands"}
     assert it.slack.scopes_used == set()
 
-
-# What each method refuses
 
 TOO_LARGE = {"event_type": "e" * 16_000, "event_payload": {}}
 
@@ -115,9 +111,6 @@ async def test_people_and_channels_that_the_bot_cannot_reach_any_more(it):
     assert await it.error("chat.postMessage", channel=KEN, text="x") == "messages_tab_disabled"
 
 
-# Messages
-
-
 async def test_a_message_to_a_person_is_updated_by_the_channel_that_it_stands_in(it):
     sent = await it.done("chat.postMessage", channel=MEI, text="Hello", blocks=[section()])
     assert (sent["channel"], sent["message"]["bot_id"]) == ("D0MEI", "B0UNLATCH")
@@ -132,9 +125,6 @@ async def test_a_message_of_more_than_40000_is_cut_and_an_update_of_more_than_40
     assert len(sent["message"]["text"]) == 40_000
     await it.done("chat.update", text="é" * 2000, **where)
     assert await it.error("chat.update", text="é" * 2000 + "x", **where) == "msg_too_long"
-
-
-# Modals
 
 
 async def test_a_trigger_opens_one_modal_within_three_seconds(it):
@@ -165,9 +155,6 @@ async def test_an_update_keeps_what_was_typed_and_a_stale_hash_conflicts(it):
     assert (shown.title, updated["view"]["hash"] != view["hash"]) == ("New", True)
     assert {b: e[f"{b}_typed"]["value"] for b, e in shown.state.items()} == {"reason": "locked out"}
     assert await it.error("views.update", **change) == "hash_conflict"
-
-
-# People and channels
 
 
 async def test_members_come_in_pages(it):

@@ -125,8 +125,6 @@ async def scene_of(
 
 @dataclass
 class Bot(Scene):
-    """One running bot, its sandbox, and the people."""
-
     app: App
     connections: set[Any]
     """Which connections reached Slack's Web API."""

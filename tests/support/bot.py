@@ -149,7 +149,6 @@ class Bot:
         return passcode
 
     async def offer(self, by: Person = KEN, **then: Any) -> Secret:
-        """Return the secret of the link that this person gets."""
         nowhere: dict[str, Any] = {"request_id": None, "view_id": None, "need": None}
         url = await sign_in.offer(self.deps, actor(by), **nowhere | then)
         return Secret(url.rpartition("/")[2])
@@ -289,7 +288,6 @@ class Bot:
         )
 
     async def entries(self) -> list[Entry]:
-        """Return the audit log of this test."""
         table = tables.audit
         query = select(table).where(table.c.seq > self._log_starts_after).order_by(table.c.seq)
         rows = await self.database.read(lambda connection: connection.execute(query).all())
@@ -299,7 +297,6 @@ class Bot:
         return [entry.event for entry in await self.entries()]
 
     async def entry(self, event: Event) -> Entry:
-        """Return the newest of this event."""
         return [entry for entry in await self.entries() if entry.event is event][-1]
 
     async def refusals(self) -> list[tuple[str | None, str]]:

@@ -16,8 +16,6 @@ from bot.domain.values import ChannelId, DeviceId, RequestId, TeamId, UserId
 from bot.timing import Timing
 from tests.support.clock import NOON
 
-# People
-
 TEAM = TeamId("T0CONTOSO")
 OTHER_TEAM = TeamId("T0FABRIKAM")
 CHANNEL = ChannelId("C0APPROVERS")
@@ -64,8 +62,6 @@ def account_of(person: Person, *, at: datetime = NOON, **changes: object) -> Acc
     return Account(**(values | changes))  # type: ignore[arg-type]  # a test names the fields it changes
 
 
-# Devices
-
 LEOS_PHONE = Device(
     id=DeviceId("11111111-1111-1111-1111-111111111111"),
     name="Leo's Pixel",
@@ -89,7 +85,6 @@ LEOS_LAPTOP = replace(
     os_version="11",
 )
 
-# Requests
 
 TIMING = Timing()
 LATER = NOON + timedelta(minutes=1)

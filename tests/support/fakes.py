@@ -430,7 +430,6 @@ class FakeLinks:
     """By the digest of the link's secret."""
     created: dict[UserId, int] = field(default_factory=dict)
     flows: dict[str, SignInLink] = field(default_factory=dict)
-    """By `state`."""
     hints: list[str | None] = field(default_factory=list)
     identity_only: list[bool] = field(default_factory=list)
     answers: dict[str, Account | Exception] = field(default_factory=dict)

@@ -47,7 +47,6 @@ class Cluster:
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def start(self) -> None:
-        """Start, and return when it takes connections."""
         options = " ".join(f"-c {setting}" for setting in (*SETTINGS, *NOT_DURABLE))
         server = f"-p {self.port} -k {self.folder} {options}"
         self.run("pg_ctl", "start", "--silent", "--log", self.folder / "log", "--options", server)
@@ -105,7 +104,6 @@ def _binaries() -> Path:
 
 
 def _unprivileged() -> pwd.struct_passwd:
-    """An account that is not root."""
     try:
         return pwd.getpwnam("postgres")
     except KeyError:

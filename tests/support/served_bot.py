@@ -44,7 +44,6 @@ class ServedBot(Scene):
     _reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start it, and return when it serves."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "always", "-m", *self.arguments),

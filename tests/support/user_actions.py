@@ -125,7 +125,6 @@ class People:
         return dict(answer.get("errors", {}))
 
     async def close(self, user: str) -> None:
-        """Close every modal of this person."""
         if self.modals(user):
             await self._do(user, "close", view_id=self.modal(user)["id"], all_of_them=True)
 
@@ -284,8 +283,6 @@ class People:
     async def fault_hits(self) -> list[Json]:
         """Every call that went wrong as ordered; `id` is the rule's."""
         return list((await self._api("GET", "/sandbox/faults"))["hits"])
-
-    # How
 
     async def _do(self, user: str, gesture: str, **body: object) -> Json:
         return dict(await self._api("POST", f"/sandbox/people/{user}/{gesture}", body))

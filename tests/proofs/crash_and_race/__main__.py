@@ -27,7 +27,6 @@ KILLS_EACH = 50
 
 
 def main() -> int:
-    """Run; returns the exit status."""
     chosen = _parser().parse_args()
     print(f"--seed {chosen.seed}", flush=True)
     started = time.monotonic()

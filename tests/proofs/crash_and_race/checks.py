@@ -63,14 +63,11 @@ class Findings:
 
     @property
     def counts(self) -> list[int]:
-        """How many are lost, doubled and stuck."""
         return [sum(kind is wanted for kind, _ in self.faults) for wanted in get_args(Kind)]
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Everything that is stored, by request."""
-
     rows: dict[str, ResetRequest] = field(default_factory=dict)
     to_publish: set[str] = field(default_factory=set)
     unclaimed: set[str] = field(default_factory=set)

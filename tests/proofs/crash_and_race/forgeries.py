@@ -68,7 +68,6 @@ async def forge(database: Database, rng: random.Random) -> set[str]:
 
 
 async def copy_of(database: Database) -> Copy:
-    """Return every row of every table."""
     tables = metadata.sorted_tables
     return await database.read(
         lambda connection: {
@@ -117,9 +116,6 @@ def _triggers(tx: Transaction, *, on: bool) -> None:
     for trigger in SQLITE_TRIGGERS:
         name = trigger.split()[2]
         tx.execute(text(trigger if on else f"DROP TRIGGER {name}"))
-
-
-# Attacks on a bot that is stopped and started
 
 
 @dataclass

@@ -29,9 +29,6 @@ class Case:
         return ", then ".join(point for point, _ in self.deaths)
 
 
-# Stories
-
-
 async def asked(people: People, target: str = "") -> str:
     """Return a request that waits for an approver: one that does already, or else a new one."""
     target = target or people.rng.choice(people.targets)
@@ -59,7 +56,6 @@ async def try_again(people: People) -> None:
 
 
 async def close(people: People) -> None:
-    """An attempt that never arrived is closed."""
     await people.close_request(AIKO, await _needs_a_human(people))
 
 
@@ -112,7 +108,6 @@ async def expire(people: People) -> None:
 
 
 async def device_fails(people: People) -> None:
-    """The phone answers that it failed."""
     await people.phone(PIXEL, "fails")
     try:
         await reset(people)
@@ -245,7 +240,6 @@ def cases() -> Iterator[Case]:
 
 
 def cases_over_sockets() -> Iterator[Case]:
-    """What differs in Socket Mode."""
     for side in ("before", "after"):
         yield from (Case([(f"{side} {what}", story)]) for story, what in _each(OVER_SOCKETS))
         yield Case([(f"{side} slack apps.connections.open", replaced)], nth=3)

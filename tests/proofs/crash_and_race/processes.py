@@ -64,7 +64,6 @@ class Life:
 
     death: Death = NEVER
     lifetime: float = 3600
-    """Until a request expires."""
     remind: float = 900
     faster: int = 30
 
@@ -133,13 +132,10 @@ class BotProcess:
 
 @dataclass
 class Installation:
-    """A sandbox, a database, and one bot or several replicas."""
-
     sandbox: Sandbox
     database: Database
     """Read beside the bots."""
     environments: list[dict[str, str]]
-    """Of each replica."""
     folder: Path
     bots: dict[int, BotProcess] = field(default_factory=dict)
     forged: set[str] = field(default_factory=set)

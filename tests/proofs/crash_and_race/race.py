@@ -24,7 +24,6 @@ from tests.proofs.crash_and_race.race_rounds import APPROVALS, DECIDERS, Decisio
 from tests.support.user_actions import AIKO, KEN, PIXEL, People
 
 AT_ONCE = 8
-"""Rounds at a time."""
 
 
 async def race(
@@ -86,7 +85,6 @@ async def race(
 
 
 def _decided(bots: Installation, replica: int) -> int:
-    """How many decisions this replica committed."""
     *_, last = bots.lines(replica)
     committed = last.get("committed", {})
     return sum(times for name, times in committed.items() if name.startswith("move pending to "))

@@ -56,7 +56,6 @@ SPREADS = (0.0, 0.0, 0.3, 1.0)
 """Over how many seconds the quick decisions of a round are spread. An approval has to ask Intune first, so
 in a dead heat it would always lose."""
 DOUBLE_CLICK = 0.03
-"""Seconds between the presses of a double click, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,6 @@ class Delivery:
 
 
 DELIVERY: ContextVar[Delivery] = ContextVar("DELIVERY")
-"""Of what this task does."""
 
 
 class Proxy:
@@ -146,8 +144,6 @@ class Proxy:
 
 @dataclass(kw_only=True)
 class Round:
-    """What people do in one round, and what they see of it."""
-
     plan: Plan
     requester: str
     slack: Slack
@@ -184,8 +180,6 @@ class Round:
                 sentence = str(view.blocks[0].get("text", {}).get("text", ""))
                 self.told.append((decision, (view.title, sentence)))
                 self.slack.platform.modals.close(view)
-
-    # Before the race
 
     async def _ask(self) -> tuple[Message, Message]:
         """A command, sometimes more than once; returns the card and the receipt of a request that waits."""
@@ -231,8 +225,6 @@ class Round:
             lambda connection: requests.get_request(connection, self.request_id, self.database.audit_log)
         )
 
-    # The race
-
     async def _submit(self, decision: Decision) -> None:
         view = self._views[decision]
         values = {Field.DENIAL: f"Not now, says {view.user}"} if decision in DENIALS else {}
@@ -252,8 +244,6 @@ class Round:
             self.stuck.append(f"no answer to {what}: {outcome.notice}")
         return delivery
 
-    # What everybody sees
-
     def _receipts(self) -> list[Message]:
         return [message for message in self.slack.direct(self.requester) if request_of(message)]
 
@@ -270,7 +260,6 @@ class Round:
         return arrived and len(views) == len(self._views) + late and all(answered)
 
     def _now(self) -> list[tuple[Decision, View]]:
-        """The modals of this round as they are now."""
         opened = [(decision, self.slack.view(view.user, view.id)) for decision, view in self._views.items()]
         late = self.slack.platform.modals.stacks.get(self.requester, [])
         return [*opened, *((Decision.WITHDRAWN, view) for view in late)]

@@ -20,7 +20,6 @@ ROUND = settings(max_examples=100, database=None, deadline=None, suppress_health
 
 
 def main() -> int:
-    """Fuzz; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.proofs.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="to send the same again")

@@ -122,7 +122,6 @@ slack = odd({method: [*[good] * 3, *map(refused, ERRORS)] for method, good in SL
 
 
 async def call_slack(sent: Odd) -> None:
-    """Call Slack in every way."""
     async with web_api() as api:
         api.answers = {method: [good] for method, good in SLACK.items()}
         api.answers[sent.call] = [

@@ -36,7 +36,6 @@ def check_shown(shown: Message | View) -> None:
 
 
 def check_error(error: UnlatchError) -> None:
-    """Its title and sentence can be shown."""
     check_text(ENGLISH.error(error))
     check_text(ENGLISH.title(error))
 

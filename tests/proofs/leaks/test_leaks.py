@@ -128,9 +128,6 @@ async def go_on(it: Watched, steps: Sequence[Step], *, until: Callable[[], objec
                 break
 
 
-# What was left behind
-
-
 def leaks(it: Watched) -> list[str]:
     places = it.places() | {f"export {name}": export(it, name) for name in ("jsonl", "csv")}
     allowed = {name: without_what_is_allowed(name, content) for name, content in places.items()}

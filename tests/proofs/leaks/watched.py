@@ -37,7 +37,6 @@ class Tap:
     app: ASGIApp
     exchanges: list[Exchange] = field(default_factory=list)
     frames: list[bytes] = field(default_factory=list)
-    """Of sockets, both ways."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = [scope.get("query_string", b"")]
@@ -81,8 +80,6 @@ class Lines(list[str]):
 
 @dataclass
 class Watched:
-    """What a test touches, and where it looks afterwards."""
-
     bot: ServedBot
     tap: Tap
     crashed: asyncio.Event

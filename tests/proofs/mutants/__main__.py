@@ -30,7 +30,6 @@ TIMEOUT = 90.0
 """Seconds; a mutant that waits for ever is killed too."""
 GRACE = 10.0
 Stage = Sequence[str]
-"""Arguments of pytest."""
 STORE: Sequence[Stage] = (
     ["tests/unit/store", "-k", "not postgresql"],
     ["tests/unit/store", "-k", "postgresql"],
@@ -81,8 +80,6 @@ LIBRARIES = (
 
 @dataclass
 class Run:
-    """A process that runs one stage of the tests on one mutant."""
-
     mutant: Mutant
     later: Sequence[Stage]
     pid: int
@@ -105,7 +102,6 @@ class _Mutated(importlib.abc.InspectLoader):
 
 
 def main() -> int:
-    """Run; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.proofs.mutants", description=__doc__)
     parser.add_argument("modules", nargs="*", help=f"default: {', '.join(TESTS)}")
     parser.add_argument("--sample", type=int, default=400, help="how many, at random; 0 for all (400)")

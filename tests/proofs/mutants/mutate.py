@@ -15,8 +15,6 @@ ARITHMETIC = {"+": "-", "-": "+", "*": "+", "//": "*", "%": "*", "|": "&", "&": 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One module with one change."""
-
     path: str
     line: int
     function: str

@@ -26,13 +26,10 @@ HEAD = b"POST /echo HTTP/1.1\r\nhost: unlatch\r\n"
 GET_SLOW = b"GET /slow HTTP/1.1\r\nhost: unlatch\r\n\r\n"
 DELIVERY = HEAD + b"content-length: 7\r\n\r\npayload"
 SOON = 5.0
-"""Seconds after which a test gives up."""
 
 
 @dataclass
 class Port:
-    """A port that is served, and the connections to it."""
-
     number: int
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     open: list[asyncio.StreamWriter] = field(default_factory=list)
