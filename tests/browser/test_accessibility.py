@@ -167,9 +167,7 @@ async def test_typing_too_early_neither_closes_a_modal_nor_is_the_keyboard_left_
     await expect(ken.button("deny", ken.message(why))).to_be_focused()
 
 
-async def test_f6_leads_out_of_a_modal_to_the_phone_and_back_and_nothing_drops_the_keyboard(
-    wide: SandboxPage, demo: Demo
-):
+async def test_f6_leads_out_of_a_modal_to_the_phone_and_back_and_nothing_drops_the_keyboard(wide, demo):
     page, mei, ken, keys = wide.page, wide.mei, wide.ken, wide.page.keyboard
     why, phone = "Read to the owner, by keyboard", wide.phone(TOMAS_PHONE)
     for key in ("Tab", "Enter"):

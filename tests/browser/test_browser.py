@@ -31,9 +31,7 @@ EVERYTHING_BUT_MEIS_MODAL = """() => {
 }"""
 
 
-async def test_a_locked_phone_opens_with_a_passcode_that_only_the_requester_sees(
-    shown: SandboxPage, demo: Demo
-):
+async def test_a_locked_phone_opens_with_a_passcode_that_only_the_requester_sees(shown, demo):
     mei, ken, why = shown.mei, shown.ken, "Locked out at a customer"
     await mei.ask("priya@contoso.com", why)
     await ken.message(why).wait_for()

@@ -14,9 +14,7 @@ async def http_bot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bo
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["http", "socket"])
-async def bot_of_mode(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Bot]:
+async def bot_of_mode(request, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bot]:
     folder = tmp_path_factory.mktemp(request.param)
     async with running_bot(folder, socket_mode=request.param == "socket") as bot:
         yield bot

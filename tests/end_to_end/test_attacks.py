@@ -429,9 +429,7 @@ def verify(database: Path, key: str, *more: str) -> int:
     return main(["audit", "verify", "--database", f"sqlite:///{database}", "--public-key", key, *more])
 
 
-async def test_a_life_verifies_with_the_heads_of_its_file_and_of_its_log_also_after_a_kill(
-    life: ServedBot, public_key: str
-):
+async def test_a_life_verifies_with_the_heads_of_its_file_and_of_its_log_also_after_a_kill(life, public_key):
     database = life.folder / "unlatch.sqlite3"
     assert verify(life.folder / "killed" / database.name, public_key) == 0
     assert verify(database, public_key, "--heads", str(life.folder / "heads.jsonl"), "--full") == 0
@@ -457,9 +455,7 @@ async def test_every_start_is_in_the_log_with_its_settings_and_without_secrets(l
     ],
     ids=["edited row", "removed row", "cut tail", "edited last row"],
 )
-async def test_attack_on_the_record(
-    life: ServedBot, public_key: str, tmp_path: Path, capsys: Captured, statement: str, named: str
-):
+async def test_attack_on_the_record(life, public_key, tmp_path, capsys, statement, named):
     database = copied(life.folder, tmp_path / "tampered")
     with closing(sqlite3.connect(database)) as rows, rows:
         [approved] = rows.execute("SELECT seq FROM audit WHERE event = 'approved'").fetchone()

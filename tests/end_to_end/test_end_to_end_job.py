@@ -132,9 +132,7 @@ HANGING = {
 
 
 @pytest.mark.parametrize(("vendor", "match", "many"), HANGING.values(), ids=HANGING)
-async def test_requests_cards_and_denials_go_on_while_a_vendor_hangs(
-    tmp_path: Path, vendor: str, match: str, many: int
-):
+async def test_requests_cards_and_denials_go_on_while_a_vendor_hangs(tmp_path, vendor, match, many):
     async with running_bot(tmp_path, timing=replace(FAST, grace=timedelta(seconds=1))) as bot:
         people, links = bot.people, []
         waiting = await bot.pending(ADA)

@@ -1,6 +1,5 @@
 """Some deaths and rounds, so that the suite notices at once; `make crash` and `make race` do the rest."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,9 +22,7 @@ MODES = [("sqlite", 1, False), ("postgresql", 2, False), ("postgresql", 2, True)
 
 
 @pytest.mark.parametrize(("kind", "cases"), [("sqlite", CASES), ("postgresql", CASES[-2:])])
-async def test_a_bot_killed_at_named_points_loses_doubles_and_blocks_nothing(
-    kind: str, cases: Sequence[Case]
-):
+async def test_a_bot_killed_at_named_points_loses_doubles_and_blocks_nothing(kind, cases):
     with databases(kind) as database_url:
         async with campaign(database_url, "slice") as ran:
             await ran.at_points(cases)

@@ -159,9 +159,7 @@ def without_what_is_allowed(name: str, content: bytes) -> bytes:
     ("level", "socket_mode", "kind"),
     [("info", False, "sqlite"), ("warning", True, "sqlite"), ("error", False, "postgresql")],
 )
-async def test_no_secret_is_anywhere_after_the_whole_job(
-    tmp_path: Path, level: str, socket_mode: bool, kind: str
-):
+async def test_no_secret_is_anywhere_after_the_whole_job(tmp_path, level, socket_mode, kind):
     """At each level of the log that may be set."""
     with databases(kind) as url:
         database = url(tmp_path)

@@ -166,9 +166,7 @@ async def test_one_unit_too_many_is_refused_at_once(on_sqlite: Database):
     assert sum(await asyncio.gather(*waiting)) == WAITING
 
 
-async def test_on_a_full_disk_what_was_acknowledged_is_stored_and_the_rest_is_not(
-    on_sqlite: Database, monkeypatch: pytest.MonkeyPatch
-):
+async def test_on_a_full_disk_what_was_acknowledged_is_stored_and_the_rest_is_not(on_sqlite, monkeypatch):
     await stored(on_sqlite, a_request())
     pages = await on_sqlite.read(lambda connection: connection.scalar(text("PRAGMA page_count")) or 0)
     await on_sqlite.run(lambda tx: tx.scalar(text(f"PRAGMA max_page_count = {pages + 20}")))
