@@ -97,17 +97,10 @@ class Bot:
 
     # What people do
 
-    async def submit(
-        self,
-        *,
-        by: Person = MEI,
-        target: str = "leo@contoso.com",
-        reason: str = "Locked out before his flight",
-        ticket: str | None = None,
-    ) -> ResetRequest:
+    async def submit(self, *, by: Person = MEI, **typed: str) -> ResetRequest:
+        usual = {"target": "leo@contoso.com", "reason": "Locked out before his flight", "ticket": None}
         delivery = f"delivery-{next(self.deliveries)}"
-        typed = {"target": target, "reason": reason, "ticket": ticket}
-        return await submit.submit(self.deps, actor(by), delivery=delivery, **typed)
+        return await submit.submit(self.deps, actor(by), delivery=delivery, **usual | typed)
 
     async def review(self, request_id: RequestId, *, by: Person = KEN) -> review.Review:
         return await review.review(self.deps, request_id, actor(by))
@@ -191,10 +184,8 @@ class Bot:
 
     async def claim(self, queue: Queue) -> list[Claimed]:
         now = self.clock.now()
-        claimed = await self.database.run(
-            lambda tx: requests.claim(tx, queue, now=now, lease=LEASE, limit=1000)
-        )
-        return list(claimed)
+        limits = {"lease": LEASE, "limit": 1000}
+        return list(await self.database.run(lambda tx: requests.claim(tx, queue, now=now, **limits)))
 
     # Where a request stands, reached as people reach it
 
@@ -260,10 +251,9 @@ class Bot:
             for row in rows:
                 values = requests.request_columns(row) | leases
                 values |= requests.message_columns(tx.audit_log, row.id, MessageState())
-                entry = Entry.of_move(Event.REQUESTED, row, {})
                 values["seal"] = requests.new_seal(tx, values, None)
                 tx.execute(requests.INSERT, values)
-                tx.entries.append(entry)
+                tx.entries.append(Entry.of_move(Event.REQUESTED, row, {}))
 
         await self.database.run(unit)
 
@@ -280,12 +270,8 @@ class Bot:
 
     async def rows(self) -> dict[RequestId, ResetRequest]:
         ids = select(tables.requests.c.id)
-        return await self.database.read(
-            lambda connection: {
-                each: requests.get_request(connection, each, self.database.audit_log)
-                for each in connection.scalars(ids).all()
-            }
-        )
+        found = await self.database.read(lambda connection: connection.scalars(ids).all())
+        return {each: await self.row(each) for each in found}
 
     async def entries(self) -> list[Entry]:
         table = tables.audit

@@ -62,28 +62,15 @@ def account_of(person: Person, *, at: datetime = NOON, **changes: object) -> Acc
     return Account(**(values | changes))  # type: ignore[arg-type]  # a test names the fields it changes
 
 
-LEOS_PHONE = Device(
-    id=DeviceId("11111111-1111-1111-1111-111111111111"),
-    name="Leo's Pixel",
-    platform=Platform.ANDROID,
-    enrollment="androidEnterpriseDedicatedDevice",
-    owner_upn="leo@contoso.com",
-)
-LEOS_TABLET = replace(
-    LEOS_PHONE,
-    id=DeviceId("22222222-2222-2222-2222-222222222222"),
-    name="Leo's iPad",
-    platform=Platform.IPADOS,
-    enrollment="appleBulkWithUser",
-    agent="mdm",
-)
-LEOS_LAPTOP = replace(
-    LEOS_PHONE,
-    id=DeviceId("33333333-3333-3333-3333-333333333333"),
-    name="Leo's laptop",
-    platform=Platform.WINDOWS,
-    os_version="11",
-)
+def leos(number: int, name: str, platform: Platform, **more: str) -> Device:
+    id_ = DeviceId("-".join(str(number) * digits for digits in (8, 4, 4, 4, 12)))
+    usual = {"enrollment": "androidEnterpriseDedicatedDevice", "owner_upn": "leo@contoso.com"}
+    return Device(id=id_, name=f"Leo's {name}", platform=platform, **usual | more)
+
+
+LEOS_PHONE = leos(1, "Pixel", Platform.ANDROID)
+LEOS_TABLET = leos(2, "iPad", Platform.IPADOS, enrollment="appleBulkWithUser", agent="mdm")
+LEOS_LAPTOP = leos(3, "laptop", Platform.WINDOWS, os_version="11")
 
 
 TIMING = Timing()

@@ -175,11 +175,7 @@ class FakeNotifier:
         return replace(state, card=ref, card_digest=str(request.status), told_approvers=told)
 
     async def update_receipt(
-        self,
-        request: ResetRequest,
-        state: MessageState,
-        first: ResetRequest | None,
-        no_card: SlackError | None,
+        self, request: ResetRequest, state: MessageState, first: Any, no_card: Any
     ) -> MessageState:
         self.followed.append(first and first.status)
         self.no_card.append(no_card)
@@ -188,22 +184,21 @@ class FakeNotifier:
         return replace(state, receipt=ref, receipt_digest=str(request.status), told_requester=told)
 
     async def tell_approvers(self, request: ResetRequest, state: MessageState) -> MessageState:
-        if request.tells_approvers(state):
-            await self._tell("thread", request)
-            state = replace(state, told_approvers=request.version)
-        return state
+        if not request.tells_approvers(state):
+            return state
+        return replace(state, told_approvers=await self._tell("thread", request))
 
     async def tell_requester(self, request: ResetRequest, state: MessageState) -> MessageState:
-        if request.tells_requester(state):
-            await self._tell("direct", request)
-            state = replace(state, told_requester=request.version)
-        return state
+        if not request.tells_requester(state):
+            return state
+        return replace(state, told_requester=await self._tell("direct", request))
 
-    async def _tell(self, name: str, request: ResetRequest) -> None:
+    async def _tell(self, name: str, request: ResetRequest) -> int:
         await self._step(name)
         self.posted.append(name)
         self.lines.append((name, request.id, request.version))
         await self.steps()
+        return request.version
 
     async def _update(
         self, name: str, request: ResetRequest, ref: MessageRef | None, digest: str
@@ -405,17 +400,12 @@ class FakeSignIns:
             raise SignInNeeded(claims)
         return Secret(token_of(user) + (f" with {claims or FRESH}" if fresh else ""))
 
-    async def forget(
-        self,
-        user: UserId,
-        reason: SignOutReason = SignOutReason.ASKED,
-        facts: Mapping[str, str] | None = None,
-    ) -> bool:
+    async def forget(self, user: UserId, reason: Any = SignOutReason.ASKED, facts: Any = None) -> bool:
         await self.steps()
         account = self.accounts.pop(user, None)
         if account is None:
             return False
-        all_facts = {"reason": str(reason)} | account.as_facts() | dict(facts or {})
+        all_facts = {"reason": str(reason)} | account.as_facts() | (facts or {})
         entry = Entry(event=Event.SIGNED_OUT, at=self.clock.now(), actor=user, facts=all_facts)
         await self.database.run(lambda tx: tx.entries.append(entry))
         return True
