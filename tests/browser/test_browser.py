@@ -172,7 +172,7 @@ async def test_the_page_is_readable_and_its_cookie_goes_with_its_own_form_only(s
     await expect(tab.get_by_role("heading")).to_have_text("Are both of these you?")
     for width in (390, 1280):
         await tab.set_viewport_size({"width": width, "height": 844})
-        assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        await expect_no_sideways_scrolling(tab)
         for button in await tab.get_by_role("button").all():
             assert (await button.bounding_box())["height"] >= 44
     [cookie] = [kept for kept in await tab.context.cookies(back) if "unlatch" in kept.get("name", "")]
@@ -233,7 +233,8 @@ async def test_the_demo_says_where_it_is_and_ends_cleanly(chromium: Browser, tmp
     try:
         async with asyncio.timeout(30):
             context = await chromium.new_context()
-            await SandboxPage(await context.new_page()).open(await address(process))
+            *_, url = [await process.stdout.readline() for _ in range(3)]
+            await SandboxPage(await context.new_page()).open(url.decode().strip())
             if end == "ctrl-c":  # a terminal sends it to the whole group: the bot gets it too
                 os.killpg(process.pid, signal.SIGINT)
             else:
@@ -245,10 +246,3 @@ async def test_the_demo_says_where_it_is_and_ends_cleanly(chromium: Browser, tmp
             os.killpg(process.pid, signal.SIGKILL)
         await process.communicate()
     assert await asyncio.to_thread(os.listdir, tmp_path) == []
-
-
-async def address(process: asyncio.subprocess.Process) -> str:
-    async for line in process.stdout:
-        if found := re.search(r"http://127\.0\.0\.1:\d+/", line.decode()):
-            return found.group()
-    pytest.fail("The demo ended before it said where it is.")

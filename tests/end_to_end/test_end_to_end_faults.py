@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import pytest
+import pytest_asyncio
 from bot.domain.audit import Event
 from bot.domain.people import Actor, SignOutReason
 from bot.domain.request import ResetRequest, Status
@@ -84,23 +85,6 @@ class Lane:
         self.passcode = await people.show_passcode(self.done)
         assert await people.unlock(GALAXY, self.passcode)
 
-    async def run(self, call: Call, fault: Fault) -> "Job":
-        """Live as much of the job as the fault touches; returns when everyone sees how it stands."""
-        people = self.bot.people
-        await people.clear_faults()
-        if call.to == "entra" and self.bot.sandbox.entra.token_lifetime != ALWAYS_REFRESHED:
-            self.bot.sandbox.entra.token_lifetime = ALWAYS_REFRESHED
-            await people.sign_in()
-        await self.bot.execute(delete(tables.sign_in_links))  # a person gets 20 an hour
-        self.bot.sandbox.journal.calls.clear()  # a state with all of them takes longest to build
-        resets = len(await people.resets())
-        job = Job(self, call, fault)
-        await job.run()
-        job.resets = len(await people.resets()) - resets
-        job.hits = len(await people.fault_hits())
-        assert [text for shown in people.state["notices"].values() for text in shown] == []
-        return job
-
 
 @dataclass
 class Job:
@@ -124,7 +108,16 @@ class Job:
         known = {"review": self.lane.waiting, "reveal": self.lane.done}
         self.request_id = known.get(self.call.step, NO_REQUEST)
 
-    async def run(self) -> None:
+    async def run(self) -> "Job":
+        """Live as much of the job as the fault touches; returns when everyone sees how it stands."""
+        people, entra = self.people, self.bot.sandbox.entra
+        await people.clear_faults()
+        if self.call.to == "entra" and entra.token_lifetime != ALWAYS_REFRESHED:
+            entra.token_lifetime = ALWAYS_REFRESHED
+            await people.sign_in()
+        await self.bot.execute(delete(tables.sign_in_links))  # a person gets 20 an hour
+        self.bot.sandbox.journal.calls.clear()  # a state with all of them takes longest to build
+        resets = len(await people.resets())
         to_the_end = dict.fromkeys(("submit", "follow"), self._to_the_end)
         alone = {"ask": self._ask, "sign in": self._sign_in, "review": self._review, "reveal": self._reveal}
         await (to_the_end | alone)[self.call.step]()
@@ -136,6 +129,10 @@ class Job:
             self.approvals = [event for _, event, _ in rows].count(Event.APPROVED)
         if self.call.step == "ask":
             await withdraw(self.bot.app.deps, self.request_id, Actor(user=UserId(MEI), team=None))
+        self.resets = len(await people.resets()) - resets
+        self.hits = len(await people.fault_hits())
+        assert [text for shown in people.state["notices"].values() for text in shown] == []
+        return self
 
     async def _ask(self) -> None:
         known = {row.id for row in await self.bot.rows()}
@@ -319,19 +316,15 @@ Cell = tuple[Call, Fault]
 CELLS: Sequence[Cell] = list(product(TOLD, FAULTS))
 
 
-@pytest.fixture(scope="module")
-def results() -> Mapping[Cell, Job | Exception]:
-    return asyncio.run(run_all())
-
-
-async def run_all() -> Mapping[Cell, Job | Exception]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def results() -> Mapping[Cell, Job | Exception]:
     found: dict[Cell, Job | Exception] = {}
 
     async def share(lane: Lane, cells: Iterator[Cell]) -> None:
         await lane.prepare()
         for cell in cells:
             try:
-                found[cell] = await lane.run(*cell)
+                found[cell] = await Job(lane, *cell).run()
             except Exception as left_alone:  # one cell takes no other with it
                 found[cell] = left_alone
 

@@ -19,6 +19,7 @@ from bot.domain.values import UserId
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from bot.use_cases.decide import deny
 from sandbox.intune.fleet import Traps
+from tests.end_to_end.conftest import in_both_modes
 from tests.support.app_fixture import ADA, FAST, TOMAS, Bot, running_bot
 from tests.support.postgres import free_port
 from tests.support.served_bot import served
@@ -48,13 +49,14 @@ OF_THE_JOB = [
     ],
     ids=["user", "device", "app"],
 )
+@in_both_modes
 async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_the_requester_reads(
-    both: Bot, target: str, device: str, path: str
+    bot: Bot, target: str, device: str, path: str
 ):
-    people = both.people
-    request_id = await both.pending(f"{target} locked out in the field")
+    people = bot.people
+    request_id = await bot.pending(f"{target} locked out in the field")
     before = len(await people.resets())
-    assert await both.review() == ENGLISH["sign_in.title"]
+    assert await bot.review() == ENGLISH["sign_in.title"]
     assert await people.follow_link(KEN) == ENGLISH["review.title"]
     if target.startswith("serial:"):
         assert await people.submit(KEN) == {}
@@ -62,7 +64,7 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
         assert await people.submit(KEN) != {}
         assert await people.submit(KEN, device=device) == {}
     assert await people.title_after(KEN, ENGLISH["review.title"]) == ENGLISH["approved.title"]
-    await both.reaches(request_id, Status.DONE)
+    await bot.reaches(request_id, Status.DONE)
     await people.until(lambda: "done" in people.card() and "done" in people.receipt())
     for where in (ON_CALL, DIRECT):  # an edit notifies nobody
         told = f"Request {request_id[:6].upper()}"
@@ -79,7 +81,7 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
 
     passcode = await people.show_passcode()
     assert await people.unlock(device, passcode)
-    rows = await both.audit_rows()
+    rows = await bot.audit_rows()
     job = [event for _, event, _ in rows if event in OF_THE_JOB]
     if target.startswith("app:"):
         assert [job.pop(4), job.pop(4)] == [Event.ATTEMPT_STARTED, Event.ATTEMPT_ANSWERED]
@@ -87,14 +89,15 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
     assert passcode not in str(rows)
 
 
-async def test_g38_another_approver_looks_where_the_first_ones_role_ended(both: Bot):
-    people, intune = both.people, both.sandbox.intune
+@in_both_modes
+async def test_g38_another_approver_looks_where_the_first_ones_role_ended(bot: Bot):
+    people, intune = bot.people, bot.sandbox.intune
     intune.set_traps(Traps(results_after=3600))
     await people.phone(OWN_PHONE, "completes")
-    request_id = await both.pending("jonas@contoso.com locked out")
+    request_id = await bot.pending("jonas@contoso.com locked out")
     await people.sign_in()
     await people.approve()
-    await both.reaches(request_id, Status.SENT)
+    await bot.reaches(request_id, Status.SENT)
     await people.role(KEN, may_reset=False)
     await people.until(lambda: "doesn’t let <@U0KEN> read this device" in people.receipt())
     await people.sign_in(AIKO)
@@ -102,15 +105,16 @@ async def test_g38_another_approver_looks_where_the_first_ones_role_ended(both: 
 
     assert await people.open(AIKO, "look", request=request_id) == ENGLISH["looked.title"]
 
-    await both.reaches(request_id, Status.DONE)
+    await bot.reaches(request_id, Status.DONE)
     await people.until(lambda: "done" in people.receipt())
     await people.show_passcode()
     assert people.calls(f"/managedDevices/{OWN_PHONE}")[-1]["bearer"]["who"] == "Aiko Mori"
-    assert [who for who, event, _ in await both.audit_rows() if event == Event.LOOKED] == [AIKO]
+    assert [who for who, event, _ in await bot.audit_rows() if event == Event.LOOKED] == [AIKO]
 
 
-async def test_the_acknowledgement_comes_while_slack_entra_and_graph_hang(both: Bot):
-    people = both.people
+@in_both_modes
+async def test_the_acknowledgement_comes_while_slack_entra_and_graph_hang(bot: Bot):
+    people = bot.people
     for vendor in ("slack", "entra", "graph"):
         await people.fault(vendor, "latency", seconds=3, times=None)
     started, heard = time.monotonic(), len(people.private_texts(MEI))
@@ -161,20 +165,21 @@ async def test_requests_cards_and_denials_go_on_while_a_vendor_hangs(tmp_path, v
             task.cancel()
 
 
-async def test_what_is_delivered_again_makes_one_request_and_one_reset(both: Bot):
-    request_id = await both.pending(TOMAS)
+@in_both_modes
+async def test_what_is_delivered_again_makes_one_request_and_one_reset(bot: Bot):
+    request_id = await bot.pending(TOMAS)
     for _ in range(2):
-        await both.redeliver()
-    before = len(await both.people.resets())
-    await both.people.sign_in()
-    await both.people.approve()
+        await bot.redeliver()
+    before = len(await bot.people.resets())
+    await bot.people.sign_in()
+    await bot.people.approve()
     for _ in range(3):
-        await both.redeliver()
-    await both.reaches(request_id, Status.DONE)
-    await both.redeliver()
-    await both.app.background.drain(grace=FAST.grace)
-    assert (len(await both.rows()), len(await both.people.resets())) == (1, before + 1)
-    assert [event for _, event, _ in await both.audit_rows()].count(Event.APPROVED) == 1
+        await bot.redeliver()
+    await bot.reaches(request_id, Status.DONE)
+    await bot.redeliver()
+    await bot.app.background.drain(grace=FAST.grace)
+    assert (len(await bot.rows()), len(await bot.people.resets())) == (1, before + 1)
+    assert [event for _, event, _ in await bot.audit_rows()].count(Event.APPROVED) == 1
 
 
 async def test_the_bot_asks_once_who_it_is_and_shares_connections(bot: Bot):

@@ -177,12 +177,10 @@ class Attacks:
         read = self.bots.database.read
         rows = await read(lambda connection: connection.execute(select(sign_ins)).all())
         await self.people.command(KEN, "sign-out")
-        await self._until(f"{KEN} is signed out", lambda connection: self._signed_out(connection))
+        kens = select(sign_ins.c.user).where(sign_ins.c.user == KEN)
+        await self._until(f"{KEN} is signed out", lambda connection: connection.scalar(kens) is None)
         await self._write(insert(sign_ins).values([dict(row._mapping) for row in rows]))
         await self._opens(KEN, Action.APPROVE, request, "sign_in.title")
-
-    def _signed_out(self, connection: Connection) -> bool:
-        return connection.scalar(select(sign_ins.c.user).where(sign_ins.c.user == KEN)) is None
 
     async def _reopened(self, request: str) -> None:
         """Without a kept head Intune itself is the witness: the device was reset after the review."""

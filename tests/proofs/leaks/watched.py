@@ -81,19 +81,13 @@ class Lines(list[str]):
 @dataclass
 class Watched:
     bot: ServedBot
+    people: People
+    settings: dict[str, str]
     tap: Tap
     crashed: asyncio.Event
     pages: list[httpx.Response] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     passcodes: list[str] = field(default_factory=list)
-
-    @property
-    def people(self) -> People:
-        return self.bot.people
-
-    @property
-    def settings(self) -> dict[str, str]:
-        return self.bot.settings
 
     def secrets(self) -> dict[str, str]:
         """Every secret that there was, by what it is."""
@@ -165,7 +159,7 @@ async def watched(
     changes |= {"PORT": port, "METRICS_PORT": port, "PUBLIC_URL": f"http://127.0.0.1:{port}"}
     async with served(folder, socket_mode=socket_mode, arguments=command, wrap=tapped, **changes) as bot:
         bot.lines = lines = Lines(bot.lines)
-        it = Watched(bot, taps[0], lines.crashed)
+        it = Watched(bot, bot.people, bot.settings, taps[0], lines.crashed)
 
         async def keep(page: httpx.Response) -> None:
             await page.aread()
