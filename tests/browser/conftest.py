@@ -69,6 +69,7 @@ class Column:
         await expect(tab.locator("main")).to_contain_text(self.person.name)
         await tab.get_by_role("button", name="Yes, both are me").click()
         await expect(tab.get_by_role("heading", name="You are signed in")).to_be_visible()
+        await tab.close()
         await self.page.bring_to_front()  # a browser draws a tab in the background rarely
 
 

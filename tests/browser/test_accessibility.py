@@ -177,7 +177,6 @@ async def test_f6_leads_out_of_a_modal_to_the_phone_and_back_and_nothing_drops_t
     await ken.button("approve", ken.message(why)).click()
     tab = await ken.sign_in()
     await ken.confirm(tab)
-    await tab.close()
     await ken.submit.click()
     await expect(phone.locator(".pill")).to_have_text("New passcode")
     announcer = page.locator("#announcer")

@@ -125,7 +125,6 @@ async def test_everything_can_be_done_on_a_screen_of_390_pixels(chromium: Browse
         await ken.type_command("sign-in")
         tab = await ken.sign_in()
         await ken.confirm(tab)
-        await tab.close()
         await expect(ken.modal).to_contain_text("You are signed in as ken@contoso.com. You can close")
         await ken.close()
         await ken.button("approve", ken.message(why)).tap()

@@ -52,8 +52,7 @@ async def test_attack_channel_that_is_shared_with_another_organisation_while_the
     """The next request has no card, the one before cannot be approved, until the sharing ends."""
     timing = replace(FAST, periodic=SOON, channel_looked_at=SOON)
     async with running_bot(tmp_path, timing=timing) as bot:
-        await bot.pending()
-        await bot.people.sign_in()
+        await bot.pending_for_ken()
 
         bot.sandbox.slack.share(ON_CALL)
         while (ready := await bot.http.get("/readyz")).status_code == 200:
@@ -72,8 +71,7 @@ async def test_attack_channel_that_is_shared_with_another_organisation_while_the
 
 async def test_attack_forged_button_value(bot: Bot):
     """A button's value is an id and never an authority: one that is none finds nothing."""
-    request_id = await bot.pending()
-    await bot.people.sign_in()
+    request_id = await bot.pending_for_ken()
     forged = list(product((Action.APPROVE, Action.DENY, Action.CLOSE), FORGED))
     for action, value in forged:
         with bot.deliveries.forging(
@@ -113,8 +111,7 @@ async def test_attack_form_that_was_never_opened(bot: Bot):
 
 async def test_attack_another_device_in_the_form(bot: Bot):
     """Ken reviewed Ada's iPhone and submits the id of Tomás's phone: it is not what was asked for."""
-    request_id = await bot.pending()
-    await bot.people.sign_in()
+    request_id = await bot.pending_for_ken()
     assert await bot.review() == ENGLISH["review.title"]
     metadata = private_metadata(request_id, (await bot.row(request_id)).revision)
     await bot.post(form(Callback.APPROVE, metadata=metadata, user=KEN, **{Field.DEVICE: PIXEL}))
@@ -135,8 +132,7 @@ async def test_attack_button_clicked_by_a_slack_connect_outsider(bot: Bot):
 
 
 async def test_attack_approver_removed_from_the_channel_between_card_and_click(bot: Bot):
-    request_id = await bot.pending()
-    await bot.people.sign_in()
+    request_id = await bot.pending_for_ken()
     bot.sandbox.slack.leave(ON_CALL, KEN)
     for action in (Action.APPROVE, Action.DENY):  # a press by Aiko, in Ken's name
         with bot.deliveries.forging(lambda payload: by_user(payload, KEN, TEAM)):
@@ -298,16 +294,14 @@ async def test_attack_approver_who_lost_the_intune_role(bot: Bot):
 
 async def test_attack_revoked_session(bot: Bot):
     """Entra ended Ken's sessions: his kept token resets nothing more, and he has to prove who he is."""
-    await bot.pending()
-    await bot.people.sign_in()
+    await bot.pending_for_ken()
     bot.sandbox.intune.revoke_session(KEN_ACCOUNT)
     assert await bot.review() == ENGLISH["sign_in.title"]
 
 
 async def test_attack_sign_in_of_an_approver_who_left(bot: Bot):
     """Ken is deactivated in Slack: a press in his name, or a look with his token, is refused and ends it."""
-    await bot.pending()
-    await bot.people.sign_in()
+    await bot.pending_for_ken()
     bot.sandbox.slack.change_person(KEN, kind="deactivated")
     with bot.deliveries.forging(lambda payload: by_user(payload, KEN, "T0CONTOSO")):
         await bot.people.open(AIKO, "approve")
@@ -353,8 +347,7 @@ async def test_attack_request_set_to_approved(bot: Bot):
 
 async def test_attack_another_requester_before_the_approval(bot: Bot):
     """The approval would seal the forgery."""
-    await bot.pending(TOMAS)
-    await bot.people.sign_in()
+    await bot.pending_for_ken(TOMAS)
     await bot.execute(update(tables.requests).values(asked_by=OLGA))
     assert await bot.review() == ENGLISH["code.tampered.title"]
 
@@ -382,8 +375,7 @@ async def test_attack_withdrawn_request_that_is_put_back(bot: Bot):
 
 
 async def test_attack_sign_in_that_is_put_back(bot: Bot):
-    await bot.pending(TOMAS)
-    await bot.people.sign_in()
+    await bot.pending_for_ken(TOMAS)
     kept = await row_of(bot, tables.sign_ins)
     await bot.people.hear(KEN, "sign-out")
     await put_back(bot, tables.sign_ins, kept)

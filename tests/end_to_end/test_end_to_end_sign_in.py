@@ -31,8 +31,7 @@ async def sign_in_and_approve(bot: Bot) -> None:
 
 
 async def test_tokens_that_graph_takes_no_more_are_replaced_without_a_person(bot: Bot):
-    request_id = await bot.pending()
-    await bot.people.sign_in()
+    request_id = await bot.pending_for_ken()
     assert await bot.review() == ENGLISH["review.title"]
     kept, bot.sandbox.entra.key = bot.sandbox.entra.key, SigningKey.fresh("rolled")
     try:
@@ -45,8 +44,7 @@ async def test_tokens_that_graph_takes_no_more_are_replaced_without_a_person(bot
 async def test_a_sign_in_that_ends_while_the_phone_is_waited_for_is_said_until_it_is_back(bot: Bot):
     people = bot.people
     await people.phone(IPHONE, "stays silent")
-    request_id = await bot.pending()
-    await people.sign_in()
+    request_id = await bot.pending_for_ken()
     await bot.people.approve()
     await bot.reaches(request_id, Status.SENT)
 
@@ -62,8 +60,7 @@ async def test_a_sign_in_that_ends_while_the_phone_is_waited_for_is_said_until_i
 async def test_a_step_up_that_graph_asks_for_is_carried_through_the_link_and_the_approval_goes_on(bot: Bot):
     """401 with claims in base64, a silent try that is refused, a link with the claims, acrs in the token."""
     people = bot.people
-    request_id = await bot.pending()
-    await people.sign_in()
+    request_id = await bot.pending_for_ken()
     bot.sandbox.intune.demand_claims(KEN_ACCOUNT, STEP_UP)
 
     assert await bot.review() == ENGLISH["sign_in.title"]
@@ -79,8 +76,7 @@ async def test_s03_s04_on_enterprise_grid_one_person_under_two_ids_asks_and_appr
     """Ken is named by his id in the organization, both by another workspace; the lists name them by ours."""
     async with running_bot(tmp_path, grid=True, approvers="channel:" + ON_CALL) as bot:
         people, workspace = bot.people, bot.sandbox.slack.workspace
-        request_id = await bot.pending()
-        await people.sign_in()
+        request_id = await bot.pending_for_ken()
         assert await bot.review() == ENGLISH["review.title"]
         workspace.named_by_organization = {MEI}  # from now on Slack says it the other way round
         await people.submit(KEN)
@@ -100,8 +96,7 @@ async def test_s03_s04_on_enterprise_grid_one_person_under_two_ids_asks_and_appr
 async def test_where_approvals_ask_for_it_an_old_sign_in_neither_reviews_nor_approves(tmp_path: Path):
     async with running_bot(tmp_path, fresh_sign_in=True) as bot:
         people = bot.people
-        request_id = await bot.pending()
-        await people.sign_in()
+        request_id = await bot.pending_for_ken()
         await grow_old(bot)
 
         assert await bot.review() == ENGLISH["sign_in.title"]

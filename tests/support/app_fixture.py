@@ -136,10 +136,15 @@ class Bot(Scene):
         """Press Approve on the newest card; the title of the modal that comes of it."""
         return await self.people.open(user, "approve")
 
-    async def done(self, text: str = TOMAS) -> RequestId:
-        """Ask, sign in, approve, and wait until the device is reset."""
+    async def pending_for_ken(self, text: str = ADA) -> RequestId:
+        """Ask, wait for the card, and sign Ken in."""
         request_id = await self.pending(text)
         await self.people.sign_in()
+        return request_id
+
+    async def done(self, text: str = TOMAS) -> RequestId:
+        """Ask, sign in, approve, and wait until the device is reset."""
+        request_id = await self.pending_for_ken(text)
         await self.people.approve()
         await self.reaches(request_id, Status.DONE)
         return request_id

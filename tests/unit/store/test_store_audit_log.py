@@ -240,9 +240,8 @@ MISFITS = {
 
 
 @pytest.mark.parametrize(("finding", "statement"), MISFITS.items(), ids=MISFITS)
-async def test_requests_that_do_not_fit_the_log_are_named(log: Log, finding: str, statement: str):
-    async with opened(log.url) as database:
-        await stored(database, a_request())
+async def test_requests_that_do_not_fit_the_log_are_named(log: Log, database, finding: str, statement: str):
+    await stored(database, a_request())
     assert log.verify()[0] == FINE
     log.tamper(statement)
     status, said = log.verify()
@@ -406,31 +405,28 @@ SWALLOW = {
 }
 
 
-async def test_a_database_that_swallows_audit_rows_stores_nothing(log: Log):
-    async with opened(log.url) as database:
-        await noted(database)
-        log.tamper(*SWALLOW["sqlite" if "sqlite" in log.url else "postgresql"])
-        with pytest.raises(AuditBroken):
-            await stored(database, a_request())
-        assert await database.read(lambda connection: connection.scalars(select(requests.c.id)).all()) == []
+async def test_a_database_that_swallows_audit_rows_stores_nothing(log: Log, database: Database):
+    await noted(database)
+    log.tamper(*SWALLOW["sqlite" if database.is_sqlite else "postgresql"])
+    with pytest.raises(AuditBroken):
+        await stored(database, a_request())
+    assert await database.read(lambda connection: connection.scalars(select(requests.c.id)).all()) == []
 
 
-async def test_a_move_that_was_made_twice_is_named(log: Log):
-    async with opened(log.url) as database:
-        request = await stored(database, a_request())
-        log.tamper("DROP INDEX audit_by_request")
-        again = Entry.of_move(Event.REQUESTED, request, {}, actor=request.asked_by)
-        await database.run(lambda tx: tx.entries.append(again))
+async def test_a_move_that_was_made_twice_is_named(log: Log, database: Database):
+    request = await stored(database, a_request())
+    log.tamper("DROP INDEX audit_by_request")
+    again = Entry.of_move(Event.REQUESTED, request, {}, actor=request.asked_by)
+    await database.run(lambda tx: tx.entries.append(again))
     assert f"request {request.id} made the same move twice" in log.verify()[1]
 
 
-async def test_what_a_bot_has_seen_is_kept_though_it_is_gone(log: Log):
-    async with opened(log.url) as database:
-        keeper = audit.HeadKeeper(database, log.heads)
-        await noted(database, 3)
-        log.tamper("DELETE FROM audit WHERE seq > 2")
-        with pytest.raises(AuditBroken):
-            await keeper.keep()
+async def test_what_a_bot_has_seen_is_kept_though_it_is_gone(log: Log, database: Database):
+    keeper = audit.HeadKeeper(database, log.heads)
+    await noted(database, 3)
+    log.tamper("DELETE FROM audit WHERE seq > 2")
+    with pytest.raises(AuditBroken):
+        await keeper.keep()
     assert "but a kept head names row" in log.verify(heads=log.heads)[1]
 
 
@@ -450,10 +446,9 @@ async def test_a_start_says_whether_the_settings_changed_since_the_last_one(data
     assert told == [None, None, "yes"]
 
 
-async def test_a_clock_that_stepped_back_breaks_nothing(log: Log):
-    async with opened(log.url) as database:
-        for at in (LATE, LATE - timedelta(hours=1)):
-            await database.run(lambda tx, at=at: tx.entries.append(note(at=at)))
+async def test_a_clock_that_stepped_back_breaks_nothing(log: Log, database: Database):
+    for at in (LATE, LATE - timedelta(hours=1)):
+        await database.run(lambda tx, at=at: tx.entries.append(note(at=at)))
     assert log.verify()[0] == FINE
 
 

@@ -1,7 +1,7 @@
 """Sign-in links and kept sign-ins: each step of a link succeeds once, one Slack user has an account."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,8 @@ from bot.store.database import Database, Transaction
 from bot.store.sign_ins import SignInRow
 from bot.store.tables import sign_in_links
 from sqlalchemy import select, update
+from tests.support import builders
+from tests.support.builders import account_of
 from tests.unit.store.conftest import run_behind
 from tests.unit.store.rows import KEN, MEI, NOW, a_request, get, stored
 
@@ -28,19 +30,10 @@ def a_link(name: str, user: UserId = KEN) -> SignInLink:
     )
 
 
-A_SIGN_IN = SignInRow(
-    user=KEN,
-    tenant="tenant",
-    oid="oid",
-    username="ken@contoso.com",
-    name="Ken",
-    emails=frozenset({"ken@contoso.com", "k@contoso.com"}),
-    signed_in_at=NOW,
-    authenticated_at=NOW,
-    sealed=b"\x00\xff",
-    log_seq=1,
-    log_hash="x",
-)
+EMAILS = frozenset({"ken@contoso.com", "k@contoso.com"})
+ACCOUNT = account_of(builders.KEN, tenant="tenant", oid="oid", emails=EMAILS, authenticated_at=NOW)
+SEALED = {"sealed": b"\x00\xff", "log_seq": 1, "log_hash": "x"}
+A_SIGN_IN = SignInRow(user=KEN, **asdict(ACCOUNT), **SEALED)
 SIGNED_IN = Entry(event=Event.SIGNED_IN, at=NOW, actor=KEN)
 
 
