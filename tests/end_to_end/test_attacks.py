@@ -40,7 +40,6 @@ from tests.support.user_actions import (
 from tests.unit.slack.deliveries import form
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-Captured = pytest.CaptureFixture[str]
 
 # On the decision
 
@@ -410,7 +409,7 @@ def copied(folder: Path, to: Path) -> Path:
 
 
 @pytest.fixture
-def public_key(life: ServedBot, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> str:
+def public_key(life: ServedBot, monkeypatch, capsys) -> str:
     for name, value in life.settings.items():
         monkeypatch.setenv(name, value)
     assert main(["audit", "key"]) == 0

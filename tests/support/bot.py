@@ -264,9 +264,8 @@ class Bot:
     # What can be seen afterwards
 
     async def row(self, request_id: RequestId) -> ResetRequest:
-        return await self.database.read(
-            lambda connection: requests.get_request(connection, request_id, self.database.audit_log)
-        )
+        log = self.database.audit_log
+        return await self.database.read(lambda c: requests.get_request(c, request_id, log))
 
     async def rows(self) -> dict[RequestId, ResetRequest]:
         ids = select(tables.requests.c.id)

@@ -134,11 +134,18 @@ class People:
         await self.press(user, action, request=request)
         return await self.title_after(user, "")
 
-    async def approve(self, user: str = KEN) -> None:
-        """Press Approve on the newest card, review, and submit."""
-        assert await self.open(user, "approve") == "Review the reset", self.modal_text(user)
-        await self.submit(user)
-        title = await self.title_after(user, "Review the reset")
+    async def approve(self, user: str = KEN, request: str = "") -> None:
+        """Press Approve, sign in if that is asked for, review, and submit.
+
+        The last device is chosen: it is the one that the request names if it names several.
+        """
+        title = await self.open(user, "approve", request=request)
+        if title == "Sign in":
+            title = await self.follow_link(user)
+        while title in ("Review the reset", "Reset again?") and self.modal(user)["submit"]:
+            [choice] = [block for block in self.modal(user)["blocks"] if block.get("block_id") == "device"]
+            await self.submit(user, device=choice["element"]["options"][-1]["value"])
+            title = await self.title_after(user, title)
         assert title == "Approved", self.modal_text(user)
 
     async def title_after(self, user: str, before: str) -> str:

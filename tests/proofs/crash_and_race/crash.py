@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,12 +18,10 @@ from tests.proofs.crash_and_race.people import GAVE_UP, People
 from tests.proofs.crash_and_race.processes import Installation, Life, installation
 from tests.support.user_actions import AIKO, IPHONE, KEN, PIXEL
 
-REACHED_SECONDS = 25.0
 LATENCY = 0.02
 NEAR_A_POINT = 0.6
 """How many of the random deaths are a moment after something that matters; the others are at any time."""
 A_MOMENT = 0.03
-LONGEST_LIFE = 6.0
 PAIRS_OF_HANDS = 8
 WAITING = (Status.PENDING, Status.UNCERTAIN)
 BEHAVIOURS = ("completes", "completes", "completes", "fails", "stays silent")
@@ -49,7 +47,7 @@ class Campaign:
             for number, (point, story) in enumerate(case.deaths):
                 death = Death(at=point, nth=case.nth if number == 0 else 1)
                 async with self._acting(story):
-                    if await self._dies_within(REACHED_SECONDS, Life(death=death, **case.life)):
+                    if await self._dies_within(25, Life(death=death, **case.life)):
                         self.kills += 1
                     else:
                         fault = f"the point “{point}” was never reached ({case.name})"
@@ -67,7 +65,7 @@ class Campaign:
                 if self.rng.random() < NEAR_A_POINT:
                     point = f"{self.rng.choice(('before', 'after'))} {self.rng.choice(BUSY_POINTS)}"
                     death = Death(at=point, nth=self.rng.choice((1, 1, 2)), late=A_MOMENT, latency=LATENCY)
-                    await self._dies_within(LONGEST_LIFE, Life(death=death))
+                    await self._dies_within(6, Life(death=death))
                 else:
                     life = Life(death=Death(latency=LATENCY))
                     await self.bots.start(life, wait=self.rng.random() < 0.85)
@@ -133,9 +131,8 @@ async def campaign(
     """A new sandbox and an empty database."""
     with TemporaryDirectory(prefix="unlatch-crash-") as name:
         folder = Path(name)
-        async with installation(folder, database_url(folder), socket_mode=socket_mode) as bots:
-            people = People(bots.sandbox, random.Random(seed))  # noqa: S311  replayed
-            try:
-                yield Campaign(bots, people)
-            finally:
-                await people.aclose()
+        async with (
+            installation(folder, database_url(folder), socket_mode=socket_mode) as bots,
+            aclosing(People(bots.sandbox, random.Random(seed))) as people,  # noqa: S311  replayed
+        ):
+            yield Campaign(bots, people)

@@ -13,7 +13,6 @@ from tests.support import user_actions
 from tests.support.user_actions import KEN, MEI, NotPossible, T
 
 TOMAS = "serial:59040DLJH001"
-ANSWER_SECONDS = 3.5
 GAVE_UP = (NotPossible, TimeoutError, httpx.HTTPError, AssertionError, ValueError)
 """A person did not get on: the bot is dead, or another person was faster. They try again."""
 
@@ -34,7 +33,7 @@ class People(user_actions.People):
         self._hands: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """A person has one modal open at a time."""
 
-    async def until(self, seen: Callable[[], T | None], seconds: float = ANSWER_SECONDS) -> T:
+    async def until(self, seen: Callable[[], T | None], seconds: float = 3.5) -> T:
         return await super().until(seen, seconds)
 
     async def ask_by_form(self, target: str) -> None:
@@ -48,20 +47,8 @@ class People(user_actions.People):
                 self.forms.append(form)
 
     async def approve(self, user: str, request: str) -> None:
-        """Press Approve, sign in if that is asked for, review, and submit.
-
-        The last device is chosen: it is the one that the request names if it names several.
-        """
-        reviewed = (ENGLISH["review.title"], ENGLISH["code.recently_reset.title"])
         async with self._hands[user]:
-            title = await self.open(user, Action.APPROVE, request=request)
-            if title == ENGLISH["sign_in.title"]:
-                title = await self.follow_link(user)
-            while title in reviewed and self.modal(user)["submit"]:
-                [choice] = [b for b in self.modal(user)["blocks"] if b.get("block_id") == Field.DEVICE]
-                await self.submit(user, **{Field.DEVICE: choice["element"]["options"][-1]["value"]})
-                title = await self.title_after(user, title)
-            expect("approved.title", title)
+            await super().approve(user, request)
             self.told.append((user, "approved", request))
 
     async def deny(self, user: str, request: str) -> None:

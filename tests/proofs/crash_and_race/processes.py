@@ -42,10 +42,8 @@ from tests.support.postgres import free_port, running
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[3]
-START_SECONDS = 60.0
 PATIENCE = 30.0
 """Seconds that the sandbox's Slack waits for the bot: a busy machine is no finding."""
-QUIET_SECONDS = 90.0
 KEPT = Path(gettempdir()) / "unlatch-crash-kept"
 MANY = 100_000
 """Sign-in links an hour: in a campaign people sign in as often as in a month."""
@@ -148,7 +146,7 @@ class Installation:
         """Start a bot, and wait until it listens or is dead again."""
         port = int(self.environments[replica]["PORT"])
         bot = self.bots[replica] = BotProcess(self.environments[replica], self.log_file(replica), life)
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(60):
             while wait and not bot.ended.is_set():
                 try:
                     _, writer = await asyncio.open_connection(HOST, port)
@@ -164,7 +162,7 @@ class Installation:
     async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         await asyncio.gather(*(bot.end(number) for bot in self.bots.values()))
 
-    async def quiet(self, seconds: float = QUIET_SECONDS) -> Stored:
+    async def quiet(self, seconds: float = 90) -> Stored:
         """Wait until nothing is left to do without a person, or until the time is over."""
         until = time.monotonic() + seconds
         while True:

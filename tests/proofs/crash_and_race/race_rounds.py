@@ -221,9 +221,8 @@ class Round:
         await self.database.run(lambda tx: requests.move(tx, row, changed, None))
 
     async def _row(self) -> ResetRequest:
-        return await self.database.read(
-            lambda connection: requests.get_request(connection, self.request_id, self.database.audit_log)
-        )
+        log = self.database.audit_log
+        return await self.database.read(lambda c: requests.get_request(c, self.request_id, log))
 
     async def _submit(self, decision: Decision) -> None:
         view = self._views[decision]

@@ -15,7 +15,7 @@ import jwt
 import stamina
 from aiohttp import web
 from bot.domain.errors import CouldNotVerify, SlackError, UnlatchError
-from bot.domain.people import Account, Kind
+from bot.domain.people import Kind
 from bot.domain.request import MessageRef, MessageState, Status
 from bot.domain.values import DeviceId, Secret, comparable
 from bot.graph.devices import Intune, graph_client
@@ -190,13 +190,12 @@ CLAIMS: Final = {
 SIGNERS: Final = {"Entra": fake_entra.KEY, "a stranger": fake_entra.ANOTHER_KEY, "nobody": None}
 
 
-def _good(name: str) -> list[Json]:
-    entra = FakeEntra(fake_entra.a_clock())
-    return [entra.handle_request(httpx.Request("GET", f"{ORIGIN}/{name}")).json()]
-
-
+GOOD: Final = FakeEntra(fake_entra.a_clock())
 ENTRA: Final = {
-    **{name: _good(name) for name in ("openid-configuration", "keys")},
+    **{
+        name: [GOOD.handle_request(httpx.Request("GET", f"{ORIGIN}/{name}")).json()]
+        for name in ("openid-configuration", "keys")
+    },
     "token": (TOKEN, TOKEN, TOKEN_ERROR),
     "refresh_token": (TOKEN, TOKEN, TOKEN_ERROR),
 }
@@ -232,19 +231,15 @@ def _sign_in(sent: Odd, claims: Json, signer: str) -> None:
         return
     account, cache = client.redeem(flow, entra.sign_in(url), now=fake_entra.a_clock().now())
     check_storable({"name": account.name, "username": account.username, "oid": account.oid})
-    if sent.call == "token":
+    if sent.call == "token":  # the account is the one of these claims, by a reading of our own
         assert signer == "Entra"
-        _check_account(account, json.loads(dumped(claims)))
+        told = json.loads(dumped(claims))
+        assert (told["iss"], told["tid"], told["oid"]) == (ISSUER, account.tenant, account.oid)
+        assert told["aud"] in (CLIENT_ID, [CLIENT_ID])
+        assert account.tenant == TENANT
     stale = cache.reveal().replace('"expires_on": "', '"expires_on": "0')
     token, _ = client.silent_token(Secret(stale), claims=STEP_UP)
     httpx.Request("GET", "http://graph.example", headers={"authorization": f"Bearer {token.reveal()}"})
-
-
-def _check_account(account: Account, claims: Mapping[str, Json]) -> None:
-    """It is the one of these claims, by a reading of our own."""
-    assert (claims["iss"], claims["tid"], claims["oid"]) == (ISSUER, account.tenant, account.oid)
-    assert claims["aud"] in (CLIENT_ID, [CLIENT_ID])
-    assert account.tenant == TENANT
 
 
 def _token(claims: Json, signer: str, nonce: str) -> str:

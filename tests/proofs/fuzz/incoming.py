@@ -76,10 +76,6 @@ def _payload(body: bytes) -> dict[str, Any]:
     return beside | json.loads(dict(parse_qsl(body.decode()))["payload"])
 
 
-def _interaction(payload: str) -> Delivery:
-    return Delivery(f"payload={quote_plus(payload, errors='surrogatepass')}".encode())
-
-
 @st.composite
 def _commands(draw: st.DrawFn) -> Delivery:
     fields = COMMAND | {"response_url": RESPONSE_URL, "text": draw(st.sampled_from(TYPED).flatmap(near))}
@@ -108,7 +104,10 @@ _event = {"type": "event_callback", "event": {"type": "app_home_opened"}, "autho
 
 commands = _commands()
 presses, forms = (
-    json_text(payloads | payloads.flatmap(mutated)).map(_interaction) for payloads in (_presses(), _forms())
+    json_text(payloads | payloads.flatmap(mutated)).map(
+        lambda text: Delivery(f"payload={quote_plus(text, errors='surrogatepass')}".encode())
+    )
+    for payloads in (_presses(), _forms())
 )
 receiver = st.builds(
     Delivery,

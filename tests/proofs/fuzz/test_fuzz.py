@@ -16,7 +16,6 @@ from tests.proofs.fuzz import answers, incoming
 SLICE = settings(max_examples=30, derandomize=True, database=None, deadline=None)
 SLOW: Final = 1.5
 """Seconds of this process's own time for one input; a page of text takes some milliseconds."""
-HANGS: Final = 20
 
 
 class Opening(NamedTuple):
@@ -59,7 +58,7 @@ async def watched(sending: Awaitable[object]) -> None:
     began = time.process_time()
     try:
         with capture_logs() as lines:
-            await asyncio.wait_for(sending, HANGS)
+            await asyncio.wait_for(sending, 20)
     finally:
         logging.getLogger().removeHandler(handler)
     took = time.process_time() - began

@@ -56,9 +56,7 @@ async def stored(database: Database, request: ResetRequest) -> ResetRequest:
 
 
 async def get(database: Database, request: ResetRequest) -> ResetRequest:
-    return await database.read(
-        lambda connection: requests.get_request(connection, request.id, database.audit_log)
-    )
+    return await database.read(lambda c: requests.get_request(c, request.id, database.audit_log))
 
 
 def note(number: int = 0, at: datetime = LATE) -> Entry:

@@ -61,9 +61,7 @@ async def taken(database: Database, state: str = "state", now: Any = NOW) -> Any
 
 
 async def looked_up(database: Database, name: str = "link", now: Any = NOW) -> Any:
-    return await database.read(
-        lambda connection: sign_ins.find_link(connection, name, database.audit_log, now=now)
-    )
+    return await database.read(lambda c: sign_ins.find_link(c, name, database.audit_log, now=now))
 
 
 async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas):
