@@ -41,7 +41,6 @@ from tests.unit.slack.deliveries import form
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-# On the decision
 
 FORGED = ["", "1", "f" * 32, "../" * 10, "' OR 1=1 --", "{request}\n", "{request} {request}"]
 TEAM = "T0CONTOSO"
@@ -148,9 +147,6 @@ async def test_attack_delivery_signed_with_another_secret(bot: Bot):
     assert (await bot.row(request_id)).status is Status.PENDING
     assert (await bot.post(denial)).status_code == 200
     await bot.reaches(request_id, Status.DENIED)
-
-
-# On the sign-in
 
 
 async def signed_in(bot: Bot) -> dict[str, str]:
@@ -278,9 +274,8 @@ async def test_attack_swapped_vault_rows(bot: Bot):
 
 
 async def test_attack_approver_who_lost_the_intune_role(bot: Bot):
-    request_id = await bot.pending()
+    request_id = await bot.pending_for_ken()
     before = len(await bot.people.resets())
-    await bot.people.sign_in()
     assert await bot.review() == ENGLISH["review.title"]
     await bot.people.role(KEN, may_reset=False)
     await bot.people.submit(KEN)
@@ -381,16 +376,12 @@ async def test_attack_sign_in_that_is_put_back(bot: Bot):
     assert await bot.review() == ENGLISH["sign_in.title"]
 
 
-# On the audit log
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def life(tmp_path_factory: pytest.TempPathFactory) -> ServedBot:
     """A process that was killed once and ended once; in `killed` is the database as the kill left it."""
     folder = tmp_path_factory.mktemp("life")
     async with served(folder, AUDIT_HEADS=str(folder / "heads.jsonl")) as it:
         await it.pending(TOMAS)
-        await it.people.sign_in()
         await it.people.approve()
         await it.end(kill=True)
         copied(folder, folder / "killed")

@@ -22,7 +22,7 @@ from bot.domain.values import RequestId, UserId
 from bot.slack.messages import card, receipt
 from bot.slack.payloads import NO_REQUEST, Action
 from bot.slack.wording import CATALOG_EN as ENGLISH
-from bot.slack.wording import Wording
+from bot.slack.wording import ENGLISH as WORDS
 from bot.store import tables
 from bot.use_cases.decide import withdraw
 from sqlalchemy import delete
@@ -33,7 +33,6 @@ PATIENCE = 60.0
 """Seconds. A person who waits longer has been left alone."""
 ALWAYS_REFRESHED = timedelta(minutes=2)
 """The lifetime of tokens with which Entra is asked at each use of a sign-in."""
-WORDS = Wording(ENGLISH)
 GALAXY_ALONE = "serial:R5CX70ABCDE locked out"
 """Reset once only: a later reset would end the passcode that is shown again and again."""
 

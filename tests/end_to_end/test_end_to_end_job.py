@@ -88,7 +88,7 @@ async def test_g38_another_approver_looks_where_the_first_ones_role_ended(bot: B
     people, intune = bot.people, bot.sandbox.intune
     intune.set_traps(Traps(results_after=3600))
     await people.phone(OWN_PHONE, "completes")
-    request_id = await bot.pending_for_ken("jonas@contoso.com locked out")
+    request_id = await bot.pending("jonas@contoso.com locked out")
     await people.approve()
     await bot.reaches(request_id, Status.SENT)
     await people.role(KEN, may_reset=False)
@@ -141,11 +141,7 @@ async def test_requests_cards_and_denials_go_on_while_a_vendor_hangs(tmp_path, v
         stuck = [asyncio.create_task(bot.http.get(link)) for link in links]
         for _ in range(0 if links else many):
             await people.press(KEN, "approve", request=waiting)
-        async with asyncio.timeout(25):
-            changed = bot.sandbox.next_change()
-            while len(await people.fault_hits()) < many:
-                await changed.wait()
-                changed = bot.sandbox.next_change()
+        await people.until(lambda: len(bot.sandbox.faults.hits) >= many, 25)
 
         async with asyncio.timeout(20):
             await asyncio.get_running_loop().getaddrinfo("localhost", 80)
@@ -164,7 +160,6 @@ async def test_what_is_delivered_again_makes_one_request_and_one_reset(bot: Bot)
     for _ in range(2):
         await bot.redeliver()
     before = len(await bot.people.resets())
-    await bot.people.sign_in()
     await bot.people.approve()
     for _ in range(3):
         await bot.redeliver()
@@ -219,7 +214,6 @@ async def test_sigterm_waits_for_the_reset_in_flight_and_ends_with_0(tmp_path: P
     async with served(tmp_path, socket_mode=True) as it:
         await it.pending(TOMAS)
         await it.people.fault("graph", "latency", "resetPasscode", seconds=1.2, after=True)
-        await it.people.sign_in()
         await it.people.approve()
         await it.people.until(lambda: not it.people.state["faults"])
         ending = asyncio.create_task(it.end())

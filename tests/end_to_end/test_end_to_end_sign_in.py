@@ -44,8 +44,8 @@ async def test_tokens_that_graph_takes_no_more_are_replaced_without_a_person(bot
 async def test_a_sign_in_that_ends_while_the_phone_is_waited_for_is_said_until_it_is_back(bot: Bot):
     people = bot.people
     await people.phone(IPHONE, "stays silent")
-    request_id = await bot.pending_for_ken()
-    await bot.people.approve()
+    request_id = await bot.pending()
+    await people.approve()
     await bot.reaches(request_id, Status.SENT)
 
     bot.sandbox.intune.revoke_session(KEN_ACCOUNT)
@@ -126,8 +126,7 @@ async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_p
         assert set(parse_qs(urlsplit(asked.headers["location"]).query)["scope"][0].split()) == IDENTITY
         assert await people.follow_link(MEI) == ENGLISH["signed_in.title"]
         await people.until(lambda: people.messages(ON_CALL))
-        await people.sign_in()
-        await bot.people.approve()
+        await people.approve()
         [request] = await bot.rows()
         await bot.reaches(request.id, Status.DONE)
 

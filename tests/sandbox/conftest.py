@@ -18,8 +18,6 @@ from sandbox.cast import BOT_TOKEN, CLIENT_ID, CLIENT_SECRET, SUPPORT, TENANT_ID
 from sandbox.clock import HandClock
 from tests.support.user_actions import KEN_ACCOUNT, MEI, Browser, Json
 
-# Slack
-
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 BOT_AUTH = {"Authorization": f"Bearer {BOT_TOKEN}"}
 
@@ -112,8 +110,6 @@ class LocalSlack:
     async def opened(self, view: Json, user: str = MEI) -> Json:
         return dict((await self.done("views.open", trigger_id=await self.trigger(user), view=view))["view"])
 
-
-# Microsoft
 
 BASE = "http://127.0.0.1:8080"
 REDIRECT = "http://127.0.0.1:3000/sign-in/callback"

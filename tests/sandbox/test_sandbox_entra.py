@@ -198,9 +198,6 @@ def test_no_code_state_or_token_reaches_the_journal(microsoft):
         assert secret not in written
 
 
-# MSAL: the whole flow, refresh, revocation, step-up
-
-
 def test_a_revoked_session_is_challenged_at_graph_until_the_person_signs_in_again(microsoft):
     app = microsoft.msal()
     token = microsoft.sign_in(app)["access_token"]

@@ -376,9 +376,6 @@ async def test_an_accepted_reset_may_come_to_nothing(microsoft, device, behaviou
     assert lock(microsoft, device) == "locked"
 
 
-# Conformance with Microsoft's own OpenAPI description
-
-
 OPENAPI: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "specs" / "graph-v1.0-intune.openapi.json").read_text()
 )

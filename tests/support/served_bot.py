@@ -5,9 +5,10 @@
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, redirect_stdout, suppress
+from contextlib import asynccontextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import StringIO
@@ -40,8 +41,6 @@ class ServedBot(Scene):
     arguments: Sequence[str]
     lines: list[str] = field(default_factory=list)
     """Both outputs of the process."""
-    process: asyncio.subprocess.Process | None = None
-    _reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -53,10 +52,12 @@ class ServedBot(Scene):
             stderr=asyncio.subprocess.STDOUT,
         )
         self._reading = asyncio.create_task(self._read(self.process))
-        answering = asyncio.create_task(self._answer())
-        await asyncio.wait([answering, self._reading], return_when=asyncio.FIRST_COMPLETED)
-        answering.cancel()
-        assert not self._reading.done(), "\n".join(self.lines)
+        address = (self.settings["HOST"], int(self.settings["PORT"]))
+        async with asyncio.timeout(60):
+            with socket.socket() as probe:
+                while probe.connect_ex(address):  # a log at level "error" does not say that it serves
+                    assert not self._reading.done(), "\n".join(self.lines)
+                    await asyncio.sleep(0.02)  # it is another process
 
     async def end(self, *, kill: bool = False) -> int:
         """SIGTERM or SIGKILL, and wait; returns the exit status."""
@@ -64,16 +65,6 @@ class ServedBot(Scene):
             self.process.kill() if kill else self.process.terminate()
         await self._reading
         return await self.process.wait()
-
-    async def _answer(self) -> None:
-        """Return when the bot answers; a log at level "error" does not say that it serves."""
-        async with asyncio.timeout(60):
-            while True:
-                with suppress(OSError):
-                    _, writer = await asyncio.open_connection(self.settings["HOST"], self.settings["PORT"])
-                    writer.close()
-                    return
-                await asyncio.sleep(0.02)  # it is another process
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         async for line in process.stdout:

@@ -168,7 +168,6 @@ TARGETS = (ADA, TOMAS, WINDOWS, "priya@contoso.com", "jonas@contoso.com", "seria
 # Points. Each row: a story, and what it leads to, before and after.
 
 POINTS: Sequence[tuple[Story, str]] = (
-    # Commits.
     (reset, "add_request, move received to pending, move pending to approved, move approved to attempting"),
     (reset, "move attempting to sent, move sent to sent, move sent to done, save_messages"),
     (reset, "claim advance, claim publish, release advance, release publish, audit reviewed"),
@@ -184,7 +183,6 @@ POINTS: Sequence[tuple[Story, str]] = (
     (reveal, "audit passcode_viewed"),
     (sign_in, "audit sign_in_started, audit signed_in, add_link, begin_flow, take"),
     (sign_in, "hold_result, put_sign_in, delete_sign_in"),
-    # Calls.
     (reset, "slack auth.test, slack users.info, slack conversations.members, slack views.open"),
     (reset, "slack views.update, slack chat.postMessage card, slack chat.postMessage receipt"),
     (reset, "slack chat.update card, slack chat.update receipt"),

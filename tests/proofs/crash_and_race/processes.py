@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -147,14 +148,9 @@ class Installation:
         port = int(self.environments[replica]["PORT"])
         bot = self.bots[replica] = BotProcess(self.environments[replica], self.log_file(replica), life)
         async with asyncio.timeout(60):
-            while wait and not bot.ended.is_set():
-                try:
-                    _, writer = await asyncio.open_connection(HOST, port)
-                except OSError:
+            with socket.socket() as probe:
+                while wait and not bot.ended.is_set() and probe.connect_ex((HOST, port)):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)  # it is another process
-                else:
-                    writer.close()
-                    break
         said = self.log_file(replica).read_text(errors="replace") if bot.ended.is_set() else ""
         assert bot.status in (None, -signal.SIGKILL), said[-3000:]
         return bot

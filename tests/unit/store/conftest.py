@@ -47,7 +47,7 @@ def postgresql(cluster: Cluster, template: str) -> Iterator[str]:
     """The URL of a role that owns nothing and has the documented grants."""
     name = cluster.create(template=template)
     yield cluster.url(name, "unlatch_bot")
-    cluster.drop(name)
+    cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -57,6 +57,13 @@ def log_of(*keys: str) -> AuditLog:
     return AuditLog(Keys.parse(",".join(keys)), DEPLOYMENT)
 
 
+def tamper(url: str, *statements: str) -> None:
+    """Run SQL as the owner of the tables, who takes the triggers off first."""
+    with owner(url) as connection:
+        for statement in (*TRIGGERS[connection.dialect.name], *statements):
+            connection.execute(text(statement))
+
+
 @dataclass
 class Log:
     """A database's audit log, as an operator, an auditor and the owner of the tables meet it."""
@@ -67,10 +74,7 @@ class Log:
     _capsys: pytest.CaptureFixture[str]
 
     def tamper(self, *statements: str) -> None:
-        """Run SQL as the owner of the tables, who takes the triggers off first."""
-        with owner(self.url) as connection:
-            for statement in (*TRIGGERS[connection.dialect.name], *statements):
-                connection.execute(text(statement))
+        tamper(self.url, *statements)
 
     def verify(self, **given: Any) -> tuple[int, str]:
         """Return the exit status of `unlatch audit verify`, and what it printed."""
@@ -246,9 +250,6 @@ async def test_requests_that_do_not_fit_the_log_are_named(log: Log, database, fi
     log.tamper(statement)
     status, said = log.verify()
     assert (status, finding in said) == (TAMPERED, True)
-
-
-# What the bot does
 
 
 @pytest.mark.parametrize(

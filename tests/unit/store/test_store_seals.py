@@ -18,12 +18,12 @@ from bot.store.backlog import backlog
 from bot.store.database import Database
 from bot.store.requests import SEALED, Queue
 from bot.store.tables import requests as table
-from sqlalchemy import Connection, Integer, Row, delete, insert, select, text, update
+from sqlalchemy import Connection, Integer, Row, delete, insert, select, update
 from structlog.testing import capture_logs
 from tests.support.database import VAULT_KEYS
-from tests.unit.store.conftest import claimed, moved, opened, owner, run_behind
+from tests.unit.store.conftest import claimed, moved, opened, run_behind
 from tests.unit.store.rows import KEN, MEI, NOW, TIMING, a_pending, a_request, an_approval, get, noted, stored
-from tests.unit.store.test_store_audit_log import TRIGGERS, log_of
+from tests.unit.store.test_store_audit_log import log_of, tamper
 
 EXEMPT = {"next_at", "advance_leased_until", "publish_at", "publish_leased_until", "publish_failures"}
 """When a row is worked on, and by whom: that allows nothing that the row does not allow."""
@@ -95,9 +95,7 @@ async def withdrawn_put_back_and_its_audit_row_removed(database: Database, reque
     await withdrawn_and_put_back(database, request)
     await noted(database)
     url = database.engine.url.render_as_string(hide_password=False)
-    with owner(url) as connection:
-        for statement in (*TRIGGERS[connection.dialect.name], "DELETE FROM audit WHERE event = 'withdrawn'"):
-            connection.execute(text(statement))
+    tamper(url, "DELETE FROM audit WHERE event = 'withdrawn'")
 
 
 async def deleted_and_inserted_again(database: Database, request: ResetRequest) -> None:
