@@ -41,7 +41,6 @@ from tests.unit.slack.deliveries import form
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-
 FORGED = ["", "1", "f" * 32, "../" * 10, "' OR 1=1 --", "{request}\n", "{request} {request}"]
 TEAM = "T0CONTOSO"
 

@@ -75,7 +75,6 @@ class Lane:
     """Of the request that is done."""
 
     async def prepare(self) -> None:
-        """Let Ken be signed in, one request wait, and one be done."""
         await self.bot.people.sign_in()
         self.waiting = await self.bot.pending(ADA)
         self.done = await self.bot.done(GALAXY_ALONE)
@@ -136,9 +135,7 @@ class Job:
     async def _ask(self) -> None:
         known = {row.id for row in await self.bot.rows()}
         await self._arm("ask")
-        heard = len(self.people.private_texts(MEI))
-        await self.people.command(MEI, TOMAS)
-        await self._see(lambda: len(self.people.private_texts(MEI)) > heard)
+        await self.people.hear(MEI, TOMAS)
         [self.request_id] = [row.id for row in await self.bot.rows() if row.id not in known]
         await self._at_rest()
 

@@ -88,7 +88,6 @@ class LocalSlack:
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.asgi), base_url=sandbox.base_url)
 
     async def call(self, method: str, **arguments: Any) -> Json:
-        """Call the Web API as the bot, with JSON."""
         answer = await self.http.post(f"/slack/api/{method}", json=arguments, headers=BOT_AUTH)
         return dict(answer.json())
 
@@ -139,7 +138,6 @@ class Microsoft:
         self.graph.headers["Authorization"] = f"Bearer {token}"
 
     def msal(self, **options: Any) -> ConfidentialClientApplication:
-        """Microsoft's own client library, reaching this Entra."""
         arguments = {"client_credential": CLIENT_SECRET, "client_capabilities": ["CP1"]} | options
         authority = f"https://127.0.0.1:8080/entra/{TENANT_ID}/v2.0"
         return ConfidentialClientApplication(

@@ -61,16 +61,9 @@ async def test_the_page_is_never_framed_and_its_state_shows_no_secret(page):
 
 
 @pytest.mark.parametrize("path", ["/sandbox/people/U0MEI/message", "/slack/api/chat.postMessage"])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "http://evil.example"},
-        {"Origin": "null"},
-        {"Origin": "http://127.0.0.1:9999"},
-        {"Host": "evil.example:8080"},
-    ],
-)
-async def test_a_page_of_another_origin_is_refused(page, path, headers):
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", None])
+async def test_a_page_of_another_origin_or_under_another_host_is_refused(page, path, origin):
+    headers = {"Origin": origin} if origin else {"Host": "evil.example:8080"}
     answer = await page.post(path, json={"channel": SUPPORT, "text": "x"}, headers=headers)
     assert answer.status_code == 403
     assert (await page.get("/sandbox/state")).json()["messages"][SUPPORT] == []

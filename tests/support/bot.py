@@ -40,7 +40,6 @@ from tests.support.fakes import (
 AS_KEN = {"approver": KEN.id, "account": "ken@contoso.com", "oid": "oid-Ken", "device": LEOS_PHONE.id}
 """What the audit log says of everything that Ken's approval leads to."""
 LEASE = timedelta(seconds=90)
-PARTS = ("database", "directory", "intune", "links", "sign_ins")
 
 
 class Bot:
@@ -65,7 +64,7 @@ class Bot:
         self.heads_written: Iterator[bool | Exception] = repeat(True)
         self.deliveries, self.guids = count(1), count(1)
         self.deps = Deps(
-            **{part: getattr(self, part) for part in PARTS},
+            **{part: vars(self)[part] for part in ("database", "directory", "intune", "links", "sign_ins")},
             rules=RULES,
             timing=TIMING,
             now=self.clock.now,

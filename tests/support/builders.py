@@ -95,8 +95,6 @@ APPROVAL = Approval(
     effect=Effect.NEW_PASSCODE,
 )
 ATTEMPT = Attempt(started_at=NOON, client_request_id="call-1")
-
-
 ENDED = (Status.DONE, Status.FAILED, Status.CLOSED)
 
 

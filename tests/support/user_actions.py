@@ -303,13 +303,11 @@ class People:
 
 
 def buttons(message: Json) -> list[tuple[str, Json]]:
-    """Every button of a message, with its block id."""
     blocks = [block for block in message["blocks"] or () if block["type"] == "actions"]
     return [(block["block_id"], element) for block in blocks for element in block["elements"]]
 
 
 def texts(value: object) -> list[str]:
-    """Every `text` in some blocks, in order."""
     if isinstance(value, dict):
         own = [value["text"]] if isinstance(value.get("text"), str) else []
         return own + [found for part in value.values() for found in texts(part)]

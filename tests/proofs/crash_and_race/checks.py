@@ -44,8 +44,6 @@ NEXT: Mapping[Event, AbstractSet[Event]] = {
     | {Event.DONE, Event.FAILED, Event.CLOSED},
 }
 """What may come next among the moves of one request; after any other event nothing comes."""
-
-
 Kind = Literal["lost", "doubled", "stuck"]
 Fault = tuple[Kind, str]
 
@@ -75,22 +73,20 @@ class Stored:
     log: defaultdict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
 
     def busy(self) -> list[ResetRequest]:
-        """Return the requests about which something is left to do without a person."""
+        """Return the requests about which something is left to do without a person.
+
+        A receipt that follows the first request is looked at again until that is over, which takes a person.
+        """
         return [
             row
             for row in self.rows.values()
-            if (row.id in self.to_publish and not self._follows(row))
+            if (row.id in self.to_publish and ((first := self.first(row)) is None or first.is_over))
             or not (row.is_over or row.needs_a_human or row.status is Status.PENDING)
         ]
 
     def first(self, row: ResetRequest) -> ResetRequest | None:
         """Return the request that had the target before this one, where it was refused for that."""
         return self.rows.get(row.cause.facts.get("first", "")) if row.cause else None
-
-    def _follows(self, row: ResetRequest) -> bool:
-        """Its receipt is looked at again until that request is over, which takes a person."""
-        first = self.first(row)
-        return first is not None and not first.is_over
 
 
 async def read(database: Database, but: Container[str] = ()) -> Stored:

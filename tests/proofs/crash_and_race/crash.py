@@ -29,8 +29,6 @@ BEHAVIOURS = ("completes", "completes", "completes", "fails", "stays silent")
 
 @dataclass
 class Campaign:
-    """What is beside each other for a while."""
-
     bots: Installation
     people: People
     kills: int = 0

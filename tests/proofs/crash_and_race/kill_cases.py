@@ -136,7 +136,6 @@ async def put_off(people: People) -> None:
 
 
 async def throttled(people: People) -> None:
-    """Graph is busy: it did nothing, and says so."""
     request = await asked(people)
     await people.fault("graph", "429", "resetPasscode", retry_after=0)
     await _approve_and_wait(people, KEN, request)

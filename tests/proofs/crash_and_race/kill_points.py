@@ -127,7 +127,8 @@ class KillPoints:
 
         @wraps(real)
         async def wrapped(*given: Any, **more: Any) -> Any:
-            what = _slack_call(*given, **more) if method == "api_call" else f"graph {method}"
+            part = text_at(more.get("json"), "metadata", "event_payload", "part")  # card, receipt, or a line
+            what = f"slack {given[1]} {part}".rstrip() if method == "api_call" else f"graph {method}"
             await asyncio.sleep(random.random() * self._death.latency)  # noqa: S311  a delay, no secret
             await asyncio.to_thread(self._reach, "before", what)
             try:
@@ -167,9 +168,3 @@ def _stage(request: ResetRequest) -> str:
     if request.status is Status.APPROVED and request.attempt is not None:
         return "attempting"
     return "needs a human" if request.needs_a_human else str(request.status)
-
-
-def _slack_call(_client: AsyncWebClient, method: str, **given: Any) -> str:
-    """Tell card, receipt and the lines beside them apart."""
-    part = text_at(given.get("json"), "metadata", "event_payload", "part")
-    return f"slack {method} {part}".rstrip()

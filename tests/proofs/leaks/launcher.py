@@ -55,17 +55,6 @@ def plant(name: str, owner: type, method: str) -> None:
     setattr(owner, method, planted)
 
 
-def plant_uncaught() -> None:
-    """Let every search for a device leave crashes that no code of ours can catch."""
-    find = Intune.find
-
-    async def find_and_crash(self: Intune, target: Any, token: Any) -> Any:
-        crash_uncaught(token.reveal())
-        return await find(self, target, token)
-
-    Intune.find = find_and_crash
-
-
 def crash_uncaught(secret: str) -> None:
     """Crash in a task, a callback, a thread, a destructor, a log call; and let libraries log the secret."""
 
@@ -96,11 +85,16 @@ def crash_uncaught(secret: str) -> None:
 
 
 def launch() -> None:
-    set_up = bot_log.set_up_log
+    set_up, find = bot_log.set_up_log, Intune.find
+
+    async def find_and_crash(self: Intune, target: Any, token: Any) -> Any:
+        crash_uncaught(token.reveal())
+        return await find(self, target, token)
+
     if "--plant" in sys.argv:
         for name, (owner, method) in PLANTS.items():
             plant(name, owner, method)
-        plant_uncaught()
+        Intune.find = find_and_crash  # leaves crashes that no code of ours can catch
     if "--debug" in sys.argv:
         bot_log.set_up_log = lambda _level: set_up("debug")
     migrate_and_serve()

@@ -33,8 +33,6 @@ MORE = {"latency": {"seconds": 0.2}, "429": {"retry_after": 0}, "5xx": {"retry_a
 """Of the rule. Without Retry-After MSAL answers every sign-in for five seconds by itself."""
 KINDS = ("latency", "429", "5xx", "reset before", "reset after", "truncated", "aborted")
 CALLS = [("slack", "chat."), ("slack", "users.info"), ("slack", "views.update"), ("graph", "managedDevices")]
-TOKEN_CALLS = [("entra", "/token")]
-MAX_ROUNDS = 40
 A_WHILE = 3
 """Seconds until a person stops waiting for a modal that a fault may have taken away."""
 SHORTEST = 6
@@ -107,7 +105,7 @@ async def every_other_way(it: Watched) -> None:
 
 async def through_every_fault(it: Watched) -> None:
     """Until every kind of fault was met at every vendor."""
-    for calls, steps in ((CALLS, (ask, open_denial, approve, look)), (TOKEN_CALLS, (redeem,))):
+    for calls, steps in ((CALLS, (ask, open_denial, approve, look)), ([("entra", "/token")], (redeem,))):
         for kind, (to, match) in product(KINDS, calls):
             await it.people.fault(to, kind, match, **MORE.get(kind, {}))
         await go_on(it, steps, until=lambda: not it.people.state["faults"])
@@ -116,7 +114,7 @@ async def through_every_fault(it: Watched) -> None:
 
 async def go_on(it: Watched, steps: Sequence[Step], *, until: Callable[[], object]) -> None:
     """Do what people do, whatever comes of it; a planted crash ends the step, and they begin again."""
-    for _ in range(MAX_ROUNDS):
+    for _ in range(40):
         if until():
             return
         it.crashed.clear()

@@ -28,7 +28,6 @@ class Mutant:
         return self.path, self.function, self.before, self.after
 
     def __str__(self) -> str:
-        """Return where it is and what it changes."""
         return f"{self.path}:{self.line}  {self.before}  →  {self.after}"
 
 

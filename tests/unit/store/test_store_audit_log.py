@@ -53,7 +53,6 @@ def fine(rows: int) -> str:
 
 
 def log_of(*keys: str) -> AuditLog:
-    """The deployment's log under these vault keys."""
     return AuditLog(Keys.parse(",".join(keys)), DEPLOYMENT)
 
 

@@ -32,7 +32,6 @@ from tests.unit.store.conftest import QUICK, opened
 from tests.unit.store.rows import KEN, NOW, TIMING, a_pending, a_request, get, noted, stored
 
 ROOT = Path(__file__).parents[3]
-ACKNOWLEDGED = 60
 
 
 async def ids(url: str) -> set[str]:
@@ -61,7 +60,7 @@ async def test_a_process_killed_right_after_an_acknowledgement_has_lost_nothing(
     )
     acknowledged = []
     async with asyncio.timeout(30):
-        while len(acknowledged) < ACKNOWLEDGED:
+        while len(acknowledged) < 60:
             acknowledged.append((await process.stdout.readline()).decode().strip())
     process.kill()
     rest, _ = await process.communicate()

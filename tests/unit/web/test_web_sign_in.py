@@ -141,8 +141,6 @@ async def test_a_form_with_more_fields_than_microsoft_sends_is_not_read(site):
 
 CLAIMS = '{"access_token":{"acrs":{"value":"c1"}}}'
 LINK = SignInLink(digest="d", team=TEAM, user=KEN.id, expires_at=NOON, view_id="V1", request_id="1" * 32)
-
-
 STILL = "Your link still works"
 DEAD_SECRET = CouldNotVerify("entra", {"code": "AADSTS7000222"})
 
