@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AuditBroken as broken:
         return _failed(f"The audit log cannot be continued: {broken}.")
     except StoreUnavailable as away:
-        url = getattr(chosen, "database", None) or read_settings().database_url
+        url = getattr(chosen, "database", None) or read_settings("database_url").database_url
         return _failed(f"The database {away.reason}. It is {place_of(url)}.")
     except StoreError:
         return _failed("It is not known whether the database stored it. Look before you try again.")

@@ -21,7 +21,7 @@ from bot.store.tables import requests as table
 from sqlalchemy import Connection, Integer, Row, delete, insert, select, update
 from structlog.testing import capture_logs
 from tests.support.database import VAULT_KEYS
-from tests.unit.store.conftest import claimed, moved, opened, run_behind
+from tests.unit.store.conftest import claimed, moved, opened, owner, run_behind
 from tests.unit.store.rows import KEN, MEI, NOW, TIMING, a_pending, a_request, an_approval, get, noted, stored
 from tests.unit.store.test_store_audit_log import log_of, tamper
 
