@@ -22,7 +22,6 @@ from bot.domain.errors import (
     GraphError,
     NotExecuted,
     OutcomeUnknown,
-    Refusal,
     SignInNeeded,
     StoreError,
     UnknownPath,
@@ -147,11 +146,9 @@ async def _head_is_kept(deps: Deps) -> bool:
 
 async def _may_leave(deps: Deps, attempt: ResetRequest) -> bool:
     """Whether a call would end in time and the row is still its own: machines are suspended and resumed."""
-    with suppress(StoreError, Refusal):
-        row = await deps.get_request(attempt.id, in_log=False)
-        left = deps.timing.attempt - attempt.waited(deps.now())
-        return row.version == attempt.version and left > deps.timing.graph_timeout
-    return False
+    row = await deps.get_request(attempt.id, in_log=False)
+    left = deps.timing.attempt - attempt.waited(deps.now())
+    return row.version == attempt.version and left > deps.timing.graph_timeout
 
 
 def _reset_since(approval: Approval, actions: Sequence[ActionResult], timing: Timing) -> datetime | None:
