@@ -103,7 +103,7 @@ def test_the_wheel_holds_the_bot_alone_and_runs_without_its_sources(tmp_path: Pa
         (["--help"], {}, 0, "usage: unlatch"),
         (["serve"], {}, 2, "SLACK_BOT_TOKEN"),
         (["migrate"], complete, 0, ""),
-        (["audit", "verify"], complete, 0, ""),
+        (["audit", "verify"], complete, 2, "no bot has used"),
     ):
         ended, said = run(bin_ / "unlatch", *arguments, env=env, cwd=empty)
         assert (ended, words in said) == (status, True), said
