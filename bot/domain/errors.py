@@ -200,10 +200,7 @@ class StoreError(UnlatchError):
 
 
 class StoreUnavailable(StoreError):
-    """The database did not answer; nothing was stored.
-
-    `reason`: what is wrong, as it follows "The database". `lasts`: no waiting mends it.
-    """
+    """Nothing was stored. `reason`: what is wrong, after "The database"; `lasts`: no waiting mends it."""
 
     def __init__(self, reason: str = "does not answer", *, lasts: bool = False) -> None:
         super().__init__(reason)

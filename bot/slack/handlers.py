@@ -337,10 +337,7 @@ class Handlers:
         return await self._sign_in(press, view_id, why=self._words.text("sign_in.requester"))
 
     async def resume(self, link: SignInLink, outcome: Account | UnlatchError, url: str | None = None) -> None:
-        """After a sign-in continue the modal that waited; where none is open, send a direct message.
-
-        `url`: a new link, for who was refused.
-        """
+        """After a sign-in go on in the open modal, else by direct message; `url`: a new link if refused."""
         if isinstance(outcome, UnlatchError):
             show, text = partial(self._sign_in_again, url, outcome), self._words.error(outcome)
         else:

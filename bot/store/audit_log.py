@@ -110,10 +110,7 @@ class AuditLog(AuditVerifier):
         """Keys that a committed row names."""
 
     def append(self, connection: Connection, entries: Sequence[Entry], *, first: bool = False) -> Head | None:
-        """Add rows; last before the COMMIT, since other writers wait from here. `first`: by migrate alone.
-
-        Raises AuditBroken.
-        """
+        """Add rows, last before the COMMIT: others wait. `first`: by migrate alone. Raises AuditBroken."""
         if not entries:
             return None
         self.lock(connection)

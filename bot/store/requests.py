@@ -352,10 +352,7 @@ That a row is due at no time is sealed: a human has to decide then.
 
 
 def new_seal(tx: Transaction, values: Mapping[str, Any], seal: Seal | None) -> str:
-    """Return the seal of these columns.
-
-    `seal`: of a move without an audit row, from where the log was read to check the row that it replaces.
-    """
+    """Return the seal of these columns. `seal`: where a move without an audit row has read the log from."""
     if seal is None:
         head = tx.audit_log.seen or Head(*tx.execute(LAST).one())
         seal = Seal(head.seq, head.hash, values["version"])

@@ -78,10 +78,7 @@ def get_sign_in(connection: Reader, user: UserId) -> SignInRow | None:
 def genuine_sign_in(
     connection: Connection, user: UserId, audit_log: AuditLog, is_sealed: Callable[[SignInRow], bool]
 ) -> SignInRow | None:
-    """Return the person's row, if the bot wrote it, and the audit log has no later sign-in or sign-out.
-
-    Raises AuditBroken.
-    """
+    """Return the row if the bot wrote it and the log has no later sign-in or sign-out; raises AuditBroken."""
     row = get_sign_in(connection, user)
     if row is None or not is_sealed(row):
         return None

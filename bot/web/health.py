@@ -6,6 +6,7 @@ name or an address: only statuses, queues, checks and events.
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -40,18 +41,15 @@ def probe_routes(check: Check) -> list[Route]:
     return [*alive, *(Route(path, readyz) for path in ("/readyz", "/readyz/"))]
 
 
+@dataclass(repr=False, eq=False)
 class Metrics:
     """`GET /metrics` as Prometheus reads it. `events`: how often something was logged, by level and event."""
 
-    def __init__(
-        self,
-        events: Mapping[tuple[str, str], int],
-        check: Check,
-        backlog: Callable[[], Awaitable[Backlog]],
-    ) -> None:
-        self._events = events
-        self._check = check
-        self._backlog = backlog
+    events: Mapping[tuple[str, str], int]
+    check: Check
+    backlog: Callable[[], Awaitable[Backlog]]
+
+    def __post_init__(self) -> None:
         self._registry = CollectorRegistry()
         self.acknowledged: Callable[[float], None] = Histogram(
             "unlatch_acknowledgement_seconds",
@@ -67,15 +65,15 @@ class Metrics:
         return Route("/metrics", self._metrics, methods=["GET"])
 
     async def _metrics(self, _: Request) -> Response:
-        ready = {name: found == OK for name, found in (await self._check()).items()}
+        ready = {name: found == OK for name, found in (await self.check()).items()}
         logged = CounterMetricFamily(
             "unlatch_log_events", "Lines of the log, by level and event.", labels=["level", "event"]
         )
-        for (level, event), count in sorted(self._events.items()):
+        for (level, event), count in sorted(self.events.items()):
             logged.add_metric([level, event], count)
         shown = [_gauge("unlatch_ready", "1 where a check of /readyz passes.", "check", ready), logged]
         with suppress(StoreError):  # unlatch_ready says so
-            shown += _of_backlog(await self._backlog())
+            shown += _of_backlog(await self.backlog())
         self._looked_up = shown
         return Response(generate_latest(self._registry), media_type=TEXT)
 
