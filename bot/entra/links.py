@@ -80,9 +80,7 @@ class EntraLinks:
             yield SignInResult(link=link, account=account, cache=cache)
 
     async def hold(self, result: SignInResult) -> Confirmation:
-        confirmation = Confirmation(
-            page=Secret(secrets.token_urlsafe(32)), cookie=Secret(secrets.token_urlsafe(32))
-        )
+        confirmation = Confirmation(*(Secret(secrets.token_urlsafe(32)) for _ in range(2)))
         digest = _confirmation_digest(confirmation)
         content = _RESULT.dump_json((result.account, result.cache.reveal())).decode()
         await self._keep(rows.hold_result, "result", result.link, digest, content)

@@ -189,16 +189,11 @@ def _message(shown: Sequence[Block]) -> Message:
     """Add all that the blocks show as one text, the state first: a screen reader reads no block."""
     texts = []
     for block in shown:
-        parts = [block.get("text"), *_list(block, "fields"), *_list(block, "elements")]
-        for part in parts:
-            match part:
-                case {"type": "plain_text" | "mrkdwn", "text": str(text)}:
-                    labelled = _LABELLED.fullmatch(text)
-                    texts.append(f"{labelled[1]}: {labelled[2].rstrip('.')}." if labelled else text)
+        for found in map(block.get, ("text", "fields", "elements")):
+            for part in found if isinstance(found, list) else [found]:
+                match part:
+                    case {"type": "plain_text" | "mrkdwn", "text": str(text)}:
+                        labelled = _LABELLED.fullmatch(text)
+                        texts.append(f"{labelled[1]}: {labelled[2].rstrip('.')}." if labelled else text)
     texts[0] += "."  # the headline
     return Message(fallback(" ".join(texts)), shown)
-
-
-def _list(block: Block, name: str) -> list[object]:
-    found = block.get(name)
-    return found if isinstance(found, list) else []

@@ -3,7 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from bot.domain.device import Device
@@ -207,7 +207,10 @@ def _details(choice: Choice, of: int, review: Review, words: Wording) -> Block:
     """What Intune says of one device; of several, also what a reset does to this one."""
     device = choice.device
     # The row changes with every reminder, so its own time is close enough to now to tell an offline device.
-    seen = _last_seen(device, review.request.changed_at, words)
+    at, seen = device.last_sync_at, words.text("review.last_seen.never")
+    if at is not None:
+        is_late = review.request.changed_at - at > OFFLINE_AFTER
+        seen = words.text("review.last_seen.long_ago", at=date(at)) if is_late else date(at)
     facts = [labelled(label, inline(fact, _FACT)) for label, fact in _facts(device, words)]
     facts.insert(0, labelled(words.text("review.last_seen"), seen))
     if device.enrolled_at is not None:
@@ -230,13 +233,6 @@ def _facts(device: Device, words: Wording) -> list[tuple[str, str]]:
         "review.management": ", ".join(filter(None, managed)),
     }
     return [(words.text(key), fact or words.text("review.unknown")) for key, fact in facts.items()]
-
-
-def _last_seen(device: Device, now: datetime, words: Wording) -> str:
-    if device.last_sync_at is None:
-        return words.text("review.last_seen.never")
-    at = date(device.last_sync_at)
-    return words.text("review.last_seen.long_ago", at=at) if now - device.last_sync_at > OFFLINE_AFTER else at
 
 
 def _form(
