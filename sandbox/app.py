@@ -25,7 +25,7 @@ from sandbox.faults import FaultInjection, Faults
 from sandbox.faults.connections import BreakableHttp, BreakableSocket
 from sandbox.intune import Intune
 from sandbox.journal import NO_TOKEN, Bearer, Journal, Vendor
-from sandbox.network import Reachability, SameOrigin, Server
+from sandbox.network import Dated, Reachability, SameOrigin, Server
 from sandbox.slack import Slack
 from sandbox.slack.local_slack import SCOPES
 from sandbox.snapshot import Json, calls_snapshot, slack_snapshot
@@ -74,6 +74,8 @@ class Sandbox:
             cast, self.clock, self.journal, base_url, self.entra, timedelta(seconds=action_seconds)
         )
         self.faults = Faults(self.clock)
+        self.clock_ahead = timedelta(0)
+        """How far the Date of every answer is ahead."""
         self.closing = False
         self._reachability = Reachability(lambda: self.slack.bot_url, self.slack.changed.tell)
         self._in_process = transport is not None
@@ -159,6 +161,7 @@ class Sandbox:
 
     def _middleware(self) -> list[Middleware]:
         return [
+            Middleware(Dated, now=lambda: self.clock.now() + self.clock_ahead),
             Middleware(SameOrigin, base_url=lambda: self.base_url),
             Middleware(
                 FaultInjection, faults=self.faults, journal=self.journal, whose_token=self._whose_token

@@ -17,6 +17,7 @@ from sandbox.faults.queue import Hit
 from sandbox.faults.rules import Rule, sentence
 from sandbox.intune.fleet import Role, Traps
 from sandbox.intune.resetting import AcceptedReset
+from sandbox.setup import Setup
 from sandbox.slack import NotPossible, Outcome
 from sandbox.slack.sockets import DisconnectReason
 
@@ -68,6 +69,7 @@ class ControlApi:
             _route("POST", "/sandbox/phones/{id}/unlock", self._unlock),
             _route("POST", "/sandbox/roles/{id}", self._role),
             _route("POST", "/sandbox/graph", self._graph),
+            _route("POST", "/sandbox/setup", self._set_up),
             _route("POST", "/sandbox/sockets", self._sockets),
             _route("GET", "/sandbox/faults", self._faults),
             _route("POST", "/sandbox/faults", self._add_fault),
@@ -160,6 +162,11 @@ class ControlApi:
     async def _graph(self, request: Request) -> Response:
         """The fields of `Traps`."""
         self._sandbox.intune.set_traps(Traps.model_validate(await _body(request)))
+        return JSONResponse({}, 202)
+
+    async def _set_up(self, request: Request) -> Response:
+        """The fields of `Setup`."""
+        Setup.model_validate(await _body(request)).apply(self._sandbox)
         return JSONResponse({}, 202)
 
     async def _sockets(self, request: Request) -> Response:

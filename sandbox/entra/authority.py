@@ -37,6 +37,7 @@ class Authority:
     Everything public may be set while it runs: `redirect_uris` (exact strings), `consented` (short names of
     Graph permissions), `multitenant`, `token_lifetime` (None: Entra's own), `client_secrets`,
     `federated` (None: no other identity provider),
+    `expired_secrets`, `has_certificate` (whether one was uploaded; any will do),
     `policy`: a claims request (JSON) that every redemption of a code has to meet,
     and `tamper`: claims that replace those of the next id_tokens (None leaves a claim out).
     """
@@ -47,6 +48,8 @@ class Authority:
         self.app_name = cast.bot.name
         self.client_secrets = {CLIENT_SECRET}
         self.federated: FederatedCredential | None = None
+        self.expired_secrets: set[str] = set()
+        self.has_certificate = True
         self.accounts: dict[str, Account] = {account.oid: account for account in cast.accounts}
         self.redirect_uris = list(redirect_uris)
         self.consented = set(CONSENTED)
@@ -54,7 +57,6 @@ class Authority:
         self.token_lifetime: timedelta | None = None
         self.tamper: dict[str, object] = {}
         self.policy = ""
-        self.app_only_attempts = 0
         self.on_change: list[Callable[[], None]] = []
         self.key = key_of_this_process()
         self.clock = clock
@@ -84,10 +86,8 @@ class Authority:
         return self._access_token(self.session(self.accounts[oid], demands), sorted(names), demands, lifetime)
 
     def app_only_token(self) -> str:
-        """Mint an app-only token, to test that it is refused."""
-        claims = tokens.app_only_claims(
-            self.tenant, self.client_id, roles=self.consented, now=self.clock.now()
-        )
+        """Mint an app-only token; the app was granted no role."""
+        claims = tokens.app_only_claims(self.tenant, self.client_id, now=self.clock.now())
         return self.key.sign(claims)
 
     # What the endpoints do.

@@ -1,9 +1,9 @@
-"""The token endpoint: a code or a refresh token in, tokens out; nothing for an application alone."""
+"""The token endpoint: a code or a refresh token in, tokens out; one without rights for the app alone."""
 
 import base64
 import binascii
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from urllib.parse import unquote
 from uuid import uuid4
@@ -45,25 +45,16 @@ class TokenEndpoint:
 
     def _granted(self, tenant: str, form: Form, endpoint: str, line: Line) -> dict[str, object]:
         grant = required(form, "grant_type")
-        if grant == "client_credentials":
-            self._authority.app_only_attempts += 1
-            line.bearer = APPLICATION
-            raise Refusal(70001)
         client_id = required(form, "client_id")
         self._authority.check_client(tenant, client_id)
-        _check_credential(
-            form,
-            client_id=client_id,
-            secrets=self._authority.client_secrets,
-            federated=self._authority.federated,
-            audiences={endpoint, endpoint.replace("http:", "https:", 1)},
-            now=self._authority.clock.now(),
-        )
+        _check_credential(form, self._authority, {endpoint, endpoint.replace("http:", "https:", 1)})
         match grant:
             case "authorization_code":
                 return self._code(tenant, form, line)
             case "refresh_token":
                 return self._refresh(form, line)
+            case "client_credentials":
+                return self._application(form, line)
             case _:
                 raise Refusal(70003, grant_type=grant)
 
@@ -96,6 +87,13 @@ class TokenEndpoint:
         scopes = authority.scopes(form["scope"]) if form.get("scope") else refresh.scopes
         return authority.token_response(refresh.session, scopes, asked)
 
+    def _application(self, form: Form, line: Line) -> dict[str, object]:
+        line.bearer = APPLICATION
+        if not required(form, "scope").endswith("/.default"):
+            raise Refusal(70011, scope=form["scope"])
+        token = self._authority.app_only_token()
+        return {"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token}
+
     def _refused(self, request: Request, refusal: Refusal) -> Response:
         trace = str(uuid4())
         correlation = request.headers.get("client-request-id", str(uuid4()))
@@ -125,18 +123,13 @@ def _basic(header: str) -> dict[str, str]:
     return {"client_id": unquote(user), "client_secret": unquote(password)}
 
 
-def _check_credential(
-    form: Form,
-    *,
-    client_id: str,
-    secrets: Collection[str],
-    federated: FederatedCredential | None,
-    audiences: Collection[str],
-    now: datetime,
-) -> None:
+def _check_credential(form: Form, authority: Authority, audiences: Collection[str]) -> None:
     """Accept the secret or an assertion that has not expired, or refuse."""
+    client_id, federated = form["client_id"], authority.federated
     if "client_secret" in form:
-        if form["client_secret"] not in secrets:
+        if form["client_secret"] in authority.expired_secrets:
+            raise Refusal(7000222, client_id=client_id)
+        if form["client_secret"] not in authority.client_secrets:
             raise Refusal(7000215, client_id=client_id)
         return
     if "client_assertion" not in form:
@@ -153,7 +146,9 @@ def _check_credential(
         _check_federated(assertion, claims, federated)
     else:
         _check_certificates(header, claims, client_id, audiences)
-    expires, seconds = claims.get("exp"), now.timestamp()
+        if not authority.has_certificate:
+            raise Refusal(700027)
+    expires, seconds = claims.get("exp"), authority.clock.now().timestamp()
     latest = seconds + _LONGEST_ASSERTION.total_seconds()
     if not isinstance(expires, int | float) or not seconds < expires <= latest:
         raise Refusal(700024)

@@ -85,10 +85,8 @@ def access_claims(
     return body | _times(now, lifetime)
 
 
-def app_only_claims(
-    tenant: str, client_id: str, *, roles: Collection[str], now: datetime
-) -> dict[str, object]:
-    """The claims of an app-only token; the sandbox makes one only to test that Graph refuses it."""
+def app_only_claims(tenant: str, client_id: str, *, now: datetime) -> dict[str, object]:
+    """The claims of an app-only token, which the sandbox's Graph refuses."""
     body: dict[str, object] = {
         "ver": "1.0",
         "aud": GRAPH,
@@ -97,7 +95,6 @@ def app_only_claims(
         "idtyp": "app",
         "tid": tenant,
         "oid": "0a000000-0000-4000-8000-0000000000a1",
-        "roles": sorted(roles),
         "uti": secrets.token_urlsafe(16),
     }
     return body | _times(now, SHORTEST)

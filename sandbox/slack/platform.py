@@ -52,6 +52,10 @@ class Platform:
     commands: Collection[str]
     scopes_used: set[str] = field(default_factory=set)
     messages_tab: bool = True
+    tells_scopes: bool = True
+    """Whether answers carry x-oauth-scopes, which a proxy may take away."""
+    organization_wide: bool = False
+    """Whether the app is installed for a whole organization."""
 
     def carrier(self) -> Carrier:
         """How to reach the app: by a socket if any is open, and then only by a socket."""

@@ -25,7 +25,7 @@ def _auth_test(call: ApiCall) -> JsonObject:
         "team_id": workspace.team.id,
         "user_id": workspace.bot.id,
         "bot_id": BOT_ID,
-        "is_enterprise_install": False,
+        "is_enterprise_install": call.platform.organization_wide,
     }
 
 
@@ -97,7 +97,9 @@ class WebApi:
                 return Bearer(kind="unknown", who="unknown token")
 
     def _json(self, body: JsonObject, method: Method | None) -> Response:
-        headers = {"x-oauth-scopes": ",".join(self._platform.scopes), "cache-control": "no-store"}
+        headers = {"cache-control": "no-store"}
+        if self._platform.tells_scopes:
+            headers["x-oauth-scopes"] = ",".join(self._platform.scopes)
         if method is not None and method.accepts:
             headers["x-accepted-oauth-scopes"] = ",".join(method.accepts)
         return JSONResponse(body, headers=headers)

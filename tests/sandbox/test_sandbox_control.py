@@ -8,7 +8,8 @@ import socket
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from statistics import median
 
 import httpx
@@ -42,6 +43,7 @@ REFUSED = [
     ("roles/none", {"reset_passcode": True}, 404),
     (f"roles/{KEN_ACCOUNT}", {"reset_passcode": 1}, 400),
     ("graph", {"unknown_paths": ["moon"]}, 400),
+    ("setup", {"channel": "open"}, 400),
     ("sockets", {"reason": "boredom"}, 400),
     ("sockets", ["warning"], 400),
 ]
@@ -52,6 +54,14 @@ async def test_what_cannot_be_done_is_refused_in_a_sentence(page, path, body, st
     answer = await page.post(f"/sandbox/{path}", json=body)
     assert answer.status_code == status
     assert answer.json()["error"].endswith(".")
+
+
+async def test_the_set_up_is_given_as_a_whole(page):
+    for body, told in (({"tells_scopes": False, "clock_ahead": 3600}, False), ({}, True)):
+        assert (await page.post("/sandbox/setup", json=body)).status_code == 202
+        headers = (await page.get("/slack/api/auth.test")).headers
+        ahead = parsedate_to_datetime(headers["date"]) - datetime.now(UTC)
+        assert ("x-oauth-scopes" in headers, ahead < timedelta(minutes=30)) == (told, told)
 
 
 async def test_the_page_is_never_framed_and_its_state_shows_no_secret(page):

@@ -66,7 +66,7 @@ TOKEN_ENDPOINT = [
     ({"grant_type": ""}, 400, 900144),
     ({"grant_type": "password"}, 400, 70003),
     ({"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}, 400, 70003),
-    ({"grant_type": "client_credentials"}, 400, 70001),
+    ({"grant_type": "client_credentials", "scope": RESET}, 400, 70011),
     ({"grant_type": "refresh_token", "refresh_token": "invented"}, 400, 70000),
     ({"scope": RESET}, 400, 65001),
     ({"scope": "Mail.Send"}, 400, 650053),
