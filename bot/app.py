@@ -28,6 +28,7 @@ from bot import __version__
 from bot.audit import HeadKeeper, append_head, last_head, record_start
 from bot.domain.errors import (
     AuditBroken,
+    CouldNotVerify,
     SignInRefused,
     SlackRefused,
     SlackUnavailable,
@@ -36,7 +37,7 @@ from bot.domain.errors import (
 )
 from bot.domain.people import Account, Audience, AudienceKind, SignInLink
 from bot.domain.policy import Rules
-from bot.domain.values import ChannelId, Secret
+from bot.domain.values import ChannelId, Secret, UserId
 from bot.entra.authority import Authority, Credential
 from bot.entra.client import EntraClient
 from bot.entra.links import EntraLinks
@@ -49,7 +50,7 @@ from bot.slack.blocks import without_markup
 from bot.slack.channel import ApproverChannel
 from bot.slack.client import ORGANIZATION, SlackClient, bot_user, is_rotating, slack_client, slack_session
 from bot.slack.directory import SlackDirectory
-from bot.slack.errors import is_busy
+from bot.slack.errors import SCOPE, is_busy
 from bot.slack.handlers import Background, Handlers
 from bot.slack.notifier import SlackNotifier
 from bot.slack.receiver import Socket, Sockets, bolt_app, http_receiver
@@ -176,13 +177,15 @@ async def unlatch(
         await channel.look()
         if channel.problem is not None:
             raise CannotStart(f"APPROVER_CHANNEL: {ENGLISH.text(f'code.{channel.problem}')}")
+        directory = SlackDirectory(client, us, timing=timing)
+        await _look_for_groups(directory, settings)
         entra = stack.enter_context(closing(entra_client(settings, timing)))
         graph = await stack.enter_async_context(graph_client(timing))
 
         vault = Vault(settings.keys.vault)
         deps = Deps(
             database=database,
-            directory=SlackDirectory(client, us, timing=timing),
+            directory=directory,
             intune=Intune(graph, graph_url(settings), timing=timing, now=now),
             links=EntraLinks(entra, vault, database, public_url=settings.public_url, timing=timing, now=now),
             sign_ins=EntraSignIns(entra, vault, database, timing=timing, now=now),
@@ -372,6 +375,22 @@ async def _bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
     except SlackRefused as refused:
         cure = ONE_WORKSPACE if refused.code == ORGANIZATION else "Copy it again from the app's page."
         raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). {cure}") from None
+
+
+async def _look_for_groups(directory: SlackDirectory, settings: Settings) -> None:
+    """Say which user group Slack does not show the bot; without those of APPROVERS nobody could decide."""
+    for part in dict.fromkeys((*settings.approvers, *settings.requesters)):
+        try:
+            if part.kind is AudienceKind.USERGROUP:
+                await directory.is_in(UserId(""), part)
+        except CouldNotVerify as failed:
+            code = failed.facts.get("code")  # there is none where Slack is only busy
+            if part in settings.approvers and code in {"no_such_subteam", *SCOPE}:
+                raise CannotStart(
+                    f"APPROVERS: Slack does not show {part} ({code}). Check its id, that it is enabled, and "
+                    "that the app has the scope usergroups:read."
+                ) from None
+            log.warning("user_group_not_shown", audience=str(part), code=code)
 
 
 async def _open(sockets: Sockets, timing: Timing) -> None:

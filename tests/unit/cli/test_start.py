@@ -1,35 +1,25 @@
-"""Before a colleague meets it: the doctor and the start name what is missing, one sentence for each."""
+"""A start that is not possible says why, in one sentence; one that is says when it is ready."""
 
 import asyncio
-import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from bot import app, doctor
 from bot.app import App, unlatch
-from bot.audit import HeadKeeper
 from bot.domain.errors import CouldNotVerify
 from bot.domain.people import Actor, Audience, AudienceKind
 from bot.domain.values import UserId
-from bot.keys import new_key
-from bot.settings import CannotStart, Settings
-from bot.store.audit_log import AuditLog
-from bot.store.database import Database
-from bot.store.migrations import migrate
+from bot.settings import CannotStart
 from bot.timing import Timing
-from sandbox.app import Sandbox, serve
-from sandbox.cast import APP_TOKEN, BOT_USER, ON_CALL
+from sandbox.cast import APP_TOKEN, ON_CALL
 from structlog.testing import capture_logs
 from tests.support.postgres import free_port
 from tests.support.user_actions import MEI
@@ -37,102 +27,24 @@ from tests.support.user_actions import MEI
 from sandbox import demo
 
 ROOT = Path(__file__).parents[3]
-SCOPES = ("commands", "users:read")
 SHORT = Timing(
     slack_timeout=timedelta(seconds=9),  # a busy machine is no busy Slack
     start_for=timedelta(seconds=0.5),
     socket_retry=timedelta(seconds=0.01),
     handover=timedelta(seconds=0.5),
 )
+NOBODY = (Audience(AudienceKind.USERGROUP, "S0NO"),)
 NOWHERE = "sqlite:///no/such/folder/rows.sqlite3"
 
 
-@dataclass
-class Installation:
-    """A sandbox, and settings for it."""
-
-    sandbox: Sandbox
-    folder: Path
-    warned: list[str] = field(default_factory=list)
-    """What the doctor said last that may be as it is meant."""
-
-    async def migrated(self, settings: Settings) -> AuditLog:
-        log = AuditLog(settings.keys, settings.audit_log_name)
-        await asyncio.to_thread(migrate, settings.database_url, log)
-        return log
-
-    def settings(self, **changes: Any) -> Settings:
-        given = demo.settings(self.sandbox, 3000, self.folder, socket_mode=False)
-        if changes.keys() & {"entra_client_certificate", "entra_client_assertion_file"}:
-            del given["ENTRA_CLIENT_SECRET"]
-        return Settings(**{name.lower(): text for name, text in given.items()} | changes)
-
-    async def missing(self, capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
-        """The doctor's lines that say MISSING; every other check is ok."""
-        settings = self.settings(**changes)
-        if "database_url" not in changes:
-            await self.migrated(settings)
-        capsys.readouterr()
-        status = await doctor.run(settings)
-        lines = re.findall("^(?:ok|MISSING|WARNING) .*", capsys.readouterr().out, re.MULTILINE)
-        found = [line for line in lines if line.startswith("MISSING")]
-        assert (len(lines), status) == (6, 1 if found else 0), lines
-        self.warned = [line for line in lines if line.startswith("WARNING")]
-        return found
-
-
-@pytest.fixture
-async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
-    sandbox = Sandbox(bot_url="http://127.0.0.1:3000")
-    async with serve(sandbox):
-        yield Installation(sandbox, tmp_path)
-
-
-MISSING = [
-    ({"slack_bot_token": "xoxb-wrong"}, ["SLACK_BOT_TOKEN", "invalid_auth"]),
-    ({"slack_bot_token": "xoxe.xoxb-1-wrong"}, ["rotating token", "manifest.yml"]),
-    ({"approver_channel": "C0NOWHERE"}, ["APPROVER_CHANNEL"]),
-    ({"entra_authority": "http://127.0.0.1:9/tenant/v2.0"}, ["ENTRA_AUTHORITY"]),
-    ({"entra_client_certificate": "no-such.pem"}, ["Entra"]),
-    ({"graph_url": "http://127.0.0.1:9/v1.0"}, ["http://127.0.0.1:9/v1.0"]),
-    ({"database_url": NOWHERE}, ["unlatch migrate"]),
-]
-
-
-@pytest.mark.parametrize(("changes", "words"), MISSING, ids=[next(iter(changes)) for changes, _ in MISSING])
-async def test_the_doctor_names_what_is_missing(installation, capsys, changes, words):
-    first, *others = await installation.missing(capsys, **changes)
-    assert [word for word in words if word not in first] == []
-    assert "slack_bot_token" in changes or others == []  # without a token nothing is known of the channel
-    assert "xoxb-wrong" not in first
-
-
-async def test_the_doctor_names_scopes_that_were_not_granted(tmp_path, capsys):
-    sandbox = Sandbox(bot_url="http://127.0.0.1:3000", scopes=(*SCOPES, "groups:read", "channels:read"))
-    async with serve(sandbox):
-        [line] = await Installation(sandbox, tmp_path).missing(capsys)
-    assert "chat:write, im:history, im:write, users:read.email" in line
-
-
-async def test_the_doctor_names_a_bot_that_was_not_invited(installation, capsys):
-    assert await installation.missing(capsys) == []
-    installation.sandbox.slack.leave(ON_CALL, BOT_USER)
-    [line] = await installation.missing(capsys)
-    assert "invite the bot" in line
-
-
 @pytest.mark.parametrize("how", ["public", "shared"])
-async def test_a_channel_that_others_can_be_in_stops_the_start_and_is_named(installation, capsys, how):
+async def test_a_channel_that_others_can_be_in_stops_the_start_and_is_named(installation, how):
     slack = installation.sandbox.slack
     slack.share(ON_CALL, shared=how == "shared")
     slack.workspace.conversations[ON_CALL].private = how != "public"
-    [line] = await installation.missing(capsys)
-    assert f"The approver channel is {how}" in line
     with pytest.raises(CannotStart, match=f"APPROVER_CHANNEL: The approver channel is {how}"):
         async with unlatch(installation.settings(), timing=SHORT):
             pass
-    rota = (Audience(AudienceKind.USERGROUP, "S0ONCALL"),)
-    assert len(await installation.missing(capsys, approvers=rota)) == (how == "shared")
 
 
 STARTS = {
@@ -149,6 +61,10 @@ STARTS = {
         {"entra_client_assertion_file": "no-such"},
         "Entra.*ENTRA_CLIENT_ASSERTION_FILE names no",
     ),
+    "no such group": (
+        {"approvers": NOBODY},
+        r"APPROVERS: Slack does not show usergroup:S0NO .*no_such_subteam",
+    ),
     "heads that cannot be written": ({"audit_heads": "/no/such/folder/heads.jsonl"}, "AUDIT_HEADS"),
 }
 
@@ -160,29 +76,16 @@ async def test_a_database_of_another_deployment_is_named_and_not_called_tampered
             pass
 
 
-async def test_the_doctor_says_whether_an_old_copy_of_the_database_could_be_told(installation, capsys):
-    keys = {"vault_keys": new_key()}
-    await installation.missing(capsys, **keys)
-    [unset] = installation.warned
-    assert "AUDIT_HEADS is not set: an old copy of the database" in unset
-    given = keys | {"audit_heads": installation.folder / "heads.jsonl"}
-    assert await installation.missing(capsys, **given) == []
-    settings = installation.settings(**given)
-    database = Database(settings.database_url, await installation.migrated(settings))
-    await HeadKeeper(database, settings.audit_heads).keep()
-    await database.close()
-    assert await installation.missing(capsys, **given) == []
-    put_back = f"sqlite:///{installation.folder}/an-old-copy.sqlite3"
-    await installation.migrated(installation.settings(**given, database_url=put_back))
-    [line] = await installation.missing(capsys, **given, database_url=put_back)
-    assert "row 1, which was kept, is not in the database" in line
-    [line] = await installation.missing(capsys, **keys, audit_heads=installation.folder)
-    assert "AUDIT_HEADS cannot be read" in line
-
-
-async def test_the_doctor_makes_no_database(installation):
-    assert await doctor.run(installation.settings()) == 1
-    assert list(installation.folder.iterdir()) == []
+@pytest.mark.parametrize(
+    ("setting", "word"), [("approvers", "ratelimited"), ("requesters", "no_such_subteam")]
+)
+async def test_a_slack_that_is_busy_and_a_group_of_requesters_stop_no_start(installation, setting, word):
+    installation.sandbox.slack.refuse("usergroups.users.list", word)
+    with capture_logs() as logs:
+        async with unlatch(installation.settings(**{setting: NOBODY}), timing=SHORT):
+            pass
+    [told] = [line for line in logs if line["event"] == "user_group_not_shown"]
+    assert (told["audience"], told["code"]) == ("usergroup:S0NO", word if setting == "requesters" else None)
 
 
 async def test_o12_the_pools_have_the_size_of_the_setting(installation):
@@ -255,7 +158,7 @@ BUSY = [*product(("auth.test", "apps.connections.open"), ("ratelimited", "intern
 
 @pytest.mark.parametrize(("method", "word"), BUSY, ids=[f"S21-{method}-{word}" for method, word in BUSY])
 async def test_a_slack_that_is_busy_at_the_start_is_waited_for_and_no_setting_blamed(
-    installation, capsys, method, word
+    installation, method, word
 ):
     slack, settings = installation.sandbox.slack, installation.settings(slack_app_token=APP_TOKEN)
     slack.fail_next(method, word)
@@ -265,8 +168,6 @@ async def test_a_slack_that_is_busy_at_the_start_is_waited_for_and_no_setting_bl
     with pytest.raises(CannotStart, match=rf"^Slack is busy \({word}\); no setting is wrong"):
         async with unlatch(settings, timing=SHORT):
             pass
-    assert await installation.missing(capsys) == []
-    assert any("Slack is busy" in line for line in installation.warned) is (method == "auth.test")
 
 
 @pytest.mark.parametrize("dead", ["token_expired", "account_inactive"], ids="S22-{}".format)
@@ -323,7 +224,7 @@ async def test_of_two_processes_on_one_sqlite_file_the_second_waits_for_the_firs
         with pytest.raises(CannotStart, match=r"by another process, .* DATABASE_URL is sqlite:///.*sqlite3"):
             await start(SHORT)
         await installation.migrated(settings)
-        assert await doctor.run(settings) == 0
+        assert "wrong" not in {result.state for result in await doctor.examine(settings)}
         second = asyncio.create_task(start(Timing()))
         await asyncio.sleep(0)
         assert not second.done()
