@@ -18,13 +18,11 @@ from bot import __version__
 from bot.domain.errors import AuditBroken, StoreError, StoreUnavailable
 from bot.keys import new_key
 from bot.network import clean_environment
-from bot.settings import CannotStart, Settings, SettingsError, place_of, read_settings
+from bot.settings import DEPLOYMENT, CannotStart, Settings, SettingsError, place_of, read_settings
 
 if TYPE_CHECKING:
     from bot.store.audit_log import AuditLog
 
-DEPLOYMENT: Final = ("approver_channel", "entra_tenant_id", "entra_client_id", "vault_keys")
-"""The settings that name the audit log, and sign it."""
 PR_SET_DUMPABLE: Final = 4
 """Of Linux's prctl(2)."""
 
@@ -85,7 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command")
     _add(commands, "init", _init, "ask for the settings, write .env and the Slack app's manifest")
     _add(commands, "serve", _serve, "run the bot")
-    _add(commands, "doctor", _doctor, "say what is missing before the bot can work")
+    doctor = _add(commands, "doctor", _doctor, "say what is wrong or missing before the bot can work")
+    doctor.add_argument("--json", action="store_true", help="print a list of check, state, detail and cure")
+    for option, what in (
+        ("--post-to", "send one real message to"),
+        ("--explain-person", "say what is allowed to"),
+    ):
+        doctor.add_argument(option, type=_user, metavar="U…", help=f"{what} this Slack user")
     _add(commands, "migrate", _migrate, "bring the database up to date")
     copy = _add(commands, "backup", _backup, "copy the SQLite database to a new file, and verify the copy")
     copy.add_argument("file", type=Path, metavar="FILE")
@@ -155,6 +159,12 @@ def _moment(text: str) -> datetime:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
+def _user(text: str) -> str:
+    if not re.fullmatch(r"[UW][A-Z0-9]+", text):
+        raise argparse.ArgumentTypeError("it is no id of a Slack user, U… or W…: see the person's profile")
+    return text
+
+
 def _url(text: str) -> str:
     if not re.match(r"(sqlite|postgres(ql)?)(\+[a-z0-9]+)?://", text):
         raise argparse.ArgumentTypeError("it is no sqlite:// or postgresql:// address")
@@ -183,13 +193,13 @@ def _serve(_chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _doctor(_chosen: argparse.Namespace) -> int:
+def _doctor(chosen: argparse.Namespace) -> int:
     from bot import doctor
     from bot.log import set_up_log
 
-    settings = read_settings()
-    set_up_log("error")  # what the adapters warn of, the list says
-    return asyncio.run(doctor.run(settings))
+    set_up_log("critical")  # what the adapters log, the list says
+    running = doctor.run(as_json=chosen.json, post_to=chosen.post_to, person=chosen.explain_person)
+    return asyncio.run(running)
 
 
 def _init(_chosen: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import SequenceMatcher, get_close_matches
@@ -41,6 +41,8 @@ AUTHORITY: Final = (
 )
 """Settings that decide who may do what, and for how long: an empty one does not mean its default."""
 
+DEPLOYMENT: Final = ("approver_channel", "entra_tenant_id", "entra_client_id", "vault_keys")
+"""The settings that name the audit log, and sign it."""
 LISTS: Final = ("requesters", "approvers", "vault_keys")
 QUOTES: Final = ("''", '""', "‘’", "“”")
 INSTEAD: Final = {
@@ -104,7 +106,14 @@ ENDPOINTS: Final[Mapping[Cloud, Endpoints]] = {  # source: Microsoft's page "Nat
 
 
 class SettingsError(Exception):
-    """Everything that is missing or wrong, and where to get each."""
+    """Everything that is missing or wrong, and where to get each.
+
+    `lines`: one for each name, as `NAME: what is wrong. Where to get it.`; none where a file is unreadable.
+    """
+
+    def __init__(self, message: str, lines: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.lines = lines
 
 
 class CannotStart(Exception):
@@ -428,22 +437,23 @@ def _written() -> tuple[dict[str, Any], dict[str, Any]]:
         raise SettingsError(f"{error.filename} cannot be read: {error.strerror}.") from None
 
 
-def read_settings(*needed: str) -> Settings:
+def read_settings(*needed: str, stand_ins: Mapping[str, object] | None = None) -> Settings:
     """Return the settings, or raise SettingsError with one message about all that is missing or wrong.
 
     `needed`: the fields without a default that the caller uses, where that is not all of them. What counts
     is the environment before files of secrets (`SLACK_BOT_TOKEN_FILE`), before `.env`, before the TOML file.
+    `stand_ins` count before all of them, and unknown names are then no matter.
     """
     written, secrets = _written()
-    lines = list(_unknown(written))
+    lines = list(_unknown(written)) if stand_ins is None else []
     try:
-        given = written | secrets | _counted(EnvSettingsSource(Settings)())
+        given = written | secrets | _counted(EnvSettingsSource(Settings)()) | dict(stand_ins or {})
         settings = (_demanding(needed) if needed else Settings)(**given)
     except ValidationError as errors:
         lines += [_line(dict(error)) for error in errors.errors(include_input=False, include_url=False)]
     if lines:
         where = f"in the environment, in .env or in the file of {CONFIG_VARIABLE}"
-        raise SettingsError("\n  ".join([f"Unlatch cannot start. Set these right, {where}:", *lines]))
+        raise SettingsError("\n  ".join([f"Unlatch cannot start. Set these right, {where}:", *lines]), lines)
     return settings
 
 

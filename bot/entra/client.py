@@ -118,6 +118,18 @@ class EntraClient:
             self._app(msal.SerializableTokenCache())
             self._verifier.fetch()
 
+    def refusal(self) -> str:
+        """Return Entra's number for why it refuses the app or its credential; empty where it takes them.
+
+        It is asked for a token of the app's own, which nobody looks at. Raises CouldNotVerify.
+        """
+        self.warm_up()
+        resource = self._scopes[0].rpartition("/")[0]
+        with self._discovery():
+            app = self._app(msal.SerializableTokenCache())
+            result = app.acquire_token_for_client([f"{resource}/.default"])
+        return "" if "access_token" in result else _error_code(result)
+
     def close(self) -> None:
         """Close the connections; a call that hangs ends with its own time-out."""
         self._threads.shutdown(wait=False)

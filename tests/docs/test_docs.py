@@ -89,7 +89,7 @@ def test_make_has_the_target(command: str):
 async def test_an_operators_commands_work_in_the_order_of_the_documents(tmp_path: Path):
     documents = (ROOT / "docs" / name for name in ("install.md", "operate.md"))
     commands = [line for each in documents for line in commands_of(each) if line.startswith(UNLATCH)]
-    sandbox = Sandbox(bot_url="http://127.0.0.1:9")
+    sandbox = Sandbox(bot_url="http://127.0.0.1:0")
     async with serve(sandbox):
         environment = settings(sandbox, 0, tmp_path, socket_mode=False) | {"PATH": str(BIN)}
         for command in commands:

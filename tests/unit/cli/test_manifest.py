@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from bot.doctor import NEEDED_SCOPES
+from bot.checks import CATALOG
 from bot.init import manifest_for
 from bot.slack.payloads import COMMAND
 from jsonschema import validators
@@ -42,5 +42,8 @@ def test_it_names_our_command_one_address_and_every_scope_that_the_doctor_asks_f
     assert f'"{command["usage_hint"]}"' in (ROOT / "sandbox/page/js/commands.js").read_text()
     assert command["url"] == manifest["settings"]["interactivity"]["request_url"]
     assert command["url"].endswith("/slack/events")
-    assert set(manifest["oauth_config"]["scopes"]["bot"]) >= NEEDED_SCOPES
+    kinds = ("groups", "channels")
+    asked = {scope.format(kind=kind, approvers=kind) for scope in CATALOG["scopes"] for kind in kinds}
+    asked.add("usergroups:read")
+    assert set(manifest["oauth_config"]["scopes"]["bot"]) == asked
     assert "user" not in manifest["oauth_config"]["scopes"]
