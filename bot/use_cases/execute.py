@@ -22,6 +22,7 @@ from bot.domain.errors import (
     GraphError,
     NotExecuted,
     OutcomeUnknown,
+    Refusal,
     SignInNeeded,
     StoreError,
     UnknownPath,
