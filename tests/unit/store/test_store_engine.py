@@ -4,6 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from bot.domain.errors import StoreUnavailable
@@ -14,14 +15,6 @@ from sqlalchemy.exc import DBAPIError
 from tests.support.postgres import free_port
 from tests.unit.store.conftest import opened, owner
 from tests.unit.store.rows import a_request, stored
-
-
-class Reason(Exception):
-    """A driver's exception with its code."""
-
-    sqlstate: str | None = None
-    sqlite_errorname: str | None = None
-
 
 SAID = [
     ("O15 O16", "42501", "permission denied for table requests", "GRANT what is missing", True),
@@ -44,8 +37,8 @@ SAID = [
 
 @pytest.mark.parametrize(("row", "code", "said", "words", "lasts"), SAID)
 def test_a_fault_of_the_database_says_what_it_is_and_whether_waiting_mends_it(row, code, said, words, lasts):
-    reason = Reason(said + "\nDETAIL: secret")
-    reason.sqlstate, reason.sqlite_errorname = code, code
+    reason: Any = Exception(said + "\nDETAIL: secret")
+    reason.sqlstate = reason.sqlite_errorname = code  # as the drivers do
     told = meant_by(DBAPIError("SELECT secret", {"x": "secret"}, reason))
     assert isinstance(told, StoreUnavailable)
     assert (words in told.reason, told.lasts, "secret" in told.reason) == (True, lasts, False), row
