@@ -16,8 +16,6 @@ from typing import Any, Final, TextIO
 
 import structlog
 from sqlalchemy import Connection, and_, exists, func, or_, select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken, StoreUnavailable
@@ -37,7 +35,7 @@ from bot.store.audit_log import (
     pages,
 )
 from bot.store.database import BEGUN_ANEW, OLDER_REQUESTS, Database
-from bot.store.engine import engine_for, meant_by
+from bot.store.engine import temporary_engine
 from bot.store.tables import audit, requests
 
 FINE, TAMPERED, CANNOT_VERIFY = 0, 1, 2
@@ -384,14 +382,9 @@ def _cannot_verify(sentence: str) -> int:
 @contextmanager
 def reading(database_url: str) -> Iterator[Connection]:
     """A connection that only reads. A long log may take its time. Raises StoreUnavailable, ValueError."""
-    engine = engine_for(database_url, read_only=True, bounded=False)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    except (DBAPIError, NoConnection) as error:
-        raise meant_by(error) from None
-    finally:
-        engine.dispose()
+    engine = temporary_engine(database_url, read_only=True, bounded=False)
+    with engine as one, one.connect() as connection:
+        yield connection
 
 
 # Export
@@ -450,29 +443,23 @@ def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Iterabl
     """
     with heads.open(errors="replace") as file:
         kept = list(filter(audit_log.is_signed, read_heads(file)))
-    engine = engine_for(database_url)
-    try:
-        with engine.begin() as connection:
-            audit_log.lock(connection)
-            last = connection.execute(LAST).first()
-            if last is None or not audit_log.is_signed(last):
-                raise AuditBroken(
-                    "the newest row is not signed with a key of VAULT_KEYS: this is no honest restore"
-                )
-            if not kept:
-                raise AuditBroken(f"{heads} holds no head: the bot goes on without this command")
-            newest, lost = kept[-1], max(kept)
-            there = connection.scalar(select(audit.c.hash).where(audit.c.seq == newest.seq))
-            if there == newest.hash:
-                raise AuditBroken("the log holds the last kept head: there is nothing to resume")
-            audit_log.seen = None
-            facts = {"lost_seq": str(lost.seq), "lost_hash": lost.hash}
-            entry = Entry(event=Event.RESUMED, at=datetime.now(UTC), facts=facts)
-            head = audit_log.append(connection, [entry])
-    except (DBAPIError, NoConnection) as error:
-        raise meant_by(error) from None
-    finally:
-        engine.dispose()
+    with temporary_engine(database_url) as engine, engine.begin() as connection:
+        audit_log.lock(connection)
+        last = connection.execute(LAST).first()
+        if last is None or not audit_log.is_signed(last):
+            raise AuditBroken(
+                "the newest row is not signed with a key of VAULT_KEYS: this is no honest restore"
+            )
+        if not kept:
+            raise AuditBroken(f"{heads} holds no head: the bot goes on without this command")
+        newest, lost = kept[-1], max(kept)
+        there = connection.scalar(select(audit.c.hash).where(audit.c.seq == newest.seq))
+        if there == newest.hash:
+            raise AuditBroken("the log holds the last kept head: there is nothing to resume")
+        audit_log.seen = None
+        facts = {"lost_seq": str(lost.seq), "lost_hash": lost.hash}
+        entry = Entry(event=Event.RESUMED, at=datetime.now(UTC), facts=facts)
+        head = audit_log.append(connection, [entry])
     for path in {heads, *keep_in}:
         append_head(path, head)
     return f"Resumed after row {last.seq}. The kept head named row {lost.seq}."

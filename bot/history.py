@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.audit import reading
 from bot.domain.errors import AuditBroken, Refusal
@@ -14,7 +12,6 @@ from bot.domain.request import MOVES, Status
 from bot.domain.values import read_object, visible
 from bot.settings import CannotStart
 from bot.store.audit_log import AuditLog
-from bot.store.engine import meant_by
 from bot.store.requests import MESSAGES, check_seal, read_messages, seal_fits
 from bot.store.tables import audit, requests
 
@@ -33,16 +30,13 @@ def tell(
     `problems`, sentences about what is not as Unlatch left it. Raises CannotStart where there is no such
     request, StoreError, ValueError.
     """
-    try:
-        with reading(database_url) as connection:
-            if id_ is None:
-                wanted = select(requests).where(requests.c.status.not_in([] if ended else ENDED))
-                newest = wanted.order_by(requests.c.asked_at.desc()).limit(max(1, limit))
-                told: Any = [_shown(row, audit_log) for row in connection.execute(newest)]
-            else:
-                told = _story(connection, audit_log, id_)
-    except (DBAPIError, NoConnection) as error:
-        raise meant_by(error) from None
+    with reading(database_url) as connection:
+        if id_ is None:
+            wanted = select(requests).where(requests.c.status.not_in([] if ended else ENDED))
+            newest = wanted.order_by(requests.c.asked_at.desc()).limit(max(1, limit))
+            told: Any = [_shown(row, audit_log) for row in connection.execute(newest)]
+        else:
+            told = _story(connection, audit_log, id_)
     return _json(told, indent=2) if as_json else "\n".join(map(visible, _lines(told))) or "None."
 
 

@@ -3,7 +3,8 @@
 import os
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -115,6 +116,18 @@ def engine_for(
     if begin:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+@contextmanager
+def temporary_engine(address: str, *, read_only: bool = False, bounded: bool = True) -> Iterator[Engine]:
+    """Yield an engine for one piece of work; what its database raises is told as `meant_by` tells it."""
+    engine = engine_for(address, read_only=read_only, bounded=bounded)
+    try:
+        yield engine
+    except (DBAPIError, NoConnection) as error:
+        raise meant_by(error) from None
+    finally:
+        engine.dispose()
 
 
 def limits(timing: Timing) -> str:

@@ -14,13 +14,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.exc import OperationalError
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import StoreUnavailable
 from bot.store.audit_log import AuditLog
-from bot.store.engine import FAULTS, code_of, engine_for, keep_private, meant_by, milliseconds
+from bot.store.engine import FAULTS, code_of, keep_private, milliseconds, temporary_engine
 from bot.store.tables import REVISION, audit
 
 HERE: Final = Path(__file__).parent
@@ -44,8 +43,7 @@ def migrate(
     that is none.
     """
     keep_private(url)
-    engine = engine_for(url, bounded=False)
-    try:
+    with temporary_engine(url, bounded=False) as engine:
         for left in reversed(range(tries)):
             try:
                 with engine.begin() as connection:
@@ -56,10 +54,6 @@ def migrate(
                 sleep(PAUSE.total_seconds())
             else:
                 return
-    except (DBAPIError, NoConnection) as error:
-        raise meant_by(error) from None
-    finally:
-        engine.dispose()
 
 
 def configuration() -> Config:
