@@ -233,7 +233,7 @@ def backup(url: str, copy: Path) -> None:
 
     Raises FileExistsError and other OSErrors, StoreUnavailable; no part of a copy is left where it failed.
     """
-    source, copy = Path(make_url(url).database or "").absolute(), copy.absolute()
+    source, copy = Path(parse_url(url).database or "").absolute(), copy.absolute()
     copy.touch(0o600, exist_ok=False)
     try:
         with closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)) as connection:
