@@ -8,8 +8,7 @@ import pytest
 from bot.domain.errors import Cause, Code, Refusal
 from bot.domain.people import Audience, AudienceKind
 from bot.domain.policy import check_account, check_fresh, check_linking, check_owner
-from tests.support.builders import AIKO, CHANNEL, IN_CHANNEL, KEN, LEOS_PHONE, MEI, RULES, account_of
-from tests.support.clock import NOON
+from tests.support.builders import AIKO, CHANNEL, IN_CHANNEL, KEN, LEOS_PHONE, MEI, NOON, RULES, account_of
 
 KENS = account_of(KEN)
 SECOND = timedelta(seconds=1)

@@ -86,9 +86,6 @@ def test_a_decision_after_the_end_is_told_how_it_ended_by_whom_if_anyone_and_whe
     assert refusal.cause == Cause(Code.ALREADY_DECIDED, facts)
 
 
-# Decisions
-
-
 def test_the_requester_does_not_decide_whatever_was_checked_before():
     own, pending = replace(APPROVAL, by=MEI.id), a(Status.PENDING)
     for decide in (
@@ -139,9 +136,6 @@ def test_another_approval_forgets_the_attempt_but_counts_it():
     assert (again.decided_by, again.decided_at, again.next_at) == (AIKO.id, LATER, LATER)
 
 
-# The attempt
-
-
 def test_an_approval_allows_one_attempt():
     attempted = a(Status.APPROVED, attempts=1).start_attempt(client_request_id="call-2", **NOW)
     assert attempted.attempt == replace(ATTEMPT, started_at=LATER, client_request_id="call-2")
@@ -161,9 +155,6 @@ def test_a_reopened_request_is_no_one_s_decision_and_leaves_time_for_another():
     assert reopened.expires_at == LATER + TIMING.lifetime / 2
     assert reopened.next_at == LATER + TIMING.remind_every
     assert long.expires_at == NOON + timedelta(days=1)
-
-
-# Which of the device's resets is this request's
 
 
 @pytest.mark.parametrize(
@@ -186,11 +177,8 @@ def test_ours_is_later_than_the_reset_before_and_not_long_before_the_attempt(pre
     def at(offset):
         return None if offset is None else NOON + offset
 
-    request = a(
-        Status.UNCERTAIN,
-        approval=replace(APPROVAL, previous_reset_at=at(previous)),
-        attempt=replace(ATTEMPT, seen_at=at(seen)),
-    )
+    approval, attempt = replace(APPROVAL, previous_reset_at=at(previous)), replace(ATTEMPT, seen_at=at(seen))
+    request = a(Status.UNCERTAIN, approval=approval, attempt=attempt)
 
     assert request.is_ours(NOON + started, timing=TIMING) is ours
 
@@ -224,9 +212,6 @@ def test_a_reset_that_the_device_shows_is_remembered_and_frees_the_device(status
     assert seen.held_device is None
 
 
-# The device that no other request may reset meanwhile
-
-
 def test_a_device_is_held_from_the_approval_until_the_request_needs_it_no_more():
     pending = a(Status.PENDING)
     approved = pending.approve(APPROVAL, reviewed=pending.revision)
@@ -257,9 +242,6 @@ def test_a_target_is_open_while_its_request_waits_or_may_come_to_wait_again(stat
     assert names[0].open_target == names[1].open_target
 
 
-# The clock
-
-
 def test_a_pending_request_is_due_for_each_reminder_and_at_its_expiry():
     pending = RECEIVED.accept(target=RECEIVED.target, now=NOON, timing=TIMING)
     short = replace(TIMING, lifetime=timedelta(minutes=5))
@@ -281,9 +263,6 @@ def test_a_device_is_polled_less_and_less_often():
         assert begun.next_at == LATER + 5 * SECOND
     assert pauses == sorted(pauses)
     assert (set(pauses), len(pauses)) == ({5 * SECOND, 30 * SECOND, timedelta(minutes=10)}, 183)
-
-
-# The new passcode
 
 
 @pytest.mark.parametrize("effect", Effect)
@@ -316,14 +295,11 @@ def test_the_requester_does_not_read_the_device_for_themselves():
     assert seen.code is Code.NOT_WAITING
 
 
-# What is typed
-
-
 @pytest.mark.parametrize(
     ("check", "text", "kept"),
     [
         (checked_reason, "  locked out\n", "locked out"),
-        (checked_reason, "a\x00b\ud800", "ab"),
+        (checked_reason, "a\x00b\ud800c\udfffd \U0001f600", "abcd \U0001f600"),
         (checked_reason, "x" * 1000, "x" * 1000),
         (checked_reason, "", Cause(Code.NO_REASON, {})),
         *((checked_reason, blank, Cause(Code.NO_REASON, {})) for blank in (" \x00\n", *"\u200b\u2800\u202e")),

@@ -14,13 +14,8 @@ ADDRESSES = ["ada!field@contoso.com", "ada~lindqvist@contoso.com", "ada^l@contos
 ADDRESSES += ["ada_fabrikam.com#ext#@contoso.onmicrosoft.com", "d'arcy@contoso.com", "ada$1@contoso.com"]
 WIDE = {"serial：Ｆ２ＬＸ１２３４": "serial:F2LX1234", "ＮＡＭＥ：Ｆ１": "name:Ｆ１"}
 WIDE |= {"imei:٣٥٢٩٨٧١٠١٢٣٤٥٦٧": "imei:352987101234567"}
-OPEN_QUOTES = """name:"Leo's
-name:„Leo’s phone
-name:'Leo' and 'Mei'
-name:«a» b
-name:'
-'mei@contoso.com
-serial:”R58M123"""
+OPEN_QUOTES = ("name:\"Leo's", "name:„Leo’s phone", "name:'Leo' and 'Mei'", "name:«a» b", "name:'")
+OPEN_QUOTES += ("'mei@contoso.com", "serial:”R58M123")
 AROUND = ("<{}>", "({})", "*{}*", "`{}`,", "{}.", "{}，", "{} :")
 
 
@@ -75,7 +70,7 @@ def test_nothing_else_is_a_target(typed):
 @pytest.mark.parametrize(
     ("typed", "problem"),
     [
-        *((typed, "quote") for typed in OPEN_QUOTES.splitlines()),
+        *((typed, "quote") for typed in OPEN_QUOTES),
         *((f"imei:35693803564380{digit}", "check_digit") for digit in range(9)),
         ("imei:35-693803-546380-9", "check_digit"),
     ],

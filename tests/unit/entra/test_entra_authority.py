@@ -8,14 +8,12 @@ from tests.support.certificates import certificate, pem
 from tests.unit.entra.fake_entra import ANOTHER_KEY, CALLBACK, KEY, TENANT, FakeEntra, a_client, a_clock
 
 
-@pytest.mark.parametrize(
-    "host", ["login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn"]
-)
+@pytest.mark.parametrize("cloud", ["microsoftonline.com", "microsoftonline.us", "chinacloudapi.cn"])
 @pytest.mark.parametrize("ending", ["", "/", "/v2.0", "/v2.0/"])
-def test_microsofts_authorities_are_known_with_or_without_their_version(host, ending):
-    authority = Authority.parse(f"https://{host}/{TENANT}{ending}")
-    assert authority.for_msal == {"authority": f"https://{host}/{TENANT}"}
-    assert authority.discovery_url == f"https://{host}/{TENANT}/v2.0/.well-known/openid-configuration"
+def test_microsofts_authorities_are_known_with_or_without_their_version(cloud, ending):
+    authority = Authority.parse(f"https://login.{cloud}/{TENANT}{ending}")
+    assert authority.for_msal == {"authority": f"https://login.{cloud}/{TENANT}"}
+    assert authority.discovery_url == f"https://login.{cloud}/{TENANT}/v2.0/.well-known/openid-configuration"
 
 
 def test_another_provider_is_used_as_it_is():

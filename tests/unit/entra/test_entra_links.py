@@ -6,15 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from bot.domain.errors import (
-    Code,
-    CommitUnknown,
-    CouldNotVerify,
-    Refusal,
-    SignInNeeded,
-    SignInRefused,
-    StoreUnavailable,
-)
+from bot.domain.errors import Code, CouldNotVerify, Refusal, SignInNeeded, SignInRefused, StoreError
 from bot.domain.people import Confirmation
 from bot.domain.values import Secret
 from bot.store.tables import sign_in_links
@@ -23,6 +15,9 @@ from tests.unit.entra.fake_entra import AIKO_OID, CALLBACK, KEN_OID, STEP_UP, qu
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, redeem, take
 
 LIFETIME = timedelta(minutes=10)
+FAULTS = [CouldNotVerify("Slack"), *(kind() for kind in StoreError.__subclasses__())]
+FAKE = "f" * 43
+"""Of the shape of a secret."""
 
 
 async def unusable(call) -> bool:
@@ -77,20 +72,6 @@ async def test_each_step_has_ten_minutes(setup):
     assert await unusable(take(setup, held))
 
 
-async def test_a_link_outlives_an_outage_of_entra_and_a_refused_account_is_refused_with_it(setup):
-    secret = await setup.link()
-    setup.entra.answer(0)
-    with pytest.raises(CouldNotVerify):
-        await setup.links.authorization_url(secret, login_hint=None)
-    setup.entra.mend()
-    url = await setup.links.authorization_url(secret, login_hint=None)
-    setup.entra.claims = {"acct": 1}
-    with pytest.raises(SignInRefused) as caught:
-        await redeem(setup, setup.entra.sign_in(url))
-    assert caught.value.code is Code.GUEST_ACCOUNT
-    assert caught.value.link.user == KEN
-
-
 async def test_an_answer_is_redeemed_once_and_its_result_taken_once_with_both_secrets(setup):
     form = await setup.returned(claims=STEP_UP)
     result = await redeem(setup, form)
@@ -111,14 +92,14 @@ async def interrupted(taking, error):
             raise error
 
 
-FAULTS = [CouldNotVerify("Slack"), StoreUnavailable(), CommitUnknown()]
-
-
 @pytest.mark.parametrize("fault", ["entra", *FAULTS], ids=repr)
 async def test_finding_6_a_fault_that_passes_uses_up_neither_the_link_nor_the_answer(setup, fault):
     secret = await setup.link()
-    url = await setup.links.authorization_url(secret, login_hint=None)
-    form = setup.entra.sign_in(url)
+    setup.entra.answer(0)
+    with pytest.raises(CouldNotVerify):
+        await setup.links.authorization_url(secret, login_hint=None)
+    setup.entra.mend()
+    form = setup.entra.sign_in(await setup.links.authorization_url(secret, login_hint=None))
     if fault == "entra":
         setup.entra.answer(503, "")
         with pytest.raises(CouldNotVerify):
@@ -136,22 +117,26 @@ async def test_finding_6_a_fault_that_passes_uses_up_neither_the_link_nor_the_an
     assert await unusable(take(setup, held))
 
 
-async def test_an_answer_that_was_refused_is_not_put_back(setup):
-    form = await setup.returned()
+async def test_an_account_is_refused_with_its_link_and_an_answer_that_was_refused_is_not_put_back(setup):
+    form, guests = await setup.returned(), await setup.returned()
     await interrupted(setup.links.redeem(form), SignInRefused(Code.DECLINED))
-    assert await unusable(redeem(setup, form))
+    setup.entra.claims = {"acct": 1}
+    with pytest.raises(SignInRefused) as caught:
+        await redeem(setup, guests)
+    assert (caught.value.code, caught.value.link.user) == (Code.GUEST_ACCOUNT, KEN)
+    for refused in (form, guests):
+        assert await unusable(redeem(setup, refused))
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"user": AIKO}, {"team": "T0FABRIKAM"}, {"request_id": "1" * 32}, {"digest": "1" * 64}],
-    ids=str,
+    ("column", "value"),
+    [("user", AIKO), ("team", "T0FABRIKAM"), ("request_id", "1" * 32), ("digest", "1" * 64)],
 )
 @pytest.mark.parametrize("step", ["flow", "result"])
-async def test_what_is_moved_to_another_row_does_not_open(setup, change, step):
+async def test_what_is_moved_to_another_row_does_not_open(setup, column, value, step):
     form = await setup.returned()
     held = await setup.links.hold(await redeem(setup, form)) if step == "result" else None
-    await setup.change(sign_in_links, **change)
+    await setup.change(sign_in_links, **{column: value})
     assert await unusable(take(setup, held) if held else redeem(setup, form))
 
 
@@ -163,10 +148,8 @@ async def test_a_flow_is_not_taken_as_a_result_nor_a_result_as_a_flow(setup):
     assert await unusable(take(setup, Confirmation(Secret(page), Secret(cookie))))
     await setup.links.hold(await setup.redeemed())
     state = "state" * 8
-    held = update(sign_in_links).where(
-        *(sign_in_links.c[name].is_not(None) for name in ("used_at", "sealed"))
-    )
-    found = held.values(state_digest=hashlib.sha256(state.encode()).hexdigest())
+    row = update(sign_in_links).where(*(sign_in_links.c[name].is_not(None) for name in ("used_at", "sealed")))
+    found = row.values(state_digest=hashlib.sha256(state.encode()).hexdigest())
     assert await setup.database.run(lambda tx: tx.execute(found).rowcount) == 1
     assert await unusable(redeem(setup, {"state": state, "code": "x"}))
 
@@ -182,13 +165,7 @@ async def test_no_secret_of_a_browser_and_no_token_is_stored_in_the_clear(setup)
         assert text not in stored
 
 
-FORGED = "f" * 43
-"""Of the shape of a secret."""
-
-
-@pytest.mark.parametrize(
-    ("text", "reads"), [(FORGED, 1), ("f" * 15, 0), ("f" * 65, 0), ("é" * 43, 0), ("", 0)]
-)
+@pytest.mark.parametrize(("text", "reads"), [(FAKE, 1), ("f" * 15, 0), ("f" * 65, 0), ("é" * 43, 0), ("", 0)])
 async def test_what_strangers_forge_never_takes_the_writer(setup, monkeypatch, text, reads):
     looked, read = [], setup.database.read
 
@@ -198,12 +175,8 @@ async def test_what_strangers_forge_never_takes_the_writer(setup, monkeypatch, t
 
     monkeypatch.setattr(setup.database, "read", reading)
     monkeypatch.setattr(setup.database, "run", None)
-    confirmation = Confirmation(Secret(text), Secret(text))
-    for call in (
-        setup.links.get(Secret(text)),
-        redeem(setup, {"state": text, "code": "x"}),
-        take(setup, confirmation),
-    ):
+    form, confirmation = {"state": text, "code": "x"}, Confirmation(Secret(text), Secret(text))
+    for call in (setup.links.get(Secret(text)), redeem(setup, form), take(setup, confirmation)):
         assert await unusable(call)
     await setup.database.problem()  # as /readyz asks
     assert len(looked) == 3 * reads + 1

@@ -29,6 +29,13 @@ OLD_ID, NEW_ID = key_id(OLD_KEY), key_id(NEW_KEY)
 MAX_AGE = timedelta(hours=8)
 EMPTY = '{"access_token": {}}'
 INTERACTION = {"error": "invalid_grant", "error_description": "AADSTS50173: the grant was revoked"}
+CHANGED = {
+    **dict.fromkeys(("tenant", "oid", "name", "log_hash"), "x"),
+    **dict.fromkeys(("signed_in_at", "authenticated_at"), "2099-01-01T00:00:00.000000Z"),
+    **{"username": "eve@contoso.com", "emails": '["eve@contoso.com"]', "log_seq": 1, "sealed": b"x"},
+}
+ENDS = ["signed out", "signed out, its audit row removed", "signed in as another", "signed in again"]
+BROKEN = '"a-token-in-a-broken-answer"<>'
 
 
 @pytest.fixture
@@ -92,9 +99,7 @@ async def test_an_expired_token_is_refreshed_once_and_the_new_cache_kept(setup):
         ({"error": "interaction_required", "claims": "not json"}, None, None),
     ],
 )
-async def test_entra_that_wants_interaction_needs_a_sign_in_with_its_claims_first(
-    expired, error, asked, claims
-):
+async def test_entra_that_wants_interaction_needs_a_sign_in_with_its_claims(expired, error, asked, claims):
     expired.entra.token_error = error
     assert await needed(expired.sign_ins, asked) == claims
     expired.entra.token_error = None
@@ -137,9 +142,7 @@ OUTAGES = {
 
 
 @pytest.mark.parametrize(("answer", "calls"), OUTAGES.values(), ids=OUTAGES)
-async def test_while_entra_is_away_a_valid_token_is_used_and_an_expired_one_verifies_nobody(
-    setup, answer, calls
-):
+async def test_while_entra_is_away_a_valid_token_is_used_and_an_old_one_verifies_nobody(setup, answer, calls):
     """MSAL does not repeat what Entra asked to wait with, nor for a minute what it answered with 400."""
     await setup.sign_in()
     valid = await token(setup.sign_ins)
@@ -215,13 +218,6 @@ async def test_a_lost_key_means_signed_out_and_is_named_in_the_log(setup):
     assert await token(setup.sign_ins), "the key put back, all is well again"
 
 
-CHANGED = {
-    **dict.fromkeys(("tenant", "oid", "name", "log_hash"), "x"),
-    **dict.fromkeys(("signed_in_at", "authenticated_at"), "2099-01-01T00:00:00.000000Z"),
-    **{"username": "eve@contoso.com", "emails": '["eve@contoso.com"]', "log_seq": 1, "sealed": b"x"},
-}
-
-
 @pytest.mark.parametrize("column", sorted(set(sign_ins.columns.keys()) - {"user", "version"}))
 async def test_a_sign_in_that_was_changed_by_hand_is_none(setup, column):
     await setup.sign_in()
@@ -229,9 +225,6 @@ async def test_a_sign_in_that_was_changed_by_hand_is_none(setup, column):
     await setup.sign_in()
     await setup.change(sign_ins, **{column: CHANGED[column]})
     assert await setup.sign_ins.account(KEN) is None
-
-
-ENDS = ["signed out", "signed out, its audit row removed", "signed in as another", "signed in again"]
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -303,17 +296,12 @@ async def test_a_refresh_token_that_is_no_text_is_no_crash(expired):
         await expired.sign_ins.token(KEN)
 
 
-BROKEN = '"a-token-in-a-broken-answer"<>'
-
-
 @pytest.mark.parametrize(
     "answer",
     [(0,), (200, BROKEN), (429, BROKEN, WAIT), (503, BUSY), (400, json.dumps(INTERACTION))],
     ids=lambda answer: str(answer[0]),
 )
-async def test_no_token_is_in_a_log_or_an_exception_of_a_failed_refresh_nor_in_the_row(
-    expired, answer, caplog
-):
+async def test_no_token_is_in_a_log_or_exception_of_a_failed_refresh_nor_in_the_row(expired, answer, caplog):
     caplog.set_level(logging.DEBUG)
     cache = await expired.cache()
     hidden = [entry["secret"] for kind in ("AccessToken", "RefreshToken") for entry in cache[kind].values()]

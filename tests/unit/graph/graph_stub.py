@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
-from bot.domain.device import FoundDevices
+from bot.domain.device import ActionResult, FoundDevices
 from bot.domain.errors import GraphError
 from bot.domain.target import Target, parse_target
 from bot.domain.values import DeviceId, Secret
@@ -21,9 +21,8 @@ TOKEN: Final = Secret("the-approvers-token")
 NOW: Final = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 GRACE: Final = parse_target("grace.hopper@contoso.com")
 PHONE: Final = DeviceId("c8e4d4ab-9f0b-4f5c-8f5a-7e1d0a2b3c4d")
-SHORT: Final = Timing(graph_timeout=timedelta(milliseconds=50))
-"""For a call that has to end by its time-out."""
 
+Headers = Sequence[tuple[str, str]]
 Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 
@@ -53,24 +52,29 @@ def error_body(code: str, message: str = "") -> dict[str, object]:
     return {"error": {"code": code, "message": message, "innerError": {"request-id": "inner"}}}
 
 
+def said(status: int, code: str, message: str = "", headers: Headers = ()) -> httpx.Response:
+    return httpx.Response(status, json=error_body(code, message), headers=[*headers])
+
+
 class GraphStub:
     """Gives `answers` in order, the last one again and again; without any it never answers."""
 
-    def __init__(self, *answers: Answer, timing: Timing | None = None) -> None:
+    def __init__(self, *answers: Answer, **timing: timedelta) -> None:
         self._answers = list(answers)
         self.requests: list[httpx.Request] = []
         self.asked = asyncio.Event()
-        timing = timing or Timing()
-        self.http = graph_client(timing, httpx.MockTransport(self._answer))
-        self.intune = Intune(self.http, BASE, timing=timing, now=lambda: NOW)
+        self.http = graph_client(Timing(**timing), httpx.MockTransport(self._answer))
+        self.intune = Intune(self.http, BASE, timing=Timing(**timing), now=lambda: NOW)
 
     async def find(self, target: Target = GRACE) -> FoundDevices:
         return await self.intune.find(target, TOKEN)
 
+    async def actions(self, device: str = PHONE) -> Sequence[ActionResult]:
+        return await self.intune.actions(DeviceId(device), TOKEN)
+
     async def reset(self, target: Target = GRACE, device: str = PHONE, *, direct: bool = False) -> str:
-        return await self.intune.reset_passcode(
-            target, DeviceId(device), TOKEN, client_request_id="0b1c", direct=direct
-        )
+        options = {"client_request_id": "0b1c", "direct": direct}
+        return await self.intune.reset_passcode(target, DeviceId(device), TOKEN, **options)
 
     async def failed_reset(self, target: Target = GRACE, *, direct: bool = False) -> GraphError:
         with pytest.raises(GraphError) as caught:

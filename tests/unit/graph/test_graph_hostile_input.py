@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, unquote
 
 import pytest
 from bot.domain.target import Target, TargetKind
-from bot.domain.values import DeviceId, comparable
+from bot.domain.values import comparable
 from bot.graph.errors import MAX_TEXT, ErrorBody, claims_challenge
-from tests.unit.graph.graph_stub import ACCEPTED, IPHONE, TOKEN, GraphStub, ok, page
+from tests.unit.graph.graph_stub import ACCEPTED, IPHONE, GraphStub, ok, page
 
 # fmt: off
 CLIMBS = [
@@ -32,7 +32,7 @@ APPS = "/v1.0/deviceManagement/detectedApps/"
 async def test_no_id_and_no_target_leaves_its_segment_of_the_path(value):
     graph = GraphStub(ACCEPTED, ok(IPHONE | {"value": []}))  # every id is found, so none is asked for twice
     await graph.reset(device=value)
-    await graph.intune.actions(DeviceId(value), TOKEN)
+    await graph.actions(value)
     for kind in (TargetKind.ID, TargetKind.PERSON, TargetKind.APP):
         await graph.find(Target(kind, value))
 

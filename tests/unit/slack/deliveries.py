@@ -48,9 +48,7 @@ def interaction(kind: str, user: str, **more: object) -> bytes:
 
 def press(action: str, value: str, *, user: str = KEN.id) -> bytes:
     button = {"type": "button", "action_id": action, "block_id": "b", "value": value}
-    return interaction(
-        "block_actions", user, trigger_id="9.9.nine", response_url=RESPONSE_URL, actions=[button]
-    )
+    return interaction("block_actions", user, trigger_id="9.9.n", response_url=RESPONSE_URL, actions=[button])
 
 
 def form(callback: str, *, metadata: str = "", user: str = MEI.id, **typed: str) -> bytes:
@@ -69,9 +67,7 @@ class Post:
         transport = httpx.ASGITransport(asgi, raise_app_exceptions=False)
         self._http = httpx.AsyncClient(transport=transport, base_url="http://bot.test")
 
-    async def __call__(
-        self, body: bytes, *, kind: str = FORM, **headers: str | bytes | None
-    ) -> httpx.Response:
+    async def __call__(self, body: bytes, *, kind: str = FORM, **headers: Any) -> httpx.Response:
         changed = {name.replace("_", "-"): value for name, value in headers.items()}
         given = signed(body, at=self._clock.now()) | {"content-type": kind} | changed
         sent = {name: value for name, value in given.items() if value is not None}

@@ -16,6 +16,14 @@ from tests.unit.slack.web_api import GARBAGE, WebApi, a_channel, refused
 OURS = TeamId("E0US")
 """Our organization on Enterprise Grid."""
 AS_MEI = Actor(user=MEI.id, team=TEAM)
+LASTING = [
+    ({"error": "missing_scope", "needed": "groups:read"}, "lacks the Slack permission groups:read"),
+    ({"error": "channel_not_found"}, "(channel_not_found), so this isn’t verified. Waiting won’t help"),
+    ({"error": "no_such_subteam"}, "(no_such_subteam), so this isn’t verified. Waiting won’t help"),
+    ({"error": "internal_error"}, "so this isn’t verified. Try again in a minute."),
+]
+LASTS = ("user_not_found", "user_not_visible", "token_expired", "missing_scope")
+"""What no waiting mends; the first two hide the person."""
 
 
 def directory(api: WebApi, enterprise: str | None = None) -> SlackDirectory:
@@ -53,26 +61,6 @@ FLAGS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("user", "team", "enterprise", "fields", "kind"),
-    [
-        *((MEI.id, TEAM, OURS, fields, kind) for kind in FLAGS for fields in FLAGS[kind]),
-        ("USLACKBOT", TEAM, None, {"is_bot": False}, Kind.BOT),  # though Slack does not say so
-        (MEI.id, TEAM, None, {}, Kind.MEMBER),
-        (MEI.id, None, None, {}, Kind.MEMBER),
-        (MEI.id, OTHER_TEAM, None, {}, Kind.OUTSIDER),
-        (MEI.id, OURS, OURS, {}, Kind.MEMBER),
-        (MEI.id, OURS, None, {}, Kind.OUTSIDER),
-        (MEI.id, None, "", of_organization(""), Kind.OUTSIDER),
-    ],
-)
-async def test_flags_are_read_as_slack_means_them_and_the_team_has_to_be_ours(
-    api, user, team, enterprise, fields, kind
-):
-    api.answers["users.info"] = [a_user(id=user, **fields)]
-    assert (await directory(api, enterprise).person(Actor(user=user, team=team))).kind is kind
-
-
 AT_HOME, NO_TEAM = (of_organization(OURS, TEAM, "T0OTHER", team_id=team) for team in (TEAM, None))
 IN_ANOTHER, IN_ANOTHER_TOO = (of_organization(OURS, "T0OTHER", team_id=team) for team in (None, TEAM))
 
@@ -80,6 +68,12 @@ IN_ANOTHER, IN_ANOTHER_TOO = (of_organization(OURS, "T0OTHER", team_id=team) for
 @pytest.mark.parametrize(
     ("row", "team", "enterprise", "fields", "kind"),
     [
+        *(("flags", TEAM, OURS, fields, kind) for kind in FLAGS for fields in FLAGS[kind]),
+        ("flags", TEAM, None, {"id": "USLACKBOT", "is_bot": False}, Kind.BOT),  # though Slack does not say so
+        *(("teams", team, None, {}, Kind.MEMBER) for team in (TEAM, None)),
+        *(("teams", team, None, {}, Kind.OUTSIDER) for team in (OTHER_TEAM, OURS)),
+        ("teams", OURS, OURS, {}, Kind.MEMBER),
+        ("teams", None, "", of_organization(""), Kind.OUTSIDER),
         *(("S03", team, OURS, AT_HOME, Kind.MEMBER) for team in ("T0OTHER", OURS)),
         ("S03", "T0OTHER", OURS, AT_HOME | {"is_restricted": True}, Kind.GUEST),
         ("S03", "T0OTHER", OURS, {}, Kind.OUTSIDER),  # nothing says that they are of ours
@@ -92,11 +86,9 @@ IN_ANOTHER, IN_ANOTHER_TOO = (of_organization(OURS, "T0OTHER", team_id=team) for
         ("S29", TEAM, OURS, of_organization(OURS, team_id=TEAM), Kind.MEMBER),
     ],
 )
-async def test_on_enterprise_grid_the_workspace_is_ours_and_not_any_of_the_organizations(
-    api, row, team, enterprise, fields, kind
-):
-    api.answers["users.info"] = [a_user(**fields)]
-    person = await directory(api, enterprise).person(Actor(user=MEI.id, team=team))
+async def test_flags_are_read_and_the_workspace_has_to_be_ours(api, row, team, enterprise, fields, kind):
+    api.answers["users.info"] = [user := a_user(**fields)]
+    person = await directory(api, enterprise).person(Actor(user=user["user"]["id"], team=team))
     assert person.kind is kind, row
 
 
@@ -145,17 +137,19 @@ async def test_s04_without_a_grid_nobody_is_asked_for(api):
         a_user(is_bot="false"),
         a_user(is_restricted=None),
         *(a_user(enterprise_user={"teams": odd}) for odd in (TEAM, [TEAM, 7], {TEAM: 1})),  # S29
-        *map(refused, ("ratelimited", "missing_scope", "user_not_found")),
+        *map(refused, ("ratelimited", *LASTS)),
         GARBAGE[0],
     ],
     ids=repr,
 )
-async def test_a_profile_that_is_not_understood_verifies_nobody(api: WebApi, answer: dict[str, object]):
+async def test_s06_what_is_not_understood_verifies_nobody_and_a_hidden_person_is_told_apart(api, answer):
     api.answers["users.info"] = [answer]
     with pytest.raises(CouldNotVerify) as told, capture_logs() as logs:
         await directory(api).person(AS_MEI)
     assert [line["event"] for line in logs if line["event"] != "slack_token_refused"] == ["lookup_failed"]
     assert "profile" in told.value.facts["what"]
+    word = answer.get("error") if isinstance(answer, dict) else None
+    assert (told.value.lasts, told.value.hidden) == (word in LASTS, word in LASTS[:2])
     assert api.methods() == ["users.info"]  # and is not asked for again
 
 
@@ -196,14 +190,6 @@ async def test_members_that_are_not_understood_verify_nobody(api: WebApi, answer
     assert len(api.asked) == 2
 
 
-LASTING = [
-    ({"error": "missing_scope", "needed": "groups:read"}, "lacks the Slack permission groups:read"),
-    ({"error": "channel_not_found"}, "(channel_not_found), so this isn’t verified. Waiting won’t help"),
-    ({"error": "no_such_subteam"}, "(no_such_subteam), so this isn’t verified. Waiting won’t help"),
-    ({"error": "internal_error"}, "so this isn’t verified. Try again in a minute."),
-]
-
-
 @pytest.mark.parametrize(("answer", "said"), LASTING, ids=str)
 async def test_why_a_lookup_failed_is_logged_and_what_no_waiting_mends_is_told(api, answer, said):
     api.answers["conversations.members"] = api.answers["usergroups.users.list"] = [{"ok": False} | answer]
@@ -213,18 +199,6 @@ async def test_why_a_lookup_failed_is_logged_and_what_no_waiting_mends_is_told(a
         assert said in ENGLISH.error(told.value)
         assert (logs[-1]["event"], logs[-1]["code"]) == ("lookup_failed", answer["error"])
         assert logs[-1].get("needed") == answer.get("needed")
-
-
-@pytest.mark.parametrize(
-    ("word", "hidden"), [("user_not_found", True), ("user_not_visible", True), ("token_expired", False)]
-)
-async def test_s06_a_person_whom_slack_hides_is_told_apart_from_a_slack_that_answers_nobody(
-    api, word, hidden
-):
-    api.answers["users.info"] = [refused(word)]
-    with pytest.raises(CouldNotVerify) as told:
-        await directory(api).person(AS_MEI)
-    assert (told.value.lasts, told.value.hidden) == (True, hidden)
 
 
 CHANNELS = [
@@ -247,29 +221,30 @@ async def test_an_approver_channel_is_private_or_has_a_rota_and_is_not_shared(ap
         assert channel.problem is problem
 
 
-async def test_a_channel_that_nobody_can_look_at_is_not_believed_to_be_fit(api):
-    clock, fit = Clock(), {"ok": True, "channel": {"is_private": True}}
-    api.answers["conversations.info"] = [refused("x"), fit, *[refused("x")] * 3]
-    channel = a_channel(api, clock=clock)
-    told = []
-    for minutes in (0, 1, 61, 58, 1):
-        clock.advance(minutes=minutes)
-        await channel.look()
-        told.append(channel.problem)
-    assert told == [Code.CHANNEL_UNKNOWN, None, None, None, Code.CHANNEL_UNKNOWN]
+PRIVATE, PUBLIC = ({"ok": True, "channel": {"is_private": flag}} for flag in (True, False))
+LOOKS = {
+    "it cannot be seen": (
+        [refused("x"), PRIVATE, *[refused("x")] * 3],
+        [(0, Code.CHANNEL_UNKNOWN), (1, None), (61, None), (58, None), (1, Code.CHANNEL_UNKNOWN)],
+    ),
+    "it was seen": (
+        [*GARBAGE, {"ok": True}, PRIVATE, PUBLIC, refused("x"), PRIVATE],
+        [
+            *[(0, Code.CHANNEL_UNKNOWN)] * (len(GARBAGE) + 1),
+            *((0, None), (59, None), (1, Code.CHANNEL_PUBLIC), (1, Code.CHANNEL_PUBLIC), (1, None)),
+        ],
+    ),
+}
+"""What Slack answers in turn, and how the channel is found after so many more minutes."""
 
 
-async def test_the_channel_is_looked_at_each_hour_and_oftener_while_unfit_and_a_failure_is_no_finding(api):
-    private, public = ({"ok": True, "channel": {"is_private": flag}} for flag in (True, False))
-    api.answers["conversations.info"] = [*GARBAGE, {"ok": True}, private, public, refused("x"), private]
+@pytest.mark.parametrize(("answers", "looks"), LOOKS.values(), ids=LOOKS)
+async def test_the_channel_is_looked_at_each_hour_and_oftener_while_unfit_or_unseen(api, answers, looks):
+    api.answers["conversations.info"] = list(answers)
     clock = Clock()
     channel = a_channel(api, clock=clock)
-    for _ in range(len(GARBAGE) + 2):  # until it was seen
-        await channel.look()
-    assert channel.problem is None
-    seen = len(api.asked)
-    for minutes, problem in ((59, None), (1, Code.CHANNEL_PUBLIC), (1, Code.CHANNEL_PUBLIC), (1, None)):
+    for minutes, problem in looks:
         clock.advance(minutes=minutes)
         await channel.look()
         assert channel.problem is problem
-    assert (len(api.asked) - seen, seen) == (3, len(GARBAGE) + 2)
+    assert len(api.asked) == len(answers)

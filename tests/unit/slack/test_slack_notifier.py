@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from bot.domain.device import Effect
 from bot.domain.errors import Cause, Code, SlackRefused, SlackUnavailable
-from bot.domain.request import MessageRef, MessageState, ResetRequest, Status
+from bot.domain.request import MessageRef, MessageState, Status
 from bot.domain.values import ChannelId, Secret
 from bot.slack.blocks import Message
 from bot.slack.client import SlackClient
@@ -29,10 +29,12 @@ POSTED = {"ok": True, "channel": CHANNEL, "ts": "1.0"}
 CARD = MessageRef(CHANNEL, "1.0")
 SHOWN = MessageState(card=CARD)
 APPROVED, REMINDED = a_request(Status.APPROVED), pending(reminders=1, version=2)
+NOT_SHOWN = ("is_archived", "restricted_action", "channel_not_found", "not_in_channel", "token_revoked")
 
 
-def metadata(part: str, request_id: str = pending().id) -> dict[str, object]:
-    return {"event_type": "unlatch_request", "event_payload": {"request_id": request_id, "part": part}}
+def metadata(part: str, request_id: str = pending().id, **version: str) -> dict[str, object]:
+    payload = {"request_id": request_id, "part": part} | version
+    return {"event_type": "unlatch_request", "event_payload": payload}
 
 
 @pytest.fixture
@@ -128,21 +130,16 @@ async def test_a_message_that_slack_refuses_is_not_remembered(api, notifier, met
 @pytest.mark.parametrize("answer", [refused("messages_tab_disabled"), refused("user_disabled"), {"ok": True}])
 async def test_a_card_is_found_where_direct_messages_are_refused(api, notifier, answer):
     """Another one would leave buttons on the first for good."""
-    api.answers["conversations.history"] = [
-        {"ok": True, "messages": [{"ts": "8.0", "metadata": metadata("card")}]}
-    ]
+    posted = {"ts": "8.0", "metadata": metadata("card")}
+    api.answers["conversations.history"] = [{"ok": True, "messages": [posted]}]
     api.answers["conversations.open"] = [answer]
-    assert (await notifier.find_posted(pending(), MessageState(posting=True))).card == MessageRef(
-        CHANNEL, "8.0"
-    )
+    found = await notifier.find_posted(pending(), MessageState(posting=True))
+    assert found.card == MessageRef(CHANNEL, "8.0")
 
 
 async def test_messages_that_were_posted_but_not_remembered_are_found_page_by_page(api, notifier):
-    others = [
-        {"ts": "9.0"},
-        {"ts": "8.5", "metadata": metadata("card", "0" * 32)},
-        {"ts": "8.2", "metadata": metadata("receipt")},
-    ]
+    theirs = metadata("card", "0" * 32), metadata("receipt")
+    others = [{"ts": "9.0"}, *({"ts": "8.5", "metadata": each} for each in theirs)]
     api.answers["conversations.history"] = [
         {"ok": True, "messages": others, "response_metadata": {"next_cursor": "more"}},
         {"ok": True, "messages": [{"ts": "8.0", "metadata": metadata("card")}]},
@@ -173,13 +170,8 @@ async def test_a_reminder_is_posted_once_under_the_card_and_in_the_channel(api, 
     assert state == MessageState(told_approvers=2)  # the card comes back in its place
 
 
-# What Slack refuses
-
-
-@pytest.mark.parametrize(
-    "code", ["msg_too_long", "msg_blocks_too_long", "invalid_blocks", "no_text"], ids="S01-{}".format
-)
-async def test_no_live_button_survives_its_decision_though_slack_takes_no_such_message(api, notifier, code):
+@pytest.mark.parametrize("code", ["msg_too_long", "msg_blocks_too_long", "invalid_blocks", "no_text"])
+async def test_s01_no_live_button_survives_its_decision_though_slack_takes_no_message(api, notifier, code):
     denied = a_request(Status.DENIED, reason="緊" * 552, denial="急" * 740, decided_by=KEN.id)
     state = await notifier.update_card(pending(), MessageState())
     api.answers["chat.update"] = [refused(code), {"ok": True}]
@@ -200,9 +192,6 @@ async def test_s01_a_waiting_card_that_slack_takes_no_such_message_of_can_still_
     api.answers["chat.postMessage"] = [refused("invalid_blocks")]
     with pytest.raises(SlackRefused, match="invalid_blocks"):
         await notifier.update_card(pending(), MessageState())
-
-
-NOT_SHOWN = ("is_archived", "restricted_action", "channel_not_found", "not_in_channel", "token_revoked")
 
 
 @pytest.mark.parametrize("code", NOT_SHOWN, ids="S07-{}".format)
@@ -231,13 +220,9 @@ async def test_where_direct_messages_are_off_the_receipt_goes_where_the_request_
     assert "show_passcode" in str(last["blocks"])
 
 
-# Slack's limits
-
-
-@pytest.mark.parametrize("cards", [20], ids="S20-{}-cards".format)
-async def test_cards_of_one_second_are_shown_one_a_second_and_hardly_one_is_refused_twice(api, cards):
+async def test_s20_cards_of_one_second_are_shown_one_a_second_and_hardly_one_is_refused_twice(api):
     """Slack lets three through at once, then one a second, as a bucket that fills again."""
-    clock, shown, calls = Clock(), [], []
+    cards, clock, shown, calls = 20, Clock(), [], []
     notifier = a_notifier(api, clock)
 
     def bucket() -> web.Response | dict[str, object]:
@@ -266,9 +251,6 @@ async def test_cards_of_one_second_are_shown_one_a_second_and_hardly_one_is_refu
     assert len(calls) <= cards + 2
 
 
-# Lines beside the messages
-
-
 UNSURE = a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER))
 NOT_YET, NOT_HERS = pending(cause=Cause(Code.NOT_EXECUTED)), Cause(Code.NOT_A_REQUESTER)
 DENIED = a_request(Status.DENIED, denial="no", decided_by=KEN.id)
@@ -288,9 +270,7 @@ TOLD = [
 
 
 @pytest.mark.parametrize(("stage", "row", "thread", "direct"), TOLD, ids=lambda value: str(value)[:30])
-async def test_how_it_ended_is_one_line_in_the_thread_and_one_in_the_direct_message(
-    api, notifier, stage, row, thread, direct
-):
+async def test_how_it_ended_is_told_once_in_the_thread_and_direct(api, notifier, stage, row, thread, direct):
     state = MessageState(card=CARD, receipt=MessageRef(ChannelId("D0MEI"), "2.0"))
     for _ in range(2):
         state = await notifier.tell_requester(row, await notifier.tell_approvers(row, state))
@@ -310,8 +290,8 @@ async def test_how_it_ended_is_one_line_in_the_thread_and_one_in_the_direct_mess
 
 async def test_lines_that_were_posted_but_not_remembered_are_found_where_they_stand(api, notifier):
     row = replace(done(), version=7)
-    lines = [{"ts": "3.0", "metadata": line_of(row, part, "7")} for part in ("thread", "direct")]
-    others = [{"ts": "2.5", "metadata": line_of(row, part, "6")} for part in ("thread", "direct")]
+    lines = [{"ts": "3.0", "metadata": metadata(part, version="7")} for part in ("thread", "direct")]
+    others = [{"ts": "2.5", "metadata": metadata(part, version="6")} for part in ("thread", "direct")]
     state = MessageState(card=CARD, receipt=MessageRef(ChannelId("D0MEI"), "2.0"), posting=True)
     for found, told in ((others, 0), (lines, 7)):
         api.answers["conversations.replies"] = [{"ok": True, "messages": found[:1]}]
@@ -321,11 +301,6 @@ async def test_lines_that_were_posted_but_not_remembered_are_found_where_they_st
     searched = dict(api.asked)
     assert searched["conversations.replies"]["ts"] == CARD.ts
     assert searched["conversations.history"]["channel"] == "D0MEI"
-
-
-def line_of(row: ResetRequest, part: str, version: str) -> dict[str, object]:
-    payload = {"request_id": row.id, "part": part, "version": version}
-    return {"event_type": "unlatch_request", "event_payload": payload}
 
 
 async def test_a_new_message_tells_of_itself(notifier):

@@ -17,9 +17,7 @@ def test_the_team_of_a_press_is_the_persons_own_and_not_the_one_that_the_payload
     assert (press.actor.team, press.request_id) == ("T0FABRIKAM", ID)
 
 
-@pytest.mark.parametrize(
-    "value", ["", "R1", ID.upper(), ID + "0", ID[:-1], f"{ID}\n", f" {ID}", "'; DROP TABLE"]
-)
+@pytest.mark.parametrize("value", ["", "R1", ID.upper(), ID + "0", ID[:-1], f"{ID}\n", f" {ID}", "'; DROP"])
 def test_a_value_that_is_no_id_names_no_request(value: str):
     press = Press.parse({"trigger_id": "1.2", "user": USER, "actions": [{"value": value}]})
     assert press.request_id == NO_REQUEST

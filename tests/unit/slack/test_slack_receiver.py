@@ -12,7 +12,6 @@ import pytest
 from bot.domain.values import Secret
 from bot.slack.payloads import Action, Callback
 from bot.slack.receiver import http_receiver, parse, why_refused
-from bot.store.database import Database
 from slack_bolt.async_app import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from starlette.requests import Request
@@ -21,6 +20,7 @@ from tests.support.clock import NOON, Clock
 from tests.unit.slack.deliveries import COMMAND, FORM, SECRET, Post, SlackSide, command, form, press, signed
 
 JSON = "application/json"
+MORE = (command(), b"payload=%7B%7D", b"payload")
 
 
 class Bolt:
@@ -135,9 +135,6 @@ async def test_s08_o37_a_check_of_the_certificate_is_answered_and_does_nothing(b
     assert bolt.bodies == []
 
 
-MORE = (command(), b"payload=%7B%7D", b"payload")
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -205,7 +202,7 @@ def odd_bodies() -> Iterator[dict[str, Any]]:
     yield from (BODIES[0] | {"actions": odd} for odd in ODD_ACTIONS)
 
 
-async def test_a_field_of_another_shape_is_never_a_500(database: Database):
+async def test_a_field_of_another_shape_is_never_a_500(database):
     side = SlackSide(database)
     with capture_logs() as logs:
         answers = [await side.post(json.dumps(body).encode(), kind=JSON) for body in odd_bodies()]
@@ -215,7 +212,7 @@ async def test_a_field_of_another_shape_is_never_a_500(database: Database):
     assert all(len(str(value)) <= 64 for line in logs for value in line.values())
 
 
-async def test_a_delivery_that_no_handler_knows_leaves_a_line(database: Database):
+async def test_a_delivery_that_no_handler_knows_leaves_a_line(database):
     side = SlackSide(database)
     with capture_logs() as logs:
         assert (await side.post(press("of_an_older_release", "f" * 32))).status_code == 404

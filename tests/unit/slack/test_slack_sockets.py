@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -18,12 +17,8 @@ from sandbox.slack.delivery import Ack, Envelope
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from structlog.testing import capture_logs
 
-QUICK = replace(
-    Timing(),
-    socket_ping=timedelta(seconds=0.2),
-    socket_retry=timedelta(seconds=0.01),
-    slack_timeout=timedelta(seconds=1),
-)
+SECOND = timedelta(seconds=1)
+QUICK = Timing(socket_ping=SECOND / 5, socket_retry=SECOND / 100, slack_timeout=SECOND)
 
 
 class Side:

@@ -11,16 +11,7 @@ from pathlib import Path
 import pytest
 from bot.domain import errors
 from bot.domain.device import Effect, Platform
-from bot.domain.errors import (
-    Cause,
-    Code,
-    GraphError,
-    Refusal,
-    SlackError,
-    SlackRefused,
-    SlackUnavailable,
-    UnlatchError,
-)
+from bot.domain.errors import Cause, Code, Refusal
 from bot.domain.people import Kind
 from bot.domain.request import BLIND, ResetRequest, Status
 from bot.domain.target import Target, TargetKind
@@ -30,8 +21,7 @@ from bot.slack.errors import CONTENT, SCOPE, TOKEN, reason
 from bot.slack.messages import recent
 from bot.slack.wording import CATALOG_EN as CATALOG
 from bot.slack.wording import ENGLISH
-from tests.support.builders import MEI, a_request
-from tests.support.clock import NOON
+from tests.support.builders import MEI, NOON, a_request
 from tests.unit.slack.rows import AT, CAUSES, EVERY, FACTS, GRAPHS, IPHONE, done, failed, pending
 
 HOUR = timedelta(hours=1)
@@ -60,10 +50,10 @@ WORDS = {
     "a_new_word": "Slack refuses it",
 }
 """What people read for each of Slack's words that no waiting mends."""
-RAISED = [UnlatchError] + [
+RAISED = [errors.UnlatchError] + [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, UnlatchError) and not issubclass(kind, Refusal)
+    if isinstance(kind, type) and issubclass(kind, errors.UnlatchError) and not issubclass(kind, Refusal)
     if not kind.__subclasses__()
 ]
 """Every class of the tree that is raised; a Refusal has a code instead."""
@@ -150,8 +140,8 @@ def test_a_special_case_has_a_sentence_of_its_own_with_the_same_facts(code: Code
 
 
 @pytest.mark.parametrize("kind", RAISED, ids=lambda kind: kind.__name__)
-def test_every_error_has_a_sentence_of_its_own(kind: type[UnlatchError]):
-    check_sentence(ENGLISH.error(kind(code="fatal_error") if issubclass(kind, SlackError) else kind()))
+def test_every_error_has_a_sentence_of_its_own(kind: type[errors.UnlatchError]):
+    check_sentence(ENGLISH.error(kind(code="fatal_error") if issubclass(kind, errors.SlackError) else kind()))
 
 
 @pytest.mark.parametrize("row", EVERY, ids=lambda row: f"{row.status}-{row.cause.code if row.cause else ''}")
@@ -223,7 +213,7 @@ TOLD = {
     "g33 gone for all": (told(Code.DEVICE_GONE, could_not_look="x"), "another ID", "on-call lead"),
     "Intune's own words": (told(Code.NOT_MANAGED, state="retireIssued"), "being retired", "retireIssued"),
     "a word of next year": (told(Code.NOT_MANAGED, state="lentOut"), "lentOut", "{"),
-    "Microsoft said nothing": (ENGLISH.error(GraphError()), ".", "Microsoft says"),
+    "Microsoft said nothing": (ENGLISH.error(errors.GraphError()), ".", "Microsoft says"),
     "claims are never shown": (told(Code.SIGN_IN_ENDED, **ENDED), "ended", "access_token"),
     "no address": (told(Code.WRONG_ACCOUNT, account="ken@x", expected=""), "no confirmed email", "ken@x"),
     "Intune was not asked": (told(Code.SILENT, could_not_look="x"), "couldn’t be asked", "hasn’t answered"),
@@ -242,11 +232,7 @@ TOLD = {
     "only the work profile, read": (CATALOG[f"{PROFILE}.use"], "doesn’t open the phone’s own lock", "{until"),
     "either": (CATALOG[EITHER], "doesn’t say which", "{"),
     "either, done": (CATALOG[f"{EITHER}.done"], "try both", "{device"),
-    "closed is not failed": (
-        f"{ENGLISH.stage(CLOSED)}: {ENGLISH.status(CLOSED)}",
-        "outcome unknown: ",
-        "failed",
-    ),
+    "closed is not failed": (ENGLISH.recent([CLOSED], total=1)[1], "outcome unknown", "failed"),
     "failed on Apple": (next_step(failed(BROKEN)), "unlock token", "policy"),
     "silent, so no erasing": (next_step(failed(Cause(Code.SILENT), PIXEL)), "on-call lead", "erases"),
     "failed on Android": (next_step(failed(BROKEN, PIXEL)), "policy requires", "unlock token"),
@@ -290,8 +276,8 @@ def test_the_sign_in_pages_can_show_a_refusal_without_slack():
 
 @pytest.mark.parametrize(("word", "told"), WORDS.items(), ids=[f"S07-S22-{word}" for word in WORDS])
 def test_every_word_that_no_waiting_mends_has_its_sentence_and_is_quoted(word: str, told: str):
-    for sentence in (ENGLISH.error(SlackRefused(word)), ENGLISH.no_card(SlackRefused(word))):
+    for sentence in (ENGLISH.error(errors.SlackRefused(word)), ENGLISH.no_card(errors.SlackRefused(word))):
         check_sentence(sentence)
         assert told in sentence
         assert f"({word})" in sentence.replace("ˍ", "_")
-    assert "as soon as Slack takes the message" in ENGLISH.no_card(SlackUnavailable("ratelimited"))
+    assert "as soon as Slack takes the message" in ENGLISH.no_card(errors.SlackUnavailable("ratelimited"))

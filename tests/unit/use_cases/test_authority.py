@@ -20,17 +20,7 @@ from bot.domain.request import ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import DeviceId, RequestId, UserId
 from tests.support.bot import Bot, outcome, refused
-from tests.support.builders import (
-    AIKO,
-    APPROVAL,
-    IN_CHANNEL,
-    KEN,
-    LEOS_PHONE,
-    MEI,
-    ON_CALL,
-    a_request,
-    account_of,
-)
+from tests.support.builders import AIKO, IN_CHANNEL, KEN, LEOS_PHONE, MEI, ON_CALL, a_request, account_of
 
 RELATIONS = ("a colleague", "the requester", "the same account", "the same address", "the owner")
 STATES = (*(str(status) for status in Status), "needs a human", "out of time", "blind")
@@ -72,7 +62,6 @@ def the_most_privileged() -> Iterator[Case]:
 
 
 def may(case: Case, act: str, state: str) -> bool:
-    """The design, in its own words."""
     if state not in MAY_IN[act]:
         return False
     if case.relation == "the requester":
@@ -93,9 +82,8 @@ def device_of(case: Case, number: int) -> Device:
 
 def request_of(case: Case, state: str, number: int) -> ResetRequest:
     """Return a request in this state that shares neither its target nor its device with another number."""
-    status = Status(
-        {"needs a human": "uncertain", "out of time": "pending", "blind": "sent"}.get(state, state)
-    )
+    stored = {"needs a human": "uncertain", "out of time": "pending", "blind": "sent"}
+    status = Status(stored.get(state, state))
     request = a_request(
         status,
         id=RequestId(token_hex(16)),
@@ -106,8 +94,9 @@ def request_of(case: Case, state: str, number: int) -> ResetRequest:
     )
     if request.approval is not None:
         by = account_of(AIKO if case.relation == "the requester" else KEN)
-        approval = replace(APPROVAL, by=UserId(f"U0{by.name.upper()}"), oid=by.oid, username=by.username)
-        request = replace(request, approval=replace(approval, device=device_of(case, number)))
+        who = {"by": UserId(f"U0{by.name.upper()}"), "oid": by.oid, "username": by.username}
+        approval = replace(request.approval, device=device_of(case, number), **who)
+        request = replace(request, approval=approval)
     if request.held_device is not None:
         request = replace(request, held_device=device_of(case, number).id)
     if state == "blind":
@@ -152,9 +141,8 @@ async def test_a_person_gets_exactly_as_far_as_the_design_says(new_bot, act, sta
     before = {row.id: row for row in rows.values()}
     await first.insert(*before.values())
 
-    came = await asyncio.gather(
-        *(as_ken(first.on_the_same_database(), case, act, *rest) for case, *rest in tries)
-    )
+    acts = (as_ken(first.on_the_same_database(), case, act, *rest) for case, *rest in tries)
+    came = await asyncio.gather(*acts)
 
     refusals: Counter[tuple] = Counter()
     unchanged = set(before)

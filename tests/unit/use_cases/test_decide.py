@@ -135,9 +135,8 @@ async def test_an_approver_who_tries_again_sends_nothing_where_the_first_attempt
     request_id = await bot.needs_a_human()
     bot.intune.show(LEOS_PHONE.id, "pending")
 
-    outcomes = await asyncio.gather(
-        outcome(bot.approve(request_id, by=AIKO)), outcome(bot.approve(request_id, by=KEN))
-    )
+    approvals = (outcome(bot.approve(request_id, by=by)) for by in (AIKO, KEN))
+    outcomes = await asyncio.gather(*approvals)
 
     assert (await bot.row(request_id)).status is Status.SENT
     assert len(bot.intune.posts) == 1

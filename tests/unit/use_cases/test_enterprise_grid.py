@@ -93,15 +93,22 @@ async def test_s04_a_sign_in_under_one_id_is_used_and_ended_under_the_other(grid
 
 
 @pytest.mark.parametrize(
-    ("rules", "code"),
-    [({"requests_per_hour": 2}, Code.QUOTA_EXCEEDED), ({"open_requests": 2}, Code.TOO_MANY_OPEN)],
+    ("rule", "code"),
+    [
+        *((rule, Code.QUOTA_EXCEEDED) for rule in ("requests_per_hour", "links_per_hour")),
+        ("open_requests", Code.TOO_MANY_OPEN),
+    ],
 )
-async def test_s04_a_quota_is_a_persons_and_not_an_ids(grid, rules, code):
-    grid.rules(**rules)
+async def test_s04_a_quota_is_a_persons_and_not_an_ids_and_who_is_past_it_leaves_no_row(grid, rule, code):
+    grid.rules(**{rule: 2})
+    links = rule == "links_per_hour"
     for number, by in enumerate((MEI, W_MEI)):
-        await grid.pending(by=by, target=f"serial:SERIAL-{number}")
+        await (grid.offer(by) if links else grid.pending(by=by, target=f"serial:SERIAL-{number}"))
+    events = await grid.events()
     for by in (MEI, W_MEI):
-        assert (await refused(grid.submit(by=by, target="serial:SERIAL-2"))).code is code
+        refusal = await refused(grid.offer(by) if links else grid.submit(by=by, target="serial:SERIAL-2"))
+        assert (refusal.code, refusal.facts["limit"]) == (code, "2")
+    assert await grid.events() == events
 
 
 async def test_s04_who_cannot_be_told_apart_does_nothing(grid):

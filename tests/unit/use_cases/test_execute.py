@@ -25,40 +25,13 @@ from bot.domain.target import Target, TargetKind
 from bot.domain.values import utc_text
 from bot.use_cases.deps import Deps
 from tests.support.bot import AS_KEN, Bot, goes_down
-from tests.support.builders import AIKO, KEN, LEOS_PHONE, TIMING, account_of
-from tests.support.clock import NOON
+from tests.support.builders import AIKO, KEN, LEOS_PHONE, NOON, TIMING, account_of
 from tests.support.fakes import ACCEPTED, FRESH, LOST, LOST_BUT_EXECUTED, Answer, Post, Stopped, token_of
 
 CLAIMS = '{"access_token":{"nbf":{"essential":true}}}'
 IDS = {"request_id": "r-1", "activity_id": "a-1"}
 WORDS = {"status": "403", "code": "Forbidden", "message": "Not in your scope."}
-
-
-async def test_an_approved_reset_is_sent_once_as_the_approver_on_the_path_where_it_was_found(bot):
-    request_id = await bot.approved(by=AIKO)
-    wakes = bot.wakes
-    sent = await bot.advance(request_id)
-    target = Target(TargetKind.PERSON, "leo@contoso.com")
-    assert bot.intune.posts == [Post(LEOS_PHONE.id, token_of(AIKO.id), "call-1", target)]
-    assert (sent.status, sent.attempts, bot.wakes) == (Status.SENT, 1, wakes + 2)
-
-
-async def test_the_attempt_and_its_audit_row_are_committed_before_the_call_leaves(bot):
-    request_id = await bot.approved()
-    heads = bot.heads
-    seen = []
-
-    async def on_post() -> None:
-        seen.extend([await bot.row(request_id), await bot.entry(Event.ATTEMPT_STARTED), bot.heads])
-
-    bot.intune.on_post = on_post
-    await bot.advance(request_id)
-
-    row, started, heads_then = seen
-    assert (row.status, row.next_at) == (Status.APPROVED, bot.clock.now() + TIMING.attempt)
-    assert row.attempt is not None
-    assert started.facts["client_request_id"] == row.attempt.client_request_id
-    assert (started.version, heads_then) == (row.version, heads + 2)
+REFUSED, NOT_THERE = Answer(error=ApproverRefused(status=401)), Answer(error=UnknownPath(status=400))
 
 
 async def test_a_process_needs_no_worker_and_names_each_call_by_a_guid_of_its_own(bot):
@@ -68,9 +41,6 @@ async def test_a_process_needs_no_worker_and_names_each_call_by_a_guid_of_its_ow
     request_id = await bot.sent()
     assert UUID(bot.intune.posts[0].client_request_id)
     assert (await bot.row(request_id)).changed_at > NOON
-
-
-# What each answer means
 
 
 AGAIN = {"account": "ken@contoso.com", "approver": KEN.id}
@@ -108,9 +78,7 @@ def test_every_graph_error_says_whether_the_reset_may_have_happened():
 
 
 @pytest.mark.parametrize(("error", "meaning", "again"), MEANINGS, ids=lambda each: str(each)[:60])
-async def test_an_answer_of_graph_means_one_state_and_no_second_call_unless_nothing_was_done(
-    bot, error, meaning, again
-):
+async def test_an_answer_means_one_state_and_no_second_call_unless_it_did_nothing(bot, error, meaning, again):
     request_id = await bot.approved()
     bot.intune.answers += [Answer(error=error)] * 99
     posts = 2 if isinstance(error, AT_ONCE) else 1
@@ -140,35 +108,44 @@ async def test_an_answer_of_graph_means_one_state_and_no_second_call_unless_noth
     assert (await bot.row(request_id)).status is (status if again is None else Status.PENDING)
 
 
-FRESH_TOKEN = f"{token_of(KEN.id)} with {FRESH}"
+TOKEN, FRESH_TOKEN = token_of(AIKO.id), f"{token_of(AIKO.id)} with {FRESH}"
 THEN: list[tuple[list[GraphError], list[tuple[str, bool]]]] = [
-    ([ApproverRefused(status=401)], [(token_of(KEN.id), False), (FRESH_TOKEN, False)]),
-    ([ApproverRefused(status=403)], [(token_of(KEN.id), False), (FRESH_TOKEN, False)]),
-    ([UnknownPath()], [(token_of(KEN.id), False), (token_of(KEN.id), True)]),
+    ([], [(TOKEN, False)]),
+    ([ApproverRefused(status=401)], [(TOKEN, False), (FRESH_TOKEN, False)]),
+    ([ApproverRefused(status=403)], [(TOKEN, False), (FRESH_TOKEN, False)]),
+    ([UnknownPath()], [(TOKEN, False), (TOKEN, True)]),
     (
         [UnknownPath(), ApproverRefused(status=401), UnknownPath()],
-        [(token_of(KEN.id), False), (token_of(KEN.id), True), (FRESH_TOKEN, False), (FRESH_TOKEN, True)],
+        [(TOKEN, False), (TOKEN, True), (FRESH_TOKEN, False), (FRESH_TOKEN, True)],
     ),
 ]
+"""How Graph refuses, and which calls then leave: with which token, and whether on the direct path."""
 
 
 @pytest.mark.parametrize(("refusals", "posts"), THEN, ids=str)
-async def test_another_call_is_a_further_committed_attempt_of_the_same_approval(bot, refusals, posts):
-    request_id = await bot.approved()
+async def test_each_call_is_the_approvers_and_an_attempt_committed_before_it_leaves(bot, refusals, posts):
+    request_id = await bot.approved(by=AIKO)
     bot.intune.answers += [Answer(error=error) for error in refusals]
-    seen = []
+    wakes, heads, seen = bot.wakes, bot.heads, []
 
     async def on_post() -> None:
-        started = await bot.entry(Event.ATTEMPT_STARTED)
-        seen.append((await bot.row(request_id), started.version, started.facts["attempt"]))
+        seen.append((await bot.row(request_id), await bot.entry(Event.ATTEMPT_STARTED), bot.heads))
 
     bot.intune.on_post = on_post
     sent = await bot.advance(request_id)
 
+    target = Target(TargetKind.PERSON, "leo@contoso.com")
+    assert bot.intune.posts == [
+        Post(LEOS_PHONE.id, token, f"call-{number}", target, direct)
+        for number, (token, direct) in enumerate(posts, start=1)
+    ]
     assert (sent.status, sent.attempts, len(bot.intune.resets)) == (Status.SENT, len(posts), 1)
-    assert [(post.token, post.direct) for post in bot.intune.posts] == posts
-    for number, (row, version, attempt) in enumerate(seen, start=1):
-        assert (row.attempts, attempt, version) == (number, str(number), row.version)
+    assert bot.wakes == wakes + 2 * len(posts)
+    for number, (row, started, heads_then) in enumerate(seen, start=1):
+        assert (row.status, row.next_at) == (Status.APPROVED, bot.clock.now() + TIMING.attempt)
+        assert (row.attempts, started.version, heads_then) == (number, row.version, heads + 1 + number)
+        facts = {"client_request_id": row.attempt.client_request_id, "attempt": str(number)}
+        assert started.facts.items() >= facts.items()
 
 
 async def test_where_entra_gives_no_other_token_nothing_else_is_sent(bot):
@@ -179,9 +156,6 @@ async def test_where_entra_gives_no_other_token_nothing_else_is_sent(bot):
 
     assert (waiting.status, waiting.attempt, len(bot.intune.posts)) == (Status.APPROVED, None, 1)
     assert waiting.next_at == bot.clock.now() + timedelta(seconds=5)
-
-
-# The approver's sign-in
 
 
 @pytest.mark.parametrize("ended", ["signed out", "tokens ended", "another account"])
@@ -307,12 +281,6 @@ async def test_where_the_log_cannot_be_kept_outside_people_are_told_so_and_not_t
     assert (row.status, row.cause, bot.intune.posts) == (Status.PENDING, Cause(Code.HEAD_NOT_KEPT), [])
 
 
-# The process stops
-
-
-REFUSED, NOT_THERE = Answer(error=ApproverRefused(status=401)), Answer(error=UnknownPath(status=400))
-
-
 @pytest.mark.parametrize(
     "answers",
     [[ACCEPTED], [LOST], [REFUSED, ACCEPTED], [NOT_THERE, LOST]],
@@ -359,9 +327,6 @@ async def test_an_attempt_that_may_still_be_answered_is_left_alone_and_then_look
     assert len(bot.intune.posts) == 1
 
 
-# Looking for an attempt whose answer was lost
-
-
 WHY_NOT = {
     None: {},
     "signed out": {"could_not_look": "SignInNeeded"},
@@ -381,14 +346,6 @@ async def cannot_look(bot: Bot, trouble: str | None) -> None:
         await bot.end_sign_in(trouble)
     bot.sign_ins.down = trouble == "Entra"
     bot.intune.reading_fails = ApproverRefused(status=403) if trouble == "Graph" else None
-
-
-async def test_a_lost_attempt_that_the_device_shows_is_taken_up(bot):
-    request_id = await bot.uncertain(LOST_BUT_EXECUTED)
-    found = await bot.advance(request_id)
-    assert found.status is Status.SENT
-    assert found.attempt.seen_at == bot.intune.shown[LEOS_PHONE.id][0].started_at
-    assert (await bot.entry(Event.ATTEMPT_ANSWERED)).facts == AS_KEN | {"answer": "found on the device"}
 
 
 @pytest.mark.parametrize("trouble", WHY_NOT)
@@ -411,9 +368,6 @@ async def test_a_lost_attempt_that_is_not_found_in_time_is_left_to_a_human(bot, 
     assert len(bot.intune.posts) == 1
 
 
-# What the device says
-
-
 @pytest.mark.parametrize("where", [Status.SENT, Status.UNCERTAIN])
 async def test_a_dead_token_does_not_keep_the_device_from_being_seen(bot, where):
     request_id = await (bot.sent() if where is Status.SENT else bot.uncertain(LOST_BUT_EXECUTED))
@@ -423,8 +377,12 @@ async def test_a_dead_token_does_not_keep_the_device_from_being_seen(bot, where)
     bot.intune.read_answers = [OutcomeUnknown(status=503)]
     assert (await bot.advance(request_id)).cause == TAKES_HELP["signed out"], "nobody has looked yet"
     bot.intune.finish()
+    bot.clock.advance(seconds=1)
     seen = await bot.advance(request_id)
     assert (seen.status, seen.cause) == (Status.DONE if where is Status.SENT else Status.SENT, None)
+    assert seen.attempt.seen_at == bot.intune.shown[LEOS_PHONE.id][0].started_at
+    answer = {"answer": "found on the device"} if where is Status.UNCERTAIN else {}
+    assert (await bot.entries())[-1].facts == AS_KEN | answer
 
 
 @pytest.mark.parametrize("state", ["pending", "active", "none", "a word of next year"])

@@ -11,7 +11,7 @@ from bot.domain.people import Kind
 from bot.domain.values import RequestId
 from bot.use_cases import sign_in
 from tests.support.bot import Bot, outcome, refused
-from tests.support.builders import AIKO, CAST, IN_CHANNEL, KEN, LEO, MEI, ON_CALL, account_of, actor
+from tests.support.builders import AIKO, CAST, IN_CHANNEL, KEN, LEO, ON_CALL, account_of, actor
 
 R1 = RequestId("1" * 32)
 THEN: Mapping[str, Any] = {"request_id": R1, "view_id": "V1", "need": SignInNeeded("{}")}
@@ -31,20 +31,17 @@ async def call_at(bot: Bot, at: str) -> Awaitable[object]:
     return call if at == "receive" else sign_in.confirm(bot.deps, (await call)[-1])
 
 
-async def test_a_link_is_a_secret_that_remembers_what_the_person_was_doing_for_ten_minutes(bot):
-    secret = await bot.offer(KEN, **THEN)
+from tests.support.builders import AIKO, CAST, IN_CHANNEL, KEN, LEO, ON_CALL, account_of, actor
     assert len(secret.reveal()) >= 43  # 256 random bits
     assert secret.reveal() not in repr((bot.links.links, await bot.entries()))
     link = await bot.links.get(secret)
-    assert (link.user, link.request_id, link.view_id, link.claims) == (KEN.id, R1, "V1", "{}")
+    assert (link.user, link.request_id, link.view_id, link.claims) == (AIKO.id, R1, "V1", "{}")
     assert link.expires_at - bot.clock.now() == timedelta(minutes=10)
     await sign_in.authorization_url(bot.deps, secret)
-    assert bot.links.hints == ["ken@contoso.com"]
+    assert bot.links.hints == ["aiko@contoso.com"]
 
 
-@pytest.mark.parametrize(
-    "person", [each for each in CAST if each not in (MEI, KEN)], ids=lambda person: person.name
-)
+@pytest.mark.parametrize("person", CAST[2:], ids=lambda person: person.name)  # all but Mei and Ken
 async def test_only_a_full_member_in_the_approver_channel_gets_a_link(bot, person):
     bot.directory.members[IN_CHANNEL].discard(AIKO.id)
     code = (await refused(bot.offer(person))).code
@@ -64,11 +61,6 @@ async def test_where_requesters_sign_in_who_may_ask_shows_who_they_are_and_lends
     assert bot.links.identity_only == [person is LEO]
     rule = IN_CHANNEL if person is KEN else ON_CALL
     assert (await bot.entry(Event.SIGN_IN_STARTED)).facts["rule"] == str(rule)
-
-
-async def test_an_approver_off_call_may_sign_in_before_the_shift(bot):
-    bot.rules(approvers=(ON_CALL,))
-    assert await bot.offer(AIKO)
 
 
 async def test_an_approver_who_was_admitted_for_this_press_is_not_looked_up_again(bot):
@@ -136,10 +128,7 @@ async def test_a_person_who_left_or_cannot_be_looked_up_is_not_linked(bot, at, t
 
 
 @pytest.mark.parametrize("knows_the_link", [True, False])
-async def test_a_refusal_of_microsoft_is_in_the_audit_log_under_who_tried_where_that_is_known(
-    bot, knows_the_link
-):
-    link = await bot.links.get(await bot.offer(KEN, **THEN)) if knows_the_link else None
+from tests.support.builders import AIKO, CAST, IN_CHANNEL, KEN, LEO, ON_CALL, account_of, actor
     denied = SignInRefused(Code.CONSENT_DENIED, link=link, code="access_denied")
     assert await outcome(bot.comes_back(denied, **THEN)) is denied
     rows = [entry for entry in await bot.entries() if entry.event is Event.SIGN_IN_REFUSED]
