@@ -137,6 +137,7 @@ def limits(timing: Timing) -> str:
         "statement_timeout": milliseconds(timing.statement_timeout),
         "idle_in_transaction_session_timeout": milliseconds(timing.idle_timeout),
         "synchronous_commit": "on",
+        "DateStyle": "ISO",
     }
     return "; ".join(f"SET LOCAL {name} = {value}" for name, value in values.items())
 

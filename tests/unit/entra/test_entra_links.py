@@ -85,6 +85,12 @@ async def test_an_answer_is_redeemed_once_and_its_result_taken_once_with_both_se
     assert await unusable(redeem(setup, form))
 
 
+async def test_o42_the_address_at_entra_fits_into_the_header_that_nginx_buffers_with_claims_too(setup):
+    claims = STEP_UP.replace("c1", "c" * 500)
+    url = await setup.links.authorization_url(await setup.link(claims=claims), login_hint="k" * 64)
+    assert len(url) < 3000, "4 kB are for the whole head"
+
+
 async def interrupted(taking, error):
     """Take something out, and meet an error before the end."""
     with suppress(type(error)):

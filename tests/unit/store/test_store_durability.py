@@ -121,6 +121,15 @@ async def test_o4_a_demoted_server_is_left_for_the_one_that_writes(postgresql, c
             cluster.execute("SELECT pg_reload_conf()")
 
 
+async def test_o43_what_the_administrator_set_for_times_and_bytes_changes_no_row(postgresql, cluster):
+    name = make_url(postgresql).database
+    for setting in ("TimeZone = 'America/St_Johns'", "DateStyle = 'German'", "bytea_output = 'escape'"):
+        cluster.execute(f"ALTER DATABASE {name} SET {setting}")
+    async with opened(postgresql) as database:
+        request = await stored(database, a_request())
+        assert (await get(database, request), await database.problem()) == (request, None)
+
+
 async def test_o3_two_units_that_wait_for_each_other_are_both_stored(postgresql):
     both = threading.Barrier(2)
     lock = select(table.c.id).where(table.c.id == bindparam("id")).with_for_update()
