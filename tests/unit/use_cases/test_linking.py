@@ -31,7 +31,9 @@ async def call_at(bot: Bot, at: str) -> Awaitable[object]:
     return call if at == "receive" else sign_in.confirm(bot.deps, (await call)[-1])
 
 
-from tests.support.builders import AIKO, CAST, IN_CHANNEL, KEN, LEO, ON_CALL, account_of, actor
+async def test_a_link_is_a_secret_that_remembers_what_the_person_was_doing_for_ten_minutes_also_off_call(bot):
+    bot.rules(approvers=(ON_CALL,))
+    secret = await bot.offer(AIKO, **THEN)
     assert len(secret.reveal()) >= 43  # 256 random bits
     assert secret.reveal() not in repr((bot.links.links, await bot.entries()))
     link = await bot.links.get(secret)
@@ -128,7 +130,8 @@ async def test_a_person_who_left_or_cannot_be_looked_up_is_not_linked(bot, at, t
 
 
 @pytest.mark.parametrize("knows_the_link", [True, False])
-from tests.support.builders import AIKO, CAST, IN_CHANNEL, KEN, LEO, ON_CALL, account_of, actor
+async def test_a_refusal_of_microsoft_is_in_the_audit_log_under_who_tried_where_known(bot, knows_the_link):
+    link = await bot.links.get(await bot.offer(KEN, **THEN)) if knows_the_link else None
     denied = SignInRefused(Code.CONSENT_DENIED, link=link, code="access_denied")
     assert await outcome(bot.comes_back(denied, **THEN)) is denied
     rows = [entry for entry in await bot.entries() if entry.event is Event.SIGN_IN_REFUSED]
