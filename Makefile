@@ -12,7 +12,7 @@ BIN := .venv/bin
 # Compiled tests are kept from run to run, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo quick test crash race fuzz mutants axe check screenshots lock clean
+.PHONY: help install demo quick test crash race fuzz mutants walk axe check screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ fuzz: .venv/.dev ## Send inputs to every entry point that no vendor would send, 
 
 mutants: .venv/.postgres ## Change one thing at a time in what holds a promise, and see a test fail
 	$(BIN)/python -m tests.proofs.mutants $(MUTANTS)
+
+walk: .venv/.dev ## Install and operate a clone in an empty folder, by the documents' own commands
+	$(BIN)/python -m tests.proofs.walk
 
 axe: .venv/.browser ## Let axe look at every state of the pages in every size and colour
 	AXE=all $(BIN)/python -m pytest -q tests/browser -k axe
