@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sandbox.app import Sandbox, serve
 from tests.support.postgres import free_port
-from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, People, direct_channel
+from tests.support.user_actions import MEI, People
 
 from benchmarks.measure import ROOT, bot_process, environment, measure, result, settings_for
 
@@ -30,13 +30,9 @@ async def whole_job(tree: Path, python: str) -> dict[str, float]:
         await process.stdout.readline()
         await people.command(MEI, "serial:59040DLJH001 locked out in the field")
         await people.until(lambda: people.messages("C0ONCALL"))
-        title = await people.open(KEN, "approve")
-        await people.browser.sign_in(people.link_in_modal(KEN), KEN_ACCOUNT)
-        title = await people.title_after(KEN, title)
-        assert await people.submit(KEN) == {}
-        await people.title_after(KEN, title)
+        await people.approve()
         await people.until(lambda: "show_passcode" in str(people.direct(MEI)), seconds=60)
-        await people.open(MEI, "show_passcode", channel=direct_channel(MEI))
+        await people.show_passcode()
         await people.aclose()
         return await result(process)
 

@@ -19,7 +19,7 @@ from sandbox.app import Sandbox, serve
 from sandbox.demo import settings
 from tests.docs.test_docs import ROOT, UNLATCH, commands_of
 from tests.support.postgres import free_port
-from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, People, direct_channel
+from tests.support.user_actions import MEI, People
 
 ASKED = ("PUBLIC_URL", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "APPROVER_CHANNEL", "ENTRA_TENANT_ID")
 ASKED += ("ENTRA_CLIENT_ID", "ENTRA_CLIENT_SECRET")
@@ -79,13 +79,9 @@ class Walk:
         """Mei asks, Ken signs in and approves, and Mei sees the new passcode."""
         await self.people.command(MEI, "serial:R5CX70ABCDE locked out in the field")
         await self.people.until(lambda: self.people.messages("C0ONCALL"))
-        title = await self.people.open(KEN, "approve")
-        await self.people.browser.sign_in(self.people.link_in_modal(KEN), KEN_ACCOUNT)
-        title = await self.people.title_after(KEN, title)
-        assert await self.people.submit(KEN) == {}
-        await self.people.title_after(KEN, title)
+        await self.people.approve()
         await self.people.until(lambda: "show_passcode" in str(self.people.direct(MEI)))
-        await self.people.open(MEI, "show_passcode", channel=direct_channel(MEI))
+        await self.people.show_passcode()
 
     async def install(self) -> None:
         for command in commands_of(ROOT / "docs" / "install.md"):
@@ -98,7 +94,6 @@ class Walk:
                     await self.run(command)
 
     async def operate(self) -> None:
-        database, copy = self.folder / "unlatch.sqlite3", self.folder / "copy.sqlite3"
         commands = commands_of(ROOT / "docs" / "operate.md")
         async with self.serving():
             await self.run(f"{UNLATCH}backup before.sqlite3", ends_with=2)  # no row but the first two
@@ -107,9 +102,9 @@ class Walk:
                 if not command.endswith("audit resume"):
                     await self.run(command)
             await self.people.command(MEI, "ada@contoso.com locked out at a customer")
-        for end in ("-wal", "-shm"):
-            Path(f"{database}{end}").unlink(missing_ok=True)
-        shutil.copy(copy, database)
+        for rest in self.folder.glob("unlatch.sqlite3-*"):
+            rest.unlink()
+        shutil.copy(self.folder / "copy.sqlite3", self.folder / "unlatch.sqlite3")
         await self.run(f"{UNLATCH}audit verify --heads heads", ends_with=1, says="kept head names row")
         await self.run(f"{UNLATCH}audit resume", says="Resumed after row")
         await self.run(f"{UNLATCH}audit verify --heads heads", says="restored at")
