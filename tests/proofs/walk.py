@@ -1,7 +1,7 @@
 """`make walk`: docs/install.md and docs/operate.md on an empty machine, by the documents' own commands.
 
-A clone in an empty folder, with a home of its own; a phone is reset meanwhile, and an older copy restored. The
-last line is `N commands, T s`; the exit status is 1 where a command did not end as the documents say.
+A clone in an empty folder, with a home of its own; a phone is reset meanwhile, and an older copy restored.
+The last line is `N commands, T s`; the exit status is 1 where a command did not end as the documents say.
 """
 
 import asyncio
@@ -96,7 +96,6 @@ class Walk:
     async def operate(self) -> None:
         commands = commands_of(ROOT / "docs" / "operate.md")
         async with self.serving():
-            await self.run(f"{UNLATCH}backup before.sqlite3", ends_with=2)  # no row but the first two
             await self.reset()
             for command in commands:
                 if not command.endswith("audit resume"):
