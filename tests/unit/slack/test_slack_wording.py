@@ -232,7 +232,7 @@ TOLD = {
     "only the work profile, read": (CATALOG[f"{PROFILE}.use"], "doesn’t open the phone’s own lock", "{until"),
     "either": (CATALOG[EITHER], "doesn’t say which", "{"),
     "either, done": (CATALOG[f"{EITHER}.done"], "try both", "{device"),
-    "closed is not failed": (ENGLISH.recent([CLOSED], total=1)[1], "outcome unknown", "failed"),
+    "closed is not failed": (ENGLISH.stands(CLOSED), "outcome unknown", "failed"),
     "failed on Apple": (next_step(failed(BROKEN)), "unlock token", "policy"),
     "silent, so no erasing": (next_step(failed(Cause(Code.SILENT), PIXEL)), "on-call lead", "erases"),
     "failed on Android": (next_step(failed(BROKEN, PIXEL)), "policy requires", "unlock token"),

@@ -35,7 +35,9 @@ class Fixture:
         bot.rules(requests_per_hour=1000, open_requests=1000)
         self.bot, self.passes, self.locked = bot, 0, False
         self.before: Callable[[], None] = lambda: None
-        database: Any = SimpleNamespace(run=self._run, read=bot.database.read)
+        database: Any = SimpleNamespace(
+            run=self._run, read=bot.database.read, audit_log=bot.database.audit_log
+        )
         self.deps = replace(bot.deps, database=database, now=self._now, timing=PATIENT)
 
     async def _run(self, work: Any) -> Any:
