@@ -173,7 +173,7 @@ class Intune:
             following = url.join(link if isinstance(link, str) else "")
         except (httpx.InvalidURL, ValueError):  # the latter for half a surrogate pair
             return url
-        same = _origin(following) == _origin(self._base)
+        same = (following.scheme, following.netloc) == (self._base.scheme, self._base.netloc)
         # httpx would send a name and password in the token's place
         return following if same and not following.userinfo else url
 
@@ -305,10 +305,6 @@ def pause_before_retry(error: Exception) -> bool | timedelta:
             return status == 429 or (status >= 500 and status != 501)
         case _:
             return False
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
 
 
 def _object(answer: httpx.Response) -> managed_device.Row:
