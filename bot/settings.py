@@ -51,6 +51,8 @@ INSTEAD: Final = {
 }
 """What takes the place of a secret; these settings stand before it."""
 
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
 Audiences = Annotated[tuple[Audience, ...], NoDecode]
 
 _LOGIN: Final = re.compile(r"://.*@", re.DOTALL)
@@ -121,142 +123,89 @@ class CannotStart(Exception):
 
 
 class Settings(BaseSettings):
-    """Read once, at start; only the composition root and the command line see it."""
+    """Read once, at start, for the composition root and the command line; operators read each docstring."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
-    slack_bot_token: SecretStr = Field(
-        description="Bot token, `xoxb-…`. Slack app page → OAuth & Permissions → Bot User OAuth Token."
-    )
-    slack_app_token: SecretStr | None = Field(
-        default=None,
-        description="App-level token, `xapp-…`, with `connections:write`: set it for Socket Mode. "
-        "Slack app page → Basic Information → App-Level Tokens.",
-    )
-    slack_signing_secret: SecretStr | None = Field(
-        default=None,
-        validate_default=True,
-        description="Needed in HTTP mode. Slack app page → Basic Information → Signing Secret.",
-    )
-    slack_api_url: str = Field(
-        default="https://slack.com/api/", description="Base of Slack's Web API; ends with a slash."
-    )
-    approver_channel: str = Field(
-        pattern=r"^[CG][A-Z0-9]{2,}$",
-        description="Id of the channel where cards are posted and approvers are, `C…`. "
-        "In Slack: the channel's details → the foot of the About tab. Invite the bot to it.",
-    )
-    requesters: Audiences = Field(
-        default=(),
-        description="Who may ask: `channel:C…`, `usergroup:S…`, `workspace`; comma-separated means any of "
-        "them. Default: the approver channel's members.",
-    )
-    approvers: Audiences = Field(
-        default=(),
-        description="Who of the approver channel may decide: `usergroup:S…` (the group that a rota tool "
-        "keeps in step) or `channel:C…`. Default: all members of the approver channel.",
-    )
-    allow_owner_approval: bool = Field(
-        default=False, description="Whether an approver may approve the reset of their own device."
-    )
-    asks_per_hour: Annotated[int, Field(ge=1)] = Field(
-        default=20, description="How many resets one person may ask for in an hour."
-    )
-    entra_tenant_id: str = Field(
-        pattern=r"^[0-9a-fA-F-]{36}$",
-        description="Directory (tenant) id, a GUID. "
-        "Entra admin centre → App registrations → your app → Overview.",
-    )
-    entra_client_id: str = Field(
-        pattern=r"^[0-9a-fA-F-]{36}$",
-        description="Application (client) id, a GUID. The same Overview page.",
-    )
-    entra_client_certificate: Path | None = Field(
-        default=None,
-        description="Path of a PEM file with private key and certificate, instead of a client secret.",
-    )
-    entra_client_assertion_file: Path | None = Field(
-        default=None,
-        description="Path of a file with a token of another identity provider, instead of a client secret "
-        "(workload identity federation); on Kubernetes what AZURE_FEDERATED_TOKEN_FILE names.",
-    )
-    entra_client_secret: SecretStr | None = Field(
-        default=None,
-        validate_default=True,
-        description="Client secret's value; or set ENTRA_CLIENT_CERTIFICATE or ENTRA_CLIENT_ASSERTION_FILE. "
-        "The app registration → Certificates & secrets.",
-    )
-    entra_authority: str | None = Field(
-        default=None,
-        description="Sign-in authority; default from CLOUD and the tenant. It has to give tid and oid.",
-    )
-    graph_url: str | None = Field(
-        default=None,
-        description="Base of Microsoft Graph; default from CLOUD, `https://graph.microsoft.com/v1.0`.",
-    )
-    cloud: Cloud = Field(
-        default=Cloud.GLOBAL, description="Microsoft's cloud: `global`, `usgov`, `usgov-dod` or `china`."
-    )
-    sign_in_max_age: Annotated[timedelta, Field(ge=timedelta(minutes=10), le=timedelta(days=1))] = Field(
-        default=timedelta(hours=8),
-        description="How long a sign-in lasts, as ISO 8601 (`PT8H`) or seconds; "
-        "then the approver signs in again.",
-    )
-    fresh_sign_in: bool = Field(
-        default=False,
-        description="`true`: each approval asks for an interactive sign-in that is at most ten minutes old.",
-    )
-    requester_sign_in: bool = Field(
-        default=False,
-        description="`true`: whoever asks has to have linked their own Microsoft account, which takes no "
-        "Intune role; a request waits until they have, and only that account sees the new passcode.",
-    )
-    public_url: str = Field(
-        pattern=r"^https?://[^/\s?#]+(/[^\s?#]*[^/\s?#])?$",
-        description="Where an approver's browser reaches Unlatch, without a slash at the end, such as "
-        "`https://unlatch.example.com`; an internal address will do. The app registration's redirect URI is "
-        "this and `/sign-in/callback`.",
-    )
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(default=3000, description="Port to listen on.")
-    host: str = Field(default="127.0.0.1", description="Address to listen on; the Procfile sets 0.0.0.0.")
-    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
-        default=None,
-        description="Port of `GET /metrics` for Prometheus; unset: none. The number of PORT puts it on the "
-        "listener that Slack and browsers reach.",
-    )
-    metrics_host: str = Field(
-        default="127.0.0.1", description="Address that the port of METRICS_PORT listens on."
-    )
+    slack_bot_token: SecretStr
+    """Bot token, `xoxb-…`. Slack app page → OAuth & Permissions → Bot User OAuth Token."""
+    slack_app_token: SecretStr | None = None
+    """App-level token, `xapp-…`, with `connections:write`: set it for Socket Mode. Slack app page → Basic
+    Information → App-Level Tokens."""
+    slack_signing_secret: SecretStr | None = Field(default=None, validate_default=True)
+    """Needed in HTTP mode. Slack app page → Basic Information → Signing Secret."""
+    slack_api_url: str = "https://slack.com/api/"
+    """Base of Slack's Web API; ends with a slash."""
+    approver_channel: str = Field(pattern=r"^[CG][A-Z0-9]{2,}$")
+    """Id of the channel where cards are posted and approvers are, `C…`. In Slack: the channel's details → the
+    foot of the About tab. Invite the bot to it."""
+    requesters: Audiences = ()
+    """Who may ask: `channel:C…`, `usergroup:S…`, `workspace`; comma-separated means any of them. Default: the
+    approver channel's members."""
+    approvers: Audiences = ()
+    """Who of the approver channel may decide: `usergroup:S…` (the group that a rota tool keeps in step) or
+    `channel:C…`. Default: all members of the approver channel."""
+    allow_owner_approval: bool = False
+    """Whether an approver may approve the reset of their own device."""
+    asks_per_hour: Annotated[int, Field(ge=1)] = 20
+    """How many resets one person may ask for in an hour."""
+    entra_tenant_id: str = Field(pattern=r"^[0-9a-fA-F-]{36}$")
+    """Directory (tenant) id, a GUID. Entra admin centre → App registrations → your app → Overview."""
+    entra_client_id: str = Field(pattern=r"^[0-9a-fA-F-]{36}$")
+    """Application (client) id, a GUID. The same Overview page."""
+    entra_client_certificate: Path | None = None
+    """Path of a PEM file with private key and certificate, instead of a client secret."""
+    entra_client_assertion_file: Path | None = None
+    """Path of a file with a token of another identity provider, instead of a client secret (workload identity
+    federation); on Kubernetes what AZURE_FEDERATED_TOKEN_FILE names."""
+    entra_client_secret: SecretStr | None = Field(default=None, validate_default=True)
+    """Client secret's value; or set ENTRA_CLIENT_CERTIFICATE or ENTRA_CLIENT_ASSERTION_FILE. The app
+    registration → Certificates & secrets."""
+    entra_authority: str | None = None
+    """Sign-in authority; default from CLOUD and the tenant. It has to give tid and oid."""
+    graph_url: str | None = None
+    """Base of Microsoft Graph; default from CLOUD, `https://graph.microsoft.com/v1.0`."""
+    cloud: Cloud = Cloud.GLOBAL
+    """Microsoft's cloud: `global`, `usgov`, `usgov-dod` or `china`."""
+    sign_in_max_age: Annotated[timedelta, Field(ge=10 * MINUTE, le=DAY)] = 8 * HOUR
+    """How long a sign-in lasts, as ISO 8601 (`PT8H`) or seconds; then the approver signs in again."""
+    fresh_sign_in: bool = False
+    """`true`: each approval asks for an interactive sign-in that is at most ten minutes old."""
+    requester_sign_in: bool = False
+    """`true`: whoever asks has to have linked their own Microsoft account, which takes no Intune role; a
+    request waits until they have, and only that account sees the new passcode."""
+    public_url: str = Field(pattern=r"^https?://[^/\s?#]+(/[^\s?#]*[^/\s?#])?$")
+    """Where an approver's browser reaches Unlatch, without a slash at the end, such as
+    `https://unlatch.example.com`; an internal address will do. The app registration's redirect URI is this
+    and `/sign-in/callback`."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 3000
+    """Port to listen on."""
+    host: str = "127.0.0.1"
+    """Address to listen on; the Procfile sets 0.0.0.0."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port of `GET /metrics` for Prometheus; unset: none. The number of PORT puts it on the listener that
+    Slack and browsers reach."""
+    metrics_host: str = "127.0.0.1"
+    """Address that the port of METRICS_PORT listens on."""
     database_url: str = Field(
-        pattern=r"^(sqlite|postgres(ql)?)(\+[a-z0-9]+)?://",
-        default="sqlite:///unlatch.sqlite3",
-        description="Where requests are kept: an SQLite file, or `postgresql://…` for several replicas.",
+        default="sqlite:///unlatch.sqlite3", pattern=r"^(sqlite|postgres(ql)?)(\+[a-z0-9]+)?://"
     )
-    database_connections: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=8,
-        description="How many connections to PostgreSQL each process opens at most for writing, and as many "
-        "for reading; what finds none free waits.",
-    )
-    vault_keys: SecretStr = Field(
-        description="Keys of the sign-in vault, comma-separated, newest first. Make one with "
-        "`unlatch vault new-key`.",
-    )
-    audit_heads: Path | None = Field(
-        default=None,
-        description="A file to which each signed head of the audit log is added, about one a minute; best on "
-        "a disk that the database's owner cannot write to.",
-    )
-    request_lifetime: Annotated[timedelta, Field(ge=timedelta(minutes=1), le=timedelta(days=7))] = Field(
-        default=timedelta(hours=1), description="How long a request waits for an approver before it expires."
-    )
-    reveal_for: Annotated[timedelta, Field(ge=timedelta(minutes=1), le=timedelta(days=1))] = Field(
-        default=timedelta(hours=1), description="How long the requester can view a new passcode."
-    )
-    log_level: Literal["info", "warning", "error"] = Field(
-        default="info",
-        description="How much is logged. Above `info` the log has no audit heads; there is no debug: the "
-        "libraries below would print bodies.",
-    )
+    """Where requests are kept: an SQLite file, or `postgresql://…` for several replicas."""
+    database_connections: Annotated[int, Field(ge=1, le=64)] = 8
+    """How many connections to PostgreSQL each process opens at most for writing, and as many for reading;
+    what finds none free waits."""
+    vault_keys: SecretStr
+    """Keys of the sign-in vault, comma-separated, newest first. Make one with `unlatch vault new-key`."""
+    audit_heads: Path | None = None
+    """A file to which each signed head of the audit log is added, about one a minute; best on a disk that the
+    database's owner cannot write to."""
+    request_lifetime: Annotated[timedelta, Field(ge=MINUTE, le=7 * DAY)] = HOUR
+    """How long a request waits for an approver before it expires."""
+    reveal_for: Annotated[timedelta, Field(ge=MINUTE, le=DAY)] = HOUR
+    """How long the requester can view a new passcode."""
+    log_level: Literal["info", "warning", "error"] = "info"
+    """How much is logged. Above `info` the log has no audit heads; there is no debug: the libraries below
+    would print bodies."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -518,4 +467,9 @@ def _line(error: Mapping[str, Any]) -> str:
     """One setting: its name, what is wrong, where to get it. Never the value: it may be a secret."""
     field = str(error["loc"][0])
     wrong = _PLAIN.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
-    return f"{field.upper()}: {wrong}. {Settings.model_fields[field].description}"
+    return f"{field.upper()}: {wrong}. {described(field)}"
+
+
+def described(field: str) -> str:
+    """Return what a setting is and where to get it: its docstring, on one line."""
+    return " ".join(str(Settings.model_fields[field].description).split())

@@ -18,7 +18,7 @@ from bot.domain.request import ResetRequest, Status
 from bot.domain.target import person_at
 from bot.domain.values import DeviceId, RequestId, Secret
 from bot.keys import Keys
-from bot.settings import CannotStart, Settings, SettingsError, read_settings, without_secrets
+from bot.settings import CannotStart, Settings, SettingsError, described, read_settings, without_secrets
 from bot.slack.payloads import Action, Callback, Field, private_metadata
 from bot.slack.receiver import http_receiver
 from bot.slack.wording import ENGLISH
@@ -291,7 +291,7 @@ async def start(environment: Mapping[str, str]) -> None:
         except (SettingsError, CannotStart) as error:
             said = str(error)
     # A description or an open setting may say the same as a secret: `xoxb-…`.
-    shown_anyway = " ".join(str(field.description) for field in Settings.model_fields.values())
+    shown_anyway = " ".join(map(described, Settings.model_fields))
     shown_anyway += " ".join(text for name, text in environment.items() if name not in SECRETS)
     for secret in (environment[name][:300] for name in SECRETS if name in environment):
         parts = {secret[at : at + PART] for at in range(len(secret) - PART + 1)}

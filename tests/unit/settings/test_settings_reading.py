@@ -13,6 +13,7 @@ from bot.settings import (
     Cloud,
     Settings,
     SettingsError,
+    described,
     read_settings,
     without_secrets,
 )
@@ -46,7 +47,7 @@ def test_an_empty_environment_names_everything_that_is_needed_and_where_to_get_i
     assert named(message) == REQUIRED
     for name in REQUIRED:
         [line] = [line for line in message.splitlines() if line.startswith(f"  {name}: missing. ")]
-        assert str(Settings.model_fields[name.lower()].description) in line
+        assert described(name.lower()) in line
 
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
@@ -246,7 +247,7 @@ def test_the_audit_log_of_another_deployment_has_another_name(environment, name)
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_described(name):
-    assert len(Settings.model_fields[name].description or "") > 10
+    assert len(described(name)) > 10
 
 
 CLOUDS = {
