@@ -11,6 +11,9 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from bot.domain.audit import Event
+from bot.domain.errors import Code
+from bot.domain.request import Status
 from bot.settings import Settings
 from sandbox.app import Sandbox, serve
 from sandbox.demo import Bot, settings
@@ -62,6 +65,26 @@ def test_every_setting_is_in_the_document_and_no_other():
     document = (ROOT / "docs" / "configure.md").read_text()
     documented = re.findall(r"^\| `([A-Z][A-Z_]+)`", document, re.MULTILINE)
     assert set(documented) == {name.upper() for name in Settings.model_fields}
+
+
+def in_the_code(pattern: str) -> set[str]:
+    return {found for path in ROOT.glob("bot/**/*.py") for found in re.findall(pattern, path.read_text())}
+
+
+WORDS = {
+    "status": {*Status},
+    "refusal": {*Code},
+    "audit event": {*Event},
+    "log event": in_the_code(r'log(?:_crash|\.(?:info|warning|error|critical))\(\s*"(\w+)"'),
+    "metric": in_the_code(r'"(unlatch_\w+(?:s|ready|published|aside))"'),
+}
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_every_word_that_an_operator_meets_is_in_the_documents(kind: str):
+    documented = "".join(path.read_text() for path in ROOT.glob("docs/*.md"))
+    assert len(WORDS[kind]) > 5
+    assert [word for word in sorted(WORDS[kind]) if not re.search(rf"`{word}(_total)?`", documented)] == []
 
 
 def commands_of(document: Path) -> list[str]:
