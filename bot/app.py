@@ -47,9 +47,8 @@ from bot.graph.devices import Intune, graph_client
 from bot.log import flush_log, log_step
 from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
 from bot.slack.blocks import without_markup
-from bot.slack.channel import ApproverChannel
 from bot.slack.client import ORGANIZATION, SlackClient, bot_user, is_rotating, slack_client, slack_session
-from bot.slack.directory import SlackDirectory
+from bot.slack.directory import ApproverChannel, SlackDirectory
 from bot.slack.errors import SCOPE, is_busy
 from bot.slack.handlers import Background, Handlers
 from bot.slack.notifier import SlackNotifier

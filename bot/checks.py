@@ -32,9 +32,8 @@ from bot.entra.links import CALLBACK_PATH
 from bot.graph.errors import HTTPX_ERRORS, graphs_id
 from bot.settings import DEPLOYMENT, ENDPOINTS, CannotStart, Settings
 from bot.slack.blocks import without_markup
-from bot.slack.channel import problem_of
 from bot.slack.client import WatchedClient, bot_user, call, is_rotating
-from bot.slack.directory import SlackDirectory
+from bot.slack.directory import SlackDirectory, problem_of
 from bot.slack.errors import is_busy
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import HASH_AT, AuditLog

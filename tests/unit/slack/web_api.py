@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from bot.slack.channel import ApproverChannel
 from bot.slack.client import WatchedClient
+from bot.slack.directory import ApproverChannel
 from bot.timing import Timing
 from tests.support.builders import CHANNEL
 from tests.support.clock import Clock
