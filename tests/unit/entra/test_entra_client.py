@@ -23,11 +23,7 @@ from tests.unit.entra.fake_entra import CALLBACK, KEN_OID, KEY, STEP_UP, TENANT,
 TEN_MINUTES = timedelta(minutes=10)
 SHORT_KEY = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505  to be refused
 BUSY = '{"error": "temporarily_unavailable"}'
-NOWHERE = {
-    "authorization_endpoint": None,
-    "token_endpoint": fake_entra.ORIGIN,
-    "issuer": fake_entra.ISSUER,
-}
+NOWHERE = {"authorization_endpoint": None, "token_endpoint": fake_entra.ORIGIN, "issuer": fake_entra.ISSUER}
 MFA = {"error": "invalid_grant", "suberror": "basic_action"}
 
 

@@ -24,6 +24,7 @@ OK = {"ok": True}
 SENTENCE = "Please try again."
 LATER = sorted(PASSING)
 NEEDS_HELP = [*sorted(TOKEN | SCOPE | HIDDEN | GONE | CONTENT), "is_archived", "restricted_action", "x"]
+STATUSES = {**dict.fromkeys((404, 302), SlackRefused), **dict.fromkeys((429, 500), SlackUnavailable)}
 REFUSED_TOKEN = ("token_expired", "token_revoked", "account_inactive", "invalid_auth", "not_authed")
 
 
@@ -104,10 +105,7 @@ async def test_a_sentence_is_posted_to_one_person_alone_and_again_after_a_bad_mo
     assert api.asked == [("response", body)] * 2
 
 
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [(404, SlackRefused), (302, SlackRefused), (429, SlackUnavailable), (500, SlackUnavailable)],
-)
+@pytest.mark.parametrize(("status", "error"), STATUSES.items())
 async def test_a_sentence_follows_no_redirect_and_no_error_carries_its_url(api, slack, status, error):
     api.answers["secret"] = [web.Response(status=status, headers={"Location": "/elsewhere"})]
     url = Secret(f"{api.client.base_url}secret")
@@ -129,12 +127,10 @@ NOT_SLACKS = [
     *("//hooks.slack.com/secret", "http://127.0.0.1:9/secret", "http://169.254.169.254/latest/secret"),
     *("no address, but secret", ""),
 ]
+URLS = [*((url, "OSError") for url in SLACKS), *((url, "not_slacks_url") for url in NOT_SLACKS)]
 
 
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [*((url, "OSError") for url in SLACKS), *((url, "not_slacks_url") for url in NOT_SLACKS)],
-)
+@pytest.mark.parametrize(("url", "code"), URLS)
 async def test_a_sentence_goes_to_no_address_that_is_not_slacks(api, slack, url, code):
     def no_network(*_: object, **__: object) -> None:
         raise OSError

@@ -83,16 +83,12 @@ def test_who_asked_is_told_why_it_was_denied_and_no_reason_from_before():
         assert "couldn’t be sent" not in shown
 
 
-def test_a_lost_answer_is_not_tried_again_without_a_warning():
-    lost = Cause(Code.NO_ANSWER)
-    shown = everything(card(a_request(Status.UNCERTAIN, cause=lost), ENGLISH))
+def test_a_lost_answer_is_not_tried_again_without_a_warning_nor_closed_without_a_question():
+    row = a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER))
+    shown = everything(card(row, ENGLISH))
     assert "Try again" in shown
     assert "Before another try, ask the owner" in shown
-    assert ENGLISH.cause(lost) not in shown  # the status says it
-
-
-def test_to_close_is_asked_first():
-    row = a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER))
+    assert ENGLISH.cause(row.cause) not in shown  # the status says it
     [asked] = [each["confirm"] for each in elements(card(row, ENGLISH), "button") if "confirm" in each]
     assert "may still have happened" in asked["text"]["text"]
     assert (asked["confirm"]["text"], asked["deny"]["text"]) == ("Close request", "Keep open")

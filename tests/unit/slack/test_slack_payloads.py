@@ -4,6 +4,7 @@ import pytest
 from bot.slack.payloads import NO_REQUEST, VALUE, Command, Field, Form, Malformed, Press, text_at
 
 ID = "0123456789abcdef" * 2
+D1 = {"value": "d1"}
 USER = {"id": "U0OLGA", "team_id": "T0FABRIKAM"}
 
 
@@ -37,10 +38,7 @@ def test_a_form_brings_back_the_request_and_the_revision_that_it_showed(metadata
     assert (form.request_id, form.revision) == carried
 
 
-@pytest.mark.parametrize(
-    "element",
-    [{"value": "d1"}, {"selected_option": {"value": "d1"}}, {"selected_options": [{"value": "d1"}]}],
-)
+@pytest.mark.parametrize("element", [D1, {"selected_option": D1}, {"selected_options": [D1]}])
 def test_a_field_is_read_whether_typed_chosen_or_ticked(element: dict[str, object]):
     form = a_form(state={"values": {"device": {VALUE: element}}})
     assert (form[Field.DEVICE], form[Field.REASON]) == ("d1", "")

@@ -35,9 +35,8 @@ class Fixture:
         bot.rules(requests_per_hour=1000, open_requests=1000)
         self.bot, self.passes, self.locked = bot, 0, False
         self.before: Callable[[], None] = lambda: None
-        database: Any = SimpleNamespace(
-            run=self._run, read=bot.database.read, audit_log=bot.database.audit_log
-        )
+        real = bot.database
+        database: Any = SimpleNamespace(run=self._run, read=real.read, audit_log=real.audit_log)
         self.deps = replace(bot.deps, database=database, now=self._now, timing=PATIENT)
 
     async def _run(self, work: Any) -> Any:
