@@ -14,7 +14,6 @@ from bot.domain.values import UserId
 from bot.entra.sign_ins import Rotated
 from bot.entra.vault import Vault
 from bot.keys import Keys, new_key
-from bot.settings import Settings
 from tests.support.environment import COMPLETE
 
 ROOT = Path(__file__).parents[3]
@@ -32,16 +31,12 @@ NO_VENDORS = dict.fromkeys(("SLACK_API_URL", "GRAPH_URL", "ENTRA_AUTHORITY"), "h
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def run(environment: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """`unlatch …` in this process, in an empty folder, set up by `settings` alone."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bot.log.set_up_log", lambda _level: None)  # it would be this whole process's
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
 
     def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        for name, text in settings.items():
-            monkeypatch.setenv(name, text)
+        environment(settings)
         capsys.readouterr()
         status = main(arguments)
         return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())

@@ -4,7 +4,6 @@ import ast
 import asyncio
 import json
 import re
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,20 @@ from bot import checks, doctor
 from bot.audit import HeadKeeper
 from bot.checks import CATALOG, CHECKS
 from bot.keys import new_key
-from bot.settings import Settings
-from bot.store.database import Database
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sandbox.cast import AIKO, APP_TOKEN, GUS, KEN, MEI
 from sandbox.faults.rules import Rule
-from sandbox.setup import Setup
 from sandbox.slack.local_slack import SCOPES
 from sandbox.slack.web_api import METHODS
 from slack_sdk.web.async_client import AsyncWebClient
+from tests.support.certificates import certificate, pem
+from tests.support.database import opened
 from tests.support.environment import COMPLETE
 from tests.unit.cli.conftest import Installation
 
 SLACK = Path(__file__).parents[3] / "bot" / "slack"
 NOWHERE = "http://127.0.0.1:9"
 GUID = "99999999-9999-4999-8999-999999999999"
-KEY = new_key()
 GROUP = {"approvers": "usergroup:S0ONCALL"}
 WRONG = {"credential": "wrong"}
 MICROSOFT = "https://login.microsoftonline.com/contoso.com"
@@ -42,35 +36,25 @@ TENANT, APP, PUBLIC = "Entra: tenant", "Entra: app", "Reached at PUBLIC_URL"
 
 
 async def examine(it: Installation, *, person: str = "", post_to: str = "", **planted: Any) -> Any:
-    """Return each result by its check. `planted`: settings, fields of `Setup`, and `fault` (vendor, kind)."""
-    setup = {name: planted.pop(name) for name in Setup.model_fields.keys() & planted}
-    Setup.model_validate(setup).apply(it.sandbox)
+    """Return each result by its check. `planted`: as for `Installation`, and `fault` (vendor, kind)."""
     if fault := planted.pop("fault", None):
         it.sandbox.faults.add(Rule(to=fault[0], kind=fault[1], status=502))
-    url = it.sandbox.base_url
-    facts = {"folder": it.folder, "sandbox": url, "tls": url.replace("http", "https"), "port": url[-5:]}
-    given = {name: value.format_map(facts) for name, value in planted.items()}
-    settings = it.settings(**{"vault_keys": KEY, "port": "0"} | given)
+    settings = it.settings(**{"port": "0"} | planted)
     return {result.check: result for result in await doctor.examine(settings, person=person, post_to=post_to)}
 
 
 @pytest.fixture
 async def migrated(installation: Installation) -> Installation:
     """An installation whose database is up to date."""
-    await installation.migrated(installation.settings(vault_keys=KEY))
+    await installation.migrate()
     return installation
 
 
 @cache
-def certificate(days: int) -> bytes:
-    """Return a key, and a certificate that ends in so many days; for 0 an elliptic curve's."""
-    now = datetime.now(UTC).replace(tzinfo=None)
-    key: Any = ec.generate_private_key(ec.SECP256R1()) if days == 0 else rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "unlatch")])
-    begin, end = now - timedelta(days=9), now + timedelta(days=days)
-    built = x509.CertificateBuilder(name, name, key.public_key(), 1, begin).not_valid_after(end)
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return private + built.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+def key_and_certificate(days: int) -> str:
+    """Return both; the certificate ends in so many days, for 0 it is an elliptic curve's."""
+    key = ec.generate_private_key(ec.SECP256R1()) if days == 0 else rsa.generate_private_key(65537, 2048)
+    return pem(key) + certificate(key, days=days)
 
 
 async def test_where_all_is_right_nothing_is_wrong_and_nothing_is_done(migrated):
@@ -148,7 +132,7 @@ async def test_each_fault_is_named_with_its_cure(migrated, monkeypatch, check, s
     near = (check.partition(":")[0], "Database", TOKEN)  # to look at the others takes time
     monkeypatch.setattr(doctor, "CHECKS", [row for row in CHECKS if row[0].startswith(near)])
     for days in (-1, 0, 9, 99):
-        (migrated.folder / f"{days}.pem").write_bytes(certificate(days))
+        (migrated.folder / f"{days}.pem").write_text(key_and_certificate(days))
     mark, found, cure = said[0], *said[2:].format(folder=migrated.folder).split(" … ")
     result = (await examine(migrated, **planted))[check]
     assert doctor.MARKS[result.state] == mark, result
@@ -192,12 +176,10 @@ async def test_a_disk_that_is_nearly_full_is_named(migrated, monkeypatch):
 async def test_a_kept_head_that_is_not_in_the_database_is_named(migrated):
     heads = migrated.folder / "heads"
     now, old = {"audit_heads": f"{heads}"}, {"database_url": f"sqlite:///{migrated.folder}/old"}
-    settings = migrated.settings(vault_keys=KEY)
-    database = Database(settings.database_url, await migrated.migrated(settings))
-    await HeadKeeper(database, heads).keep()
-    await database.close()
+    async with opened(migrated.settings().database_url, await migrated.migrate()) as database:
+        await HeadKeeper(database, heads).keep()
     assert (await examine(migrated, **now))["Audit heads"].detail == "up to row 1"
-    await migrated.migrated(migrated.settings(vault_keys=KEY, **old))
+    await migrated.migrate(**old)
     assert "row 1, which was kept" in (await examine(migrated, **now, **old))["Audit heads"].detail
 
 
@@ -222,12 +204,8 @@ async def test_a_person_is_explained_by_audience(migrated, who, planted, said):
     assert (result.state, bool(re.search(f"^{who.name} .*{said}", result.detail))) == ("ok", True), result
 
 
-async def test_without_settings_each_is_named_and_what_needs_none_is_checked(monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("GRAPH_URL", NOWHERE)
-    monkeypatch.setenv("APROVERS", "x")
+async def test_without_settings_each_is_named_and_what_needs_none_is_checked(environment, tmp_path, capsys):
+    environment({"GRAPH_URL": NOWHERE, "APROVERS": "x"})
     assert await doctor.run(as_json=True) == 1
     found = {row["check"]: row for row in json.loads(capsys.readouterr().out)}
     wrong = {name for name, row in found.items() if row["state"] == "wrong"}

@@ -5,20 +5,19 @@ from types import SimpleNamespace
 import pytest
 from bot.cli import main
 from bot.init import EXAMPLE, TEMPLATE
-from bot.settings import PERMISSIONS, Settings, read_settings
+from bot.settings import PERMISSIONS, read_settings
 from tests.support.environment import COMPLETE, SECRETS
 
 URL = COMPLETE["PUBLIC_URL"]
 ASKED = ("PUBLIC_URL", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "APPROVER_CHANNEL", "ENTRA_TENANT_ID")
 ANSWERS = ("n", *(COMPLETE[name] for name in (*ASKED, "ENTRA_CLIENT_ID", "ENTRA_CLIENT_SECRET")), "")
 
+pytestmark = pytest.mark.usefixtures("environment")
+
 
 @pytest.fixture
-def init(tmp_path, monkeypatch):
+def init(monkeypatch):
     """`unlatch init` in a new folder; an answer that is an exception is raised, and too few end the input."""
-    monkeypatch.chdir(tmp_path)
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
 
     def run(*answers: str | type[BaseException], terminal: bool = True) -> int:
         given, run.hidden = iter(answers), []

@@ -23,15 +23,6 @@ REQUIRED = set(COMPLETE)
 PASTED = "xoxb-pasted-in-the-wrong-place"
 
 
-@pytest.fixture(autouse=True)
-def environment(tmp_path, monkeypatch):
-    """Sets variables, in an empty folder and an environment that sets nothing of the bot's."""
-    monkeypatch.chdir(tmp_path)
-    for name in (CONFIG_VARIABLE, *map(str.upper, Settings.model_fields)):
-        monkeypatch.delenv(name, raising=False)
-    return lambda values: [monkeypatch.setenv(name, value) for name, value in values.items()]
-
-
 def refused() -> str:
     with pytest.raises(SettingsError) as error:
         read_settings()
@@ -42,6 +33,7 @@ def named(message: str) -> set[str]:
     return set(re.findall(r"^  ([A-Z_]+): ", message, re.MULTILINE))
 
 
+@pytest.mark.usefixtures("environment")
 def test_an_empty_environment_names_everything_that_is_needed_and_where_to_get_it():
     message = refused()
     assert named(message) == REQUIRED
