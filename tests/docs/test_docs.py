@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
@@ -115,26 +115,15 @@ async def test_an_operators_commands_work_in_the_order_of_the_documents(tmp_path
     sandbox = Sandbox(bot_url="http://127.0.0.1:0")
     async with serve(sandbox):
         environment = settings(sandbox, 0, tmp_path, socket_mode=False) | {"PATH": str(BIN)}
+        typed = {"input": "\n" * 10, "text": True}  # what `init` asks is left for later
+        run = partial(subprocess.run, env=environment, cwd=tmp_path, capture_output=True, **typed)
         for command in commands:
-            match command.removeprefix(UNLATCH):
-                case "init":
-                    await run(command, environment, tmp_path, typed="\n" * 10)
-                case "serve":
-                    bot = Bot(environment, tmp_path)
-                    await bot.start()
-                    assert await bot.stop() == 0
-                case "audit resume":  # only after a restore
-                    await run(f"{command} --help", environment, tmp_path)
-                case _:
-                    await run(command, environment, tmp_path)
-
-
-async def run(command: str, environment: dict[str, str], folder: Path, typed: str = "") -> None:
-    """Run it as it is written; its exit status is 0."""
-    pipe = asyncio.subprocess.PIPE
-    pipes = {"stdin": pipe, "stdout": pipe, "stderr": asyncio.subprocess.STDOUT}
-    process = await asyncio.create_subprocess_exec(
-        BIN / "unlatch", *shlex.split(command)[1:], env=environment, cwd=folder, **pipes
-    )
-    said, _ = await process.communicate(typed.encode())
-    assert process.returncode == 0, f"{command}\n{said.decode()}"
+            if command == f"{UNLATCH}serve":
+                bot = Bot(environment, tmp_path)
+                await bot.start()
+                assert await bot.stop() == 0
+                continue
+            arguments = shlex.split(command)[1:]
+            arguments += ["--help"] if "resume" in arguments else []  # only after a restore
+            ended = await asyncio.to_thread(run, [BIN / "unlatch", *arguments])
+            assert ended.returncode == 0, ended

@@ -59,31 +59,21 @@ async def test_o27_requirements_alone_run_release_and_web_of_the_procfile_and_ta
         env |= {"PATH": f"{requirements_alone}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
         env |= {"PYTHONPATH": str(tmp_path / "app")}
         del env["HOST"]  # as a platform sets only PORT
-        release = await started(PROCFILE["release"], env, tmp_path / "app")
-        assert await release.wait() == 0
-        web = await started(PROCFILE["web"], env, tmp_path / "app")
+        release, web = (("bash", "-c", f"exec env {PROCFILE[name]}") for name in ("release", "web"))
+        assert run(*release, env=env, cwd=tmp_path / "app")[0] == 0
+        bot = await asyncio.create_subprocess_exec(
+            *web, env=env, cwd=tmp_path / "app", stderr=asyncio.subprocess.PIPE, start_new_session=True
+        )
         people = People(sandbox)
         try:
-            await asyncio.wait_for(web.stderr.readuntil(b'"serving"'), timeout=60)
+            await asyncio.wait_for(bot.stderr.readuntil(b'"serving"'), timeout=60)
             await people.command(MEI, "ada@contoso.com locked out")
             await people.until(lambda: people.messages("C0ONCALL"))
         finally:
-            os.killpg(web.pid, signal.SIGTERM)
+            os.killpg(bot.pid, signal.SIGTERM)
             await people.aclose()
-        assert await web.wait() == 0
+        assert await bot.wait() == 0
     assert sorted((tmp_path / "app").rglob("*")) == installed
-
-
-async def started(line: str, env: Mapping[str, str], cwd: Path) -> asyncio.subprocess.Process:
-    """Start a line of the Procfile as a platform does, in a process group of its own."""
-    return await asyncio.create_subprocess_exec(
-        *("bash", "-c", f"exec env {line}"),
-        env=env,
-        cwd=cwd,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
 
 
 def test_the_wheel_holds_the_bot_alone_and_runs_without_its_sources(tmp_path: Path):
