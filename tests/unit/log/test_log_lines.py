@@ -37,24 +37,25 @@ Broken()
 SILENT = {
     "msal's errors, which hold token responses": 'logging.getLogger("msal").error(SECRET)',
     "httpx's addresses": 'logging.getLogger("httpx").info(SECRET)',
+    "lines below the level": 'set_up_log("error"); structlog.get_logger().info("quiet")',
     "malformed requests": 'logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")',
 }
 
 
-def started(program: str, level: str = "info", **streams: Any) -> "subprocess.Popen[str]":
+def started(program: str, **streams: Any) -> "subprocess.Popen[str]":
     start = f"""
 import logging, sys, structlog
 from bot.log import set_up_log
 SECRET = {SECRET!r}
-counts = set_up_log({level!r})
+counts = set_up_log("info")
 """
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | streams
     return subprocess.Popen([sys.executable, "-c", start + program], text=True, **pipes)  # noqa: S603  ours
 
 
-def run(program: str, level: str = "info") -> tuple[list[dict[str, object]], str]:
+def run(program: str) -> tuple[list[dict[str, object]], str]:
     """The lines that a process logs, and its standard output."""
-    with started(program, level) as process:
+    with started(program) as process:
         ended = subprocess.CompletedProcess(program, 0, *process.communicate())
     assert SECRET not in ended.stderr
     return [json.loads(line) for line in ended.stderr.splitlines()], ended.stdout
@@ -67,7 +68,7 @@ def test_whatever_writes_the_line_is_json_without_the_text_of_an_exception(progr
 
 
 @pytest.mark.parametrize("program", SILENT.values(), ids=SILENT)
-def test_libraries_that_print_bodies_or_addresses_are_silent(program):
+def test_libraries_that_print_bodies_or_addresses_and_lines_below_the_level_are_not_written(program):
     assert run(program)[0] == []
 
 
@@ -77,10 +78,6 @@ def test_a_line_says_when_how_grave_and_what_and_a_crash_its_type_and_place():
     assert str(line["timestamp"]).endswith("Z")
     assert (crash["event"], crash["level"], crash["error"]) == ("process_crashed", "critical", "ValueError")
     assert "<string>" in str(crash["frames"])
-
-
-def test_lines_below_the_level_are_not_written():
-    assert run('structlog.get_logger().info("quiet")', level="error")[0] == []
 
 
 def test_lines_are_counted_by_level_and_event_and_a_librarys_by_its_name():
