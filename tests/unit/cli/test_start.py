@@ -21,7 +21,7 @@ from bot.settings import CannotStart
 from bot.timing import Timing
 from sandbox.cast import APP_TOKEN
 from structlog.testing import capture_logs
-from tests.support.postgres import free_port
+from tests.support.served_bot import served
 from tests.support.user_actions import MEI
 
 from sandbox import demo
@@ -200,23 +200,21 @@ async def test_o39_sigterm_ends_a_start_that_waits_at_once_with_0(installation, 
 
 
 async def test_o39_sigterm_fails_readyz_first_and_ends_with_0_within_ten_seconds_whoever_is_connected(
-    installation,
+    tmp_path,
 ):
-    port, answers = free_port(), list[int]()
-    settings = demo.settings(installation.sandbox, port, installation.folder, socket_mode=False)
-    bot = demo.Bot(settings, installation.folder)
-    await bot.start()
-    bot.process.send_signal(signal.SIGHUP)
-    _, slow = await asyncio.open_connection("127.0.0.1", port)
-    slow.write(b"POST /slack/events HTTP/1.1\r\nhost: u\r\ncontent-length: 9\r\n\r\nx")
-    async with asyncio.timeout(10), httpx.AsyncClient() as http:
-        stopping = asyncio.create_task(bot.stop())
-        with suppress(httpx.TransportError):
-            while True:
-                answers.append((await http.get(f"http://127.0.0.1:{port}/readyz")).status_code)
-                await asyncio.sleep(0.1)  # it is another process
-        assert (answers[-1], await stopping) == (503, 0)
-    slow.close()
+    answers = list[int]()
+    async with served(tmp_path, arguments=("bot", "serve")) as bot:
+        bot.process.send_signal(signal.SIGHUP)
+        _, slow = await asyncio.open_connection("127.0.0.1", bot.settings["PORT"])
+        slow.write(b"POST /slack/events HTTP/1.1\r\nhost: u\r\ncontent-length: 9\r\n\r\nx")
+        async with asyncio.timeout(10):
+            stopping = asyncio.create_task(bot.end())
+            with suppress(httpx.TransportError):
+                while True:
+                    answers.append((await bot.http.get("/readyz")).status_code)
+                    await asyncio.sleep(0.1)  # it is another process
+            assert (answers[-1], await stopping) == (503, 0)
+        slow.close()
 
 
 HANGS = """
