@@ -17,7 +17,7 @@ from bot.app import App, unlatch
 from bot.domain.errors import CouldNotVerify
 from bot.domain.people import Actor
 from bot.domain.values import UserId
-from bot.settings import CannotStart
+from bot.settings import CannotStart, Settings
 from bot.timing import Timing
 from sandbox.cast import APP_TOKEN
 from structlog.testing import capture_logs
@@ -56,11 +56,17 @@ STARTS = {
 }
 
 
+async def start(settings: Settings) -> None:
+    """Raises why it cannot be; a start that succeeds ends in a TimeoutError."""
+    async with asyncio.timeout(30):
+        await app.serve(settings, timing=SHORT)
+
+
 @pytest.mark.parametrize(("changes", "words"), STARTS.values(), ids=STARTS)
 async def test_a_start_that_is_not_possible_says_why(installation, monkeypatch, changes, words):
     monkeypatch.setenv("HOST", "as the shell has it")
     with pytest.raises(CannotStart, match=words) as told:
-        await app.serve(installation.settings(**changes), timing=SHORT)
+        await start(installation.settings(**changes))
     assert "-wrong" not in str(told.value)
     if changes.keys() & {"host", "metrics_host"}:  # which are looked at before anything is opened
         assert list(installation.folder.iterdir()) == []
@@ -69,7 +75,7 @@ async def test_a_start_that_is_not_possible_says_why(installation, monkeypatch, 
 async def test_a_database_of_another_deployment_is_named_and_not_called_tampered(installation):
     await installation.migrate()
     with pytest.raises(CannotStart, match=r"belongs to .*/c0oncall, and the settings say .*/c0support"):
-        await app.serve(installation.settings(approver_channel="C0SUPPORT"), timing=SHORT)
+        await start(installation.settings(approver_channel="C0SUPPORT"))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +163,7 @@ async def test_a_slack_that_is_busy_at_the_start_is_waited_for_and_no_setting_bl
         assert (await ready(started)).json()["slack"] == "ok"
     slack.refuse(method, word)
     with pytest.raises(CannotStart, match=rf"^Slack is busy \({word}\); no setting is wrong"):
-        await app.serve(settings, timing=SHORT)
+        await start(settings)
 
 
 async def test_of_two_processes_on_one_sqlite_file_the_second_waits_for_the_first_and_then_refuses(
@@ -167,16 +173,16 @@ async def test_of_two_processes_on_one_sqlite_file_the_second_waits_for_the_firs
     monkeypatch.setattr("bot.app.DATABASE_PAUSE", 0.01)
     settings = installation.settings()
 
-    async def start() -> None:
+    async def wait() -> None:
         async with unlatch(settings):
             pass
 
     async with unlatch(settings):
         with pytest.raises(CannotStart, match=r"by another process, .* DATABASE_URL is sqlite:///.*sqlite3"):
-            await app.serve(settings, timing=SHORT)
+            await start(settings)
         await installation.migrate()
         assert "wrong" not in {result.state for result in await doctor.examine(settings)}
-        second = asyncio.create_task(start())
+        second = asyncio.create_task(wait())
         await asyncio.sleep(0)
         assert not second.done()
     await second
