@@ -128,7 +128,7 @@ PLANTED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "other Graph": ("Graph", "✗ CLOUD=global … Leave", {"graph_url": "https://graph.microsoft.us/v1.0"}),
     "fast": ("Clock", "✗ ahead of … NTP", {"clock_ahead": -400}),
     "slow": ("Clock", "✗ behind … NTP", {"clock_ahead": 70}),
-    "not reached": (PUBLIC, "? ConnectError … browser", {}),
+    "not reached": (PUBLIC, "? ConnectError … browser", {"public_url": "http://127.0.0.1:9"}),
     "not the bot": (PUBLIC, "? 404 … HOST and PORT", {"public_url": "{sandbox}"}),
     "address": ("Listens on PORT", "✗ 192.0.2.1:0 … HOST", {"host": "192.0.2.1"}),
     "in use": ("Listens on METRICS_PORT", "? in use … while the bot runs", {"metrics_port": "{port}"}),
