@@ -14,13 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeVar
 
 import structlog
 from pydantic import SecretStr
-from slack_bolt.authorization import AuthorizeResult
-from slack_sdk.web.async_client import AsyncWebClient
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -44,8 +41,8 @@ from bot.entra.links import EntraLinks
 from bot.entra.sign_ins import EntraSignIns
 from bot.entra.vault import Vault
 from bot.graph.devices import Intune, graph_client
-from bot.log import flush_log, log_step
-from bot.settings import ENDPOINTS, CannotStart, Settings, without_secrets
+from bot.log import Counts, flush_log, log_step
+from bot.settings import CannotStart, Finding, Settings, without_secrets
 from bot.slack.blocks import without_markup
 from bot.slack.client import ORGANIZATION, SlackClient, bot_user, is_rotating, slack_client, slack_session
 from bot.slack.directory import ApproverChannel, SlackDirectory
@@ -57,7 +54,7 @@ from bot.slack.wording import ENGLISH
 from bot.store.audit_log import AuditLog
 from bot.store.backlog import backlog
 from bot.store.database import Database
-from bot.store.engine import passing_disk
+from bot.store.engine import DEFAULT, passing_disk
 from bot.store.migrations import migrate
 from bot.store.requests import end_leases
 from bot.timing import Timing
@@ -71,12 +68,7 @@ SCRAPE: Final = timedelta(seconds=1)
 """How long shutdown waits for an answer of /metrics."""
 DATABASE_PAUSE: Final = 2.0
 """Seconds between looks at a server that does not answer yet, or a file that another process has."""
-ROTATING: Final = (
-    "is a rotating token (xoxe…), which ends after 12 hours. Slack cannot switch rotation off again: "
-    "make a new Slack app from manifest.yml, and use its token (xoxb-…)."
-)
-ONE_WORKSPACE: Final = "It is of an installation for a whole organization: install the app in one workspace."
-NO_EVENTS: Final[Mapping[tuple[str, str], int]] = MappingProxyType({})
+NO_EVENTS: Final = Counts()
 
 T = TypeVar("T")
 
@@ -96,27 +88,24 @@ class App:
     shutting_down: asyncio.Event
 
 
-async def serve(
-    settings: Settings, events: Mapping[tuple[str, str], int] = NO_EVENTS, timing: Timing | None = None
-) -> None:
+async def serve(settings: Settings, events: Counts = NO_EVENTS, timing: Timing = DEFAULT) -> None:
     """Run until SIGTERM or SIGINT; finish what is in flight within a bounded time.
 
     Raises CannotStart, and StoreError where the database stops answering during the start.
     `events`: how often what was logged, for /metrics.
     """
-    timing = timing or Timing()
     stopping, started = asyncio.Event(), asyncio.Event()
     _on_signals(stopping, started, timing)
-    _listen(settings.host, 0).close()  # says what is wrong before anything is opened
+    listener(settings.host, 0).close()  # says what is wrong before anything is opened
     if settings.metrics_port is not None:
-        _listen(settings.metrics_host, 0, "METRICS_").close()
+        listener(settings.metrics_host, 0, "METRICS_").close()
     async with unlatch(settings, events, timing) as app, AsyncExitStack() as stack:
         started.set()
         if app.metrics is not None:
-            scraped = _listen(settings.metrics_host, settings.metrics_port or 0, "METRICS_")
+            scraped = listener(settings.metrics_host, settings.metrics_port or 0, "METRICS_")
             await stack.enter_async_context(serving(app.metrics, scraped, grace=SCRAPE))
             log.info("serving_metrics", port=scraped.getsockname()[1])
-        sock = _listen(settings.host, settings.port)
+        sock = listener(settings.host, settings.port)
         host, port = sock.getsockname()[:2]
         await stack.enter_async_context(serving(app.asgi, sock, grace=timing.answers))
         log.info("serving", version=__version__, host=host, port=port, socket_mode=bool(app.sockets))
@@ -155,11 +144,11 @@ def _end(event: str) -> None:
 
 @asynccontextmanager
 async def unlatch(
-    settings: Settings, events: Mapping[tuple[str, str], int] = NO_EVENTS, timing: Timing | None = None
+    settings: Settings, events: Counts = NO_EVENTS, timing: Timing = DEFAULT
 ) -> AsyncIterator[App]:
     """Build everything and run the worker; then take it down: deliveries, work, connections."""
     timing = replace(
-        timing or Timing(),
+        timing,
         lifetime=settings.request_lifetime,
         reveal_for=settings.reveal_for,
         sign_in_max_age=settings.sign_in_max_age,
@@ -169,15 +158,14 @@ async def unlatch(
         heads = HeadKeeper(database, settings.audit_heads)
         session = await stack.enter_async_context(slack_session(timing))
         client = slack_client(_secret(settings.slack_bot_token), settings.slack_api_url, session)
-        us = await _bot_user(client, timing)
+        if is_rotating(client.token):
+            raise Finding("token_rotating")
+        us = await _patiently(lambda: bot_user(client, timing), "token_refused", timing)
         channel = ApproverChannel(
             client, ChannelId(settings.approver_channel), rota=settings.rota, timing=timing, now=now
         )
-        await channel.look()
-        if channel.problem is not None:
-            raise CannotStart(f"APPROVER_CHANNEL: {ENGLISH.text(f'code.{channel.problem}')}")
         directory = SlackDirectory(client, us, timing=timing)
-        await _look_for_groups(directory, settings)
+        await _look_for_approvers(channel, directory, settings)
         entra = stack.enter_context(closing(entra_client(settings, timing)))
         graph = await stack.enter_async_context(graph_client(timing))
 
@@ -185,7 +173,7 @@ async def unlatch(
         deps = Deps(
             database=database,
             directory=directory,
-            intune=Intune(graph, graph_url(settings), timing=timing, now=now),
+            intune=Intune(graph, settings.graph, timing=timing, now=now),
             links=EntraLinks(entra, vault, database, public_url=settings.public_url, timing=timing, now=now),
             sign_ins=EntraSignIns(entra, vault, database, timing=timing, now=now),
             rules=rules(settings, timing),
@@ -250,7 +238,7 @@ async def unlatch(
             await record_start(database, now=now(), version=__version__, settings=without_secrets(settings))
         try:
             if sockets is not None:
-                await _open(sockets, timing)
+                await _patiently(sockets.open, "app_token_refused", timing)
             worker.start()
             yield app
         finally:
@@ -281,8 +269,7 @@ def rules(settings: Settings, timing: Timing) -> Rules:
 
 
 def entra_client(settings: Settings, timing: Timing) -> EntraClient:
-    """Return the client for Microsoft Entra; the caller closes it. Raises CannotStart."""
-    cloud = ENDPOINTS[settings.cloud]
+    """Return the client for Microsoft Entra; the caller closes it. Raises Finding."""
     try:
         if settings.entra_client_certificate is not None:
             credential = Credential.certificate(settings.entra_client_certificate.read_text(errors="replace"))
@@ -291,20 +278,16 @@ def entra_client(settings: Settings, timing: Timing) -> EntraClient:
         else:
             credential = Credential(_secret(settings.entra_client_secret).reveal())
         return EntraClient(
-            Authority.parse(settings.entra_authority or cloud.authority(settings.entra_tenant_id)),
+            Authority.parse(settings.authority),
             tenant=settings.entra_tenant_id,
             client_id=settings.entra_client_id,
             credential=credential,
-            scopes=cloud.scopes,
+            scopes=settings.scopes,
             timing=timing,
             fresh_within=timing.fresh_within if settings.fresh_sign_in else None,
         )
     except (ValueError, OSError) as error:
-        raise CannotStart(f"Microsoft Entra cannot be used as it is set up: {error}.") from None
-
-
-def graph_url(settings: Settings) -> str:
-    return settings.graph_url or ENDPOINTS[settings.cloud].graph_url
+        raise Finding("entra_unusable", why=error) from None
 
 
 async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -> Database:
@@ -331,12 +314,12 @@ async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -
                     raise
                 log.warning("database_unavailable_at_start", reason=away.reason, again_in=DATABASE_PAUSE)
             await asyncio.sleep(DATABASE_PAUSE)
+        if (problem := await database.problem()) is not None:
+            raise StoreUnavailable(problem)
     except StoreUnavailable as away:
         raise CannotStart(f"The database {away.reason}. {settings.database_place}") from None
     except (OSError, ValueError) as error:
         raise CannotStart(f"The database cannot be opened ({error}). {settings.database_place}") from None
-    if (problem := await database.problem()) is not None:
-        raise CannotStart(f"The database {problem}. {settings.database_place}")
     return database
 
 
@@ -361,23 +344,18 @@ def _read_heads(path: Path, audit_log: AuditLog) -> None:
         append_head(path, None)
         audit_log.seen = last_head(path, audit_log)
     except OSError as error:
-        raise CannotStart(f"AUDIT_HEADS names a file that cannot be written ({error.strerror}).") from None
+        raise Finding("heads_unreadable", path=path, why=error.strerror) from None
     if audit_log.seen is None:
         log.warning("audit_heads_empty")  # at a first start; else an old copy would not be told
 
 
-async def _bot_user(client: AsyncWebClient, timing: Timing) -> AuthorizeResult:
-    if is_rotating(client.token):
-        raise CannotStart(f"SLACK_BOT_TOKEN {ROTATING}")
-    try:
-        return await _patiently(lambda: bot_user(client, timing), timing)
-    except SlackRefused as refused:
-        cure = ONE_WORKSPACE if refused.code == ORGANIZATION else "Copy it again from the app's page."
-        raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). {cure}") from None
-
-
-async def _look_for_groups(directory: SlackDirectory, settings: Settings) -> None:
+async def _look_for_approvers(
+    channel: ApproverChannel, directory: SlackDirectory, settings: Settings
+) -> None:
     """Say which user group Slack does not show the bot; without those of APPROVERS nobody could decide."""
+    await channel.look()
+    if channel.problem is not None:
+        raise CannotStart(f"APPROVER_CHANNEL: {ENGLISH.text(f'code.{channel.problem}')}")
     for part in dict.fromkeys((*settings.approvers, *settings.requesters)):
         try:
             if part.kind is AudienceKind.USERGROUP:
@@ -385,51 +363,39 @@ async def _look_for_groups(directory: SlackDirectory, settings: Settings) -> Non
         except CouldNotVerify as failed:
             code = failed.facts.get("code")  # there is none where Slack is only busy
             if part in settings.approvers and code in {"no_such_subteam", *SCOPE}:
-                raise CannotStart(
-                    f"APPROVERS: Slack does not show {part} ({code}). Check its id, that it is enabled, and "
-                    "that the app has the scope usergroups:read."
-                ) from None
+                known = "audience_refused" if code == "no_such_subteam" else "missing_scope"
+                named = f"{part}, of APPROVERS"
+                raise Finding(known, said=code, id=named, needed="usergroups:read") from None
             log.warning("user_group_not_shown", audience=str(part), code=code)
 
 
-async def _open(sockets: Sockets, timing: Timing) -> None:
-    try:
-        await _patiently(sockets.open, timing)
-    except SlackRefused as refused:
-        raise CannotStart(
-            f"Slack opens no socket ({refused.code}). Check SLACK_APP_TOKEN, its scope "
-            "connections:write, and that Socket Mode is switched on for the app."
-        ) from None
-
-
-async def _patiently(attempt: Callable[[], Awaitable[T]], timing: Timing) -> T:
-    """Return what comes of it once Slack has time for it. Raises SlackRefused, CannotStart."""
+async def _patiently(attempt: Callable[[], Awaitable[T]], refused: str, timing: Timing) -> T:
+    """Return what comes of it once Slack has time; else raise Finding, with the code `refused` or our own."""
     until = now() + timing.start_for
     while True:
         try:
             return await attempt()
+        except SlackRefused as error:
+            raise Finding(error.code if error.code == ORGANIZATION else refused, said=error.code) from None
         except SlackUnavailable as error:
             pause = error.retry_after or timing.socket_retry
-            if not is_busy(error):
-                raise CannotStart(f"Slack does not answer at SLACK_API_URL ({error.code}).") from None
-            if now() + pause > until:
-                busy = f"Slack is busy ({error.code}); no setting is wrong. Start again in a few minutes."
-                raise CannotStart(busy) from None
+            if not is_busy(error) or now() + pause > until:
+                raise Finding("slack_busy" if is_busy(error) else "no_slack", said=error.code) from None
             log.warning("slack_busy_at_start", code=error.code, again_in=pause.total_seconds())
         await asyncio.sleep(pause.total_seconds())
 
 
-def _listen(host: str, port: int, named: str = "") -> socket.socket:
-    """Return a listener. Raises CannotStart that says which of `named` HOST and PORT is wrong."""
+def listener(host: str, port: int, named: str = "") -> socket.socket:
+    """Return a listener; raises Finding about `named` HOST and PORT."""
     try:
         return listen(host, port)
     except (OSError, UnicodeError) as error:
-        if (number := getattr(error, "errno", 0)) in (errno.EADDRINUSE, errno.EACCES):
-            reason = f"as {named}HOST and {named}PORT say: {os.strerror(number)}"
-            raise CannotStart(f"Cannot listen on {host}:{port}, {reason}.") from None
-        where = " (set in the environment)" if f"{named}HOST" in os.environ else ""
-        wrong = f"{named}HOST{where} is no address of this machine, nor a name of one: {host}."
-        raise CannotStart(f"{wrong} Set it to 127.0.0.1, or to 0.0.0.0 for every address.") from None
+        why = getattr(error, "strerror", None) or "no name of an address"
+        if f"{named}HOST" in os.environ:
+            why += f"; {named}HOST is set in the environment"
+        in_use = getattr(error, "errno", None) == errno.EADDRINUSE
+        facts = {"at": f"{host}:{port}" if port else host, "names": f"{named}HOST and {named}PORT"}
+        raise Finding("port_in_use" if in_use else "port", **facts, why=why) from None
 
 
 def _secret(setting: SecretStr | None) -> Secret:

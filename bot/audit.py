@@ -435,7 +435,7 @@ def _write_csv(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
 # Resume
 
 
-def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Iterable[Path]) -> str:
+def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Path) -> str:
     """Go on after an honest restore: add a signed row that names the last lost head, and keep its head.
 
     Offline, with the vault key. Returns what was done, in a sentence. Raises AuditBroken where there is
@@ -460,6 +460,6 @@ def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Iterabl
         facts = {"lost_seq": str(lost.seq), "lost_hash": lost.hash}
         entry = Entry(event=Event.RESUMED, at=datetime.now(UTC), facts=facts)
         head = audit_log.append(connection, [entry])
-    for path in {heads, *keep_in}:
+    for path in {heads, keep_in}:
         append_head(path, head)
     return f"Resumed after row {last.seq}. The kept head named row {lost.seq}."

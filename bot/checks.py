@@ -1,11 +1,9 @@
 """What `unlatch doctor` looks at: a method for each check, and the table of them."""
 
 import asyncio
-import errno
 import os
 import re
 import shutil
-import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
@@ -13,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 from cryptography import x509
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.app import entra_client, graph_url, rules
+from bot.app import entra_client, listener, rules
 from bot.audit import last_head, signing_key
 from bot.domain.errors import CouldNotVerify, Refusal, SlackRefused, SlackUnavailable, StoreUnavailable
 from bot.domain.people import Actor, Audience, AudienceKind
@@ -30,9 +28,9 @@ from bot.entra.authority import Authority
 from bot.entra.client import EntraClient
 from bot.entra.links import CALLBACK_PATH
 from bot.graph.errors import HTTPX_ERRORS, graphs_id
-from bot.settings import DEPLOYMENT, ENDPOINTS, CannotStart, Settings
+from bot.settings import CATALOG, DEPLOYMENT, ENDPOINTS, Finding, Settings
 from bot.slack.blocks import without_markup
-from bot.slack.client import WatchedClient, bot_user, call, is_rotating
+from bot.slack.client import ORGANIZATION, WatchedClient, bot_user, call, is_rotating
 from bot.slack.directory import SlackDirectory, problem_of
 from bot.slack.errors import is_busy
 from bot.slack.wording import ENGLISH
@@ -40,23 +38,12 @@ from bot.store.audit_log import HASH_AT, AuditLog
 from bot.store.database import Database, Transaction
 from bot.store.tables import audit, metadata, requests
 from bot.timing import Timing
-from bot.web.app import listen
 
-CATALOG: Final[Mapping[str, Any]] = tomllib.loads(Path(__file__).with_name("checks.toml").read_text("utf-8"))
 TIMING: Final = replace(Timing(), graph_timeout=timedelta(seconds=10), entra_timeout=timedelta(seconds=10))
 MIN_FREE: Final = 100
 """Megabytes."""
 MAX_SKEW: Final = timedelta(minutes=1)
 ENDS_SOON: Final = timedelta(days=30)
-
-
-class Finding(Exception):
-    """What is wrong or unknown, by its code in the catalog; no fact is a secret."""
-
-    def __init__(self, code: str, **facts: object) -> None:
-        super().__init__(code)
-        self.state = "wrong" if code in CATALOG["wrong"] else "unknown"
-        self.detail, self.cure = (text.format_map(facts) for text in CATALOG[self.state][code])
 
 
 def write_nothing(tx: Transaction) -> None:
@@ -150,11 +137,7 @@ class Installation:
         host, port = (getattr(self.settings, name) for name in names)
         if names != ("host", "port") and port in (None, self.settings.port):
             return "no listener of its own"
-        try:
-            listen(host, port).close()
-        except OSError as error:
-            facts = {"at": f"{host}:{port}", "why": error.strerror, "names": " and ".join(names).upper()}
-            raise Finding("port_in_use" if error.errno == errno.EADDRINUSE else "port", **facts) from None
+        listener(host, port, names[0].removesuffix("host").upper()).close()
         return f"{host}:{port} is free"
 
     async def check_database(self) -> str:
@@ -209,7 +192,7 @@ class Installation:
         self.compare_clock("Slack", answer.headers)
         self.scopes = str(answer.headers.get("x-oauth-scopes", ""))
         if answer.get("is_enterprise_install"):
-            raise Finding("token_organization")
+            raise Finding(ORGANIZATION)
         return f"{answer.get('user')} in {answer.get('team')}"
 
     async def check_approver_channel(self) -> str:
@@ -256,16 +239,13 @@ class Installation:
     async def check_person(self) -> str:
         """Ask Slack's directory and decide by the policy, as the bot does."""
         chosen, said = rules(self.settings, TIMING), []
+        channel = [Audience.channel(chosen.approver_channel)]
         try:
             directory = SlackDirectory(self.slack, await bot_user(self.slack, TIMING), timing=TIMING)
             person = await directory.person(Actor(user=UserId(self.person or ""), team=None))
             asks, here, rota = [
                 [part for part in parts if await directory.is_in(person.id, part)]
-                for parts in (
-                    chosen.requesters,
-                    (Audience.channel(chosen.approver_channel),),
-                    chosen.approvers,
-                )
+                for parts in (chosen.requesters, channel, chosen.approvers)
             ]
         except CouldNotVerify as error:
             raise Finding("person_unknown", why=without_markup(ENGLISH.error(error))) from None
@@ -285,12 +265,8 @@ class Installation:
         return f"{person.name} {'; '.join(said)}"
 
     async def check_entra(self) -> str:
-        settings, cloud = self.settings, ENDPOINTS[self.settings.cloud]
-        try:
-            self.entra = self.stack.enter_context(closing(entra_client(settings, TIMING)))
-        except CannotStart as error:
-            raise Finding("entra_unusable", why=error) from None
-        authority = Authority.parse(settings.entra_authority or cloud.authority(settings.entra_tenant_id))
+        self.entra = self.stack.enter_context(closing(entra_client(self.settings, TIMING)))
+        authority = Authority.parse(self.settings.authority)
         self.fit_cloud(authority.url, "ENTRA_AUTHORITY")
         answer = await self.get(authority.real_url(authority.discovery_url), "ENTRA_AUTHORITY")
         self.compare_clock("Microsoft", answer.headers)
@@ -330,7 +306,7 @@ class Installation:
 
     async def check_graph(self) -> str:
         """Ask without a token: Graph's own refusal says that Graph is there."""
-        url = graph_url(self.settings)
+        url = self.settings.graph
         self.fit_cloud(url, "GRAPH_URL")
         answer = await self.get(f"{url}/deviceManagement/managedDevices", "GRAPH_URL")
         if answer.status_code != 401 or not graphs_id(answer):

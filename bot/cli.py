@@ -12,16 +12,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bot import __version__
 from bot.domain.errors import AuditBroken, StoreError, StoreUnavailable
 from bot.keys import new_key
 from bot.network import clean_environment
-from bot.settings import DEPLOYMENT, CannotStart, Settings, SettingsError, place_of, read_settings
-
-if TYPE_CHECKING:
-    from bot.store.audit_log import AuditLog
+from bot.settings import DEPLOYMENT, CannotStart, SettingsError, place_of, read_settings
 
 PR_SET_DUMPABLE: Final = 4
 """Of Linux's prctl(2)."""
@@ -80,73 +77,60 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="unlatch", description="Reset the passcode of a locked-out phone.")
     parser.add_argument("--version", action="version", version=f"unlatch {__version__}")
     parser.set_defaults(run=lambda _: _failed(parser.format_help(), 2))
-    commands = parser.add_subparsers(metavar="command")
-    _add(commands, "init", _init, "ask for the settings, write .env and the Slack app's manifest")
-    _add(commands, "serve", _serve, "run the bot")
-    doctor = _add(commands, "doctor", _doctor, "say what is wrong or missing before the bot can work")
+    groups = {"": parser.add_subparsers(metavar="command")}
+
+    def add(path: str, run: Callable[[argparse.Namespace], int] | None, what: str) -> argparse.ArgumentParser:
+        group, _, name = path.rpartition(" ")
+        command = groups[group].add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        command.set_defaults(run=run)
+        return command
+
+    add("init", _init, "ask for the settings, write .env and the Slack app's manifest")
+    add("serve", _serve, "run the bot")
+    doctor = add("doctor", _doctor, "say what is wrong or missing before the bot can work")
     doctor.add_argument("--json", action="store_true", help="print a list of check, state, detail and cure")
-    for option, what in (
-        ("--post-to", "send one real message to"),
-        ("--explain-person", "say what is allowed to"),
-    ):
-        doctor.add_argument(option, type=_user, metavar="U…", help=f"{what} this Slack user")
-    _add(commands, "migrate", _migrate, "bring the database up to date")
-    copy = _add(commands, "backup", _backup, "copy the SQLite database to a new file, and verify the copy")
+    doctor.add_argument("--post-to", type=_user, metavar="U…", help="send this Slack user one real message")
+    doctor.add_argument("--explain-person", type=_user, metavar="U…", help="say what this Slack user may do")
+    add("migrate", _migrate, "bring the database up to date")
+    copy = add("backup", _backup, "copy the SQLite database to a new file, and verify the copy")
     copy.add_argument("file", type=Path, metavar="FILE")
 
-    requests = commands.add_parser("requests", help="where requests stand, and all that became of one")
-    requests.set_defaults(id=None, all=True, limit=1)
-    requests_commands = requests.add_subparsers(required=True, metavar="command")
-    listed = _add(requests_commands, "list", _requests, "list the requests that have not ended, newest first")
+    requests = add("requests", None, "where requests stand, and all that became of one")
+    groups["requests"] = requests.add_subparsers(required=True, metavar="command")
+    listed = add("requests list", _requests, "list the requests that have not ended, newest first")
     listed.add_argument("--all", action="store_true", help="those that ended too")
     listed.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (default 50)")
-    shown = _add(requests_commands, "show", _requests, "tell the whole story of one request")
+    listed.set_defaults(id=None)
+    shown = add("requests show", _requests, "tell the whole story of one request")
     shown.add_argument("id", metavar="ID", help="as Slack shows it, or more of it")
+    shown.set_defaults(all=True, limit=1)
     for command in (listed, shown):
         command.add_argument("--json", action="store_true", help="for programs")
 
-    vault = commands.add_parser("vault", help="keys of the sign-in vault")
-    vault_commands = vault.add_subparsers(required=True, metavar="command")
-    _add(vault_commands, "new-key", _new_key, "print a new key for VAULT_KEYS")
-    rotate = _add(vault_commands, "rotate", _rotate, "re-encrypt all sign-ins with the newest key")
-    rotate.add_argument(
-        "--forget-unreadable", action="store_true", help="delete sign-ins that no key of VAULT_KEYS opens"
-    )
+    vault = add("vault", None, "keys of the sign-in vault")
+    groups["vault"] = vault.add_subparsers(required=True, metavar="command")
+    add("vault new-key", _new_key, "print a new key for VAULT_KEYS")
+    rotate = add("vault rotate", _rotate, "re-encrypt all sign-ins with the newest key")
+    forget = "delete sign-ins that no key of VAULT_KEYS opens"
+    rotate.add_argument("--forget-unreadable", action="store_true", help=forget)
 
-    audit = commands.add_parser("audit", help="verify and export the audit log")
-    audit_commands = audit.add_subparsers(required=True, metavar="command")
-    verify = _add(audit_commands, "verify", _verify, "find rows that were changed, removed or inserted")
+    log = add("audit", None, "verify and export the audit log")
+    groups["audit"] = log.add_subparsers(required=True, metavar="command")
+    verify = add("audit verify", _verify, "find rows that were changed, removed or inserted")
     verify.add_argument("--heads", type=Path, metavar="FILE", help="kept heads, or a whole log of the bot")
     verify.add_argument("--full", action="store_true", help="check every signature, not only the newest")
     verify.add_argument("--deployment", metavar="NAME", help="the deployment's name, as row 1 gives it")
-    verify.add_argument(
-        "--public-key",
-        action="append",
-        metavar="KEY",
-        help="as `unlatch audit key` prints it; may be repeated (default: the keys of VAULT_KEYS)",
-    )
-    export = _add(audit_commands, "export", _export, "write rows to standard output")
-    export.add_argument(
-        "--since", type=_moment, required=True, metavar="WHEN", help="a day or time, ISO 8601"
-    )
+    keys = "as `unlatch audit key` prints it; may be repeated (default: the keys of VAULT_KEYS)"
+    verify.add_argument("--public-key", action="append", metavar="KEY", help=keys)
+    export = add("audit export", _export, "write rows to standard output")
+    export.add_argument("--since", type=_moment, required=True, metavar="WHEN", help="day or time, ISO 8601")
     export.add_argument("--until", type=_moment, metavar="WHEN", help="before this time (default: all)")
     export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="default jsonl")
     for command in (verify, export):
         command.add_argument("--database", type=_url, metavar="URL", help="instead of DATABASE_URL: a copy")
-    _add(audit_commands, "key", _key, "print the public keys that check the log, newest first")
-    resume = _add(audit_commands, "resume", _resume, "go on after an honest restore that lost rows")
+    add("audit key", _key, "print the public keys that check the log, newest first")
+    resume = add("audit resume", _resume, "go on after an honest restore that lost rows")
     resume.add_argument("--heads", type=Path, metavar="FILE", help="instead of the file of AUDIT_HEADS")
-    return parser
-
-
-def _add(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    help_: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
-    parser.set_defaults(run=run)
     return parser
 
 
@@ -208,17 +192,12 @@ def _init(_chosen: argparse.Namespace) -> int:
     return run()
 
 
-def _audit_log(settings: Settings) -> "AuditLog":
-    from bot.store.audit_log import AuditLog
-
-    return AuditLog(settings.keys, settings.audit_log_name)
-
-
 def _migrate(_chosen: argparse.Namespace) -> int:
+    from bot.store.audit_log import AuditLog
     from bot.store.migrations import migrate
 
     settings = read_settings(*DEPLOYMENT)
-    migrate(settings.database_url, _audit_log(settings))
+    migrate(settings.database_url, AuditLog(settings.keys, settings.audit_log_name))
     print("The database is up to date.")
     return 0
 
@@ -238,11 +217,13 @@ def _backup(chosen: argparse.Namespace) -> int:
 def _requests(chosen: argparse.Namespace) -> int:
     from bot.history import tell
     from bot.log import set_up_log
+    from bot.store.audit_log import AuditLog
 
     settings = read_settings(*DEPLOYMENT)
     set_up_log("error")
+    audit_log = AuditLog(settings.keys, settings.audit_log_name)
     which = {"id_": chosen.id, "ended": chosen.all, "limit": chosen.limit}
-    print(tell(settings.database_url, _audit_log(settings), **which, as_json=chosen.json))
+    print(tell(settings.database_url, audit_log, **which, as_json=chosen.json))
     return 0
 
 
@@ -257,13 +238,14 @@ def _rotate(chosen: argparse.Namespace) -> int:
     from bot.audit import signing_key
     from bot.entra.sign_ins import rotate
     from bot.entra.vault import Vault
+    from bot.store.audit_log import AuditLog
     from bot.store.database import Database
 
     settings, forget = read_settings(*DEPLOYMENT), chosen.forget_unreadable
     vault = Vault(settings.keys.vault)
 
     async def run() -> int:
-        database = Database(settings.database_url, _audit_log(settings))
+        database = Database(settings.database_url, AuditLog(settings.keys, settings.audit_log_name))
         try:
             rotated = await rotate(database, vault, now=lambda: datetime.now(UTC), forget_unreadable=forget)
             signing = await signing_key(database)
@@ -326,11 +308,12 @@ def _key(_chosen: argparse.Namespace) -> int:
 
 def _resume(chosen: argparse.Namespace) -> int:
     from bot.audit import resume
+    from bot.store.audit_log import AuditLog
 
     settings = read_settings(*DEPLOYMENT)
     heads = chosen.heads or settings.audit_heads
     if heads is None:
         return _failed("Name the file of kept heads: --heads, or AUDIT_HEADS.", 2)
-    keep_in = [settings.audit_heads] if settings.audit_heads else []
-    print(resume(settings.database_url, _audit_log(settings), heads, keep_in))
+    audit_log = AuditLog(settings.keys, settings.audit_log_name)
+    print(resume(settings.database_url, audit_log, heads, settings.audit_heads or heads))
     return 0

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final, NamedTuple
 
-from bot.checks import CATALOG, CHECKS, TIMING, Finding, Installation
+from bot.checks import CHECKS, TIMING, Installation
 from bot.domain.values import Secret
 from bot.graph.devices import graph_client
-from bot.settings import Settings, SettingsError, read_settings
+from bot.settings import CATALOG, Finding, Settings, SettingsError, read_settings
 from bot.slack.client import slack_client, slack_session
 
 MARKS: Final = {"ok": "✓", "wrong": "✗", "unknown": "?"}

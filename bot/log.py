@@ -133,16 +133,14 @@ def set_up_log(level: str) -> Counts:
         written[name, minute] += 1
         return written[name, minute] <= _LINES_A_MINUTE
 
-    rendering: list[Processor] = [structlog.processors.JSONRenderer()]
-    if os.isatty(2):
-        rendering = [_say_what_is_next, structlog.dev.ConsoleRenderer(repr_native_str=True)]
+    in_words = structlog.dev.ConsoleRenderer(repr_native_str=True)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[
             _shorten_library_message,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _drop_exception_text,
-            *rendering,
+            in_words if os.isatty(2) else structlog.processors.JSONRenderer(),
         ],
     )
     handler = _Writer(counts)
@@ -178,13 +176,6 @@ def log_step(entry: Entry) -> None:
     }
     about |= {"request": entry.request_id, "actor": entry.actor, "version": entry.version}
     log.info("step", step=entry.event.value, **about)
-
-
-def _say_what_is_next(_logger: object, _method: str, event: EventDict) -> EventDict:
-    if event["event"] == "serving":
-        place = f"{event['host']}, port {event['port']}"
-        event["event"] = f"listening on {place}; next: type /reset-passcode in Slack"
-    return event
 
 
 def _drop_exception_text(_logger: object, _method: str, event: EventDict) -> EventDict:

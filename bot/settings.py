@@ -5,23 +5,23 @@ import re
 import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from difflib import SequenceMatcher, get_close_matches
-from enum import StrEnum
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, create_model, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
 )
 
 from bot.domain.people import Audience, AudienceKind
@@ -53,8 +53,6 @@ INSTEAD: Final = {
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
-Audiences = Annotated[tuple[Audience, ...], NoDecode]
-
 _LOGIN: Final = re.compile(r"://.*@", re.DOTALL)
 """The user name and password in a URL."""
 _PLAIN: Final = {
@@ -67,44 +65,23 @@ _PLAIN: Final = {
 """Plain words for pydantic's kinds of error; for others its own message."""
 
 
-class Cloud(StrEnum):
-    """Microsoft's clouds; the value is what `CLOUD` is set to. Tokens of one are worth nothing in another."""
+class Endpoints(NamedTuple):
+    """One of Microsoft's clouds; tokens of one are worth nothing in another."""
 
-    GLOBAL = "global"
-    """Also GCC."""
-    US_GOV = "usgov"
-    """GCC High."""
-    US_GOV_DOD = "usgov-dod"
-    CHINA = "china"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoints:
     resource: str
     """Graph's origin; its permissions are prefixed with it."""
     authority_host: str
 
-    @property
-    def graph_url(self) -> str:
-        """The base of every Graph call."""
-        return f"{self.resource}/v1.0"
 
-    @property
-    def scopes(self) -> tuple[str, ...]:
-        """What a sign-in asks for. One fixed list: after a revocation MSAL keeps tokens of other lists."""
-        return tuple(f"{self.resource}/{permission}" for permission in PERMISSIONS)
-
-    def authority(self, tenant: str) -> str:
-        """Return the address of `tenant` (a GUID) at Entra."""
-        return f"https://{self.authority_host}/{tenant}"
-
-
-ENDPOINTS: Final[Mapping[Cloud, Endpoints]] = {  # source: Microsoft's page "National cloud deployments"
-    Cloud.GLOBAL: Endpoints("https://graph.microsoft.com", "login.microsoftonline.com"),
-    Cloud.US_GOV: Endpoints("https://graph.microsoft.us", "login.microsoftonline.us"),
-    Cloud.US_GOV_DOD: Endpoints("https://dod-graph.microsoft.us", "login.microsoftonline.us"),
-    Cloud.CHINA: Endpoints("https://microsoftgraph.chinacloudapi.cn", "login.chinacloudapi.cn"),
+ENDPOINTS: Final = {  # source: Microsoft's page "National cloud deployments"
+    # also GCC
+    "global": Endpoints("https://graph.microsoft.com", "login.microsoftonline.com"),
+    # GCC High
+    "usgov": Endpoints("https://graph.microsoft.us", "login.microsoftonline.us"),
+    "usgov-dod": Endpoints("https://dod-graph.microsoft.us", "login.microsoftonline.us"),
+    "china": Endpoints("https://microsoftgraph.chinacloudapi.cn", "login.chinacloudapi.cn"),
 }
+CATALOG: Final = tomllib.loads(Path(__file__).with_name("checks.toml").read_text("utf-8"))
 
 
 class SettingsError(Exception):
@@ -122,10 +99,37 @@ class CannotStart(Exception):
     """What an operator has to put right before Unlatch can run, as a sentence."""
 
 
-class Settings(BaseSettings):
-    """Read once, at start, for the composition root and the command line; operators read each docstring."""
+class Finding(CannotStart):
+    """What is wrong or unknown, by its code in the catalog; no fact is a secret."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+    def __init__(self, code: str, **facts: object) -> None:
+        self.state = "wrong" if code in CATALOG["wrong"] else "unknown"
+        self.detail, self.cure = (text.format_map(facts) for text in CATALOG[self.state][code])
+        super().__init__(f"{self.detail[0].upper()}{self.detail[1:]}. {self.cure}")
+
+
+def _audiences(value: object) -> object:
+    """Parse a list, or say which part is wrong without repeating it: it may be a secret, set by mistake."""
+    if not isinstance(value, str | list):
+        return value
+    parts = value if isinstance(value, list) else value.split(",")  # a list is of a TOML file
+    parts = [str(part) for part in parts if str(part).strip()]
+    if not parts:
+        raise ValueError("it is set, but names no one; leave it out, or name channel:C… or usergroup:S…")
+    found: list[Audience] = []
+    for number, part in enumerate(parts, start=1):
+        try:
+            found.append(Audience.parse(part))
+        except ValueError:
+            raise ValueError(f"part {number} is none of channel:C…, usergroup:S… or workspace") from None
+    return tuple(found)
+
+
+Audiences = Annotated[tuple[Audience, ...], BeforeValidator(_audiences)]
+
+
+class Settings(BaseModel, frozen=True, use_attribute_docstrings=True):
+    """Read once, at start, for the composition root and the command line; operators read each docstring."""
 
     slack_bot_token: SecretStr
     """Bot token, `xoxb-…`. Slack app page → OAuth & Permissions → Bot User OAuth Token."""
@@ -165,7 +169,7 @@ class Settings(BaseSettings):
     """Sign-in authority; default from CLOUD and the tenant. It has to give tid and oid."""
     graph_url: str | None = None
     """Base of Microsoft Graph; default from CLOUD, `https://graph.microsoft.com/v1.0`."""
-    cloud: Cloud = Cloud.GLOBAL
+    cloud: Literal["global", "usgov", "usgov-dod", "china"] = "global"
     """Microsoft's cloud: `global`, `usgov`, `usgov-dod` or `china`."""
     sign_in_max_age: Annotated[timedelta, Field(ge=10 * MINUTE, le=DAY)] = 8 * HOUR
     """How long a sign-in lasts, as ISO 8601 (`PT8H`) or seconds; then the approver signs in again."""
@@ -213,13 +217,9 @@ class Settings(BaseSettings):
         """A line break inside of a token or an address would go into a header; only lists may have them."""
         if isinstance(value, str) and not value.isprintable() and info.field_name not in LISTS:
             raise ValueError("it has a line break or an invisible character in it")
+        if value == "" and info.field_name in AUTHORITY:
+            raise ValueError("it is set, but empty; give it a value, or leave it out altogether")
         return value
-
-    @field_validator("requesters", "approvers", mode="before")
-    @classmethod
-    def _audiences(cls, value: object) -> object:
-        value = ",".join(map(str, value)) if isinstance(value, list) else value  # of a TOML file
-        return _audiences(value) if isinstance(value, str) else value
 
     @field_validator("sign_in_max_age", "request_lifetime", "reveal_for", mode="before")
     @classmethod
@@ -238,13 +238,6 @@ class Settings(BaseSettings):
         address = urlsplit(value or "")
         if address.scheme == "http" and address.hostname not in LOOPBACK:
             raise ValueError("plain http is allowed on this machine alone; use https")
-        return value
-
-    @field_validator(*AUTHORITY, mode="before")
-    @classmethod
-    def _not_empty(cls, value: object) -> object:
-        if value == "":
-            raise ValueError("it is set, but empty; give it a value, or leave it out altogether")
         return value
 
     @field_validator("approvers")
@@ -272,17 +265,21 @@ class Settings(BaseSettings):
             raise ValueError(f"set only one of the three; set too: {', '.join(others)}")
         return value
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """`read_settings` alone reads the environment and files, and says which counts before which."""
-        return (init_settings,)
+    @property
+    def graph(self) -> str:
+        """The base of every Graph call."""
+        return self.graph_url or f"{ENDPOINTS[self.cloud].resource}/v1.0"
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What a sign-in asks for. One fixed list: after a revocation MSAL keeps tokens of other lists."""
+        return tuple(f"{ENDPOINTS[self.cloud].resource}/{permission}" for permission in PERMISSIONS)
+
+    @property
+    def authority(self) -> str:
+        """The address of the tenant at Entra."""
+        host = ENDPOINTS[self.cloud].authority_host
+        return self.entra_authority or f"https://{host}/{self.entra_tenant_id}"
 
     @property
     def database_place(self) -> str:
@@ -396,7 +393,8 @@ def read_settings(*needed: str, stand_ins: Mapping[str, object] | None = None) -
     written, secrets = _written()
     lines = list(_unknown(written)) if stand_ins is None else []
     try:
-        given = written | secrets | _counted(EnvSettingsSource(Settings)()) | dict(stand_ins or {})
+        environment = {one: text for one, text in os.environ.items() if one.lower() in Settings.model_fields}
+        given = written | secrets | _counted(environment) | dict(stand_ins or {})
         settings = (_demanding(needed) if needed else Settings)(**given)
     except ValidationError as errors:
         lines += [_line(dict(error)) for error in errors.errors(include_input=False, include_url=False)]
@@ -432,35 +430,16 @@ def without_secrets(settings: Settings) -> dict[str, str]:
 
 
 def _open_text(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case SecretStr():
-            return "set"
-        case tuple():
-            return ",".join(map(str, value))
-        case _:
-            return _LOGIN.sub("://", str(value)).partition("?")[0]
+    if value is None or isinstance(value, SecretStr):
+        return "set" if value is not None else ""
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return _LOGIN.sub("://", text).partition("?")[0]
 
 
 def place_of(database_url: str) -> str:
     """Return where a database is, without its login; a file by its whole path."""
     kind, separator, path = _open_text(database_url).partition(":///")
     return f"{kind}{separator}{Path(path).absolute() if kind.startswith('sqlite') else path}"
-
-
-def _audiences(text: str) -> tuple[Audience, ...]:
-    """Parse a list, or say which part is wrong without repeating it: it may be a secret, set by mistake."""
-    parts = [part for part in text.split(",") if part.strip()]
-    if not parts:
-        raise ValueError("it is set, but names no one; leave it out, or name channel:C… or usergroup:S…")
-    found: list[Audience] = []
-    for number, part in enumerate(parts, start=1):
-        try:
-            found.append(Audience.parse(part))
-        except ValueError:
-            raise ValueError(f"part {number} is none of channel:C…, usergroup:S… or workspace") from None
-    return tuple(found)
 
 
 def _line(error: Mapping[str, Any]) -> str:

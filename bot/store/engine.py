@@ -98,9 +98,7 @@ def engine_for(
             engine, "connect", lambda connection, _: prepare(connection, timing, read_only=read_only)
         )
     else:
-        begin = "; ".join(
-            [*(["SET TRANSACTION READ ONLY"] if read_only else []), *([limits(timing)] if bounded else [])]
-        )
+        begin = "; ".join(["SET TRANSACTION READ ONLY"] * read_only + [limits(timing)] * bounded)
         url = at.set(drivername="postgresql+psycopg")
         answer = timing.database_answer.total_seconds()
         connect_args = CONNECT | {"connect_timeout": max(2, round(answer))}  # whole seconds, two at the least

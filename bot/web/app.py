@@ -56,21 +56,17 @@ def web_app(routes: Sequence[BaseRoute], *, https: bool) -> ASGIApp:
     """
     app = Starlette(routes=routes, exception_handlers={ClientDisconnect: _disconnected})
     app.router.redirect_slashes = False
-    return _Edge(app, HEADERS | (HSTS if https else {}))
+    return _edge(app, HEADERS | (HSTS if https else {}))
 
 
 async def _disconnected(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)  # nobody reads it; without an answer it would be logged as a crash
 
 
-class _Edge:
+def _edge(app: ASGIApp, headers: Mapping[str, str]) -> ASGIApp:
     """Around everything, a 404 and a crash too: at most MAX_BODY bytes in, the security headers out."""
 
-    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
-        self._app = app
-        self._headers = headers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def edge(scope: Scope, receive: Receive, send: Send) -> None:
         received = 0
 
         async def bounded() -> Message:
@@ -83,12 +79,14 @@ class _Edge:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, text in self._headers.items():
-                    headers.setdefault(name, text)
+                known = MutableHeaders(scope=message)
+                for name, text in headers.items():
+                    known.setdefault(name, text)
             await send(message)
 
-        await self._app(scope, bounded, send_with_headers)
+        await app(scope, bounded, send_with_headers)
+
+    return edge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -358,11 +358,11 @@ async def test_after_an_honest_restore_resume_goes_on_and_hides_no_later_cut(ten
             await noted(stopped)
 
     with pytest.raises(StoreUnavailable):
-        audit.resume("sqlite:////no/such/folder/rows", audit_log(), ten_rows.heads, [])
-    said = audit.resume(ten_rows.url, audit_log(), ten_rows.heads, [])
+        audit.resume("sqlite:////no/such/folder/rows", audit_log(), ten_rows.heads, ten_rows.heads)
+    said = audit.resume(ten_rows.url, audit_log(), ten_rows.heads, ten_rows.heads)
     assert said == "Resumed after row 7. The kept head named row 10."
     with pytest.raises(AuditBroken):
-        audit.resume(ten_rows.url, audit_log(), ten_rows.heads, [])
+        audit.resume(ten_rows.url, audit_log(), ten_rows.heads, ten_rows.heads)
     async with ten_rows.restarted() as again:
         await noted(again, 3)
     status, out = ten_rows.verify(heads=ten_rows.heads)
