@@ -45,7 +45,7 @@ STARTS = {
     "a refused socket": ({"slack_app_token": "xapp-wrong"}, "invalid_auth. Copy SLACK_APP_TOKEN"),
     "S22, a rotating token": (
         {"slack_bot_token": "xoxe.xoxb-1-wrong"},
-        "A rotating token .* SLACK_BOT_TOKEN",
+        "A rotating token .*BOT_TOKEN",
     ),
     "no database": ({"database_url": NOWHERE}, "DATABASE_URL"),
     "no certificate": ({"entra_client_certificate": "no-such.pem"}, "Entra"),
