@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     Field,
     SecretStr,
@@ -22,6 +21,13 @@ from pydantic import (
     ValidationInfo,
     create_model,
     field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
 )
 
 from bot.domain.people import Audience, AudienceKind
@@ -125,11 +131,13 @@ def _audiences(value: object) -> object:
     return tuple(found)
 
 
-Audiences = Annotated[tuple[Audience, ...], BeforeValidator(_audiences)]
+Audiences = Annotated[tuple[Audience, ...], NoDecode, BeforeValidator(_audiences)]
 
 
-class Settings(BaseModel, frozen=True, use_attribute_docstrings=True):
+class Settings(BaseSettings):
     """Read once, at start, for the composition root and the command line; operators read each docstring."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
     slack_bot_token: SecretStr
     """Bot token, `xoxb-…`. Slack app page → OAuth & Permissions → Bot User OAuth Token."""
@@ -265,6 +273,17 @@ class Settings(BaseModel, frozen=True, use_attribute_docstrings=True):
             raise ValueError(f"set only one of the three; set too: {', '.join(others)}")
         return value
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        *_others: PydanticBaseSettingsSource,
+        **_named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """`read_settings` alone reads the environment and files, and says which counts before which."""
+        return (init_settings,)
+
     @property
     def graph(self) -> str:
         """The base of every Graph call."""
@@ -393,7 +412,7 @@ def read_settings(*needed: str, stand_ins: Mapping[str, object] | None = None) -
     written, secrets = _written()
     lines = list(_unknown(written)) if stand_ins is None else []
     try:
-        environment = {one: text for one, text in os.environ.items() if one.lower() in Settings.model_fields}
+        environment = EnvSettingsSource(Settings)()
         given = written | secrets | _counted(environment) | dict(stand_ins or {})
         settings = (_demanding(needed) if needed else Settings)(**given)
     except ValidationError as errors:

@@ -72,7 +72,7 @@ TESTS: dict[str, Sequence[Stage]] = {
 FIRST = "the first failing example will do"
 LIBRARIES = (
     *("aiohttp", "alembic.command", "cryptography", "httpx", "hypothesis", "msal", "prometheus_client"),
-    *("psycopg", "pydantic", "pytest_asyncio", "pytest_cov.plugin", "pytest_playwright"),
+    *("psycopg", "pydantic_settings", "pytest_asyncio", "pytest_cov.plugin", "pytest_playwright"),
     *("sandbox.app", "slack_bolt.async_app", "sqlalchemy", "stamina", "starlette", "structlog", "uvicorn"),
     "xdist.plugin",
 )
