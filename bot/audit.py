@@ -104,22 +104,23 @@ def append_head(path: Path, head: Head | None) -> None:
         os.fsync(file.fileno())
 
 
-def read_heads(lines: Iterable[str]) -> Iterator[Head]:
-    """Yield the heads among some lines, which may be those of a whole log."""
-    for line in lines:
-        values = read_object(line) or {}
-        seq = values.get("seq")
-        if values.get("event") == HEAD_EVENT and isinstance(seq, int):
-            yield Head(seq, *(str(values.get(name, "")) for name in Head._fields[1:]))
+def read_heads(path: Path) -> list[Head]:
+    """Return the heads in a file, which may be a whole log. Raises OSError."""
+    heads = []
+    with path.open(errors="replace") as lines:
+        for line in lines:
+            values = read_object(line) or {}
+            seq = values.get("seq")
+            if values.get("event") == HEAD_EVENT and isinstance(seq, int):
+                heads.append(Head(seq, *(str(values.get(name, "")) for name in Head._fields[1:])))
+    return heads
 
 
 def last_head(path: Path | None, verifier: AuditVerifier) -> Head | None:
     """Return the newest signed head of a file; None where there is no file or none in it. Raises OSError."""
     if path is None or not path.exists():
         return None
-    with path.open(errors="replace") as file:
-        heads = list(read_heads(file))
-    return next((head for head in reversed(heads) if verifier.is_signed(head)), None)
+    return next(filter(verifier.is_signed, reversed(read_heads(path))), None)
 
 
 async def signing_key(database: Database) -> int | None:
@@ -169,19 +170,12 @@ _moves: Final = (
 )
 _last: Final = and_(audit.c.request_id == _moves.c.request_id, audit.c.version == _moves.c.version)
 _of_request: Final = audit.c.request_id == requests.c.id
+_asked: Final = audit.c.event == Event.REQUESTED.value
 _approved: Final = audit.alias()
-CROSS_CHECKS: Final = (
-    (
-        select(requests.c.id).where(~exists().where(_of_request, audit.c.event == Event.REQUESTED.value)),
-        "request {} is not in the audit log",
-    ),
-    (
-        select(audit.c.request_id).where(
-            audit.c.event == Event.REQUESTED.value, ~exists().where(_of_request)
-        ),
-        "request {} was deleted",
-    ),
-    (
+CROSS_CHECKS: Final = {
+    "request {} is not in the audit log": select(requests.c.id).where(~exists().where(_of_request, _asked)),
+    "request {} was deleted": select(audit.c.request_id).where(_asked, ~exists().where(_of_request)),
+    "request {} does not stand where its last row in the audit log left it": (
         select(requests.c.id)
         .join(_moves, _moves.c.request_id == requests.c.id)
         .join(audit, _last)
@@ -193,39 +187,33 @@ CROSS_CHECKS: Final = (
                     for event, statuses in STATUSES.items()
                 ),
             )
-        ),
-        "request {} does not stand where its last row in the audit log left it",
+        )
     ),
-    (
+    "request {} names another requester than the audit log": (
         select(requests.c.id)
         .distinct()
         .join(audit, _of_request)
         .where(
             audit.c.event.in_([Event.REQUESTED.value, Event.PASSCODE_VIEWED.value]),
             audit.c.actor != requests.c.asked_by,
-        ),
-        "request {} names another requester than the audit log",
+        )
     ),
-    (
-        select(audit.c.request_id).where(
-            audit.c.event == Event.ATTEMPT_STARTED.value,
-            ~exists().where(
-                _approved.c.request_id == audit.c.request_id,
-                _approved.c.event == Event.APPROVED.value,
-                _approved.c.version < audit.c.version,
-            ),
+    "request {} was attempted without an approval": select(audit.c.request_id).where(
+        audit.c.event == Event.ATTEMPT_STARTED.value,
+        ~exists().where(
+            _approved.c.request_id == audit.c.request_id,
+            _approved.c.event == Event.APPROVED.value,
+            _approved.c.version < audit.c.version,
         ),
-        "request {} was attempted without an approval",
     ),
-    (
+    "request {} made the same move twice": (
         select(audit.c.request_id)
         .where(audit.c.version.is_not(None))
         .group_by(audit.c.request_id, audit.c.version)
-        .having(func.count() > 1),
-        "request {} made the same move twice",
+        .having(func.count() > 1)
     ),
-)
-"""The log against the requests and against itself: what finds the one who tampers, and what is said."""
+}
+"""The log against the requests and against itself: what is said, and what finds the one who tampers."""
 NO_ROWS: Final = (
     "the audit log has no row, or its first alone: is this the whole copy? A copy of SQLite's file needs its "
     "-wal too, and a database that no bot has used has no rows yet"
@@ -267,14 +255,14 @@ class Verification:
                 self.rows += 1
                 if self.rows % PROGRESS == 0:
                     print(f"{self.rows} rows…", file=sys.stderr)
-        checks = list(CROSS_CHECKS)
+        checks = CROSS_CHECKS
         if last.seq <= 1:
             begun_anew = connection.scalar(OLDER_REQUESTS) is not None
             self.unverifiable = f"the database {BEGUN_ANEW}" if begun_anew else NO_ROWS
-            checks = [] if begun_anew else checks
+            checks = {} if begun_anew else checks
         if last.seq == 0:
             return
-        yield from (said.format(found) for query, said in checks for found in connection.scalars(query))
+        yield from (said.format(id_) for said, query in checks.items() for id_ in connection.scalars(query))
         if vouching.seq and not self.verifier.is_signed(vouching):
             yield f"row {vouching.seq} was not written by Unlatch, nor what follows from it"
         elif last.seq != vouching.seq:
@@ -284,12 +272,9 @@ class Verification:
         yield from self._kept(last, [*mismatched, *(head for found in kept.values() for head in found)])
 
     def _chain(self, last: Any, row: Any) -> Iterator[str]:
-        if row.seq != last.seq + 1:
-            missing = row.seq - last.seq - 1
-            yield (
-                f"row {row.seq} follows row {last.seq}: "
-                + (f"{missing} removed" if missing > 0 else "inserted or reordered")
-            )
+        if missing := row.seq - last.seq - 1:
+            how = f"{missing} removed" if missing > 0 else "inserted or reordered"
+            yield f"row {row.seq} follows row {last.seq}: {how}"
         elif row.hash != hash_after(last.hash, row):
             yield f"row {row.seq} was changed"
 
@@ -302,10 +287,9 @@ class Verification:
             if row.event == Event.KEY_ADDED:
                 self.verifier.trust(parse_public_key(facts["public_key"]))
             else:
-                self.restored.append((row.seq, int(facts["lost_seq"])))
-                self.notes.append(
-                    f"restored at {row.at}: row {row.seq} names the lost head {facts['lost_seq']}"
-                )
+                lost = facts["lost_seq"]
+                self.restored.append((row.seq, int(lost)))
+                self.notes.append(f"restored at {row.at}: row {row.seq} names the lost head {lost}")
         except (ValueError, KeyError, TypeError, RecursionError):
             return
 
@@ -314,16 +298,12 @@ class Verification:
         signed = [head for head in others if self.verifier.is_signed(head)]
         if len(signed) < len(others):
             self.notes.append(f"{len(others) - len(signed)} kept heads are not signed with a known key")
-        unexplained = [
-            head for head in signed if not any(first <= head.seq <= lost for first, lost in self.restored)
-        ]
-        rewritten = [head for head in unexplained if head.seq <= last.seq]
-        cut = [head for head in unexplained if head.seq > last.seq]
-        if rewritten:
-            first = min(head.seq for head in rewritten)
-            yield f"row {first} is not the one that was kept: the log was rebuilt from there or before"
-        if cut:
-            yield f"the log ends at row {last.seq}, but a kept head names row {max(head.seq for head in cut)}"
+        numbers = {head.seq for head in signed}
+        numbers -= {seq for seq in numbers for first, lost in self.restored if first <= seq <= lost}
+        if rebuilt := [seq for seq in numbers if seq <= last.seq]:
+            yield f"row {min(rebuilt)} is not the one that was kept: the log was rebuilt from there or before"
+        if numbers and (newest := max(numbers)) > last.seq:
+            yield f"the log ends at row {last.seq}, but a kept head names row {newest}"
 
 
 def verify(
@@ -335,12 +315,9 @@ def verify(
     """
     try:
         raw = [parse_public_key(key) for key in public_keys]
-        kept: list[Head] = []
-        if heads is not None:
-            with heads.open(errors="replace") as file:
-                kept = list(read_heads(file))
-            if not kept:
-                return _cannot_verify(f"there is no head in {heads}")
+        kept = [] if heads is None else read_heads(heads)
+        if heads is not None and not kept:
+            return _cannot_verify(f"there is no head in {heads}")
         with reading(database_url) as connection:
             verifier = AuditVerifier(raw, name or deployment_of(connection) or "")
             verification = Verification(verifier, kept, full)
@@ -441,8 +418,7 @@ def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Path) -
     Offline, with the vault key. Returns what was done, in a sentence. Raises AuditBroken where there is
     nothing to resume, or where the log was tampered with; StoreError; OSError.
     """
-    with heads.open(errors="replace") as file:
-        kept = list(filter(audit_log.is_signed, read_heads(file)))
+    kept = list(filter(audit_log.is_signed, read_heads(heads)))
     with temporary_engine(database_url) as engine, engine.begin() as connection:
         audit_log.lock(connection)
         last = connection.execute(LAST).first()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
@@ -19,6 +20,7 @@ NOT_SHOWN: Final = frozenset({"reason", "denial", "messages", "seal"})
 """Columns. What people typed is in the audit rows."""
 IN_A_LIST: Final = ("id", "status", "asked_at", "asked_by", "target_kind", "target")
 ENDED: Final = [status for status in Status if not MOVES[status]]
+_json: Final = partial(json.dumps, ensure_ascii=False)
 
 
 def tell(
@@ -79,7 +81,3 @@ def _lines(told: Any) -> Iterator[str]:
             yield f"{name}: {_json(value)}"
     for row in told["audit"]:
         yield f"{row['seq']} {row['at']} {row['event']} {row['actor'] or '-'} {_json(row['facts'])}"
-
-
-def _json(value: object, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)

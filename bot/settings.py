@@ -22,13 +22,7 @@ from pydantic import (
     create_model,
     field_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from bot.domain.people import Audience, AudienceKind
 from bot.domain.values import LOOPBACK
@@ -274,15 +268,9 @@ class Settings(BaseSettings):
         return value
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        *_others: PydanticBaseSettingsSource,
-        **_named: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[Any, ...]:
         """`read_settings` alone reads the environment and files, and says which counts before which."""
-        return (init_settings,)
+        return (sources["init_settings"],)
 
     @property
     def graph(self) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -50,36 +50,33 @@ class Metrics:
     backlog: Callable[[], Awaitable[Backlog]]
 
     def __post_init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self.acknowledged: Callable[[float], None] = Histogram(
-            "unlatch_acknowledgement_seconds",
-            "How long Slack waited for the answer to a delivery.",
-            buckets=BUCKETS,
-            registry=self._registry,
-        ).observe
+        about = "How long Slack waited for the answer to a delivery."
+        self._waits = Histogram("unlatch_acknowledgement_seconds", about, buckets=BUCKETS, registry=None)
+        self.acknowledged: Callable[[float], None] = self._waits.observe
         """Record that Slack has its answer after so many seconds."""
-        self._looked_up: Sequence[Metric] = ()
-        self._registry.register(self)
 
     def route(self) -> Route:
         return Route("/metrics", self._metrics, methods=["GET"])
 
     async def _metrics(self, _: Request) -> Response:
         ready = {name: found == OK for name, found in (await self.check()).items()}
-        logged = CounterMetricFamily(
-            "unlatch_log_events", "Lines of the log, by level and event.", labels=["level", "event"]
-        )
+        about = "Lines of the log, by level and event."
+        logged = CounterMetricFamily("unlatch_log_events", about, labels=["level", "event"])
         for (level, event), count in sorted(self.events.items()):
             logged.add_metric([level, event], count)
-        shown = [_gauge("unlatch_ready", "1 where a check of /readyz passes.", "check", ready), logged]
+        shown = [
+            *self._waits.collect(),
+            logged,
+            _gauge("unlatch_ready", "1 where a check of /readyz passes.", "check", ready),
+        ]
         with suppress(StoreError):  # unlatch_ready says so
             shown += _of_backlog(await self.backlog())
-        self._looked_up = shown
-        return Response(generate_latest(self._registry), media_type=TEXT)
+        self._shown = shown
+        return Response(generate_latest(self), media_type=TEXT)
 
     def collect(self) -> Sequence[Metric]:
-        """Return what was looked up just now: the registry asks for it and cannot await."""
-        return self._looked_up
+        """Return what was looked up just now: Prometheus's client asks for it and cannot await."""
+        return self._shown
 
 
 def _of_backlog(backlog: Backlog) -> Iterator[Metric]:

@@ -164,15 +164,8 @@ class SignInPages:
         The browser's half of a confirmation is never sent across sites, as Microsoft's answer comes; the form
         of our own page carries it.
         """
-        response.set_cookie(
-            self._cookie(name),
-            value,
-            max_age=int(age.total_seconds()),
-            path="/",
-            secure=self.secure,
-            httponly=True,
-            samesite=same_site,
-        )
+        cookie, lasts = self._cookie(name), int(age.total_seconds())  # for the path /
+        response.set_cookie(cookie, value, lasts, secure=self.secure, httponly=True, samesite=same_site)
 
 
 def _form(raw: bytes) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bot import app, checks, doctor
 from bot.audit import HeadKeeper
-from bot.checks import CHECKS
+from bot.doctor import CHECKS
 from bot.keys import new_key
 from bot.settings import CATALOG
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -177,7 +177,7 @@ async def test_a_bot_that_is_reached_by_plain_http_is_in_doubt(migrated):
 
 
 async def test_a_disk_that_is_nearly_full_is_named(migrated, monkeypatch):
-    monkeypatch.setattr("bot.checks.MIN_FREE", 10**9)
+    monkeypatch.setattr("bot.doctor.MIN_FREE", 10**9)
     result = (await examine(migrated))["Database"]
     assert (result.state, "MB are free in" in result.detail) == ("wrong", True)
 

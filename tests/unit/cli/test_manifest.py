@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from bot.checks import CATALOG
 from bot.init import manifest_for
+from bot.settings import CATALOG
 from bot.slack.payloads import COMMAND
 from jsonschema import validators
 

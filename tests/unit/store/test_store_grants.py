@@ -1,7 +1,7 @@
 """The rights that `doctor` looks for are those that the bot uses and the documents name."""
 
 import pytest
-from bot.checks import write_nothing
+from bot.doctor import write_nothing
 from bot.domain.errors import StoreUnavailable
 from sqlalchemy import text
 from tests.unit.store.conftest import opened, owner
