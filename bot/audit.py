@@ -423,9 +423,7 @@ def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Path) -
         audit_log.lock(connection)
         last = connection.execute(LAST).first()
         if last is None or not audit_log.is_signed(last):
-            raise AuditBroken(
-                "the newest row is not signed with a key of VAULT_KEYS: this is no honest restore"
-            )
+            raise AuditBroken("no key of VAULT_KEYS signed the newest row: this is no honest restore")
         if not kept:
             raise AuditBroken(f"{heads} holds no head: the bot goes on without this command")
         newest, lost = kept[-1], max(kept)

@@ -262,12 +262,9 @@ def _rotate(chosen: argparse.Namespace) -> int:
         if unused := [names[key] for key in rotated.unused if key != signer]:
             print(f"Not used: {', '.join(unused)}. Take it out of VAULT_KEYS, or put a new one first.")
         if signer is not None and signer in rotated.unused:
-            print(
-                f"Signed the newest row of the audit log, keep it until a bot that has the newest key first "
-                f"has started, then run this again: {names[signer]}."
-            )
-        if rotated.under_way:
-            still = ", ".join(names[key] for key in rotated.under_way)
+            print(f"Keep {names[signer]}: the newest row of the audit log is signed with it.")
+            print("Start a bot that has the newest key first, then run this again.")
+        if still := ", ".join(names[key] for key in rotated.under_way):
             print(f"Still used by sign-ins or requests under way, run this again tomorrow: {still}.")
         return 1 if rotated.unreadable and not forget else 0
 

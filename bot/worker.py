@@ -4,7 +4,7 @@ What waits costs a row and no task: only rows that are due have one, at most MAX
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,7 +14,6 @@ import structlog
 
 from bot.domain.errors import LostRace, Refusal, StoreError
 from bot.store import requests
-from bot.store.database import Transaction
 from bot.store.requests import Claimed, Queue
 from bot.use_cases.deps import Deps, Notifier
 from bot.use_cases.execute import advance
@@ -68,10 +67,7 @@ class QueueLoop:
         """Claim and start what is due; return how long nothing else will be due."""
         now, timing = self._deps.now(), self._deps.timing
         room = MAX_ROWS - len(self._at_work)
-
-        def claim(tx: Transaction) -> Sequence[Claimed]:
-            return requests.claim(tx, self._queue, now=now, lease=timing.lease, limit=room)
-
+        claim = partial(requests.claim, queue=self._queue, now=now, lease=timing.lease, limit=room)
         try:
             claimed = await self._deps.database.run(claim) if room else []
             for row in claimed:

@@ -8,7 +8,7 @@ import asyncio
 import math
 import resource
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -52,19 +52,12 @@ HSTS: Final = {"Strict-Transport-Security": f"max-age={365 * 24 * 60 * 60}"}
 def web_app(routes: Sequence[BaseRoute], *, https: bool) -> ASGIApp:
     """Return the application. `https`: browsers reach it over https, and use nothing else from then on.
 
-    Nothing redirects between paths with and without a slash: that would repeat the Host that the peer sent.
+    Around everything, a 404 and a crash too: at most MAX_BODY bytes in, the security headers out. Nothing
+    redirects between paths with and without a slash: that would repeat the Host that the peer sent.
     """
     app = Starlette(routes=routes, exception_handlers={ClientDisconnect: _disconnected})
     app.router.redirect_slashes = False
-    return _edge(app, HEADERS | (HSTS if https else {}))
-
-
-async def _disconnected(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=400)  # nobody reads it; without an answer it would be logged as a crash
-
-
-def _edge(app: ASGIApp, headers: Mapping[str, str]) -> ASGIApp:
-    """Around everything, a 404 and a crash too: at most MAX_BODY bytes in, the security headers out."""
+    headers = HEADERS | (HSTS if https else {})
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
         received = 0
@@ -87,6 +80,10 @@ def _edge(app: ASGIApp, headers: Mapping[str, str]) -> ASGIApp:
         await app(scope, bounded, send_with_headers)
 
     return edge
+
+
+async def _disconnected(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it; without an answer it would be logged as a crash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

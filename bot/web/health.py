@@ -59,16 +59,13 @@ class Metrics:
         return Route("/metrics", self._metrics, methods=["GET"])
 
     async def _metrics(self, _: Request) -> Response:
-        ready = {name: found == OK for name, found in (await self.check()).items()}
+        checks = {name: found == OK for name, found in (await self.check()).items()}
+        ready = _gauge("unlatch_ready", "1 where a check of /readyz passes.", "check", checks)
         about = "Lines of the log, by level and event."
         logged = CounterMetricFamily("unlatch_log_events", about, labels=["level", "event"])
         for (level, event), count in sorted(self.events.items()):
             logged.add_metric([level, event], count)
-        shown = [
-            *self._waits.collect(),
-            logged,
-            _gauge("unlatch_ready", "1 where a check of /readyz passes.", "check", ready),
-        ]
+        shown = [*self._waits.collect(), ready, logged]
         with suppress(StoreError):  # unlatch_ready says so
             shown += _of_backlog(await self.backlog())
         self._shown = shown

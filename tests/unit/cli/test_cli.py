@@ -150,11 +150,15 @@ LOST = {UserId("U0MEI"): "k0"}
 NOTHING = {"resealed": 0, "current": 0, "unreadable": {}, "unused": [], "under_way": []}
 VAULT_KEYS = f"{new_key()},{new_key()}"
 NEW, OLD = Vault(Keys.parse(VAULT_KEYS).vault).key_ids
+SIGNED_LAST = (
+    "the newest row of the audit log is signed with it.\n"
+    "Start a bot that has the newest key first, then run this again."
+)
 SEVERAL = {"resealed": 2, "current": 3}
 ROTATIONS: dict[str, tuple[dict[str, Any], str]] = {
     "done": (SEVERAL, f"Re-encrypted 2 sign-ins with {NEW}; 3 up to date."),
     "unused": ({"unused": [OLD]}, f": key 2 ({OLD}). Take it out of VAULT_KEYS, or put a new one first."),
-    "signed": ({"unused": [OLD]}, f"key first has started, then run this again: key 2 ({OLD})."),
+    "signed": ({"unused": [OLD]}, f"Keep key 2 ({OLD}): {SIGNED_LAST}"),
     "under way": ({"under_way": [OLD]}, f"under way, run this again tomorrow: key 2 ({OLD})."),
     "lost": ({"unreadable": LOST}, "delete these with --forget-unreadable."),
     "forgotten": ({"unreadable": LOST}, "of U0MEI (encrypted with k0): it was deleted."),
