@@ -23,16 +23,8 @@ from starlette.types import ASGIApp
 
 from bot import __version__
 from bot.audit import HeadKeeper, append_head, last_head, record_start
-from bot.domain.errors import (
-    AuditBroken,
-    CouldNotVerify,
-    SignInRefused,
-    SlackRefused,
-    SlackUnavailable,
-    StoreError,
-    StoreUnavailable,
-)
-from bot.domain.people import Account, Audience, AudienceKind, SignInLink
+from bot.domain.errors import CouldNotVerify, SlackRefused, SlackUnavailable, StoreError, StoreUnavailable
+from bot.domain.people import Audience, AudienceKind
 from bot.domain.policy import Rules
 from bot.domain.values import ChannelId, Secret, UserId
 from bot.entra.authority import Authority, Credential
@@ -165,7 +157,7 @@ async def unlatch(
             client, ChannelId(settings.approver_channel), rota=settings.rota, timing=timing, now=now
         )
         directory = SlackDirectory(client, us, timing=timing)
-        await _look_for_approvers(channel, directory, settings)
+        await _find_approvers(channel, directory, settings)
         entra = stack.enter_context(closing(entra_client(settings, timing)))
         graph = await stack.enter_async_context(graph_client(timing))
 
@@ -197,9 +189,6 @@ async def unlatch(
             app_token = _secret(settings.slack_app_token)
             sockets = Sockets(lambda: Socket(bolt, app_token, client, timing), timing)
 
-        def resume(link: SignInLink, outcome: Account | SignInRefused, url: str | None) -> None:
-            background.start(handlers.resume(link, outcome, url), name="after_sign_in")
-
         https, shutting_down = settings.public_url.startswith("https://"), asyncio.Event()
 
         async def check() -> Mapping[str, str]:
@@ -214,7 +203,12 @@ async def unlatch(
             }
 
         metrics = Metrics(events, check, lambda: database.read(lambda c: backlog(c, now=now())))
-        pages = SignInPages(deps, resume, lambda error: without_markup(ENGLISH.error(error)), secure=https)
+        pages = SignInPages(
+            deps,
+            lambda *back: background.start(handlers.resume(*back), name="after_sign_in"),
+            lambda error: without_markup(ENGLISH.error(error)),
+            secure=https,
+        )
         routes = [*pages.routes(), *probe_routes(check)]
         if sockets is None:  # in Socket Mode nothing of Slack's is taken over HTTP
             receiver = http_receiver(bolt, _secret(settings.slack_signing_secret), time.time)
@@ -234,8 +228,7 @@ async def unlatch(
         if database.is_sqlite:  # whose only process this is
             expired = partial(end_leases, now=now(), published_by=timing.slack_timeout)
             await database.run(expired)
-        with suppress(AuditBroken):  # it does not end the bot: /readyz says it
-            await record_start(database, now=now(), version=__version__, settings=without_secrets(settings))
+        await record_start(database, now=now(), version=__version__, settings=without_secrets(settings))
         try:
             if sockets is not None:
                 await _patiently(sockets.open, "app_token_refused", timing)
@@ -349,9 +342,7 @@ def _read_heads(path: Path, audit_log: AuditLog) -> None:
         log.warning("audit_heads_empty")  # at a first start; else an old copy would not be told
 
 
-async def _look_for_approvers(
-    channel: ApproverChannel, directory: SlackDirectory, settings: Settings
-) -> None:
+async def _find_approvers(channel: ApproverChannel, directory: SlackDirectory, settings: Settings) -> None:
     """Say which user group Slack does not show the bot; without those of APPROVERS nobody could decide."""
     await channel.look()
     if channel.problem is not None:
@@ -364,8 +355,8 @@ async def _look_for_approvers(
             code = failed.facts.get("code")  # there is none where Slack is only busy
             if part in settings.approvers and code in {"no_such_subteam", *SCOPE}:
                 known = "audience_refused" if code == "no_such_subteam" else "missing_scope"
-                named = f"{part}, of APPROVERS"
-                raise Finding(known, said=code, id=named, needed="usergroups:read") from None
+                facts = {"id": f"{part}, of APPROVERS", "needed": "usergroups:read"}
+                raise Finding(known, said=code, **facts) from None
             log.warning("user_group_not_shown", audience=str(part), code=code)
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,19 +21,10 @@ from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken, StoreUnavailable
 from bot.domain.request import MOVES, Status
 from bot.domain.values import read_object, utc_text
-from bot.keys import BadKey, parse_public_key
+from bot.keys import parse_public_key
 from bot.log import flush_log
 from bot.settings import place_of
-from bot.store.audit_log import (
-    LAST,
-    AuditLog,
-    AuditVerifier,
-    Head,
-    deployment_of,
-    hash_after,
-    newest_facts,
-    pages,
-)
+from bot.store.audit_log import LAST, AuditLog, AuditVerifier, Head, hash_after, log_name, newest_facts, pages
 from bot.store.database import BEGUN_ANEW, OLDER_REQUESTS, Database
 from bot.store.engine import temporary_engine
 from bot.store.tables import audit, requests
@@ -135,18 +126,20 @@ async def signing_key(database: Database) -> int | None:
     return audit_log.key_ids.index(last.key_id)
 
 
-async def record_start(
-    database: Database, *, now: datetime, version: str, settings: Mapping[str, str]
-) -> None:
-    """Add a row for a start: the version, and settings without secrets, and whether they changed."""
-    canonical = json.dumps(dict(settings), ensure_ascii=False, sort_keys=True)
+async def record_start(database: Database, *, now: datetime, version: str, settings: dict[str, str]) -> None:
+    """Add a row for a start: the version, and settings without secrets, and whether they changed.
+
+    A broken log takes none, which does not end the bot: /readyz says it. Raises StoreError.
+    """
+    canonical = json.dumps(settings, ensure_ascii=False, sort_keys=True)
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     before = await database.read(lambda connection: newest_facts(connection, Event.STARTED))
     facts = {"version": version, "settings": canonical, "digest": digest}
     if before is not None and before.get("digest") != digest:
         facts["configuration_changed"] = "yes"
     entry = Entry(event=Event.STARTED, at=now, facts=facts)
-    await database.run(lambda tx: tx.entries.append(entry))
+    with suppress(AuditBroken):
+        await database.run(lambda tx: tx.entries.append(entry))
 
 
 # Verify
@@ -236,17 +229,16 @@ class Verification:
 
     def findings(self, connection: Connection) -> Iterator[str]:
         """Yield a sentence for everything that is wrong."""
-        kept: dict[int, list[Head]] = {}
+        kept: dict[tuple[int, str], list[Head]] = {}
         for head in self.heads:
-            kept.setdefault(head.seq, []).append(head)
+            kept.setdefault((head.seq, head.hash), []).append(head)
         last = vouching = self.verifier.genesis
-        mismatched: list[Head] = []
         trusted = True
         for page in pages(connection):
             for row in page:
                 yield from self._chain(last, row)
                 self._learn(row)
-                mismatched += [head for head in kept.pop(row.seq, ()) if head.hash != row.hash]
+                kept.pop((row.seq, row.hash), None)
                 known = str(row.key_id) in self.verifier.public
                 if self.full and known and trusted and not self.verifier.is_signed(row):
                     trusted = False
@@ -269,7 +261,7 @@ class Verification:
             first = vouching.seq + 1
             rows = f"row {first}" if first == last.seq else f"rows {first} to {last.seq}"
             self.unverifiable = f"{rows}: signed with a key that you did not provide"
-        yield from self._kept(last, [*mismatched, *(head for found in kept.values() for head in found)])
+        yield from self._kept(last, [head for heads in kept.values() for head in heads])
 
     def _chain(self, last: Any, row: Any) -> Iterator[str]:
         if missing := row.seq - last.seq - 1:
@@ -282,7 +274,7 @@ class Verification:
         """Believe a key that a row of a believed key adds; note a log that was resumed."""
         if row.event not in (Event.KEY_ADDED, Event.RESUMED) or not self.verifier.is_signed(row):
             return
-        try:
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
             facts = json.loads(row.facts)
             if row.event == Event.KEY_ADDED:
                 self.verifier.trust(parse_public_key(facts["public_key"]))
@@ -290,8 +282,6 @@ class Verification:
                 lost = facts["lost_seq"]
                 self.restored.append((row.seq, int(lost)))
                 self.notes.append(f"restored at {row.at}: row {row.seq} names the lost head {lost}")
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return
 
     def _kept(self, last: Any, others: list[Head]) -> Iterator[str]:
         """Heads that fit no row: cut, or rewritten, unless the log was resumed after an honest restore."""
@@ -319,13 +309,13 @@ def verify(
         if heads is not None and not kept:
             return _cannot_verify(f"there is no head in {heads}")
         with reading(database_url) as connection:
-            verifier = AuditVerifier(raw, name or deployment_of(connection) or "")
+            verifier = AuditVerifier(raw, name or log_name(connection) or "")
             verification = Verification(verifier, kept, full)
             found = 0
             for found, finding in enumerate(verification.findings(connection), start=1):
                 if found <= MAX_FINDINGS:
                     print(finding)
-    except (BadKey, ValueError) as error:
+    except ValueError as error:
         return _cannot_verify(str(error))
     except OSError as error:
         return _cannot_verify(f"{heads} cannot be read ({error.strerror})")
@@ -357,10 +347,9 @@ def _cannot_verify(sentence: str) -> int:
 
 
 @contextmanager
-def reading(database_url: str) -> Iterator[Connection]:
+def reading(url: str) -> Iterator[Connection]:
     """A connection that only reads. A long log may take its time. Raises StoreUnavailable, ValueError."""
-    engine = temporary_engine(database_url, read_only=True, bounded=False)
-    with engine as one, one.connect() as connection:
+    with temporary_engine(url, read_only=True, bounded=False) as engine, engine.connect() as connection:
         yield connection
 
 
@@ -380,7 +369,7 @@ def _exported(connection: Connection, first: str, end: str | None) -> Iterator[d
     if start is None:
         return
     earlier = select(audit.c.hash).where(audit.c.seq < start).order_by(audit.c.seq.desc()).limit(1)
-    before = connection.scalar(earlier) or AuditVerifier([], deployment_of(connection) or "").genesis.hash
+    before = connection.scalar(earlier) or AuditVerifier([], log_name(connection) or "").genesis.hash
     for page in pages(connection, start):
         for row in page:
             if first <= row.at and (end is None or row.at < end):
@@ -389,16 +378,13 @@ def _exported(connection: Connection, first: str, end: str | None) -> Iterator[d
 
 
 def _write_jsonl(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    """Write facts as an object, if they can be written back from it as they are stored; else their text."""
     for row in rows:
-        line = {name: row[name] for name in COLUMNS} | {"facts": _facts(row["facts"])}
+        line = {name: row[name] for name in COLUMNS}
+        facts = read_object(row["facts"])
+        if facts is not None and json.dumps(facts, ensure_ascii=False, sort_keys=True) == row["facts"]:
+            line["facts"] = facts
         out.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _facts(stored: str) -> object:
-    """Facts as an object, if they can be written back from it as they are stored; else their text."""
-    facts = read_object(stored)
-    as_stored = facts is not None and json.dumps(facts, ensure_ascii=False, sort_keys=True) == stored
-    return facts if as_stored else stored
 
 
 def _write_csv(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:

@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         group, _, name = path.rpartition(" ")
         command = groups[group].add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
         command.set_defaults(run=run)
+        if run is None:
+            groups[path] = command.add_subparsers(required=True, metavar="command")
         return command
 
     add("init", _init, "ask for the settings, write .env and the Slack app's manifest")
@@ -95,8 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     copy = add("backup", _backup, "copy the SQLite database to a new file, and verify the copy")
     copy.add_argument("file", type=Path, metavar="FILE")
 
-    requests = add("requests", None, "where requests stand, and all that became of one")
-    groups["requests"] = requests.add_subparsers(required=True, metavar="command")
+    add("requests", None, "where requests stand, and all that became of one")
     listed = add("requests list", _requests, "list the requests that have not ended, newest first")
     listed.add_argument("--all", action="store_true", help="those that ended too")
     listed.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (default 50)")
@@ -107,15 +108,13 @@ def _parser() -> argparse.ArgumentParser:
     for command in (listed, shown):
         command.add_argument("--json", action="store_true", help="for programs")
 
-    vault = add("vault", None, "keys of the sign-in vault")
-    groups["vault"] = vault.add_subparsers(required=True, metavar="command")
+    add("vault", None, "keys of the sign-in vault")
     add("vault new-key", _new_key, "print a new key for VAULT_KEYS")
     rotate = add("vault rotate", _rotate, "re-encrypt all sign-ins with the newest key")
     forget = "delete sign-ins that no key of VAULT_KEYS opens"
     rotate.add_argument("--forget-unreadable", action="store_true", help=forget)
 
-    log = add("audit", None, "verify and export the audit log")
-    groups["audit"] = log.add_subparsers(required=True, metavar="command")
+    add("audit", None, "verify and export the audit log")
     verify = add("audit verify", _verify, "find rows that were changed, removed or inserted")
     verify.add_argument("--heads", type=Path, metavar="FILE", help="kept heads, or a whole log of the bot")
     verify.add_argument("--full", action="store_true", help="check every signature, not only the newest")

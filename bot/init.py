@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 
 from bot.entra.links import CALLBACK_PATH
 from bot.keys import new_key
-from bot.settings import PERMISSIONS, CannotStart, Settings, bare, described, problem_with
+from bot.settings import PERMISSIONS, SECRETS, CannotStart, bare, described, problem_with
 
 TEMPLATE: Final = Path(__file__).with_name("manifest.yml")
 """A link to the repository's own; an installed package has a copy."""
@@ -78,8 +78,7 @@ def _yes(question: str) -> bool:
 
 def _ask(name: str) -> dict[str, str]:
     """Return the setting once it is right, or none; CannotStart where nobody is there to correct it."""
-    field = Settings.model_fields[name.lower()]
-    ask = getpass if "SecretStr" in str(field.annotation) and sys.stdin.isatty() else input
+    ask = getpass if name.lower() in SECRETS and sys.stdin.isatty() else input
     print(f"\n{name}: {described(name.lower())}")
     while answer := bare(ask("> ")):
         problem = problem_with(name, answer)

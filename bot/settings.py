@@ -13,15 +13,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    create_model,
-    field_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, create_model, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from bot.domain.people import Audience, AudienceKind
@@ -74,10 +66,8 @@ class Endpoints(NamedTuple):
 
 
 ENDPOINTS: Final = {  # source: Microsoft's page "National cloud deployments"
-    # also GCC
-    "global": Endpoints("https://graph.microsoft.com", "login.microsoftonline.com"),
-    # GCC High
-    "usgov": Endpoints("https://graph.microsoft.us", "login.microsoftonline.us"),
+    "global": Endpoints("https://graph.microsoft.com", "login.microsoftonline.com"),  # also GCC
+    "usgov": Endpoints("https://graph.microsoft.us", "login.microsoftonline.us"),  # GCC High
     "usgov-dod": Endpoints("https://dod-graph.microsoft.us", "login.microsoftonline.us"),
     "china": Endpoints("https://microsoftgraph.chinacloudapi.cn", "login.chinacloudapi.cn"),
 }
@@ -108,24 +98,7 @@ class Finding(CannotStart):
         super().__init__(f"{self.detail[0].upper()}{self.detail[1:]}. {self.cure}")
 
 
-def _audiences(value: object) -> object:
-    """Parse a list, or say which part is wrong without repeating it: it may be a secret, set by mistake."""
-    if not isinstance(value, str | list):
-        return value
-    parts = value if isinstance(value, list) else value.split(",")  # a list is of a TOML file
-    parts = [str(part) for part in parts if str(part).strip()]
-    if not parts:
-        raise ValueError("it is set, but names no one; leave it out, or name channel:C… or usergroup:S…")
-    found: list[Audience] = []
-    for number, part in enumerate(parts, start=1):
-        try:
-            found.append(Audience.parse(part))
-        except ValueError:
-            raise ValueError(f"part {number} is none of channel:C…, usergroup:S… or workspace") from None
-    return tuple(found)
-
-
-Audiences = Annotated[tuple[Audience, ...], NoDecode, BeforeValidator(_audiences)]
+Audiences = Annotated[tuple[Audience, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -212,6 +185,24 @@ class Settings(BaseSettings):
     log_level: Literal["info", "warning", "error"] = "info"
     """How much is logged. Above `info` the log has no audit heads; there is no debug: the libraries below
     would print bodies."""
+
+    @field_validator("requesters", "approvers", mode="before")
+    @classmethod
+    def _audiences(cls, value: object) -> object:
+        """Parse a list, or say which part is wrong without repeating it: it may be a secret set by mistake"""
+        if not isinstance(value, str | list):
+            return value
+        parts = value if isinstance(value, list) else value.split(",")  # a list is of a TOML file
+        parts = [str(part) for part in parts if str(part).strip()]
+        if not parts:
+            raise ValueError("it is set, but names no one; leave it out, or name channel:C… or usergroup:S…")
+        found: list[Audience] = []
+        for number, part in enumerate(parts, start=1):
+            try:
+                found.append(Audience.parse(part))
+            except ValueError:
+                raise ValueError(f"part {number} is none of channel:C…, usergroup:S… or workspace") from None
+        return tuple(found)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -316,6 +307,10 @@ class Settings(BaseSettings):
         return f"{self.entra_tenant_id}/{self.entra_client_id}/{self.approver_channel}".lower()
 
 
+SECRETS: Final = [name for name, one in Settings.model_fields.items() if "SecretStr" in str(one.annotation)]
+IN_FILES: Final = (*SECRETS, "database_url")
+
+
 def _counted(source: Mapping[str, object]) -> dict[str, object]:
     """Leave out settings that are set to nothing and decide no authority, and what Kubernetes sets."""
     counted: dict[str, object] = {}
@@ -344,17 +339,12 @@ def _text(path: str) -> str:
         raise SettingsError(f"{path}: line {line} is not UTF-8. Save the file as UTF-8.") from None
 
 
-def _in_files() -> list[str]:
-    secret = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
-    return [*secret, "database_url"]
-
-
 def _unknown(written: Mapping[str, object]) -> Iterator[str]:
     """Yield the names that are no settings: in a file any, in the environment one that is nearly one."""
     known = {name.upper() for name in Settings.model_fields}
     given = {name for name in os.environ if any(_nearly(name, one) for one in known if len(one) > 5)}
     given |= {name.upper() for name in written}
-    for name in sorted(given - known - {f"{one.upper()}_FILE" for one in _in_files()}):
+    for name in sorted(given - known - {f"{one.upper()}_FILE" for one in IN_FILES}):
         hint = "".join(f"; do you mean {meant}?" for meant in get_close_matches(name, known, n=1)) or "."
         is_table = isinstance(written.get(name.lower()), dict)
         yield f"{name}: not a setting of Unlatch{'; settings stand in no table.' if is_table else hint}"
@@ -378,9 +368,7 @@ def _written() -> tuple[dict[str, Any], dict[str, Any]]:
         # `${…}` is what it is, and a name alone is set to nothing.
         dotenv = dotenv_values(stream=lines, interpolate=False)
         written |= _counted({name: value or "" for name, value in dotenv.items()})
-        named = {
-            one: os.environ.get(f"{one.upper()}_FILE") or written.get(f"{one}_file") for one in _in_files()
-        }
+        named = {one: os.environ.get(f"{one.upper()}_FILE") or written.get(f"{one}_file") for one in IN_FILES}
         return written, _counted({name: _text(str(path)) for name, path in named.items() if path})
     except tomllib.TOMLDecodeError as error:
         # The text of such an error can hold a line of the file, and with it a secret.

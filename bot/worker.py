@@ -6,6 +6,7 @@ What waits costs a row and no task: only rows that are due have one, at most MAX
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -26,22 +27,20 @@ AUDIT_HEAD: Final = "audit_head"
 log = structlog.get_logger()
 
 
+@dataclass(repr=False, eq=False)
 class QueueLoop:
     """Claims what is due in one queue and handles it; it outlives an outage of the database.
 
     `handle` returns when the row is due again in this queue; None where a move has said so.
     """
 
-    def __init__(
-        self, deps: Deps, queue: Queue, handle: Callable[[Claimed], Awaitable[datetime | None]]
-    ) -> None:
-        self._deps = deps
-        self._queue = queue
-        self._handle = handle
-        self._at_work: set[asyncio.Task[None]] = set()
-        self._due = asyncio.Event()
-        self._stopping = False
-        self._passed_at: datetime | None = None
+    _deps: Deps
+    _queue: Queue
+    _handle: Callable[[Claimed], Awaitable[datetime | None]]
+    _at_work: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _due: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _stopping: bool = field(init=False, default=False)
+    _passed_at: datetime | None = field(init=False, default=None)
 
     def wake(self) -> None:
         self._due.set()

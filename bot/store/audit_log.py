@@ -247,7 +247,7 @@ def newest_facts(connection: Connection, event: Event) -> dict[str, str] | None:
     return None if found is None else {name: str(value) for name, value in (read_object(found) or {}).items()}
 
 
-def deployment_of(connection: Connection) -> str | None:
+def log_name(connection: Connection) -> str | None:
     """Return whose log it is, as row 1 says; None where there is no such row."""
     found = connection.scalar(FIRST_FACTS)
     name = None if found is None else (read_object(found) or {}).get("deployment")
