@@ -229,16 +229,14 @@ class Verification:
 
     def findings(self, connection: Connection) -> Iterator[str]:
         """Yield a sentence for everything that is wrong."""
-        kept: dict[tuple[int, str], list[Head]] = {}
-        for head in self.heads:
-            kept.setdefault((head.seq, head.hash), []).append(head)
+        missing = {(head.seq, head.hash) for head in self.heads}
         last = vouching = self.verifier.genesis
         trusted = True
         for page in pages(connection):
             for row in page:
                 yield from self._chain(last, row)
                 self._learn(row)
-                kept.pop((row.seq, row.hash), None)
+                missing.discard((row.seq, row.hash))
                 known = str(row.key_id) in self.verifier.public
                 if self.full and known and trusted and not self.verifier.is_signed(row):
                     trusted = False
@@ -247,11 +245,10 @@ class Verification:
                 self.rows += 1
                 if self.rows % PROGRESS == 0:
                     print(f"{self.rows} rows…", file=sys.stderr)
-        checks = CROSS_CHECKS
+        begun_anew = last.seq <= 1 and connection.scalar(OLDER_REQUESTS) is not None
         if last.seq <= 1:
-            begun_anew = connection.scalar(OLDER_REQUESTS) is not None
             self.unverifiable = f"the database {BEGUN_ANEW}" if begun_anew else NO_ROWS
-            checks = {} if begun_anew else checks
+        checks = {} if begun_anew else CROSS_CHECKS
         if last.seq == 0:
             return
         yield from (said.format(id_) for said, query in checks.items() for id_ in connection.scalars(query))
@@ -261,7 +258,7 @@ class Verification:
             first = vouching.seq + 1
             rows = f"row {first}" if first == last.seq else f"rows {first} to {last.seq}"
             self.unverifiable = f"{rows}: signed with a key that you did not provide"
-        yield from self._kept(last, [head for heads in kept.values() for head in heads])
+        yield from self._kept(last, [head for head in self.heads if (head.seq, head.hash) in missing])
 
     def _chain(self, last: Any, row: Any) -> Iterator[str]:
         if missing := row.seq - last.seq - 1:

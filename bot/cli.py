@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import ctypes
 import io
 import os
 import re
+import resource
 import signal
 import sys
 import traceback
@@ -156,9 +158,6 @@ def _url(text: str) -> str:
 
 def forbid_dumps() -> None:
     """Keep the keys in memory out of core dumps, and out of reach of debuggers of the same user."""
-    import ctypes
-    import resource
-
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -181,8 +180,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
     from bot.log import set_up_log
 
     set_up_log("critical")  # what the adapters log, the list says
-    running = doctor.run(as_json=chosen.json, post_to=chosen.post_to, person=chosen.explain_person)
-    return asyncio.run(running)
+    return asyncio.run(doctor.run(as_json=chosen.json, post_to=chosen.post_to, person=chosen.explain_person))
 
 
 def _init(_chosen: argparse.Namespace) -> int:

@@ -80,8 +80,7 @@ class SignInPages:
             return self._error_page(error)
         response, age = RedirectResponse(url, status_code=303), self.deps.timing.link_lifetime
         # It comes back with Microsoft's answer, across sites: what comes again is from this browser.
-        across: SameSite = "none" if self.secure else "lax"
-        self._set_cookie(response, BROWSER, secrets.token_urlsafe(32), age, across)
+        self._set_cookie(response, BROWSER, secrets.token_urlsafe(32), age, "none" if self.secure else "lax")
         return response
 
     async def _callback(self, form: Mapping[str, str], _cookie: str) -> Answer:
