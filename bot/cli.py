@@ -14,16 +14,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Final
 
 from bot import __version__
 from bot.domain.errors import AuditBroken, StoreError, StoreUnavailable
 from bot.keys import new_key
 from bot.network import clean_environment
 from bot.settings import DEPLOYMENT, CannotStart, SettingsError, place_of, read_settings
-
-PR_SET_DUMPABLE: Final = 4
-"""Of Linux's prctl(2)."""
 
 # Commands import what they need where they run: those that need no Slack or web server start faster.
 
@@ -160,7 +156,7 @@ def forbid_dumps() -> None:
     """Keep the keys in memory out of core dumps, and out of reach of debuggers of the same user."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE of prctl(2)
 
 
 def _serve(_chosen: argparse.Namespace) -> int:
