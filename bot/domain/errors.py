@@ -234,7 +234,6 @@ class GraphError(UnlatchError):
         return {name: str(getattr(self, name)) for name in names if getattr(self, name)}
 
 
-@dataclass(eq=False)
 class NotExecuted(GraphError):
     """The call never left, or Graph says that it did nothing (429): safe to try again."""
 
@@ -251,7 +250,6 @@ class ApproverRefused(GraphError):
         return self.claims is None and (self.status == 403 or self.code == FORBIDDEN)
 
 
-@dataclass(eq=False)
 class DeviceRefused(GraphError):
     """400, 404 and their like: Graph refuses this on this device."""
 
@@ -261,12 +259,10 @@ class DeviceRefused(GraphError):
         return self.status == 404 or self.code == NOT_FOUND
 
 
-@dataclass(eq=False)
 class UnknownPath(GraphError):
     """Graph, or Intune behind it, knows no such address: nothing was done, and nothing said of the device."""
 
 
-@dataclass(eq=False)
 class OutcomeUnknown(GraphError):
     """No answer, a broken answer or a 5xx: the reset may have happened."""
 
@@ -288,11 +284,9 @@ class SlackError(UnlatchError):
         return {"code": self.code} | ({"needed": self.needed} if self.needed else {})
 
 
-@dataclass(eq=False)
 class SlackUnavailable(SlackError):
     """Slack is slow, busy or unreachable: show it later."""
 
 
-@dataclass(eq=False)
 class SlackRefused(SlackError):
     """Not without help: the bot is not in the channel, a scope is missing, the blocks are wrong."""
