@@ -119,3 +119,22 @@ def read_object(text: str | bytes) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def dig(body: object, *path: str | int) -> object:
+    """Return the value at the path, or None where anything on the way is missing or of another shape."""
+    for step in path:
+        match body, step:
+            case Mapping(), str():
+                body = body.get(step)
+            case list(), int() if len(body) > step:
+                body = body[step]
+            case _:
+                return None
+    return body
+
+
+def text_at(body: object, *path: str | int) -> str:
+    """Return the text at the path or an empty one, without what no database stores (NUL, lone surrogates)."""
+    value = dig(body, *path)
+    return storable(value) if isinstance(value, str) else ""

@@ -18,7 +18,7 @@ from requests.exceptions import RequestException
 
 from bot.domain.errors import Code, CouldNotVerify, SignInNeeded, SignInRefused
 from bot.domain.people import Account
-from bot.domain.values import Secret, read_object
+from bot.domain.values import Secret, read_object, text_at
 from bot.entra.authority import Authority, Credential, EntraUnavailable, MsalHttp
 from bot.entra.id_token import IdTokenVerifier
 from bot.timing import Timing
@@ -312,14 +312,13 @@ def _error_code(result: Result) -> str:
 
 
 def _oauth_error(result: Result) -> str:
-    error = result.get("error")
-    return error if isinstance(error, str) and _OAUTH_ERROR.fullmatch(error) else "unknown"
+    error = text_at(result, "error")
+    return error if _OAUTH_ERROR.fullmatch(error) else "unknown"
 
 
 def _asked(result: Result) -> str | None:
     """Return what Entra asks the next sign-in for."""
-    asked = result.get("claims")
-    return _claims(asked) if isinstance(asked, str) else None
+    return _claims(text_at(result, "claims"))
 
 
 def _claims(text: str | None) -> str | None:

@@ -11,7 +11,7 @@ import jwt
 
 from bot.domain.errors import Code, SignInRefused
 from bot.domain.people import Account
-from bot.domain.values import read_object, storable
+from bot.domain.values import read_object, text_at
 from bot.entra.authority import Authority, EntraUnavailable, MsalHttp
 
 KEYS_GOOD_FOR: Final = timedelta(days=1)
@@ -21,6 +21,11 @@ KEYS_APART: Final = timedelta(minutes=1)
 LEEWAY: Final = timedelta(minutes=2)
 """How far Entra's clock and ours may differ."""
 _ALGORITHM: Final = "RS256"
+_PARTS: Final = {
+    jwt.InvalidAudienceError: "aud",
+    jwt.InvalidSignatureError: "signature",
+    jwt.InvalidKeyError: "key",
+}
 
 Claims = Mapping[str, object]
 
@@ -77,14 +82,14 @@ class IdTokenVerifier:
         _check_time(claims, now)
         _check_home(claims, self._tenant)
         _check_fresh(claims, now, max_age)
-        oid = _text(claims, "oid")
+        oid = text_at(claims, "oid")
         if not oid:
             raise _bad("oid")
         return Account(
             tenant=self._tenant,
             oid=oid,
             username=_username(claims),
-            name=_text(claims, "name"),
+            name=text_at(claims, "name"),
             emails=_emails(claims),
             signed_in_at=now,
             authenticated_at=_authenticated_at(claims),
@@ -124,16 +129,10 @@ class IdTokenVerifier:
                     "enforce_minimum_key_length": True,
                 },
             )
-        except jwt.InvalidAudienceError:
-            error = _bad("aud")
-        except jwt.InvalidSignatureError:
-            error = _bad("signature")
-        except jwt.InvalidKeyError:
-            error = _bad("key")
-        except jwt.InvalidTokenError:
-            error = _bad("token")
+        except jwt.PyJWTError as error:
+            part = _PARTS.get(type(error), "token")
         # Outside of the except: the library puts claims into its messages.
-        raise error
+        raise _bad(part)
 
     def _json(self, url: str) -> Mapping[str, object]:
         answer = self._http.get(url)
@@ -183,20 +182,15 @@ def _authenticated_at(claims: Claims) -> datetime | None:
 def _emails(claims: Claims) -> frozenset[str]:
     """Return the sign-in names, and `email` unless the token says that it is not verified."""
     unverified = any(claims.get(flag) in (False, 0, "0", "false") for flag in ("xms_edov", "email_verified"))
-    addresses = [_text(claims, name) for name in ("preferred_username", "upn")]
-    addresses.append("" if unverified else _text(claims, "email"))
+    addresses = [text_at(claims, name) for name in ("preferred_username", "upn")]
+    addresses.append("" if unverified else text_at(claims, "email"))
     return frozenset(address.casefold() for address in addresses if "@" in address)
 
 
 def _username(claims: Claims) -> str:
     """Return what people know the account by; all but `oid` may be missing."""
-    names = (_text(claims, name).strip() for name in ("preferred_username", "upn", "email", "oid"))
+    names = (text_at(claims, name).strip() for name in ("preferred_username", "upn", "email", "oid"))
     return next(filter(None, names), "")
-
-
-def _text(claims: Claims, name: str) -> str:
-    value = claims.get(name)
-    return storable(value) if isinstance(value, str) else ""
 
 
 def _bad(part: str) -> SignInRefused:

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple, Self
@@ -20,7 +20,7 @@ from bot.domain.errors import (
     OutcomeUnknown,
     UnknownPath,
 )
-from bot.domain.values import read_object, storable
+from bot.domain.values import dig, read_object, text_at
 
 NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """There was no connection, or no free one. After any other exception something may have been sent."""
@@ -167,19 +167,19 @@ class ErrorBody(NamedTuple):
     @classmethod
     def parse(cls, content: bytes) -> Self:
         """Read an error body; an HTML page, or anything else that is not one, is empty."""
-        error = _object((read_object(content) or {}).get("error"))
-        inner = _object(error.get("innerError") or error.get("innererror"))
-        code, message, retry_after = _text(error.get("code")), _text(error.get("message")), ""
+        error = dig(read_object(content), "error")
+        inner = dig(error, "innerError") or dig(error, "innererror")
+        code, message, retry_after = text_at(error, "code"), text_at(error, "message"), ""
         is_intunes = False
         for _ in range(MAX_DEPTH):
             wrapped = read_object(message) if message.lstrip().startswith("{") else None
             if not wrapped:
                 break
             if code in _VAGUE:
-                code = _text(wrapped.get("ErrorCode")) or code
+                code = text_at(wrapped, "ErrorCode") or code
             if not retry_after and isinstance(seconds := wrapped.get("RetryAfter"), int | float | str):
                 retry_after = str(seconds)
-            message, is_intunes = _text(wrapped.get("Message") or wrapped.get("message")), True
+            message, is_intunes = text_at(wrapped, "Message") or text_at(wrapped, "message"), True
         message = message[:MAX_SCANNED]
         activity = _ACTIVITY.search(message)
         # Intune's own URLs name scale units and devices.
@@ -187,16 +187,8 @@ class ErrorBody(NamedTuple):
         return cls(
             code=code[:MAX_TEXT],
             message=sentence[:MAX_TEXT],
-            request_id=_text(inner.get("request-id")),
+            request_id=text_at(inner, "request-id"),
             activity_id=activity.group(1) if activity else "",
             retry_after=retry_after,
             wrapped=is_intunes,
         )
-
-
-def _object(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str:
-    return storable(value) if isinstance(value, str) else ""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bot.domain.device import MAX_ID, ActionResult, Device, NewPasscode, Platform
-from bot.domain.values import DeviceId, Secret, storable
+from bot.domain.values import DeviceId, Secret, text_at
 
 Row = Mapping[str, object]
 
@@ -113,5 +113,4 @@ def parse_resets(row: Row) -> Iterator[tuple[ActionResult, Row]]:
 
 
 def _text(row: Row, key: str) -> str:
-    value = row.get(key)
-    return storable(value[:MAX_TEXT]) if isinstance(value, str) else ""
+    return text_at(row, key)[:MAX_TEXT]

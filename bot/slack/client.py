@@ -15,11 +15,10 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from yarl import URL
 
 from bot.domain.errors import SlackRefused, SlackUnavailable
-from bot.domain.values import Secret, UserId
+from bot.domain.values import Secret, UserId, dig, text_at
 from bot.network import proxy_for, tls_context
 from bot.slack.blocks import Message, View
 from bot.slack.errors import PASSING, SCOPE, TOKEN, meaning
-from bot.slack.payloads import dig, text_at
 from bot.timing import Timing
 
 SHOW_RETRIES: Final = (timedelta(0), timedelta(seconds=1), timedelta(seconds=3))

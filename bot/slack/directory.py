@@ -12,10 +12,9 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.domain.errors import Code, CouldNotVerify, SlackError, SlackRefused
 from bot.domain.people import Actor, Audience, AudienceKind, Kind, Person
-from bot.domain.values import ChannelId, UserId
+from bot.domain.values import ChannelId, UserId, dig, text_at
 from bot.slack.client import WatchedClient, call
 from bot.slack.errors import HIDDEN
-from bot.slack.payloads import dig, text_at
 from bot.timing import Timing
 
 PAGE: Final = 200

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from bot.domain.errors import SlackError, SlackRefused, SlackUnavailable
-from bot.slack.payloads import text_at
+from bot.domain.values import text_at
 
 MAX_PAUSE: Final = timedelta(minutes=10)
 """How long `Retry-After` is believed."""

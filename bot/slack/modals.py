@@ -10,12 +10,12 @@ from bot.domain.device import Device
 from bot.domain.errors import Cause, RecentlyReset
 from bot.domain.request import MAX_REASON, MAX_TICKET, ResetRequest, Status
 from bot.domain.target import MAX_TARGET
-from bot.domain.values import DeviceId, RequestId, Secret
+from bot.domain.values import DeviceId, RequestId, Secret, dig
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, cut, date, escaped, inline, input_block, labelled
 from bot.slack.messages import approved as approval_blocks
 from bot.slack.messages import asked, requested
-from bot.slack.payloads import Action, Callback, Field, dig, private_metadata
+from bot.slack.payloads import Action, Callback, Field, private_metadata
 from bot.slack.typed import NOTHING, Typed
 from bot.slack.wording import Wording, device_name, model_of, system_of
 from bot.use_cases.review import Choice, Review

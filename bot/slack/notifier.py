@@ -13,13 +13,12 @@ import structlog
 
 from bot.domain.errors import SlackError, SlackRefused, SlackUnavailable
 from bot.domain.request import MessageRef, MessageState, ResetRequest
-from bot.domain.values import ChannelId
+from bot.domain.values import ChannelId, dig, text_at
 from bot.slack.blocks import Message
 from bot.slack.client import SlackClient, call
 from bot.slack.directory import ApproverChannel
 from bot.slack.errors import CONTENT, GONE
 from bot.slack.messages import card, direct_line, receipt, shortened, thread_line
-from bot.slack.payloads import dig, text_at
 from bot.slack.wording import Wording
 from bot.timing import Timing
 

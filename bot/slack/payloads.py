@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from bot.domain.people import Actor
-from bot.domain.values import RequestId, Secret, TeamId, UserId, storable
+from bot.domain.values import RequestId, Secret, TeamId, UserId, dig, text_at
 
 COMMAND: Final = "/reset-passcode"
 MAX_ID: Final = 32
@@ -61,25 +61,6 @@ VALUE: Final = "value"
 
 class Malformed(Exception):
     """The payload is not what Slack sends; nobody can be answered."""
-
-
-def dig(body: object, *path: str | int) -> object:
-    """Return the value at the path, or None where anything on the way is missing or of another shape."""
-    for step in path:
-        match body, step:
-            case Mapping(), str():
-                body = body.get(step)
-            case list(), int() if len(body) > step:
-                body = body[step]
-            case _:
-                return None
-    return body
-
-
-def text_at(body: object, *path: str | int) -> str:
-    """Return the text at the path or an empty one, without what no database stores (NUL, lone surrogates)."""
-    value = dig(body, *path)
-    return storable(value) if isinstance(value, str) else ""
 
 
 def id_at(body: object, *path: str | int, limit: int = MAX_ID) -> str:

@@ -29,12 +29,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bot.domain.errors import SlackError, SlackUnavailable
-from bot.domain.values import Secret, read_object
+from bot.domain.values import Secret, read_object, text_at
 from bot.log import log_crash
 from bot.network import proxy_for, tls_context
 from bot.slack.client import call
 from bot.slack.handlers import Handlers
-from bot.slack.payloads import Malformed, text_at
+from bot.slack.payloads import Malformed
 from bot.timing import Timing
 
 MAX_AGE: Final = 300
