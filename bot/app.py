@@ -44,11 +44,10 @@ from bot.slack.notifier import SlackNotifier
 from bot.slack.receiver import Socket, Sockets, bolt_app, http_receiver
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import AuditLog
-from bot.store.backlog import backlog
 from bot.store.database import Database
 from bot.store.engine import DEFAULT, passing_disk
 from bot.store.migrations import migrate
-from bot.store.requests import end_leases
+from bot.store.requests import backlog, end_leases
 from bot.timing import Timing
 from bot.use_cases.deps import Deps
 from bot.web.app import listen, serving, web_app

@@ -117,24 +117,24 @@ class AuditLog(AuditVerifier):
         head = self.genesis if first else self._watched_tail(connection)
         rows: list[dict[str, Any]] = []
         if self._is_new_key(connection, head):
-            old = self._keys[head.key_id]
-            head = self._row(rows, head, self._key_added(entries[0]), head.key_id, old)
+            public = public_key_text(self.public[self.key_ids[0]].public_bytes_raw())
+            facts = {"key_id": self.key_ids[0], "public_key": public}
+            added = Entry(event=Event.KEY_ADDED, at=entries[0].at, facts=facts)
+            head = self._row(rows, head, added, head.key_id)
         for entry in entries:
-            head = self._row(rows, head, entry, self.key_ids[0], self._keys[self.key_ids[0]])
+            head = self._row(rows, head, entry, self.key_ids[0])
         connection.execute(INSERT, rows)
         if connection.scalar(COUNT_AFTER, {"seq": rows[0]["seq"] - 1}) != len(rows):
             raise AuditBroken("the database takes no rows")
         return head
 
-    def _row(
-        self, rows: list[dict[str, Any]], head: Head, entry: Entry, key_id: str, key: Ed25519PrivateKey
-    ) -> Head:
+    def _row(self, rows: list[dict[str, Any]], head: Head, entry: Entry, key_id: str) -> Head:
         facts = json.dumps(dict(entry.facts), ensure_ascii=False, sort_keys=True)
         facts = facts.encode(errors="replace").decode()  # lone surrogates, which no database takes
         about = (utc_text(entry.at), str(entry.event), entry.actor, entry.request_id, entry.version, facts)
         row: dict[str, Any] = dict(zip(HASHED, (head.seq + 1, *about), strict=True))
         hash_ = hash_after(head.hash, row)
-        signature = base64.b64encode(key.sign(self.signed_text(head.seq + 1, hash_))).decode()
+        signature = base64.b64encode(self._keys[key_id].sign(self.signed_text(head.seq + 1, hash_))).decode()
         head = Head(head.seq + 1, hash_, key_id, signature)
         rows.append(row | head._asdict())
         return head
@@ -150,12 +150,6 @@ class AuditLog(AuditVerifier):
         added = [(read_object(facts) or {}).get("key_id") for facts in connection.scalars(KEYS_ADDED)]
         self._announced.update(map(str, [*added, connection.scalar(FIRST_KEY)]))
         return ours not in self._announced
-
-    def _key_added(self, beside: Entry) -> Entry:
-        key_id = self.key_ids[0]
-        public = public_key_text(self.public[key_id].public_bytes_raw())
-        facts = {"key_id": key_id, "public_key": public}
-        return Entry(event=Event.KEY_ADDED, at=beside.at, facts=facts)
 
     def tail(self, connection: Connection) -> Head:
         """Return the row to append to. Raises AuditBroken where it is not one that this bot can vouch for."""

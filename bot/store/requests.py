@@ -19,7 +19,7 @@ from bot.domain.target import Target, TargetKind
 from bot.domain.values import UserId, utc_text
 from bot.store.audit_log import LAST, AuditLog, Head
 from bot.store.database import Transaction
-from bot.store.tables import requests
+from bot.store.tables import requests, sign_ins
 
 HOUR: Final = timedelta(hours=1)
 UNREADABLE_PAUSE: Final = timedelta(minutes=10)
@@ -33,11 +33,9 @@ log = structlog.get_logger()
 # Statements are made once: built anew for each call they cost four times as much as running them.
 INSERT: Final = insert(requests)
 BY_ID: Final = select(requests).where(requests.c.id == bindparam("request_id"))
+# Locked: a move between the reads of a row and of its audit rows would look like tampering.
 LOCKED: Final = BY_ID.with_for_update()
-"""A move between the reads of a row and of its audit rows would look like tampering."""
-BY_DELIVERY: Final = (
-    select(requests).where(requests.c.delivery == bindparam("delivery")).with_for_update()  # as above
-)
+BY_DELIVERY: Final = select(requests).where(requests.c.delivery == bindparam("delivery")).with_for_update()
 BY_PERSON: Final = requests.c.asked_by.in_(bindparam("users", expanding=True))
 ASKED_SINCE: Final = (
     select(requests.c.asked_at)
@@ -246,6 +244,53 @@ def next_due(connection: Connection, queue: Queue) -> datetime | None:
     # An index finds what is greater than something, but not what IS NOT NULL.
     earliest = connection.scalar(select(func.min(free_at)).where(queue.due > ""))
     return moment(earliest)
+
+
+# For operators
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How many of each wait or are stuck, and since when; of the database, so all replicas say the same."""
+
+    open_requests: Mapping[Status, int]
+    overdue: Mapping[Queue, timedelta]
+    """How long the oldest due row has waited for a worker; zero where none does."""
+    not_published: int
+    """Requests whose last delivery to Slack failed."""
+    set_aside: int
+    """Requests that are not over and that nobody works on: changed behind the bot's back, or unreadable."""
+    sign_ins: int
+
+
+def backlog(connection: Connection, *, now: datetime) -> Backlog:
+    living = [status for status in Status if MOVES[status]]
+    by_status = select(requests.c.status, func.count()).where(requests.c.status.in_(living))
+    counts = {str(row[0]): int(row[1]) for row in connection.execute(by_status.group_by(requests.c.status))}
+    failed = select(func.count()).where(requests.c.publish_at > "", requests.c.publish_failures > 0)
+    return Backlog(
+        open_requests={status: counts.get(status.value, 0) for status in living},
+        overdue={queue: _overdue(connection, queue, now) for queue in Queue},
+        not_published=connection.scalar(failed) or 0,
+        set_aside=connection.scalar(select(func.count()).where(_set_aside(now))) or 0,
+        sign_ins=connection.scalar(select(func.count()).select_from(sign_ins)) or 0,
+    )
+
+
+def _set_aside(now: datetime) -> Any:
+    """What `claim` set aside, or will never look at: the bot itself plans no look for later than an hour."""
+    unreadable = [and_(queue.due == queue.lease, queue.due > utc_text(now)) for queue in Queue]
+    planned = [status for status in Status if MOVES[status] and status is not Status.UNCERTAIN]
+    never = or_(requests.c.next_at.is_(None), requests.c.next_at > utc_text(now + HOUR))
+    return or_(*unreadable, and_(requests.c.status.in_(planned), never))
+
+
+def _overdue(connection: Connection, queue: Queue, now: datetime) -> timedelta:
+    at = utc_text(now)
+    free = or_(queue.lease.is_(None), queue.lease <= at)
+    oldest = connection.scalar(select(func.min(queue.due)).where(queue.due > "", queue.due <= at, free))
+    due = moment(oldest)
+    return timedelta(0) if due is None else now - due
 
 
 # Rows

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bot.domain.errors import StoreError
-from bot.store.backlog import Backlog
+from bot.store.requests import Backlog
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)

@@ -10,9 +10,8 @@ from bot.domain.errors import Cause, Code, LostRace, Refusal
 from bot.domain.request import Attempt, MessageRef, MessageState, ResetRequest, Status
 from bot.domain.values import ChannelId, DeviceId, UserId, utc_text
 from bot.store import requests
-from bot.store.backlog import backlog
 from bot.store.database import Database
-from bot.store.requests import UNREADABLE_PAUSE, Claimed, Queue
+from bot.store.requests import UNREADABLE_PAUSE, Claimed, Queue, backlog
 from bot.store.tables import audit
 from bot.store.tables import requests as table
 from sqlalchemy import select, update

@@ -14,9 +14,8 @@ from bot.domain.errors import AuditBroken, Code, Refusal
 from bot.domain.request import MessageState, ResetRequest, Status
 from bot.keys import new_key
 from bot.store import requests
-from bot.store.backlog import backlog
 from bot.store.database import Database
-from bot.store.requests import SEALED, Queue
+from bot.store.requests import SEALED, Queue, backlog
 from bot.store.tables import requests as table
 from sqlalchemy import Connection, Integer, Row, delete, insert, select, update
 from structlog.testing import capture_logs

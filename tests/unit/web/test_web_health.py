@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 from bot.domain.errors import StoreUnavailable
 from bot.domain.request import Status
-from bot.store.backlog import Backlog
-from bot.store.requests import Queue
+from bot.store.requests import Backlog, Queue
 from bot.web.health import OK, Metrics, probe_routes
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
