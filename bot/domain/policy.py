@@ -56,13 +56,6 @@ def check_approver(person: Person, *, asked_by: UserId, in_channel: bool, on_cal
         raise Refusal(Code.NOT_AN_APPROVER)
 
 
-def check_may_sign_in(person: Person, *, in_channel: bool) -> None:
-    """Refuse who is no full member in the approver channel; on call or not is checked at each decision."""
-    check_member(person)
-    if not in_channel:
-        raise Refusal(Code.NOT_AN_APPROVER, case="sign_in")
-
-
 def check_account(
     account: Account, *, approver: Person, requester: Person, theirs: Account | None, asked_as: str | None
 ) -> None:

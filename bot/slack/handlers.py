@@ -8,6 +8,7 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -452,12 +453,9 @@ class Background:
 
     async def drain(self, *, grace: timedelta) -> None:
         """Wait for all of it, then cancel what is late; what it moved is in the store."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks, timeout=grace.total_seconds())
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace.total_seconds()):
+                await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _guarded(self, work: Coroutine[Any, Any, object], name: str) -> None:
         try:

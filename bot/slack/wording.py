@@ -4,7 +4,9 @@ A catalog is one language's texts; another language is another file with the sam
 """
 
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,13 +35,6 @@ _DEVICES_OWN: Final = (Code.DEVICE_FAILED, Code.NOT_SUPPORTED)
 """The device itself did not do it, so that another reset may not help."""
 
 
-class _Facts(dict[str, str]):
-    """Facts for a sentence; one that is missing shows as a dash, never as a crash."""
-
-    def __missing__(self, name: str) -> str:
-        return NOTHING
-
-
 @dataclass(frozen=True, slots=True)
 class Wording:
     """One language. What it returns is safe for mrkdwn: people's and vendors' text is escaped and cut."""
@@ -47,8 +42,8 @@ class Wording:
     catalog: Mapping[str, str]
 
     def text(self, key: str, **facts: str) -> str:
-        """Return the text at `key` with its facts, which are safe already."""
-        return self.catalog[key].format_map(_Facts(facts))
+        """Return the text at `key` with its facts, which are safe already; a missing one shows as a dash."""
+        return self.catalog[key].format_map(defaultdict(lambda: NOTHING, facts))
 
     # What went wrong
 
@@ -242,10 +237,8 @@ def _safe(name: str, value: str) -> str:
     if name in _PEOPLE:
         return mention(value)
     if name in _TIMES:
-        try:
+        with suppress(ValueError):
             return date(datetime.fromisoformat(value))
-        except ValueError:
-            return inline(value)
     return inline(value)
 
 

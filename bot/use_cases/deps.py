@@ -391,18 +391,14 @@ class Deps:
             yield
         except (SignInNeeded, RecentlyReset):
             raise
-        except Refusal as refusal:
-            if refusal.code in QUOTAS:
-                log.warning("quota_exceeded", user=actor.user, code=str(refusal.code))
-            elif refusal.code not in BAD_INPUT:
-                await self._audit_refusal(actor, request_id, str(refusal.code), refusal.facts)
+        except (Refusal, GraphError) as error:
+            if isinstance(error, Refusal):
+                refusal, facts = str(error.code), error.facts
+            else:
+                refusal, facts = type(error).__name__, error.as_facts()
+            if refusal in QUOTAS:
+                log.warning("quota_exceeded", user=actor.user, code=refusal)
+            elif refusal not in BAD_INPUT:
+                facts = {"refusal": refusal, **facts} | await self.account_facts(actor.user)
+                await self.audit(Event.ACCESS_REFUSED, actor.user, request_id, facts)
             raise
-        except GraphError as error:
-            await self._audit_refusal(actor, request_id, type(error).__name__, error.as_facts())
-            raise
-
-    async def _audit_refusal(
-        self, actor: Actor, request_id: RequestId | None, refusal: str, facts: Facts
-    ) -> None:
-        facts = {"refusal": refusal, **facts} | await self.account_facts(actor.user)
-        await self.audit(Event.ACCESS_REFUSED, actor.user, request_id, facts)

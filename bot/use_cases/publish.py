@@ -88,12 +88,7 @@ async def _save(deps: Deps, claimed: Claimed, old: MessageState, new: MessageSta
 
 
 async def _later(
-    deps: Deps,
-    claimed: Claimed,
-    state: MessageState,
-    failures: Sequence[SlackError],
-    *,
-    searched: bool = True,
+    deps: Deps, claimed: Claimed, state: MessageState, failures: list[SlackError], *, searched: bool = True
 ) -> datetime | None:
     """Plan the next try. What was not `searched` for may still have been posted."""
     request, in_a_row = claimed.request, state.failures + 1

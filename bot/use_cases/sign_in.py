@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from bot.domain.audit import Event
-from bot.domain.errors import Code, SignInNeeded, SignInRefused, UnlatchError
+from bot.domain.errors import Code, Refusal, SignInNeeded, SignInRefused, UnlatchError
 from bot.domain.people import Account, Actor, Confirmation, Person, SignInLink, SignInResult, SignOutReason
-from bot.domain.policy import check_linking, check_may_sign_in, check_member
+from bot.domain.policy import check_linking, check_member
 from bot.domain.values import RequestId, Secret, utc_text
 from bot.use_cases.deps import Deps
 
@@ -25,11 +25,11 @@ async def offer(
         person = need.approver if need else None
         if person is None:
             person = await deps.member(actor)
-            in_channel = await deps.in_channel(person)
-            if deps.rules.requester_sign_in and not in_channel:
+            check_member(person)
+            if not await deps.in_channel(person):  # on call or not is checked at each decision
+                if not deps.rules.requester_sign_in:
+                    raise Refusal(Code.NOT_AN_APPROVER, case="sign_in")
                 rule = (await deps.requester(actor)).rule
-            else:
-                check_may_sign_in(person, in_channel=in_channel)
         secret = Secret(secrets.token_urlsafe(32))
         link = SignInLink(
             digest=hashlib.sha256(secret.reveal().encode()).hexdigest(),
