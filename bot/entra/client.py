@@ -172,7 +172,6 @@ class EntraClient:
         carried = begun.get("claims_challenge")
         cache = msal.SerializableTokenCache()
         app = self._app(cache)
-        failure: SignInRefused | CouldNotVerify
         try:
             result = app.acquire_token_by_auth_code_flow(begun, dict(form))
             if "error" in result:
@@ -180,12 +179,10 @@ class EntraClient:
             token = str(result.get("id_token", ""))
             account = self._verifier.verify(token, now=now, max_age=self._fresh_within)
             return account, Secret(cache.serialize() if OFFLINE in begun["scope"] else "")
-        except UNAVAILABLE as error:
+        except (*UNAVAILABLE, *UNEXPECTED) as error:
             _log_no_answer(error)
-            failure = CouldNotVerify(ENTRA)
-        except UNEXPECTED as error:
-            _log_no_answer(error)
-            failure = SignInRefused(Code.BAD_TOKEN, part="answer")
+            is_away = isinstance(error, UNAVAILABLE)
+            failure = CouldNotVerify(ENTRA) if is_away else SignInRefused(Code.BAD_TOKEN, part="answer")
         # Outside of the except: MSAL puts the claims of the token into its messages.
         raise failure
 

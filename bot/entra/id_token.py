@@ -21,11 +21,6 @@ KEYS_APART: Final = timedelta(minutes=1)
 LEEWAY: Final = timedelta(minutes=2)
 """How far Entra's clock and ours may differ."""
 _ALGORITHM: Final = "RS256"
-_PARTS: Final = {
-    jwt.InvalidAudienceError: "aud",
-    jwt.InvalidSignatureError: "signature",
-    jwt.InvalidKeyError: "key",
-}
 
 Claims = Mapping[str, object]
 
@@ -129,10 +124,16 @@ class IdTokenVerifier:
                     "enforce_minimum_key_length": True,
                 },
             )
-        except jwt.PyJWTError as error:
-            part = _PARTS.get(type(error), "token")
+        except jwt.InvalidAudienceError:
+            error = _bad("aud")
+        except jwt.InvalidSignatureError:
+            error = _bad("signature")
+        except jwt.InvalidKeyError:
+            error = _bad("key")
+        except jwt.InvalidTokenError:
+            error = _bad("token")
         # Outside of the except: the library puts claims into its messages.
-        raise _bad(part)
+        raise error
 
     def _json(self, url: str) -> Mapping[str, object]:
         answer = self._http.get(url)

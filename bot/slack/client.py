@@ -200,10 +200,9 @@ class SlackClient:
                 status = response.status
         except (aiohttp.ClientError, OSError, ValueError) as error:  # a TimeoutError is an OSError
             raise SlackUnavailable(type(error).__name__) from None
-        if status == 429 or status >= 500:
-            raise SlackUnavailable(f"http_{status}")
         if status != 200:
-            raise SlackRefused(f"http_{status}")
+            failure = SlackUnavailable if status == 429 or status >= 500 else SlackRefused
+            raise failure(f"http_{status}")
 
     def _is_slacks(self, response_url: Secret) -> bool:
         """Read the URL as the client does that would follow it."""

@@ -74,10 +74,8 @@ def reset_again_form(
 ) -> View:
     """The device was reset a few minutes ago: reset it again only if that is meant."""
     box: Block = {"type": "checkboxes", "options": [blocks.option(words.text("again.option"), device)]}
-    shown = [
-        blocks.section(words.error(recent)),
-        input_block(Field.DEVICE, words.text("again.confirm"), box),
-    ]
+    meant = input_block(Field.DEVICE, words.text("again.confirm"), box)
+    shown = [blocks.section(words.error(recent)), meant]
     metadata = private_metadata(request_id, revision)
     return _form("again", shown, words, Callback.AGAIN, metadata, title=words.title(recent))
 
@@ -108,10 +106,7 @@ def passcode(request: ResetRequest, code: Secret, words: Wording) -> View:
     """The new passcode. Nothing in here can be pressed or submitted: Slack would send the content back."""
     approval = request.approval
     spelled = " · ".join(_spelled(character, words) for character in code.reveal())
-    shown: list[Block] = [
-        blocks.preformatted(code),
-        blocks.paragraph(words.text("passcode.spelled"), spelled),
-    ]
+    shown = [blocks.preformatted(code), blocks.paragraph(words.text("passcode.spelled"), spelled)]
     if approval is not None:
         use = words.text(f"effect.{approval.effect}.use", device=inline(approval.device.name))
         shown.append(blocks.section(use))

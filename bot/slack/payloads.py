@@ -73,10 +73,9 @@ def id_at(body: object, *path: str | int, limit: int = MAX_ID) -> str:
 
 def needed_at(body: object, *path: str | int, limit: int = MAX_ID) -> str:
     """Return an id of Slack's, or raise Malformed where there is none."""
-    found = id_at(body, *path, limit=limit)
-    if not found:
-        raise Malformed
-    return found
+    if found := id_at(body, *path, limit=limit):
+        return found
+    raise Malformed
 
 
 def private_metadata(request_id: RequestId, revision: int) -> str:

@@ -119,9 +119,8 @@ def _meaning(link: re.Match[str]) -> str:
     if not sign and scheme.lower() == "tel":
         return label if re.sub(r"\D", "", label) == re.sub(r"\D", "", rest) else rest
     shown = label or value.removeprefix("subteam^")
-    return (
-        shown if shown.startswith(("@", "#")) or value.startswith("date^") else sign.replace("!", "@") + shown
-    )
+    is_whole = shown.startswith(("@", "#")) or value.startswith("date^")
+    return shown if is_whole else sign.replace("!", "@") + shown
 
 
 def _typed(text: str, said: str, reason: str = "") -> Typed:

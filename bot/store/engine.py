@@ -179,8 +179,7 @@ def check_encoding(connection: Any) -> None:
     """Raise StoreUnavailable for a PostgreSQL database that does not keep text as UTF-8."""
     encoding = connection.info.parameter_status("server_encoding")
     if encoding not in (None, "UTF8"):
-        reason = f"is encoded as {encoding}: make one with the encoding UTF8"
-        raise StoreUnavailable(reason, lasts=True)
+        raise StoreUnavailable(f"is encoded as {encoding}: make one with the encoding UTF8", lasts=True)
 
 
 def is_alive(connection: Connection) -> bool:

@@ -229,8 +229,7 @@ def release(tx: Transaction, claimed: Claimed, *, due_at: datetime | None) -> No
 def save_messages(tx: Transaction, claimed: Claimed, messages: MessageState) -> None:
     """Remember what Slack shows, or raise LostRace where the lease is no longer ours."""
     values = message_columns(tx.audit_log, claimed.request.id, messages)
-    changed = tx.execute(update(requests).where(_held(claimed)).values(values))
-    if changed.rowcount != 1:
+    if tx.execute(update(requests).where(_held(claimed)).values(values)).rowcount != 1:
         raise LostRace
 
 
@@ -242,8 +241,7 @@ def next_due(connection: Connection, queue: Queue) -> datetime | None:
     """Return the earliest time at which a row is both due and free."""
     free_at = case((and_(queue.lease.is_not(None), queue.lease > queue.due), queue.lease), else_=queue.due)
     # An index finds what is greater than something, but not what IS NOT NULL.
-    earliest = connection.scalar(select(func.min(free_at)).where(queue.due > ""))
-    return moment(earliest)
+    return moment(connection.scalar(select(func.min(free_at)).where(queue.due > "")))
 
 
 # For operators

@@ -137,9 +137,8 @@ async def look_on(deps: Deps, request_id: RequestId, by: Actor) -> ResetRequest:
         try:
             await deps.as_person(by.user, account.oid, partial(deps.intune.actions, approval.device.id))
         except DeviceRefused as refused:
-            before = request.cause if request.status is Status.SENT else None
-            same = before is not None and before.code is Code.DEVICE_GONE
-            if not refused.is_gone or not same or approval.reader.by == by.user:
+            was_gone = request.status is Status.SENT and request.cause and request.cause.code is gone.code
+            if not (refused.is_gone and was_gone) or approval.reader.by == by.user:
                 raise
             event = Event.FAILED
 
