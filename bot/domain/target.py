@@ -109,10 +109,8 @@ def split_quoted(text: str) -> tuple[str, str] | None:
     marks = QUOTES[text[0]]
     for mark in map(re.escape, marks):
         # an apostrophe inside of a word closes nothing, a quote before a word opens, and 12" may be inches
-        closing = (
-            rf"{mark}(?!\w)" if mark in APOSTROPHES else rf"(?<=\S){mark}(?!{mark})|{mark}(?![\w{mark}])"
-        )
-        if end := re.search(closing, text[1:]):
+        closes = rf"{mark}(?!\w)" if mark in APOSTROPHES else rf"(?<=\S){mark}(?!{mark})|{mark}(?![\w{mark}])"
+        if end := re.search(closes, text[1:]):
             parts = text[1 : end.start() + 1], text[end.end() + 1 :]
             return None if any(_is_torn(part, text[0] + marks) for part in parts) else parts
     return None

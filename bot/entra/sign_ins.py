@@ -72,9 +72,8 @@ class EntraSignIns:
                 if row is None:
                     raise SignInNeeded(claims)
                 kept = Secret(self.vault.open(row.sealed, for_sign_in(row)).decode())
-                token, cache = await self.client.in_thread(
-                    self.client.silent_token, kept, claims=claims, fresh=fresh
-                )
+                ask = partial(self.client.silent_token, kept, claims=claims, fresh=fresh)
+                token, cache = await self.client.in_thread(ask)
                 if cache is None or await _update_sealed(
                     self.database, self.vault, row, cache.reveal().encode()
                 ):

@@ -94,9 +94,7 @@ def engine_for(
         path = f"file:{quote(at.database or '')}"
         url = at.set(drivername="sqlite", database=path, query=query)
         engine = create_engine(url, pool_size=size, max_overflow=0, hide_parameters=True)
-        event.listen(
-            engine, "connect", lambda connection, _: prepare(connection, timing, read_only=read_only)
-        )
+        event.listen(engine, "connect", lambda made, _: prepare(made, timing, read_only=read_only))
     else:
         begin = "; ".join(["SET TRANSACTION READ ONLY"] * read_only + [limits(timing)] * bounded)
         url = at.set(drivername="postgresql+psycopg")

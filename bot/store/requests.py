@@ -45,9 +45,7 @@ ASKED_SINCE: Final = (
 UNDECIDED_OF: Final = select(func.count()).where(
     BY_PERSON, requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
 )
-RECENT: Final = (
-    select(requests).where(BY_PERSON).order_by(requests.c.asked_at.desc()).limit(bindparam("count"))
-)
+RECENT: Final = select(requests).where(BY_PERSON).order_by(requests.c.asked_at.desc()).limit(bindparam("max"))
 WAKE: Final = (
     update(requests).where(requests.c.status == Status.RECEIVED.value).values(next_at=bindparam("now"))
 )
@@ -138,7 +136,7 @@ def recent_requests(
     connection: Connection, users: Ids, audit_log: AuditLog, *, limit: int
 ) -> Sequence[ResetRequest]:
     """Return what one person asked for, newest first, without rows that the bot did not write."""
-    rows = connection.execute(RECENT, {"users": sorted(users), "count": limit}).all()
+    rows = connection.execute(RECENT, {"users": sorted(users), "max": limit}).all()
     # a key may be gone that sealed what is long over
     kept = [row for row in rows if seal_fits(row, audit_log)]
     return [request for row in kept if (request := _genuine(connection, row, audit_log, in_log=False))]
