@@ -21,21 +21,11 @@ from bot.use_cases.deps import Deps
 from bot.use_cases.execute import advance
 from bot.use_cases.publish import publish
 from sqlalchemy import select, update
+from tests.support import fakes
 from tests.support.builders import AIKO, KEN, LEOS_PHONE, MEI, RULES, TIMING, account_of, actor
 from tests.support.clock import Clock
 from tests.support.database import entry_of
-from tests.support.fakes import (
-    LOST,
-    Answer,
-    FakeDirectory,
-    FakeIntune,
-    FakeLinks,
-    FakeNotifier,
-    FakeSignIns,
-    Steps,
-    Stopped,
-    StoppingDatabase,
-)
+from tests.support.fakes import LOST, Answer, Steps, Stopped, StoppingDatabase
 
 AS_KEN = {"approver": KEN.id, "account": "ken@contoso.com", "oid": "oid-Ken", "device": LEOS_PHONE.id}
 """What the audit log says of everything that Ken's approval leads to."""
@@ -54,11 +44,11 @@ class Bot:
         self.steps = Steps()
         self.database: Any = StoppingDatabase(database, self.steps)
         self.clock = Clock()
-        self.directory = FakeDirectory(steps=self.steps)
-        self.intune = FakeIntune(self.clock, steps=self.steps)
-        self.links = FakeLinks(self.clock, steps=self.steps)
-        self.sign_ins = FakeSignIns(self.clock, self.database, steps=self.steps)
-        self.notifier = FakeNotifier(steps=self.steps)
+        self.directory = fakes.FakeDirectory(steps=self.steps)
+        self.intune = fakes.FakeIntune(self.clock, steps=self.steps)
+        self.links = fakes.FakeLinks(self.clock, steps=self.steps)
+        self.sign_ins = fakes.FakeSignIns(self.clock, self.database, steps=self.steps)
+        self.notifier = fakes.FakeNotifier(steps=self.steps)
         self.wakes = 0
         self.heads = 0
         self.heads_written: Iterator[bool | Exception] = repeat(True)

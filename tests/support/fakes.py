@@ -8,31 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.domain import errors, people
 from bot.domain.audit import Entry, Event
 from bot.domain.device import ActionResult, Device, FoundDevices, NewPasscode
-from bot.domain.errors import (
-    ApproverRefused,
-    Code,
-    CouldNotVerify,
-    GraphError,
-    OutcomeUnknown,
-    Refusal,
-    SignInNeeded,
-    SlackError,
-    StoreError,
-    StoreUnavailable,
-)
-from bot.domain.people import (
-    Account,
-    Actor,
-    Audience,
-    Confirmation,
-    Kind,
-    Person,
-    SignInLink,
-    SignInResult,
-    SignOutReason,
-)
+from bot.domain.errors import Code, CouldNotVerify, Refusal
+from bot.domain.people import Account, Actor, Audience, Confirmation, Kind, Person, SignInLink, SignInResult
 from bot.domain.request import MessageRef, MessageState, ResetRequest, Status
 from bot.domain.target import Target
 from bot.domain.values import DeviceId, RequestId, Secret, UserId, utc_text
@@ -70,7 +50,7 @@ class StoppingDatabase:
     async def run(self, work: Callable[[Any], Any]) -> Any:
         await self._steps()
         if self.down:
-            raise StoreUnavailable
+            raise errors.StoreUnavailable
         result = await self._database.run(work)
         await self._steps()
         return result
@@ -147,12 +127,12 @@ class FakeNotifier:
     posted: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     messages: dict[str, MessageRef] = field(default_factory=dict)
-    failing: dict[str, SlackError] = field(default_factory=dict)
+    failing: dict[str, errors.SlackError] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     """Messages that a person deleted: the next call finds that out."""
     followed: list[Status | None] = field(default_factory=list)
     """How the first request for the same target stood, at each receipt."""
-    no_card: list[SlackError | None] = field(default_factory=list)
+    no_card: list[errors.SlackError | None] = field(default_factory=list)
     """Why there was no card, at each receipt."""
     lines: list[tuple[str, RequestId, int]] = field(default_factory=list)
     """Where a line was posted, of which version of which request it tells."""
@@ -233,13 +213,13 @@ FRESH = "fresh"
 class Answer:
     """What comes of one POST: whether the reset is executed, and the error that comes back, if one does."""
 
-    error: GraphError | None = None
+    error: errors.GraphError | None = None
     executed: bool = False
 
 
 ACCEPTED = Answer(executed=True)
-LOST = Answer(error=OutcomeUnknown(code="ReadTimeout"))
-LOST_BUT_EXECUTED = Answer(error=OutcomeUnknown(status=502), executed=True)
+LOST = Answer(error=errors.OutcomeUnknown(code="ReadTimeout"))
+LOST_BUT_EXECUTED = Answer(error=errors.OutcomeUnknown(status=502), executed=True)
 
 
 @dataclass(frozen=True)
@@ -273,8 +253,8 @@ class FakeIntune:
     """The client-request-id whose call started a reset of a device."""
     looked_for: list[Target] = field(default_factory=list)
     read_with: list[str] = field(default_factory=list)
-    reading_fails: GraphError | None = None
-    read_answers: list[GraphError] = field(default_factory=list)
+    reading_fails: errors.GraphError | None = None
+    read_answers: list[errors.GraphError] = field(default_factory=list)
     """What the next reads fail with, used up in order."""
     asks_for: str | None = None
     """Every read answers 401 until a token carries this: a claims challenge, or that it is `FRESH`."""
@@ -350,7 +330,7 @@ class FakeIntune:
         if self.reading_fails is not None:
             raise self.reading_fails
         if self.asks_for and self.asks_for not in token.reveal():
-            raise ApproverRefused(status=401, claims=None if self.asks_for == FRESH else self.asks_for)
+            raise errors.ApproverRefused(status=401, claims=None if self.asks_for == FRESH else self.asks_for)
 
 
 # Microsoft Entra
@@ -397,10 +377,10 @@ class FakeSignIns:
         if self.down:
             raise CouldNotVerify("entra")
         if user not in self.accounts or user in self.expired:
-            raise SignInNeeded(claims)
+            raise errors.SignInNeeded(claims)
         return Secret(token_of(user) + (f" with {claims or FRESH}" if fresh else ""))
 
-    async def forget(self, user: UserId, reason: Any = SignOutReason.ASKED, facts: Any = None) -> bool:
+    async def forget(self, user: UserId, reason: Any = people.SignOutReason.ASKED, facts: Any = None) -> bool:
         await self.steps()
         account = self.accounts.pop(user, None)
         if account is None:
@@ -468,7 +448,7 @@ class FakeLinks:
             if isinstance(answer, Exception):
                 raise answer
             yield SignInResult(link=link, account=answer, cache=Secret("cache"))
-        except (CouldNotVerify, StoreError):
+        except (CouldNotVerify, errors.StoreError):
             self.flows[state] = self.links[link.digest] = link
             raise
 
@@ -487,6 +467,6 @@ class FakeLinks:
             raise Refusal(Code.LINK_UNUSABLE)
         try:
             yield result
-        except (CouldNotVerify, StoreError):
+        except (CouldNotVerify, errors.StoreError):
             self.held[secrets] = result
             raise

@@ -25,8 +25,6 @@ PHONE = Device(
     owner_upn="Leo@Contoso.com",
     owner_email="leo.varga@contoso.com",
 )
-
-
 SPECS = Path(__file__).parents[2] / "specs"
 BETA = json.loads((SPECS / "intune-enums.json").read_text())
 SCHEMAS = json.loads((SPECS / "graph-v1.0-intune.openapi.json").read_text())["components"]["schemas"]

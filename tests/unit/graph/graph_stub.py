@@ -32,8 +32,6 @@ def fixture(name: str) -> dict[str, object]:
 
 IPHONE: Final = fixture("iphone_supervised_pending")
 ANDROID: Final = fixture("android_cope_done")
-
-
 ACCEPTED: Final = httpx.Response(204, headers={"request-id": "r1"})
 
 

@@ -22,8 +22,6 @@ QUOTES = [
     "ʼ or 1",
 ]
 # fmt: on
-
-
 USERS, DEVICES = "/v1.0/users/", "/v1.0/deviceManagement/managedDevices/"
 APPS = "/v1.0/deviceManagement/detectedApps/"
 

@@ -10,14 +10,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import structlog
-from bot.domain.errors import (
-    ApproverRefused,
-    DeviceRefused,
-    GraphError,
-    NotExecuted,
-    OutcomeUnknown,
-    UnknownPath,
-)
+from bot.domain import errors
+from bot.domain.errors import ApproverRefused, DeviceRefused, GraphError, OutcomeUnknown, UnknownPath
 from bot.domain.target import parse_target
 from bot.domain.values import Secret
 from bot.graph.errors import claims_challenge
@@ -58,7 +52,7 @@ MEANINGS = {
     ApproverRefused: [401, 403],
     DeviceRefused: [400, 405, 412, 415],
     UnknownPath: [404],
-    NotExecuted: [429],
+    errors.NotExecuted: [429],
     OutcomeUnknown: [200, 201, 202, 206, 302, 408, 409, 423, 425, 449, 499, 500, 501, 502, 503, 504, 599],
 }
 
@@ -134,7 +128,7 @@ async def test_an_exception_ends_the_reset_with_its_meaning_and_keeps_no_request
     given = {"message": "the text", "request": None, "response": None}
     raised = kind(**{name: given[name] for name in inspect.signature(kind).parameters})
     error = await GraphStub(raised).failed_reset()
-    assert type(error) is (NotExecuted if kind.__name__ in NOT_SENT else OutcomeUnknown)
+    assert type(error) is (errors.NotExecuted if kind.__name__ in NOT_SENT else OutcomeUnknown)
     assert error.code == kind.__name__
     assert "the text" not in repr(error)
 
@@ -257,7 +251,7 @@ async def test_a_429_did_nothing_and_says_how_long_to_wait_a_day_at_most(header,
     wrapped = json.dumps({"Message": "busy", "RetryAfter": in_body})
     headers = [("Retry-After", header)] if header else []
     error = await GraphStub(said(429, "TooManyRequests", wrapped, headers)).failed_reset()
-    assert isinstance(error, NotExecuted)
+    assert isinstance(error, errors.NotExecuted)
     assert error.retry_after == wait
 
 

@@ -59,8 +59,6 @@ FLAGS = {
     ],
     Kind.DEACTIVATED: [{"is_invited_user": True}, {"deleted": True, "is_bot": True}],
 }
-
-
 AT_HOME, NO_TEAM = (of_organization(OURS, TEAM, "T0OTHER", team_id=team) for team in (TEAM, None))
 IN_ANOTHER, IN_ANOTHER_TOO = (of_organization(OURS, "T0OTHER", team_id=team) for team in (None, TEAM))
 

@@ -182,18 +182,15 @@ def test_a_single_device_is_chosen_already_and_of_several_none(count: int):
     assert option["text"] == plain("Ada’s iPhone, F2LXK1ABCD, iPhone 15")
 
 
-def typed(text: str) -> Typed:
-    read = read_command(text)
-    return Typed(read.target, read.shown, text)
-
-
 @settings(max_examples=40)
 @given(text=nasty | nasty.map("&lt;@U0KEN|{0}&gt;".format))
 def test_nothing_that_was_typed_or_that_intune_says_breaks_a_modal(text: str):
     told = ("name", "model", "serial", "owner_name", "compliance", "os_version", "enrollment")
     device = replace(IPHONE, **dict.fromkeys(told, text))
     blocked = Choice(device, Cause(Code.NOT_MANAGED, {"device": text, "state": text}))
-    for view in (review(device, blocked=[blocked]), modals.ask_form(ENGLISH, typed(text))):
+    read = read_command(text)
+    form = modals.ask_form(ENGLISH, Typed(read.target, read.shown, text))
+    for view in (review(device, blocked=[blocked]), form):
         check_accepted(view)
         check_harmless(view)
 

@@ -48,11 +48,6 @@ def test_text_that_no_database_stores_is_left_out():
     assert text_at({"a": ["x\x00y\ud800z\udfff"]}, "a", 0) == "xyz"
 
 
-def test_a_form_without_the_id_of_its_view_is_malformed():
-    with pytest.raises(Malformed):
-        a_form(id="")
-
-
 @pytest.mark.parametrize("team", ["T0FABRIKAM", None])
 def test_who_types_a_command_is_of_the_team_that_it_names(team: str | None):
     command = Command.parse({"user_id": "U0MEI", "trigger_id": "1.2", "team_id": team})
@@ -60,6 +55,8 @@ def test_who_types_a_command_is_of_the_team_that_it_names(team: str | None):
 
 
 @pytest.mark.parametrize("field", ["user_id", "trigger_id", "team_id"])
-def test_an_id_longer_than_any_of_slacks_is_malformed(field: str):
+def test_an_id_longer_than_any_of_slacks_is_malformed_and_a_form_without_its_views(field: str):
     with pytest.raises(Malformed):
         Command.parse({"user_id": "U0MEI", "trigger_id": "1.2", field: "U" * 300})
+    with pytest.raises(Malformed):
+        a_form(id="")

@@ -101,8 +101,6 @@ STRANGERS = {
     "five minutes old": signed(command(), at=NOON - timedelta(seconds=301)),
     "five minutes early": signed(command(), at=NOON + timedelta(seconds=301)),
 }
-
-
 REASONS = {
     **dict.fromkeys(("five minutes old", "five minutes early"), "clock"),
     **dict.fromkeys(("wrong signature", "other secret", "of another body"), "SLACK_SIGNING_SECRET"),

@@ -82,9 +82,8 @@ async def test_what_comes_over_a_socket_is_acknowledged():
         await it.sockets.open()
         await it.are_open()
         payload = {"command": "/reset-passcode", "team_id": "T0CONTOSO", "user_id": "U0MEI"}
-        assert await it.at_slack.carry(
-            Envelope(kind="slash_commands", payload=payload, takes_answer=True)
-        ) == Ack("ok")
+        envelope = Envelope(kind="slash_commands", payload=payload, takes_answer=True)
+        assert await it.at_slack.carry(envelope) == Ack("ok")
 
 
 @pytest.mark.parametrize("reason", ["warning", "refresh_requested", "too_many_websockets"])

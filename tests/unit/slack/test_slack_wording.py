@@ -57,8 +57,6 @@ RAISED = [errors.UnlatchError] + [
     if not kind.__subclasses__()
 ]
 """Every class of the tree that is raised; a Refusal has a code instead."""
-
-
 SPECS = Path(__file__).parents[2] / "specs"
 BETA = json.loads((SPECS / "intune-enums.json").read_text())
 SCHEMAS = json.loads((SPECS / "graph-v1.0-intune.openapi.json").read_text())["components"]["schemas"]

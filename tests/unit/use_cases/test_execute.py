@@ -7,19 +7,9 @@ from itertools import count, repeat
 from uuid import UUID
 
 import pytest
+from bot.domain import errors
 from bot.domain.audit import Event
-from bot.domain.errors import (
-    ApproverRefused,
-    Cause,
-    Code,
-    DeviceRefused,
-    GraphError,
-    LostRace,
-    NotExecuted,
-    OutcomeUnknown,
-    StoreUnavailable,
-    UnknownPath,
-)
+from bot.domain.errors import ApproverRefused, Cause, Code, DeviceRefused, OutcomeUnknown, UnknownPath
 from bot.domain.request import Status
 from bot.domain.target import Target, TargetKind
 from bot.domain.values import utc_text
@@ -53,11 +43,11 @@ DEAD = (Status.PENDING, Cause(Code.SIGN_IN_ENDED, AGAIN))
 DEVICE = (Status.FAILED, Cause(Code.MICROSOFT_REFUSED_DEVICE, WORDS | IDS))
 NOWHERE = (Status.FAILED, Cause(Code.UNKNOWN_PATH, {"status": "400"}))
 UNKNOWN = (Status.UNCERTAIN, Cause(Code.NO_ANSWER))
-MEANINGS: list[tuple[GraphError, tuple[Status, Cause | None], timedelta | None]] = [
-    (NotExecuted(code="ConnectError"), NOT_NOW, timedelta(seconds=5)),
-    (NotExecuted(status=429, retry_after=timedelta(0)), NOT_NOW, timedelta(seconds=5)),
-    (NotExecuted(status=429, retry_after=timedelta(seconds=40)), NOT_NOW, timedelta(seconds=40)),
-    (NotExecuted(status=429, retry_after=timedelta(minutes=2)), WAITS, None),
+MEANINGS: list[tuple[errors.GraphError, tuple[Status, Cause | None], timedelta | None]] = [
+    (errors.NotExecuted(code="ConnectError"), NOT_NOW, timedelta(seconds=5)),
+    (errors.NotExecuted(status=429, retry_after=timedelta(0)), NOT_NOW, timedelta(seconds=5)),
+    (errors.NotExecuted(status=429, retry_after=timedelta(seconds=40)), NOT_NOW, timedelta(seconds=40)),
+    (errors.NotExecuted(status=429, retry_after=timedelta(minutes=2)), WAITS, None),
     (ApproverRefused(403, "Forbidden", "Not in your scope."), ROLE, None),
     (ApproverRefused(status=401, claims=CLAIMS), SIGN_IN, None),
     (ApproverRefused(status=401), DEAD, None),
@@ -65,7 +55,7 @@ MEANINGS: list[tuple[GraphError, tuple[Status, Cause | None], timedelta | None]]
     (UnknownPath(status=400), NOWHERE, None),
     (OutcomeUnknown(code="ReadTimeout"), UNKNOWN, None),
     (OutcomeUnknown(status=503), UNKNOWN, None),
-    (GraphError(), UNKNOWN, None),
+    (errors.GraphError(), UNKNOWN, None),
 ]
 """What a request becomes after an error of Graph's, and after which pause it is sent again by itself."""
 AT_ONCE = (ApproverRefused, UnknownPath)
@@ -73,8 +63,8 @@ AT_ONCE = (ApproverRefused, UnknownPath)
 
 
 def test_every_graph_error_says_whether_the_reset_may_have_happened():
-    assert {type(error) for error, *_ in MEANINGS} == {GraphError, *GraphError.__subclasses__()}
-    assert [each for error in GraphError.__subclasses__() for each in error.__subclasses__()] == []
+    assert {type(error) for error, *_ in MEANINGS} == {errors.GraphError, *errors.GraphError.__subclasses__()}
+    assert [each for error in errors.GraphError.__subclasses__() for each in error.__subclasses__()] == []
 
 
 @pytest.mark.parametrize(("error", "meaning", "again"), MEANINGS, ids=lambda each: str(each)[:60])
@@ -109,7 +99,7 @@ async def test_an_answer_means_one_state_and_no_second_call_unless_it_did_nothin
 
 
 TOKEN, FRESH_TOKEN = token_of(AIKO.id), f"{token_of(AIKO.id)} with {FRESH}"
-THEN: list[tuple[list[GraphError], list[tuple[str, bool]]]] = [
+THEN: list[tuple[list[errors.GraphError], list[tuple[str, bool]]]] = [
     ([], [(TOKEN, False)]),
     ([ApproverRefused(status=401)], [(TOKEN, False), (FRESH_TOKEN, False)]),
     ([ApproverRefused(status=403)], [(TOKEN, False), (FRESH_TOKEN, False)]),
@@ -212,7 +202,7 @@ async def test_the_reset_that_the_approver_saw_is_no_later_one_though_intune_rou
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (NotExecuted(), Status.APPROVED),
+        (errors.NotExecuted(), Status.APPROVED),
         (OutcomeUnknown(), Status.APPROVED),
         (ApproverRefused(), Status.PENDING),
         (DeviceRefused(), Status.FAILED),
@@ -228,7 +218,12 @@ async def test_where_intune_cannot_be_looked_at_nothing_is_sent_and_nothing_is_i
 
 @pytest.mark.parametrize(
     ("written", "attempts"),
-    [([False], 0), ([StoreUnavailable()], 0), ([True, False], 1), ([True, StoreUnavailable()], 1)],
+    [
+        ([False], 0),
+        ([errors.StoreUnavailable()], 0),
+        ([True, False], 1),
+        ([True, errors.StoreUnavailable()], 1),
+    ],
     ids=["no disk", "no database", "no disk for the attempt", "no database for the attempt"],
 )
 async def test_no_call_leaves_before_the_attempt_is_known_outside_the_database(bot, written, attempts):
@@ -242,9 +237,7 @@ async def test_no_call_leaves_before_the_attempt_is_known_outside_the_database(b
 
 
 @pytest.mark.parametrize(("paused", "taken", "posts"), [(29, 0, 1), (31, 0, 0), (0, 85, 0), (85, 85, 0)])
-async def test_o9_a_process_that_was_suspended_after_the_commit_sends_in_time_and_as_the_rows_holder_alone(
-    bot, paused, taken, posts
-):
+async def test_o9_a_suspended_process_sends_in_time_and_as_the_rows_holder_alone(bot, paused, taken, posts):
     """`paused` by this replica's clock, which may be wrong after that; `taken` by another one's."""
     request_id = await bot.approved()
 
@@ -258,7 +251,7 @@ async def test_o9_a_process_that_was_suspended_after_the_commit_sends_in_time_an
         return True
 
     bot.deps = replace(bot.deps, write_head=suspended)
-    with pytest.raises(LostRace) if taken else nullcontext():
+    with pytest.raises(errors.LostRace) if taken else nullcontext():
         await bot.advance(request_id)
     assert len(bot.intune.posts) == posts
 
@@ -332,11 +325,13 @@ WHY_NOT = {
     "signed out": {"could_not_look": "SignInNeeded"},
     "Entra": {"could_not_look": "CouldNotVerify"},
     "Graph": {"could_not_look": "ApproverRefused"},
+    "g33 gone": {"could_not_look": "DeviceRefused"},
 }
 """Why the device cannot be read from now on, as the audit log says it."""
 TAKES_HELP = {
     "signed out": Cause(Code.APPROVER_SIGNED_OUT, {"approver": KEN.id, "following": "yes"}),
     "Graph": Cause(Code.CANNOT_READ, {"approver": KEN.id, "status": "403"}),
+    "g33 gone": Cause(Code.DEVICE_GONE, {"approver": KEN.id}),
 }
 """What people read meanwhile, where it does not pass by itself."""
 
@@ -345,7 +340,8 @@ async def cannot_look(bot: Bot, trouble: str | None) -> None:
     if trouble == "signed out":
         await bot.end_sign_in(trouble)
     bot.sign_ins.down = trouble == "Entra"
-    bot.intune.reading_fails = ApproverRefused(status=403) if trouble == "Graph" else None
+    answers = {"Graph": ApproverRefused(status=403), "g33 gone": DeviceRefused(404, "ResourceNotFound")}
+    bot.intune.reading_fails = answers.get(trouble)
 
 
 @pytest.mark.parametrize("trouble", WHY_NOT)
@@ -419,7 +415,7 @@ async def test_a_device_that_says_nothing_for_a_day_fails_the_request(bot, troub
 
     failed = await bot.advance(request_id)
 
-    facts = WHY_NOT[trouble]
-    assert (failed.status, failed.cause) == (Status.FAILED, Cause(Code.SILENT, facts))
-    assert (await bot.entry(Event.FAILED)).facts == AS_KEN | {"cause": "silent"} | facts
+    facts, code = WHY_NOT[trouble], Code.DEVICE_GONE if trouble == "g33 gone" else Code.SILENT
+    assert (failed.status, failed.cause) == (Status.FAILED, Cause(code, facts))
+    assert (await bot.entry(Event.FAILED)).facts == AS_KEN | {"cause": code} | facts
     assert await bot.advance(request_id) == failed  # nothing is left to do

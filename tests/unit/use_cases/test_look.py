@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from bot.domain.audit import Event
@@ -111,16 +110,6 @@ async def test_a_device_is_gone_when_two_approvers_do_not_find_it(bot, reads, by
         assert (failed.actor, failed.facts.items() >= (AS_KEN | AIKOS).items()) == (AIKO.id, True)
     else:
         assert (came, row.status, row.cause) == (reads[0], status, VANISHED)
-
-
-async def test_g33_a_device_that_one_approver_does_not_find_fails_the_request_at_the_silence_limit(bot):
-    request_id = await blind(bot, "g33 the record vanished")
-    bot.intune.reading_fails = GONE
-    bot.clock.advance(TIMING.silent_after - timedelta.resolution)
-    assert (await bot.advance(request_id)).status is Status.SENT
-    bot.clock.advance(timedelta.resolution)
-    failed = await bot.advance(request_id)
-    assert (failed.status, failed.cause.code) == (Status.FAILED, Code.DEVICE_GONE)
 
 
 @pytest.mark.parametrize("gone", [GONE, DeviceRefused(status=400, code="ResourceNotFound")], ids=str)

@@ -25,19 +25,6 @@ async def test_a_request_is_stored_before_anybody_is_looked_up(bot):
     assert (len(request.id), int(request.id, 16).bit_length() > 64) == (32, True)  # 128 random bits
 
 
-@pytest.mark.parametrize(
-    ("typed", "code"),
-    [
-        ({"target": "the phone"}, Code.BAD_TARGET),
-        ({"reason": "  "}, Code.NO_REASON),
-        ({"ticket": "x" * 101}, Code.TICKET_TOO_LONG),
-    ],
-)
-async def test_what_cannot_be_used_is_refused_before_anything_is_stored(bot, typed, code):
-    assert (await refused(bot.submit(**typed))).code is code
-    assert await bot.events() == []
-
-
 async def test_s02_a_second_delivery_of_the_same_content_is_the_first_one_s_request(bot):
     async def stored(target: str = RIGHT, **typed: str) -> ResetRequest:
         texts = {"target": f"serial:{target}", "reason": "locked"} | typed

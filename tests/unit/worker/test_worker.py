@@ -154,7 +154,6 @@ async def test_a_row_that_becomes_due_is_handled_then(fixture):
         (StoreUnavailable(), "info", "row_left", PATIENT.retry),
         (LostRace(), "info", "row_left", PATIENT.retry),
     ],
-    ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",
 )
 async def test_a_failing_row_is_logged_tried_later_and_keeps_none_back(fixture, error, level, event, wait):
     """After its lease where it crashed, and soon where the store interrupted it."""
