@@ -208,12 +208,6 @@ async def test_an_empty_next_link_ends_the_list(link):
     assert (len(found.devices), found.complete) == (1, True)
 
 
-async def test_a_device_that_comes_twice_is_one_choice():
-    """g06: Intune repeats rows where devices check in between two pages."""
-    graph = GraphStub(page(*rows(1, 2), next_link=MORE), page(*rows(2, 2), {**IPHONE, "id": "2"}))
-    assert [device.id for device in (await graph.find()).devices] == ["1", "2", "3"]
-
-
 OID = "aaaa1111-0000-4000-8000-0000000000aa"
 BELOW = {
     "g05 renamed since": ({"userPrincipalName": "g.murray@contoso.com"}, OID, ""),

@@ -9,7 +9,7 @@ from bot.domain.errors import Cause, Code
 from bot.domain.request import MAX_REASON, ResetRequest, Status
 from bot.domain.target import Target, TargetKind
 from bot.slack.blocks import NOTHING, Message
-from bot.slack.messages import card, direct_line, receipt, thread_line
+from bot.slack.messages import card, receipt, thread_line
 from bot.slack.payloads import Action
 from bot.slack.wording import ENGLISH
 from hypothesis import given, settings
@@ -72,15 +72,6 @@ def test_both_messages_are_accepted_and_show_the_request_and_what_became_of_it(r
     if row.approval is not None:
         assert "ken@contoso.com" in in_card
         assert (ENGLISH.effect(row.approval.effect) in in_card) is not row.is_over
-
-
-def test_who_asked_is_told_why_it_was_denied_and_no_reason_from_before():
-    again = replace(pending(), cause=Cause(Code.NOT_EXECUTED))
-    denied = again.deny("Open a ticket", by=KEN.id, now=again.changed_at)
-    line = direct_line(denied, ENGLISH, reveal_for=timedelta(hours=1))
-    for shown in (line.text, everything(line)):
-        assert "Open a ticket" in shown
-        assert "couldn’t be sent" not in shown
 
 
 def test_a_lost_answer_is_not_tried_again_without_a_warning_nor_closed_without_a_question():

@@ -253,7 +253,7 @@ async def test_s20_cards_of_one_second_are_shown_one_a_second_and_hardly_one_is_
 
 UNSURE = a_request(Status.UNCERTAIN, cause=Cause(Code.NO_ANSWER))
 NOT_YET, NOT_HERS = pending(cause=Cause(Code.NOT_EXECUTED)), Cause(Code.NOT_A_REQUESTER)
-DENIED = a_request(Status.DENIED, denial="no", decided_by=KEN.id)
+DENIED = NOT_YET.deny("Open a ticket", by=KEN.id, now=NOON)
 TOLD = [
     ("done", done(Effect.REMOVES_PASSCODE), "Approved by", "The device has no passcode now"),
     ("done", done(), "Approved by", "New temporary passcode ready. Press"),
@@ -282,6 +282,9 @@ async def test_how_it_ended_is_told_once_in_the_thread_and_direct(api, notifier,
         for said in sent:
             check_accepted(Message(said["text"], said["blocks"]))
             assert f"*{stage}*. {words}" in said["text"]
+            for text in (said["text"], str(said["blocks"])):
+                assert (row.denial or "") in text
+                assert ("couldn’t be sent" in text) is (row is NOT_YET)  # and no reason from before
             assert row.ref in said["text"]
             assert ENGLISH.target(row.target) in said["text"]
     for said in in_thread:  # who is to act is called
@@ -303,19 +306,15 @@ async def test_lines_that_were_posted_but_not_remembered_are_found_where_they_st
     assert searched["conversations.history"]["channel"] == "D0MEI"
 
 
-async def test_a_new_message_tells_of_itself(notifier):
-    row = replace(done(), version=5)
-    state = await notifier.update_receipt(row, await notifier.update_card(row, MessageState()), None, None)
-    assert not row.tells_approvers(state)
-    assert not row.tells_requester(state)
-
-
 @pytest.mark.parametrize(("after", "there"), [(timedelta(minutes=59), True), (timedelta(hours=1), False)])
-async def test_show_passcode_says_until_when_and_goes_when_it_is_over(api, after, there):
-    row = done()
+async def test_a_new_message_tells_of_itself_and_until_when_the_passcode_is_there(api, after, there):
+    row = replace(done(), version=5)
     clock = Clock(row.changed_at + after)
     api.answers["chat.postMessage"] = [POSTED]
-    await a_notifier(api, clock).update_receipt(row, MessageState(), None, None)
+    notifier = a_notifier(api, clock)
+    posted = await notifier.update_card(row, MessageState())
+    state = await notifier.update_receipt(row, posted, None, None)
+    assert (row.tells_approvers(state), row.tells_requester(state)) == (False, False)
     sent = api.asked[-1][1]
     assert ("show_passcode" in str(sent["blocks"])) is there
     assert ("Available until <!date^" in sent["text"]) is there

@@ -64,7 +64,7 @@ async def test_what_slack_signed_reaches_bolt_whole_and_its_answer_slack(bolt, b
     assert bolt.bodies == [payload]
 
 
-async def test_the_signature_of_slacks_own_documentation_is_accepted():
+def test_the_signature_of_slacks_own_documentation_is_accepted_for_five_minutes():
     body = (
         b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V"
         b"&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text="
@@ -75,7 +75,8 @@ async def test_the_signature_of_slacks_own_documentation_is_accepted():
         "x-slack-request-timestamp": "1531420618",
         "x-slack-signature": "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",
     }
-    assert not why_refused(body, headers, Secret(SECRET), now=1531420618)
+    for seconds in (-300, 0, 300):
+        assert not why_refused(body, headers, Secret(SECRET), now=1531420618 + seconds)
     assert why_refused(body + b" ", headers, Secret(SECRET), now=1531420618)
 
 
@@ -117,12 +118,6 @@ async def test_a_stranger_gets_401_and_never_reaches_bolt(bolt, name):
     [line] = logs
     assert line["event"] == "delivery_refused"
     assert REASONS.get(name, "") in line["reason"]
-
-
-@pytest.mark.parametrize("seconds", [-300, 0, 300])
-async def test_a_signature_is_valid_for_five_minutes(bolt, seconds):
-    headers = signed(command(), at=NOON + timedelta(seconds=seconds))
-    assert (await bolt.post(command(), **headers)).status_code == 200
 
 
 @pytest.mark.parametrize("headers", [{"x_slack_signature": None}, {}], ids=["unsigned", "signed"])

@@ -98,7 +98,7 @@ class AnyOrder(RuleBasedStateMachine):
     def approve_and_stop(self, request: RequestId, steps: int) -> None:
         self.do(self.bot.approve(request, by=KEN), steps=steps)
 
-    @rule(request=requests, by=WHO, what=st.sampled_from(["close", "deny", "withdraw"]))
+    @rule(request=requests, by=WHO, what=st.sampled_from(["close", "deny", "look", "withdraw"]))
     def decide(self, request: RequestId, by: Person, what: str) -> None:
         self.do(getattr(self.bot, what)(request, by=by))
 
@@ -120,10 +120,6 @@ class AnyOrder(RuleBasedStateMachine):
         self.bot.intune.found = found
         self.do(self.bot.review(request))
         self.bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
-
-    @rule(request=requests, by=WHO)
-    def look(self, request: RequestId, by: Person) -> None:
-        self.do(self.bot.look(request, by=by))
 
     @rule(number=WORKERS, steps=st.none() | STEPS)
     def work(self, number: int, steps: int | None) -> None:
