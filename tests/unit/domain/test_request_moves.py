@@ -17,13 +17,13 @@ from tests.support.clock import NOON
 MICROSECOND = timedelta.resolution
 SECOND = timedelta(seconds=1)
 NOW = {"now": LATER, "timing": TIMING}
-THE_LIFE_OF_A_REQUEST = """
-received  -> pending, refused
-pending   -> approved, denied, withdrawn, expired, refused
-approved  -> sent, pending, failed, uncertain
-sent      -> done, failed
-uncertain -> sent, closed, approved
-"""
+THE_LIFE_OF_A_REQUEST = {
+    "received": "pending refused",
+    "pending": "approved denied withdrawn expired refused",
+    "approved": "sent pending failed uncertain",
+    "sent": "done failed",
+    "uncertain": "sent closed approved",
+}
 BY_NAME: dict[str, tuple[Status, Callable[[ResetRequest], ResetRequest]]] = {
     "accept": (Status.PENDING, lambda r: r.accept(target=r.target, **NOW)),
     "refuse": (Status.REFUSED, lambda r: r.refuse(Cause(Code.NOT_A_REQUESTER), now=LATER)),
@@ -49,10 +49,7 @@ def refused(call: Callable[[], object]) -> Refusal:
 
 
 def test_the_table_of_moves_is_the_life_of_a_request():
-    drawn = {}
-    for line in THE_LIFE_OF_A_REQUEST.strip().splitlines():
-        origin, _, ends = line.partition("->")
-        drawn[Status(origin.strip())] = {Status(end.strip()) for end in ends.split(",")}
+    drawn = {Status(each): {*map(Status, ends.split())} for each, ends in THE_LIFE_OF_A_REQUEST.items()}
     assert {status: moves for status, moves in MOVES.items() if moves} == drawn
     assert set(OVER) == set(Status) - set(drawn)
     assert {status for status, _ in BY_NAME.values()} == set(Status) - {Status.RECEIVED}

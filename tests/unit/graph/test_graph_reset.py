@@ -11,11 +11,13 @@ import httpx
 import pytest
 import structlog
 from bot.domain import errors
+from bot.domain.device import NewPasscode
 from bot.domain.errors import ApproverRefused, DeviceRefused, GraphError, OutcomeUnknown, UnknownPath
 from bot.domain.target import parse_target
 from bot.domain.values import Secret
 from bot.graph.errors import claims_challenge
 from bot.graph.managed_device import parse_time
+from tests.support.bot import outcome
 from tests.unit.graph.graph_stub import ACCEPTED, ANDROID, GRACE, PHONE, TOKEN, GraphStub, ok, said
 
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"??>>~"}}}'
@@ -333,17 +335,13 @@ async def test_the_next_reset_that_did_not_fail_is_named_with_the_passcode_that_
 )
 async def test_neither_passcode_nor_token_gets_into_a_log_or_an_exception(answer, caplog):
     caplog.set_level(logging.DEBUG)
-    error: BaseException | None = None
-
     with structlog.testing.capture_logs() as logged:
-        try:
-            await GraphStub(answer).intune.passcode(PHONE, TOKEN, since=STARTED)
-        except GraphError as caught:
-            error = caught
+        error = await outcome(GraphStub(answer).intune.passcode(PHONE, TOKEN, since=STARTED))
 
+    assert isinstance(error, GraphError | NewPasscode)
     shown = [str(logged), *(f"{record.getMessage()} {vars(record)}" for record in caplog.records)]
     assert "graph_" in str(logged)
-    while error is not None:
+    while isinstance(error, BaseException):
         shown.append(f"{error!r} {vars(error)}")
         error = error.__cause__ or error.__context__
     assert CODE not in "".join(shown)

@@ -1,13 +1,14 @@
 """Look: where who approved can read the device no more, another approver does, by a press of their own."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from bot.domain.audit import Event
 from bot.domain.errors import ApproverRefused, Cause, Code, DeviceRefused, LostRace, Refusal, SignInNeeded
 from bot.domain.request import ResetRequest, Status
-from bot.domain.values import RequestId
+from bot.domain.values import RequestId, UserId
 from tests.support.bot import AS_KEN, Bot, outcome, refused
 from tests.support.builders import AIKO, APPROVAL, IN_CHANNEL, KEN, MEI, TIMING, account_of
 from tests.support.fakes import LOST_BUT_EXECUTED, token_of
@@ -140,26 +141,24 @@ async def test_g33_gone_for_two_says_nothing_of_an_attempt_whose_answer_was_lost
     assert (await bot.row(request_id)).status is Status.UNCERTAIN
 
 
-@pytest.mark.parametrize("ended", ["signed out", "another account", "left channel", "g38 role", "g33 gone"])
+ANOTHER, SIGNED_OUT = account_of(KEN, oid="oid-of-another"), Code.APPROVER_SIGNED_OUT
+ENDED: dict[str, tuple[Callable[[Bot, UserId], object], Code]] = {
+    "signed out": (lambda bot, who: bot.sign_ins.accounts.pop(who), SIGNED_OUT),
+    "another account": (lambda bot, who: bot.sign_ins.accounts.update({who: ANOTHER}), SIGNED_OUT),
+    "left channel": (lambda bot, who: bot.directory.members[IN_CHANNEL].discard(who), Code.APPROVER_LEFT),
+    "g38 role": (lambda bot, _who: bot.intune.read_answers.extend([ROLE, ROLE]), Code.CANNOT_READ),
+    "g33 gone": (lambda bot, _who: bot.intune.read_answers.append(GONE), Code.DEVICE_GONE),
+}
+
+
+@pytest.mark.parametrize(("end", "code"), ENDED.values(), ids=ENDED)
 @pytest.mark.parametrize("reader", [KEN, AIKO])
-async def test_who_cannot_read_the_passcode_is_named_until_another_looks_or_it_is_gone(bot, reader, ended):
+async def test_who_cannot_read_the_passcode_is_named_until_another_looks_or_it_ends(bot, reader, end, code):
     request_id = await blind(bot)
     await bot.look(request_id, by=reader)
     bot.intune.finish(passcode="80 51 33")
-    done, account = await bot.advance(request_id), bot.sign_ins.accounts[reader.id]
-    code = Code.APPROVER_SIGNED_OUT
-    match ended:
-        case "signed out":
-            await bot.sign_ins.forget(reader.id)
-        case "another account":
-            bot.sign_ins.accounts[reader.id] = replace(account, oid="oid-of-another")
-        case "left channel":
-            bot.directory.members[IN_CHANNEL].discard(reader.id)
-            code = Code.APPROVER_LEFT
-        case "g38 role":
-            bot.intune.read_answers, code = [ROLE, ROLE], Code.CANNOT_READ
-        case _:
-            bot.intune.read_answers, code = [GONE], Code.DEVICE_GONE
+    done = await bot.advance(request_id)
+    end(bot, reader.id)
     bot.clock.advance(minutes=30)
 
     told = await refused(bot.reveal(request_id))
