@@ -92,7 +92,7 @@ class FakeDirectory:
             raise CouldNotVerify("person", {"code": "user_not_found"}, hidden=True)
         self.told.add(actor.user)
         if actor.user in self.slow:
-            raise CouldNotVerify("person")
+            raise CouldNotVerify("person", self.why)
         return person if actor.team in (None, TEAM) else replace(person, kind=Kind.OUTSIDER)
 
     async def is_in(self, user: UserId, audience: Audience) -> bool:

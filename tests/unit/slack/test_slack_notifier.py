@@ -195,8 +195,7 @@ async def test_s01_a_waiting_card_that_slack_takes_no_such_message_of_can_still_
 
 
 @pytest.mark.parametrize("code", NOT_SHOWN, ids="S07-{}".format)
-async def test_who_asked_reads_why_the_approvers_were_not_notified(api, code):
-    notifier = a_notifier(api)
+async def test_who_asked_reads_why_the_approvers_were_not_notified(api, notifier, code):
     api.answers["chat.postMessage"] = [refused(code), POSTED]
     with pytest.raises(SlackRefused) as error:
         await notifier.update_card(pending(), MessageState())
