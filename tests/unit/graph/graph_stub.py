@@ -26,12 +26,9 @@ Headers = Sequence[tuple[str, str]]
 Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 
-def fixture(name: str) -> dict[str, object]:
-    return json.loads((Path(__file__).parent / "data" / f"{name}.json").read_text())
-
-
-IPHONE: Final = fixture("iphone_supervised_pending")
-ANDROID: Final = fixture("android_cope_done")
+DATA: Final = Path(__file__).parent / "data"
+IPHONE: Final = json.loads((DATA / "iphone_supervised_pending.json").read_text())
+ANDROID: Final = json.loads((DATA / "android_cope_done.json").read_text())
 ACCEPTED: Final = httpx.Response(204, headers={"request-id": "r1"})
 
 

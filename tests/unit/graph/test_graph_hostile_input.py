@@ -10,18 +10,16 @@ from bot.domain.values import comparable
 from bot.graph.errors import MAX_TEXT, ErrorBody, claims_challenge
 from tests.unit.graph.graph_stub import ACCEPTED, IPHONE, GraphStub, ok, page
 
-# fmt: off
 CLIMBS = [
-    "../../users", "%2e%2e/%2e%2e", "..%2f..", "a/../b", "a?b=c", "a#b", "a;b", "a\\..\\b", "a b", "a%00",
-    "1') or ('1' eq '1", "/resetPasscode", "x/wipe?", "//evil.example/", "@evil.example", "é",
+    *("../../users", "%2e%2e/%2e%2e", "..%2f..", "a/../b", "a?b=c", "a#b", "a;b", "a\\..\\b", "a b", "a%00"),
+    *("1') or ('1' eq '1", "/resetPasscode", "x/wipe?", "//evil.example/", "@evil.example", "é"),
     "a\r\nHost: evil",
 ]
 QUOTES = [
-    "x' or deviceName ne '", "' or 1 eq 1 or '", "''", "'", "x'' or '", "%27 or 1 eq 1 or %27", "x&$top=1",
-    "x) or (1 eq 1", "x\\' or 1 eq 1 or \\'", "x%26$select=activationLockBypassCode", "x+or+1", "x;", "x#",
+    *("x' or deviceName ne '", "' or 1 eq 1 or '", "''", "'", "x'' or '", "%27 or 1 eq 1 or %27", "x&$top=1"),
+    *("x) or (1 eq 1", "x\\' or 1 eq 1 or \\'", "x%26$select=activationLockBypassCode", "x+or+1", "x;", "x#"),
     "ʼ or 1",
 ]
-# fmt: on
 USERS, DEVICES = "/v1.0/users/", "/v1.0/deviceManagement/managedDevices/"
 APPS = "/v1.0/deviceManagement/detectedApps/"
 

@@ -126,7 +126,6 @@ def test_every_exception_of_httpx_is_sorted():
 
 @pytest.mark.parametrize("kind", EXCEPTIONS)
 async def test_an_exception_ends_the_reset_with_its_meaning_and_keeps_no_request(kind):
-    """Not executed is only what cannot have been sent."""
     given = {"message": "the text", "request": None, "response": None}
     raised = kind(**{name: given[name] for name in inspect.signature(kind).parameters})
     error = await GraphStub(raised).failed_reset()

@@ -48,7 +48,6 @@ def fail(side: SlackSide, error: Exception) -> None:
 
 
 async def approval(side: SlackSide, request_id: str, callback: str = Callback.APPROVE) -> bytes:
-    """Ken's, of what the row says now."""
     metadata = private_metadata(request_id, (await side.bot.row(request_id)).revision)
     return form(callback, metadata=metadata, user=KEN.id, device=LEOS_PHONE.id)
 

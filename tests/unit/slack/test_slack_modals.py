@@ -151,7 +151,6 @@ def test_the_approver_sees_what_will_happen_on_which_device(device: Device):
 
 
 def test_what_decides_comes_first_and_the_rest_after_the_choice():
-    """Who and for whom, what happens, as whom, which device; then the reason, then more of the device."""
     shown = [json.dumps(block, ensure_ascii=False) for block in EVERY["listed for another"]["blocks"]]
     order = ["Requested by", "What happens", "runs as", ":warning:", '"device"', "A1B2C3", "Locked out"]
     order += ["More about the device"]

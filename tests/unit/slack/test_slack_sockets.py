@@ -22,8 +22,6 @@ QUICK = Timing(socket_ping=SECOND / 5, socket_retry=SECOND / 100, slack_timeout=
 
 
 class Side:
-    """Both ends of the sockets."""
-
     def __init__(self, sandbox: Sandbox, sockets: Sockets) -> None:
         self.sandbox, self.slack, self.sockets = sandbox, sandbox.slack, sockets
         self.at_slack = sandbox.slack.sockets

@@ -33,7 +33,6 @@ UNTITLED = {
     # told in the form, or on a page
     *(Code.BAD_TARGET, Code.TICKET_TOO_LONG, Code.LINK_UNUSABLE),
 }
-"""Codes that title no modal."""
 STAGES = [*Status, "unlinked", "reopened", "needs_decision", "unclear", "duplicate"]
 LIMITS = {".title": 24, ".submit": 24, ".short": 75, ".label": 75, ".placeholder": 150, "again.option": 75}
 WORDS = {
@@ -264,8 +263,7 @@ def test_a_target_is_shown_in_words(kind: TargetKind, value: str, words: str):
 
 def test_the_sign_in_pages_can_show_a_refusal_without_slack():
     with_a_person = {Code.NO_EMAIL, Code.SIGN_IN_ENDED, Code.ALREADY_REQUESTED, Code.CLOSED}
-    with_a_person |= {Code.ALREADY_DECIDED, Code.NOTHING_TO_RESET, *BLIND}
-    with_a_person.add(Code.REQUESTER_LEFT)
+    with_a_person |= {Code.ALREADY_DECIDED, Code.NOTHING_TO_RESET, Code.REQUESTER_LEFT, *BLIND}
     for cause in CAUSES:
         if cause.code not in with_a_person:
             page = without_markup(ENGLISH.cause(cause)).replace("<!channel>", "")  # Microsoft's own words

@@ -83,7 +83,6 @@ def a_channel(api: WebApi, *, rota: bool = False, clock: Clock | None = None) ->
 
 @asynccontextmanager
 async def web_api() -> AsyncIterator[WebApi]:
-    """Serve on a free port."""
     api, app = WebApi(), web.Application()
     app.router.add_route("*", "/{method}", api.answer)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:

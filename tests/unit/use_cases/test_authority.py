@@ -107,7 +107,6 @@ def request_of(case: Case, state: str, number: int) -> ResetRequest:
 
 
 async def as_ken(bot: Bot, case: Case, act: str, request: ResetRequest, device: Device) -> object:
-    """Return what comes of it where Ken is as the case has him."""
     bot.rules(approvers=(ON_CALL,))
     bot.directory.change(KEN, kind=case.kind)
     bot.directory.members[IN_CHANNEL] = {MEI.id, AIKO.id, *([KEN.id] if case.in_channel else [])}
