@@ -180,18 +180,13 @@ def test_ours_is_later_than_the_reset_before_and_not_long_before_the_attempt(pre
     assert request.is_ours(NOON + started, timing=TIMING) is ours
 
 
-def test_ours_is_the_first_of_those_that_can_be_ours():
+def test_ours_is_the_first_of_those_that_can_be_ours_and_none_without_an_attempt():
     before, *ours = [ActionResult(state="done", started_at=NOON + each * SECOND) for each in (-600, 5, 9)]
     for shown in ([before, *ours], [*reversed(ours), before]):
         assert a(Status.SENT).own_action(shown, timing=TIMING) == ours[0]
     assert a(Status.SENT).own_action([before], timing=TIMING) is None
-
-
-@pytest.mark.parametrize("missing", ["attempt", "approval"])
-def test_without_an_attempt_no_reset_is_ours(missing):
-    request = a(Status.UNCERTAIN, **{missing: None})
-    assert not request.is_ours(NOON, timing=TIMING)
-    assert request.ours_since(timing=TIMING) is None
+    for without in (a(Status.UNCERTAIN, attempt=None), a(Status.UNCERTAIN, approval=None)):
+        assert (without.is_ours(NOON, timing=TIMING), without.ours_since(timing=TIMING)) == (False, None)
 
 
 @pytest.mark.parametrize(

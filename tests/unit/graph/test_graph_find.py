@@ -229,17 +229,13 @@ async def test_a_row_below_a_person_is_theirs_and_one_that_names_another_owner_i
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "Request_ResourceNotFound"), (400, "ResourceNotFound")])
-async def test_a_target_that_graph_does_not_know_has_no_device(status, code):
+async def test_what_graph_does_not_know_has_no_device_and_what_it_refuses_is_refused(status, code):
     graph = GraphStub(said(status, code))
     assert (await graph.find(APP)).devices == []
     assert len(graph.requests) == 1
     assert (await graph.find(GRACE)).devices == []
-
-
-async def test_a_look_up_that_graph_refuses_for_another_reason_is_refused_whatever_the_next_one_finds():
-    graph = GraphStub(said(400, "BadRequest"), page(IPHONE))
-    with pytest.raises(DeviceRefused):
-        await graph.find(GRACE)
+    with pytest.raises(DeviceRefused):  # whatever the next look-up finds
+        await GraphStub(said(400, "BadRequest"), page(IPHONE)).find(GRACE)
 
 
 async def test_a_person_who_signs_in_by_another_name_is_found_by_their_mail_address():
