@@ -167,9 +167,7 @@ GONE = [
 @pytest.mark.parametrize("act", ["review", "approve"])
 @pytest.mark.parametrize(("change", "facts"), GONE, ids=str)
 @pytest.mark.parametrize("reached", [Bot.pending, Bot.needs_a_human])
-async def test_s23_who_may_not_ask_any_more_gets_no_reset_nobody_sees_through(
-    bot, reached, act, change, facts
-):
+async def test_s23_who_may_not_ask_any_more_gets_no_reset(bot, reached, act, change, facts):
     request_id = await reached(bot)
     posts = list(bot.intune.posts)
     bot.intune.looked_for.clear()
