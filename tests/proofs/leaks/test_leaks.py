@@ -8,21 +8,22 @@ import asyncio
 import base64
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from io import StringIO
 from itertools import product
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
+from bot import audit
 from bot.slack.wording import CATALOG_EN as ENGLISH
 from tests.proofs.crash_and_race.people import GAVE_UP
-from tests.proofs.crash_and_race.processes import ROOT, databases
+from tests.proofs.crash_and_race.processes import databases
 from tests.proofs.leaks.launcher import PLANTS
 from tests.proofs.leaks.watched import Watched, watched
 from tests.support.app_fixture import TOMAS
+from tests.support.clock import NOON
 from tests.support.user_actions import AIKO, AIKO_ACCOUNT, KEN, KEN_ACCOUNT, MEI, PIXEL
 
 Step = Callable[[Watched], Awaitable[None]]
@@ -172,11 +173,10 @@ def leaks(it: Watched) -> list[str]:
 
 def export(it: Watched, format_: str) -> bytes:
     """What an auditor takes away."""
-    command = ["-m", "bot", "audit", "export", "--since", "2020-01-01", "--format", format_]
-    options = {"env": {"PYTHONPATH": str(ROOT)} | it.settings, "cwd": it.bot.folder, "check": True}
-    ended = subprocess.run([sys.executable, *command], stdout=subprocess.PIPE, **options)  # noqa: S603  ours
-    assert b"passcode_viewed" in ended.stdout
-    return ended.stdout
+    out = StringIO()
+    audit.export(it.settings["DATABASE_URL"], out, format_=format_, since=NOON.replace(year=2020), until=None)
+    assert "passcode_viewed" in out.getvalue()
+    return out.getvalue().encode()
 
 
 def without_what_is_allowed(name: str, content: bytes) -> bytes:

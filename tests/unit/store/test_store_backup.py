@@ -2,7 +2,7 @@
 
 import pytest
 from bot.cli import main
-from tests.support.database import VAULT_KEYS
+from tests.support.database import VAULT_KEYS, opened
 from tests.unit.store.rows import a_request, stored
 
 
@@ -19,7 +19,9 @@ def backup(tmp_path, monkeypatch, capsys):
     return run
 
 
-async def test_o10_a_backup_beside_a_running_bot_has_every_row(on_sqlite, sqlite, tmp_path, backup):
+async def test_o10_a_backup_beside_a_running_bot_has_every_row_and_can_be_used(
+    on_sqlite, sqlite, tmp_path, backup
+):
     for _ in range(4):  # what was committed last stands in -wal alone
         await stored(on_sqlite, a_request())
     status, said = backup(sqlite)
@@ -29,6 +31,8 @@ async def test_o10_a_backup_beside_a_running_bot_has_every_row(on_sqlite, sqlite
     before = copy.read_bytes()
     assert backup(sqlite) == (1, f"{copy}: File exists.\n")
     assert copy.read_bytes() == before
+    async with opened(f"sqlite:///{copy}") as restored:
+        await stored(restored, a_request())
 
 
 NO_BACKUPS = {

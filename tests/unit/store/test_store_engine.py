@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bot.doctor import write_nothing
 from bot.domain.errors import StoreUnavailable
 from bot.store import engine
 from bot.store.engine import POOL, meant_by, parse_url
@@ -99,13 +100,20 @@ async def test_sixteen_asks_at_once_are_stored_where_the_role_has_five_connectio
     cluster.execute("DROP ROLE few")
 
 
-async def test_o15_o16_a_missing_grant_is_named(postgresql):
-    """That the documented ones are enough, every test on PostgreSQL shows: its role has no other."""
-    with owner(postgresql) as connection:
-        connection.execute(text("REVOKE INSERT ON audit FROM unlatch_bot"))
+LACKING = ["INSERT ON audit", "UPDATE ON requests", "DELETE ON sign_ins", "INSERT ON sign_in_links"]
+
+
+@pytest.mark.parametrize("lacking", LACKING, ids="o15-o16-{}".format)
+async def test_the_documented_rights_are_enough_for_all_and_one_that_the_role_lacks_is_named(
+    postgresql, lacking
+):
     async with opened(postgresql) as database:
-        with pytest.raises(StoreUnavailable, match=r"GRANT .* \(permission denied for table audit\)"):
-            await stored(database, a_request())
+        await database.run(write_nothing)
+        with owner(postgresql) as connection:
+            connection.execute(text(f"REVOKE {lacking} FROM unlatch_bot"))
+        missed = rf"GRANT .* \(permission denied for table {lacking.split()[-1]}\)"
+        with pytest.raises(StoreUnavailable, match=missed):
+            await database.run(write_nothing)
 
 
 DISKS = {

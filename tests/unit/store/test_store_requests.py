@@ -16,6 +16,7 @@ from bot.store.tables import audit
 from bot.store.tables import requests as table
 from sqlalchemy import select, update
 from structlog.testing import capture_logs
+from tests.support.bot import refused
 from tests.unit.store.conftest import claimed, moved, opened, owner, run_behind
 from tests.unit.store.rows import KEN, MEI, NOW, TIMING, a_pending, a_request, add, an_approval, get, stored
 
@@ -94,16 +95,14 @@ async def test_a_target_and_a_device_are_held_by_one_request_at_a_time(replicas,
     here, elsewhere = replicas
     (first, took), (second, takes) = await two_that_take(what, here, "F2LX1234")
     await moved(here, first, took)
-    with pytest.raises(Refusal) as refused:
-        await moved(elsewhere, second, takes)
+    told = await refused(moved(elsewhere, second, takes))
     assert await get(here, second) == second
-    told = (refused.value.code, refused.value.facts)
     if what == "target":
         first_one = {"ref": first.ref, "by": first.asked_by, "first": first.id}
-        assert told == (Code.ALREADY_REQUESTED, first_one)
+        assert (told.code, told.facts) == (Code.ALREADY_REQUESTED, first_one)
         over = took.deny("no", by=KEN, now=NOW)
     else:
-        assert told == (Code.DEVICE_BUSY, {"ref": first.ref})
+        assert (told.code, told.facts) == (Code.DEVICE_BUSY, {"ref": first.ref})
         attempt = took.start_attempt(client_request_id="g", now=NOW, timing=TIMING)
         over = attempt.mark_sent(now=NOW, timing=TIMING).mark_done(NOW, now=NOW)
     await moved(here, took, over)
@@ -116,15 +115,15 @@ async def test_of_two_that_take_one_target_or_device_at_once_one_is_refused(repl
     for number in range(10):
         one, other = await two_that_take(what, here, f"SN{number:04}")
         ends = await asyncio.gather(moved(here, *one), moved(elsewhere, *other), return_exceptions=True)
-        [refused] = [end for end in ends if not isinstance(end, ResetRequest)]
-        assert isinstance(refused, Refusal | LostRace)  # LostRace: read again, then a Refusal
+        [lost] = [end for end in ends if not isinstance(end, ResetRequest)]
+        assert isinstance(lost, Refusal | LostRace)  # LostRace: read again, then a Refusal
 
 
 async def test_a_quota_holds_when_many_ask_at_once_on_two_replicas(replicas):
     adding = [replicas[n % 2].run(lambda tx: add(tx, a_request(), limit=20)) for n in range(60)]
     ends = await asyncio.gather(*adding, return_exceptions=True)
-    refused = [end for end in ends if isinstance(end, BaseException)]
-    assert [getattr(end, "code", end) for end in refused] == [Code.QUOTA_EXCEEDED] * 40
+    over = [end for end in ends if isinstance(end, BaseException)]
+    assert [getattr(end, "code", end) for end in over] == [Code.QUOTA_EXCEEDED] * 40
 
 
 async def test_a_quota_slides_says_until_when_and_is_each_persons_own(database: Database):
@@ -134,19 +133,18 @@ async def test_a_quota_slides_says_until_when_and_is_each_persons_own(database: 
 
     for minutes in (0, 20, 40):
         await ask(minutes)
-    with pytest.raises(Refusal) as refused:
-        await ask(59)
-    assert refused.value.facts == {"limit": "3", "until": utc_text(NOW + timedelta(hours=1))}
+    told = {"limit": "3", "until": utc_text(NOW + timedelta(hours=1))}
+    assert (await refused(ask(59))).facts == told
     await ask(0, by=KEN)
     await ask(60)
 
 
 async def test_a_person_has_as_many_open_requests_as_the_limit_says_and_no_more(database: Database):
-    for _ in range(2):
-        await database.run(lambda tx: add(tx, a_request(), open_limit=2))
-    with pytest.raises(Refusal) as refused:
-        await database.run(lambda tx: add(tx, a_request(), open_limit=2))
-    assert refused.value.facts == {"limit": "2"}
+    def ask() -> Any:
+        return database.run(lambda tx: add(tx, a_request(), open_limit=2))
+
+    await asyncio.gather(ask(), ask())
+    assert (await refused(ask())).facts == {"limit": "2"}
 
 
 @pytest.mark.parametrize("queue", list(Queue))

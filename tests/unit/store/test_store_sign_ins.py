@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from bot.domain.audit import Entry, Event
-from bot.domain.errors import Code, Refusal
+from bot.domain.errors import Code
 from bot.domain.people import SignInLink
 from bot.domain.values import TeamId, UserId
 from bot.store import sign_ins
@@ -16,6 +16,7 @@ from bot.store.sign_ins import SignInRow
 from bot.store.tables import sign_in_links
 from sqlalchemy import select, update
 from tests.support import builders
+from tests.support.bot import refused
 from tests.support.builders import account_of
 from tests.unit.store.conftest import run_behind
 from tests.unit.store.rows import KEN, MEI, NOW, a_request, get, stored
@@ -90,7 +91,7 @@ async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas):
         assert await taken(here, key) is None
 
 
-@pytest.mark.parametrize("column", ["team", "user", "request_id", "view_id", "claims", "created_at", "seal"])
+@pytest.mark.parametrize("column", [*sign_ins.SEALED_OF_LINK, "seal"])
 async def test_a_link_leads_where_the_bot_meant_it_to(database: Database, column: str):
     await added(database, "link")
     await begun(database)
@@ -113,9 +114,7 @@ async def test_used_links_count_towards_the_quota_until_the_hour_is_over(databas
         await begun(database, f"link{number}", f"s{number}")
         await taken(database, f"s{number}")
     await database.run(lambda tx: sign_ins.sweep_links(tx, now=NOW + timedelta(minutes=59)))
-    with pytest.raises(Refusal) as refused:
-        await added(database, "over", limit=3)
-    assert refused.value.code is Code.QUOTA_EXCEEDED
+    assert (await refused(added(database, "over", limit=3))).code is Code.QUOTA_EXCEEDED
     await added(database, "mei", MEI, limit=3)
     later = NOW + timedelta(hours=1)
     await added(database, "later", now=later, limit=3)
