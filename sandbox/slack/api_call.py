@@ -126,7 +126,6 @@ class ApiCall:
         missing = [scope for scope in scopes if scope not in granted]
         if missing:
             raise Refused("missing_scope", needed=",".join(missing), provided=",".join(granted))
-        self.platform.scopes_used.update(scopes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

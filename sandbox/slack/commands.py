@@ -66,7 +66,6 @@ class Commands:
         return Outcome(delivered=False, notice=text)
 
     async def _deliver(self, user: str, here: Conversation, name: str, typed: str) -> Outcome:
-        self._platform.scopes_used.add("commands")
         payload = self._payload(user, here, name, typed)
         envelope = Envelope(kind="slash_commands", payload=payload, takes_answer=True)
         ack = await self._platform.deliver(envelope)

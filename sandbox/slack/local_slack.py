@@ -351,11 +351,6 @@ class Slack:
     # The app
 
     @property
-    def scopes_used(self) -> set[str]:
-        """The scopes that calls really needed so far."""
-        return self.platform.scopes_used
-
-    @property
     def bot_url(self) -> str | None:
         """Where the app's HTTP server is."""
         return self.platform.http.bot_url

@@ -50,7 +50,6 @@ class Platform:
     base_url: Callable[[], str]
     scopes: Collection[str]
     commands: Collection[str]
-    scopes_used: set[str] = field(default_factory=set)
     messages_tab: bool = True
     tells_scopes: bool = True
     """Whether answers carry x-oauth-scopes, which a proxy may take away."""

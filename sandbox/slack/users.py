@@ -93,7 +93,6 @@ def _profile(call: ApiCall, person: Person) -> JsonObject:
         "team": person.team_id,
     }
     if person.email and "users:read.email" in call.platform.scopes:
-        call.platform.scopes_used.add("users:read.email")
         profile["email"] = person.email
     return profile
 

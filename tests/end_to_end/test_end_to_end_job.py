@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import yaml
 from bot.domain.audit import Event
 from bot.domain.people import Actor
 from bot.domain.request import Status
@@ -168,15 +167,7 @@ async def test_what_is_delivered_again_makes_one_request_and_one_reset(bot: Bot)
     await bot.app.background.drain(grace=FAST.grace)
     assert (len(await bot.rows()), len(await bot.people.resets())) == (1, before + 1)
     assert [event for _, event, _ in await bot.audit_rows()].count(Event.APPROVED) == 1
-
-
-async def test_the_bot_asks_once_who_it_is_and_shares_connections(bot: Bot):
-    for number in range(5):
-        await bot.pending(f"name:phone-{number} locked out")
-    calls = [call for call in bot.people.state["calls"] if call["to"] == "slack"]
-    assert [call["method"] for call in calls].count("auth.test") == 1
-    assert len(calls) >= 15
-    assert len(bot.connections) <= 4, f"{len(calls)} calls over {len(bot.connections)} connections"
+    assert len(bot.people.calls("auth.test")) <= 1, "who the bot is, is asked at its start"
 
 
 async def test_a_socket_that_slack_replaces_loses_nothing_and_http_takes_nothing(tmp_path: Path):
@@ -189,25 +180,6 @@ async def test_a_socket_that_slack_replaces_loses_nothing_and_http_takes_nothing
             await people.until(lambda old=replaced: {id(socket) for socket in sockets._open} - old)
             await bot.pending(f'name:"{reason}" locked out')
             assert len(await bot.rows()) == number
-
-
-async def test_every_scope_of_the_manifest_is_used_and_no_other(tmp_path_factory: pytest.TempPathFactory):
-    manifest = yaml.safe_load((Path(__file__).parents[2] / "manifest.yml").read_text())
-    used: set[str] = set()
-    for private in (True, False):
-        folder = tmp_path_factory.mktemp(str(private))
-        async with running_bot(folder, approvers="usergroup:S0ONCALL") as bot:
-            people, slack = bot.people, bot.sandbox.slack
-            slack.workspace.conversations[ON_CALL].private = private
-            await people.fault("slack", "reset after", "chat.postMessage", times=2)
-            await people.command(MEI, TOMAS)
-            await people.until(lambda people=people: ENGLISH["status.pending.title"] in people.receipt())
-            await people.sign_in()
-            assert await people.open(KEN, "approve") == ENGLISH["review.title"]
-            await people.submit(KEN)
-            await people.until(lambda people=people: "show_passcode" in str(people.direct(MEI)[-1]["blocks"]))
-            used |= slack.scopes_used
-    assert set(manifest["oauth_config"]["scopes"]["bot"]) == used
 
 
 async def test_sigterm_waits_for_the_reset_in_flight_and_ends_with_0(tmp_path: Path):

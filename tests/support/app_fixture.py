@@ -24,7 +24,7 @@ from sandbox.cast import DEFAULT_CAST, SIGNING_SECRET, TENANT_ID
 from sandbox.demo import settings as demo_settings
 from sandbox.intune.fleet import Role, Traps
 from sqlalchemy import delete, func, select
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from tests.support.signature import signed
 from tests.support.user_actions import KEN, LOOPBACK_TLS, MEI, PATIENCE, Json, People
 
@@ -107,7 +107,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene_of(
-    port: int, wrap: Callable[[ASGIApp], ASGIApp], *, grid: bool = False
+    port: int, wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app, *, grid: bool = False
 ) -> AsyncIterator[Scene]:
     """Serve a sandbox for a bot at this port; `wrap` goes around it."""
     url, deliveries = f"http://127.0.0.1:{port}", Deliveries()
@@ -126,8 +126,6 @@ async def scene_of(
 @dataclass
 class Bot(Scene):
     app: App
-    connections: set[Any]
-    """Which connections reached Slack's Web API."""
     _audit_seen: int = 0
 
     async def review(self, user: str = KEN) -> str:
@@ -229,17 +227,7 @@ async def running_bot(
     """A bot that is ready; `settings` replace the demo's. `grid`: Slack has two ids for each person."""
     listener = listen("127.0.0.1", 0)
     port = int(listener.getsockname()[1])
-    connections: set[Any] = set()
-
-    def counting(app: ASGIApp) -> ASGIApp:
-        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope.get("path", "").startswith("/slack/api/"):
-                connections.add(tuple(scope["client"]))
-            await app(scope, receive, send)
-
-        return counted
-
-    async with scene_of(port, counting, grid=grid) as scene:
+    async with scene_of(port, grid=grid) as scene:
         demo = demo_settings(scene.sandbox, port, folder, socket_mode=socket_mode)
         given = {name.lower(): value for name, value in demo.items()} | {"asks_per_hour": 1000} | settings
         chosen = Settings(**given)
@@ -249,4 +237,4 @@ async def running_bot(
         ):
             rules = replace(app.deps.rules, open_requests=1000, presses_per_minute=1000)
             object.__setattr__(app.deps, "rules", rules)  # tests are faster than people
-            yield Bot(**vars(scene), app=app, connections=connections)
+            yield Bot(**vars(scene), app=app)

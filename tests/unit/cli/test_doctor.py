@@ -219,6 +219,7 @@ def test_the_scopes_are_those_of_the_methods_that_the_bot_calls():
     named |= {str(node.value).replace(".", "_") for node in nodes if isinstance(node, ast.Constant)}
     methods = {name for name in dir(AsyncWebClient) if "_" in name.strip("_")} - {"api_call"}
     scoped = [(method, scope) for scope, methods in CATALOG["scopes"].items() for method in methods]
+    assert CATALOG["scopes"].keys() - {scope for _, scope in scoped} == {"commands"}
     assert named & methods == {name.replace(".", "_") for name in (*dict(scoped), *CATALOG["unscoped"])}
     for method, scope in scoped:  # a person's address comes with users.info, where it is granted
         kind = method.partition(".")[0].replace("conversations", "groups")

@@ -173,7 +173,7 @@ async def test_one_session_bounds_every_call_and_nothing_is_retried_by_the_sdk()
         api.answers["chat.postMessage"] = [CUT]
         with pytest.raises(SlackUnavailable):
             await SlackClient(client, Timing()).send_direct_message(KEN.id, "Hello.")
-    assert session.timeout.total == 4
+    assert (client.session is session, session.timeout.total) == (True, 4)
     assert len(api.asked) == 1
 
 
