@@ -3,14 +3,10 @@
 With PICTURES set to a folder, as `make screenshots` does, the pictures of the README are drawn there.
 """
 
-import asyncio
 import json
 import os
 import re
-import signal
-import sys
 from html import escape
-from pathlib import Path
 
 import httpx
 import pytest
@@ -123,8 +119,7 @@ async def test_everything_can_be_done_on_a_screen_of_390_pixels(chromium: Browse
 
         await switch_to(ken)
         await ken.type_command("sign-in")
-        tab = await ken.sign_in()
-        await ken.confirm(tab)
+        await ken.confirm(await ken.sign_in())
         await expect(ken.modal).to_contain_text("You are signed in as ken@contoso.com. You can close")
         await ken.close()
         await ken.button("approve", ken.message(why)).tap()
@@ -174,8 +169,6 @@ async def test_the_page_is_readable_and_its_cookie_goes_with_its_own_form_only(s
         await expect_no_sideways_scrolling(tab)
         for button in await tab.get_by_role("button").all():
             assert (await button.bounding_box())["height"] >= 44
-    [cookie] = [kept for kept in await tab.context.cookies(back) if "unlatch" in kept.get("name", "")]
-    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/")
 
     [secret] = re.findall(r'name="page" value="([^"]+)"', await tab.content())
     stolen = await shown.page.context.new_page()
@@ -218,30 +211,3 @@ async def test_a_fault_is_ordered_and_goes_when_it_is_used_up_or_called_off(show
     await expect(rows).to_have_count(0)
     await expect(panel.locator("summary")).to_be_focused()
     assert demo.sandbox.content()["faults"] == []
-
-
-@pytest.mark.parametrize("end", ["ctrl-c", "terminated"])
-async def test_the_demo_says_where_it_is_and_ends_cleanly(chromium: Browser, tmp_path: Path, end: str):
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "sandbox", "--port", "0", "--no-browser"),
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(30):
-            context = await chromium.new_context()
-            *_, url = [await process.stdout.readline() for _ in range(3)]
-            await SandboxPage(await context.new_page()).open(url.decode().strip())
-            if end == "ctrl-c":  # a terminal sends it to the whole group: the bot gets it too
-                os.killpg(process.pid, signal.SIGINT)
-            else:
-                process.terminate()
-            assert await process.wait() == 0
-            await context.close()
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.communicate()
-    assert await asyncio.to_thread(os.listdir, tmp_path) == []

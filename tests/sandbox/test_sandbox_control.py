@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from statistics import median
+from typing import Any
 
 import httpx
 import pytest
@@ -94,29 +96,38 @@ async def test_answers_back_to_back_on_one_connection_wait_for_no_delayed_ack():
     assert median(answer.elapsed for answer in answers) < timedelta(milliseconds=20)
 
 
-# `python -m sandbox` as a process of its own. tests/browser starts it with the bot.
+# `python -m sandbox` as a process of its own
 
 
-async def start(*arguments: str) -> asyncio.subprocess.Process:
+async def start(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
     command = (sys.executable, "-m", "sandbox", *arguments)
-    return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, **options)
+
+
+MODES = {
+    "alone": (["--bot-url", "http://127.0.0.1:9", "--action-seconds", "0.5"], "The sandbox .* on (.*)\n"),
+    "with the bot": (["--no-browser"], "Unlatch runs here, .*:\n\n    (.*)/\n"),
+}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_says_where_it_listens_and_ends_with_0_on_a_signal(number):
-    process = await start("--port", "0", "--bot-url", "http://127.0.0.1:9", "--action-seconds", "0.5")
+@pytest.mark.parametrize(("mode", "says"), MODES.values(), ids=MODES)
+async def test_it_says_where_it_is_and_ends_cleanly_while_a_page_is_open(tmp_path, mode, says, number):
+    options = {"env": os.environ | {"TMPDIR": str(tmp_path)}, "start_new_session": True}
+    process = await start("--port", "0", *mode, **options)
     try:
         async with asyncio.timeout(30):
-            line = (await process.stdout.readline()).decode()
-            found = re.fullmatch(r"The sandbox listens on (http://127\.0\.0\.1:\d+)\n", line)
-            assert found is not None, line
-            async with httpx.AsyncClient(base_url=found[1]) as http:
-                assert (await http.get("/sandbox/resets")).json() == []
+            said = [(await process.stdout.readline()).decode() for _ in range(says.count("\n"))]
+            [url] = re.fullmatch(says, "".join(said)).groups()
+            async with httpx.AsyncClient(base_url=url) as http, http.stream("GET", "/sandbox/events") as page:
+                assert await anext(page.aiter_text())
+                # a terminal sends Ctrl-C to the whole group: the bot gets it too
+                (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+                _, err = await process.communicate()
     finally:
-        process.send_signal(number)
-        out, err = await process.communicate()
-
-    assert (process.returncode, out, err) == (0, b"", b"")
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, err, [*tmp_path.iterdir()]) == (0, b"", [])
 
 
 @pytest.mark.parametrize("mode", [["--without-bot"], ["--no-browser"]])

@@ -124,18 +124,6 @@ async def test_messages_are_updated_only_where_the_bot_posted_them(database: Dat
     assert seen == {for_another.id: MessageState(), request.id: MessageState(posting=True)}
 
 
-async def test_an_honest_life_fits_its_seal_at_every_move_also_without_an_audit_row(database: Database):
-    request = await stored(database, a_request())
-    accepted = request.accept(target=request.target, now=NOW, timing=TIMING)
-    await moved(database, request, accepted, Event.VERIFIED)
-    reminded = accepted.remind(now=NOW, timing=TIMING)
-    await database.run(lambda tx: requests.move(tx, accepted, reminded, None))
-    await noted(database, 3)
-    assert await get(database, request) == reminded
-    await moved(database, reminded, reminded.deny("no", by=KEN, now=NOW), Event.DENIED)
-    assert (await get(database, request)).denial == "no"
-
-
 async def test_a_move_without_an_audit_row_reads_the_log_on_from_where_it_was_read(database: Database):
     request = await stored(database, replace(a_pending(), next_at=NOW))
     await noted(database, 3)
