@@ -72,9 +72,8 @@ async def test_attack_forged_button_value(bot: Bot):
     request_id = await bot.pending_for_ken()
     forged = list(product((Action.APPROVE, Action.DENY, Action.CLOSE), FORGED))
     for action, value in forged:
-        with bot.deliveries.forging(
-            lambda p, a=action, v=value: with_value(p, v.format(request=request_id), a)
-        ):
+        what = {"value": value.format(request=request_id), "action": action}
+        with bot.deliveries.forging(lambda payload, what=what: with_value(payload, **what)):
             await bot.people.open(KEN, "approve")
 
     assert await bot.refused() == [(KEN, Code.UNKNOWN_REQUEST)] * len(forged)
@@ -302,10 +301,8 @@ async def test_attack_sign_in_of_an_approver_who_left(bot: Bot):
 
     assert (KEN, Code.NOT_A_MEMBER) in await bot.refused()
     assert await signed_in(bot) == {}
-    rows = await bot.audit_rows()
-    assert [(who, facts["kind"]) for who, what, facts in rows if what == "signed_out"] == [
-        (KEN, "deactivated")
-    ]
+    ended = [(who, facts["kind"]) for who, what, facts in await bot.audit_rows() if what == "signed_out"]
+    assert ended == [(KEN, "deactivated")]
 
 
 # On the rows: no phone is reset, and no passcode shown, on the word of whoever writes to the database

@@ -96,10 +96,8 @@ def test_a_file_with_an_assertion_is_read_anew_for_each_call(tmp_path):
     _, cached = client.redeem(flow, entra.sign_in(client.authorization_url(flow)), now=a_clock().now())
     file.write_text("second.assertion.x")
     client.silent_token(cached, fresh=True)
-    sent = [
-        form["client_assertion"] for form in entra.forms("authorization_code") + entra.forms("refresh_token")
-    ]
-    assert sent == ["first.assertion.x", "second.assertion.x"]
+    sent = entra.forms("authorization_code") + entra.forms("refresh_token")
+    assert [form["client_assertion"] for form in sent] == ["first.assertion.x", "second.assertion.x"]
     file.write_text("")
     with pytest.raises(CouldNotVerify):
         client.silent_token(cached, fresh=True)

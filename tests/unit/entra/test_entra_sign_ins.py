@@ -11,7 +11,7 @@ import httpx
 import pytest
 import structlog
 from bot.domain.audit import Entry, Event
-from bot.domain.errors import AuditBroken, Code, CouldNotVerify, SignInNeeded, SignInRefused
+from bot.domain.errors import AuditBroken, Code, CouldNotVerify, SignInNeeded
 from bot.domain.people import SignOutReason
 from bot.domain.values import UserId
 from bot.entra.sign_ins import PAGE, EntraSignIns, Rotated, rotate
@@ -20,6 +20,7 @@ from bot.keys import Keys
 from bot.store import sign_ins as rows
 from bot.store.tables import sign_ins
 from sqlalchemy import delete, insert, select
+from tests.support.bot import refused
 from tests.support.database import VAULT_KEYS
 from tests.unit.entra.fake_entra import AIKO_OID, ISSUER, KEN_OID, STEP_UP, TENANT
 from tests.unit.entra.sign_in_fixture import AIKO, KEN, NEW_KEY, OLD_KEY, SignInFixture, redeem
@@ -71,10 +72,9 @@ async def test_a_sign_in_links_the_account_with_its_audit_row(setup):
 async def test_an_account_that_another_slack_user_has_is_refused(setup):
     await setup.sign_in(KEN, KEN_OID)
     result = await setup.redeemed(AIKO, KEN_OID)
-    with pytest.raises(SignInRefused) as caught:
-        await setup.keep(AIKO, result)
-    assert (caught.value.code, caught.value.facts) == (Code.ACCOUNT_TAKEN, {"account": "ken@contoso.com"})
-    assert caught.value.link == result.link
+    taken = await refused(setup.keep(AIKO, result))
+    assert (taken.code, taken.facts) == (Code.ACCOUNT_TAKEN, {"account": "ken@contoso.com"})
+    assert taken.link == result.link
     assert await setup.sign_ins.account(AIKO) is None
     assert len(await setup.audited()) == 1
 

@@ -19,9 +19,7 @@ def backup(tmp_path, monkeypatch, capsys):
     return run
 
 
-async def test_o10_a_backup_beside_a_running_bot_has_every_row_and_can_be_used(
-    on_sqlite, sqlite, tmp_path, backup
-):
+async def test_o10_a_backup_beside_a_running_bot_has_every_row_and_works(on_sqlite, sqlite, tmp_path, backup):
     for _ in range(4):  # what was committed last stands in -wal alone
         await stored(on_sqlite, a_request())
     status, said = backup(sqlite)

@@ -104,9 +104,7 @@ LACKING = ["INSERT ON audit", "UPDATE ON requests", "DELETE ON sign_ins", "INSER
 
 
 @pytest.mark.parametrize("lacking", LACKING, ids="o15-o16-{}".format)
-async def test_the_documented_rights_are_enough_for_all_and_one_that_the_role_lacks_is_named(
-    postgresql, lacking
-):
+async def test_the_documented_rights_are_enough_and_one_that_is_lacking_is_named(postgresql, lacking):
     async with opened(postgresql) as database:
         await database.run(write_nothing)
         with owner(postgresql) as connection:

@@ -117,8 +117,8 @@ async def test_replicas_of_this_release_serve_while_the_next_ones_migration_runs
 
 
 @pytest.mark.usefixtures("next_release")
-def test_a_migration_gives_way_to_who_holds_a_table_and_ends_without_a_change_where_it_never_gets_it(
-    postgresql: str,
+def test_a_migration_gives_way_to_who_holds_a_table_and_changes_nothing_where_it_never_gets_it(
+    postgresql,
 ):
     gave_way: list[float] = []
     with owner(postgresql) as holder:

@@ -129,8 +129,8 @@ async def test_no_unit_is_answered_before_the_commit_it_rests_on_not_even_with_a
     assert await get(on_sqlite, winner) == winner
 
 
-async def test_a_cancelled_caller_whose_unit_waits_leaves_nothing_and_whose_unit_runs_learns_the_outcome(
-    on_sqlite: Database,
+async def test_a_cancelled_caller_leaves_nothing_of_a_unit_that_waits_and_all_of_one_that_runs(
+    on_sqlite,
 ):
     running, other = a_request(), a_request()
     async with held(on_sqlite.run, adding(running)) as runs:
