@@ -69,10 +69,11 @@ async def test_the_acknowledgement_waits_for_the_insert(side):
     assert answer.text.startswith(f"Request {row.ref} sent for leo@contoso.com.")
 
 
-@pytest.mark.parametrize(
-    ("text", "opened"),
-    [("  ", [Callback.ASK]), ("sign-in", [None]), ("nonsense", [Callback.ASK]), ("leo@contoso.com lost", [])],
-)
+ANSWERED = {"  ": [Callback.ASK], "sign-in": [None], "nonsense": [Callback.ASK]}
+ANSWERED |= {text: [] for text in ("leo@contoso.com lost", "status", "help")}
+
+
+@pytest.mark.parametrize(("text", "opened"), ANSWERED.items())
 async def test_the_acknowledgement_waits_neither_for_slack_nor_for_a_lookup(side, text, opened):
     side.slack.hanging = asyncio.Event()
     side.bot.directory.down = True
