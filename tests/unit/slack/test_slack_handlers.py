@@ -76,7 +76,7 @@ ANSWERED |= {text: [] for text in ("leo@contoso.com lost", "status", "help")}
 @pytest.mark.parametrize(("text", "opened"), ANSWERED.items())
 async def test_the_acknowledgement_waits_neither_for_slack_nor_for_a_lookup(side, text, opened):
     side.slack.hanging = asyncio.Event()
-    side.bot.directory.down = True
+    side.bot.directory.steps = side.slack.hanging.wait
     async with asyncio.timeout(5):
         assert (await side.post(command(text=text))).status_code == 200
     side.slack.hanging.set()
