@@ -154,18 +154,6 @@ async def test_what_is_delivered_again_makes_one_request_and_one_reset(bot: Bot)
     assert len(bot.people.calls("auth.test")) <= 1, "who the bot is, is asked at its start"
 
 
-async def test_a_socket_that_slack_replaces_loses_nothing_and_http_takes_nothing(tmp_path: Path):
-    async with running_bot(tmp_path, socket_mode=True) as bot:
-        assert (await bot.http.post("/slack/events", content=b"x")).status_code == 404
-        people, sockets = bot.people, bot.sandbox.slack.sockets
-        for number, reason in enumerate(("warning", "refresh_requested", "link_disabled"), start=1):
-            replaced = {id(socket) for socket in sockets._open}
-            await people.sockets(reason)
-            await people.until(lambda old=replaced: {id(socket) for socket in sockets._open} - old)
-            await bot.pending(f'name:"{reason}" locked out')
-            assert len(await bot.rows()) == number
-
-
 async def test_sigterm_waits_for_the_reset_in_flight_and_ends_with_0(tmp_path: Path):
     async with served(tmp_path, socket_mode=True) as it:
         await it.pending(TOMAS)

@@ -260,7 +260,8 @@ async def test_an_envelope_that_is_not_acknowledged_in_time_has_failed_and_is_no
 @pytest.mark.parametrize(("reason", "delivered"), [("warning", True), ("refresh_requested", False)])
 async def test_a_socket_that_was_sent_away_gets_envelopes_after_a_warning_only(sandbox, reason, delivered):
     async with sockets(sandbox, 1) as [socket]:
-        await sandbox.slack.sockets.disconnect(reason)
+        async with httpx.AsyncClient(base_url=sandbox.base_url) as http:
+            await http.post("/sandbox/sockets", json={"reason": reason})
         assert (await socket.receive_json(timeout=5))["reason"] == reason
         outcome = asyncio.create_task(sandbox.slack.command(MEI, SUPPORT, "/reset-passcode help"))
         if delivered:

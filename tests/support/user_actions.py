@@ -200,9 +200,6 @@ class People:
     async def role(self, user: str, *, may_reset: bool) -> None:
         await self._api("POST", f"/sandbox/roles/{ACCOUNTS[user]}", {"reset_passcode": may_reset})
 
-    async def sockets(self, reason: str) -> None:
-        await self._api("POST", "/sandbox/sockets", {"reason": reason})
-
     # What there is to see
 
     @property

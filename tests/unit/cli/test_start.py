@@ -137,9 +137,10 @@ async def test_s22_ready_says_each_reason_why_it_is_not(installation):
         assert (answer.status_code, answer.json().items() >= wrong.items()) == (503, True)
 
 
-async def test_in_socket_mode_open_sockets_count_as_ready(installation):
+async def test_in_socket_mode_open_sockets_count_as_ready_and_http_takes_nothing(installation):
     async with unlatch(installation.settings(slack_app_token=APP_TOKEN)) as app:
         assert (await ready(app)).json()["slack"] == "ok"
+        assert (await get(app, "/slack/events")).status_code == 404
         await app.sockets.close()
         assert (await get(app, "/readyz")).json()["slack"] == "no socket is open"
 
