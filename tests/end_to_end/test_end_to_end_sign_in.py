@@ -15,7 +15,7 @@ from bot.store.sign_ins import get_sign_in
 from sandbox.entra import SigningKey
 from sqlalchemy import update
 from tests.support.app_fixture import TOMAS, Bot, running_bot
-from tests.support.user_actions import IPHONE, KEN, KEN_ACCOUNT, MEI, ON_CALL
+from tests.support.user_actions import KEN, KEN_ACCOUNT, MEI, ON_CALL
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,22 +39,6 @@ async def test_tokens_that_graph_takes_no_more_are_replaced_without_a_person(bot
         await bot.reaches(request_id, Status.DONE)
     finally:
         bot.sandbox.entra.key = kept
-
-
-async def test_a_sign_in_that_ends_while_the_phone_is_waited_for_is_said_until_it_is_back(bot: Bot):
-    people = bot.people
-    await people.phone(IPHONE, "stays silent")
-    request_id = await bot.pending()
-    await people.approve()
-    await bot.reaches(request_id, Status.SENT)
-
-    bot.sandbox.intune.revoke_session(KEN_ACCOUNT)
-    for shown in (people.receipt, people.card):
-        await people.until(lambda shown=shown: "which has ended" in shown())
-    await people.sign_in()
-    await people.until(lambda: "which has ended" not in people.receipt() + people.card())
-    assert (await bot.row(request_id)).status is Status.SENT
-    await people.phone(IPHONE, "completes")
 
 
 async def test_a_step_up_that_graph_asks_for_is_carried_through_the_link_and_the_approval_goes_on(bot: Bot):
