@@ -354,8 +354,8 @@ async def _find_approvers(channel: ApproverChannel, directory: SlackDirectory, s
             code = failed.facts.get("code")  # there is none where Slack is only busy
             if part in settings.approvers and code in {"no_such_subteam", *SCOPE}:
                 known = "audience_refused" if code == "no_such_subteam" else "missing_scope"
-                facts = {"id": f"{part}, of APPROVERS", "needed": "usergroups:read"}
-                raise Finding(known, said=code, **facts) from None
+                whose = f"{part}, of APPROVERS"
+                raise Finding(known, said=code, id=whose, needed="usergroups:read") from None
             log.warning("user_group_not_shown", audience=str(part), code=code)
 
 

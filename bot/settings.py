@@ -189,7 +189,7 @@ class Settings(BaseSettings):
     @field_validator("requesters", "approvers", mode="before")
     @classmethod
     def _audiences(cls, value: object) -> object:
-        """Parse a list, or say which part is wrong without repeating it: it may be a secret set by mistake"""
+        """Parse a list, or say which part is wrong, never its text: it may be a secret, set by mistake."""
         if not isinstance(value, str | list):
             return value
         parts = value if isinstance(value, list) else value.split(",")  # a list is of a TOML file
