@@ -4,7 +4,16 @@ import copy
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from bot.domain.values import MAX_ACCENTS, MAX_VISIBLE, Secret, comparable, read_object, utc_text, visible
+from bot.domain.values import (
+    MAX_ACCENTS,
+    MAX_VISIBLE,
+    Secret,
+    comparable,
+    read_object,
+    text_at,
+    utc_text,
+    visible,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,3 +95,11 @@ def test_g10_a_name_is_the_same_in_each_of_its_spellings(names):
 )
 def test_an_object_is_read_in_any_encoding_of_unicode_and_what_is_none_or_too_deep_is_none(text):
     assert read_object(text) == ({"a": 1} if text in READ else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [(("a", 0), "xyz"), (("a", 1), ""), (("a", "b"), ""), (("b",), ""), (("a", 0, 0), ""), ((), "")],
+)
+def test_text_somewhere_in_json_is_there_or_empty_and_without_what_no_database_stores(path, text):
+    assert text_at({"a": ["x\x00y\ud800z\udfff"]}, *path) == text

@@ -1,7 +1,7 @@
 """Payloads: any field may be missing or of another shape, and nothing but a value comes out."""
 
 import pytest
-from bot.slack.payloads import NO_REQUEST, VALUE, Command, Field, Form, Malformed, Press, text_at
+from bot.slack.payloads import NO_REQUEST, VALUE, Command, Field, Form, Malformed, Press
 
 ID = "0123456789abcdef" * 2
 D1 = {"value": "d1"}
@@ -45,10 +45,6 @@ def test_a_form_brings_back_the_request_and_the_revision_that_it_showed(metadata
 def test_a_field_is_read_whether_typed_chosen_or_ticked(element: dict[str, object]):
     form = a_form(state={"values": {"device": {VALUE: element}}})
     assert (form[Field.DEVICE], form[Field.REASON]) == ("d1", "")
-
-
-def test_text_that_no_database_stores_is_left_out():
-    assert text_at({"a": ["x\x00y\ud800z\udfff"]}, "a", 0) == "xyz"
 
 
 @pytest.mark.parametrize("field", ["user_id", "trigger_id", "team_id"])
