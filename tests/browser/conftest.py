@@ -113,7 +113,7 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def demo() -> AsyncIterator[Demo]:
     async with sandbox_and_bot(action_seconds=1.0) as both:
         yield Demo(*both)

@@ -33,7 +33,7 @@ from tests.support.clock import Clock
 from tests.support.fakes import token_of
 from tests.unit.entra import fake_entra
 from tests.unit.entra.fake_entra import CALLBACK, CLIENT_ID, ISSUER, ORIGIN, STEP_UP, TENANT, FakeEntra
-from tests.unit.graph.graph_stub import BASE, error_body, fixture
+from tests.unit.graph.graph_stub import ANDROID, BASE, IPHONE, error_body
 from tests.unit.slack.deliveries import US
 from tests.unit.slack.web_api import a_channel, refused, web_api
 
@@ -256,8 +256,7 @@ def _token(claims: Json, signer: str, nonce: str) -> str:
 # Graph
 
 ADAS, ANOTHER = (
-    {name: part for name, part in fixture(row).items() if name != "deviceActionResults"}
-    for row in ("android_cope_done", "iphone_supervised_pending")
+    {name: part for name, part in row.items() if name != "deviceActionResults"} for row in (ANDROID, IPHONE)
 )
 """As in a list: v1.0 gives the results of actions for a single device only."""
 FIELDS: Final = {"serial": "serialNumber", "imei": "imei", "name": "deviceName", "id": "id"}
