@@ -3,8 +3,8 @@
 import asyncio
 import random
 import signal
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sandbox.app import Sandbox
 from sandbox.cast import DEFAULT_CAST, MEI, SIGNING_SECRET, SUPPORT, Cast
 from sandbox.clock import SystemClock
 from sandbox.slack.delivery import SignedHttp
-from tests.proofs.crash_and_race.checks import DECIDED, Fault, Findings, check
+from tests.proofs.crash_and_race.checks import DECIDED, Fault, Findings, Stored, check
 from tests.proofs.crash_and_race.forgeries import forge
 from tests.proofs.crash_and_race.processes import HOST, PATIENCE, Installation, Life, installation
 from tests.proofs.crash_and_race.race_rounds import APPROVALS, DECIDERS, Decision, Proxy, Round, plan, serial
@@ -67,6 +67,13 @@ async def race(
         await asyncio.gather(*(take_turns(f"{MEI.id}{number}") for number in range(AT_ONCE)))
         await asyncio.gather(*proxy.sent)
         stored = await bots.quiet()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while any(
+                    _late(stored, ran)
+                ):  # a form shows the first answer; a replica is at the others still
+                    await asyncio.sleep(0.2)
+                    stored = await bots.quiet()
         findings = check(bots.sandbox, stored)
         for each in ran:
             faults = _faults(each, stored.rows.get(each.request_id), stored.log[each.request_id])
@@ -82,6 +89,12 @@ async def race(
             findings.seen[f"decided by replica {replica}"] = _decided(bots, replica)
         bots.keep_logs(findings)
     return findings
+
+
+def _late(stored: Stored, ran: Sequence[Round]) -> Iterator[Fault]:
+    for each in ran:
+        if row := stored.rows.get(each.request_id):
+            yield from _not_recorded(each, row, stored.log[row.id])
 
 
 def _decided(bots: Installation, replica: int) -> int:
