@@ -91,10 +91,19 @@ async def race(
     return findings
 
 
-def _late(stored: Stored, ran: Sequence[Round]) -> Iterator[Fault]:
-    for each in ran:
-        if row := stored.rows.get(each.request_id):
-            yield from _not_recorded(each, row, stored.log[row.id])
+async def _quiet(bots: Installation, ran: Sequence[Round]) -> Stored:
+    """Wait for the rows, and for what a replica is at still when the form shows the first answer."""
+    stored = await bots.quiet()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while any(
+                next(_not_recorded(each, row, stored.log[row.id]), None)
+                for each in ran
+                if (row := stored.rows.get(each.request_id))
+            ):
+                await asyncio.sleep(0.2)
+                stored = await bots.quiet()
+    return stored
 
 
 def _decided(bots: Installation, replica: int) -> int:
