@@ -66,14 +66,7 @@ async def race(
 
         await asyncio.gather(*(take_turns(f"{MEI.id}{number}") for number in range(AT_ONCE)))
         await asyncio.gather(*proxy.sent)
-        stored = await bots.quiet()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                while any(
-                    _late(stored, ran)
-                ):  # a form shows the first answer; a replica is at the others still
-                    await asyncio.sleep(0.2)
-                    stored = await bots.quiet()
+        stored = await _quiet(bots, ran)
         findings = check(bots.sandbox, stored)
         for each in ran:
             faults = _faults(each, stored.rows.get(each.request_id), stored.log[each.request_id])
