@@ -45,7 +45,7 @@ from bot.slack.receiver import Socket, Sockets, bolt_app, http_receiver
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import AuditLog
 from bot.store.database import Database
-from bot.store.engine import DEFAULT, passing_disk
+from bot.store.engine import DEFAULT, parse_url, passing_disk
 from bot.store.migrations import migrate
 from bot.store.requests import backlog, end_leases
 from bot.timing import Timing
@@ -290,7 +290,7 @@ async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -
     embedded = url.startswith("sqlite")
     try:
         if embedded:
-            await _be_the_only_process(Path(url.partition(":///")[2].partition("?")[0]), timing, stack)
+            await _be_the_only_process(Path(parse_url(url).database or ""), timing, stack)
             await asyncio.to_thread(migrate, url, audit_log)
         if (doubt := passing_disk(url, settings.platform)) is not None:
             log.warning("database_may_be_lost", reason=doubt, place=settings.database_place)

@@ -38,6 +38,7 @@ from bot.slack.errors import is_busy
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import HASH_AT, AuditLog
 from bot.store.database import Database, Transaction
+from bot.store.engine import parse_url
 from bot.store.tables import audit, metadata, requests
 from bot.timing import Timing
 
@@ -159,7 +160,7 @@ class Installation:
             cure = next(cure for words, cure in CATALOG["database"].items() if words in problem)
             raise Finding("database", problem=problem, cure=cure, place=settings.database_place)
         if self.database.is_sqlite:
-            folder = Path(settings.database_url.partition(":///")[2].partition("?")[0]).parent
+            folder = Path(parse_url(settings.database_url).database or "").parent
             if (free := shutil.disk_usage(folder).free >> 20) < MIN_FREE:
                 raise Finding("disk", free=free, folder=folder)
         return settings.database_place
