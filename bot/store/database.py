@@ -42,8 +42,8 @@ DEMOTED, FULL, RETRIED = "25006", "53300", ("40001", "40P01")
 """SQLSTATEs of a server that only reads by now, that takes no more connections, and of a lost race."""
 BEGUN_ANEW: Final = "has requests from before its audit log: restore all of the backup into an empty database"
 OLDER_REQUESTS: Final = text(
-    "SELECT 1 FROM requests WHERE NOT EXISTS (SELECT 1 FROM audit WHERE seq > 1) "
-    "AND asked_at < (SELECT at FROM audit WHERE seq = 1) LIMIT 1"
+    "SELECT 1 FROM audit AS first WHERE seq = 1 AND NOT EXISTS (SELECT 1 FROM audit WHERE seq > 1) "
+    "AND EXISTS (SELECT 1 FROM requests WHERE asked_at < first.at)"
 )
 """Data that was restored into tables which `unlatch migrate` had made with row 1."""
 
