@@ -36,7 +36,7 @@ from bot.graph.devices import Intune, graph_client
 from bot.log import Counts, flush_log, log_step
 from bot.settings import CannotStart, Finding, Settings, without_secrets
 from bot.slack.blocks import without_markup
-from bot.slack.client import ORGANIZATION, SlackClient, bot_user, is_rotating, slack_client, slack_session
+from bot.slack.client import ORGANIZATION, SlackClient, bot_user, slack_client, slack_session, wrong_kind
 from bot.slack.directory import ApproverChannel, SlackDirectory
 from bot.slack.errors import SCOPE, is_busy
 from bot.slack.handlers import Background, Handlers
@@ -145,19 +145,19 @@ async def unlatch(
         sign_in_max_age=settings.sign_in_max_age,
     )
     async with AsyncExitStack() as stack:
+        entra = stack.enter_context(closing(entra_client(settings, timing)))
         database = await _database(settings, timing, stack)
         heads = HeadKeeper(database, settings.audit_heads)
         session = await stack.enter_async_context(slack_session(timing))
         client = slack_client(_secret(settings.slack_bot_token), settings.slack_api_url, session)
-        if is_rotating(client.token):
-            raise Finding("token_rotating")
+        if wrong := wrong_kind(client.token):
+            raise Finding(wrong)
         us = await _patiently(lambda: bot_user(client, timing), "token_refused", timing)
         channel = ApproverChannel(
             client, ChannelId(settings.approver_channel), rota=settings.rota, timing=timing, now=now
         )
         directory = SlackDirectory(client, us, timing=timing)
         await _find_approvers(channel, directory, settings)
-        entra = stack.enter_context(closing(entra_client(settings, timing)))
         graph = await stack.enter_async_context(graph_client(timing))
 
         vault = Vault(settings.keys.vault)
@@ -333,8 +333,8 @@ async def _be_the_only_process(database: Path, timing: Timing, stack: AsyncExitS
 def _read_heads(path: Path, audit_log: AuditLog) -> None:
     """Let the audit log know what was kept last."""
     try:
-        append_head(path, None)
         audit_log.seen = last_head(path, audit_log)
+        append_head(path, None)
     except OSError as error:
         raise Finding("heads_unreadable", path=path, why=error.strerror) from None
     if audit_log.seen is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -111,6 +112,8 @@ def last_head(path: Path | None, verifier: AuditVerifier) -> Head | None:
     """Return the newest signed head of a file; None where there is no file or none in it. Raises OSError."""
     if path is None or not path.exists():
         return None
+    if not path.is_file():  # a pipe would be read for ever
+        raise OSError(errno.EINVAL, "it is no regular file")
     return next(filter(verifier.is_signed, reversed(read_heads(path))), None)
 
 

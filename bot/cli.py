@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
+from urllib.parse import quote
 
 from bot import __version__
 from bot.domain.errors import AuditBroken, StoreError, StoreUnavailable
@@ -161,7 +162,8 @@ def forbid_dumps() -> None:
 
 def _serve(_chosen: argparse.Namespace) -> int:
     settings = read_settings()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the bot's own event loop runs
+    for number in (signal.SIGTERM, signal.SIGINT):  # until the bot's own event loop runs
+        signal.signal(number, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     from bot.app import serve
@@ -204,7 +206,8 @@ def _backup(chosen: argparse.Namespace) -> int:
         return _failed("`backup` copies SQLite alone. For PostgreSQL: pg_dump --format=custom --file=FILE.")
     backup(settings.database_url, chosen.file)
     print(f"Copied to {chosen.file}.")
-    return verify(f"sqlite:///{chosen.file}", settings.keys.public_keys, name=None, heads=None, full=False)
+    copy = f"sqlite:///{quote(str(chosen.file))}"
+    return verify(copy, settings.keys.public_keys, name=None, heads=None, full=False)
 
 
 def _requests(chosen: argparse.Namespace) -> int:

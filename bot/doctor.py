@@ -32,13 +32,13 @@ from bot.graph.devices import graph_client
 from bot.graph.errors import HTTPX_ERRORS, graphs_id
 from bot.settings import CATALOG, DEPLOYMENT, ENDPOINTS, Finding, Settings, SettingsError, read_settings
 from bot.slack.blocks import without_markup
-from bot.slack.client import WatchedClient, bot_user, call, is_rotating, slack_client, slack_session
+from bot.slack.client import WatchedClient, bot_user, call, slack_client, slack_session, wrong_kind
 from bot.slack.directory import SlackDirectory, problem_of
 from bot.slack.errors import is_busy
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import HASH_AT, AuditLog
 from bot.store.database import Database, Transaction
-from bot.store.engine import parse_url
+from bot.store.engine import parse_url, passing_disk
 from bot.store.tables import audit, metadata, requests
 from bot.timing import Timing
 
@@ -145,6 +145,12 @@ class Installation:
         listener(host, port, names[0].removesuffix("host").upper()).close()
         return f"{host}:{port} is free"
 
+    def unusable(self, problem: str) -> Finding:
+        """Return what is wrong with the database; the driver's own words, in brackets, decide no cure."""
+        ours, cures = problem.partition(" (")[0], CATALOG["database"].items()
+        cure = next(cure for words, cure in cures if words in ours)
+        return Finding("database", problem=problem, cure=cure, place=self.settings.database_place)
+
     async def check_database(self) -> str:
         settings, problem = self.settings, None
         try:
@@ -157,13 +163,19 @@ class Installation:
         except ValueError as error:
             raise Finding("database_url", why=error) from None
         if problem is not None:
-            cure = next(cure for words, cure in CATALOG["database"].items() if words in problem)
-            raise Finding("database", problem=problem, cure=cure, place=settings.database_place)
-        if self.database.is_sqlite:
-            folder = Path(parse_url(settings.database_url).database or "").parent
-            if (free := shutil.disk_usage(folder).free >> 20) < MIN_FREE:
-                raise Finding("disk", free=free, folder=folder)
+            raise self.unusable(problem)
         return settings.database_place
+
+    async def check_disk(self) -> str:
+        url = self.settings.database_url
+        if not self.database.is_sqlite:
+            return "PostgreSQL's own"
+        folder = Path(parse_url(url).database or "").parent
+        if (free := shutil.disk_usage(folder).free >> 20) < MIN_FREE:
+            raise Finding("disk", free=free, folder=folder)
+        if (doubt := passing_disk(url, self.settings.platform)) is not None:
+            raise Finding("disk_passing", doubt=doubt)
+        return f"{free} MB are free in {folder}"
 
     async def check_vault_keys(self) -> str:
         if (used := await signing_key(self.database)) is None:
@@ -189,10 +201,8 @@ class Installation:
         return f"up to row {seq}"
 
     async def check_token(self) -> str:
-        if is_rotating(self.slack.token):
-            raise Finding("token_rotating")
-        if not str(self.slack.token).startswith("xoxb-"):
-            raise Finding("token_kind")
+        if wrong := wrong_kind(self.slack.token):
+            raise Finding(wrong)
         answer = await self.ask(self.slack.auth_test(), "token_refused")
         self.compare_clock("Slack", answer.headers)
         self.scopes = str(answer.headers.get("x-oauth-scopes", ""))
@@ -216,6 +226,8 @@ class Installation:
         needed = {scope.format(kind=kind, approvers=own) for scope in CATALOG["scopes"] for kind in kinds}
         if lacking := needed - set(self.scopes.replace(" ", "").split(",")):
             raise Finding("scopes_missing", lacking=", ".join(sorted(lacking)))
+        if self.settings.approver_channel not in self.kinds:
+            raise Finding("not_checked", first=_CHANNEL)
         return f"all {len(needed)} are granted"
 
     async def check_message(self) -> str:
@@ -280,6 +292,8 @@ class Installation:
         issuer = str((read_object(answer.text) or {}).get("issuer", ""))
         if not issuer:
             raise Finding("not_microsoft", status=answer.status_code, setting="ENTRA_AUTHORITY")
+        if self.settings.entra_tenant_id.lower() not in issuer.lower():
+            raise Finding("tenant_other", issuer=issuer)
         return issuer
 
     async def check_app(self) -> str:
@@ -338,21 +352,23 @@ class Installation:
 
 
 _IT: Final = Installation
-_DATABASE, _TOKEN, _ENTRA = "Database", "Slack: bot token", "Entra: tenant"
+_DATABASE, _ENTRA = "Database", "Entra: tenant"
+_TOKEN, _CHANNEL = "Slack: bot token", "Slack: approver channel"
 CHECKS: Final[Sequence[tuple[str, Callable[[Installation], Awaitable[str]], Sequence[str], str]]] = (
     # name, what looks, the settings that it needs, the check that has to be ✓ before
     (_DATABASE, _IT.check_database, ("database_url", *DEPLOYMENT), ""),
+    ("Disk", _IT.check_disk, (), _DATABASE),
     ("Vault keys", _IT.check_vault_keys, (), _DATABASE),
     ("Audit heads", _IT.check_heads, ("audit_heads",), _DATABASE),
     (_TOKEN, _IT.check_token, ("slack_bot_token", "slack_api_url"), ""),
-    ("Slack: approver channel", _IT.check_approver_channel, ("approver_channel",), _TOKEN),
+    (_CHANNEL, _IT.check_approver_channel, ("approver_channel",), _TOKEN),
     ("Slack: requesters", lambda it: it.audiences(it.settings.requesters), ("requesters",), _TOKEN),
     ("Slack: approvers", lambda it: it.audiences(it.settings.approvers), ("approvers",), _TOKEN),
     ("Slack: scopes", _IT.check_scopes, (), _TOKEN),
     ("Slack: direct messages", _IT.check_message, (), _TOKEN),
     ("Slack: app token", _IT.check_app_token, ("slack_app_token", "slack_api_url"), ""),
     ("Slack: signing secret", _IT.check_signing_secret, ("slack_signing_secret",), ""),
-    (PERSON, _IT.check_person, ("approver_channel", "requesters", "approvers"), _TOKEN),
+    (PERSON, _IT.check_person, ("requesters", "approvers"), _CHANNEL),
     (_ENTRA, _IT.check_entra, ("entra_tenant_id", "entra_authority", "cloud"), ""),
     ("Entra: app", _IT.check_app, ("entra_client_id", "entra_client_secret"), _ENTRA),
     ("Entra: redirect URI", _IT.check_redirect_uri, ("public_url", "entra_client_id"), _ENTRA),
@@ -401,8 +417,8 @@ def _settings() -> tuple[Settings | None, list[Result]]:
     wrong = Settings.model_fields.keys() & {result.check.lower() for result in results}
     usual = {name: Settings.model_fields[name].default for name in wrong}
     stand_ins = {name: CATALOG["stand_ins"].get(name, value) for name, value in usual.items()}
-    if any(result.detail.startswith("set only one") for result in results):
-        stand_ins["entra_client_secret"] = None
+    if "entra_client_secret" in wrong:
+        stand_ins |= dict.fromkeys(("entra_client_certificate", "entra_client_assertion_file"))
     return read_settings(stand_ins=stand_ins), results
 
 
@@ -427,6 +443,8 @@ async def examine(settings: Settings, wrong: Collection[str] = (), **asked: str 
                 results[name] = Result(name, "ok", await look(it))
             except Finding as finding:
                 results[name] = _found(name, finding)
+            except StoreUnavailable as away:
+                results[name] = _found(name, it.unusable(away.reason))
             except Exception as error:  # its text may hold a secret
                 results[name] = _found(name, Finding("crashed", kind=type(error).__name__))
     return list(results.values())

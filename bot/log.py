@@ -79,6 +79,7 @@ class _Writer(logging.Handler):
         super().__init__()
         self._counts = counts
         self._waiting: SimpleQueue[bytes | threading.Event] = SimpleQueue()  # a destructor may log into it
+        os.set_blocking(2, True)  # whoever started us may have left it otherwise
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -255,7 +255,7 @@ class Settings(BaseSettings):
         if value is None and not others:
             raise ValueError("missing")
         if name == "entra_client_secret" and len(others) > (value is None):
-            raise ValueError(f"set only one of the three; set too: {', '.join(others)}")
+            raise ValueError(f"set only one of the three, not {' and '.join(others)} too")
         return value
 
     @classmethod
@@ -329,7 +329,7 @@ def bare(value: str) -> str:
     return text[1:-1] if text[:1] + text[1:][-1:] in QUOTES else text
 
 
-def _text(path: str) -> str:
+def text_of(path: str | Path) -> str:
     """Return a file's text without a mark at its start; raises OSError, SettingsError."""
     content = Path(path).read_bytes()
     try:
@@ -363,13 +363,13 @@ def _written() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what stands in the TOML file and `.env`, and in files of secrets; raises SettingsError."""
     toml = os.environ.get(CONFIG_VARIABLE)
     try:
-        written = _counted(tomllib.loads(_text(toml)) if toml else {})
-        lines = StringIO(_text(".env") if Path(".env").exists() else "")
+        written = _counted(tomllib.loads(text_of(toml)) if toml else {})
+        lines = StringIO(text_of(".env") if Path(".env").exists() else "")
         # `${…}` is what it is, and a name alone is set to nothing.
         dotenv = dotenv_values(stream=lines, interpolate=False)
         written |= _counted({name: value or "" for name, value in dotenv.items()})
         named = {one: os.environ.get(f"{one.upper()}_FILE") or written.get(f"{one}_file") for one in IN_FILES}
-        return written, _counted({name: _text(str(path)) for name, path in named.items() if path})
+        return written, _counted({name: text_of(str(path)) for name, path in named.items() if path})
     except tomllib.TOMLDecodeError as error:
         # The text of such an error can hold a line of the file, and with it a secret.
         place = re.search(r"at line \d+, column \d+", str(error))

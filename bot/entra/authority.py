@@ -46,13 +46,11 @@ class Authority:
         """Parse `ENTRA_AUTHORITY`, or raise ValueError with a sentence for the installer."""
         parts = urlsplit(url.strip().rstrip("/"))
         if parts.scheme not in ("https", "http") or not parts.hostname or parts.path in ("", "/"):
-            raise ValueError(
-                f"“{url}” is not an authority such as https://login.microsoftonline.com/<tenant id>"
-            )
+            raise ValueError("ENTRA_AUTHORITY is not such as https://login.microsoftonline.com/<tenant id>")
         if parts.username or parts.query or parts.fragment:
-            raise ValueError("an authority has no user, query or fragment")
+            raise ValueError("ENTRA_AUTHORITY has a user, a query or a fragment")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            raise ValueError(f"“{url}” is plain http, which is allowed for 127.0.0.1 and localhost only")
+            raise ValueError("plain http is allowed in ENTRA_AUTHORITY for 127.0.0.1 and localhost only")
         is_microsoft = parts.hostname in WELL_KNOWN_AUTHORITY_HOSTS
         path = parts.path.removesuffix(_VERSION) if is_microsoft else parts.path
         http_origin = f"http://{parts.netloc}" if parts.scheme == "http" else ""

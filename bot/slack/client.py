@@ -125,9 +125,14 @@ async def call(call: Awaitable[AsyncSlackResponse], *, within: timedelta) -> Map
     return response.data
 
 
-def is_rotating(token: str | None) -> bool:
-    """Whether this token ends twelve hours after it was issued, or renews such a one ("Token rotation")."""
-    return (token or "").startswith("xoxe")
+def wrong_kind(token: str | None) -> str:
+    """Return the finding's code where this is no token of a bot that lasts; else "".
+
+    `xoxe…` ends twelve hours after it was issued, or renews such a one ("Token rotation").
+    """
+    if (token or "").startswith("xoxe"):
+        return "token_rotating"
+    return "" if (token or "").startswith("xoxb-") else "token_kind"
 
 
 class Answers(dict[str, Secret]):

@@ -96,7 +96,7 @@ def engine_for(
         engine = create_engine(url, pool_size=size, max_overflow=0, hide_parameters=True)
         event.listen(engine, "connect", lambda made, _: prepare(made, timing, read_only=read_only))
     else:
-        begin = "; ".join(["SET TRANSACTION READ ONLY"] * read_only + [limits(timing)] * bounded)
+        begin = "; ".join(["SET TRANSACTION READ ONLY"] * read_only + [limits(timing, bounded=bounded)])
         url = at.set(drivername="postgresql+psycopg")
         answer = timing.database_answer.total_seconds()
         connect_args = CONNECT | {"connect_timeout": max(2, round(answer))}  # whole seconds, two at the least
@@ -126,12 +126,12 @@ def temporary_engine(address: str, *, read_only: bool = False, bounded: bool = T
         engine.dispose()
 
 
-def limits(timing: Timing) -> str:
-    """Return what each transaction begins with, for PgBouncer keeps nothing of a session."""
+def limits(timing: Timing, *, bounded: bool) -> str:
+    """Return what each transaction begins with, for PgBouncer keeps nothing of a session; 0: no limit."""
     values = {
-        "lock_timeout": milliseconds(timing.lock_timeout),
-        "statement_timeout": milliseconds(timing.statement_timeout),
-        "idle_in_transaction_session_timeout": milliseconds(timing.idle_timeout),
+        "lock_timeout": milliseconds(timing.lock_timeout) * bounded,
+        "statement_timeout": milliseconds(timing.statement_timeout) * bounded,
+        "idle_in_transaction_session_timeout": milliseconds(timing.idle_timeout) * bounded,
         "synchronous_commit": "on",
         "DateStyle": "ISO",
     }
@@ -166,7 +166,7 @@ def bounded_connection(seconds: float) -> Any:
 def prepare(connection: sqlite3.Connection, timing: Timing, *, read_only: bool) -> None:
     connection.isolation_level = None
     connection.text_factory = lambda raw: raw.decode(errors="replace")  # one bad byte would hide every row
-    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+    if not read_only and connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise StoreUnavailable("cannot have a write-ahead log: its disk has to be a local one", lasts=True)
     busy, query = milliseconds(timing.lock_timeout), "ON" if read_only else "OFF"
     for pragma in (*PRAGMAS, f"busy_timeout = {busy}", f"query_only = {query}"):

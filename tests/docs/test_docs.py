@@ -93,22 +93,6 @@ def commands_of(document: Path) -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-COMMANDS = [command for document in DOCUMENTS for command in commands_of(document)]
-MAKE = sorted({command for command in COMMANDS if command.startswith("make ")})
-
-
-def test_the_documents_have_no_other_kind_of_command():
-    assert [command for command in COMMANDS if not command.startswith(("make ", UNLATCH))] == []
-    assert "make demo" in MAKE
-
-
-@pytest.mark.parametrize("command", MAKE)
-def test_make_has_the_target(command: str):
-    """The demo is run by tests/browser; this is part of `make test` itself."""
-    dry = subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True, text=True)  # noqa: S603  our own
-    assert dry.returncode == 0, dry.stderr
-
-
 async def test_an_operators_commands_work_in_the_order_of_the_documents(tmp_path: Path):
     documents = (ROOT / "docs" / name for name in ("install.md", "operate.md"))
     commands = [line for each in documents for line in commands_of(each) if line.startswith(UNLATCH)]

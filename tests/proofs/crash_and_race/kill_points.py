@@ -117,7 +117,7 @@ class KillPoints:
         def named(*given: Any, **more: Any) -> Any:
             result = real(*given, **more)
             if function != "claim" or result:
-                self._unit.names.append(_unit_name(function, *given[1:]))
+                self._unit.names.append(_unit_name(function, *given[1:], *more.values()))
             return result
 
         setattr(module, function, named)

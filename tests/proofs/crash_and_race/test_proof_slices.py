@@ -8,7 +8,6 @@ from tests.proofs.crash_and_race.forgeries import Attacks
 from tests.proofs.crash_and_race.kill_cases import Case, lose, reset, wait
 from tests.proofs.crash_and_race.processes import databases
 from tests.proofs.crash_and_race.race import race
-from tests.proofs.crash_and_race.race_rounds import Decision, plan
 
 CASES = (
     Case([("before move approved to attempting", reset)]),
@@ -51,10 +50,3 @@ async def test_decisions_at_once_bring_every_request_to_exactly_one_outcome(
     deciders = [findings.seen[f"decided by replica {replica}"] for replica in range(replicas)]
     assert all(deciders), "a replica that decided nothing"
     assert sum(deciders) == ROUNDS
-
-
-def test_a_seed_draws_the_same_rounds_again_and_every_round_has_two_to_eight_decisions():
-    drawn = [plan(SEED, number, replicas=2) for number in range(1, 1001)]
-    assert drawn == [plan(SEED, number, replicas=2) for number in range(1, 1001)]
-    assert {sum(map(len, one.decided.values())) for one in drawn} == set(range(2, 9))
-    assert {decision for one in drawn for decision in one.decided} == {*Decision}

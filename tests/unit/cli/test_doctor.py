@@ -41,6 +41,7 @@ TENANT, APP, PUBLIC = "Entra: tenant", "Entra: app", "Reached at PUBLIC_URL"
 
 async def examine(it: Installation, *, person: str = "", post_to: str = "", **planted: Any) -> Any:
     """Return each result by its check. `planted`: as for `Installation`, and `fault` (vendor, kind)."""
+    (it.folder / "mounts").write_text(planted.pop("mounts", "disk / ext4"))
     if fault := planted.pop("fault", None):
         it.sandbox.faults.add(Rule(to=fault[0], kind=fault[1], status=502))
     settings = it.settings(**{"port": "0"} | planted)
@@ -48,8 +49,9 @@ async def examine(it: Installation, *, person: str = "", post_to: str = "", **pl
 
 
 @pytest.fixture
-async def migrated(installation: Installation) -> Installation:
-    """An installation whose database is up to date."""
+async def migrated(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """An installation whose database is up to date, on a disk that stays."""
+    monkeypatch.setattr("bot.store.engine.MOUNTS", installation.folder / "mounts")
     await installation.migrate()
     return installation
 
@@ -75,6 +77,7 @@ PLANTED: dict[str, tuple[str, str, dict[str, Any]]] = {
     # the check; its mark, and words of what is found and what to do; what is planted
     "o31": ("Database", "✗ unlatch migrate … {folder}/no", {"database_url": "sqlite:///{folder}/no"}),
     "another's": ("Database", "✗ belongs to … as they were", {"entra_client_id": GUID}),
+    "passing": ("Disk", "? ends with the container .*tmpfs … lose every request", {"mounts": "none / tmpfs"}),
     "no address": ("Database", "✗ no address … configure.md", {"database_url": "postgresql://db:x/y"}),
     "other key": ("Vault keys", "✗ none of them … VAULT_KEYS", {"vault_keys": new_key()}),
     "no heads": ("Audit heads", "? old copy … on a disk", {}),
@@ -114,6 +117,7 @@ PLANTED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "no Entra": (TENANT, "✗ ConnectError … ENTRA_AUTHORITY", {"entra_authority": f"{NOWHERE}/t"}),
     "no TLS": (TENANT, "✗ SSL … SSL_CERT_FILE", {"entra_authority": "{tls}/entra/t"}),
     "proxy": (TENANT, "✗ 502 … proxy", {"fault": ("entra", "5xx")}),
+    "another tenant": (TENANT, "? Entra names http … Overview", {"entra_tenant_id": GUID}),
     "tenant": (TENANT, "✗ no such tenant … Overview", {"entra_authority": "{sandbox}/entra/other/v2.0"}),
     "cloud": (TENANT, "✗ CLOUD=usgov … CLOUD", {"entra_authority": MICROSOFT, "cloud": "usgov"}),
     "o23": (TENANT, "✗ not RSA … install.md", {"entra_client_certificate": "{folder}/0.pem"}),
@@ -138,7 +142,7 @@ PLANTED: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("check", "said", "planted"), PLANTED.values(), ids=PLANTED)
 async def test_what_is_found_is_named_with_its_cure(migrated, monkeypatch, check, said, planted):
-    near = (check.partition(":")[0], "Database", TOKEN)  # to look at the others takes time
+    near = (check.partition(":")[0], "Database", TOKEN, CHANNEL)  # to look at the others takes time
     monkeypatch.setattr(doctor, "CHECKS", [row for row in CHECKS if row[0].startswith(near)])
     for days in (-1, 0, 9, 99):
         (migrated.folder / f"{days}.pem").write_text(key_and_certificate(days))
@@ -178,7 +182,7 @@ async def test_a_bot_that_is_reached_by_plain_http_is_in_doubt(migrated):
 
 async def test_a_disk_that_is_nearly_full_is_named(migrated, monkeypatch):
     monkeypatch.setattr("bot.doctor.MIN_FREE", 10**9)
-    result = (await examine(migrated))["Database"]
+    result = (await examine(migrated))["Disk"]
     assert (result.state, "MB are free in" in result.detail) == ("wrong", True)
 
 
@@ -207,6 +211,9 @@ async def test_without_settings_each_is_named_and_what_needs_none_is_checked(env
     assert found["Database"]["cure"].startswith("First put APPROVER_CHANNEL, ")
     assert found["Listens on METRICS_PORT"]["state"] == "ok"
     assert list(tmp_path.iterdir()) == []  # no database was made
+    environment(COMPLETE | {"ENTRA_CLIENT_CERTIFICATE": "app.pem", "SLACK_API_URL": NOWHERE})
+    await doctor.run()
+    assert "✗ ENTRA_CLIENT_SECRET     set only one of the three, not" in capsys.readouterr().out
     (tmp_path / ".env").write_bytes("LOG_LEVEL=é".encode("utf-16"))
     assert await doctor.run() == 1
     assert capsys.readouterr().out.startswith("✗ Settings")

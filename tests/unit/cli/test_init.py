@@ -1,5 +1,7 @@
 """`unlatch init`: what is written is what the bot reads, and nothing is written unasked."""
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -80,12 +82,17 @@ def test_what_exists_stays_without_a_yes(init, tmp_path, capsys, name, answers):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "")]
 
 
-def test_a_second_run_keeps_the_vault_key_and_all_that_is_not_answered(init, tmp_path):
+def test_a_second_run_keeps_the_vault_key_and_all_that_is_not_answered(init, tmp_path, monkeypatch):
     init(*ANSWERS)
     with (tmp_path / ".env").open("a") as file:
         file.write("APPROVERS=usergroup:S0ONCALL\n")
     before = read_settings()
-    assert init("y", "y", "n", *[""] * 3, "C0OTHER", *[""] * 4) == 0
+    changed = ("y", "y", "n", *[""] * 3, "C0OTHER", *[""] * 4)
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", lambda *_: os.fsync(-1))  # an OSError, as of a full disk
+        assert init(*changed) == 1
+    assert read_settings() == before
+    assert init(*changed) == 0
     assert read_settings() == before.model_copy(update={"approver_channel": "C0OTHER"})
 
 

@@ -43,14 +43,14 @@ STARTS = {
     "a refused token": ({"slack_bot_token": "xoxb-wrong"}, "invalid_auth. Copy SLACK_BOT_TOKEN"),
     "no Slack": ({"slack_api_url": "http://127.0.0.1:9/api/"}, "SLACK_API_URL"),
     "a refused socket": ({"slack_app_token": "xapp-wrong"}, "invalid_auth. Copy SLACK_APP_TOKEN"),
-    "S22, a rotating token": (
-        {"slack_bot_token": "xoxe.xoxb-1-wrong"},
-        "A rotating token .*BOT_TOKEN",
-    ),
+    "S22, a rotating token": ({"slack_bot_token": "xoxe.xoxb-1-wrong"}, "A rotating token .*BOT_TOKEN"),
+    "a person's token": ({"slack_bot_token": "xoxp-wrong"}, "Not a bot token.*BOT_TOKEN"),
+    "no authority": ({"entra_authority": "xoxb-wrong"}, "ENTRA_AUTHORITY is not such as"),
     "no database": ({"database_url": NOWHERE}, "DATABASE_URL"),
     "no certificate": ({"entra_client_certificate": "no-such.pem"}, "Entra"),
     "no assertion": ({"entra_client_assertion_file": "no"}, "Entra.*ENTRA_CLIENT_ASSERTION_FILE names no"),
     "no such group": ({"approvers": NOBODY}, "no_such_subteam of usergroup:S0NO, of APPROVERS"),
+    "heads that are no file": ({"audit_heads": "/dev/null"}, "no regular file.*AUDIT_HEADS"),
     "heads that cannot be written": ({"audit_heads": "/no/such/folder/heads.jsonl"}, "AUDIT_HEADS"),
     "o30 of another program": (HOST, "Name .*; HOST is set in the environment"),
     "o30 with a port": ({"host": "0.0.0.0:3000"}, "Set HOST .* 127.0.0.1"),
@@ -95,7 +95,11 @@ async def test_a_slack_that_is_busy_and_a_group_of_requesters_stop_no_start(inst
 
 async def test_o12_the_pools_have_the_size_of_the_setting(installation):
     async with unlatch(installation.settings(database_connections=3), timing=SHORT) as app:
-        assert app.deps.database.reader.pool.size() == 3
+        database = app.deps.database
+        assert [one.pool.size() for one in (database.engine, database.reader)] == [
+            1,
+            3,
+        ]  # SQLite has one writer
 
 
 @pytest.mark.parametrize("platform", ["DYNO", "K_SERVICE", "RENDER", "FLY_APP_NAME"], ids="o38 {}".format)

@@ -42,8 +42,8 @@ SILENT = {
 }
 
 
-def started(program: str, **streams: Any) -> "subprocess.Popen[str]":
-    start = f"""
+def started(program: str, before: str = "", **streams: Any) -> "subprocess.Popen[str]":
+    start = f"""{before}
 import logging, sys, structlog
 from bot.log import set_up_log
 SECRET = {SECRET!r}
@@ -97,7 +97,8 @@ MANY = 'for _ in range(20_000): structlog.get_logger().info("row_left")\n'
 
 
 def test_o07_a_reader_that_is_stuck_holds_up_nothing_and_reads_later_how_many_lines_it_missed():
-    with started(MANY + "print(counts['warning', 'log_lines_dropped'], flush=True); input()") as process:
+    told = "print(counts['warning', 'log_lines_dropped'], flush=True); input()"
+    with started(MANY + told, before="import os; os.set_blocking(2, False)") as process:
         dropped = int(process.stdout.readline())
         said = [json.loads(line) for line in process.communicate("\n")[1].splitlines()]
     assert len([line for line in said if line["event"] == "row_left"]) == 20_000 - dropped > 0

@@ -1,5 +1,7 @@
 """A backup is whole, private and checked; where it cannot be, nothing is left and a sentence says why."""
 
+from urllib.parse import quote
+
 import pytest
 from bot.cli import main
 from tests.support.database import VAULT_KEYS, opened
@@ -13,7 +15,7 @@ def backup(tmp_path, monkeypatch, capsys):
 
     def run(url: str) -> tuple[int, str]:
         monkeypatch.setenv("DATABASE_URL", url)
-        status = main(["backup", str(tmp_path / "copy.sqlite3")])
+        status = main(["backup", str(tmp_path / "copy?%41")])
         return status, "".join(capsys.readouterr())
 
     return run
@@ -26,10 +28,11 @@ async def test_o10_a_backup_beside_a_running_bot_has_every_row_and_works(on_sqli
     assert (status, "OK: 5 rows verified, signed" in said) == (0, True), said
     [copy] = tmp_path.glob("copy*")  # one file is all of it
     assert copy.stat().st_mode & 0o777 == 0o600
-    before = copy.read_bytes()
+    before, address = copy.read_bytes(), f"sqlite:///{quote(str(copy))}"
     assert backup(sqlite) == (1, f"{copy}: File exists.\n")
+    assert main(["audit", "export", "--since", "2020-01-01", "--database", address]) == 0  # which reads alone
     assert copy.read_bytes() == before
-    async with opened(f"sqlite:///{copy}") as restored:
+    async with opened(address) as restored:
         await stored(restored, a_request())
 
 

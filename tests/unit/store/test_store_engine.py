@@ -100,6 +100,17 @@ async def test_sixteen_asks_at_once_are_stored_where_the_role_has_five_connectio
     cluster.execute("DROP ROLE few")
 
 
+async def test_limits_of_the_role_end_no_migration_and_no_commit_before_the_disk_has_it(postgresql, cluster):
+    cluster.execute("CREATE ROLE hasty LOGIN IN ROLE unlatch_bot")
+    for limit in ("statement_timeout = 1", "synchronous_commit = off"):
+        cluster.execute(f"ALTER ROLE hasty SET {limit}")
+    hasty = postgresql.replace("unlatch_bot", "hasty")
+    with engine.temporary_engine(hasty, bounded=False) as long, long.begin() as connection:
+        connection.execute(text("SELECT pg_sleep(0.02)"))
+        assert connection.scalar(text("SHOW synchronous_commit")) == "on"
+    cluster.execute("DROP ROLE hasty")
+
+
 LACKING = ["INSERT ON audit", "UPDATE ON requests", "DELETE ON sign_ins", "INSERT ON sign_in_links"]
 
 
