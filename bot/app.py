@@ -23,7 +23,15 @@ from starlette.types import ASGIApp
 
 from bot import __version__
 from bot.audit import HeadKeeper, append_head, last_head, record_start
-from bot.domain.errors import CouldNotVerify, SlackRefused, SlackUnavailable, StoreError, StoreUnavailable
+from bot.domain.errors import (
+    Code,
+    CouldNotVerify,
+    SlackError,
+    SlackRefused,
+    SlackUnavailable,
+    StoreError,
+    StoreUnavailable,
+)
 from bot.domain.people import Audience, AudienceKind
 from bot.domain.policy import Rules
 from bot.domain.values import ChannelId, Secret, UserId
@@ -36,7 +44,7 @@ from bot.graph.devices import Intune, graph_client
 from bot.log import Counts, flush_log, log_step
 from bot.settings import CannotStart, Finding, Settings, without_secrets
 from bot.slack.blocks import without_markup
-from bot.slack.client import ORGANIZATION, SlackClient, bot_user, slack_client, slack_session, wrong_kind
+from bot.slack.client import ORGANIZATION, SlackClient, bot_user, slack_client, slack_session
 from bot.slack.directory import ApproverChannel, SlackDirectory
 from bot.slack.errors import SCOPE, is_busy
 from bot.slack.handlers import Background, Handlers
@@ -44,7 +52,7 @@ from bot.slack.notifier import SlackNotifier
 from bot.slack.receiver import Socket, Sockets, bolt_app, http_receiver
 from bot.slack.wording import ENGLISH
 from bot.store.audit_log import AuditLog
-from bot.store.database import Database
+from bot.store.database import Database, write_nothing
 from bot.store.engine import DEFAULT, parse_url, passing_disk
 from bot.store.migrations import migrate
 from bot.store.requests import backlog, end_leases
@@ -150,8 +158,6 @@ async def unlatch(
         heads = HeadKeeper(database, settings.audit_heads)
         session = await stack.enter_async_context(slack_session(timing))
         client = slack_client(_secret(settings.slack_bot_token), settings.slack_api_url, session)
-        if wrong := wrong_kind(client.token):
-            raise Finding(wrong)
         us = await _patiently(lambda: bot_user(client, timing), "token_refused", timing)
         channel = ApproverChannel(
             client, ChannelId(settings.approver_channel), rota=settings.rota, timing=timing, now=now
@@ -279,7 +285,8 @@ def entra_client(settings: Settings, timing: Timing) -> EntraClient:
             fresh_within=timing.fresh_within if settings.fresh_sign_in else None,
         )
     except (ValueError, OSError) as error:
-        raise Finding("entra_unusable", why=error) from None
+        file = error.filename if isinstance(error, OSError) else None
+        raise Finding("entra_unusable", why=f"{file} cannot be read" if file else error) from None
 
 
 async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -> Database:
@@ -308,6 +315,7 @@ async def _database(settings: Settings, timing: Timing, stack: AsyncExitStack) -
             await asyncio.sleep(DATABASE_PAUSE)
         if (problem := await database.problem()) is not None:
             raise StoreUnavailable(problem)
+        await database.run(write_nothing)
     except StoreUnavailable as away:
         raise CannotStart(f"The database {away.reason}. {settings.database_place}") from None
     except (OSError, ValueError) as error:
@@ -344,8 +352,10 @@ def _read_heads(path: Path, audit_log: AuditLog) -> None:
 async def _find_approvers(channel: ApproverChannel, directory: SlackDirectory, settings: Settings) -> None:
     """Say which user group Slack does not show the bot; without those of APPROVERS nobody could decide."""
     await channel.look()
+    if channel.problem is Code.CHANNEL_UNKNOWN:
+        raise slack_finding(channel.refused, "channel_refused", id=channel.id)
     if channel.problem is not None:
-        raise CannotStart(f"APPROVER_CHANNEL: {ENGLISH.text(f'code.{channel.problem}')}")
+        raise Finding(str(channel.problem))
     for part in dict.fromkeys((*settings.approvers, *settings.requesters)):
         try:
             if part.kind is AudienceKind.USERGROUP:
@@ -359,6 +369,14 @@ async def _find_approvers(channel: ApproverChannel, directory: SlackDirectory, s
             log.warning("user_group_not_shown", audience=str(part), code=code)
 
 
+def slack_finding(error: SlackError, refused: str = "", **facts: str) -> Finding:
+    """Return what is wrong as Slack says it; `refused`: the code where it refuses, and lacks no scope."""
+    if isinstance(error, SlackUnavailable):
+        return Finding("slack_busy" if is_busy(error) else "no_slack", said=error.code)
+    needed = getattr(error, "needed", "")
+    return Finding("missing_scope" if needed else refused, said=error.code, needed=needed, **facts)
+
+
 async def _patiently(attempt: Callable[[], Awaitable[T]], refused: str, timing: Timing) -> T:
     """Return what comes of it once Slack has time; else raise Finding, with the code `refused` or our own."""
     until = now() + timing.start_for
@@ -366,11 +384,11 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], refused: str, timing: 
         try:
             return await attempt()
         except SlackRefused as error:
-            raise Finding(error.code if error.code == ORGANIZATION else refused, said=error.code) from None
+            raise slack_finding(error, error.code if error.code == ORGANIZATION else refused) from None
         except SlackUnavailable as error:
             pause = error.retry_after or timing.socket_retry
             if not is_busy(error) or now() + pause > until:
-                raise Finding("slack_busy" if is_busy(error) else "no_slack", said=error.code) from None
+                raise slack_finding(error) from None
             log.warning("slack_busy_at_start", code=error.code, again_in=pause.total_seconds())
         await asyncio.sleep(pause.total_seconds())
 

@@ -24,7 +24,7 @@ from bot.domain.request import MOVES, Status
 from bot.domain.values import read_object, utc_text
 from bot.keys import parse_public_key
 from bot.log import flush_log
-from bot.settings import place_of
+from bot.settings import CannotStart, place_of
 from bot.store.audit_log import LAST, AuditLog, AuditVerifier, Head, hash_after, log_name, newest_facts, pages
 from bot.store.database import BEGUN_ANEW, OLDER_REQUESTS, Database
 from bot.store.engine import temporary_engine
@@ -401,8 +401,8 @@ def _write_csv(out: TextIO, rows: Iterable[dict[str, Any]]) -> None:
 def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Path) -> str:
     """Go on after an honest restore: add a signed row that names the last lost head, and keep its head.
 
-    Offline, with the vault key. Returns what was done, in a sentence. Raises AuditBroken where there is
-    nothing to resume, or where the log was tampered with; StoreError; OSError.
+    Offline, with the vault key. Returns what was done, in a sentence. Raises CannotStart where there is
+    nothing to resume, AuditBroken where the log was tampered with; StoreError; OSError.
     """
     kept = list(filter(audit_log.is_signed, read_heads(heads)))
     with temporary_engine(database_url) as engine, engine.begin() as connection:
@@ -411,11 +411,11 @@ def resume(database_url: str, audit_log: AuditLog, heads: Path, keep_in: Path) -
         if last is None or not audit_log.is_signed(last):
             raise AuditBroken("no key of VAULT_KEYS signed the newest row: this is no honest restore")
         if not kept:
-            raise AuditBroken(f"{heads} holds no head: the bot goes on without this command")
+            raise CannotStart(f"Nothing to resume: {heads} holds no head, and the bot goes on without.")
         newest, lost = kept[-1], max(kept)
         there = connection.scalar(select(audit.c.hash).where(audit.c.seq == newest.seq))
         if there == newest.hash:
-            raise AuditBroken("the log holds the last kept head: there is nothing to resume")
+            raise CannotStart("Nothing to resume: the log holds the last kept head.")
         audit_log.seen = None
         facts = {"lost_seq": str(lost.seq), "lost_hash": lost.hash}
         entry = Entry(event=Event.RESUMED, at=datetime.now(UTC), facts=facts)

@@ -17,9 +17,9 @@ from tempfile import gettempdir
 from urllib.parse import quote
 
 from bot import __version__
-from bot.domain.errors import AuditBroken, StoreError, StoreUnavailable
+from bot.domain.errors import AuditBroken, BadAddress, StoreError, StoreUnavailable
 from bot.keys import new_key
-from bot.network import clean_environment
+from bot.network import clean_environment, note
 from bot.settings import DEPLOYMENT, CannotStart, SettingsError, place_of, read_settings
 
 # Commands import what they need where they run: those that need no Slack or web server start faster.
@@ -31,30 +31,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     forbid_dumps()
     _set_up_environment()
     try:
-        return int(chosen.run(chosen))
-    except SettingsError as wrong:
-        return _failed(str(wrong), 2)
-    except CannotStart as reason:
-        return _failed(str(reason))
-    except AuditBroken as broken:
-        return _failed(f"The audit log cannot be continued: {broken}.")
-    except StoreUnavailable as away:
-        url = getattr(chosen, "database", None) or read_settings("database_url").database_url
-        return _failed(f"The database {away.reason}. It is {place_of(url)}.")
-    except StoreError:
-        return _failed("It is not known whether the database stored it. Look before you try again.")
-    except OSError as error:
-        return _failed(f"{error.filename or 'Failed'}: {error.strerror or type(error).__name__}.")
-    except ValueError as error:
-        return _failed(f"{error}. Check DATABASE_URL.")
+        status = int(chosen.run(chosen))
+        print(end="", flush=True)
+        return status
     except KeyboardInterrupt:
         return 130
-    except Exception as error:  # nobody foresaw it: its text may hold a secret, its place does not
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        return _failed(
-            f"Unlatch cannot go on: {type(error).__name__} at {frame.filename}:{frame.lineno}. Compare the "
-            "settings with docs/configure.md; if they are right, report this line."
-        )
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:  # of stdout, which is tried again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):  # who read it has read enough
+            return 1
+        return _failed(_reason(error, chosen), 2 if isinstance(error, SettingsError) else 1)
+
+
+def _reason(error: Exception, chosen: argparse.Namespace) -> str:
+    match error:
+        case SettingsError() | CannotStart():
+            return str(error)
+        case AuditBroken():
+            return f"The audit log cannot be continued: {error}."
+        case StoreUnavailable():
+            url = getattr(chosen, "database", None) or read_settings("database_url").database_url
+            return f"The database {error.reason}. It is {place_of(url)}."
+        case StoreError():
+            return "It is not known whether the database stored it. Look before you try again."
+        case BadAddress():
+            return f"{error}. Check DATABASE_URL."
+        case OSError():
+            return f"{error.filename or 'Failed'}: {error.strerror or type(error).__name__}."
+        case ImportError():
+            return f"{error.name} is not installed: run `make install`, or install requirements.txt."
+    # nobody foresaw it: its text may hold a secret, its place does not
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"Unlatch cannot go on: {type(error).__name__} at {frame.filename}:{frame.lineno}. Compare the "
+        "settings with docs/configure.md; if they are right, report this line."
+    )
 
 
 def _set_up_environment() -> None:
@@ -64,7 +76,7 @@ def _set_up_environment() -> None:
             stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("HOME", gettempdir())  # slack_sdk looks for it when it is imported
     for ignored in clean_environment():
-        print(ignored, file=sys.stderr)
+        note(ignored)
 
 
 def _failed(sentence: str, status: int = 1) -> int:
@@ -161,10 +173,10 @@ def forbid_dumps() -> None:
 
 
 def _serve(_chosen: argparse.Namespace) -> int:
-    settings = read_settings()
     for number in (signal.SIGTERM, signal.SIGINT):  # until the bot's own event loop runs
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, lambda *_: os._exit(0))  # an exception could be lost in a destructor
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    settings = read_settings()
 
     from bot.app import serve
     from bot.log import set_up_log
@@ -201,6 +213,8 @@ def _backup(chosen: argparse.Namespace) -> int:
     from bot.audit import verify
     from bot.store.engine import backup
 
+    for number in (signal.SIGTERM, signal.SIGHUP):  # leaves no half file either
+        signal.signal(number, signal.default_int_handler)
     settings = read_settings("vault_keys")
     if not settings.database_url.startswith("sqlite"):
         return _failed("`backup` copies SQLite alone. For PostgreSQL: pg_dump --format=custom --file=FILE.")
@@ -285,12 +299,7 @@ def _export(chosen: argparse.Namespace) -> int:
     # Bytes that are no text, which only another program can have stored, must not end the export.
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
     database = chosen.database or read_settings("database_url").database_url
-    try:
-        export(database, sys.stdout, format_=chosen.format, since=chosen.since, until=chosen.until)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader has read enough; the interpreter would complain at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    export(database, sys.stdout, format_=chosen.format, since=chosen.since, until=chosen.until)
     return 0
 
 

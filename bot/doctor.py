@@ -19,9 +19,9 @@ import httpx
 from cryptography import x509
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.app import entra_client, listener, rules
+from bot.app import entra_client, listener, rules, slack_finding
 from bot.audit import last_head, signing_key
-from bot.domain.errors import CouldNotVerify, Refusal, SlackRefused, SlackUnavailable, StoreUnavailable
+from bot.domain.errors import CouldNotVerify, Refusal, SlackError, StoreUnavailable
 from bot.domain.people import Actor, Audience, AudienceKind
 from bot.domain.policy import check_approver, check_requester
 from bot.domain.values import Secret, UserId, read_object
@@ -31,15 +31,11 @@ from bot.entra.links import CALLBACK_PATH
 from bot.graph.devices import graph_client
 from bot.graph.errors import HTTPX_ERRORS, graphs_id
 from bot.settings import CATALOG, DEPLOYMENT, ENDPOINTS, Finding, Settings, SettingsError, read_settings
-from bot.slack.blocks import without_markup
-from bot.slack.client import WatchedClient, bot_user, call, slack_client, slack_session, wrong_kind
+from bot.slack.client import WatchedClient, bot_user, call, slack_client, slack_session
 from bot.slack.directory import SlackDirectory, problem_of
-from bot.slack.errors import is_busy
-from bot.slack.wording import ENGLISH
 from bot.store.audit_log import HASH_AT, AuditLog
-from bot.store.database import Database, Transaction
+from bot.store.database import Database, write_nothing
 from bot.store.engine import parse_url, passing_disk
-from bot.store.tables import audit, metadata, requests
 from bot.timing import Timing
 
 TIMING: Final = replace(Timing(), graph_timeout=timedelta(seconds=10), entra_timeout=timedelta(seconds=10))
@@ -49,18 +45,6 @@ MAX_SKEW: Final = timedelta(minutes=1)
 ENDS_SOON: Final = timedelta(days=30)
 MARKS: Final = {"ok": "✓", "wrong": "✗", "unknown": "?"}
 PERSON: Final = "Person"
-
-
-def write_nothing(tx: Transaction) -> None:
-    """Use every right that the bot needs on its tables, on rows that cannot be."""
-    for table in metadata.sorted_tables:
-        key = next(iter(table.primary_key))
-        none = key.is_(None)
-        tx.execute(table.insert().from_select(list(table.c), table.select().where(none)))
-        if table is not audit:
-            tx.execute(table.update().where(none).values({key: key}))
-        if table not in (audit, requests):
-            tx.execute(table.delete().where(none))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -90,11 +74,8 @@ class Installation:
         asked = asyncio.ensure_future(asking)
         try:
             await call(asked, within=TIMING.slack_timeout)
-        except SlackRefused as refused:
-            code = "missing_scope" if refused.needed else code
-            raise Finding(code, said=refused.code, needed=refused.needed, **facts) from None
-        except SlackUnavailable as away:
-            raise Finding("slack_busy" if is_busy(away) else "no_slack", said=away.code) from None
+        except SlackError as error:
+            raise slack_finding(error, code, **facts) from None
         return asked.result()
 
     async def get(self, url: str, setting: str, code: str = "no_microsoft") -> httpx.Response:
@@ -201,8 +182,6 @@ class Installation:
         return f"up to row {seq}"
 
     async def check_token(self) -> str:
-        if wrong := wrong_kind(self.slack.token):
-            raise Finding(wrong)
         answer = await self.ask(self.slack.auth_test(), "token_refused")
         self.compare_clock("Slack", answer.headers)
         self.scopes = str(answer.headers.get("x-oauth-scopes", ""))
@@ -265,7 +244,7 @@ class Installation:
                 for parts in (chosen.requesters, channel, chosen.approvers)
             ]
         except CouldNotVerify as error:
-            raise Finding("person_unknown", why=without_markup(ENGLISH.error(error))) from None
+            raise Finding("person_unknown", said=error.facts.get("code", "nothing that is known")) from None
         on_call = bool(rota) or not chosen.approvers
         approves = partial(check_approver, asked_by=UserId(""), in_channel=bool(here), on_call=on_call)
         asking = partial(check_requester, in_audience=bool(asks))

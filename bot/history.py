@@ -12,7 +12,7 @@ from bot.domain.errors import AuditBroken, Refusal
 from bot.domain.request import MOVES, Status
 from bot.domain.values import read_object, visible
 from bot.settings import CannotStart
-from bot.store.audit_log import AuditLog
+from bot.store.audit_log import HASH_AT, AuditLog, hash_after
 from bot.store.requests import MESSAGES, check_seal, read_messages, seal_fits
 from bot.store.tables import audit, requests
 
@@ -39,7 +39,7 @@ def tell(
             told: Any = [_shown(row, audit_log) for row in connection.execute(newest)]
         else:
             told = _story(connection, audit_log, id_)
-    return _json(told, indent=2) if as_json else "\n".join(map(visible, _lines(told))) or "None."
+    return _json(told, indent=2) if as_json else "\n".join(map(visible, _lines(told))) or "No open request."
 
 
 def _story(connection: Connection, audit_log: AuditLog, id_: str) -> dict[str, Any]:
@@ -59,6 +59,9 @@ def _story(connection: Connection, audit_log: AuditLog, id_: str) -> dict[str, A
     of_request = select(audit).where(audit.c.request_id == row.id).order_by(audit.c.seq)
     entries = [dict(entry) for entry in connection.execute(of_request).mappings()]
     for entry in entries:
+        previous = connection.scalar(HASH_AT, {"seq": entry["seq"] - 1}) or audit_log.genesis.hash
+        if hash_after(previous, entry) != entry["hash"]:
+            problems.append(f"row {entry['seq']} of the audit log, or the row before it, was changed")
         entry["facts"] = read_object(entry["facts"])
     return {"request": _shown(row, audit_log), "slack": slack, "audit": entries, "problems": problems}
 

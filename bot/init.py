@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 
 from bot.entra.links import CALLBACK_PATH
 from bot.keys import new_key
-from bot.settings import PERMISSIONS, SECRETS, CannotStart, bare, described, problem_with, text_of
+from bot.settings import PERMISSIONS, SECRETS, CannotStart, bare, described, problem_with, read_dotenv
 
 TEMPLATE: Final = Path(__file__).with_name("manifest.yml")
 """A link to the repository's own; an installed package has a copy."""
@@ -27,7 +27,7 @@ Microsoft Entra: https://entra.microsoft.com, App registrations, New registratio
   API permissions, Microsoft Graph, Delegated permissions; then Grant admin consent:
     {permissions}
   Token configuration, Add optional claim, ID: email
-Add to {env} what was left empty. Next: unlatch migrate, unlatch doctor, unlatch serve."""
+Add to {env} what is still missing. Next: unlatch doctor, unlatch migrate, unlatch serve."""
 
 
 def run() -> int:
@@ -39,8 +39,7 @@ def run() -> int:
         for path in filter(Path.exists, (env, manifest)):
             if not (sys.stdin.isatty() and _yes(f"{path} exists. Replace it?")):
                 raise CannotStart(f"{path} exists, so nothing was written. Move it, or use another folder.")
-        written = dotenv_values(stream=StringIO(text_of(env) if env.exists() else ""), interpolate=False)
-        given = {name: text for name, text in written.items() if text}
+        given = {name: text for name, text in read_dotenv(env).items() if text}
         socket_mode = "SLACK_APP_TOKEN" in given or _yes("Socket Mode, without an address for Slack?")
         by_mode = "SLACK_APP_TOKEN" if socket_mode else "SLACK_SIGNING_SECRET"
         names = ["PUBLIC_URL", "SLACK_BOT_TOKEN", by_mode, "APPROVER_CHANNEL", "ENTRA_TENANT_ID"]
@@ -54,12 +53,13 @@ def run() -> int:
     given.setdefault("VAULT_KEYS", new_key())
     url = given.get("PUBLIC_URL", EXAMPLE)
     lines = [*map(_line, given, given.values()), *(f"# {name}=\n" for name in names if name not in given)]
-    for path, text in ((env, "".join(lines)), (manifest, manifest_for(url, socket_mode=socket_mode))):
+    for path, text in ((manifest, manifest_for(url, socket_mode=socket_mode)), (env, "".join(lines))):
         new = path.with_name(f"{path.name}.new")
         new.unlink(missing_ok=True)
         new.touch(0o600, exist_ok=False)
+        new.chmod(0o600)
         new.write_text(text, "utf-8")
-        new.replace(path)  # whole: the keys in it may stand nowhere else
+        new.replace(path)  # whole: a key in the old file may stand nowhere else
     permissions = "\n    ".join(PERMISSIONS)
     print(NEXT.format(env=env, manifest=manifest, redirect_uri=url + CALLBACK_PATH, permissions=permissions))
     return 0

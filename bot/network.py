@@ -2,8 +2,10 @@
 
 import os
 import re
+import select
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ from bot.domain.values import LOOPBACK
 
 _HOST: Final = re.compile(r"[\w.*/-]+", re.ASCII)
 """What httpx can read of NO_PROXY; networks of IPv6 and ports are of no vendor's address."""
+_KEPT: Final = ("PGPASSWORD", "PGPASSFILE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
 _PROXY: Final = re.compile(r"(https?://)?([^\s/?#]*@)?([\w.-]+|\[[\da-f:]+])(:\d{1,5})?/?", re.ASCII | re.I)
 
 
@@ -38,8 +41,18 @@ def proxy_for(url: str) -> str | None:
     return named if "://" in named else f"http://{named}"
 
 
+def note(sentence: str) -> None:
+    """Say it on standard error, unless its reader is gone or has no room."""
+    with suppress(OSError):
+        if select.select([], [2], [], 0)[1]:
+            os.write(2, f"{sentence}\n".encode(errors="backslashreplace"))
+
+
 def clean_environment() -> Iterator[str]:
-    """Take out of the environment what HTTP clients stumble over; yield a sentence for each."""
+    """Take out of the environment what the clients below stumble over or obey; yield a sentence for each."""
+    for name in [name for name in os.environ if name.startswith(("PG", "PSYCOPG_")) and name not in _KEPT]:
+        del os.environ[name]
+        yield f"{name} is ignored: DATABASE_URL alone says how PostgreSQL is reached."
     if os.environ.pop("SSLKEYLOGFILE", None):
         yield "SSLKEYLOGFILE is ignored: no keys of TLS are written."
     if "SSL_CERT_FILE" in os.environ:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -12,13 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, create_model, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from bot.domain.people import Audience, AudienceKind
 from bot.domain.values import LOOPBACK
 from bot.keys import Keys
+from bot.network import note
 
 CONFIG_VARIABLE: Final = "UNLATCH_CONFIG"
 PERMISSIONS: Final = (
@@ -107,7 +107,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
     slack_bot_token: SecretStr
-    """Bot token, `xoxb-…`. Slack app page → OAuth & Permissions → Bot User OAuth Token."""
+    """Bot token, `xoxb-…`; one that rotates (`xoxe…`) ends after 12 hours, and takes a new Slack app. Slack
+    app page → OAuth & Permissions → Bot User OAuth Token."""
     slack_app_token: SecretStr | None = None
     """App-level token, `xapp-…`, with `connections:write`: set it for Socket Mode. Slack app page → Basic
     Information → App-Level Tokens."""
@@ -188,7 +189,7 @@ class Settings(BaseSettings):
 
     @field_validator("requesters", "approvers", mode="before")
     @classmethod
-    def _audiences(cls, value: object) -> object:
+    def _audiences(cls, value: object, info: ValidationInfo) -> object:
         """Parse a list, or say which part is wrong, never its text: it may be a secret, set by mistake."""
         if not isinstance(value, str | list):
             return value
@@ -198,10 +199,11 @@ class Settings(BaseSettings):
             raise ValueError("it is set, but names no one; leave it out, or name channel:C… or usergroup:S…")
         found: list[Audience] = []
         for number, part in enumerate(parts, start=1):
-            try:
-                found.append(Audience.parse(part))
-            except ValueError:
-                raise ValueError(f"part {number} is none of channel:C…, usergroup:S… or workspace") from None
+            audience = Audience.parse(part)
+            everyone = ", workspace" if info.field_name == "requesters" else ""
+            if audience is None or (audience.kind is AudienceKind.WORKSPACE and not everyone):
+                raise ValueError(f"part {number} is none of channel:C…, usergroup:S…{everyone}")
+            found.append(audience)
         return tuple(found)
 
     @field_validator("*", mode="before")
@@ -233,11 +235,13 @@ class Settings(BaseSettings):
             raise ValueError("plain http is allowed on this machine alone; use https")
         return value
 
-    @field_validator("approvers")
+    @field_validator("slack_bot_token", "slack_app_token")
     @classmethod
-    def _no_workspace(cls, value: tuple[Audience, ...]) -> tuple[Audience, ...]:
-        if any(part.kind is AudienceKind.WORKSPACE for part in value):
-            raise ValueError("`workspace` is for REQUESTERS only; name a channel or a user group")
+    def _kind(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        begins = "xoxb-" if info.field_name == "slack_bot_token" else "xapp-"
+        token = begins if value is None else value.get_secret_value()
+        if not token.startswith(begins):
+            raise ValueError(f"it does not begin with {begins}")
         return value
 
     @field_validator("vault_keys")
@@ -316,8 +320,8 @@ def _counted(source: Mapping[str, object]) -> dict[str, object]:
     counted: dict[str, object] = {}
     for name, value in source.items():
         text = "" if value == [] else bare(value) if isinstance(value, str) else value
-        if str(text).startswith(("tcp://", "udp://", "sctp://")):
-            print(f"{name.upper()} is the address of a Kubernetes Service, and ignored.", file=sys.stderr)
+        if str(text).startswith(("tcp://", "udp://", "sctp://")) and name.lower() not in AUTHORITY:
+            note(f"{name.upper()} is the address of a Kubernetes Service, and ignored.")
         elif text != "" or name.lower() not in Settings.model_fields.keys() - AUTHORITY:
             counted[name.lower()] = text
     return counted
@@ -339,15 +343,39 @@ def text_of(path: str | Path) -> str:
         raise SettingsError(f"{path}: line {line} is not UTF-8. Save the file as UTF-8.") from None
 
 
+def read_dotenv(path: Path) -> dict[str, str]:
+    """Return what stands in `.env`, `${…}` as it is; raises OSError, SettingsError."""
+    found: dict[str, str] = {}
+    for line in parse_stream(StringIO(text_of(path) if path.exists() else "")):
+        if line.error or (line.key is not None and line.value is None):
+            wrong = "not NAME=value. Is a quote not closed, or a value broken into two lines?"
+            raise SettingsError(f"{path}: line {line.original.line} is {wrong}")
+        if line.key is not None:
+            found[line.key] = line.value or ""
+    return found
+
+
+def _secret_in(name: str, path: object) -> str:
+    """Return the text of the file that `NAME_FILE` names; what it says may be the secret itself."""
+    try:
+        return text_of(str(path))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it has a NUL in it"
+        raise SettingsError(f"{name.upper()}_FILE names no file that can be read: {why}.") from None
+
+
 def _unknown(written: Mapping[str, object]) -> Iterator[str]:
     """Yield the names that are no settings: in a file any, in the environment one that is nearly one."""
-    known = {name.upper() for name in Settings.model_fields}
-    given = {name for name in os.environ if any(_nearly(name, one) for one in known if len(one) > 5)}
-    given |= {name.upper() for name in written}
-    for name in sorted(given - known - {f"{one.upper()}_FILE" for one in IN_FILES}):
-        hint = "".join(f"; do you mean {meant}?" for meant in get_close_matches(name, known, n=1)) or "."
+    known = {*map(str.upper, Settings.model_fields), *(f"{one.upper()}_FILE" for one in IN_FILES)}
+    names = set(map(str.upper, os.environ)) - known - {CONFIG_VARIABLE}
+    near = [one for one in (*known, CONFIG_VARIABLE) if len(one) > 5]
+    given = {name for name in names if any(_nearly(name, one) for one in near)}
+    given |= {name.upper() for name in written} - known
+    for name in sorted(given):
+        hint = "".join(f"; do you mean {meant}?" for meant in get_close_matches(name, near, n=1)) or "."
         is_table = isinstance(written.get(name.lower()), dict)
-        yield f"{name}: not a setting of Unlatch{'; settings stand in no table.' if is_table else hint}"
+        shown = name if re.fullmatch("[A-Z_]{,40}", name) or "?" in hint else "A NAME"  # it may be a secret
+        yield f"{shown}: not a setting of Unlatch{'; settings stand in no table.' if is_table else hint}"
 
 
 def _nearly(name: str, setting: str) -> bool:
@@ -364,13 +392,10 @@ def _written() -> tuple[dict[str, Any], dict[str, Any]]:
     toml = os.environ.get(CONFIG_VARIABLE)
     try:
         written = _counted(tomllib.loads(text_of(toml)) if toml else {})
-        lines = StringIO(text_of(".env") if Path(".env").exists() else "")
-        # `${…}` is what it is, and a name alone is set to nothing.
-        dotenv = dotenv_values(stream=lines, interpolate=False)
-        written |= _counted({name: value or "" for name, value in dotenv.items()})
+        written |= _counted(read_dotenv(Path(".env")))
         named = {one: os.environ.get(f"{one.upper()}_FILE") or written.get(f"{one}_file") for one in IN_FILES}
-        return written, _counted({name: text_of(str(path)) for name, path in named.items() if path})
-    except tomllib.TOMLDecodeError as error:
+        return written, _counted({name: _secret_in(name, path) for name, path in named.items() if path})
+    except (ValueError, RecursionError) as error:
         # The text of such an error can hold a line of the file, and with it a secret.
         place = re.search(r"at line \d+, column \d+", str(error))
         raise SettingsError(f"{toml} is not TOML{f', {place.group()}' if place else ''}.") from None
@@ -395,7 +420,7 @@ def read_settings(*needed: str, stand_ins: Mapping[str, object] | None = None) -
         lines += [_line(dict(error)) for error in errors.errors(include_input=False, include_url=False)]
     if lines:
         where = f"in the environment, in .env or in the file of {CONFIG_VARIABLE}"
-        raise SettingsError("\n  ".join([f"Unlatch cannot start. Set these right, {where}:", *lines]), lines)
+        raise SettingsError("\n  ".join([f"Set these right, {where}:", *lines]), lines)
     return settings
 
 
@@ -440,7 +465,8 @@ def place_of(database_url: str) -> str:
 def _line(error: Mapping[str, Any]) -> str:
     """One setting: its name, what is wrong, where to get it. Never the value: it may be a secret."""
     field = str(error["loc"][0])
-    wrong = _PLAIN.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+    said = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
+    wrong = _PLAIN.get(error["type"]) or said
     return f"{field.upper()}: {wrong}. {described(field)}"
 
 

@@ -199,6 +199,10 @@ class StoreError(UnlatchError):
     """The database did not do what it was asked."""
 
 
+class BadAddress(ValueError):
+    """No address of a database; the text has no part of it."""
+
+
 class StoreUnavailable(StoreError):
     """Nothing was stored. `reason`: what is wrong, after "The database"; `lasts`: no waiting mends it."""
 

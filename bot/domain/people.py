@@ -129,15 +129,15 @@ class Audience:
         return f"{self.kind}:{self.id}" if self.id else str(self.kind)
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read one part of the setting, or raise ValueError with a sentence for the installer."""
+    def parse(cls, text: str) -> Self | None:
+        """Return one part of the setting; None where it is none."""
         kind, _, id_ = text.strip().partition(":")
         starts = {"channel": ("C", "G"), "usergroup": ("S",)}
         if kind == AudienceKind.WORKSPACE and not id_:
             return cls(AudienceKind.WORKSPACE)
         if kind in starts and id_.startswith(starts[kind]) and id_.isalnum():
             return cls(AudienceKind(kind), id_)
-        raise ValueError(f"“{text.strip()}” is none of channel:C…, usergroup:S… or workspace")
+        return None
 
     @classmethod
     def channel(cls, channel: ChannelId) -> Self:

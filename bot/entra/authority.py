@@ -105,17 +105,13 @@ class Credential:
             private = load_pem_private_key(key.encode(), password=None)
             public = x509.load_pem_x509_certificate(certificate.encode())
         except (ValueError, TypeError):
-            raise ValueError(
-                "the certificate file cannot be read; the private key must not be encrypted"
-            ) from None
+            raise ValueError("the certificate file is damaged, or its private key encrypted") from None
         if not isinstance(private, RSAPrivateKey) or private.key_size < 2048:
             raise ValueError("the private key in the certificate file is not RSA of 2048 bits or more")
         if private.public_key() != public.public_key():
             raise ValueError("the private key and the certificate in the certificate file do not match")
         if public.not_valid_after_utc < datetime.now(UTC):
-            raise ValueError(
-                f"the certificate file’s certificate ended on {public.not_valid_after_utc:%Y-%m-%d}"
-            )
+            raise ValueError(f"the certificate ended on {public.not_valid_after_utc:%Y-%m-%d}")
         return cls({"private_key": key, "public_certificate": certificate})
 
     @classmethod
@@ -131,9 +127,7 @@ class Credential:
             with suppress(OSError):
                 token = file.read_text(errors="replace").strip()
             if token.count(".") != 2:
-                raise EntraUnavailable(
-                    "ENTRA_CLIENT_ASSERTION_FILE names no readable file with a token (JWT)"
-                )
+                raise EntraUnavailable("ENTRA_CLIENT_ASSERTION_FILE names no file with a token (JWT)")
             return token
 
         read()
@@ -213,10 +207,8 @@ class MsalHttp:
         headers: Mapping[str, str | None] | None = None,
         data: Mapping[str, object] | None = None,
     ) -> httpx.Response:
-        fields = {
-            name: value.decode() if isinstance(value, bytes) else str(value)
-            for name, value in (data or {}).items()
-        }
+        given = (data or {}).items()
+        texts = {name: one.decode() if isinstance(one, bytes) else str(one) for name, one in given}
         if time.monotonic() < self._away_until:
             raise EntraUnavailable("it did not answer a moment ago")
         if self._away_until:
@@ -227,7 +219,7 @@ class MsalHttp:
                 self._authority.real_url(url),
                 params=params,
                 headers={name: value for name, value in (headers or {}).items() if value is not None},
-                data=fields or None,
+                data=texts or None,
             )
             self._away_until = 0.0
             return answer

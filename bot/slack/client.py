@@ -125,16 +125,6 @@ async def call(call: Awaitable[AsyncSlackResponse], *, within: timedelta) -> Map
     return response.data
 
 
-def wrong_kind(token: str | None) -> str:
-    """Return the finding's code where this is no token of a bot that lasts; else "".
-
-    `xoxe…` ends twelve hours after it was issued, or renews such a one ("Token rotation").
-    """
-    if (token or "").startswith("xoxe"):
-        return "token_rotating"
-    return "" if (token or "").startswith("xoxb-") else "token_kind"
-
-
 class Answers(dict[str, Secret]):
     """The newest response_urls, in memory alone, by request or by the form that may become one.
 

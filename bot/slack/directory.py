@@ -10,7 +10,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.domain.errors import Code, CouldNotVerify, SlackError, SlackRefused
+from bot.domain.errors import Code, CouldNotVerify, SlackError, SlackRefused, SlackUnavailable
 from bot.domain.people import Actor, Audience, AudienceKind, Kind, Person
 from bot.domain.values import ChannelId, UserId, dig, text_at
 from bot.slack.client import WatchedClient, call
@@ -173,6 +173,8 @@ class ApproverChannel:
     now: Callable[[], datetime]
     problem: Code | None = field(init=False, default=Code.CHANNEL_UNKNOWN)
     """Why nothing is posted to it and decided in it; what nobody could look at for long is not believed."""
+    refused: SlackError = field(init=False)
+    """Why it could not be looked at, where it could not."""
     _looked_at: datetime | None = field(init=False, default=None)
 
     async def look(self) -> None:
@@ -184,11 +186,11 @@ class ApproverChannel:
         asking = self.client.conversations_info(channel=self.id)
         try:
             channel = (await call(asking, within=self.timing.slack_timeout)).get("channel")
-            code = "unexpected_answer"
+            self.refused = SlackUnavailable("unexpected_answer")
         except SlackError as error:
-            channel, code = None, error.code
+            channel, self.refused = None, error
         if not isinstance(channel, Mapping):
-            log.warning("approver_channel_not_looked_at", code=code)
+            log.warning("approver_channel_not_looked_at", code=self.refused.code)
             if last is None or now >= last + 2 * self.timing.channel_looked_at:
                 self.problem = Code.CHANNEL_UNKNOWN
             return

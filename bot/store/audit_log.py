@@ -159,10 +159,7 @@ class AuditLog(AuditVerifier):
             raise AuditBroken("the audit log is empty")
         if seen is None or (last.seq, last.hash) != seen[:2]:
             if not self.is_signed(last):
-                raise AuditBroken(
-                    f"row {last.seq} is not signed by this deployment with a key of VAULT_KEYS (put an old "
-                    f"key back that was taken out)"
-                )
+                raise AuditBroken(f"no key of VAULT_KEYS signed row {last.seq} (put back what was taken out)")
             if seen is not None and connection.scalar(HASH_AT, {"seq": seen.seq}) != seen.hash:
                 raise AuditBroken(f"row {seen.seq}, which this bot has seen, is gone or another")
         return Head(*last)

@@ -26,7 +26,7 @@ from bot.domain.audit import Entry
 from bot.domain.errors import CommitUnknown, StoreUnavailable
 from bot.store.audit_log import SEEN, AuditLog, Head, log_name
 from bot.store.engine import DEFAULT, POOL, code_of, engine_for, is_alive, meant_by, parse_url
-from bot.store.tables import REVISION
+from bot.store.tables import REVISION, audit, metadata, requests
 from bot.timing import Timing
 
 BATCH: Final = 64
@@ -34,7 +34,7 @@ BATCH: Final = 64
 WAITING: Final = 2000
 """Units that may wait; one more is refused at once."""
 FAILED_FOR: Final = 30.0
-"""Seconds for which a failed commit counts. One that stores nothing succeeds on a full disk too."""
+"""Seconds for which a failed commit counts, unless a later one stores something."""
 MAX_SKEW: Final = timedelta(seconds=5)
 """Between PostgreSQL's clock and ours: leases are times."""
 REVISION_AND_CLOCK: Final = text("SELECT version_num, CURRENT_TIMESTAMP FROM alembic_version")
@@ -61,6 +61,18 @@ class Transaction:
         """Entries of units before this one in the same commit."""
         self.is_postgresql = connection.dialect.name == "postgresql"
         self.entries: list[Entry] = []
+
+
+def write_nothing(tx: Transaction) -> None:
+    """Use every right that the bot needs on its tables, on rows that cannot be."""
+    for table in metadata.sorted_tables:
+        key = next(iter(table.primary_key))
+        none = key.is_(None)
+        tx.execute(table.insert().from_select(list(table.c), table.select().where(none)))
+        if table is not audit:
+            tx.execute(table.update().where(none).values({key: key}))
+        if table not in (audit, requests):
+            tx.execute(table.delete().where(none))
 
 
 class Unit:
@@ -199,6 +211,8 @@ class Database:
         stored: bool | None = False
         try:
             self.audit_log.remember(self._transact(units, ran, sent))
+            if sent[0] is not None:  # what stores nothing succeeds on a full disk too
+                self._failed_at = -FAILED_FOR
         except BaseException as error:  # the thread outlives whatever a unit raises
             code = code_of(error)
             if sent:
@@ -215,8 +229,9 @@ class Database:
                         self.engine.dispose()
                         self.reader.dispose()
                     if time.monotonic() > self._failed_at + FAILED_FOR:
-                        reason = type(getattr(error, "orig", error)).__name__
-                        log.error("commit_failed", error=reason, code=code)
+                        kind = type(getattr(error, "orig", error)).__name__
+                        reason = getattr(unit.error, "reason", "not known whether it was stored")
+                        log.error("commit_failed", error=kind, code=code, reason=reason)
                     self._failed_at = time.monotonic()
 
     def _transact(self, units: Sequence[Unit], ran: list[Unit], sent: list[Head | None]) -> Head | None:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from bot.domain.errors import CommitUnknown, StoreUnavailable
+from bot.domain.errors import BadAddress, CommitUnknown, StoreUnavailable
 from bot.timing import Timing
 
 DEFAULT: Final = Timing()
@@ -31,6 +31,7 @@ FAULTS: Final = {
     "25006": "is read-only, as a standby is",
     "28": "refuses the login",
     "3D": "does not exist",
+    "3F": "does not permit it: GRANT USAGE, CREATE ON SCHEMA",
     "42501": "does not permit it: GRANT what is missing",
     "42P01": "has no tables: run `unlatch migrate`",
     "42P07": "has another program's tables: give Unlatch a database of its own",
@@ -38,7 +39,7 @@ FAULTS: Final = {
     "53300": "takes no more connections: lower DATABASE_CONNECTIONS, or raise its limit",
     "55P03": "is in use",
     "SQLITE_BUSY": "is locked by another process; it must not be on a network share",
-    "SQLITE_CANTOPEN": "cannot be opened: `unlatch migrate` makes it, a file in a folder that can be written",
+    "SQLITE_CANTOPEN": "cannot be opened; `unlatch migrate` makes it where its folder can be written",
     "SQLITE_CORRUPT": "is damaged: restore a backup",
     "SQLITE_FULL": "has no room on its disk",
     "SQLITE_IOERR": "is on a disk that fails, or on a network share",
@@ -46,7 +47,7 @@ FAULTS: Final = {
     "SQLITE_READONLY": "cannot be written",
 }
 """What is wrong, by how SQLSTATEs and SQLite's names begin; it follows "The database"."""
-LASTING: Final = ("08001", "28", "3D", "42", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY")
+LASTING: Final = ("08001", "28", "3", "42", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY")
 WORDS: Final = {
     "25006": "session is read-only|hot standby",
     "53300": "too many (connections|clients)|connection slots|no more connections",
@@ -64,7 +65,7 @@ NO_ADDRESS: Final = "It is no address of a database; write @, : and / in a passw
 def parse_url(address: str) -> URL:
     """Return a database's address. Several hosts may stand in it as libpq has them: `h1:5432,h2:5432`.
 
-    Raises ValueError, whose text has no part of the address: a password may be in the wrong place.
+    Raises BadAddress: a password may be in the wrong place.
     """
     several = SEVERAL_HOSTS.fullmatch(address)
     try:
@@ -74,12 +75,12 @@ def parse_url(address: str) -> URL:
             ports = ",".join(str(host.port or 5432) for host in hosts)
             url = url.update_query_dict({"host": ",".join(host.host or "" for host in hosts), "port": ports})
     except (ValueError, ArgumentError):
-        raise ValueError(NO_ADDRESS) from None
+        raise BadAddress(NO_ADDRESS) from None
     if url.drivername.startswith("sqlite"):
         if url.host or url.database in (None, "", ":memory:"):
-            raise ValueError("SQLite's address has three slashes and names a file: sqlite:///unlatch.sqlite3")
-    elif "@" in f"{url.host}{url.database}":
-        raise ValueError(NO_ADDRESS)
+            raise BadAddress("SQLite's address has three slashes and names a file: sqlite:///unlatch.sqlite3")
+    elif "@" in f"{url.host}{url.database}" or "%00" in address:  # libpq would read up to the NUL
+        raise BadAddress(NO_ADDRESS)
     return url
 
 
@@ -221,7 +222,10 @@ def keep_private(address: str) -> None:
     """Create SQLite's file readable for its owner alone; an existing one is left as it is."""
     at = parse_url(address)
     if at.drivername.startswith("sqlite") and at.database and not Path(at.database).exists():
-        os.close(os.open(at.database, os.O_CREAT | os.O_WRONLY, 0o600))
+        try:
+            os.close(os.open(at.database, os.O_CREAT | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise StoreUnavailable(f"{FAULTS['SQLITE_CANTOPEN']} ({error.strerror})", lasts=True) from None
 
 
 def backup(url: str, copy: Path) -> None:

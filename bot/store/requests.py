@@ -46,9 +46,7 @@ UNDECIDED_OF: Final = select(func.count()).where(
     BY_PERSON, requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
 )
 RECENT: Final = select(requests).where(BY_PERSON).order_by(requests.c.asked_at.desc()).limit(bindparam("max"))
-WAKE: Final = (
-    update(requests).where(requests.c.status == Status.RECEIVED.value).values(next_at=bindparam("now"))
-)
+WAKE: Final = update(requests).where(requests.c.status == "received").values(next_at=bindparam("now"))
 """What is not verified yet is due."""
 COUNT_OF: Final = select(func.count()).where(BY_PERSON)
 HOLDER: Final = select(requests.c.id).where(

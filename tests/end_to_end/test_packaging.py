@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import zipfile
@@ -59,7 +58,7 @@ async def test_o27_requirements_alone_run_release_and_web_of_the_procfile_and_ta
         env |= {"PATH": f"{requirements_alone}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
         env |= {"PYTHONPATH": str(tmp_path / "app")}
         del env["HOST"]  # as a platform sets only PORT
-        release, web = (("bash", "-c", f"exec env {PROCFILE[name]}") for name in ("release", "web"))
+        release, web = (("bash", "-c", PROCFILE[name]) for name in ("release", "web"))
         assert run(*release, env=env, cwd=tmp_path / "app")[0] == 0
         bot = await asyncio.create_subprocess_exec(
             *web, env=env, cwd=tmp_path / "app", stderr=asyncio.subprocess.PIPE, start_new_session=True
@@ -70,7 +69,7 @@ async def test_o27_requirements_alone_run_release_and_web_of_the_procfile_and_ta
             await people.command(MEI, "ada@contoso.com locked out")
             await people.until(lambda: people.messages("C0ONCALL"))
         finally:
-            os.killpg(bot.pid, signal.SIGTERM)
+            bot.terminate()  # no shell stands before it
             await people.aclose()
         assert await bot.wait() == 0
     assert sorted((tmp_path / "app").rglob("*")) == installed

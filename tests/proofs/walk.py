@@ -88,6 +88,8 @@ class Walk:
             match command.removeprefix(UNLATCH):
                 case "init":
                     await self.init(command)
+                case "doctor":
+                    await self.run(command, ends_with=1, says="→ Run `unlatch migrate`")
                 case "serve":
                     pass  # from here on it runs beside what an operator does
                 case _:

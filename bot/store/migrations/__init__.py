@@ -13,12 +13,12 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import StoreUnavailable
-from bot.store.audit_log import AuditLog
+from bot.store.audit_log import AuditLog, log_name
 from bot.store.engine import FAULTS, code_of, keep_private, milliseconds, temporary_engine
 from bot.store.tables import REVISION, audit
 
@@ -69,8 +69,10 @@ def _upgrade(connection: Connection, audit_log: AuditLog) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds(LOCK_TIMEOUT)}"))
     found = MigrationContext.configure(connection).get_current_revision()
-    if found is not None and not found.isdecimal():
+    if found is not None and not (str(found).isdecimal() and inspect(connection).has_table("audit")):
         raise StoreUnavailable(FAULTS["42P07"], lasts=True)
+    if found is not None and (theirs := log_name(connection)) not in (None, audit_log.name):
+        raise StoreUnavailable(f"belongs to {theirs}, and the settings say {audit_log.name}", lasts=True)
     if found is None or found < REVISION:
         made = configuration()
         made.attributes["connection"] = connection

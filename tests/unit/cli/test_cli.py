@@ -77,7 +77,7 @@ def test_without_settings_a_command_names_all_that_it_uses_and_ends_with_2(comma
     assert set(re.findall(r"^  ([A-Z_]+): missing\.", ended.stderr, re.MULTILINE)) == needed
 
 
-NOT_THERE = r"cannot be opened: `unlatch migrate` makes it.* sqlite:////.*/unlatch\.sqlite3\.$"
+NOT_THERE = r"cannot be opened; `unlatch migrate` makes it.* sqlite:////.*/unlatch\.sqlite3\.$"
 FAILURES = {
     "migrate": (["migrate"], NO_DATABASE, 1, "no/such/folder"),
     "o31 rotate": (["vault", "rotate"], {}, 1, NOT_THERE),
@@ -112,6 +112,18 @@ def test_o19_o20_o21_o27_o28_o32_where_nothing_answers_a_command_ends_with_1_and
     said = ended.stdout + ended.stderr
     assert (ended.returncode, shown in said, "Traceback" in said) == (1, True, False), said
     assert [name for name in ("SSLKEYLOGFILE", "ALL_PROXY", "METRICS_PORT") if f"{name} is" not in said] == []
+
+
+@pytest.mark.parametrize(("reader", "said"), [("full", b"Failed: No space left on device.\n"), ("gone", b"")])
+def test_output_that_nobody_takes_ends_with_1_and_no_complaint_of_the_interpreter(reader, said):
+    if reader == "gone":
+        read, write = os.pipe()
+        os.close(read)
+    else:
+        write = os.open("/dev/full", os.O_WRONLY)
+    command = [sys.executable, "-m", "bot", "vault", "new-key"]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, cwd=ROOT)  # noqa: S603  ours
+    assert (ended.returncode, ended.stderr) == (1, said)
 
 
 def test_what_nobody_foresaw_ends_with_a_sentence_that_names_its_place_and_no_secret(run, monkeypatch):

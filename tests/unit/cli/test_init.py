@@ -43,7 +43,7 @@ def test_the_answers_are_what_the_bot_reads_and_what_comes_next_is_printed(init,
     settings, said = read_settings(), capsys.readouterr().out
     assert (settings.public_url, len(settings.keys.vault)) == (URL, 1)
     assert init.hidden == [COMPLETE[name] for name in SECRETS if name != "VAULT_KEYS"]
-    for words in (f"{URL}/sign-in/callback", *PERMISSIONS, "unlatch migrate, unlatch doctor, unlatch serve"):
+    for words in (f"{URL}/sign-in/callback", *PERMISSIONS, "unlatch doctor, unlatch migrate, unlatch serve"):
         assert words in said
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == {".env": 0o600, "manifest.yml": 0o600}

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from bot import app, doctor
 from bot.app import App, unlatch
-from bot.domain.errors import CouldNotVerify
+from bot.domain.errors import CouldNotVerify, StoreUnavailable
 from bot.domain.people import Actor
 from bot.domain.values import UserId
 from bot.settings import CannotStart, Settings
@@ -38,16 +38,19 @@ NOWHERE = "sqlite:///no/such/folder/rows.sqlite3"
 HOST = {"host": "x86_64-conda-linux-gnu"}
 METRICS = {"metrics_port": "{port}"}  # the sandbox's
 STARTS = {
-    "public": ({"channel": "public"}, "APPROVER_CHANNEL: The approver channel is public"),
-    "shared": ({"channel": "shared"}, "APPROVER_CHANNEL: The approver channel is shared"),
+    "public": ({"channel": "public"}, "^The approver channel is public.* Make it private"),
+    "shared": ({"channel": "shared"}, "^The approver channel is shared.* Stop sharing it"),
+    "not invited": ({"channel": "left"}, "channel_not_found of C0ONCALL.* /invite @unlatch"),
+    "a scope": ({"scopes": ("users:read",)}, "missing_scope. Add the scope .*:read"),
     "a refused token": ({"slack_bot_token": "xoxb-wrong"}, "invalid_auth. Copy SLACK_BOT_TOKEN"),
     "no Slack": ({"slack_api_url": "http://127.0.0.1:9/api/"}, "SLACK_API_URL"),
     "a refused socket": ({"slack_app_token": "xapp-wrong"}, "invalid_auth. Copy SLACK_APP_TOKEN"),
-    "S22, a rotating token": ({"slack_bot_token": "xoxe.xoxb-1-wrong"}, "A rotating token .*BOT_TOKEN"),
-    "a person's token": ({"slack_bot_token": "xoxp-wrong"}, "Not a bot token.*BOT_TOKEN"),
     "no authority": ({"entra_authority": "xoxb-wrong"}, "ENTRA_AUTHORITY is not such as"),
     "no database": ({"database_url": NOWHERE}, "DATABASE_URL"),
-    "no certificate": ({"entra_client_certificate": "no-such.pem"}, "Entra"),
+    "no certificate": (
+        {"entra_client_certificate": "no-such.pem"},
+        "such.pem cannot be read.*CERTIFICATE",
+    ),
     "no assertion": ({"entra_client_assertion_file": "no"}, "Entra.*ENTRA_CLIENT_ASSERTION_FILE names no"),
     "no such group": ({"approvers": NOBODY}, "no_such_subteam of usergroup:S0NO, of APPROVERS"),
     "heads that are no file": ({"audit_heads": "/dev/null"}, "no regular file.*AUDIT_HEADS"),
@@ -91,6 +94,15 @@ async def test_a_slack_that_is_busy_and_a_group_of_requesters_stop_no_start(inst
             pass
     [told] = [line for line in logs if line["event"] == "user_group_not_shown"]
     assert (told["audience"], told["code"]) == ("usergroup:S0NO", word if setting == "requesters" else None)
+
+
+async def test_o15_a_right_that_lacks_stops_the_start(installation, monkeypatch):
+    def refused(_tx: object) -> None:
+        raise StoreUnavailable("does not permit it")
+
+    monkeypatch.setattr(app, "write_nothing", refused)
+    with pytest.raises(CannotStart, match="The database does not permit it"):
+        await start(installation.settings())
 
 
 async def test_o12_the_pools_have_the_size_of_the_setting(installation):

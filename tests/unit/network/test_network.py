@@ -179,6 +179,7 @@ CLEANED = {
     "o21": ({"SSLKEYLOGFILE": "/none/keys.log"}, {}, "SSLKEYLOGFILE"),
     "no certificates": ({"SSL_CERT_FILE": "pyproject.toml"}, {}, "SSL_CERT_FILE"),
     "no file": ({"SSL_CERT_FILE": "/none/ca.pem"}, {}, "SSL_CERT_FILE"),
+    "libpq's": ({"PGHOSTADDR": "127.0.0.2", "PGSSLROOTCERT": "x"}, {"PGSSLROOTCERT": "x"}, "PGHOSTADDR"),
     "empty": (dict.fromkeys(map(str.upper, VARIABLES), ""), {}, "SSL_CERT_FILE"),
 }
 

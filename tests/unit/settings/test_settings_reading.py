@@ -49,7 +49,7 @@ def test_each_that_is_empty_counts_as_missing_and_is_named_alone(environment, na
 MALFORMED = {
     "APPROVER_CHANNEL": ("#on-call-leads", PASTED),
     "REQUESTERS": (PASTED, f"channel:C0SUPPORT,{PASTED}", " , "),
-    "APPROVERS": (f"channel:{PASTED}", "workspace"),
+    "APPROVERS": (f"channel:{PASTED}", "workspace", "tcp://10.96.12.7:80"),
     "ALLOW_OWNER_APPROVAL": (PASTED,),
     "ASKS_PER_HOUR": ("0",),
     "ENTRA_TENANT_ID": (PASTED,),
@@ -57,7 +57,8 @@ MALFORMED = {
     "PUBLIC_URL": ("unlatch.contoso.com", "https://unlatch.contoso.com/", "http://unlatch.contoso.com"),
     "GRAPH_URL": ("http://graph.contoso.com/v1.0",),
     "PORT": (PASTED, "70000"),
-    "SLACK_BOT_TOKEN": (f"xoxb-1\n{PASTED}", f"{PASTED}\u200b1"),  # O25
+    "SLACK_BOT_TOKEN": (f"xoxb-1\n{PASTED}", f"{PASTED}\u200b1", "xoxe.xoxb-1-S22"),  # O25
+    "SLACK_APP_TOKEN": (PASTED,),
     "HOST": ("0.0.\t0.0",),
     "CLOUD": (PASTED,),
     "DATABASE_URL": (f"mysql://unlatch:{PASTED}@db", PASTED),
@@ -138,6 +139,7 @@ def test_entra_is_shown_exactly_one_credential(environment, another):
 
 
 MISSPELLED = ("APROVERS", "REQUESTER", "APPROVRES", "AUDIT_HEAD", "SLACK_BOT_TOKENS")
+MISSPELLED += ("slack_bot_tokn", "DATABASE_URL_FIL", "UNLATCH_CONFIGS")
 
 
 @pytest.mark.parametrize("source", ["environment", ".env", "toml"])
@@ -150,7 +152,7 @@ def test_a_name_that_is_no_setting_stops_the_start_and_the_one_meant_is_named(en
         (tmp_path / "unlatch.toml").write_text(lines.lower())
         environment({CONFIG_VARIABLE: str(tmp_path / "unlatch.toml")})
     message = refused()
-    assert named(message) == set(names)
+    assert named(message) == set(map(str.upper, names))
     assert "APROVERS: not a setting of Unlatch; do you mean APPROVERS?" in message
     assert PASTED not in message
 
@@ -173,12 +175,17 @@ O34 = {
     "not expanded": (lines("{}={}", ENTRA_CLIENT_SECRET="a${HOME}$b"), "utf-8", ""),
     "UTF-16": (lines("{}={}"), "utf-16", ".env: line 1 is not UTF-8"),
     "Latin-1": (lines("{}={}") + "# é\n", "latin-1", ".env: line 9 is not UTF-8"),
-    "a name alone": (lines("{}={}") + "APPROVERS\n", "utf-8", "APPROVERS: it is set, but empty"),
+    "a name alone": (lines("{}={}") + "APPROVERS\n", "utf-8", ".env: line 9 is not NAME=value"),
+    "a secret alone": (f"VAULT_KEYS=\n{PASTED}\n", "utf-8", ".env: line 2 is not NAME=value"),
+    "a secret that is no name": (f"{PASTED}=\n", "utf-8", "A NAME: not a setting of Unlatch."),
+    "an open quote": ('APPROVERS="S0A\n' + lines("{}={}"), "utf-8", ".env: line 1 is not NAME=value"),
     "toml mark": ("\ufeff" + lines('{} = "{}"'), "utf-8", ""),
     "toml list": (lines('{} = "{}"') + 'REQUESTERS = ["workspace"]\n', "utf-8", ""),
     "toml Latin-1": (lines('{} = "{}"') + "# é\n", "latin-1", "unlatch.toml: line 9 is not UTF-8"),
     "toml table": (f"[{PASTED}]\n", "utf-8", "; settings stand in no table."),
     "toml broken": (f"port = 1\n[{PASTED}\n", "utf-8", "unlatch.toml is not TOML, at line 2, column"),
+    "toml number": (f"port = {'9' * 5000}\n", "utf-8", "unlatch.toml is not TOML"),
+    "toml deep": (f"port = {'[' * 10_000}\n", "utf-8", "unlatch.toml is not TOML"),
     "toml gone": ("", "", "unlatch.toml cannot be read: No such file"),
 }
 
@@ -192,7 +199,7 @@ def test_a_file_is_read_as_editors_leave_it_or_its_name_and_line_are_said(enviro
         (tmp_path / name).write_bytes(content.encode(encoding))
     if wrong:
         message = refused()
-        assert (wrong in message, PASTED in message) == (True, False)
+        assert (wrong in message, PASTED in message.lower()) == (True, False)
     else:
         secret = "a${HOME}$b" if case == "not expanded" else COMPLETE["ENTRA_CLIENT_SECRET"]
         assert read_settings().entra_client_secret.get_secret_value() == secret
@@ -200,8 +207,8 @@ def test_a_file_is_read_as_editors_leave_it_or_its_name_and_line_are_said(enviro
 
 def test_a_secrets_file_is_read_without_a_mark_or_named(environment, tmp_path):
     environment(COMPLETE | {"SLACK_BOT_TOKEN": ""})
-    (tmp_path / ".env").write_text("SLACK_BOT_TOKEN_FILE=gone")
-    assert "gone cannot be read: No such file" in refused()
+    (tmp_path / ".env").write_text(f"SLACK_BOT_TOKEN_FILE={PASTED}")  # a secret in the place of its file
+    assert refused() == "SLACK_BOT_TOKEN_FILE names no file that can be read: No such file or directory."
     environment({"SLACK_BOT_TOKEN_FILE": "token"})
     (tmp_path / "token").write_bytes(b"\xef\xbb\xbfxoxb-file\r\n")
     assert read_settings().slack_bot_token.get_secret_value() == "xoxb-file"

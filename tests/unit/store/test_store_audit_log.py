@@ -20,6 +20,7 @@ from bot.audit import CANNOT_VERIFY, FINE, TAMPERED
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken, StoreUnavailable
 from bot.keys import Keys, new_key
+from bot.settings import CannotStart
 from bot.store.audit_log import HASH_AT, AuditLog, Head, hash_after, newest_facts, pages
 from bot.store.database import BEGUN_ANEW, Database
 from bot.store.migrations import migrate
@@ -350,7 +351,7 @@ async def test_after_an_honest_restore_resume_goes_on_and_hides_no_later_cut(ten
         audit.resume("sqlite:////no/such/folder/rows", audit_log(), ten_rows.heads, ten_rows.heads)
     said = audit.resume(ten_rows.url, audit_log(), ten_rows.heads, ten_rows.heads)
     assert said == "Resumed after row 7. The kept head named row 10."
-    with pytest.raises(AuditBroken):
+    with pytest.raises(CannotStart, match="Nothing to resume: the log holds"):
         audit.resume(ten_rows.url, audit_log(), ten_rows.heads, ten_rows.heads)
     async with ten_rows.restarted() as again:
         await noted(again, 3)

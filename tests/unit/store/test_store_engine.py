@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bot.doctor import write_nothing
 from bot.domain.errors import StoreUnavailable
 from bot.store import engine
+from bot.store.database import write_nothing
 from bot.store.engine import POOL, meant_by, parse_url
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -102,11 +102,11 @@ async def test_sixteen_asks_at_once_are_stored_where_the_role_has_five_connectio
 
 async def test_limits_of_the_role_end_no_migration_and_no_commit_before_the_disk_has_it(postgresql, cluster):
     cluster.execute("CREATE ROLE hasty LOGIN IN ROLE unlatch_bot")
-    for limit in ("statement_timeout = 1", "synchronous_commit = off"):
+    for limit in ("statement_timeout = 50", "synchronous_commit = off"):
         cluster.execute(f"ALTER ROLE hasty SET {limit}")
     hasty = postgresql.replace("unlatch_bot", "hasty")
     with engine.temporary_engine(hasty, bounded=False) as long, long.begin() as connection:
-        connection.execute(text("SELECT pg_sleep(0.02)"))
+        connection.execute(text("SELECT pg_sleep(0.2)"))
         assert connection.scalar(text("SHOW synchronous_commit")) == "on"
     cluster.execute("DROP ROLE hasty")
 

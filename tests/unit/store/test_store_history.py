@@ -14,6 +14,7 @@ from tests.support.builders import LEOS_PHONE
 from tests.support.database import audit_log
 from tests.unit.store.conftest import owner
 from tests.unit.store.rows import NOW, a_request, stored
+from tests.unit.store.test_store_audit_log import tamper
 
 
 @pytest.fixture
@@ -45,18 +46,22 @@ async def test_a_story_has_every_id_of_slack_and_microsoft_in_order_and_no_passc
     assert (text.count("the new passcode"), text.count("Locked out before his flight")) == (0, 1)
 
 
-@pytest.mark.parametrize("how", ["edited", "put back", "messages"])
+@pytest.mark.parametrize("how", ["edited", "put back", "messages", "audit"])
 async def test_what_is_not_as_unlatch_left_it_is_said(database, url, told, how):
     bot = Bot(database)
     id_ = await bot.pending()
     with owner(url) as connection:
         earlier = dict(connection.execute(select(requests)).one()._mapping)
     await bot.approve(id_)
-    change = {"edited": {"ticket": "INC-2"}, "messages": {"messages": "{}"}, "put back": earlier}[how]
-    with owner(url) as connection:
-        connection.execute(update(requests).values(change))
+    change = {"edited": {"ticket": "INC-2"}, "messages": {"messages": "{}"}, "put back": earlier, "audit": {}}
+    if how == "audit":
+        tamper(url, "UPDATE audit SET actor = 'U0EVE' WHERE seq = 2")
+    else:
+        with owner(url) as connection:
+            connection.execute(update(requests).values(change[how]))
 
-    assert f"NOT AS UNLATCH LEFT IT: {'it was moved' if how == 'put back' else 'the seal'}" in told(id_)
+    said = {"put back": "it was moved", "audit": "row 2 of the audit log"}.get(how, "the seal")
+    assert f"NOT AS UNLATCH LEFT IT: {said}" in told(id_)
     assert ("THE SEAL DOES NOT FIT" in told()) == (how == "edited")
 
 

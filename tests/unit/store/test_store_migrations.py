@@ -4,17 +4,20 @@ import asyncio
 import os
 import sqlite3
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
 from bot.domain.errors import StoreUnavailable
 from bot.domain.request import Status
+from bot.keys import Keys
 from bot.store import migrations, requests
+from bot.store.audit_log import AuditLog
 from bot.store.migrations import configuration, migrate
 from bot.store.tables import REVISION, metadata
 from sqlalchemy import inspect, text
-from tests.support.database import audit_log, sqlite_template
+from tests.support.database import VAULT_KEYS, audit_log, sqlite_template
 from tests.support.postgres import Cluster
 from tests.unit.store.conftest import as_owner, opened, owner
 from tests.unit.store.rows import KEN, NOW, a_pending, get, noted, stored
@@ -60,16 +63,22 @@ async def test_the_newest_script_makes_the_revision_and_the_tables_that_the_code
         await noted(database)
 
 
+def test_a_database_of_another_deployment_is_named(empty: str):
+    migrate(empty, audit_log())
+    with pytest.raises(StoreUnavailable, match="belongs to tests, and the settings say others"):
+        migrate(empty, AuditLog(Keys.parse(VAULT_KEYS), "others"))
+
+
 async def test_several_that_migrate_at_once_make_one_database(empty: str):
     await asyncio.gather(*(asyncio.to_thread(migrate, empty, audit_log()) for _ in range(4)))
     with owner(empty) as connection:
         assert connection.scalar(text("SELECT count(*) FROM audit")) == 1
 
 
-@pytest.mark.parametrize("name", ["requests", "alembic_version"])
-def test_the_tables_of_another_program_are_named_and_left_as_they_are(empty: str, name: str):
+@pytest.mark.parametrize(("name", "value"), [("requests", 1), *product(["alembic_version"], (1, "'a'"))])
+def test_the_tables_of_another_program_are_named_and_left_as_they_are(empty: str, name: str, value: str):
     with owner(empty) as connection:
-        connection.execute(text(f"CREATE TABLE {name} AS SELECT 'ab12cd' AS version_num"))
+        connection.execute(text(f"CREATE TABLE {name} AS SELECT {value} AS version_num"))
     with pytest.raises(StoreUnavailable, match="another program's tables"):
         migrate(empty, audit_log())
     assert columns(empty) == {name: {"version_num"}}
