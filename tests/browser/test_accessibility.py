@@ -106,7 +106,6 @@ async def test_axe_finds_nothing_wrong_in_any_state(wide: SandboxPage):
         if said != "signed in":
             await audit.look(page, f"modal of {said}", "U0KEN")
             await ken.close()
-
     phone, passcode = wide.phone(PRIYAS_PHONE), mei.modal.locator("pre")
     pill = expect(phone.locator(".pill")).to_have_text("New passcode")
     await audit.each(
@@ -117,7 +116,6 @@ async def test_axe_finds_nothing_wrong_in_any_state(wide: SandboxPage):
         ("passcode", "U0MEI", mei.button("show_passcode", mei.message(why)).click(), passcode.wait_for()),
         ("done", "U0MEI", mei.close()),
     )
-
     for why in ("Locked out again, still on the phone", "Locked out once more"):
         await mei.slack.locator(".tab[data-channel=C0SUPPORT]").click()
         await mei.ask(f"serial:{PRIYAS_PHONE}", why)
@@ -132,7 +130,6 @@ async def test_axe_finds_nothing_wrong_in_any_state(wide: SandboxPage):
             await expect(phone.get_by_role("textbox")).to_have_value("")  # another passcode is due
             await mei.shows(why, "Show passcode")
             await ken.close()
-
     order, call_off = (page.get_by_role("button", name=name) for name in ("Let it fail", "Call off"))
     denial, fault = ken.field("denial"), page.locator(".fault-row")
     hide = page.locator(".hints [aria-label='Hide the steps']")
@@ -180,7 +177,6 @@ async def test_f6_leads_out_of_a_modal_to_the_phone_and_back_and_nothing_drops_t
     await expect(phone.locator(".pill")).to_have_text("New passcode")
     announcer = page.locator("#announcer")
     await expect(announcer).to_contain_text("Pixel 10 59040DLJH001: Reset done. New passcode.")
-
     await mei.button("show_passcode", mei.message(why)).press("Enter")
     passcode = await mei.modal.locator("pre").inner_text()
     await expect(announcer).to_contain_text("Mei Tanaka: New passcode")
@@ -207,7 +203,6 @@ async def test_f6_leads_out_of_a_modal_to_the_phone_and_back_and_nothing_drops_t
     await expect(mei.modal.locator(".modal-body")).to_be_focused()
     await keys.press("Escape")
     await expect(mei.button("show_passcode", mei.message(why))).to_be_focused()
-
     await mei.slack.locator(".tab[data-channel=C0SUPPORT]").click()
     for words in ("/one-unknown", "/another-unknown"):
         await mei.say(words)
@@ -221,7 +216,6 @@ async def test_f6_leads_out_of_a_modal_to_the_phone_and_back_and_nothing_drops_t
     await expect(mei.composer).to_be_focused()
     await page.get_by_role("button", name="Hide the steps").press("Enter")
     await expect(page.get_by_role("button", name="First steps")).to_be_focused()
-
     await ken.close()
     slack, ts = demo.sandbox.slack.workspace, await ken.message(why).get_attribute("data-ts")
     slack.post("C0ONCALL", user=slack.bot.id, text="It is done", thread_ts=ts)

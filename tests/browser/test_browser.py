@@ -43,7 +43,6 @@ async def test_a_locked_phone_opens_with_a_passcode_that_only_the_requester_sees
     phone = shown.phone(PRIYAS_PHONE)
     await expect(phone.locator(".pill")).to_have_text("New passcode")
     await expect(shown.page.locator("#calls .pinned")).to_contain_text("resetPasscode, as Ken Ito")
-
     await mei.button("show_passcode", mei.message(why)).click()
     passcode = await mei.modal.locator("pre").inner_text()
     await picture(shown.page, "7-passcode")
@@ -51,11 +50,9 @@ async def test_a_locked_phone_opens_with_a_passcode_that_only_the_requester_sees
     state = demo.sandbox.snapshot()
     state["modals"].pop(mei.person.id)
     everywhere_else = [await shown.page.evaluate(EVERYTHING_BUT_MEIS_MODAL), json.dumps(state)]
-
     await phone.get_by_role("textbox").fill(passcode)
     await phone.get_by_role("button", name="Unlock").click()
     await expect(phone).to_have_attribute("data-lock", "open")
-
     await mei.close()
     everywhere_else += [await shown.page.content(), json.dumps(demo.sandbox.snapshot())]
     for place in everywhere_else:
@@ -87,7 +84,6 @@ async def test_asking_and_approving_work_with_the_keyboard_alone(shown: SandboxP
     await keys.type("serial:DMPX5678EFGH")
     await keys.press("Enter")
     await expect(mei.modal).to_have_count(0)
-
     await ken.shows(why, "INC-4711")
     await tab_to(ken.button("approve", ken.message(why)))
     await keys.press("Enter")
@@ -116,7 +112,6 @@ async def test_everything_can_be_done_on_a_screen_of_390_pixels(chromium: Browse
         mei, ken, why = shown.mei, shown.ken, "Asked for from a phone at night"
         await mei.ask("serial:G6TX9012JKLM", why)
         await expect_no_sideways_scrolling(shown.page)
-
         await switch_to(ken)
         await ken.type_command("sign-in")
         await ken.confirm(await ken.sign_in())
@@ -128,7 +123,6 @@ async def test_everything_can_be_done_on_a_screen_of_390_pixels(chromium: Browse
         await expect_no_sideways_scrolling(shown.page)
         await confirm.tap()
         await expect(ken.modal).to_contain_text(APPROVED)
-
         await switch_to(mei)
         await mei.shows(why, "sent to the device")
         await shown.page.locator("#switcher [data-toggle=phones]").tap()
@@ -169,12 +163,10 @@ async def test_the_page_is_readable_and_its_cookie_goes_with_its_own_form_only(s
         await expect_no_sideways_scrolling(tab)
         for button in await tab.get_by_role("button").all():
             assert (await button.bounding_box())["height"] >= 44
-
     [secret] = re.findall(r'name="page" value="([^"]+)"', await tab.content())
     stolen = await shown.page.context.new_page()
     await post_from_elsewhere(stolen, back.replace("callback", "confirm"), {"page": secret, "answer": "yes"})
     await expect(stolen.get_by_role("heading")).to_have_text("This link no longer works")
-
     await ken.confirm(tab)
     await expect(ken.modal).to_contain_text("You are signed in as ken@contoso.com. You can close")
 
@@ -194,7 +186,6 @@ async def test_a_fault_is_ordered_and_goes_when_it_is_used_up_or_called_off(show
     panel, rows = page.locator(".faults"), page.locator(".fault-row")
     order = page.get_by_role("button", name="Let it fail")
     await expect(order).to_be_hidden()
-
     await panel.locator("summary").press("Enter")
     await page.get_by_label("Vendor", exact=True).select_option("Entra")
     await page.get_by_label("What goes wrong").select_option("Answered 503, nothing is done")
@@ -204,7 +195,6 @@ async def test_a_fault_is_ordered_and_goes_when_it_is_used_up_or_called_off(show
         assert (await http.post("/entra/any/oauth2/v2.0/token")).status_code == 503
     await expect(rows).to_have_count(0)
     await expect(page.locator(".call").first).to_contain_text("fault: 503")
-
     await page.get_by_label("Vendor", exact=True).select_option("Graph")
     await order.press("Enter")
     await page.get_by_role("button", name="Call off: Graph").press("Enter")

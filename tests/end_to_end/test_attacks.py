@@ -51,7 +51,6 @@ async def test_attack_channel_that_is_shared_with_another_organisation_while_the
     timing = replace(FAST, periodic=SOON, channel_looked_at=SOON)
     async with running_bot(tmp_path, timing=timing) as bot:
         await bot.pending_for_ken()
-
         bot.sandbox.slack.share(ON_CALL)
         while (ready := await bot.http.get("/readyz")).status_code == 200:
             pass
@@ -60,7 +59,6 @@ async def test_attack_channel_that_is_shared_with_another_organisation_while_the
         await bot.people.until(lambda: ENGLISH["code.channel_shared"] in bot.people.receipt())
         assert await bot.review() == ENGLISH["code.channel_shared.title"]
         assert len(bot.people.messages(ON_CALL)) == 1
-
         bot.sandbox.slack.share(ON_CALL, shared=False)
         await bot.people.until(lambda: len(bot.people.messages(ON_CALL)) == 2)
         await bot.people.until(lambda: ENGLISH["code.channel_shared"] not in bot.people.receipt())
@@ -75,7 +73,6 @@ async def test_attack_forged_button_value(bot: Bot):
         what = {"value": value.format(request=request_id), "action": action}
         with bot.deliveries.forging(lambda payload, what=what: with_value(payload, **what)):
             await bot.people.open(KEN, "approve")
-
     assert await bot.refused() == [(KEN, Code.UNKNOWN_REQUEST)] * len(forged)
     assert (await bot.row(request_id)).status is Status.PENDING
 
@@ -167,7 +164,6 @@ async def test_attack_forwarded_sign_in_link_with_the_leads_address_in_the_attac
     bot.sandbox.slack.change_person(KEN, email="aiko@contoso.com")
     lead = bot.people.browser
     page = await lead.arrive(await bot.people.sign_in_link(KEN), AIKO_ACCOUNT)
-
     assert "Ken Ito" in page.text
     assert "aiko@contoso.com" in page.text
     assert await signed_in(bot) == {}
@@ -196,7 +192,6 @@ async def test_attack_replayed_callback(bot: Bot):
     bot.sandbox.journal.calls.clear()
     first = await browser.come_back(back, fields)
     again = await attacker.come_back(back, fields)
-
     assert (first.status_code, again.status_code) == (200, 410)
     assert "set-cookie" not in again.headers
     assert await signed_in(bot) == {}
@@ -214,7 +209,6 @@ async def test_attack_replayed_yes(bot: Bot):
     await browser.confirm(page)
     await bot.people.hear(KEN, "sign-out")
     browser.http.cookies.update(cookies)
-
     assert (await browser.confirm(page)).status_code == 410
     assert await signed_in(bot) == {}
     await browser.http.aclose()
@@ -266,7 +260,6 @@ async def test_attack_swapped_vault_rows(bot: Bot):
     for user, sealed in ((one, second), (other, first)):
         await bot.execute(update(tables.sign_ins).where(rows.user == user).values(sealed=sealed))
     request_id = await bot.pending()
-
     for user in (KEN, AIKO):
         assert await bot.review(user) == ENGLISH["sign_in.title"]
     assert (await bot.row(request_id)).status is Status.PENDING
@@ -279,7 +272,6 @@ async def test_attack_approver_who_lost_the_intune_role(bot: Bot):
     await bot.people.role(KEN, may_reset=False)
     await bot.people.submit(KEN)
     title = await bot.people.title_after(KEN, ENGLISH["review.title"])
-
     assert title in (ENGLISH["error.ApproverRefused.title"], ENGLISH["approved.title"])
     await bot.reaches(request_id, Status.PENDING)
     assert len(await bot.people.resets()) == before
@@ -298,7 +290,6 @@ async def test_attack_sign_in_of_an_approver_who_left(bot: Bot):
     bot.sandbox.slack.change_person(KEN, kind="deactivated")
     with bot.deliveries.forging(lambda payload: by_user(payload, KEN, "T0CONTOSO")):
         await bot.people.open(AIKO, "approve")
-
     assert (KEN, Code.NOT_A_MEMBER) in await bot.refused()
     assert await signed_in(bot) == {}
     ended = [(who, facts["kind"]) for who, what, facts in await bot.audit_rows() if what == "signed_out"]
@@ -330,7 +321,6 @@ async def test_attack_request_set_to_approved(bot: Bot):
     forged |= {"next_at": (await row_of(bot, tables.requests))["asked_at"]}
     await bot.execute(update(tables.requests).values(forged | {"status": "approved", "attempt": "null"}))
     bot.app.deps.wake_worker()
-
     assert await bot.review() == ENGLISH["code.tampered.title"]
     assert len(await bot.people.resets()) == before
     assert (KEN, Code.TAMPERED) in await bot.refused()
@@ -435,6 +425,5 @@ async def test_attack_on_the_record(life, public_key, tmp_path, capsys, statemen
         for (name,) in rows.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             rows.execute(f"DROP TRIGGER {name}")
         rows.execute(statement)
-
     assert verify(database, public_key, "--heads", str(life.folder / "heads.jsonl")) == 1
     assert named.format(approved=approved, next=approved + 1, last=last) in capsys.readouterr().out

@@ -62,7 +62,6 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
         told = f"Request {request_id[:6].upper()}"
         [line] = await people.until(lambda at=where, told=told: [x for x in people.lines(at) if told in x])
         assert "*done*" in line
-
     [reset] = (await people.resets())[before:]
     assert (reset["device"], reset["upn"]) == (device, "ken@contoso.com")
     # The sandbox answers a POST with a body with 400, so a 204 is one without.
@@ -70,7 +69,6 @@ async def test_a_locked_phone_is_reset_once_as_the_approver_and_opens_with_what_
     assert (post["status"], post["bearer"]) == (204, {"kind": "user", "who": "Ken Ito"})
     assert post["path"].removesuffix("/resetPasscode").endswith(path.split("{owner}")[-1])
     assert path.split("{owner}")[0] in post["path"]
-
     passcode = await people.show_passcode()
     assert await people.unlock(device, passcode)
     rows = await bot.audit_rows()
@@ -93,9 +91,7 @@ async def test_g38_another_approver_looks_where_the_first_ones_role_ended(bot: B
     await people.until(lambda: "doesn’t let <@U0KEN> read this device" in people.receipt())
     await people.sign_in(AIKO)
     intune.set_traps(Traps())
-
     assert await people.open(AIKO, "look", request=request_id) == ENGLISH["looked.title"]
-
     await bot.reaches(request_id, Status.DONE)
     await people.until(lambda: "done" in people.receipt())
     await people.show_passcode()
@@ -125,7 +121,6 @@ async def test_requests_cards_and_denials_go_on_while_a_vendor_hangs(tmp_path, v
         for _ in range(0 if links else many):
             await people.press(KEN, "approve", request=waiting)
         await people.until(lambda: len(bot.sandbox.faults.hits) >= many, 25)
-
         async with asyncio.timeout(20):
             await asyncio.get_running_loop().getaddrinfo("localhost", 80)
             request_id = await bot.pending(TOMAS)

@@ -46,7 +46,6 @@ async def test_a_step_up_that_graph_asks_for_is_carried_through_the_link_and_the
     people = bot.people
     request_id = await bot.pending_for_ken()
     bot.sandbox.intune.demand_claims(KEN_ACCOUNT, STEP_UP)
-
     assert await bot.review() == ENGLISH["sign_in.title"]
     assert ENGLISH["sign_in.claims"] in people.modal_text(KEN)
     asked = await people.browser.http.get(people.link_in_modal(KEN))
@@ -82,7 +81,6 @@ async def test_where_approvals_ask_for_it_an_old_sign_in_neither_reviews_nor_app
         people = bot.people
         request_id = await bot.pending_for_ken()
         await grow_old(bot)
-
         assert await bot.review() == ENGLISH["sign_in.title"]
         assert ENGLISH["sign_in.stale"] in people.modal_text(KEN)
         asked = await people.browser.http.get(people.link_in_modal(KEN))
@@ -93,7 +91,6 @@ async def test_where_approvals_ask_for_it_an_old_sign_in_neither_reviews_nor_app
         await people.submit(KEN)
         assert await people.title_after(KEN, ENGLISH["review.title"]) == ENGLISH["sign_in.title"]
         assert await people.resets() == []
-
         await sign_in_and_approve(bot)
         await bot.reaches(request_id, Status.DONE)
 
@@ -104,7 +101,6 @@ async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_p
         await people.command(MEI, TOMAS)
         await people.until(lambda: ENGLISH["status.unlinked.title"] in people.receipt())
         assert people.messages(ON_CALL) == []
-
         assert await people.open(MEI, "link") == ENGLISH["sign_in.title"]
         asked = await people.browser.http.get(people.link_in_modal(MEI))
         assert set(parse_qs(urlsplit(asked.headers["location"]).query)["scope"][0].split()) == IDENTITY
@@ -113,7 +109,6 @@ async def test_where_requesters_sign_in_a_request_waits_for_it_and_so_does_the_p
         await people.approve()
         [request] = await bot.rows()
         await bot.reaches(request.id, Status.DONE)
-
         await people.until(lambda: "Show passcode" in str(people.direct(MEI)))
         await people.command(MEI, "sign-out")
         await people.until(lambda: ENGLISH["signed_out"] in people.private_texts(MEI))

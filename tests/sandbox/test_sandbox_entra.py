@@ -121,14 +121,12 @@ def test_an_assertion_must_be_the_apps_with_a_certificate_or_of_the_issuer_that_
     claims = {name: value for name, value in (good | changes).items() if value is not None}
     header, key = {"x5t": claims.pop("x5t")} if "x5t" in claims else {}, claims.pop("key")
     microsoft.entra.federated = FederatedCredential(FEDERATED["iss"], FEDERATED["sub"], KEY.public_key())
-
     answer = microsoft.redeem(
         *a_code(microsoft),
         client_secret="",
         client_assertion=jwt.encode(claims, key, algorithm="RS256", headers=header),
         client_assertion_type="urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
     )
-
     assert code_of(answer) == code
 
 
@@ -203,13 +201,11 @@ def test_a_revoked_session_is_challenged_at_graph_until_the_person_signs_in_agai
     token = microsoft.sign_in(app)["access_token"]
     incapable = microsoft.sign_in(microsoft.msal(client_capabilities=None))["access_token"]
     microsoft.intune.revoke_session(KEN_ACCOUNT)
-
     challenged = _devices(microsoft, token)
     header = challenged.headers["www-authenticate"]
     claims = base64.b64decode(header.partition('claims="')[2].partition('"')[0]).decode()
     refused = app.acquire_token_silent_with_error(SCOPES, app.get_accounts()[0], claims_challenge=claims)
     again = microsoft.sign_in(microsoft.msal(), claims_challenge=claims)["access_token"]
-
     assert (challenged.status_code, 'error="insufficient_claims"' in header) == (401, True)
     assert refused["error_codes"] == [50173]
     assert _devices(microsoft, again).status_code == 200

@@ -69,7 +69,6 @@ EFFECTS: list[tuple[dict[str, Any], type[Exception] | int, int]] = [
 @pytest.mark.parametrize(("rule", "expected", "resets"), EFFECTS)
 async def test_a_broken_call_has_its_effect_before_or_not_at_all(served, rule, expected, resets):
     served.fails(to="graph", match="resetPasscode", **rule)
-
     if isinstance(expected, int):  # a page where JSON was expected
         answer = await served.reset()
         assert (answer.status_code, f"HTTP Error {expected}" in answer.text) == (expected, True)
@@ -77,7 +76,6 @@ async def test_a_broken_call_has_its_effect_before_or_not_at_all(served, rule, e
     else:
         with pytest.raises(expected):
             await served.reset(timeout=0.3)
-
     call = served.sandbox.journal.calls[-1]
     assert (served.resets, "reset Ada's iPhone" in call.note) == (resets, bool(resets))
     assert (call.bearer.who, call.note.startswith("fault: ")) == ("Ken Ito", True)
@@ -108,7 +106,6 @@ async def test_a_late_answer_is_the_same_answer(served, after):
 
     served.sandbox.faults.sleep = sleep
     served.fails(to="graph", kind="latency", seconds=30, match="resetPasscode", after=after)
-
     assert (await served.reset()).status_code == 204
     assert (seen, served.resets) == ([(30, int(after))], 1)
 
@@ -130,10 +127,8 @@ async def test_a_late_call_is_carried_out_even_if_the_client_gave_up(served):
 async def test_429_is_in_the_vendors_own_words(served, retry_after):
     for vendor in ("slack", "entra", "graph"):
         served.fails(to=vendor, kind="429", retry_after=retry_after)
-
     slack, graph = await served.post(), await served.reset()
     entra = await served.http.post(f"/entra/{TENANT_ID}/oauth2/v2.0/token")
-
     expected = None if retry_after is None else "7"
     for answer in (slack, graph, entra):
         assert (answer.status_code, answer.headers.get("retry-after")) == (429, expected)

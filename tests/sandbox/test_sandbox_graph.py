@@ -140,11 +140,9 @@ async def test_action_results_and_hidden_properties_come_only_with_one_device(mi
     await microsoft.graph.post(RESET_IPHONE)
     names = ("id", "deviceActionResults", "udid", "enrollmentProfileName")
     chosen = {"$select": ",".join(names)}
-
     listed = (await microsoft.graph.get(DEVICES, params=chosen)).json()["value"][0]
     alone = (await microsoft.graph.get(f"{DEVICES}/{IPHONE}", params=chosen)).json()
     plain = (await microsoft.graph.get(f"{DEVICES}/{IPHONE}")).json()
-
     assert [listed[name] for name in names] == [IPHONE, [], None, ""]
     assert alone["deviceActionResults"][0]["actionState"] == "pending"
     assert (alone["udid"], alone["enrollmentProfileName"]) == ("00008140-000A1B2C3D4E5F60", "ADE-Corporate")
@@ -155,12 +153,10 @@ async def test_action_results_and_hidden_properties_come_only_with_one_device(mi
 async def test_a_list_comes_in_pages_that_only_their_own_link_continues(microsoft):
     microsoft.intune.reading.page_size = 3
     params = {"$filter": "operatingSystem eq 'Android'", "$select": "id"}
-
     first = await microsoft.graph.get(DEVICES, params=params)
     link = first.json()["@odata.nextLink"]
     second = await microsoft.graph.get(link)
     elsewhere = link.replace(DEVICES, f"deviceManagement/detectedApps/{FIELD_APP}/managedDevices")
-
     assert ids(first) + ids(second) == [PIXEL, GALAXY, OWN_PHONE, SCANNER]
     assert link.startswith(f"{BASE}/graph/v1.0/{DEVICES}?$filter=")
     assert "@odata.nextLink" not in second.json()
@@ -175,7 +171,6 @@ async def test_devices_are_listed_below_a_user_and_a_detected_app(microsoft):
         "users/mei@contoso.com/managedDevices": [],
         f"deviceManagement/detectedApps/{FIELD_APP}/managedDevices": [PIXEL, GALAXY, SCANNER],
     }
-
     assert {path: ids(await microsoft.graph.get(path)) for path in lists} == lists
     assert (await refusal(microsoft, f"{priya}/{IPHONE}"))[:2] == (404, "ResourceNotFound")
     for unknown in ("olga@fabrikam.com", "lea@contoso.com"):  # the second is only a mail address
@@ -291,10 +286,8 @@ async def test_reading_and_resetting_need_their_own_permissions(microsoft):
 
 async def test_without_the_role_reading_is_401_that_no_sign_in_cures_and_resetting_403(microsoft):
     microsoft.carry(microsoft.entra.access_token(MEI_ACCOUNT))
-
     answer = await microsoft.graph.get(DEVICES)
     status, code, said = await refusal(microsoft, RESET_IPHONE, "POST")
-
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UnknownError")
     assert json.loads(answer.json()["error"]["message"])["ErrorCode"] == "Forbidden"
     assert "not authorized" in unwrapped(answer.json())["Message"]
@@ -334,7 +327,6 @@ async def test_android_gets_a_new_passcode_when_it_is_done_and_the_newest_opens_
     await microsoft.graph.post(f"{DEVICES}/{PIXEL}/resetPasscode")
     microsoft.clock.advance(ACTION_TIME)
     _, second = await results(microsoft, PIXEL)
-
     running = ("active", False, "locked")
     assert seen == [("pending", False, "locked"), running, running, ("done", True, "temporary passcode")]
     assert first["@odata.type"] == "#microsoft.graph.resetPasscodeActionResult"

@@ -103,7 +103,6 @@ async def test_the_app_has_three_real_seconds(it):
 async def test_who_may_type_a_command_where():
     it, unscoped = LocalSlack(), LocalSlack(scopes=["chat:write"])
     invalid = "/reset-passcode is not a valid command"
-
     assert (await it.slack.command(GUS, SUPPORT, "/reset-passcode")).delivered  # a guest may
     # A command belongs to the workspace that installed the app (docs.slack.dev/apis/slack-connect).
     assert (await it.slack.command(OLGA, SUPPORT, "/reset-passcode")).notice == invalid
@@ -121,9 +120,7 @@ async def test_who_may_type_a_command_where():
 
 async def test_a_click_carries_the_message_the_action_and_both_rights_to_answer(it):
     card = await posted(it)
-
     assert (await it.slack.click(KEN, "approve", channel=ON_CALL)).delivered
-
     sent = it.app.last
     assert (sent["type"], sent["api_app_id"], sent["enterprise"]) == ("block_actions", "A0UNLATCH", None)
     assert sent["user"] == {"id": KEN, "username": "ken", "name": "ken", "team_id": "T0CONTOSO"}
@@ -140,14 +137,12 @@ async def test_a_person_presses_what_they_see_or_saw(it):
     [seen] = it.slack.messages(ON_CALL)
     await it.slack.click(KEN, "approve", channel=ON_CALL)
     await respond(it, text="x", replace_original=False, blocks=[actions(button("no"))])
-
     with pytest.raises(NotPossible, match="not in that channel"):
         await it.slack.click(MEI, "approve", channel=ON_CALL)
     with pytest.raises(NotPossible, match="there is no no to press"):
         await it.slack.click(AIKO, "no", channel=ON_CALL)  # ephemeral: only Ken sees it
     await it.slack.click(KEN, "no", channel=ON_CALL)
     assert (it.app.last["container"]["is_ephemeral"], "message" in it.app.last) == (True, False)
-
     await it.done("chat.update", channel=ON_CALL, ts=card["ts"], text="decided")
     with pytest.raises(NotPossible):
         await it.slack.click(KEN, "approve", channel=ON_CALL, ts=card["ts"])
@@ -185,7 +180,6 @@ async def test_a_response_url_takes_five_responses_in_thirty_minutes_and_does_no
     taken = [await respond(it, text=str(n)) for n in range(6)]
     it.clock.advance(timedelta(seconds=1))
     late = await respond(it, text="late")
-
     assert [answer.json()["error"] for answer in refused] == ["no_text", "invalid_blocks"]
     assert [answer.status_code for answer in taken] == [200] * 5 + [404]
     assert taken[-1].json() == {"ok": False, "error": "used_url"}

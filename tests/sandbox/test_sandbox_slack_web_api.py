@@ -131,7 +131,6 @@ async def test_a_trigger_opens_one_modal_within_three_seconds(it):
     it.clock.advance(timedelta(seconds=2.999))
     young = await it.trigger(MEI)
     it.clock.advance(timedelta(milliseconds=1))
-
     assert await it.error("views.open", trigger_id=old, view=modal()) == "expired_trigger_id"
     # A refused view leaves the trigger unused.
     unsent = modal(submit=False)

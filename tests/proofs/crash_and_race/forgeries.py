@@ -134,7 +134,6 @@ class Attacks:
         await self.bots.start(LIFE)
         await self.people.until(lambda: request in self.people.offered(Action.SHOW_PASSCODE), 30)
         resets = len(self.bots.sandbox.intune.resets)
-
         await self._swapped_owner(request)
         await self._restart(put_back(self.bots.database, copy))
         await self._said("audit_broken", request)
@@ -147,7 +146,6 @@ class Attacks:
         await self._opens(KEN, Action.APPROVE, request, "error.AuditBroken.title")
         if "was not written by Unlatch" not in await self.bots.unlatch("audit", "verify"):
             self.faults.append(("lost", "audit verify does not name the rebuilt log"))
-
         if more := len(self.bots.sandbox.intune.resets) - resets:
             self.faults.append(("doubled", f"{more} resets on the word of whoever writes to the database"))
         return self.faults

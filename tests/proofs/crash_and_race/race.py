@@ -53,7 +53,6 @@ async def race(
                 stack.push_async_callback(way.close)
             proxy = Proxy([way.carry for way in ways])
             slack.platform.http.carry = proxy.carry
-
         numbers, ran = iter(range(1, rounds + 1)), list[Round]()
 
         async def take_turns(requester: str) -> None:

@@ -61,7 +61,6 @@ def test_a_move_is_allowed_exactly_where_the_table_says(status, name):
     leads_to, move = BY_NAME[name]
     before = a(status, next_at=LATER if status is not Status.UNCERTAIN else None)
     text = repr(before)
-
     if leads_to in MOVES[status]:
         after = move(before)
         assert (after.status, after.version, after.changed_at) == (leads_to, before.version + 1, LATER)
@@ -113,7 +112,6 @@ def test_a_decision_names_the_revision_that_was_reviewed():
 def test_a_human_decides_on_an_uncertain_request_only_after_it_was_looked_for_in_vain():
     looked_for = a(Status.UNCERTAIN, next_at=LATER)
     in_vain = looked_for.leave_to_human(Cause(Code.NO_ANSWER), now=LATER)
-
     assert (looked_for.needs_a_human, in_vain.needs_a_human) == (False, True)
     for decide in (
         lambda r: r.approve(APPROVAL, reviewed=r.revision),
@@ -176,7 +174,6 @@ def test_ours_is_later_than_the_reset_before_and_not_long_before_the_attempt(pre
 
     approval, attempt = replace(APPROVAL, previous_reset_at=at(previous)), replace(ATTEMPT, seen_at=at(seen))
     request = a(Status.UNCERTAIN, approval=approval, attempt=attempt)
-
     assert request.is_ours(NOON + started, timing=TIMING) is ours
 
 

@@ -242,7 +242,6 @@ async def test_a_sign_in_that_was_put_back_from_a_copy_is_none(setup, end):
         await setup.remove_from_audit_log(Event.SIGNED_OUT)
     for statement in (delete(sign_ins), insert(sign_ins).values(copy)):
         await setup.database.run(lambda tx, statement=statement: tx.execute(statement).rowcount)
-
     with suppress(AuditBroken):
         assert await setup.sign_ins.account(KEN) is None
 
@@ -371,7 +370,6 @@ async def test_rows_that_no_key_opens_are_named_and_forgotten_with_an_audit_row_
     assert found.resealed == 0
     assert (found.unused, found.under_way) == ([], []), "sign-ins under way are not all that needs the key"
     assert set(await both.all_rows()) == {KEN, AIKO}
-
     await both.sign_in()
     found = await rotated(both, forget=True)
     assert set(found.unreadable) == {AIKO}

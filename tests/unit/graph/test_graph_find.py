@@ -49,10 +49,8 @@ def no_pauses():
 async def test_a_device_is_reset_below_the_collection_in_which_it_was_found(target, collection, condition):
     single = target.kind is TargetKind.ID
     graph = GraphStub(ok(IPHONE) if single else page(), ACCEPTED)
-
     await graph.find(target)
     await graph.reset(target)
-
     found, reset = graph.requests
     path, _, query = found.url.raw_path.decode().partition("?")
     assert (found.method, path) == ("GET", f"/v1.0{collection}" + (f"/{PHONE}" if single else ""))
@@ -244,9 +242,7 @@ async def test_a_person_who_signs_in_by_another_name_is_found_by_their_mail_addr
     longer = {**by_mail, "emailAddress": f"x{GRACE.value}"}
     unknown = said(404, "Request_ResourceNotFound")
     graph = GraphStub(unknown, page(longer, by_mail, ANDROID))
-
     found = await graph.find(GRACE)
-
     assert [device.owner_upn for device in found.devices] == ["g.hopper@contoso.com"]
     assert found.request_ids == ["inner", "r1"]
     asked = graph.requests[1].url

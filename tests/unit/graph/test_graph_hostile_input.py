@@ -31,7 +31,6 @@ async def test_no_id_and_no_target_leaves_its_segment_of_the_path(value):
     await graph.actions(value)
     for kind in (TargetKind.ID, TargetKind.PERSON, TargetKind.APP):
         await graph.find(Target(kind, value))
-
     assert graph.requests[0].url.query == b""
     around = [
         (f"{USERS}grace.hopper%40contoso.com/managedDevices/", "/resetPasscode"),

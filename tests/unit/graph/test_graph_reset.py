@@ -336,7 +336,6 @@ async def test_neither_passcode_nor_token_gets_into_a_log_or_an_exception(answer
     caplog.set_level(logging.DEBUG)
     with structlog.testing.capture_logs() as logged:
         error = await outcome(GraphStub(answer).intune.passcode(PHONE, TOKEN, since=STARTED))
-
     assert isinstance(error, GraphError | NewPasscode)
     shown = [str(logged), *(f"{record.getMessage()} {vars(record)}" for record in caplog.records)]
     assert "graph_" in str(logged)

@@ -167,7 +167,6 @@ async def test_membership_is_read_each_time_to_the_last_page_and_the_workspace_i
     with pytest.raises(CouldNotVerify):  # the cursor leads nowhere
         await directory(api).is_in(KEN.id, IN_CHANNEL)
     assert len(api.asked) == 4 + 2
-
     api.answers["usergroups.users.list"] = [{"ok": True, "users": [KEN.id]}, {"ok": True, "users": []}]
     assert await directory(api).is_in(KEN.id, ON_CALL)
     assert not await directory(api).is_in(KEN.id, ON_CALL)

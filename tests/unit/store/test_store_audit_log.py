@@ -166,7 +166,6 @@ async def test_a_chain_that_is_rebuilt_carries_no_signature_and_the_kept_head_sa
         [theirs] = Keys.parse(forger).public_keys
         added = replace(created, event=Event.KEY_ADDED, facts={"public_key": theirs})
         log_of(forger).append(connection, [created, added, *map(note, range(8))], first=True)
-
     assert ten_rows.verify() == (
         2,
         "Cannot verify: rows 1 to 10: signed with a key that you did not provide.\n",
@@ -253,7 +252,6 @@ async def test_a_running_bot_appends_to_no_log_but_its_own_and_goes_on_without_a
         await noted(database)
         kept = "CREATE TABLE kept AS SELECT * FROM audit"
         ten_rows.tamper(kept, "DELETE FROM audit WHERE seq = 11", statement)
-
         with capture_logs() as logged:
             for append in (noted(database), noted(database), stored(database, a_request())):
                 with pytest.raises(AuditBroken):
@@ -297,7 +295,6 @@ async def test_looking_at_the_log_while_another_thread_appends_raises_no_alarm(o
 
     event.listen(on_sqlite.reader, "after_cursor_execute", overtaken)
     head = await on_sqlite.read(on_sqlite.audit_log.look)
-
     assert (head.seq, on_sqlite.audit_log.broken, on_sqlite.audit_log.seen.seq) == (2, None, 3)
 
 
@@ -346,7 +343,6 @@ async def test_after_an_honest_restore_resume_goes_on_and_hides_no_later_cut(ten
     async with ten_rows.restarted() as stopped:
         with pytest.raises(AuditBroken):
             await noted(stopped)
-
     with pytest.raises(StoreUnavailable):
         audit.resume("sqlite:////no/such/folder/rows", audit_log(), ten_rows.heads, ten_rows.heads)
     said = audit.resume(ten_rows.url, audit_log(), ten_rows.heads, ten_rows.heads)

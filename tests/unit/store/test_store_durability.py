@@ -65,7 +65,6 @@ async def test_a_process_killed_right_after_an_acknowledgement_has_lost_nothing(
     process.kill()
     rest, _ = await process.communicate()
     acknowledged += rest.decode().split("\n")[:-1]
-
     assert set(acknowledged) <= await ids(url)
 
 

@@ -222,9 +222,7 @@ async def test_what_a_dead_process_leased_is_due_at_once_and_its_posts_when_they
         await claimed(on_sqlite, queue)
     await run_behind(on_sqlite, spoil.values(reason=tampered.reason))
     posted = NOW + TIMING.slack_timeout
-
     await on_sqlite.run(lambda tx: requests.end_leases(tx, now=NOW, published_by=TIMING.slack_timeout))
-
     assert len(await claimed(on_sqlite)) == 2
     found = [len(await claimed(on_sqlite, Queue.PUBLISH, now=now)) for now in (posted - SECOND, posted)]
     assert found == [0, 2]

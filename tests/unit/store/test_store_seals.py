@@ -169,7 +169,6 @@ async def test_two_moves_in_one_commit_fit_their_seals(database: Database):
         return "first"
 
     ends = await asyncio.gather(*(database.run(deny) for _ in range(8)), return_exceptions=True)
-
     assert sorted(map(str, ends)) == ["first", *["second"] * 7]
 
 

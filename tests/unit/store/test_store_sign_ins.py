@@ -74,15 +74,12 @@ async def test_each_step_of_a_link_succeeds_once_on_two_replicas(replicas):
         assert sorted(begins) == [False, True]
         found = await looked_up(here, name)
         assert (found.link, found.state_digest, found.sealed) == (a_link(name), state, b"flow")
-
         flows = await asyncio.gather(taken(here, state), taken(elsewhere, state))
         [flow] = filter(None, flows)
         assert flow.sealed == b"flow"
         assert await looked_up(here, name) is None
-
         await elsewhere.run(lambda tx, flow=flow: sign_ins.put_back(tx, flow))
         assert (await taken(here, state)).sealed == b"flow"
-
         key = f"key-{name}"
         held = sign_ins.LinkRow(a_link(name), key, b"result")
         await here.run(lambda tx, held=held: sign_ins.hold_result(tx, held, now=NOW))

@@ -118,9 +118,7 @@ async def test_every_event_says_who_as_whom_by_which_rule_and_no_secret(bot, eve
     bot.intune.found = [LEOS_PHONE, LEOS_TABLET]
     act, by, facts = CASES[event]
     link = await bot.offer()
-
     await act(bot)
-
     entry = await bot.entry(event)
     assert (entry.actor, entry.facts) == (by, facts)
     assert NOON <= entry.at <= bot.clock.now()

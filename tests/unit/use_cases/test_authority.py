@@ -139,10 +139,8 @@ async def test_a_person_gets_exactly_as_far_as_the_design_says(new_bot, act, sta
         tries.append((case, row, device_of(case, number)))
     before = {row.id: row for row in rows.values()}
     await first.insert(*before.values())
-
     acts = (as_ken(first.on_the_same_database(), case, act, *rest) for case, *rest in tries)
     came = await asyncio.gather(*acts)
-
     refusals: Counter[tuple] = Counter()
     unchanged = set(before)
     for (case, request, _), answer in zip(tries, came, strict=True):

@@ -36,7 +36,6 @@ async def test_a_decision_is_made_again_after_a_lost_race_but_not_for_ever(bot, 
         return request.withdraw(by=MEI.id, now=now)
 
     decided = await outcome(bot.deps.decide(request_id, Event.WITHDRAWN, withdraw, {}))
-
     assert isinstance(decided, ResetRequest if wins else LostRace)
     assert (len(rounds), bot.wakes - wakes) == (3, int(wins))
 
@@ -91,7 +90,6 @@ async def test_what_ken_did_while_aiko_s_approval_looked_the_devices_up_counts(b
             bot.intune.show(LEOS_PHONE.id, "pending")
 
     bot.intune.on_read = ken_is_faster
-
     told = await refused(bot.approve(request_id, by=AIKO))
     if reopened:
         assert told.code is Code.REVIEW_OUTDATED
@@ -111,9 +109,7 @@ async def test_what_ken_did_while_aiko_s_approval_looked_the_devices_up_counts(b
 async def test_a_device_that_was_reset_minutes_ago_is_reset_again_only_knowingly(bot, state, ago, asks):
     reset_at = bot.intune.show(LEOS_PHONE.id, state, ago=ago)
     request_id = await bot.pending()
-
     came = await outcome(bot.approve(request_id))
-
     if asks:
         assert isinstance(came, RecentlyReset)
         assert came.facts == {"at": utc_text(reset_at), "platform": "Android"}
@@ -131,10 +127,8 @@ async def test_who_tries_again_sends_nothing_where_the_first_attempt_shows_nor_g
     row = await bot.row(request_id)
     assert (await refused(bot.approve(request_id, reviewed=row.revision - 1))).code is Code.REVIEW_OUTDATED
     assert await bot.row(request_id) == row
-
     approvals = (outcome(bot.approve(request_id, by=by)) for by in (AIKO, KEN))
     outcomes = await asyncio.gather(*approvals)
-
     assert (await bot.row(request_id)).status is Status.SENT
     assert len(bot.intune.posts) == 1
     [late] = [each for each in outcomes if isinstance(each, Refusal)]

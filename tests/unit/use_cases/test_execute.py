@@ -72,9 +72,7 @@ async def test_an_answer_means_one_state_and_no_second_call_unless_it_did_nothin
     request_id = await bot.approved()
     bot.intune.answers += [Answer(error=error)] * 99
     posts = 2 if isinstance(error, AT_ONCE) else 1
-
     after = await bot.advance(request_id)
-
     status, cause = meaning
     assert (after.status, after.cause) == meaning
     if after.status in (Status.APPROVED, Status.PENDING):
@@ -86,7 +84,6 @@ async def test_an_answer_means_one_state_and_no_second_call_unless_it_did_nothin
     direct = {"path": "/deviceManagement/managedDevices"} if isinstance(error, UnknownPath) else {}
     assert answered.facts == AS_KEN | code | call | direct | error.as_facts()
     assert CLAIMS not in repr(await bot.entries())
-
     if again is not None:
         assert after.next_at == bot.clock.now() + again
     pause = again or timedelta(minutes=1)
@@ -123,7 +120,6 @@ async def test_each_call_is_the_approvers_and_an_attempt_committed_before_it_lea
 
     bot.intune.on_post = on_post
     sent = await bot.advance(request_id)
-
     target = Target(TargetKind.PERSON, "leo@contoso.com")
     assert bot.intune.posts == [
         Post(LEOS_PHONE.id, token, f"call-{number}", target, direct)
@@ -143,7 +139,6 @@ async def test_where_entra_gives_no_other_token_nothing_else_is_sent(bot):
     bot.intune.on_post = lambda: goes_down(bot.sign_ins)
     bot.intune.answers.append(Answer(error=ApproverRefused(status=401)))
     waiting = await bot.advance(request_id)
-
     assert (waiting.status, waiting.attempt, len(bot.intune.posts)) == (Status.APPROVED, None, 1)
     assert waiting.next_at == bot.clock.now() + timedelta(seconds=5)
 
@@ -169,9 +164,7 @@ async def test_an_approval_is_kept_for_two_minutes_and_not_sent_after_that(bot, 
         assert (waiting.status, waiting.next_at) == (Status.APPROVED, bot.clock.now() + timedelta(seconds=5))
         assert await bot.events() == events
     bot.clock.advance(minutes=2)
-
     reopened = await bot.advance(request_id)
-
     assert (reopened.status, reopened.cause) == (Status.PENDING, Cause(Code.NOT_EXECUTED))
     assert (await bot.entry(Event.REOPENED)).facts == AS_KEN | {"cause": "not_executed"}
     assert bot.intune.posts == []
@@ -285,12 +278,10 @@ async def test_a_process_that_stops_at_any_step_leaves_no_second_reset(new_bot, 
         request_id = await bot.approved()
         bot.intune.answers += answers
         stopped = await bot.stops_after(steps, bot.advance_due())
-
         for _ in range(12):  # until an uncertain attempt is left to a human
             if (await bot.row(request_id)).status is not Status.SENT:
                 bot.clock.advance(seconds=95)  # longer than the lease
                 await bot.advance_due()
-
         row = await bot.row(request_id)
         assert len(bot.intune.posts) <= len(answers)
         assert len(bot.intune.resets) <= 1
@@ -310,7 +301,6 @@ async def test_an_attempt_that_may_still_be_answered_is_left_alone_and_then_look
     bot.intune.on_post = power_cut
     with pytest.raises(Stopped):
         await bot.advance(request_id)
-
     for seconds, status in ((59, Status.APPROVED), (1, Status.UNCERTAIN)):
         bot.clock.advance(seconds=seconds)
         await bot.advance_due()
@@ -353,9 +343,7 @@ async def test_a_lost_attempt_that_is_not_found_in_time_is_left_to_a_human(bot, 
     assert looking.next_at > bot.clock.now()
     assert looking.cause == TAKES_HELP.get(trouble, Cause(Code.NO_ANSWER))
     bot.clock.advance(timedelta.resolution)
-
     left = await bot.advance(request_id)
-
     assert (left.status, left.needs_a_human) == (Status.UNCERTAIN, True)
     assert left.cause == Cause(Code.NO_ANSWER, WHY_NOT[trouble])
     answer = {"answer": "could not look" if trouble else "not found on the device"}
@@ -412,9 +400,7 @@ async def test_a_device_that_says_nothing_for_a_day_fails_the_request(bot, troub
     waiting = await bot.advance(request_id)
     assert (waiting.status, waiting.cause) == (Status.SENT, TAKES_HELP.get(trouble))
     bot.clock.advance(timedelta.resolution)
-
     failed = await bot.advance(request_id)
-
     facts, code = WHY_NOT[trouble], Code.DEVICE_GONE if trouble == "g33 gone" else Code.SILENT
     assert (failed.status, failed.cause) == (Status.FAILED, Cause(code, facts))
     assert (await bot.entry(Event.FAILED)).facts == AS_KEN | {"cause": code} | facts

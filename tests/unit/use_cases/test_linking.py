@@ -103,9 +103,7 @@ async def test_an_account_that_is_not_theirs_is_not_linked_whenever_it_turns_out
         bot.sign_ins.accounts = {AIKO.id: account_of(KEN)}
     else:
         bot.directory.change(KEN, email="new@contoso.com")
-
     refusal = await refused(call)
-
     assert isinstance(refusal, SignInRefused)
     assert refusal.link is not None
     assert (refusal.code, refusal.link.user) == (code, KEN.id)

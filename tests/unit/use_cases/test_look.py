@@ -39,9 +39,7 @@ async def test_another_approver_looks_and_lets_the_passcode_be_shown_under_their
     request_id = await blind(bot, why)
     bot.intune.finish(passcode="80 51 33")
     bot.intune.read_with.clear()
-
     looked, again = [await bot.look(request_id) for _ in range(2)]
-
     assert looked == again
     assert (looked.status, looked.cause, looked.next_at) == (Status.SENT, None, bot.clock.now())
     assert (looked.decided_by, looked.approval.by) == (KEN.id, KEN.id), "the decision stays Ken's"
@@ -160,12 +158,10 @@ async def test_who_cannot_read_the_passcode_is_named_until_another_looks_or_it_e
     done = await bot.advance(request_id)
     end(bot, reader.id)
     bot.clock.advance(minutes=30)
-
     told = await refused(bot.reveal(request_id))
     assert (told.code, told.facts["approver"]) == (code, reader.id)
     assert (await bot.row(request_id)).cause == told.cause
     looked = await bot.look(request_id, by=AIKO if reader is KEN else KEN)
-
     assert (looked.status, looked.cause, looked.next_at) == (Status.DONE, None, None)
     assert (looked.changed_at, (await bot.entry(Event.LOOKED)).at) == (done.changed_at, bot.clock.now())
     assert (await bot.reveal(request_id)).reveal() == "80 51 33"

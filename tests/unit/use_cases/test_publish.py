@@ -17,16 +17,13 @@ from tests.support.builders import AIKO, GUS, LEOS_LAPTOP
 
 async def test_card_and_receipt_are_posted_once_and_a_move_updates_both(bot):
     request_id = await bot.pending(target="serial:R58M")
-
     assert [await bot.publish(request_id) for _ in range(3)] == [None] * 3
-
     assert (bot.notifier.posted, bot.notifier.updated) == (["card", "receipt"], [])
     state = (await bot.claim_publish(request_id)).messages
     assert {"card": state.card, "receipt": state.receipt} == bot.notifier.messages
     bot.intune.found = [LEOS_LAPTOP]
     await refused(bot.review(request_id))  # ends the request
     await bot.publish(request_id)
-
     assert (bot.notifier.posted, bot.notifier.updated) == (["card", "receipt", "direct"], ["card", "receipt"])
 
 
@@ -46,7 +43,6 @@ async def test_a_reminder_is_posted_once_and_only_while_the_request_waits(bot):
     for _ in range(2):
         await bot.publish(request_id)
     assert bot.notifier.posted == ["card", "receipt", "thread"]
-
     bot.clock.advance(minutes=15)
     await bot.advance_due()
     await bot.deny(request_id)
@@ -63,10 +59,8 @@ async def test_a_message_that_cannot_be_shown_keeps_no_other_back_and_is_logged(
     bot.clock.advance(minutes=15)
     await bot.advance_due()
     bot.notifier.failing[broken] = error
-
     with capture_logs() as logged:
         assert await bot.publish(request_id) == timedelta(seconds=2)
-
     assert set(bot.notifier.posted) == {"card", "receipt"} - {broken}
     assert bot.notifier.no_card[-1] is (error if broken == "card" else None)
     [line] = logged
@@ -79,14 +73,12 @@ async def test_who_asked_second_sees_where_the_first_request_stands_and_how_it_e
     first = await bot.pending()
     second = (await bot.submit(by=AIKO)).id
     await bot.advance(second)
-
     assert await bot.publish(second) == bot.deps.timing.periodic
     await bot.deny(first)
     assert await bot.publish(second) is None
     assert bot.notifier.followed == [Status.PENDING, Status.DENIED]
     for alone in (bot.withdraw(first, by=AIKO), bot.reveal(first, by=AIKO)):
         assert (await refused(alone)).code is Code.NOT_THE_REQUESTER
-
     remove = delete(tables.requests).where(tables.requests.c.id == first)
     await bot.database.run(lambda tx: tx.execute(remove) and None)
     assert await bot.publish(second) is None
@@ -105,7 +97,6 @@ async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_befo
 
     bot.notifier.on_call = look
     await bot.publish(request_id)
-
     assert seen == [("card", True, []), ("receipt", True, ["1.0"])]
     assert not (await bot.claim_publish(request_id)).messages.posting
 
@@ -124,10 +115,8 @@ async def test_what_may_be_there_is_posted_only_where_slack_will_never_say(bot, 
     begun = MessageState(posting=True)
     await bot.database.run(lambda tx: requests.save_messages(tx, claimed, begun))
     bot.notifier.failing["find_posted"] = error
-
     with capture_logs() as logged:
         assert [await bot.publish(request_id) for _ in range(2)] == pauses
-
     assert bot.notifier.posted == posted
     assert logged[0]["code"] == error.code
 
@@ -149,7 +138,6 @@ async def test_a_process_that_stops_at_any_step_posts_nothing_twice_and_tells_th
         for again in (left, None):  # a passcode's receipt is due when it can be shown no longer
             assert await bot.publish(request_id) == again
             bot.clock.advance(left or timedelta(0))
-
         assert bot.notifier.posted == ["card", "receipt", *([] if ends == "open" else ["thread", "direct"])]
         if not stopped:
             break
@@ -209,7 +197,6 @@ async def test_a_finished_request_s_messages_are_tried_for_a_day_and_a_waiting_o
     await bot.deny(over)
     error: SlackError = SlackUnavailable()
     bot.notifier.failing = {"card": error, "receipt": error} | ({"find_posted": error} if search else {})
-
     assert await bot.publish(over) is not None
     bot.clock.advance(timedelta(days=1) - timedelta.resolution)
     assert await bot.publish(over) is not None

@@ -40,7 +40,6 @@ async def test_no_passcode_is_returned_whose_view_could_not_be_stored(bot):
     request_id = await bot.done()
     looked = len(bot.intune.read_with)
     bot.intune.on_read = lambda: goes_down(bot.database)
-
     assert isinstance(await outcome(bot.reveal(request_id)), StoreUnavailable)
     assert len(bot.intune.read_with) == looked + 1
 
@@ -57,7 +56,6 @@ async def test_a_passcode_of_another_reset_is_never_shown(bot, shown):
     if shown == "no attempt":
         done = await bot.row(request_id)
         await bot.store(done, replace(done, attempt=None, version=done.version + 1))
-
     assert (await refused(bot.reveal(request_id))).code is Code.NO_PASSCODE
     assert Event.PASSCODE_VIEWED not in await bot.events()
 

@@ -23,9 +23,7 @@ NO_ROLE, INTUNES = ApproverRefused(status=403), ApproverRefused(status=401, code
 
 async def test_a_review_shows_what_a_reset_would_do_on_each_device(bot):
     bot.intune.found = [LEOS_PHONE, LEOS_TABLET, LEOS_LAPTOP]
-
     seen = await bot.review(await bot.pending(), by=AIKO)
-
     assert seen.account == account_of(AIKO)
     effects = [choice.effect for choice in seen.choices]
     assert effects == [Effect.NEW_PASSCODE, Effect.REMOVES_PASSCODE, WRONG_PLATFORM]
@@ -96,9 +94,7 @@ async def test_a_request_ends_only_where_nobody_can_reset_what_it_names(bot, tar
     bot.intune.found, bot.intune.complete = found, complete
     request_id = await bot.pending(target=target)
     form = (await bot.row(request_id)).revision
-
     told = [await refused(bot.review(request_id)) for _ in range(2)]
-
     row = await bot.row(request_id)
     with pytest.raises(Refusal) as caught:
         effect_of_reset(found[0])
@@ -242,12 +238,10 @@ async def test_claims_that_came_at_the_reset_take_one_newer_sign_in_of_that_appr
     bot.clock.advance(seconds=1)
     bot.intune.answers += [Answer(error=CHALLENGE)] * 2
     await bot.advance(request_id)
-
     needed = await refused(bot.review(request_id, by=KEN))
     assert isinstance(needed, SignInNeeded)
     assert needed.claims == CLAIMS
     assert await bot.review(request_id, by=AIKO)
-
     bot.sign_ins.accounts[KEN.id] = account_of(KEN, at=bot.clock.now())
     assert await bot.review(request_id, by=KEN)
 
@@ -259,7 +253,6 @@ async def test_a_sign_in_that_grew_old_during_the_review_does_not_approve(bot):
     bot.clock.advance(minutes=10)
     await bot.review(request_id)
     bot.clock.advance(seconds=1)
-
     for call in (bot.review(request_id), bot.approve(request_id)):
         needed = await refused(call)
         assert isinstance(needed, SignInNeeded)

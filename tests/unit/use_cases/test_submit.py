@@ -45,9 +45,7 @@ async def test_only_a_full_member_of_the_audience_may_ask(bot, kind, in_audience
         bot.rules(requesters=())
     elif not in_audience:
         bot.directory.members[RULES.requesters[0]].discard(MEI.id)
-
     request = await bot.advance((await bot.submit()).id)
-
     if kind is Kind.MEMBER and in_audience:
         assert (request.status, request.cause) == (Status.PENDING, None)
         return
@@ -61,7 +59,6 @@ async def test_only_a_full_member_of_the_audience_may_ask(bot, kind, in_audience
 async def test_a_lookup_that_fails_is_tried_again_and_then_refuses(bot, answers_in_time):
     request = await bot.submit()
     bot.directory.down = True
-
     waiting = await bot.advance(request.id)
     assert (waiting.status, waiting.next_at) == (Status.RECEIVED, bot.clock.now() + timedelta(seconds=10))
     bot.clock.advance(timedelta(minutes=5) - timedelta.resolution)
@@ -69,9 +66,7 @@ async def test_a_lookup_that_fails_is_tried_again_and_then_refuses(bot, answers_
     assert await bot.events() == [Event.REQUESTED]
     bot.directory.down = not answers_in_time
     bot.clock.advance(timedelta.resolution)
-
     after = await bot.advance(request.id)
-
     cause = None if answers_in_time else Cause(Code.COULD_NOT_VERIFY, {"what": "slack"})
     assert (after.status, after.cause) == (Status.PENDING if answers_in_time else Status.REFUSED, cause)
 
@@ -86,7 +81,6 @@ async def test_a_lookup_that_no_waiting_mends_refuses_at_once_and_says_why(bot):
 async def test_who_has_to_sign_in_first_is_waited_for_and_then_the_request_goes_on_as_it_was_typed(bot):
     bot.rules(requester_sign_in=True)
     request = await bot.submit()
-
     for _ in range(3):
         waiting = await bot.advance(request.id)
         assert (waiting.status, waiting.waits_for_sign_in) == (Status.RECEIVED, True)
@@ -99,9 +93,7 @@ async def test_who_has_to_sign_in_first_is_waited_for_and_then_the_request_goes_
     bot.directory.down = True
     assert (await bot.advance(request.id)).status is Status.RECEIVED
     bot.directory.down = False
-
     pending = await bot.advance(request.id)
-
     assert (pending.status, pending.cause, pending.asked_as) == (Status.PENDING, None, account_of(MEI).key)
     assert (pending.target, pending.reason) == (request.target, request.reason)
     assert (await bot.entry(Event.VERIFIED)).facts.items() >= account_of(MEI).as_facts().items()
@@ -123,14 +115,11 @@ async def test_a_mention_becomes_that_person_s_address_or_is_refused(bot, email)
     bot.directory.change(LEO, email=email)
     if email == "of nobody":
         del bot.directory.people[LEO.id]
-
     request = await bot.submit(target=f"<@{LEO.id}|leo>")
     bot.directory.slow = {LEO.id}
     assert (email == "of nobody") or (await bot.advance(request.id)).status is Status.RECEIVED
     bot.directory.slow.clear()
-
     request = await bot.advance(request.id)
-
     if email == "Leo@contoso.com":
         assert request.target == Target(TargetKind.PERSON, "leo@contoso.com")
     else:
