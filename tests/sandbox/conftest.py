@@ -139,10 +139,8 @@ class Microsoft:
 
     def msal(self, **options: Any) -> ConfidentialClientApplication:
         arguments = {"client_credential": CLIENT_SECRET, "client_capabilities": ["CP1"]} | options
-        authority = f"https://127.0.0.1:8080/entra/{TENANT_ID}/v2.0"
-        return ConfidentialClientApplication(
-            CLIENT_ID, oidc_authority=authority, http_client=self.browser, **arguments
-        )
+        arguments |= {"oidc_authority": f"https://127.0.0.1:8080/entra/{TENANT_ID}/v2.0"}
+        return ConfidentialClientApplication(CLIENT_ID, http_client=self.browser, **arguments)
 
     def come_back(self, url: str, oid: str = KEN_ACCOUNT) -> dict[str, str]:
         """Pick an account on a sign-in page ("nobody" cancels): what the browser carries back to the app."""
@@ -154,14 +152,8 @@ class Microsoft:
 
     def redeem(self, code: str, verifier: str, /, **changes: str) -> httpx.Response:
         """Redeem a code by hand; a change to "" leaves the field out."""
-        form = {
-            "grant_type": "authorization_code",
-            "client_id": CLIENT_ID,
-            "client_secret": CLIENT_SECRET,
-            "code": code,
-            "redirect_uri": REDIRECT,
-            "code_verifier": verifier,
-        } | changes
+        app = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "redirect_uri": REDIRECT}
+        form = app | {"grant_type": "authorization_code", "code": code, "code_verifier": verifier} | changes
         return self.token({name: value for name, value in form.items() if value})
 
     def token(self, form: dict[str, str], **headers: str) -> httpx.Response:
@@ -194,17 +186,9 @@ def pkce() -> tuple[str, str]:
 
 def authorize_url(challenge: str, *, tenant: str = TENANT_ID, **changes: str) -> str:
     """The address of a sign-in page; a change to "" leaves the parameter out."""
-    query = {
-        "client_id": CLIENT_ID,
-        "redirect_uri": REDIRECT,
-        "response_type": "code",
-        "response_mode": "query",
-        "scope": f"{READ} openid profile offline_access",
-        "state": "the-state",
-        "nonce": "the-nonce",
-        "code_challenge": challenge,
-        "code_challenge_method": "S256",
-    } | changes
+    query = {"client_id": CLIENT_ID, "redirect_uri": REDIRECT, "state": "the-state", "nonce": "the-nonce"}
+    query |= {"response_type": "code", "response_mode": "query", "code_challenge_method": "S256"}
+    query |= {"scope": f"{READ} openid profile offline_access", "code_challenge": challenge} | changes
     given = {name: value for name, value in query.items() if value}
     return str(httpx.URL(f"{BASE}/entra/{tenant}/oauth2/v2.0/authorize", params=given))
 

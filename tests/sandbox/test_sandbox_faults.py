@@ -53,12 +53,9 @@ async def served(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Calls]:
 
 
 EFFECTS: list[tuple[dict[str, Any], type[Exception] | int, int]] = [
-    ({"kind": "reset before"}, httpx.ReadError, 0),
-    ({"kind": "reset after"}, httpx.ReadError, 1),
-    ({"kind": "truncated"}, httpx.RemoteProtocolError, 1),
-    ({"kind": "aborted"}, httpx.RemoteProtocolError, 1),
-    ({"kind": "hang"}, httpx.ReadTimeout, 0),
-    ({"kind": "hang", "after": True}, httpx.ReadTimeout, 1),
+    *(({"kind": "reset before"}, httpx.ReadError, 0), ({"kind": "reset after"}, httpx.ReadError, 1)),
+    *(({"kind": kind}, httpx.RemoteProtocolError, 1) for kind in ("truncated", "aborted")),
+    *(({"kind": "hang"} | more, httpx.ReadTimeout, len(more)) for more in ({}, {"after": True})),
     ({"kind": "5xx"}, 503, 0),
     ({"kind": "5xx", "status": 504, "after": True}, 504, 1),
     ({"kind": "5xx", "status": 599}, 599, 0),
@@ -153,11 +150,8 @@ async def test_the_page_and_its_api_are_never_faulted_and_a_response_url_is_kept
     [
         ({"times": 2}, [503, 503, 200, 200]),
         ({"times": 1, "skip": 2}, [200, 200, 503, 200]),
-        ({"match": ""}, [503] * 4),
-        ({"match": "CHAT.POST"}, [503] * 4),
-        ({"match": "POST /slack/api/chat"}, [503] * 4),
-        ({"match": "GET /slack"}, [200] * 4),
-        ({"match": "chat.update"}, [200] * 4),
+        *(({"match": part}, [503] * 4) for part in ("", "CHAT.POST", "POST /slack/api/chat")),
+        *(({"match": part}, [200] * 4) for part in ("GET /slack", "chat.update")),
         ({"to": "graph", "match": ""}, [200] * 4),
     ],
 )

@@ -21,22 +21,9 @@ from sandbox.cast import DEFAULT_CAST, OTHER_TENANT_ID
 from sandbox.entra import SigningKey
 from sandbox.intune.fleet import Role, Traps
 from tests.sandbox.conftest import ACTION_TIME, BASE, Microsoft, unwrapped
-from tests.support.user_actions import (
-    FIELD_APP,
-    GALAXY,
-    IPAD,
-    IPHONE,
-    KEN_ACCOUNT,
-    KEN_AT_FABRIKAM,
-    LAPTOP,
-    MEI_ACCOUNT,
-    OWN_PHONE,
-    PHONES,
-    PIXEL,
-    SCANNER,
-    UNSEEN,
-)
+from tests.support.user_actions import FIELD_APP, KEN_ACCOUNT, KEN_AT_FABRIKAM, MEI_ACCOUNT, PHONES
 
+IPHONE, PIXEL, GALAXY, IPAD, OWN_PHONE, LAPTOP, UNSEEN, SCANNER = PHONES
 DEVICES = "deviceManagement/managedDevices"
 APPS = "deviceManagement/detectedApps"
 RESET_IPHONE = f"{DEVICES}/{IPHONE}/resetPasscode"
@@ -58,8 +45,7 @@ async def refusal(microsoft: Microsoft, path: str = DEVICES, method: str = "GET"
 
 
 FILTERS = [
-    ("serialNumber eq 'F2LX1234ABCD'", [IPHONE]),
-    ("serialNumber eq 'f2lx1234abcd'", [IPHONE]),
+    *((f"serialNumber eq '{number}'", [IPHONE]) for number in ("F2LX1234ABCD", "f2lx1234abcd")),
     ("deviceName eq 'Field phone'", [PIXEL, GALAXY]),
     ("deviceName eq 'Ada''s iPhone'", [IPHONE]),
     ("userPrincipalName eq 'priya@contoso.com'", [GALAXY, IPAD]),
@@ -69,34 +55,18 @@ FILTERS = [
     ("imei eq '354210987654321' or imei eq '35 421098 765432 1'", [IPAD]),
     # Intune drops what it does not support, and says nothing.
     ("deviceName eq 'Ada''s iPhone' or deviceName eq 'Field phone'", [IPHONE]),
-    ("userId eq '0e000000-0000-4000-8000-000000000001'", PHONES),
-    (f"id eq '{IPHONE}'", PHONES),
-    ("emailAddress eq 'ada@contoso.com'", PHONES),
+    *((text, PHONES) for text in ("userId eq '0e000000-0000-4000-8000-000000000001'", f"id eq '{IPHONE}'")),
+    *((text, PHONES) for text in ("emailAddress eq 'ada@contoso.com'", "contains(userPrincipalName,'lea')")),
     ("contains(emailAddress,'LEA@contoso')", [LAPTOP, UNSEEN]),
-    ("contains(userPrincipalName,'lea')", PHONES),
-    ("userPrincipalName eq ''", PHONES),
-    ("serialNumber eq ''", PHONES),
+    *((f"{name} eq ''", PHONES) for name in ("userPrincipalName", "serialNumber")),
 ]
-REFUSED = [
-    ("$filter=invented eq 'x'", 400),
-    ("$filter=deviceName eq 'Ada's iPhone'", 400),
-    ("$filter=serialNumber eq 'unclosed", 400),
-    ("$filter=serialNumber", 501),
-    ("$filter=serialNumber is 'x'", 501),
-    ("$filter=serialNumber ne 'x'", 501),
-    ("$filter=serialNumber eq 'x' or imei eq 'y'", 501),
-    ("$filter=serialNumber eq 'x' and imei eq 'y'", 501),
-    ("$filter=startswith(deviceName,'x')", 501),
-    ("$filter=lastSyncDateTime lt 2020-01-01T00:00:00Z", 501),
-    ("$select=invented", 400),
-    ("$filters=x", 400),
-    ("$select=id&$select=imei", 400),
-    ("$skiptoken=invented", 400),
-    ("$top=2", 501),
-    ("$count=true", 501),
-    ("$orderby=deviceName", 501),
-    ("$expand=users", 501),
-]
+INVALID = "$filter=invented eq 'x'|$filter=deviceName eq 'Ada's iPhone'|$filter=serialNumber eq 'unclosed|"
+INVALID += "$select=invented|$filters=x|$select=id&$select=imei|$skiptoken=invented"
+UNKNOWN = "$filter=serialNumber|$filter=serialNumber is 'x'|$filter=serialNumber ne 'x'|$top=2|$count=true|"
+UNKNOWN += "$filter=serialNumber eq 'x' or imei eq 'y'|$filter=serialNumber eq 'x' and imei eq 'y'|"
+UNKNOWN += "$filter=startswith(deviceName,'x')|$filter=lastSyncDateTime lt 2020-01-01T00:00:00Z|"
+UNKNOWN += "$orderby=deviceName|$expand=users"
+REFUSED = [*((query, 400) for query in INVALID.split("|")), *((query, 501) for query in UNKNOWN.split("|"))]
 
 
 @pytest.mark.parametrize(("text", "expected"), FILTERS)
@@ -368,37 +338,20 @@ async def test_an_accepted_reset_may_come_to_nothing(microsoft, device, behaviou
     assert lock(microsoft, device) == "locked"
 
 
-OPENAPI: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "specs" / "graph-v1.0-intune.openapi.json").read_text()
-)
+SPECS = Path(__file__).parents[1] / "specs"
+OPENAPI: dict[str, Any] = json.loads((SPECS / "graph-v1.0-intune.openapi.json").read_text())
 ENROLMENTS = OPENAPI["components"]["schemas"]["microsoft.graph.deviceEnrollmentType"]["enum"]
 DESCRIBED_ENROLMENTS = set(ENROLMENTS)
-OUTSIDE_THE_ENUM = {
-    "androidEnterpriseFullyManaged",
-    "androidEnterpriseCorporateWorkProfile",
-    "androidEnterpriseDedicatedDevice",
-}
+ENTERPRISE = ("FullyManaged", "CorporateWorkProfile", "DedicatedDevice")
+OUTSIDE_THE_ENUM = {f"androidEnterprise{kind}" for kind in ENTERPRISE}
 ENROLMENTS.extend(sorted(OUTSIDE_THE_ENUM))
-ADA = DEFAULT_CAST.phone_owners[0].oid
-
-ANSWERS = [
-    ("GET", "users/priya@contoso.com/managedDevices"),
-    ("GET", f"users/{ADA}/managedDevices?$select=id,deviceName"),
-    ("GET", f"users/{ADA}/managedDevices/{IPHONE}"),
-    ("GET", f"users/{ADA}/managedDevices/{PIXEL}"),
-    ("GET", "deviceManagement/managedDevices"),
-    ("GET", "deviceManagement/managedDevices?$filter=nothing eq 'x'"),
-    ("GET", "deviceManagement/managedDevices?$top=2"),
-    ("GET", "deviceManagement/managedDevices/00000000-0000-4000-8000-000000000000"),
-    ("GET", f"deviceManagement/managedDevices/{IPHONE}?$select=deviceActionResults,udid"),
-    ("GET", f"deviceManagement/detectedApps/{FIELD_APP}/managedDevices"),
-    ("GET", "deviceManagement/detectedApps/unknown/managedDevices"),
-    ("GET", "users/nobody@contoso.com/managedDevices"),
-    ("POST", f"deviceManagement/managedDevices/{IPHONE}/resetPasscode"),
-    ("POST", f"deviceManagement/managedDevices/{LAPTOP}/resetPasscode"),
-    ("POST", f"users/{ADA}/managedDevices/{IPHONE}/resetPasscode"),
-    ("POST", f"users/{ADA}/managedDevices/{PIXEL}/resetPasscode"),
-]
+ADAS = f"users/{DEFAULT_CAST.phone_owners[0].oid}/managedDevices"
+READS = f"users/priya@contoso.com/managedDevices|users/nobody@contoso.com/managedDevices|{ADAS}/{PIXEL}|"
+READS += f"{ADAS}?$select=id,deviceName|{ADAS}/{IPHONE}|{DEVICES}|{DEVICES}?$filter=nothing eq 'x'|"
+READS += f"{DEVICES}?$top=2|{DEVICES}/00000000-0000-4000-8000-000000000000|{APPS}/unknown/managedDevices|"
+READS += f"{DEVICES}/{IPHONE}?$select=deviceActionResults,udid|{APPS}/{FIELD_APP}/managedDevices"
+RESET = (f"{DEVICES}/{IPHONE}", f"{DEVICES}/{LAPTOP}", f"{ADAS}/{IPHONE}", f"{ADAS}/{PIXEL}")
+ANSWERS = [("GET", path) for path in READS.split("|")] + [("POST", f"{path}/resetPasscode") for path in RESET]
 
 
 @pytest.mark.parametrize(
@@ -416,10 +369,9 @@ async def test_every_answer_and_refusal_is_as_described(method, path, who):
 async def test_every_phone_is_as_described_at_every_step_of_a_reset(device, behaviour):
     microsoft = Microsoft()
     microsoft.intune.set_behaviour(device, behaviour)
-    await microsoft.graph.post(f"deviceManagement/managedDevices/{device}/resetPasscode")
+    await microsoft.graph.post(f"{DEVICES}/{device}/resetPasscode")
     for _ in range(4):
-        answer = await microsoft.graph.get(f"deviceManagement/managedDevices/{device}")
-        check("GET", answer)
+        check("GET", await microsoft.graph.get(f"{DEVICES}/{device}"))
         microsoft.clock.advance(ACTION_TIME / 3)
 
 

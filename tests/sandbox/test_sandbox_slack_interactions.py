@@ -16,6 +16,7 @@ from sandbox.slack.platform import TROUBLE
 from tests.sandbox.conftest import Json, LocalSlack, actions, button, modal, section
 from tests.support.user_actions import AIKO, GUS, KEN, MEI, OLGA, ON_CALL, SUPPORT
 
+MOST = 10  # sockets at a time
 DISPATCH_FAILED = '/reset-passcode failed with the error "dispatch_failed"'
 TIMED_OUT = '/reset-passcode failed with the error "operation_timeout"'
 
@@ -185,12 +186,6 @@ async def test_a_response_url_takes_five_responses_in_thirty_minutes_and_does_no
     assert taken[-1].json() == {"ok": False, "error": "used_url"}
     assert (late.status_code, late.json()["error"]) == (404, "expired_url")
     assert [m.text for m in it.slack.ephemerals(MEI)] == ["0", "1", "2", "3", "4"]
-
-
-# Socket Mode, with bare WebSockets on a real port
-
-
-MOST = 10
 
 
 @pytest.fixture
