@@ -43,16 +43,11 @@ class FastTiming(Timing):
 
 
 FAST = FastTiming(
-    verify_retry=SOON,
-    send_retry=SOON,
-    settle=timedelta(seconds=2),
+    **dict.fromkeys(("verify_retry", "send_retry", "retry", "unready"), SOON),
+    **dict.fromkeys(("settle", "socket_ping"), timedelta(seconds=2)),
+    **dict.fromkeys(("acknowledgement_drawn", "entra_away"), timedelta(milliseconds=1)),
     recently=timedelta(microseconds=1),
-    acknowledgement_drawn=timedelta(milliseconds=1),
-    entra_away=timedelta(milliseconds=1),
-    retry=SOON,
     idle=timedelta(seconds=1),
-    socket_ping=timedelta(seconds=2),
-    unready=SOON,
 )
 
 

@@ -49,8 +49,7 @@ class Bot:
         self.links = fakes.FakeLinks(self.clock, steps=self.steps)
         self.sign_ins = fakes.FakeSignIns(self.clock, self.database, steps=self.steps)
         self.notifier = fakes.FakeNotifier(steps=self.steps)
-        self.wakes = 0
-        self.heads = 0
+        self.wakes, self.heads = 0, 0
         self.heads_written: Iterator[bool | Exception] = repeat(True)
         self.deliveries, self.guids = count(1), count(1)
         self.deps = Deps(
@@ -95,21 +94,14 @@ class Bot:
         return await review.review(self.deps, request_id, actor(by))
 
     async def approve(
-        self,
-        request_id: RequestId,
-        *,
-        by: Person = KEN,
-        device: DeviceId = LEOS_PHONE.id,
-        reviewed: int | None = None,
-        knowingly: bool = False,
+        self, request_id: RequestId, *, by: Person = KEN, device: DeviceId = LEOS_PHONE.id, **how: Any
     ) -> ResetRequest:
         """Approve what the row says now, or what it said at the revision `reviewed`."""
-        if reviewed is None:
+        if "reviewed" not in how:
             with suppress(Refusal):
-                reviewed = (await self.row(request_id)).revision
-        return await decide.approve(
-            self.deps, request_id, actor(by), device, reviewed=reviewed or 0, knowingly=knowingly
-        )
+                how["reviewed"] = (await self.row(request_id)).revision
+        how = {"reviewed": 0, "knowingly": False} | how
+        return await decide.approve(self.deps, request_id, actor(by), device, **how)
 
     async def deny(self, request_id: RequestId, *, by: Person = KEN) -> ResetRequest:
         return await decide.deny(self.deps, request_id, actor(by), "Call him")

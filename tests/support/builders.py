@@ -51,15 +51,8 @@ def actor(person: Person) -> Actor:
 
 def account_of(person: Person, *, at: datetime = NOON, **changes: object) -> Account:
     email = person.email or ""
-    values: dict[str, object] = {
-        "tenant": TENANT,
-        "oid": f"oid-{person.name}",
-        "username": email,
-        "name": person.name,
-        "emails": frozenset({email}),
-        "signed_in_at": at,
-    }
-    return Account(**(values | changes))  # type: ignore[arg-type]  # a test names the fields it changes
+    values = {"tenant": TENANT, "oid": f"oid-{person.name}", "name": person.name, "signed_in_at": at}
+    return Account(**(values | {"username": email, "emails": frozenset({email})} | changes))
 
 
 def leos(number: int, name: str, platform: Platform, **more: str) -> Device:
@@ -75,25 +68,12 @@ LEOS_LAPTOP = leos(3, "laptop", Platform.WINDOWS, os_version="11")
 
 TIMING = Timing()
 LATER = NOON + timedelta(minutes=1)
-RECEIVED = ResetRequest(
-    id=RequestId("a1b2c3" + "0" * 26),
-    delivery="trigger-1",
-    asked_by=MEI.id,
-    asked_by_team=TEAM,
-    asked_at=NOON,
-    changed_at=NOON,
-    next_at=NOON,
-    target=Target(TargetKind.PERSON, "leo@contoso.com"),
-    reason="Locked out",
-)
-APPROVAL = Approval(
-    by=KEN.id,
-    oid="oid-Ken",
-    username="ken@contoso.com",
-    at=NOON,
-    device=LEOS_PHONE,
-    effect=Effect.NEW_PASSCODE,
-)
+ASKED = {"delivery": "trigger-1", "asked_by": MEI.id, "asked_by_team": TEAM, "reason": "Locked out"}
+ASKED |= dict.fromkeys(("asked_at", "changed_at", "next_at"), NOON)
+TARGET = Target(TargetKind.PERSON, "leo@contoso.com")
+RECEIVED = ResetRequest(id=RequestId("a1b2c3" + "0" * 26), target=TARGET, **ASKED)
+KENS = {"by": KEN.id, "oid": "oid-Ken", "username": "ken@contoso.com"}
+APPROVAL = Approval(at=NOON, device=LEOS_PHONE, effect=Effect.NEW_PASSCODE, **KENS)
 ATTEMPT = Attempt(started_at=NOON, client_request_id="call-1")
 ENDED = (Status.DONE, Status.FAILED, Status.CLOSED)
 

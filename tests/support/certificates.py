@@ -3,15 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
 Key = RSAPrivateKey | EllipticCurvePrivateKey
 
@@ -26,5 +22,5 @@ def certificate(key: Key, *hosts: str, days: int = 1) -> str:
 
 
 def pem(key: Key, *, password: bytes = b"") -> str:
-    encryption = BestAvailableEncryption(password) if password else NoEncryption()
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()

@@ -24,13 +24,8 @@ from tests.support.app_fixture import FAST, Scene, scene_of
 from tests.support.postgres import free_port
 
 ROOT = Path(__file__).parents[2]
-SHORT_LEASES = replace(
-    FAST,
-    lease=timedelta(seconds=4),
-    work_timeout=timedelta(seconds=3.8),
-    attempt=timedelta(seconds=3.6),
-    graph_timeout=timedelta(seconds=3.4),
-)
+SECONDS = {"lease": 4, "work_timeout": 3.8, "attempt": 3.6, "graph_timeout": 3.4}
+SHORT_LEASES = replace(FAST, **{name: timedelta(seconds=each) for name, each in SECONDS.items()})
 """What a dead process held is taken over soon; a call that hangs is waited for shortly."""
 
 

@@ -14,17 +14,10 @@ from tests.support.clock import NOON
 
 GUID = DeviceId("11111111-AAAA-1111-1111-111111111111")
 ENTRA_ID = "aad00000-1111-1111-1111-111111111111"
-PHONE = Device(
-    id=GUID,
-    name="Leo's phone",
-    entra_id=ENTRA_ID.upper(),
-    platform=Platform.ANDROID,
-    serial="R58M123",
-    imei="35 693803 564380 9",
-    agent="googleCloudDevicePolicyController",
-    owner_upn="Leo@Contoso.com",
-    owner_email="leo.varga@contoso.com",
-)
+NUMBERS = {"entra_id": ENTRA_ID.upper(), "serial": "R58M123", "imei": "35 693803 564380 9"}
+OWNER = {"owner_upn": "Leo@Contoso.com", "owner_email": "leo.varga@contoso.com"}
+PHONE = Device(id=GUID, name="Leo's phone", platform=Platform.ANDROID, **NUMBERS, **OWNER)
+PHONE = replace(PHONE, agent="googleCloudDevicePolicyController")
 SPECS = Path(__file__).parents[2] / "specs"
 BETA = json.loads((SPECS / "intune-enums.json").read_text())
 SCHEMAS = json.loads((SPECS / "graph-v1.0-intune.openapi.json").read_text())["components"]["schemas"]

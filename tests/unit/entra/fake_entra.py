@@ -94,8 +94,7 @@ class FakeEntra(httpx.BaseTransport):
             raise AssertionError("MSAL in the event loop's thread blocks it")
         request.read()
         self.requests.append(request)
-        other = self.instead(request)
-        if other is not None:
+        if (other := self.instead(request)) is not None:
             return other
         endpoint = request.url.path.rpartition("/")[2]
         if endpoint == "openid-configuration":
@@ -126,15 +125,10 @@ class FakeEntra(httpx.BaseTransport):
         id_claims = {name: value for name, value in id_claims.items() if value is not None}
         refresh_token = f"refresh-{secrets.token_urlsafe(8)}"
         self._refresh_tokens[refresh_token] = oid
-        return self._json(
-            token_type="Bearer",
-            access_token=f"access-{oid}-{secrets.token_urlsafe(8)}",
-            refresh_token=refresh_token,
-            id_token=self.sign(id_claims),
-            expires_in=3600,
-            scope=SCOPE,
-            client_info=base64url(json.dumps({"uid": oid, "utid": TENANT}).encode()),
-        )
+        tokens = {"access_token": f"access-{oid}-{secrets.token_urlsafe(8)}", "refresh_token": refresh_token}
+        client_info = base64url(json.dumps({"uid": oid, "utid": TENANT}).encode())
+        about = {"token_type": "Bearer", "expires_in": 3600, "scope": SCOPE, "client_info": client_info}
+        return self._json(id_token=self.sign(id_claims), **tokens, **about)
 
     def _sign(self, claims: Claims) -> str:
         return jwt.encode(claims, self.signing_key, "RS256", headers={"kid": self.key_id})

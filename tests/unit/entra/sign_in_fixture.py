@@ -56,13 +56,9 @@ class SignInFixture:
         """Store a link of this user, and return its text."""
         self._links += 1
         secret = Secret(f"link-{self._links}".ljust(43, "x"))
-        link = SignInLink(
-            digest=hashlib.sha256(secret.reveal().encode()).hexdigest(),
-            team=TEAM,
-            user=user,
-            expires_at=self.clock.now() + Timing().link_lifetime,
-            **changes,
-        )
+        digest = hashlib.sha256(secret.reveal().encode()).hexdigest()
+        expires_at = self.clock.now() + Timing().link_lifetime
+        link = SignInLink(digest=digest, team=TEAM, user=user, expires_at=expires_at, **changes)
         url = await self.links.create(link, secret, limit=1000)
         assert url == f"{PUBLIC}/sign-in/{secret.reveal()}"
         return secret

@@ -66,14 +66,9 @@ def test_the_browser_is_sent_with_pkce_the_redirect_uri_and_the_claims_that_were
     query = ken.begin(claims=STEP_UP)
     claims = json.loads(query.pop("claims"))["access_token"]
     assert claims == {"acrs": {"essential": True, "value": "c1"}, "xms_cc": {"values": ["CP1"]}}
-    assert query == query | {
-        "client_id": fake_entra.CLIENT_ID,
-        "response_mode": "form_post",
-        "redirect_uri": CALLBACK,
-        "prompt": "select_account",
-        "login_hint": "ken@contoso.com",
-        "code_challenge_method": "S256",
-    }
+    ours = {"client_id": fake_entra.CLIENT_ID, "response_mode": "form_post", "redirect_uri": CALLBACK}
+    kens = {"prompt": "select_account", "login_hint": "ken@contoso.com", "code_challenge_method": "S256"}
+    assert query == query | ours | kens
     assert len(query["state"]) >= 16
     assert len(query["nonce"]) >= 16
 

@@ -53,24 +53,12 @@ FACTS: dict[Code, dict[str, str]] = {
 """Each code's facts as they are raised or stored; a code that is missing has none."""
 CAUSES = [Cause(code, FACTS.get(code, {})) for code in Code]
 
-IPHONE = Device(
-    id=DeviceId("c8e4d4ab-9f0b-4f5c-8f5a-7e1d0a2b3c4d"),
-    name="Ada’s iPhone",
-    platform=Platform.IOS,
-    os_version="18.1",
-    manufacturer="Apple",
-    model="iPhone 15",
-    serial="F2LXK1ABCD",
-    enrollment="appleBulkWithUser",
-    agent="mdm",
-    management_state="managed",
-    compliance="compliant",
-    ownership="company",
-    enrolled_at=NOON - timedelta(days=90),
-    owner_upn="ada@contoso.com",
-    owner_name="Ada Lindqvist",
-    last_sync_at=NOON - timedelta(hours=7),
-)
+KIND = {"platform": Platform.IOS, "os_version": "18.1", "manufacturer": "Apple", "model": "iPhone 15"}
+STATE = {"management_state": "managed", "compliance": "compliant", "ownership": "company", "agent": "mdm"}
+OWNER = {"owner_upn": "ada@contoso.com", "owner_name": "Ada Lindqvist", "enrollment": "appleBulkWithUser"}
+SEEN = {"enrolled_at": NOON - timedelta(days=90), "last_sync_at": NOON - timedelta(hours=7)}
+ID = DeviceId("c8e4d4ab-9f0b-4f5c-8f5a-7e1d0a2b3c4d")
+IPHONE = Device(id=ID, name="Ada’s iPhone", serial="F2LXK1ABCD", **KIND, **STATE, **OWNER, **SEEN)
 
 
 def pending(**changes: object) -> ResetRequest:

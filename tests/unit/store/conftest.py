@@ -61,13 +61,9 @@ def url(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue(request.param)
 
 
-QUICK = Timing(
-    lock_timeout=timedelta(milliseconds=600),
-    idle_timeout=timedelta(milliseconds=400),
-    statement_timeout=timedelta(milliseconds=800),
-    database_answer=timedelta(seconds=1),
-    database_wait=timedelta(seconds=1.5),
-)
+MILLISECONDS = {"lock_timeout": 600, "idle_timeout": 400, "statement_timeout": 800}
+MILLISECONDS |= {"database_answer": 1000, "database_wait": 1500}
+QUICK = Timing(**{name: timedelta(milliseconds=each) for name, each in MILLISECONDS.items()})
 """For tests that wait until something is given up."""
 
 

@@ -41,14 +41,9 @@ def an_approval(device: str = "d1") -> Approval:
 
 
 def add(tx: Transaction, request: ResetRequest, *, limit: int = MANY, open_limit: int = MANY) -> ResetRequest:
-    return requests.add_request(
-        tx,
-        request,
-        Entry.of_move(Event.REQUESTED, request, {}, actor=request.asked_by),
-        users={request.asked_by},
-        limit=limit,
-        open_limit=open_limit,
-    )
+    entry = Entry.of_move(Event.REQUESTED, request, {}, actor=request.asked_by)
+    limits = {"users": {request.asked_by}, "limit": limit, "open_limit": open_limit}
+    return requests.add_request(tx, request, entry, **limits)
 
 
 async def stored(database: Database, request: ResetRequest) -> ResetRequest:

@@ -78,13 +78,8 @@ async def test_o3_every_transaction_on_postgresql_waits_for_the_disk_and_is_boun
     name = make_url(postgresql).database
     cluster.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     cluster.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
-    expected = {
-        "synchronous_commit": "on",
-        "transaction_isolation": "read committed",
-        "lock_timeout": "2s",
-        "statement_timeout": "5s",
-        "idle_in_transaction_session_timeout": "3s",
-    }
+    expected = {"synchronous_commit": "on", "transaction_isolation": "read committed", "lock_timeout": "2s"}
+    expected |= {"statement_timeout": "5s", "idle_in_transaction_session_timeout": "3s"}
     async with opened(postgresql) as database:
         shown = await database.run(lambda tx: {name: tx.scalar(text(f"SHOW {name}")) for name in expected})
     assert shown == expected

@@ -22,16 +22,9 @@ from tests.support.fakes import ACCEPTED, LOST, LOST_BUT_EXECUTED, Answer, Stopp
 
 WHO = st.sampled_from(CAST[:6])  # all but the bot and a deactivated account
 MAY_DECIDE = {KEN.id, AIKO.id, MEI.id}
-ANSWER = st.sampled_from(
-    [
-        *(ACCEPTED, LOST, LOST_BUT_EXECUTED),
-        Answer(error=NotExecuted()),
-        Answer(error=ApproverRefused(status=403)),
-        Answer(error=ApproverRefused(status=401, claims="{}")),
-        Answer(error=DeviceRefused(status=404)),
-        Answer(error=UnknownPath(status=400)),
-    ]
-)
+REFUSALS = [ApproverRefused(status=403), ApproverRefused(status=401, claims="{}"), DeviceRefused(status=404)]
+ERRORS = [NotExecuted(), UnknownPath(status=400), *REFUSALS]
+ANSWER = st.sampled_from([ACCEPTED, LOST, LOST_BUT_EXECUTED, *(Answer(error=error) for error in ERRORS)])
 TARGET = st.sampled_from(["leo@contoso.com", "serial:LEO1", "app:leos-app"])
 DEVICE = st.sampled_from([LEOS_PHONE.id, LEOS_TABLET.id])
 TIME = st.sampled_from([timedelta(seconds=each) for each in (1, 5, 60, 180, 960, 7200)])
@@ -252,9 +245,5 @@ def _new_bot(new_bot: Callable[[], Awaitable[Bot]]) -> None:
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(
-    max_examples=int(os.environ.get("ANY_ORDER_EXAMPLES", "10")),
-    stateful_step_count=40,
-    deadline=None,
-    database=None,
-)
+EXAMPLES = int(os.environ.get("ANY_ORDER_EXAMPLES", "10"))
+TestAnyOrder.settings = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None, database=None)

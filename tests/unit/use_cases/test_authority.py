@@ -26,14 +26,9 @@ RELATIONS = ("a colleague", "the requester", "the same account", "the same addre
 STATES = (*(str(status) for status in Status), "needs a human", "out of time", "blind")
 DECIDING = ("review", "approve", "deny", "close", "check_may_decide")
 MAY_IN = {
-    "review": ("pending", "needs a human"),
-    "approve": ("pending", "needs a human"),
-    "check_may_decide": ("pending", "needs a human"),
-    "deny": ("pending",),
-    "close": ("needs a human",),
-    "withdraw": ("pending",),
-    "look": ("blind",),
-    "reveal": ("done",),
+    **dict.fromkeys(("review", "approve", "check_may_decide"), ("pending", "needs a human")),
+    **dict.fromkeys(("deny", "withdraw"), ("pending",)),
+    **{"close": ("needs a human",), "look": ("blind",), "reveal": ("done",)},
 }
 """In which states what can be done at all."""
 
@@ -84,14 +79,9 @@ def request_of(case: Case, state: str, number: int) -> ResetRequest:
     """Return a request in this state that shares neither its target nor its device with another number."""
     stored = {"needs a human": "uncertain", "out of time": "pending", "blind": "sent"}
     status = Status(stored.get(state, state))
-    request = a_request(
-        status,
-        id=RequestId(token_hex(16)),
-        delivery=token_hex(16),
-        target=Target(TargetKind.SERIAL, f"SERIAL-{number}"),
-        asked_by=KEN.id if case.relation == "the requester" else MEI.id,
-        version=2,
-    )
+    own = {"id": RequestId(token_hex(16)), "delivery": token_hex(16), "version": 2}
+    own["target"] = Target(TargetKind.SERIAL, f"SERIAL-{number}")
+    request = a_request(status, asked_by=KEN.id if case.relation == "the requester" else MEI.id, **own)
     if request.approval is not None:
         by = account_of(AIKO if case.relation == "the requester" else KEN)
         who = {"by": UserId(f"U0{by.name.upper()}"), "oid": by.oid, "username": by.username}
