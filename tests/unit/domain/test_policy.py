@@ -12,6 +12,9 @@ from tests.support.builders import AIKO, CHANNEL, IN_CHANNEL, KEN, LEOS_PHONE, M
 
 KENS = account_of(KEN)
 SECOND = timedelta(seconds=1)
+MEIS_ADDRESSES = ("mei@contoso.com", "mei+on+call@contoso.com")
+KENS_ADDRESSES = ("KEN@contoso.com", "Ken+alt@contoso.com")
+OTHERS = ("+ken@contoso.com", "ken+alt@fabrikam.com")
 
 
 def refusal_by(check: Callable[..., None], *who: object, **what: object) -> Cause | None:
@@ -24,19 +27,14 @@ def refusal_by(check: Callable[..., None], *who: object, **what: object) -> Caus
 @pytest.mark.parametrize(
     ("approver", "requester", "account", "code"),
     [
-        (KEN, MEI, None, None),
-        (KEN, MEI, account_of(MEI), None),
+        *((KEN, MEI, theirs, None) for theirs in (None, account_of(MEI))),
         (KEN, MEI, account_of(MEI, tenant="another", oid=KENS.oid), None),
-        (KEN, replace(MEI, email=None), None, None),
+        *((KEN, replace(MEI, email=email), None, None) for email in (None, *OTHERS)),
+        *((KEN, replace(MEI, email=email), None, Code.OWN_ACCOUNT) for email in KENS_ADDRESSES),
         (KEN, MEI, account_of(KEN, username="renamed", emails=frozenset()), Code.OWN_ACCOUNT),
-        (KEN, replace(MEI, email="KEN@contoso.com"), None, Code.OWN_ACCOUNT),
         (KEN, MEI, account_of(MEI, emails=frozenset({"ken@contoso.com"})), Code.OWN_ACCOUNT),
         (KEN, MEI, account_of(MEI, username="Ken@Contoso.com"), Code.OWN_ACCOUNT),
-        (replace(KEN, email="mei@contoso.com"), MEI, None, Code.OWN_ACCOUNT),
-        (KEN, replace(MEI, email="Ken+alt@contoso.com"), None, Code.OWN_ACCOUNT),
-        (replace(KEN, email="mei+on+call@contoso.com"), MEI, None, Code.OWN_ACCOUNT),
-        (KEN, replace(MEI, email="+ken@contoso.com"), None, None),
-        (KEN, replace(MEI, email="ken+alt@fabrikam.com"), None, None),
+        *((replace(KEN, email=email), MEI, None, Code.OWN_ACCOUNT) for email in MEIS_ADDRESSES),
     ],
 )
 def test_an_approver_is_not_the_requester_under_another_name(approver, requester, account, code):
@@ -51,10 +49,8 @@ def test_an_approver_is_not_the_requester_under_another_name(approver, requester
     ("owner", "is_kens"),
     [
         ({}, False),
-        ({"owner_email": "KEN@contoso.com"}, True),
-        ({"owner_upn": "ken@contoso.com"}, True),
-        ({"owner_email": "ken+phone@contoso.com"}, True),
-        ({"owner_id": "OID-Ken"}, True),
+        *(({"owner_email": email}, True) for email in ("KEN@contoso.com", "ken+phone@contoso.com")),
+        *(({"owner_upn": "ken@contoso.com"}, True), ({"owner_id": "OID-Ken"}, True)),
         ({"owner_upn": "", "owner_email": "", "owner_id": ""}, False),
     ],
 )
@@ -69,11 +65,8 @@ def test_an_owner_approves_no_reset_of_their_own_device_unless_the_installer_all
 @pytest.mark.parametrize(
     ("within", "authenticated_at", "is_fresh"),
     [
-        (None, None, True),
-        (None, NOON - timedelta(days=1), True),
-        (10 * SECOND, None, False),
-        (10 * SECOND, NOON - 10 * SECOND, True),
-        (10 * SECOND, NOON - 11 * SECOND, False),
+        *((None, None, True), (None, NOON - timedelta(days=1), True), (10 * SECOND, None, False)),
+        *((10 * SECOND, NOON - 10 * SECOND, True), (10 * SECOND, NOON - 11 * SECOND, False)),
     ],
 )
 def test_a_fresh_sign_in_is_asked_for_only_where_the_installer_does(within, authenticated_at, is_fresh):
@@ -85,8 +78,7 @@ def test_a_fresh_sign_in_is_asked_for_only_where_the_installer_does(within, auth
 @pytest.mark.parametrize(
     ("person", "linked_to", "code", "facts"),
     [
-        (KEN, None, None, {}),
-        (KEN, KEN.id, None, {}),
+        *((KEN, linked_to, None, {}) for linked_to in (None, KEN.id)),
         (replace(KEN, email="Ken@Contoso.COM"), None, None, {}),
         (AIKO, None, Code.WRONG_ACCOUNT, {"expected": "aiko@contoso.com"}),
         (replace(KEN, email="ken+@contoso.com"), None, Code.WRONG_ACCOUNT, {"expected": "ken+@contoso.com"}),

@@ -16,30 +16,26 @@ WIDE = {"serial：Ｆ２ＬＸ１２３４": "serial:F2LX1234", "ＮＡＭＥ：
 WIDE |= {"imei:٣٥٢٩٨٧١٠١٢٣٤٥٦٧": "imei:352987101234567"}
 OPEN_QUOTES = ("name:\"Leo's", "name:„Leo’s phone", "name:'Leo' and 'Mei'", "name:«a» b", "name:'")
 OPEN_QUOTES += ("'mei@contoso.com", "serial:”R58M123")
-AROUND = ("<{}>", "({})", "*{}*", "`{}`,", "{}.", "{}，", "{} :")
+AROUND = ("{}", "person:{}", "<{}>", "({})", "*{}*", "`{}`,", "{}.", "{}，", "{} :")
 
 
 @pytest.mark.parametrize(
     ("typed", "kind", "value"),
     [
-        ("mei@contoso.com", TargetKind.PERSON, "mei@contoso.com"),
         ("  Mei.O'Hara+x@Sub.Contoso.com ", TargetKind.PERSON, "mei.o'hara+x@sub.contoso.com"),
         (LONG_ADDRESS, TargetKind.PERSON, LONG_ADDRESS),
-        ("person:mei@contoso.com", TargetKind.PERSON, "mei@contoso.com"),
         ("<@U0LEO>", TargetKind.MENTION, "U0LEO"),
         ("<@W0LEO|leo>", TargetKind.MENTION, "W0LEO"),
         ("serial:R58M-123", TargetKind.SERIAL, "R58M-123"),
-        ("SERIAL: R58M123", TargetKind.SERIAL, "R58M123"),
+        *((typed, TargetKind.SERIAL, "R58M123") for typed in ("SERIAL: R58M123", "serial: R58M123, ")),
         ("imei:35-693803 564380-9", TargetKind.IMEI, "356938035643809"),
         ("name:“Leo's phone”", TargetKind.NAME, "Leo's phone"),
         ("name:Leo’s “phone”", TargetKind.NAME, "Leo’s “phone”"),
         ('name:"Leo"', TargetKind.NAME, "Leo"),
-        (f"id:{GUID}", TargetKind.ID, GUID.lower()),
+        *((f"id:{guid}", TargetKind.ID, GUID.lower()) for guid in (GUID, f"{{{GUID}}}")),
         ("app:com_contoso-mail", TargetKind.APP, "com_contoso-mail"),
         ("mailto:Mei@contoso.com", TargetKind.PERSON, "mei@contoso.com"),
         *((around.format("mei@contoso.com"), TargetKind.PERSON, "mei@contoso.com") for around in AROUND),
-        ("serial: R58M123, ", TargetKind.SERIAL, "R58M123"),
-        (f"id:{{{GUID}}}", TargetKind.ID, GUID.lower()),
         *((f"imei:35693803564380{more}", TargetKind.IMEI, "356938035643809") for more in ("", "9", "12")),
     ],
 )

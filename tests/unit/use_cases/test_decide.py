@@ -45,8 +45,7 @@ async def test_a_decision_that_is_delivered_twice_is_answered_twice_and_made_onc
     request_id = await bot.pending()
     first, second = [await getattr(bot, what)(request_id) for _ in range(2)]
     assert first == second
-    assert (await bot.events()).count(first.status) == 1
-    assert await bot.refusals() == []
+    assert ((await bot.events()).count(first.status), await bot.refusals()) == (1, [])
 
 
 async def test_a_device_that_the_target_does_not_name_any_more_is_not_even_read(bot):

@@ -53,8 +53,7 @@ MEANINGS: list[tuple[errors.GraphError, tuple[Status, Cause | None], timedelta |
     (ApproverRefused(status=401), DEAD, None),
     (DeviceRefused(403, "Forbidden", "Not in your scope.", **IDS), DEVICE, None),
     (UnknownPath(status=400), NOWHERE, None),
-    (OutcomeUnknown(code="ReadTimeout"), UNKNOWN, None),
-    (OutcomeUnknown(status=503), UNKNOWN, None),
+    *((OutcomeUnknown(code="ReadTimeout"), UNKNOWN, None), (OutcomeUnknown(status=503), UNKNOWN, None)),
     (errors.GraphError(), UNKNOWN, None),
 ]
 """What a request becomes after an error of Graph's, and after which pause it is sent again by itself."""
@@ -98,8 +97,7 @@ async def test_an_answer_means_one_state_and_no_second_call_unless_it_did_nothin
 TOKEN, FRESH_TOKEN = token_of(AIKO.id), f"{token_of(AIKO.id)} with {FRESH}"
 THEN: list[tuple[list[errors.GraphError], list[tuple[str, bool]]]] = [
     ([], [(TOKEN, False)]),
-    ([ApproverRefused(status=401)], [(TOKEN, False), (FRESH_TOKEN, False)]),
-    ([ApproverRefused(status=403)], [(TOKEN, False), (FRESH_TOKEN, False)]),
+    *(([ApproverRefused(status=n)], [(TOKEN, False), (FRESH_TOKEN, False)]) for n in (401, 403)),
     ([UnknownPath()], [(TOKEN, False), (TOKEN, True)]),
     (
         [UnknownPath(), ApproverRefused(status=401), UnknownPath()],
@@ -195,10 +193,8 @@ async def test_the_reset_that_the_approver_saw_is_no_later_one_though_intune_rou
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (errors.NotExecuted(), Status.APPROVED),
-        (OutcomeUnknown(), Status.APPROVED),
-        (ApproverRefused(), Status.PENDING),
-        (DeviceRefused(), Status.FAILED),
+        *((error, Status.APPROVED) for error in (errors.NotExecuted(), OutcomeUnknown())),
+        *((ApproverRefused(), Status.PENDING), (DeviceRefused(), Status.FAILED)),
     ],
     ids=lambda given: type(given).__name__,
 )
@@ -209,16 +205,12 @@ async def test_where_intune_cannot_be_looked_at_nothing_is_sent_and_nothing_is_i
     assert (row.status, row.attempt, bot.intune.posts) == (status, None, [])
 
 
-@pytest.mark.parametrize(
-    ("written", "attempts"),
-    [
-        ([False], 0),
-        ([errors.StoreUnavailable()], 0),
-        ([True, False], 1),
-        ([True, errors.StoreUnavailable()], 1),
-    ],
-    ids=["no disk", "no database", "no disk for the attempt", "no database for the attempt"],
-)
+AWAY = errors.StoreUnavailable()
+WRITTEN = {"no disk": ([False], 0), "no disk for the attempt": ([True, False], 1)}
+WRITTEN |= {"no database": ([AWAY], 0), "no database for the attempt": ([True, AWAY], 1)}
+
+
+@pytest.mark.parametrize(("written", "attempts"), WRITTEN.values(), ids=WRITTEN)
 async def test_no_call_leaves_before_the_attempt_is_known_outside_the_database(bot, written, attempts):
     request_id = await bot.approved()
     bot.heads_written = iter(written)
@@ -348,8 +340,7 @@ async def test_a_lost_attempt_that_is_not_found_in_time_is_left_to_a_human(bot, 
     assert left.cause == Cause(Code.NO_ANSWER, WHY_NOT[trouble])
     answer = {"answer": "could not look" if trouble else "not found on the device"}
     facts = AS_KEN | {"cause": "no_answer"} | answer | WHY_NOT[trouble]
-    assert (await bot.entry(Event.ATTEMPT_ANSWERED)).facts == facts
-    assert len(bot.intune.posts) == 1
+    assert ((await bot.entry(Event.ATTEMPT_ANSWERED)).facts, len(bot.intune.posts)) == (facts, 1)
 
 
 @pytest.mark.parametrize("where", [Status.SENT, Status.UNCERTAIN])

@@ -48,8 +48,7 @@ async def test_only_a_full_member_in_the_approver_channel_gets_a_link(bot, perso
     bot.directory.members[IN_CHANNEL].discard(AIKO.id)
     code = (await refused(bot.offer(person))).code
     assert code is (Code.NOT_AN_APPROVER if person in (LEO, AIKO) else Code.NOT_A_MEMBER)
-    assert bot.links.links == {}
-    assert await bot.refusals() == [(person.id, code)]
+    assert (bot.links.links, await bot.refusals()) == ({}, [(person.id, code)])
 
 
 @pytest.mark.parametrize("person", [LEO, KEN, AIKO], ids=lambda person: person.name)
@@ -74,8 +73,7 @@ async def test_an_approver_who_was_admitted_for_this_press_is_not_looked_up_agai
 
 async def test_an_approver_s_own_account_is_linked_only_after_they_confirmed_both(bot):
     person, signed_in, confirmation = await bot.comes_back(account_of(KEN), **THEN)
-    assert (person, signed_in) == (KEN, account_of(KEN))
-    assert bot.sign_ins.accounts == {}
+    assert (person, signed_in, bot.sign_ins.accounts) == (KEN, account_of(KEN), {})
     assert Event.SIGNED_IN not in await bot.events()
     link, account = await sign_in.confirm(bot.deps, confirmation)
     assert (link.user, link.request_id, account) == (KEN.id, R1, account_of(KEN))

@@ -117,8 +117,7 @@ async def test_what_may_be_there_is_posted_only_where_slack_will_never_say(bot, 
     bot.notifier.failing["find_posted"] = error
     with capture_logs() as logged:
         assert [await bot.publish(request_id) for _ in range(2)] == pauses
-    assert bot.notifier.posted == posted
-    assert logged[0]["code"] == error.code
+    assert (bot.notifier.posted, logged[0]["code"]) == (posted, error.code)
 
 
 @pytest.mark.parametrize("ends", ["open", "done", "failed", "needs a human"])

@@ -18,8 +18,7 @@ async def test_the_requester_views_the_new_passcode_and_every_view_is_in_the_aud
     bot.intune.read_with.clear()
     heads = bot.heads
     assert [(await bot.reveal(request_id)).reveal() for _ in range(2)] == ["80 51 33"] * 2
-    assert bot.intune.read_with == [token_of(KEN.id)] * 2
-    assert bot.heads == heads + 2
+    assert (bot.intune.read_with, bot.heads) == ([token_of(KEN.id)] * 2, heads + 2)
     assert (await bot.events()).count(Event.PASSCODE_VIEWED) == 2
 
 

@@ -31,8 +31,7 @@ async def test_s02_a_second_delivery_of_the_same_content_is_the_first_one_s_requ
         return await submit(bot.deps, actor(MEI), delivery="V0FORM", **texts)
 
     ids = [(await stored(name)).id for name in ("F2LX1234ABCD", "R5CX70ABCDE", "R5CX70ABCDE", "F2LX1234ABCD")]
-    assert ids == [ids[0], ids[1], ids[1], ids[0]]
-    assert (await bot.row(ids[1])).target.value == RIGHT
+    assert (ids, (await bot.row(ids[1])).target.value) == ([ids[0], ids[1], ids[1], ids[0]], RIGHT)
     joined = [{"reason": "a", "ticket": "b"}, {"reason": "ab"}, {"reason": "a"}]
     assert len({(await stored(**typed)).delivery for typed in joined}) == 3
 
