@@ -21,12 +21,9 @@ def test_what_is_sealed_opens_again_and_is_never_sealed_alike(content, associate
 @pytest.mark.parametrize(
     "other",
     [
-        ("cache", "tenant", "oid", "U0AIKO"),
-        ("cache", "tenant", "other", "U0KEN"),
-        ("cache", "other", "oid", "U0KEN"),
-        ("flow", "tenant", "oid", "U0KEN"),
-        ("cache", "tenant", "oidU", "0KEN"),
-        (),
+        *(("cache", "tenant", "oid", "U0AIKO"), ("cache", "tenant", "other", "U0KEN")),
+        *(("cache", "other", "oid", "U0KEN"), ("flow", "tenant", "oid", "U0KEN")),
+        *(("cache", "tenant", "oidU", "0KEN"), ()),
     ],
 )
 def test_nothing_opens_for_another_person_or_purpose(other):

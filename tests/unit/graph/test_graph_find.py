@@ -98,8 +98,7 @@ def intune(*rows: dict[str, object]) -> GraphStub:
 async def test_g08_an_imei_is_found_with_and_without_its_check_digit(typed, stored):
     graph = intune({**IPHONE, "imei": stored}, {**ANDROID, "imei": "356938035643817"})
     found = await graph.find(parse_target(f"imei:{typed}"))
-    assert [device.imei for device in found.devices] == [stored]
-    assert len(graph.requests) == 1
+    assert ([device.imei for device in found.devices], len(graph.requests)) == ([stored], 1)
 
 
 @pytest.mark.parametrize(
@@ -229,8 +228,7 @@ async def test_a_row_below_a_person_is_theirs_and_one_that_names_another_owner_i
 @pytest.mark.parametrize(("status", "code"), [(404, "Request_ResourceNotFound"), (400, "ResourceNotFound")])
 async def test_what_graph_does_not_know_has_no_device_and_what_it_refuses_is_refused(status, code):
     graph = GraphStub(said(status, code))
-    assert (await graph.find(APP)).devices == []
-    assert len(graph.requests) == 1
+    assert ((await graph.find(APP)).devices, len(graph.requests)) == ([], 1)
     assert (await graph.find(GRACE)).devices == []
     with pytest.raises(DeviceRefused):  # whatever the next look-up finds
         await GraphStub(said(400, "BadRequest"), page(IPHONE)).find(GRACE)
@@ -349,8 +347,7 @@ async def test_a_row_without_a_plain_id_is_not_a_device(id_, target):
         *((SYNC, odd, None) for odd in ("9999-12-31T23:59:59-14:00", "soon", None)),
         (("deviceName", "name"), "Ada\ud800's\x00 phone", "Ada's phone"),
         (("serialNumber", "serial"), "\udfff", ""),
-        (("model", "model"), None, ""),
-        (("imei", "imei"), 35, ""),
+        *((("model", "model"), None, ""), (("imei", "imei"), 35, "")),
         (("osVersion", "os_version"), "9" * 5000, "9" * 1000),
         (("managedDeviceOwnerType", "ownership"), "Personal", "Personal"),
         (("enrolledDateTime", "enrolled_at"), "2026-11-23T09:41:07Z", AT),

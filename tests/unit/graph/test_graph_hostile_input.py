@@ -40,8 +40,7 @@ async def test_no_id_and_no_target_leaves_its_segment_of_the_path(value):
         path = request.url.raw_path.decode().partition("?")[0]
         segment = path.removeprefix(before).removesuffix(after)
         assert "/" not in segment
-        assert unquote(segment) == value
-        assert request.url.host == "graph.example"
+        assert (unquote(segment), request.url.host) == (value, "graph.example")
 
 
 @pytest.mark.parametrize(("kind", "field"), [("name", "deviceName"), ("serial", "serialNumber")])
@@ -58,8 +57,7 @@ async def test_no_name_ends_the_literal_of_its_filter(kind, field, value):
         assert "'" not in literal[1:-1].replace("''", "")
         asked.append(literal[1:-1].replace("''", "'"))
         assert request.url.fragment == ""
-    assert asked[0] == value
-    assert {comparable(name) for name in asked} == {comparable(value)}
+    assert (asked[0], {comparable(name) for name in asked}) == (value, {comparable(value)})
 
 
 def test_what_no_database_stores_is_left_out_of_an_error():

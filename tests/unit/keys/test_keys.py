@@ -8,8 +8,7 @@ def test_keys_are_read_newest_first_and_shown_never():
     texts = [new_key() for _ in range(3)]
     keys = Keys.parse(f" {texts[0]} ,{texts[1]},{texts[2]}")
     assert [len(key) for key in keys.vault] == [32] * 3
-    assert keys.vault[1:] == Keys.parse(f"{texts[1]},{texts[2]}").vault
-    assert repr(keys) == "Keys(3)"
+    assert (keys.vault[1:], repr(keys)) == (Keys.parse(f"{texts[1]},{texts[2]}").vault, "Keys(3)")
 
 
 @pytest.mark.parametrize("text", ["", ",", "short", "A" * 44, "é" * 43, f"{'A' * 43},x"])

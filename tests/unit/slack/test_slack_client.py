@@ -55,8 +55,7 @@ async def test_what_passes_by_itself_is_told_apart_from_what_needs_help(api, ans
     with pytest.raises(meaning) as told:
         await call(api.client.auth_test(), within=timedelta(seconds=9))
     assert told.value.code
-    assert getattr(told.value, "retry_after", None) == retry_after
-    assert len(api.asked) == 1
+    assert (getattr(told.value, "retry_after", None), len(api.asked)) == (retry_after, 1)
 
 
 async def test_a_trigger_is_not_waited_for_longer_than_it_lives_nor_tried_twice(api: WebApi):
@@ -77,8 +76,7 @@ async def test_a_connection_that_breaks_while_opening_is_replaced_at_once(api, s
     """An idle connection that Slack cut as it was used: the trigger does not wait."""
     api.answers["views.open"] = [CUT, {"ok": True, "view": {"id": "V2"}}]
     assert await slack.open_modal("trigger", VIEW) == "V2"
-    assert [asked["trigger_id"] for _, asked in api.asked] == ["trigger"] * 2
-    assert api.slept == []
+    assert ([asked["trigger_id"] for _, asked in api.asked], api.slept) == (["trigger"] * 2, [])
 
 
 @pytest.mark.parametrize(
@@ -173,8 +171,7 @@ async def test_one_session_bounds_every_call_and_nothing_is_retried_by_the_sdk()
         api.answers["chat.postMessage"] = [CUT]
         with pytest.raises(SlackUnavailable):
             await SlackClient(client, Timing()).send_direct_message(KEN.id, "Hello.")
-    assert (client.session is session, session.timeout.total) == (True, 4)
-    assert len(api.asked) == 1
+    assert (client.session is session, session.timeout.total, len(api.asked)) == (True, 4, 1)
 
 
 async def problem_after(api: WebApi, method: str, answer: object) -> str:

@@ -131,11 +131,8 @@ async def test_s04_without_a_grid_nobody_is_asked_for(api):
 @pytest.mark.parametrize(
     "answer",
     [
-        {"ok": True},
-        {"ok": True, "user": []},
-        a_user(id="U0ANOTHER"),
-        a_user(is_bot="false"),
-        a_user(is_restricted=None),
+        *({"ok": True}, {"ok": True, "user": []}),
+        *(a_user(id="U0ANOTHER"), a_user(is_bot="false"), a_user(is_restricted=None)),
         *(a_user(enterprise_user={"teams": odd}) for odd in (TEAM, [TEAM, 7], {TEAM: 1})),  # S29
         *map(refused, ("ratelimited", *LASTS)),
         GARBAGE[0],

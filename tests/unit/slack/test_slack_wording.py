@@ -59,14 +59,10 @@ RAISED = [errors.UnlatchError] + [
 SPECS = Path(__file__).parents[2] / "specs"
 BETA = json.loads((SPECS / "intune-enums.json").read_text())
 SCHEMAS = json.loads((SPECS / "graph-v1.0-intune.openapi.json").read_text())["components"]["schemas"]
-INTUNES: dict[str, list[str]] = {
-    name: [*SCHEMAS[f"microsoft.graph.{enum}"]["enum"], *BETA.get(enum, [])]
-    for name, enum in {
-        "ownership": "managedDeviceOwnerType",
-        "enrollment": "deviceEnrollmentType",
-        "state": "managementState",
-        "compliance": "complianceState",
-    }.items()
+ENUMS = {"ownership": "managedDeviceOwnerType", "enrollment": "deviceEnrollmentType"}
+ENUMS |= {"state": "managementState", "compliance": "complianceState"}
+INTUNES = {
+    name: [*SCHEMAS[f"microsoft.graph.{enum}"]["enum"], *BETA.get(enum, [])] for name, enum in ENUMS.items()
 }
 """Every word of Intune's that people read, from Microsoft's own lists."""
 
