@@ -121,7 +121,5 @@ async def test_a_taken_port_is_one_sentence_that_says_what_to_do(mode):
         process = await start("--port", port, *mode)
         out, err = await process.communicate()
     assert (process.returncode, out) == (1, b"")
-    assert err.decode() == (
-        f"Port {port} is taken: stop what uses it, "
-        "or choose another port with --port (0 takes any free one).\n"
-    )
+    cure = "stop what uses it, or choose another port with --port (0 takes any free one)."
+    assert err.decode() == f"Port {port} is taken: {cure}\n"

@@ -110,13 +110,9 @@ def test_an_assertion_must_be_the_apps_with_a_certificate_or_of_the_issuer_that_
     claims = {name: value for name, value in (good | changes).items() if value is not None}
     header, key = {"x5t": claims.pop("x5t")} if "x5t" in claims else {}, claims.pop("key")
     microsoft.entra.federated = FederatedCredential(FEDERATED["iss"], FEDERATED["sub"], KEY.public_key())
-    answer = microsoft.redeem(
-        *a_code(microsoft),
-        client_secret="",
-        client_assertion=jwt.encode(claims, key, algorithm="RS256", headers=header),
-        client_assertion_type="urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-    )
-    assert code_of(answer) == code
+    form = {"client_assertion": jwt.encode(claims, key, algorithm="RS256", headers=header)}
+    form["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    assert code_of(microsoft.redeem(*a_code(microsoft), client_secret="", **form)) == code
 
 
 def page(microsoft: Microsoft, **changes: str) -> httpx.Response:
@@ -188,8 +184,7 @@ def test_a_revoked_session_is_challenged_at_graph_until_the_person_signs_in_agai
     again = microsoft.sign_in(microsoft.msal(), claims_challenge=claims)["access_token"]
     assert (challenged.status_code, 'error="insufficient_claims"' in header) == (401, True)
     assert refused["error_codes"] == [50173]
-    assert _devices(microsoft, again).status_code == 200
-    assert _devices(microsoft, token).status_code == 401
+    assert [_devices(microsoft, each).status_code for each in (again, token)] == [200, 401]
     assert _devices(microsoft, incapable).status_code == 200, "without the capability there is no challenge"
 
 
