@@ -45,12 +45,8 @@ APPROVALS: Mapping[Decision, str] = {Decision.APPROVED_BY_KEN: KEN, Decision.APP
 DENIALS: Mapping[Decision, str] = {Decision.DENIED_BY_KEN: KEN, Decision.DENIED_BY_AIKO: AIKO}
 DECIDERS = {**APPROVALS, **DENIALS}
 MIXES = (
-    (*APPROVALS,),
-    (*APPROVALS, *DENIALS),
-    (*APPROVALS, Decision.WITHDRAWN),
-    (*APPROVALS, Decision.EXPIRED),
-    (*DENIALS, Decision.WITHDRAWN, Decision.EXPIRED),
-    (*Decision,),
+    *((*APPROVALS,), (*APPROVALS, *DENIALS), (*APPROVALS, Decision.WITHDRAWN)),
+    *((*APPROVALS, Decision.EXPIRED), (*DENIALS, Decision.WITHDRAWN, Decision.EXPIRED), (*Decision,)),
 )
 SPREADS = (0.0, 0.0, 0.3, 1.0)
 """Over how many seconds the quick decisions of a round are spread. An approval has to ask Intune first, so

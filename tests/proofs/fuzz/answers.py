@@ -286,11 +286,8 @@ GRAPH: Final = {
         {"value": [{**ADAS, "id": f"{number}-{ADAS['id']}"} for number in range(101)]},
         GRAPH_ERROR,
     ),
-    "before the approval": DEVICES,
-    "before the reset": DEVICES,
     "reset": (GRAPH_ERROR, {}),
-    "results": DEVICES,
-    "passcode": DEVICES,
+    **dict.fromkeys(("before the approval", "before the reset", "results", "passcode"), DEVICES),
 }
 NOTHING_ODD: Final = Odd("", [Answer(200, {}, "{}")])
 

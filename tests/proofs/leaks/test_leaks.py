@@ -201,8 +201,7 @@ async def test_no_secret_is_anywhere_after_the_whole_job(tmp_path, level, socket
         async with watched(tmp_path, socket_mode=socket_mode, LOG_LEVEL=level, DATABASE_URL=database) as it:
             await whole_job(it)
             await every_other_way(it)
-            assert await it.bot.end() == 0
-            assert leaks(it) == []
+            assert (await it.bot.end(), leaks(it)) == (0, [])
             assert any(b"serial" in content for content in it.places().values())
     kinds = {name.split()[0] for name in it.secrets()}
     assert kinds >= {"access_token", "refresh_token", "id_token", "code", "code_verifier", "link", "passcode"}
