@@ -128,7 +128,7 @@ class Job:
         if self.call.step == "ask":
             await withdraw(self.bot.app.deps, self.request_id, Actor(user=UserId(MEI), team=None))
         self.resets = len(await people.resets()) - resets
-        self.hits = len(await people.fault_hits())
+        self.hits = len(self.bot.sandbox.faults.hits)
         assert [text for shown in people.state["notices"].values() for text in shown] == []
         return self
 
@@ -296,13 +296,9 @@ TOLD: Mapping[Call, frozenset[Fault]] = {
 }
 """By the call that goes wrong: the faults that people notice, because they are told to try again."""
 RESET: Mapping[Fault, Sequence[str]] = {
-    TOO_LATE: ("OutcomeUnknown", "found on the device"),
-    BUSY: ("NotExecuted", "accepted"),
-    BUSY_FOR_A_WHILE: ("NotExecuted", "accepted"),
-    DOWN: ("OutcomeUnknown", "not found on the device", "accepted"),
-    CUT_BEFORE: ("OutcomeUnknown", "not found on the device", "accepted"),
-    CUT_AFTER: ("OutcomeUnknown", "found on the device"),
-    HALF: ("OutcomeUnknown", "found on the device"),
+    **dict.fromkeys((BUSY, BUSY_FOR_A_WHILE), ("NotExecuted", "accepted")),
+    **dict.fromkeys((DOWN, CUT_BEFORE), ("OutcomeUnknown", "not found on the device", "accepted")),
+    **dict.fromkeys((TOO_LATE, CUT_AFTER, HALF), ("OutcomeUnknown", "found on the device")),
 }
 """What comes of the reset itself. Not found: a human has decided to try again, so there are two approvals."""
 ENDS = {"sign in": "", "ask": "pending", "review": "pending"}

@@ -98,8 +98,8 @@ class People:
 
     # What they do
 
-    async def command(self, user: str, text: str, *, channel: str = "") -> None:
-        where = channel or (SUPPORT if user in (MEI, GUS, OLGA) else ON_CALL)
+    async def command(self, user: str, text: str) -> None:
+        where = SUPPORT if user in (MEI, GUS, OLGA) else ON_CALL
         await self._do(user, "command", channel=where, text=f"/reset-passcode {text}".strip())
 
     async def hear(self, user: str, text: str) -> None:
@@ -283,10 +283,6 @@ class People:
     async def posted(self, channel: str = ON_CALL) -> list[Json]:
         """The messages of a channel as Slack's JSON, with their metadata."""
         return list(await self._api("GET", f"/sandbox/posted?channel={channel}"))
-
-    async def fault_hits(self) -> list[Json]:
-        """Every call that went wrong as ordered; `id` is the rule's."""
-        return list((await self._api("GET", "/sandbox/faults"))["hits"])
 
     async def _do(self, user: str, gesture: str, **body: object) -> Json:
         return dict(await self._api("POST", f"/sandbox/people/{user}/{gesture}", body))
