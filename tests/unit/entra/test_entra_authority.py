@@ -41,7 +41,7 @@ def test_plain_http_reaches_a_loopback_address_and_exactly_that_origin(host):
     ],
 )
 def test_no_other_authority_is_taken(url):
-    with pytest.raises(ValueError, match=r"authority|plain http"):
+    with pytest.raises(ValueError, match="ENTRA_AUTHORITY"):
         Authority.parse(url)
 
 
@@ -82,7 +82,7 @@ def test_a_certificates_assertion_reaches_entra_whole(text):
     ],
 )
 def test_a_certificate_file_that_cannot_work_is_refused_at_once(text):
-    with pytest.raises(ValueError, match="certificate file"):
+    with pytest.raises(ValueError, match="certificate"):
         Credential.certificate(text)
 
 
