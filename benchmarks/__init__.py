@@ -1,1 +1,1 @@
-"""Measurements of the bot, each a script of its own."""
+"""Measurements of the bot beside references, in the same run and on the same machine: `make bench`."""

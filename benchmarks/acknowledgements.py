@@ -1,45 +1,118 @@
-"""Acknowledged and stored requests a second, in process on SQLite, this tree and another in turn."""
+"""Acknowledgements of signed slash commands: the bot on each database beside bare Bolt, in turns."""
 
-import argparse
-import asyncio
-import statistics
-import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-from benchmarks.measure import ROOT, environment, measure
+import httpx
+from tests.support.postgres import Cluster
+
+from benchmarks.figures import Figures, Goal
+from benchmarks.load import deliver, deliveries
+from benchmarks.processes import bot, cpu, drained, environment, migrated, resident, server
+
+PACED, ALONE, EIGHT, MANY = "3 a second", "one client, back to back", "8 clients", "64 clients"
+LOADS = {
+    PACED: ("paced", 1, 12, 1 / 3),
+    ALONE: ("alone", 1, 150, 0),
+    EIGHT: ("eight", 8, 600, 0),
+    MANY: ("many", 64, 2000, 0),
+}
+"""By what the table says: the name of its figures, how many clients, how many deliveries, seconds between."""
+STORED = "acknowledged, stored first, {}, {}: {}"
 
 
-async def run(against: Path | None, python: str, *, clients: int, each: int, turns: int) -> None:
-    """Print each turn and the ratio of the medians."""
-    rates: dict[str, list[float]] = {"this tree": [], "other tree": []}
-    async with environment() as values:
-        for _ in range(turns):
-            trees = {"this tree": (ROOT, sys.executable)}
-            if against is not None:
-                trees["other tree"] = (against, python)
-            for name, (tree, interpreter) in trees.items():
-                found = await measure(tree, interpreter, values, "acknowledgements", str(clients), str(each))
-                rates[name].append(found["per_second"])
-                print(f"{name}: {found}", flush=True)
-    this, other = (statistics.median(rate) if rate else 0 for rate in rates.values())
-    print(f"{clients} clients: {this:.0f}/s" + (f", {this / other:.1f} × the other tree" if other else ""))
+def _goals(database: str, paced: float, alone: float, eight: float, many: float, last: float) -> list[Goal]:
+    """`paced`, `alone`: of bare Bolt's median. `eight`, `many`: of its rate. `last`: of its p99 at 64."""
+    name = "SQLite" if database == "sqlite" else "PostgreSQL"
 
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--against", type=Path, help="another checkout")
-    parser.add_argument("--against-python", default=sys.executable)
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--each", type=int, default=20)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("-v", action="store_true", help="show the bots' logs")
-    chosen = parser.parse_args()
-    asyncio.run(
-        run(
-            chosen.against,
-            chosen.against_python,
-            clients=chosen.clients,
-            each=chosen.each,
-            turns=chosen.turns,
+    def goal(load: str, what: str, unit: str, **limit: float) -> Goal:
+        key = f"{LOADS[load][0]}_{what}"
+        return Goal(
+            what=STORED.format(load, name, what),
+            name=f"{database}_{key}",
+            of=f"bolt_{key}",
+            unit=unit,
+            **limit,
         )
+
+    return [
+        goal(PACED, "p50", "ms", at_most=paced),
+        goal(ALONE, "p50", "ms", at_most=alone),
+        goal(ALONE, "p99", "ms", at_most=alone * 4),
+        goal(EIGHT, "rate", "/s", at_least=eight),
+        goal(MANY, "rate", "/s", at_least=many),
+        goal(MANY, "p99", "ms", at_most=last),
+    ]
+
+
+GOALS = [
+    *_goals("sqlite", 0.12, 0.2, 1.42, 0.28, 6),
+    *_goals("postgresql", 0.25, 0.4, 0.5, 0.075, 20),
+    Goal(
+        what="8 clients while Slack hangs, SQLite: p99",
+        name="hanging_p99",
+        of="sqlite_eight_p99",
+        unit="ms",
+        at_most=1.5,
+    ),
+    Goal(what="`/reset-passcode help`: p50", name="help_p50", of="early_help_p50", unit="ms", at_most=2),
+    Goal(what="64 clients: posted to Slack after the last answer", name="sqlite_drained", unit="s"),
+    Goal(
+        what="memory after the loads, SQLite", name="sqlite_loaded", of="sqlite_idle", unit="MB", at_most=1.2
+    ),
+]
+
+
+async def measure(figures: Figures, folder: Path, cluster: Cluster, rounds: int, share: float) -> None:
+    """Add `rounds` rounds of each load; `share`: of its deliveries."""
+    async with AsyncExitStack() as stack:
+        slack = await stack.enter_async_context(server("slack"))
+        ports = {name: await stack.enter_async_context(server(name)) for name in ("bolt", "early")}
+        urls = {"sqlite": f"sqlite:///{folder}/acks.sqlite3", "postgresql": cluster.url(cluster.create())}
+        pids: dict[str, int] = {}
+        for name, url in urls.items():
+            settings = environment(folder, slack, url)
+            await migrated(settings)
+            ports[name], pids[name], _ = await stack.enter_async_context(bot(settings))
+            await deliver(ports[name], list(deliveries(5)), clients=1)  # what is only made once
+        await drained(slack)
+        figures.add(sqlite_idle=resident(pids["sqlite"]))
+        for _ in range(rounds):
+            for load in LOADS:
+                for name, port in ports.items():
+                    await _load(figures, name, port, load, share)
+                    if name in pids and load == MANY:
+                        figures.add(**{f"{name}_drained": await drained(slack)})
+                    elif name in pids:
+                        await drained(slack)
+            await _helps(figures, ports, share)
+            await _hanging(figures, ports["sqlite"], slack, share)
+        figures.add(sqlite_loaded=resident(pids["sqlite"]), sqlite_cpu=cpu(pids["sqlite"]))
+
+
+async def _load(figures: Figures, name: str, port: int, load: str, share: float) -> None:
+    key, clients, how_many, pause = LOADS[load]
+    done = await deliver(
+        port, list(deliveries(max(clients, round(how_many * share)))), clients=clients, pause=pause
     )
+    if done.refused:
+        raise SystemExit(f"{name} refused {done.refused} deliveries.")
+    shown: Mapping[str, float] = {"p50": done.ms(0.5), "p99": done.ms(0.99), "rate": done.rate}
+    figures.add(**{f"{name}_{key}_{what}": value for what, value in shown.items()})
+
+
+async def _helps(figures: Figures, ports: Mapping[str, int], share: float) -> None:
+    for name in ("early", "sqlite"):
+        done = await deliver(ports[name], list(deliveries(round(200 * share), "help")), clients=1)
+        figures.add(**{"early_help_p50" if name == "early" else "help_p50": done.ms(0.5)})
+
+
+async def _hanging(figures: Figures, port: int, slack: int, share: float) -> None:
+    """Slack answers nothing meanwhile; the worker's calls wait."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{slack}") as http:
+        await http.post("/hang")
+        done = await deliver(port, list(deliveries(round(600 * share))), clients=8)
+        await http.post("/hang")
+    figures.add(hanging_p99=done.ms(0.99))
+    await drained(slack)

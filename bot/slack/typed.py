@@ -6,8 +6,6 @@ from html import unescape
 from typing import Final
 from urllib.parse import unquote
 
-import emoji
-
 from bot.domain.errors import Refusal
 from bot.domain.target import (
     APOSTROPHES,
@@ -144,8 +142,10 @@ def _with_emoji(kind: TargetKind | None, text: str) -> str:
 
 def _emoji(code: re.Match[str]) -> str:
     """Return the emoji of a shortcode, which is the same text where there is none."""
+    from emoji import emojize  # most never need its 3 MB of tables
+
     name = code[1].lower()
     other = name.replace("female-", "woman_").replace("male-", "man_").replace("-", "_")
     names = (name, name.removeprefix("flag-"), other)
-    found = (emoji.emojize(f":{spelled}:", language="alias") for spelled in names)
+    found = (emojize(f":{spelled}:", language="alias") for spelled in names)
     return _SLACKS.get(name) or next((text for text in found if text[0] != ":"), code[0])

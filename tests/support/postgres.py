@@ -28,6 +28,7 @@ class Cluster:
     folder: Path
     port: int
     owner: pwd.struct_passwd | None
+    settings: tuple[str, ...]
 
     @property
     def pid(self) -> int:
@@ -44,7 +45,7 @@ class Cluster:
         return name
 
     def start(self) -> None:
-        options = " ".join(f"-c {setting}" for setting in (*SETTINGS, *NOT_DURABLE))
+        options = " ".join(f"-c {setting}" for setting in (*SETTINGS, *self.settings))
         server = f"-p {self.port} -k {self.folder} {options}"
         self.run("pg_ctl", "start", "--silent", "--log", self.folder / "log", "--options", server)
 
@@ -71,15 +72,15 @@ class Cluster:
 
 
 @contextmanager
-def running() -> Iterator[Cluster]:
-    """A started cluster in a temporary folder, gone at the end of the block."""
-    in_memory = MEMORY is not None and shutil.disk_usage(MEMORY).free > 2**30
+def running(*, durable: bool = False) -> Iterator[Cluster]:
+    """A started cluster in a temporary folder, gone at the end. `durable`: on disk, with fsync."""
+    in_memory = not durable and MEMORY is not None and shutil.disk_usage(MEMORY).free > 2**30
     folder = Path(mkdtemp(prefix="unlatch-pg-", dir=MEMORY if in_memory else None))
     accounts = {account.pw_name: account for account in pwd.getpwall()}
     owner = accounts.get("postgres", accounts["nobody"]) if os.geteuid() == 0 else None
     if owner is not None:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-    cluster = Cluster(_binaries(), folder, free_port(), owner)
+    cluster = Cluster(_binaries(), folder, free_port(), owner, () if durable else NOT_DURABLE)
     try:
         cluster.run("initdb", "--username=unlatch", "--auth=trust", "--encoding=UTF8", "--no-locale")
         cluster.start()

@@ -8,11 +8,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
@@ -56,7 +53,9 @@ def migrate(
                 return
 
 
-def configuration() -> Config:
+def configuration() -> Any:
+    from alembic.config import Config  # a start that migrates nothing does without
+
     made = Config()
     made.set_main_option("script_location", str(HERE))
     made.set_main_option("path_separator", "os")
@@ -68,12 +67,16 @@ def _upgrade(connection: Connection, audit_log: AuditLog) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds(LOCK_TIMEOUT)}"))
-    found = MigrationContext.configure(connection).get_current_revision()
-    if found is not None and not (str(found).isdecimal() and inspect(connection).has_table("audit")):
+    tables = inspect(connection).get_table_names()
+    version = text("SELECT version_num FROM alembic_version")
+    found = connection.scalar(version) if "alembic_version" in tables else None
+    if found is not None and not (str(found).isdecimal() and "audit" in tables):
         raise StoreUnavailable(FAULTS["42P07"], lasts=True)
     if found is not None and (theirs := log_name(connection)) not in (None, audit_log.name):
         raise StoreUnavailable(f"belongs to {theirs}, and the settings say {audit_log.name}", lasts=True)
     if found is None or found < REVISION:
+        from alembic import command
+
         made = configuration()
         made.attributes["connection"] = connection
         command.upgrade(made, "head")

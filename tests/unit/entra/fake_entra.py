@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import httpx
 import jwt
@@ -40,7 +40,7 @@ Claims = dict[str, object]
 
 
 def query_of(url: str) -> Form:
-    return dict(parse_qsl(urlsplit(url).query))
+    return dict(parse_qsl(url.partition("?")[2]))
 
 
 def base64url(content: bytes) -> str:
