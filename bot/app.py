@@ -23,15 +23,7 @@ from starlette.types import ASGIApp
 
 from bot import __version__
 from bot.audit import HeadKeeper, append_head, last_head, record_start
-from bot.domain.errors import (
-    Code,
-    CouldNotVerify,
-    SlackError,
-    SlackRefused,
-    SlackUnavailable,
-    StoreError,
-    StoreUnavailable,
-)
+from bot.domain.errors import Code, CouldNotVerify, SlackError, SlackUnavailable, StoreError, StoreUnavailable
 from bot.domain.people import Audience, AudienceKind
 from bot.domain.policy import Rules
 from bot.domain.values import ChannelId, Secret, UserId
@@ -383,12 +375,12 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], refused: str, timing: 
     while True:
         try:
             return await attempt()
-        except SlackRefused as error:
-            raise slack_finding(error, error.code if error.code == ORGANIZATION else refused) from None
-        except SlackUnavailable as error:
+        except SlackError as error:
             pause = error.retry_after or timing.socket_retry
-            if not is_busy(error) or now() + pause > until:
-                raise slack_finding(error) from None
+            busy = isinstance(error, SlackUnavailable) and is_busy(error)
+            if not busy or now() + pause > until:
+                code = error.code if error.code == ORGANIZATION else refused
+                raise slack_finding(error, code) from None
             log.warning("slack_busy_at_start", code=error.code, again_in=pause.total_seconds())
         await asyncio.sleep(pause.total_seconds())
 

@@ -104,7 +104,7 @@ def split_kind(text: str) -> tuple[TargetKind | None, str]:
     return (TargetKind(kind), text[prefixed.end() :]) if prefixed and kind in _SHAPES else (None, text)
 
 
-def split_quoted(text: str) -> tuple[str, str] | None:
+def quoted(text: str) -> tuple[str, str] | None:
     """Return what is quoted at the start of `text`, and the rest; None where it is not clear what is."""
     marks = QUOTES[text[0]]
     for mark in map(re.escape, marks):
@@ -133,7 +133,7 @@ def check_digit(imei: str) -> str:
 def _checked(kind: TargetKind, value: str, typed: str) -> Target:
     value = " ".join(value.split())
     if value[:1] in QUOTES:
-        value, rest = split_quoted(value) or ("", value)
+        value, rest = quoted(value) or ("", value)
         if rest.strip(PUNCTUATION):
             raise _bad(typed, problem="quote")
         value = value.strip()

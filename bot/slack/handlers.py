@@ -18,7 +18,6 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
 from bot.domain.errors import (
-    BAD_INPUT,
     Code,
     CouldNotVerify,
     RecentlyReset,
@@ -47,11 +46,12 @@ from bot.use_cases.sign_in import actor_of
 RECENT: Final = 5
 """Requests that `status` lists, beside those whose new passcode can be seen."""
 _FIELDS: Final = {
+    Code.BAD_TARGET: Field.TARGET,
     Code.NO_REASON: Field.REASON,
     Code.REASON_TOO_LONG: Field.REASON,
     Code.TICKET_TOO_LONG: Field.TICKET,
 }
-"""Where in the form a refusal is shown; every other one under the target."""
+"""Where in the form it is shown that what was typed cannot be used; every other refusal under the target."""
 
 log = structlog.get_logger()
 
@@ -154,7 +154,7 @@ class Handlers:
                 reason=typed.reason,
             )
         except Refusal as refusal:
-            if refusal.code not in BAD_INPUT:
+            if refusal.code not in _FIELDS:
                 raise
             notice = self._words.error(refusal)
             form = modals.ask_form(self._words, typed, notice=notice)

@@ -7,15 +7,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from bot.domain.errors import Refusal
-from bot.domain.target import (
-    APOSTROPHES,
-    PUNCTUATION,
-    QUOTES,
-    TargetKind,
-    parse_target,
-    split_kind,
-    split_quoted,
-)
+from bot.domain.target import APOSTROPHES, PUNCTUATION, QUOTES, TargetKind, parse_target, quoted, split_kind
 from bot.domain.values import normalized
 
 _LINK: Final = re.compile(r"<([@#!]|(?=[a-z][a-z0-9+.\-]*:))([^<>|]*)(?:\|([^<>]*))?>", re.IGNORECASE)
@@ -73,7 +65,7 @@ def read_command(text: str) -> Typed:
     plain, first = unlinked(wire), _PIECE.match(wire)
     word, torn = first[1] if first else "", False
     if plain[:1] in QUOTES:
-        value, reason = split_quoted(plain) or (plain, "")
+        value, reason = quoted(plain) or (plain, "")
     elif kind is TargetKind.IMEI and (digits := _IMEI.match(plain)):
         value, reason = digits[1], plain[digits.end() :]
     else:
