@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from sqlalchemy import Connection, bindparam, func, insert, select, text
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, text
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
@@ -55,6 +55,8 @@ KEYS_ADDED: Final = select(audit.c.facts).where(audit.c.event == Event.KEY_ADDED
 FIRST_FACTS: Final = select(audit.c.facts).where(audit.c.seq == 1)
 FIRST_KEY: Final = select(audit.c.key_id).where(audit.c.seq == 1)
 INSERT: Final = insert(audit)
+SPAN, WINDOW = 64, 4000
+"""How many rows are read from the database each time, and how many are remembered."""
 SEEN: Final = "audit_seen"
 """Where a reader's connection has what `AuditLog.seen` was before its snapshot."""
 ONE_WRITER: Final = text("SELECT pg_advisory_xact_lock(1970170996, 1)")
@@ -106,6 +108,8 @@ class AuditLog(AuditVerifier):
         """The newest row that is known to be committed, or was kept outside."""
         self.broken: str | None = None
         """Why nothing can be appended, until something can."""
+        self._proved: list[Row[Any]] = []
+        """Rows that the chain has proved, without a gap; replaced and never changed: threads need no lock."""
         self._announced: set[str] = set()
         """Keys that a committed row names."""
 
@@ -167,22 +171,33 @@ class AuditLog(AuditVerifier):
     def since(self, connection: Any, head: Head) -> Sequence[Any]:
         """Return the rows after `head`, each proved by the chain from there to a signed newest row.
 
-        Raises AuditBroken where a row from there on was removed, changed, inserted or cut.
+        Raises AuditBroken where a row from there on was removed, changed, inserted or cut. Of rows further
+        back than SPAN what was proved before counts: in a burst each request would read all the others' rows.
         """
         # As of before the snapshot: another thread may remember a row that a reader's snapshot lacks.
         seen = (getattr(connection, "info", {}).get(SEEN, self.seen) or head)[:2]
-        rows = connection.execute(FROM, {"seq": head.seq}).all()
+        proved, first = self._proved, self._proved[0].seq if self._proved else head.seq + 1
+        known = proved[head.seq - first : -SPAN] if head.seq >= first else []
+        start = known[-1] if known and known[0].hash == head.hash else head
+        rows = connection.execute(FROM, {"seq": start.seq}).all()
+        if start is not head and (not rows or rows[0].hash != start.hash):  # cut, or a snapshot from before
+            start, rows = head, connection.execute(FROM, {"seq": head.seq}).all()
         hashes = {row.seq: row.hash for row in rows}
-        if hashes.get(head.seq) != head.hash:
+        if hashes.get(start.seq) != start.hash:
             raise AuditBroken(f"row {head.seq}, which a seal names, is gone or another")
         for before, row in pairwise(rows):
             if row.seq != before.seq + 1 or row.hash != hash_after(before.hash, row):
                 raise AuditBroken(f"row {row.seq} does not follow from row {before.seq}")
-        if seen[0] >= head.seq and hashes.get(seen[0]) != seen[1]:
+        if seen[0] >= start.seq and hashes.get(seen[0]) != seen[1]:
             raise AuditBroken(f"row {seen[0]}, which this bot has seen, is gone or another")
         if (rows[-1].seq, rows[-1].hash) != seen and not self.is_signed(rows[-1]):
             raise AuditBroken(f"row {rows[-1].seq} is not signed with a key of VAULT_KEYS")
-        return list(rows[1:])
+        end = proved[-1] if proved else rows[0]
+        if hashes.get(end.seq, end.hash) != end.hash:
+            raise AuditBroken(f"row {end.seq}, which this bot has seen, is gone or another")
+        kept = proved if rows[0].seq <= end.seq else []
+        self._proved = [*kept, *(row for row in rows if not kept or row.seq > end.seq)][-WINDOW:]
+        return [*known[1:], *rows[1:]] if start is not head else list(rows[1:])
 
     def look(self, connection: Connection) -> Head:
         """Return the newest row and remember it, as others' appends are seen; AuditBroken as in `append`."""

@@ -21,7 +21,7 @@ from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken, StoreUnavailable
 from bot.keys import Keys, new_key
 from bot.settings import CannotStart
-from bot.store.audit_log import HASH_AT, AuditLog, Head, hash_after, newest_facts, pages
+from bot.store.audit_log import HASH_AT, SPAN, AuditLog, Head, hash_after, newest_facts, pages
 from bot.store.database import BEGUN_ANEW, Database
 from bot.store.migrations import migrate
 from bot.store.tables import requests
@@ -267,6 +267,22 @@ async def test_what_a_seal_names_has_to_be_in_the_log_and_the_newest_row_to_be_s
         for hash_, said in (("0" * 64, "row 3, which a seal names"), (third, "row 10 is not signed")):
             with pytest.raises(AuditBroken, match=said):
                 await database.read(lambda c, hash_=hash_: database.audit_log.since(c, Head(3, hash_)))
+
+
+async def test_of_a_long_log_the_newest_rows_alone_are_read_again_and_a_cut_is_noticed(ten_rows: Log):
+    async with opened(ten_rows.url) as database:
+        await noted(database, 200)
+        third = await database.read(lambda connection: connection.scalar(HASH_AT, {"seq": 3}))
+        asked: list[Any] = []
+        event.listen(database.reader, "before_cursor_execute", lambda *given: asked.append(given[3]))
+        for begins_at in (3, 210 - SPAN):
+            rows = await database.read(lambda c: database.audit_log.since(c, Head(3, third)))
+            assert [row.seq for row in rows] == [*range(4, 211)]
+            assert str(begins_at) in str(asked.pop())
+        for cut in ("DELETE FROM audit WHERE seq > 205", "DELETE FROM audit WHERE seq > 100"):
+            ten_rows.tamper(cut)
+            with pytest.raises(AuditBroken):
+                await database.read(lambda c: database.audit_log.since(c, Head(3, third)))
 
 
 async def test_two_replicas_append_to_one_chain_and_one_notices_a_cut_of_the_others_rows(replicas, log):
