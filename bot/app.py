@@ -344,10 +344,9 @@ def _read_heads(path: Path, audit_log: AuditLog) -> None:
 async def _find_approvers(channel: ApproverChannel, directory: SlackDirectory, settings: Settings) -> None:
     """Say which user group Slack does not show the bot; without those of APPROVERS nobody could decide."""
     await channel.look()
-    if channel.problem is Code.CHANNEL_UNKNOWN:
-        raise slack_finding(channel.refused, "channel_refused", id=channel.id)
-    if channel.problem is not None:
-        raise Finding(str(channel.problem))
+    if (problem := channel.problem) is not None:
+        refused = slack_finding(channel.refused, "channel_refused", id=channel.id)
+        raise refused if problem is Code.CHANNEL_UNKNOWN else Finding(str(problem))
     for part in dict.fromkeys((*settings.approvers, *settings.requesters)):
         try:
             if part.kind is AudienceKind.USERGROUP:

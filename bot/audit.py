@@ -2,7 +2,6 @@
 
 import asyncio
 import csv
-import errno
 import hashlib
 import json
 import os
@@ -113,7 +112,7 @@ def last_head(path: Path | None, verifier: AuditVerifier) -> Head | None:
     if path is None or not path.exists():
         return None
     if not path.is_file():  # a pipe would be read for ever
-        raise OSError(errno.EINVAL, "it is no regular file")
+        raise OSError(0, "it is no regular file")
     return next(filter(verifier.is_signed, reversed(read_heads(path))), None)
 
 

@@ -55,8 +55,7 @@ def run() -> int:
     lines = [*map(_line, given, given.values()), *(f"# {name}=\n" for name in names if name not in given)]
     for path, text in ((manifest, manifest_for(url, socket_mode=socket_mode)), (env, "".join(lines))):
         new = path.with_name(f"{path.name}.new")
-        new.unlink(missing_ok=True)
-        new.touch(0o600, exist_ok=False)
+        new.touch(0o600)
         new.chmod(0o600)
         new.write_text(text, "utf-8")
         new.replace(path)  # whole: a key in the old file may stand nowhere else

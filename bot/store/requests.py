@@ -19,7 +19,7 @@ from bot.domain.target import Target, TargetKind
 from bot.domain.values import UserId, utc_text
 from bot.store.audit_log import LAST, AuditLog, Head
 from bot.store.database import Transaction
-from bot.store.tables import requests, sign_ins
+from bot.store.tables import requests, sign_ins, stands_in
 
 HOUR: Final = timedelta(hours=1)
 UNREADABLE_PAUSE: Final = timedelta(minutes=10)
@@ -51,12 +51,12 @@ WAKE: Final = update(requests).where(requests.c.status == "received").values(nex
 COUNT_OF: Final = select(func.count()).where(BY_PERSON)
 HOLDER: Final = select(requests.c.id).where(
     requests.c.held_device == bindparam("device"),
-    requests.c.status.in_(sorted(RESETTING)),
+    stands_in(RESETTING),
     requests.c.id != bindparam("request_id"),
 )
 FIRST: Final = select(requests.c.id, requests.c.asked_by).where(
     requests.c.open_target == bindparam("target"),
-    requests.c.status.in_(sorted(OPEN)),
+    stands_in(OPEN),
     requests.c.id != bindparam("request_id"),
 )
 PERSON_LOCK: Final = text("SELECT pg_advisory_xact_lock(1970170997, hashtext(:user))")
