@@ -12,10 +12,10 @@ BIN := .venv/bin
 # Compiled tests are kept from run to run, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo quick test crash race fuzz mutants walk axe check screenshots lock clean
+.PHONY: help install demo quick test crash race fuzz mutants walk bench bench-quick axe check screenshots lock clean
 
 help: ## List what can be made
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: .venv/.runtime ## Install Unlatch into .venv
 
@@ -43,6 +43,12 @@ mutants: .venv/.postgres ## Change one thing at a time in what holds a promise, 
 
 walk: .venv/.dev ## Install and operate a clone in an empty folder, by the documents' own commands
 	$(BIN)/python -m tests.proofs.walk
+
+bench: .venv/.dev .venv/.postgres ## Measure the bot beside references on this machine, and write the figures down
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-quick: .venv/.dev .venv/.postgres ## Measure one short round
+	$(BIN)/python -m benchmarks --quick $(BENCH)
 
 axe: .venv/.browser ## Let axe look at every state of the pages in every size and colour
 	AXE=all $(BIN)/python -m pytest -q tests/browser -k axe

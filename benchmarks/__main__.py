@@ -15,11 +15,12 @@ from tempfile import TemporaryDirectory
 
 from tests.support.postgres import running as postgresql
 
-from benchmarks import acknowledgements, starts
+from benchmarks import acknowledgements, devices, record, starts, whole_job
 from benchmarks.figures import Figures, as_json, table
 
 RESULTS = Path(__file__).with_name("results.json")
-GOALS = {"acknowledgements": acknowledgements.GOALS, "starts": starts.GOALS}
+MODULES = (starts, acknowledgements, whole_job, devices, record)
+GOALS = {module.__name__.rpartition(".")[2]: module.GOALS for module in MODULES}
 
 
 async def measure(names: list[str], rounds: int, share: float) -> Figures:
@@ -30,6 +31,12 @@ async def measure(names: list[str], rounds: int, share: float) -> Figures:
             await starts.measure(figures, folder, rounds)
         if "acknowledgements" in names:
             await acknowledgements.measure(figures, folder, cluster, rounds, share)
+        if "whole_job" in names:
+            await whole_job.measure(figures, rounds)
+        if "devices" in names:
+            await devices.measure(figures, rounds)
+        if "record" in names:
+            await record.measure(figures, folder, cluster, rounds, share)
     return figures
 
 

@@ -19,6 +19,11 @@ READY = b'"serving"'
 ROOT = Path(__file__).parents[1]
 
 
+def kept() -> dict[str, str]:
+    """Return what every process has of this one's environment."""
+    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+
+
 def environment(folder: Path, slack_port: int, database_url: str, **more: str) -> dict[str, str]:
     """Return the settings of a bot beside a Slack that answers at once; nobody asks Microsoft."""
     nowhere = SimpleNamespace(base_url="http://127.0.0.1:9")
@@ -32,9 +37,8 @@ async def running(
     *command: str, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a server until the end of the block; its first line says that it serves."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     process = await asyncio.create_subprocess_exec(
-        *command, env=kept | dict(env or {}), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        *command, env=kept() | dict(env or {}), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     try:
         if not await process.stdout.readline():  # type: ignore[union-attr]  # a pipe
@@ -56,9 +60,8 @@ async def server(name: str) -> AsyncIterator[int]:
 @asynccontextmanager
 async def bot(settings: Mapping[str, str]) -> AsyncIterator[tuple[int, int, float]]:
     """Run `unlatch serve`; yields its port, its process id, and the seconds from exec to the first answer."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     began = time.perf_counter()
-    process = await asyncio.create_subprocess_exec(*BOT, "serve", env=kept | dict(settings), cwd=ROOT)
+    process = await asyncio.create_subprocess_exec(*BOT, "serve", env=kept() | dict(settings), cwd=ROOT)
     try:
         port = int(settings["PORT"])
         await answering(port)
@@ -70,10 +73,9 @@ async def bot(settings: Mapping[str, str]) -> AsyncIterator[tuple[int, int, floa
 
 async def migrated(settings: Mapping[str, str]) -> None:
     """Make the database's tables."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     quiet = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *BOT, "migrate", env=kept | dict(settings), cwd=ROOT, stdout=quiet
+        *BOT, "migrate", env=kept() | dict(settings), cwd=ROOT, stdout=quiet
     )
     if await process.wait():
         raise SystemExit("The database could not be migrated.")

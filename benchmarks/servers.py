@@ -1,12 +1,14 @@
-"""Servers beside the bot, each a process of its own: bare Bolt apps, and a Slack that answers at once.
+"""Servers beside the bot, each a process of its own: bare Bolt apps, a Slack and a Graph that answer at once.
 
-`python -m benchmarks.servers bolt|early|slack PORT`
+`python -m benchmarks.servers bolt|early|slack|graph PORT`
 """
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -17,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+DEVICE = Path(__file__).parents[1] / "tests" / "unit" / "graph" / "data" / "iphone_supervised_pending.json"
 AUTH = {"user_id": "U0BOT", "bot_id": "B0BOT", "team_id": "T0CONTOSO", "team": "Contoso", "user": "unlatch"}
 CHANNEL = {"id": "C0ONCALL", "name": "on-call-leads", "is_private": True, "is_member": True}
 
@@ -79,10 +82,24 @@ def slack() -> Starlette:
     return Starlette(routes=[*routes, Route("/hang", hang, methods=["POST"])])
 
 
+def graph() -> Starlette:
+    """Return a Graph whose every person has one iPhone."""
+    row = json.loads(DEVICE.read_text())
+
+    async def devices(request: Request) -> Response:
+        user = request.path_params["user"]
+        context = f"{request.base_url}v1.0/$metadata#users('{row['userId']}')/managedDevices(id,userId)"
+        one = row | {"userPrincipalName": user, "emailAddress": user}
+        return JSONResponse({"@odata.context": context, "value": [one]}, headers={"request-id": "r1"})
+
+    return Starlette(routes=[Route("/v1.0/users/{user}/managedDevices", devices)])
+
+
 SERVERS: dict[str, Callable[[], Starlette]] = {
     "bolt": lambda: bolt(early=False),
     "early": lambda: bolt(early=True),
     "slack": slack,
+    "graph": graph,
 }
 
 
