@@ -20,7 +20,7 @@ from bot.use_cases.deps import Deps, Notifier
 from bot.use_cases.execute import advance
 from bot.use_cases.publish import publish
 
-MAX_ROWS: Final = 16
+MAX_ROWS: Final = 8
 AUDIT_HEAD: Final = "audit_head"
 """The periodic task that keeps the audit log's head outside the database."""
 

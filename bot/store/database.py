@@ -29,7 +29,7 @@ from bot.store.engine import DEFAULT, POOL, code_of, engine_for, is_alive, meant
 from bot.store.tables import REVISION, audit, metadata, requests
 from bot.timing import Timing
 
-BATCH: Final = 64
+BATCH: Final = 16
 """Units in one COMMIT on SQLite."""
 WAITING: Final = 2000
 """Units that may wait; one more is refused at once."""

@@ -67,7 +67,7 @@ AUTHORITY = Authority.parse("https://login.microsoftonline.com/tenant")
 UNSTATED: list[tuple[object, object]] = [
     (SETTINGS["request_lifetime"], TIMING.lifetime),
     (Rules.__dataclass_fields__["links_per_hour"].default, 20),
-    (MAX_ROWS, 16),
+    (MAX_ROWS, 8),
     (graph_client(TIMING).timeout, httpx.Timeout(5, read=20)),
     (MsalHttp(AUTHORITY, TIMING)._http.timeout, httpx.Timeout(5, read=15)),
 ]
