@@ -117,19 +117,19 @@ async def test_a_queue_with_nothing_to_claim_sleeps(fixture, is_due):
         assert fixture.passes == 1
 
 
-async def test_at_most_sixteen_rows_are_at_work_and_a_full_queue_does_not_spin(fixture):
+async def test_at_most_eight_rows_are_at_work_and_a_full_queue_does_not_spin(fixture):
     handled = Handled(held=True)
-    for _ in range(21):
+    for _ in range(13):
         await fixture.bot.submit()
     async with fixture.running(handled) as loop:
-        await fixture.until(lambda: len(handled.rows) >= 16)
+        await fixture.until(lambda: len(handled.rows) >= 8)
         for passes in (1, 2):
             await fixture.settle()
-            assert (len(handled.rows), fixture.passes) == (16, passes)
+            assert (len(handled.rows), fixture.passes) == (8, passes)
             loop.wake()  # a wake adds one look, and no row
             await fixture.until(lambda passes=passes: fixture.passes > passes)
         handled.go_on.set()
-        await fixture.until(lambda: len(handled.rows) >= 21)
+        await fixture.until(lambda: len(handled.rows) >= 13)
 
 
 async def test_a_row_that_becomes_due_is_handled_then(fixture):
