@@ -20,7 +20,7 @@ ROWS = 100_000
 FACTS = {"target": "person:ada@contoso.com", "reason": "Locked out at a customer", "team": "T0CONTOSO"}
 GOALS = [
     Goal(
-        what=f"`audit verify`, {ROWS} rows, {kind}", name=f"verify_{kind}", of="hashing", unit="s", at_most=2
+        what=f"`audit verify` of a long log, {kind}", name=f"verify_{kind}", of="hashing", unit="s", at_most=2
     )
     for kind in ("sqlite", "postgresql")
 ]
@@ -43,7 +43,7 @@ async def measure(figures: Figures, folder: Path, cluster: Cluster, rounds: int,
 def _fill(url: str, keys: Keys, name: str, rows: int) -> None:
     log = AuditLog(keys, name)
     migrate(url, log)
-    entry = Entry(event=Event.REQUESTED, at=datetime.now(UTC), actor=UserId("U0MEI"), facts=FACTS)
+    entry = Entry(event=Event.REVIEWED, at=datetime.now(UTC), actor=UserId("U0MEI"), facts=FACTS)
     with temporary_engine(url) as engine:
         for first in range(0, rows, 1000):
             with engine.begin() as connection:
