@@ -9,7 +9,7 @@ from tests.support.postgres import Cluster
 
 from benchmarks.figures import Figures, Goal
 from benchmarks.load import deliver, deliveries
-from benchmarks.processes import bot, cpu, drained, environment, migrated, resident, server
+from benchmarks.processes import bot, drained, environment, migrated, resident, server
 
 PACED, ALONE, EIGHT, MANY = "3 a second", "one client, back to back", "8 clients", "64 clients"
 LOADS = {
@@ -75,7 +75,7 @@ async def measure(figures: Figures, folder: Path, cluster: Cluster, rounds: int,
             settings = environment(folder, slack, url)
             await migrated(settings)
             ports[name], pids[name], _ = await stack.enter_async_context(bot(settings))
-            await deliver(ports[name], list(deliveries(5)), clients=1)  # what is only made once
+            await deliver(ports[name], deliveries(5), clients=1)  # what is only made once
         await drained(slack)
         figures.add(sqlite_idle=resident(pids["sqlite"]))
         for _ in range(rounds):
@@ -88,13 +88,13 @@ async def measure(figures: Figures, folder: Path, cluster: Cluster, rounds: int,
                         await drained(slack)
             await _helps(figures, ports, share)
             await _hanging(figures, ports["sqlite"], slack, share)
-        figures.add(sqlite_loaded=resident(pids["sqlite"]), sqlite_cpu=cpu(pids["sqlite"]))
+        figures.add(sqlite_loaded=resident(pids["sqlite"]))
 
 
 async def _load(figures: Figures, name: str, port: int, load: str, share: float) -> None:
     key, clients, how_many, pause = LOADS[load]
     done = await deliver(
-        port, list(deliveries(max(clients, round(how_many * share)))), clients=clients, pause=pause
+        port, deliveries(max(clients, round(how_many * share))), clients=clients, pause=pause
     )
     if done.refused:
         raise SystemExit(f"{name} refused {done.refused} deliveries.")
@@ -104,7 +104,7 @@ async def _load(figures: Figures, name: str, port: int, load: str, share: float)
 
 async def _helps(figures: Figures, ports: Mapping[str, int], share: float) -> None:
     for name in ("early", "sqlite"):
-        done = await deliver(ports[name], list(deliveries(round(200 * share), "help")), clients=1)
+        done = await deliver(ports[name], deliveries(round(200 * share), "help"), clients=1)
         figures.add(**{"early_help_p50" if name == "early" else "help_p50": done.ms(0.5)})
 
 
@@ -112,7 +112,7 @@ async def _hanging(figures: Figures, port: int, slack: int, share: float) -> Non
     """Slack answers nothing meanwhile; the worker's calls wait."""
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{slack}") as http:
         await http.post("/hang")
-        done = await deliver(port, list(deliveries(round(600 * share))), clients=8)
+        done = await deliver(port, deliveries(round(600 * share)), clients=8)
         await http.post("/hang")
     figures.add(hanging_p99=done.ms(0.99))
     await drained(slack)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from urllib.parse import urlencode
@@ -61,8 +61,8 @@ def deliveries(how_many: int, text: str = "") -> Iterator[bytes]:
         yield f"{HEAD}{signed}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-async def deliver(port: int, requests: Sequence[bytes], *, clients: int, pause: float = 0) -> Load:
-    """Deliver all, each on a connection of its own; `pause`: seconds that a client rests between two."""
+async def deliver(port: int, requests: Iterable[bytes], *, clients: int, pause: float = 0) -> Load:
+    """Deliver each, made as it is sent, on its own connection; `pause`: a client's seconds between two."""
     waits: list[float] = []
     left, refused = iter(requests), 0
 

@@ -378,8 +378,7 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], refused: str, timing: 
             pause = error.retry_after or timing.socket_retry
             busy = isinstance(error, SlackUnavailable) and is_busy(error)
             if not busy or now() + pause > until:
-                code = error.code if error.code == ORGANIZATION else refused
-                raise slack_finding(error, code) from None
+                raise slack_finding(error, ORGANIZATION if error.code == ORGANIZATION else refused) from None
             log.warning("slack_busy_at_start", code=error.code, again_in=pause.total_seconds())
         await asyncio.sleep(pause.total_seconds())
 

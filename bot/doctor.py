@@ -133,18 +133,15 @@ class Installation:
         return Finding("database", problem=problem, cure=cure, place=self.settings.database_place)
 
     async def check_database(self) -> str:
-        settings, problem = self.settings, None
+        settings = self.settings
         try:
             self.database = Database(settings.database_url, AuditLog(settings.keys, settings.audit_log_name))
-            self.stack.push_async_callback(self.database.close)
-            if (problem := await self.database.problem()) is None:
-                await self.database.run(write_nothing)
-        except StoreUnavailable as away:
-            problem = away.reason
         except ValueError as error:
             raise Finding("database_url", why=error) from None
-        if problem is not None:
+        self.stack.push_async_callback(self.database.close)
+        if (problem := await self.database.problem()) is not None:
             raise self.unusable(problem)
+        await self.database.run(write_nothing)
         return settings.database_place
 
     async def check_disk(self) -> str:

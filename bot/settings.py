@@ -239,8 +239,7 @@ class Settings(BaseSettings):
     @classmethod
     def _kind(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         begins = "xoxb-" if info.field_name == "slack_bot_token" else "xapp-"
-        token = begins if value is None else value.get_secret_value()
-        if not token.startswith(begins):
+        if value is not None and not value.get_secret_value().startswith(begins):
             raise ValueError(f"it does not begin with {begins}")
         return value
 
@@ -370,8 +369,7 @@ def _unknown(written: Mapping[str, object]) -> Iterator[str]:
     names = set(map(str.upper, os.environ)) - known - {CONFIG_VARIABLE}
     near = [one for one in (*known, CONFIG_VARIABLE) if len(one) > 5]
     given = {name for name in names if any(_nearly(name, one) for one in near)}
-    given |= {name.upper() for name in written} - known
-    for name in sorted(given):
+    for name in sorted(given | {name.upper() for name in written} - known):
         hint = "".join(f"; do you mean {meant}?" for meant in get_close_matches(name, near, n=1)) or "."
         is_table = isinstance(written.get(name.lower()), dict)
         shown = name if re.fullmatch("[A-Z_]{,40}", name) or "?" in hint else "A NAME"  # it may be a secret

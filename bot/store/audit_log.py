@@ -260,6 +260,12 @@ def log_name(connection: Connection) -> str | None:
     return None if name is None else str(name)
 
 
+def of_another(connection: Connection, name: str) -> str | None:
+    """Return whose log it is where that is not `name`; it follows "The database"."""
+    theirs = log_name(connection)
+    return None if theirs in (None, name) else f"belongs to {theirs}, and the settings say {name}"
+
+
 def pages(connection: Connection, first: int = FIRST_SEQ, size: int = 1000) -> Iterator[Sequence[Any]]:
     """Yield rows from number `first` on, a page at a time; memory stays the same however long the log is.
 

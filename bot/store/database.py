@@ -24,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.domain.audit import Entry
 from bot.domain.errors import CommitUnknown, StoreUnavailable
-from bot.store.audit_log import SEEN, AuditLog, Head, log_name
+from bot.store.audit_log import SEEN, AuditLog, Head, of_another
 from bot.store.engine import DEFAULT, POOL, code_of, engine_for, is_alive, meant_by, parse_url
 from bot.store.tables import REVISION, audit, metadata, requests
 from bot.timing import Timing
@@ -147,8 +147,8 @@ class Database:
         revision, clock = connection.execute(REVISION_AND_CLOCK).first() or ("", None)
         if revision < REVISION:  # a newer one serves too
             return "is not up to date: run `unlatch migrate`"
-        if (deployment := log_name(connection)) not in (None, self.audit_log.name):
-            return f"belongs to {deployment}, and the settings say {self.audit_log.name}"
+        if another := of_another(connection, self.audit_log.name):
+            return another
         if connection.scalar(OLDER_REQUESTS):
             return BEGUN_ANEW
         if isinstance(clock, datetime) and abs(datetime.now(UTC) - clock) > MAX_SKEW:  # of PostgreSQL

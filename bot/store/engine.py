@@ -47,7 +47,7 @@ FAULTS: Final = {
     "SQLITE_READONLY": "cannot be written",
 }
 """What is wrong, by how SQLSTATEs and SQLite's names begin; it follows "The database"."""
-LASTING: Final = ("08001", "28", "3", "42", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY")
+LASTING: Final = ("08001", "28", "3D", "3F", "42", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY")
 WORDS: Final = {
     "25006": "session is read-only|hot standby",
     "53300": "too many (connections|clients)|connection slots|no more connections",

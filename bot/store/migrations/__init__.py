@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import StoreUnavailable
-from bot.store.audit_log import AuditLog, log_name
+from bot.store.audit_log import AuditLog, of_another
 from bot.store.engine import FAULTS, code_of, keep_private, milliseconds, temporary_engine
 from bot.store.tables import REVISION, audit
 
@@ -72,8 +72,8 @@ def _upgrade(connection: Connection, audit_log: AuditLog) -> None:
     found = connection.scalar(version) if "alembic_version" in tables else None
     if found is not None and not (str(found).isdecimal() and "audit" in tables):
         raise StoreUnavailable(FAULTS["42P07"], lasts=True)
-    if found is not None and (theirs := log_name(connection)) not in (None, audit_log.name):
-        raise StoreUnavailable(f"belongs to {theirs}, and the settings say {audit_log.name}", lasts=True)
+    if found is not None and (another := of_another(connection, audit_log.name)):
+        raise StoreUnavailable(another, lasts=True)
     if found is None or found < REVISION:
         from alembic import command
 
