@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         default="sqlite:///unlatch.sqlite3", pattern=r"^(sqlite|postgres(ql)?)(\+[a-z0-9]+)?://"
     )
     """Where requests are kept: an SQLite file, or `postgresql://…` for several replicas."""
-    database_connections: Annotated[int, Field(ge=1, le=64)] = 8
+    database_connections: Annotated[int, Field(ge=1, le=64)] = 4
     """How many connections to PostgreSQL each process opens at most for writing, and as many for reading;
     what finds none free waits."""
     vault_keys: SecretStr

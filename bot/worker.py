@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from bot.domain.errors import LostRace, Refusal, StoreError
+from bot.domain.request import MessageState
 from bot.store import requests
 from bot.store.requests import Claimed, Queue
 from bot.use_cases.deps import Deps, Notifier
@@ -24,6 +25,8 @@ MAX_ROWS: Final = 8
 AUDIT_HEAD: Final = "audit_head"
 """The periodic task that keeps the audit log's head outside the database."""
 
+Done = tuple[datetime | None, MessageState | None]
+
 log = structlog.get_logger()
 
 
@@ -31,12 +34,13 @@ log = structlog.get_logger()
 class QueueLoop:
     """Claims what is due in one queue and handles it; it outlives an outage of the database.
 
-    `handle` returns when the row is due again in this queue; None where a move has said so.
+    `handle` returns when the row is due again in this queue, None where a move has said so; and what its
+    messages show by then.
     """
 
     _deps: Deps
     _queue: Queue
-    _handle: Callable[[Claimed], Awaitable[datetime | None]]
+    _handle: Callable[[Claimed], Awaitable[Done]]
     _at_work: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _due: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _stopping: bool = field(init=False, default=False)
@@ -68,7 +72,7 @@ class QueueLoop:
         room = MAX_ROWS - len(self._at_work)
         claim = partial(requests.claim, queue=self._queue, now=now, lease=timing.lease, limit=room)
         try:
-            claimed = await self._deps.database.run(claim) if room else []
+            claimed = await self._deps.database.run(claim, behind=True) if room else []
             for row in claimed:
                 task = rows.create_task(self._work(row))
                 self._at_work.add(task)
@@ -93,8 +97,8 @@ class QueueLoop:
         about = {"queue": self._queue.value, "request": row.request.id}
         try:
             async with asyncio.timeout(self._deps.timing.work_timeout.total_seconds()):
-                due_at = await self._handle(row)
-            await self._release(row, due_at)
+                done = await self._handle(row)
+            await self._release(row, *done)
         except (LostRace, StoreError, Refusal) as lost:  # of a row that changed behind our back
             log.info("row_left", **about, error=type(lost).__name__)
             try:
@@ -106,8 +110,11 @@ class QueueLoop:
         except Exception as crash:  # the lease spaces the next try; the other rows go on
             log.error("row_crashed", **about, error=type(crash).__name__)
 
-    async def _release(self, row: Claimed, due_at: datetime | None) -> None:
-        await self._deps.database.run(lambda tx: requests.release(tx, row, due_at=due_at))
+    async def _release(
+        self, row: Claimed, due_at: datetime | None, messages: MessageState | None = None
+    ) -> None:
+        release = partial(requests.release, claimed=row, due_at=due_at, messages=messages)
+        await self._deps.database.run(release, behind=True)
 
 
 class Worker:
@@ -120,8 +127,13 @@ class Worker:
         self, deps: Deps, notifier: Notifier, periodic: Mapping[str, Callable[[], Awaitable[object]]]
     ) -> None:
         self._timing = deps.timing
+
+        async def advance_row(row: Claimed) -> Done:
+            await advance(deps, row.request)
+            return None, None
+
         self._queues = {
-            Queue.ADVANCE: QueueLoop(deps, Queue.ADVANCE, lambda row: advance(deps, row.request)),
+            Queue.ADVANCE: QueueLoop(deps, Queue.ADVANCE, advance_row),
             Queue.PUBLISH: QueueLoop(deps, Queue.PUBLISH, partial(publish, deps, notifier)),
         }
         self._periodic = dict(periodic)

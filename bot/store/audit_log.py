@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, text
+from sqlalchemy import Connection, Row, bindparam, insert, select, text
 
 from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken
@@ -45,7 +45,6 @@ class Head(NamedTuple):
 LAST: Final = select(*(audit.c[name] for name in Head._fields)).order_by(audit.c.seq.desc()).limit(1)
 HASH_AT: Final = select(audit.c.hash).where(audit.c.seq == bindparam("seq"))
 FROM: Final = select(audit).where(audit.c.seq >= bindparam("seq")).order_by(audit.c.seq)
-COUNT_AFTER: Final = select(func.count()).where(audit.c.seq > bindparam("seq"))
 FIRST_SEQ, LAST_SEQ = -(2**63), 2**63 - 1
 """What the column holds: somebody else's row may have any number."""
 NEWEST_OF: Final = (
@@ -54,8 +53,8 @@ NEWEST_OF: Final = (
 KEYS_ADDED: Final = select(audit.c.facts).where(audit.c.event == Event.KEY_ADDED.value)
 FIRST_FACTS: Final = select(audit.c.facts).where(audit.c.seq == 1)
 FIRST_KEY: Final = select(audit.c.key_id).where(audit.c.seq == 1)
-INSERT: Final = insert(audit)
-SPAN, WINDOW = 64, 4000
+INSERT: Final = insert(audit).execution_options(preserve_rowcount=True)
+SPAN, WINDOW = 8, 4000
 """How many rows are read from the database each time, and how many are remembered."""
 SEEN: Final = "audit_seen"
 """Where a reader's connection has what `AuditLog.seen` was before its snapshot."""
@@ -127,8 +126,7 @@ class AuditLog(AuditVerifier):
             head = self._row(rows, head, added, head.key_id)
         for entry in entries:
             head = self._row(rows, head, entry, self.key_ids[0])
-        connection.execute(INSERT, rows)
-        if connection.scalar(COUNT_AFTER, {"seq": rows[0]["seq"] - 1}) != len(rows):
+        if connection.execute(INSERT, rows).rowcount != len(rows):
             raise AuditBroken("the database takes no rows")
         return head
 

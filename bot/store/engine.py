@@ -20,7 +20,7 @@ from bot.domain.errors import BadAddress, CommitUnknown, StoreUnavailable
 from bot.timing import Timing
 
 DEFAULT: Final = Timing()
-POOL: Final = 8
+POOL: Final = 4
 MOUNTS: Final = Path("/proc/self/mounts")
 ENDING: Final = ("overlay", "tmpfs", "ramfs")
 """File systems of a container itself, and of memory. Linux tells them in MOUNTS."""

@@ -19,7 +19,7 @@ from bot.domain.target import Target, TargetKind
 from bot.domain.values import UserId, utc_text
 from bot.store.audit_log import LAST, AuditLog, Head
 from bot.store.database import Transaction
-from bot.store.tables import requests, sign_ins, stands_in
+from bot.store.tables import UNDECIDED, requests, sign_ins, stands_in
 
 HOUR: Final = timedelta(hours=1)
 UNREADABLE_PAUSE: Final = timedelta(minutes=10)
@@ -35,16 +35,14 @@ INSERT: Final = insert(requests)
 BY_ID: Final = select(requests).where(requests.c.id == bindparam("request_id"))
 # Locked: a move between the reads of a row and of its audit rows would look like tampering.
 LOCKED: Final = BY_ID.with_for_update()
-BY_DELIVERY: Final = select(requests).where(requests.c.delivery == bindparam("delivery")).with_for_update()
 BY_PERSON: Final = requests.c.asked_by.in_(bindparam("users", expanding=True))
-ASKED_SINCE: Final = (
-    select(requests.c.asked_at)
-    .where(BY_PERSON, requests.c.asked_at > bindparam("since"))
-    .order_by(requests.c.asked_at)
+BY_DELIVERY: Final = select(text("'same'"), requests.c.id).where(requests.c.delivery == bindparam("delivery"))
+ASKED_SINCE: Final = select(text("'since'"), requests.c.asked_at).where(
+    BY_PERSON, requests.c.asked_at > bindparam("since")
 )
-UNDECIDED_OF: Final = select(func.count()).where(
-    BY_PERSON, requests.c.status.in_(sorted({Status.RECEIVED, *OPEN}))
-)
+UNDECIDED_OF: Final = select(text("'open'"), requests.c.id).where(BY_PERSON, stands_in(UNDECIDED))
+BEFORE: Final = BY_DELIVERY.union_all(ASKED_SINCE, UNDECIDED_OF)
+"""In one statement what a new request depends on: its own delivery's row, the hour's, those that wait."""
 RECENT: Final = select(requests).where(BY_PERSON).order_by(requests.c.asked_at.desc()).limit(bindparam("max"))
 WAKE: Final = update(requests).where(requests.c.status == "received").values(next_at=bindparam("now"))
 """What is not verified yet is due."""
@@ -78,6 +76,32 @@ class Queue(Enum):
         return requests.c.advance_leased_until if self is Queue.ADVANCE else requests.c.publish_leased_until
 
 
+def _claim(queue: Queue) -> Any:
+    free = or_(queue.lease.is_(None), queue.lease <= bindparam("at"))
+    due = select(requests.c.id).where(queue.due <= bindparam("at"), free).order_by(queue.due, requests.c.id)
+    # A CTE, because PostgreSQL may run a subquery more than once and then lease more than `most`.
+    chosen = due.limit(bindparam("most")).with_for_update(skip_locked=True).cte("chosen")
+    leased = update(requests).where(requests.c.id.in_(select(chosen.c.id)))
+    return leased.values({queue.lease: bindparam("until")}).returning(requests)
+
+
+def _release(queue: Queue) -> Any:
+    later = case(
+        (requests.c.version == bindparam("seen"), bindparam("later", type_=queue.due.type)), else_=queue.due
+    )
+    return HELD[queue].values({queue.lease: None, queue.due: later})
+
+
+CLAIM: Final = {queue: _claim(queue) for queue in Queue}
+HELD: Final = {
+    queue: update(requests).where(requests.c.id == bindparam("held"), queue.lease == bindparam("until"))
+    for queue in Queue
+}
+RELEASE: Final = {queue: _release(queue) for queue in Queue}
+MOVE: Final = update(requests).where(requests.c.id == bindparam("moved"))
+"""What these set is given with their parameters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A row leased to this process: `until` names the lease, and `release` ends that one only."""
@@ -98,12 +122,12 @@ def add_request(
     """
     if tx.is_postgresql:
         tx.execute(PERSON_LOCK, {"user": min(users)})
-    if found := tx.execute(BY_DELIVERY, {"delivery": request.delivery}).first():
-        check_seal(tx, found, tx.audit_log)
-        return read_request(found)
-    theirs = {"users": sorted(users)}
-    check_quota(tx, ASKED_SINCE, theirs, request.asked_at, limit)
-    if (tx.scalar(UNDECIDED_OF, theirs) or 0) >= open_limit:
+    since = utc_text(request.asked_at - HOUR)
+    before = tx.execute(BEFORE, {"delivery": request.delivery, "users": sorted(users), "since": since}).all()
+    if same := [value for kind, value in before if kind == "same"]:
+        return get_request(tx, same[0], tx.audit_log)
+    check_quota([value for kind, value in before if kind == "since"], limit)
+    if [kind for kind, _ in before].count("open") >= open_limit:
         raise Refusal(Code.TOO_MANY_OPEN, limit=str(open_limit))
     values = request_columns(request) | message_columns(tx.audit_log, request.id, MessageState())
     values["seal"] = new_seal(tx, values, None)
@@ -112,11 +136,10 @@ def add_request(
     return request
 
 
-def check_quota(tx: Transaction, statement: Any, of: Mapping[str, Any], now: datetime, limit: int) -> None:
-    """Refuse where `statement` finds `limit` rows within the hour before `now`."""
-    within = [row[0] for row in tx.execute(statement, {**of, "since": utc_text(now - HOUR)})]
+def check_quota(within: Collection[str], limit: int) -> None:
+    """Refuse where `limit` of these times lie within the last hour."""
     if len(within) >= limit:
-        free_at = datetime.fromisoformat(within[len(within) - limit]) + HOUR
+        free_at = datetime.fromisoformat(sorted(within)[-limit]) + HOUR
         raise Refusal(Code.QUOTA_EXCEEDED, limit=str(limit), until=utc_text(free_at))
 
 
@@ -159,7 +182,7 @@ def move(tx: Transaction, old: ResetRequest, new: ResetRequest, entry: Entry | N
     values["seal"] = new_seal(tx, values, seal if entry is None else None)
     values["publish_at"] = utc_text(new.changed_at)
     try:
-        tx.execute(update(requests).where(requests.c.id == old.id).values(values))
+        tx.execute(MOVE, {"moved": old.id, **values})
     except IntegrityError:  # another replica was first with the target or the device: read again
         raise LostRace from None
     if entry is not None:
@@ -184,12 +207,7 @@ def claim(tx: Transaction, queue: Queue, *, now: datetime, lease: timedelta, lim
     A row that cannot be read is set aside for UNREADABLE_PAUSE: due when its lease ends, as no other row is.
     """
     at, until = utc_text(now), utc_text(now + lease)
-    free = or_(queue.lease.is_(None), queue.lease <= at)
-    due = select(requests.c.id).where(queue.due <= at, free).order_by(queue.due, requests.c.id).limit(limit)
-    # A CTE, because PostgreSQL may run a subquery more than once and then lease more than `limit`.
-    chosen = due.with_for_update(skip_locked=True).cte("chosen")
-    leased = update(requests).where(requests.c.id.in_(select(chosen.c.id))).values({queue.lease: until})
-    rows = tx.execute(leased.returning(requests)).all()
+    rows = tx.execute(CLAIM[queue], {"at": at, "most": limit, "until": until}).all()
     claimed = []
     for row in sorted(rows, key=lambda row: (str(row._mapping[queue.due.name]), str(row.id))):
         # messages are shown although the audit log is broken
@@ -212,25 +230,27 @@ def end_leases(tx: Transaction, *, now: datetime, published_by: timedelta) -> No
         tx.execute(update(requests).where(queue.lease > until).values({queue.lease: until, queue.due: due}))
 
 
-def release(tx: Transaction, claimed: Claimed, *, due_at: datetime | None) -> None:
-    """End this lease, if it has not run out. `due_at` yields to a move made meanwhile."""
-    queue = claimed.queue
-    values: dict[Any, Any] = {queue.lease: None}
-    if queue is Queue.PUBLISH or due_at is not None:
-        due = None if due_at is None else utc_text(due_at)
-        values[queue.due] = case((requests.c.version == claimed.request.version, due), else_=queue.due)
-    tx.execute(update(requests).where(_held(claimed)).values(values))
+def release(
+    tx: Transaction, claimed: Claimed, *, due_at: datetime | None, messages: MessageState | None = None
+) -> None:
+    """End this lease, if it has not run out, and remember what Slack shows where that changed.
+
+    `due_at` yields to a move made meanwhile; where it is None, the advance queue keeps what a move has said.
+    """
+    queue, request = claimed.queue, claimed.request
+    keep = due_at is None and queue is Queue.ADVANCE
+    values = {"held": request.id, "until": claimed.until, "seen": -1 if keep else request.version}
+    if messages not in (None, claimed.messages):
+        values |= message_columns(tx.audit_log, request.id, messages)
+    tx.execute(RELEASE[queue], values | {"later": None if due_at is None else utc_text(due_at)})
 
 
 def save_messages(tx: Transaction, claimed: Claimed, messages: MessageState) -> None:
     """Remember what Slack shows, or raise LostRace where the lease is no longer ours."""
     values = message_columns(tx.audit_log, claimed.request.id, messages)
-    if tx.execute(update(requests).where(_held(claimed)).values(values)).rowcount != 1:
+    held = {"held": claimed.request.id, "until": claimed.until}
+    if tx.execute(HELD[claimed.queue], held | values).rowcount != 1:
         raise LostRace
-
-
-def _held(claimed: Claimed) -> Any:
-    return and_(requests.c.id == claimed.request.id, claimed.queue.lease == claimed.until)
 
 
 def next_due(connection: Connection, queue: Queue) -> datetime | None:

@@ -27,10 +27,8 @@ LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SAME_OF_LINK: Final = ("digest", "team", "user", "request_id", "view_id", "claims")
 SEALED_OF_LINK: Final = (*SAME_OF_LINK, "created_at")
 SIGNED: Final = (Event.SIGNED_IN, Event.SIGNED_OUT)
-LINKS_SINCE: Final = (
-    select(links.c.created_at)
-    .where(links.c.user == bindparam("user"), links.c.created_at > bindparam("since"))
-    .order_by(links.c.created_at)
+LINKS_SINCE: Final = select(links.c.created_at).where(
+    links.c.user == bindparam("user"), links.c.created_at > bindparam("since")
 )
 LINK: Final = select(links).where(
     links.c.digest == bindparam("digest"), links.c.used_at.is_(None), links.c.expires_at > bindparam("now")
@@ -161,7 +159,8 @@ def add_link(tx: Transaction, link: SignInLink, *, now: datetime, limit: int) ->
     """Store a new link. Raises Refusal(QUOTA_EXCEEDED) for the person's `limit` + 1st within an hour."""
     if tx.is_postgresql:
         tx.execute(PERSON_LOCK, {"user": link.user})
-    check_quota(tx, LINKS_SINCE, {"user": link.user}, now, limit)
+    since = {"user": link.user, "since": utc_text(now - HOUR)}
+    check_quota([row.created_at for row in tx.execute(LINKS_SINCE, since)], limit)
     values = {name: getattr(link, name) for name in SAME_OF_LINK}
     values |= {"created_at": utc_text(now), "expires_at": utc_text(link.expires_at)}
     values["seal"] = tx.audit_log.sealer.seal("link", *(values[name] for name in SEALED_OF_LINK))

@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 
 from bot.domain.request import OPEN, RESETTING, Status
 
+UNDECIDED: Final = frozenset({Status.RECEIVED, *OPEN})
 REVISION: Final = "0001"
 """The newest migration; a test holds it against Alembic's own head."""
 
@@ -15,9 +16,9 @@ def stands_in(statuses: frozenset[Status]) -> Any:
     return text(f"status IN {tuple(map(str, sorted(statuses)))}")
 
 
-def _unique_while(name: str, column: str, statuses: frozenset[Status]) -> Index:
+def _while(name: str, column: str, statuses: frozenset[Status], *, unique: bool = True) -> Index:
     where = stands_in(statuses)
-    return Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)
+    return Index(name, column, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 metadata: Final = MetaData()
@@ -66,8 +67,9 @@ requests: Final = Table(
     Index("requests_by_publish_at", "publish_at"),
     Index("requests_by_requester", "asked_by", "asked_at"),
     Index("requests_by_status", "status", "asked_at"),
-    _unique_while("requests_one_open_target", "open_target", OPEN),
-    _unique_while("requests_one_held_device", "held_device", RESETTING),
+    _while("requests_undecided", "asked_by", UNDECIDED, unique=False),
+    _while("requests_one_open_target", "open_target", OPEN),
+    _while("requests_one_held_device", "held_device", RESETTING),
 )
 
 audit: Final = Table(

@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 
-from bot.domain.errors import Cause, Code, Refusal, SlackError, SlackUnavailable
+from bot.domain.errors import Cause, Code, LostRace, Refusal, SlackError, SlackUnavailable
 from bot.domain.request import MessageState, ResetRequest, Status
-from bot.domain.values import RequestId
+from bot.domain.values import RequestId, utc_text
 from bot.store import requests
 from bot.store.requests import Claimed
 from bot.use_cases.deps import Deps, Notifier
@@ -20,12 +21,12 @@ MAX_PAUSE: Final = timedelta(minutes=10)
 log = structlog.get_logger()
 
 
-async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime | None:
-    """Bring Slack up to date; returns when to try again, or None when everything shows the row.
+async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> tuple[datetime | None, MessageState]:
+    """Bring Slack up to date; returns what it shows by then, and when to try again: None where that is all.
 
-    That a message is about to be posted is committed before it is, and where it is, after: whoever finds the
-    first without the second looks in Slack before posting again. A message that cannot be shown does not
-    keep the others back. Raises LostRace where the lease has run out.
+    That messages are about to be posted is committed before they are; where they are, with the end of the
+    lease: whoever finds the first without the second looks in Slack before posting again. A message that
+    cannot be shown does not keep the others back. Raises LostRace where the lease has run out.
     """
     request, state = claimed.request, claimed.messages
     failures: list[SlackError] = []
@@ -33,20 +34,23 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime 
     async def show(step: Awaitable[MessageState]) -> SlackError | None:
         nonlocal state
         try:
-            state = await _save(deps, claimed, state, await step)
+            state = await step
         except SlackError as error:
             failures.append(error)
             return error
+        if utc_text(deps.now()) >= claimed.until:  # another replica may show something newer by now
+            raise LostRace
         return None
 
     if state.posting:
         error = await show(notifier.find_posted(request, state))
         if isinstance(error, SlackUnavailable):
-            return await _later(deps, claimed, state, failures, searched=False)
+            return _later(deps, request, state, failures, searched=False)
         while failures:  # not allowed to look: two messages are better than none
             _log(request, failures.pop())
     if _will_post(request, state):
-        state = await _save(deps, claimed, state, replace(state, posting=True))
+        state = replace(state, posting=True)
+        await deps.database.run(partial(requests.save_messages, claimed=claimed, messages=state), behind=True)
     first = await _first(deps, request)
     no_card = None
     if _has_card(request) or state.card is not None:
@@ -55,9 +59,8 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> datetime 
     await show(notifier.tell_approvers(request, state))
     await show(notifier.tell_requester(request, state))
     if failures:
-        return await _later(deps, claimed, state, failures)
-    state = await _save(deps, claimed, state, replace(state, posting=False, failures=0))
-    return _due_again(deps, request, state, first)
+        return _later(deps, request, state, failures)
+    return _due_again(deps, request, state, first), replace(state, posting=False, failures=0)
 
 
 async def _first(deps: Deps, request: ResetRequest) -> ResetRequest | None:
@@ -81,24 +84,23 @@ def _due_again(
     return reveal_ends if reveal_ends is not None and now < reveal_ends else None
 
 
-async def _save(deps: Deps, claimed: Claimed, old: MessageState, new: MessageState) -> MessageState:
-    if new != old:
-        await deps.database.run(lambda tx: requests.save_messages(tx, claimed, new))
-    return new
-
-
-async def _later(
-    deps: Deps, claimed: Claimed, state: MessageState, failures: list[SlackError], *, searched: bool = True
-) -> datetime | None:
+def _later(
+    deps: Deps,
+    request: ResetRequest,
+    state: MessageState,
+    failures: list[SlackError],
+    *,
+    searched: bool = True,
+) -> tuple[datetime | None, MessageState]:
     """Plan the next try. What was not `searched` for may still have been posted."""
-    request, in_a_row = claimed.request, state.failures + 1
+    in_a_row = state.failures + 1
     for error in failures:
         _log(request, error)
     posting = state.posting and not (searched and all(error.is_undone for error in failures))
-    await _save(deps, claimed, state, replace(state, failures=in_a_row, posting=posting))
+    state = replace(state, failures=in_a_row, posting=posting)
     if request.is_over and deps.now() - request.changed_at >= deps.timing.publish_for:
-        return None  # nobody waits for it any more
-    return deps.now() + pause_after(failures, in_a_row)
+        return None, state  # nobody waits for it any more
+    return deps.now() + pause_after(failures, in_a_row), state
 
 
 def pause_after(failures: Sequence[SlackError], in_a_row: int) -> timedelta:

@@ -152,8 +152,8 @@ class Bot:
     async def publish(self, request_id: RequestId) -> timedelta | None:
         """Bring Slack up to date, due or not; return the pause until the next try."""
         claimed = await self.claim_publish(request_id)
-        due_at = await publish(self.deps, self.notifier, claimed)
-        await self.database.run(lambda tx: requests.release(tx, claimed, due_at=due_at))
+        due_at, messages = await publish(self.deps, self.notifier, claimed)
+        await self.database.run(lambda tx: requests.release(tx, claimed, due_at=due_at, messages=messages))
         return None if due_at is None else due_at - self.clock.now()
 
     async def claim_publish(self, request_id: RequestId) -> Claimed:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
-from bot.domain.errors import Code, SlackError, SlackRefused, SlackUnavailable
+from bot.domain.errors import Code, LostRace, SlackError, SlackRefused, SlackUnavailable
 from bot.domain.request import MessageState, Status
 from bot.store import requests, tables
 from bot.use_cases.publish import pause_after
@@ -84,7 +84,7 @@ async def test_who_asked_second_sees_where_the_first_request_stands_and_how_it_e
     assert await bot.publish(second) is None
 
 
-async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_before_the_next(bot):
+async def test_that_messages_are_posted_is_committed_before_and_where_they_are_with_the_lease_s_end(bot):
     request_id = await bot.pending()
     seen = []
 
@@ -97,8 +97,22 @@ async def test_that_a_message_is_posted_is_committed_before_and_where_it_is_befo
 
     bot.notifier.on_call = look
     await bot.publish(request_id)
-    assert seen == [("card", True, []), ("receipt", True, ["1.0"])]
-    assert not (await bot.claim_publish(request_id)).messages.posting
+    assert seen == [("card", True, []), ("receipt", True, [])]
+    messages = (await bot.claim_publish(request_id)).messages
+    assert (messages.posting, messages.card, messages.receipt) == (False, *bot.notifier.messages.values())
+
+
+async def test_whose_lease_ran_out_meanwhile_shows_nothing_more(bot):
+    """A process that was suspended: another replica may have shown something newer since."""
+    request_id = await bot.pending()
+
+    async def suspended(_name: str) -> None:
+        bot.clock.advance(seconds=90)
+
+    bot.notifier.on_call = suspended
+    with pytest.raises(LostRace):
+        await bot.publish(request_id)
+    assert bot.notifier.posted == ["card"]
 
 
 @pytest.mark.parametrize(

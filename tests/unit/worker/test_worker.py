@@ -39,9 +39,9 @@ class Fixture:
         database: Any = SimpleNamespace(run=self._run, read=real.read, audit_log=real.audit_log)
         self.deps = replace(bot.deps, database=database, now=self._now, timing=PATIENT)
 
-    async def _run(self, work: Any) -> Any:
+    async def _run(self, work: Any, *, behind: bool) -> Any:
         self.before()
-        return [] if self.locked else await self.bot.database.run(work)
+        return [] if self.locked else await self.bot.database.run(work, behind=behind)
 
     def _now(self) -> datetime:
         self.passes += 1
@@ -72,11 +72,11 @@ class Fixture:
     async def settle(self) -> None:
         """Let happen what can without time passing: many turns of the loop and of the database."""
         for _ in range(20):
-            await self.bot.database.run(lambda _tx: None)
+            await self.bot.database.run(lambda _tx: None, behind=True)
 
     async def until(self, seen: Callable[[], object]) -> None:
         while not seen():
-            await self.bot.database.run(lambda _tx: None)
+            await self.bot.database.run(lambda _tx: None, behind=True)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ class Handled:
         self.cancelled, self.go_on = asyncio.Event(), asyncio.Event()
         self._raising, self._held = list(raising), held
 
-    async def __call__(self, row: Any) -> None:
+    async def __call__(self, row: Any) -> Any:
         self.rows.append(row)
         try:
             if self._held:
@@ -104,6 +104,7 @@ class Handled:
         if self._raising:
             raise self._raising.pop(0)
         self.ended.append(row)
+        return None, None
 
 
 @pytest.mark.parametrize("is_due", [False, True], ids=["nothing is due", "another replica is claiming it"])
@@ -136,10 +137,10 @@ async def test_a_row_that_becomes_due_is_handled_then(fixture):
     due = fixture.bot.clock.now() + SOON
     seen: list[int] = []
 
-    async def handle(row: Claimed) -> datetime:
+    async def handle(row: Claimed) -> Any:
         seen.append(row.request.version)
         fixture.bot.clock.advance(SOON)  # so that the second look finds it due
-        return due
+        return due, None
 
     await fixture.bot.submit()
     async with fixture.running(handle):
