@@ -19,13 +19,11 @@ from bot.store import requests
 from bot.store.requests import Claimed, Queue
 from bot.use_cases.deps import Deps, Notifier
 from bot.use_cases.execute import advance
-from bot.use_cases.publish import publish
+from bot.use_cases.publish import Published, publish
 
 MAX_ROWS: Final = 8
 AUDIT_HEAD: Final = "audit_head"
 """The periodic task that keeps the audit log's head outside the database."""
-
-Done = tuple[datetime | None, MessageState | None]
 
 log = structlog.get_logger()
 
@@ -34,13 +32,12 @@ log = structlog.get_logger()
 class QueueLoop:
     """Claims what is due in one queue and handles it; it outlives an outage of the database.
 
-    `handle` returns when the row is due again in this queue, None where a move has said so; and what its
-    messages show by then.
+    `handle` returns what `publish` does; None where a move has said when the row is due again.
     """
 
     _deps: Deps
     _queue: Queue
-    _handle: Callable[[Claimed], Awaitable[Done]]
+    _handle: Callable[[Claimed], Awaitable[Published | None]]
     _at_work: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _due: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _stopping: bool = field(init=False, default=False)
@@ -72,7 +69,7 @@ class QueueLoop:
         room = MAX_ROWS - len(self._at_work)
         claim = partial(requests.claim, queue=self._queue, now=now, lease=timing.lease, limit=room)
         try:
-            claimed = await self._deps.database.run(claim, behind=True) if room else []
+            claimed = await self._deps.database.run(claim, can_wait=True) if room else []
             for row in claimed:
                 task = rows.create_task(self._work(row))
                 self._at_work.add(task)
@@ -97,8 +94,8 @@ class QueueLoop:
         about = {"queue": self._queue.value, "request": row.request.id}
         try:
             async with asyncio.timeout(self._deps.timing.work_timeout.total_seconds()):
-                done = await self._handle(row)
-            await self._release(row, *done)
+                published = await self._handle(row)
+            await self._release(row, *(published or (None, None)))
         except (LostRace, StoreError, Refusal) as lost:  # of a row that changed behind our back
             log.info("row_left", **about, error=type(lost).__name__)
             try:
@@ -111,10 +108,10 @@ class QueueLoop:
             log.error("row_crashed", **about, error=type(crash).__name__)
 
     async def _release(
-        self, row: Claimed, due_at: datetime | None, messages: MessageState | None = None
+        self, row: Claimed, due_at: datetime | None, shown: MessageState | None = None
     ) -> None:
-        release = partial(requests.release, claimed=row, due_at=due_at, messages=messages)
-        await self._deps.database.run(release, behind=True)
+        release = partial(requests.release, claimed=row, due_at=due_at, messages=shown)
+        await self._deps.database.run(release, can_wait=True)
 
 
 class Worker:
@@ -127,13 +124,8 @@ class Worker:
         self, deps: Deps, notifier: Notifier, periodic: Mapping[str, Callable[[], Awaitable[object]]]
     ) -> None:
         self._timing = deps.timing
-
-        async def advance_row(row: Claimed) -> Done:
-            await advance(deps, row.request)
-            return None, None
-
         self._queues = {
-            Queue.ADVANCE: QueueLoop(deps, Queue.ADVANCE, advance_row),
+            Queue.ADVANCE: QueueLoop(deps, Queue.ADVANCE, lambda row: advance(deps, row.request)),
             Queue.PUBLISH: QueueLoop(deps, Queue.PUBLISH, partial(publish, deps, notifier)),
         }
         self._periodic = dict(periodic)

@@ -136,16 +136,12 @@ _ANDROID: Final = {
 A personal work profile is Google's policy controller's, or Company Portal's own, as an old device
 administrator is: they are not told apart. Source: Microsoft's page "Android Management API overview".
 """
-_APPLE: Final = frozenset(
-    {"userenrollment", "deviceenrollmentmanager", "applebulkwithuser", "applebulkwithoutuser"}
-)
+_APPLE: Final = ("userenrollment", "deviceenrollmentmanager", "applebulkwithuser", "applebulkwithoutuser")
 """Enrolments by which Intune manages the whole device."""
 _APPLE_USER_ENROLLMENT: Final = re.compile("apple.*userenrollment.*")
 _MDM: Final = ("mdm", "easmdm")
 _LEAVING: Final = frozenset({"retirepending", "retireissued", "wipepending", "wipeissued", "deletepending"})
-_STAYING: Final = frozenset(
-    {"", "managed", "unhealthy", "retirefailed", "retirecanceled", "wipefailed", "wipecanceled"}
-)
+_STAYING: Final = ("", "managed", "unhealthy", "retirefailed", "retirecanceled", "wipefailed", "wipecanceled")
 BY_NATURE: Final = frozenset({Code.WRONG_PLATFORM, Code.APPLE_USER_ENROLLMENT, Code.MAIL_ONLY})
 """Why a device can never be reset as it is enrolled, whoever looks at it."""
 
@@ -166,13 +162,8 @@ def effect_of_reset(device: Device) -> Effect:
     if apple:
         if _APPLE_USER_ENROLLMENT.fullmatch(enrollment):
             raise Refusal(Code.APPLE_USER_ENROLLMENT, device=device.name)
-        sure = (
-            device.platform is not Platform.VISIONOS
-            and state in _STAYING
-            and agent in _MDM
-            and enrollment in _APPLE
-        )
-        return Effect.REMOVES_PASSCODE if sure else Effect.MAY_REMOVE_PASSCODE
+        whole = agent in _MDM and enrollment in _APPLE and device.platform is not Platform.VISIONOS
+        return Effect.REMOVES_PASSCODE if whole and state in _STAYING else Effect.MAY_REMOVE_PASSCODE
     if state not in _STAYING:
         return Effect.MAY_MAKE_PASSCODE
     named = (_ANDROID.get(name) for name in (enrollment, f"{enrollment} {agent}", agent))

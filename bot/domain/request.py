@@ -258,16 +258,9 @@ class ResetRequest:
         """Approve, or knowingly try an uncertain one again. `reviewed` is the revision that was reviewed."""
         self.check_approvable(by=approval.by, now=approval.at)
         self.check_reviewed(reviewed)
-        return self._moved(
-            Status.APPROVED,
-            approval.at,
-            approval=approval,
-            decided_by=approval.by,
-            decided_at=approval.at,
-            next_at=approval.at,
-            attempt=None,
-            held_device=approval.device.id,
-        )
+        decided = {"decided_by": approval.by, "decided_at": approval.at, "next_at": approval.at}
+        held = {"attempt": None, "held_device": approval.device.id}
+        return self._moved(Status.APPROVED, approval.at, approval=approval, **decided, **held)
 
     def check_approvable(self, *, by: UserId, now: datetime) -> None:
         """Refuse where `by` may not approve this now; an uncertain one opens when looking for it is over."""
@@ -353,17 +346,10 @@ class ResetRequest:
     def reopen(self, cause: Cause, *, now: datetime, timing: Timing) -> Self:
         """Wait for an approver again: this one could not carry it out."""
         expires_at = max(self.expires_at or now, now + timing.lifetime / 2)
-        return self._moved(
-            Status.PENDING,
-            now,
-            cause=cause,
-            approval=None,
-            attempt=None,
-            decided_by=None,
-            decided_at=None,
-            expires_at=expires_at,
-            next_at=min(expires_at, now + timing.remind_every),
-        )
+        undecided = dict.fromkeys(("approval", "attempt", "decided_by", "decided_at"))
+        next_at = min(expires_at, now + timing.remind_every)
+        times = {"expires_at": expires_at, "next_at": next_at}
+        return self._moved(Status.PENDING, now, cause=cause, **undecided, **times)
 
     def mark_sent(self, *, now: datetime, timing: Timing) -> Self:
         """Intune has queued the command (204)."""

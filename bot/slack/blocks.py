@@ -208,24 +208,15 @@ def input_block(
     return _with(block, hint=hint and plain(hint, FIELD_LIMIT))
 
 
-def modal(
-    title: str,
-    blocks: Sequence[Block],
-    *,
-    close: str,
-    submit: str = "",
-    callback_id: str = "",
-    private_metadata: str = "",
-) -> View:
-    """A modal; without `submit` it can only be closed."""
+def modal(title: str, blocks: Sequence[Block], *, close: str, submit: str = "", **about: str) -> View:
+    """A modal; without `submit` it can only be closed. `about`: its `callback_id` and `private_metadata`."""
     view: View = {
         "type": "modal",
         "title": plain(title, TITLE_LIMIT),
         "close": plain(close, TITLE_LIMIT),
         "blocks": list(blocks),
     }
-    button = submit and plain(submit, TITLE_LIMIT)
-    return _with(view, submit=button, callback_id=callback_id, private_metadata=private_metadata)
+    return _with(view, submit=submit and plain(submit, TITLE_LIMIT), **about)
 
 
 def _with(block: Block, **optional: object) -> Block:

@@ -192,10 +192,8 @@ class Handlers:
         """Also where the messages cannot be seen: what can be pressed in them is here too."""
         deps, users = self._deps, await self._deps.ids(command.actor)
         hours_worth = max(RECENT, deps.rules.requests_per_hour)
-        audit_log = deps.database.audit_log
-        look = partial(requests.recent_requests, users=users, audit_log=audit_log, limit=hours_worth)
-        found = await deps.database.read(look)
-        total = await deps.database.read(partial(requests.count_requests, users=users))
+        look = partial(requests.recent_requests, audit_log=deps.database.audit_log, limit=hours_worth)
+        found, total = await deps.database.read(lambda c: (look(c, users), requests.count_requests(c, users)))
         now, reveal_for = deps.now(), deps.timing.reveal_for
         ready = {one.id for one in found if (ends := one.reveal_ends(reveal_for)) and now < ends}
         found = [one for number, one in enumerate(found) if number < RECENT or one.id in ready]

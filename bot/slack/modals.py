@@ -82,13 +82,8 @@ def reset_again_form(
 
 def sign_in(url: str, why: str, words: Wording, *, lifetime: timedelta, title: str = "") -> View:
     """The way to Microsoft; the same modal continues after the sign-in. `title`: of a refusal."""
-    button = blocks.button(
-        words.text("sign_in.again" if title else "sign_in.button"),
-        action_id=Action.SIGN_IN,
-        label=words.text("sign_in.label"),
-        url=url,
-        style="primary",
-    )
+    text, label = words.text("sign_in.again" if title else "sign_in.button"), words.text("sign_in.label")
+    button = blocks.button(text, action_id=Action.SIGN_IN, label=label, url=url, style="primary")
     link = words.text("sign_in.link", minutes=str(lifetime // timedelta(minutes=1)))
     shown = [blocks.section(why), blocks.actions(button), blocks.context(link)]
     return blocks.modal(title or words.text("sign_in.title"), shown, close=words.text("close"))
@@ -233,11 +228,10 @@ def _facts(device: Device, words: Wording) -> list[tuple[str, str]]:
 def _form(
     name: str, shown: Sequence[Block], words: Wording, callback: Callback, metadata: str, title: str = ""
 ) -> View:
-    return blocks.modal(
+    title, submit, close = (
         title or words.text(f"{name}.title"),
-        shown,
-        close=words.text("cancel"),
-        submit=words.text(f"{name}.submit"),
-        callback_id=callback,
-        private_metadata=metadata,
+        words.text(f"{name}.submit"),
+        words.text("cancel"),
     )
+    about = {"callback_id": str(callback), "private_metadata": metadata}
+    return blocks.modal(title, shown, close=close, submit=submit, **about)

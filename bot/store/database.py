@@ -1,6 +1,7 @@
 """The database: a unit of work is a plain function of a transaction, run off the event loop.
 
-SQLite has one writer thread, which commits what waits at once, each unit in a savepoint of its own.
+SQLite has one writer thread, which commits what waits at once, each unit in a savepoint of its own. People's
+units go before the worker's, for which nobody looks at Slack: an acknowledgement waits for the disk alone.
 PostgreSQL has a few threads, one unit a transaction. Nobody is answered before the COMMIT, not even with a
 refusal. A unit changes rows and nothing else: it may run twice. It returns plain values, and never commits.
 """
@@ -30,16 +31,13 @@ from bot.store.engine import DEFAULT, POOL, code_of, engine_for, is_alive, meant
 from bot.store.tables import REVISION, audit, metadata, requests
 from bot.timing import Timing
 
-BATCH: Final = 64
-"""Units in one COMMIT on SQLite."""
-BEHIND: Final = 4
-"""Of these as many that can wait: what comes meanwhile waits for them."""
+BATCH: Final = (64, 4, 1)
+"""Units in one COMMIT on SQLite, by the rank of the last: people's, what can wait, the end."""
 WAITING: Final = 2000
 """Units that may wait; one more is refused at once."""
 LAST: Final = 2
-"""After people's units, 0, and the worker's, 1: the end."""
 LINGER, YIELD = 0.003, 0.1
-"""Seconds for which a unit of the worker's waits: after one of people's, and in all."""
+"""Seconds for which what can wait does: after a unit of people's, and in all."""
 FAILED_FOR: Final = 30.0
 """Seconds for which a failed commit counts, unless a later one stores something."""
 MAX_SKEW: Final = timedelta(seconds=5)
@@ -117,21 +115,21 @@ class Database:
         for writer in self._writers:
             writer.start()
 
-    async def run(self, work: Callable[[Transaction], T], *, behind: bool = False) -> T:
-        """Return what `work` returns, after its COMMIT. `behind`: people's go first.
+    async def run(self, work: Callable[[Transaction], T], *, can_wait: bool = False) -> T:
+        """Return what `work` returns, after its COMMIT. `can_wait`: people's units go first.
 
         Nothing is stored where it raises what `work` raised, StoreUnavailable or AuditBroken; CommitUnknown:
         read again. A cancelled caller goes on once its unit is dropped or over.
         """
-        if self._closed or self._waiting.qsize() >= WAITING:
-            raise StoreUnavailable
-        if behind and self._ahead:
+        if can_wait and self._ahead:
             with suppress(TimeoutError):
                 async with asyncio.timeout(YIELD):
                     await self._quiet.wait()
+        if self._closed or self._waiting.qsize() >= WAITING:
+            raise StoreUnavailable
         unit = Unit(work, time.monotonic() + self._wait)
-        self._waiting.put((behind, next(self._numbers), unit))
-        self._count_ahead(not behind)
+        self._waiting.put((can_wait, next(self._numbers), unit))
+        self._count_ahead(not can_wait)
         try:
             result: T = await asyncio.shield(unit.future)
             return result
@@ -141,7 +139,7 @@ class Database:
                     await asyncio.wait([unit.future])
             raise
         finally:
-            if not behind:
+            if not can_wait:
                 asyncio.get_running_loop().call_later(LINGER, self._count_ahead, -1)
 
     def _count_ahead(self, more: int) -> None:
@@ -213,14 +211,13 @@ class Database:
                 time.sleep(0.1)
 
     def _write(self) -> None:
-        batch: list[Unit | None] = []
-        while None not in batch:
-            behind, _, unit = self._waiting.get()
-            batch = [unit]
-            while self.is_sqlite and len(batch) < (BEHIND if behind else BATCH) and not self._waiting.empty():
-                behind, _, unit = self._waiting.get()
-                batch.append(unit)
-            if units := [unit for unit in batch if unit is not None and unit.claim(blocking=False)]:
+        rank = 0
+        while rank != LAST:
+            batch = [self._waiting.get()]
+            while self.is_sqlite and len(batch) < BATCH[batch[-1][0]] and not self._waiting.empty():
+                batch.append(self._waiting.get())
+            rank = batch[-1][0]
+            if units := [unit for *_, unit in batch if unit is not None and unit.claim(blocking=False)]:
                 if in_time := [unit for unit in units if time.monotonic() < unit.until]:
                     self._commit(in_time)
                 with suppress(RuntimeError):  # the loop is closed: nobody waits

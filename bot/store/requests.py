@@ -47,16 +47,9 @@ RECENT: Final = select(requests).where(BY_PERSON).order_by(requests.c.asked_at.d
 WAKE: Final = update(requests).where(requests.c.status == "received").values(next_at=bindparam("now"))
 """What is not verified yet is due."""
 COUNT_OF: Final = select(func.count()).where(BY_PERSON)
-HOLDER: Final = select(requests.c.id).where(
-    requests.c.held_device == bindparam("device"),
-    stands_in(RESETTING),
-    requests.c.id != bindparam("request_id"),
-)
-FIRST: Final = select(requests.c.id, requests.c.asked_by).where(
-    requests.c.open_target == bindparam("target"),
-    stands_in(OPEN),
-    requests.c.id != bindparam("request_id"),
-)
+OTHER: Final = select(requests.c.id, requests.c.asked_by).where(requests.c.id != bindparam("request_id"))
+HOLDER: Final = OTHER.where(requests.c.held_device == bindparam("device"), stands_in(RESETTING))
+FIRST: Final = OTHER.where(requests.c.open_target == bindparam("target"), stands_in(OPEN))
 PERSON_LOCK: Final = text("SELECT pg_advisory_xact_lock(1970170997, hashtext(:user))")
 
 
@@ -248,8 +241,8 @@ def release(
 def save_messages(tx: Transaction, claimed: Claimed, messages: MessageState) -> None:
     """Remember what Slack shows, or raise LostRace where the lease is no longer ours."""
     values = message_columns(tx.audit_log, claimed.request.id, messages)
-    held = {"held": claimed.request.id, "until": claimed.until}
-    if tx.execute(HELD[claimed.queue], held | values).rowcount != 1:
+    values |= {"held": claimed.request.id, "until": claimed.until}
+    if tx.execute(HELD[claimed.queue], values).rowcount != 1:
         raise LostRace
 
 

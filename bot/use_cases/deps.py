@@ -320,7 +320,7 @@ class Deps:
     ) -> None:
         """Store the move of a row that the worker holds, with its audit row, or raise LostRace."""
         entry = None if event is None else Entry.of_move(event, new, facts or {})
-        await self.database.run(partial(requests.move, old=old, new=new, entry=entry), behind=True)
+        await self.database.run(partial(requests.move, old=old, new=new, entry=entry), can_wait=True)
         self.wake_worker()
 
     async def decide(

@@ -17,12 +17,14 @@ from bot.store.requests import Claimed
 from bot.use_cases.deps import Deps, Notifier
 
 MAX_PAUSE: Final = timedelta(minutes=10)
+Published = tuple[datetime | None, MessageState]
+"""When to try again, None where everything shows the row; and what Slack shows by then."""
 
 log = structlog.get_logger()
 
 
-async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> tuple[datetime | None, MessageState]:
-    """Bring Slack up to date; returns what it shows by then, and when to try again: None where that is all.
+async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> Published:
+    """Bring Slack up to date.
 
     That messages are about to be posted is committed before they are; where they are, with the end of the
     lease: whoever finds the first without the second looks in Slack before posting again. A message that
@@ -50,7 +52,8 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> tuple[dat
             _log(request, failures.pop())
     if _will_post(request, state):
         state = replace(state, posting=True)
-        await deps.database.run(partial(requests.save_messages, claimed=claimed, messages=state), behind=True)
+        begin = partial(requests.save_messages, claimed=claimed, messages=state)
+        await deps.database.run(begin, can_wait=True)
     first = await _first(deps, request)
     no_card = None
     if _has_card(request) or state.card is not None:
@@ -59,7 +62,7 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> tuple[dat
     await show(notifier.tell_approvers(request, state))
     await show(notifier.tell_requester(request, state))
     if failures:
-        return _later(deps, request, state, failures)
+        return _later(deps, request, state, failures, searched=True)
     return _due_again(deps, request, state, first), replace(state, posting=False, failures=0)
 
 
@@ -85,13 +88,8 @@ def _due_again(
 
 
 def _later(
-    deps: Deps,
-    request: ResetRequest,
-    state: MessageState,
-    failures: list[SlackError],
-    *,
-    searched: bool = True,
-) -> tuple[datetime | None, MessageState]:
+    deps: Deps, request: ResetRequest, state: MessageState, failures: list[SlackError], *, searched: bool
+) -> Published:
     """Plan the next try. What was not `searched` for may still have been posted."""
     in_a_row = state.failures + 1
     for error in failures:

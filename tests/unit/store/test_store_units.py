@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from bot.domain.errors import Code, CommitUnknown, LostRace, Refusal, StoreUnavailable
 from bot.domain.request import ResetRequest
-from bot.store.database import WAITING, Database, Transaction
+from bot.store.database import WAITING, Database, Transaction, Unit
 from bot.store.tables import requests as table
 from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
@@ -233,3 +234,33 @@ async def test_one_byte_that_is_no_utf_8_hides_no_other_row(on_sqlite: Database)
     with pytest.raises(Refusal):  # it is not what was sealed
         await get(on_sqlite, bad)
     assert await get(on_sqlite, good) == good
+
+
+async def test_people_s_units_go_before_those_that_can_wait(on_sqlite: Database, monkeypatch):
+    order: list[str] = []
+    queued, put = asyncio.Event(), on_sqlite._waiting.put
+    async with held(on_sqlite.run):
+        monkeypatch.setattr(on_sqlite._waiting, "put", lambda unit: put(unit) or queued.set())
+        later = asyncio.create_task(on_sqlite.run(lambda _: order.append("later"), can_wait=True))
+        await asyncio.sleep(0)
+        assert not queued.is_set()  # it waits for a while, which has an end
+        await asyncio.wait_for(queued.wait(), 10)
+        first = await started(on_sqlite, lambda _: order.append("first"))
+    await asyncio.gather(later, *first)
+    assert order == ["first", "later"]
+
+
+async def test_a_unit_of_people_s_waits_for_four_at_most_that_can_wait(on_sqlite: Database):
+    commits = 0
+
+    def counted(_connection: object) -> None:
+        nonlocal commits
+        commits += 1
+
+    async with held(on_sqlite.run):
+        event.listen(on_sqlite.engine, "commit", counted)
+        for rank in [1] * 8 + [0] * 3:
+            unit = Unit(lambda _: None, time.monotonic() + 10)
+            on_sqlite._waiting.put((rank, next(on_sqlite._numbers), unit))
+    await on_sqlite.run(lambda _: None, can_wait=True)
+    assert commits == 1 + 2 + 2  # what was held; three of people's with one; seven and the last

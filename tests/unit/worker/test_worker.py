@@ -39,9 +39,9 @@ class Fixture:
         database: Any = SimpleNamespace(run=self._run, read=real.read, audit_log=real.audit_log)
         self.deps = replace(bot.deps, database=database, now=self._now, timing=PATIENT)
 
-    async def _run(self, work: Any, *, behind: bool) -> Any:
+    async def _run(self, work: Any, *, can_wait: bool) -> Any:
         self.before()
-        return [] if self.locked else await self.bot.database.run(work, behind=behind)
+        return [] if self.locked else await self.bot.database.run(work, can_wait=can_wait)
 
     def _now(self) -> datetime:
         self.passes += 1
@@ -72,11 +72,11 @@ class Fixture:
     async def settle(self) -> None:
         """Let happen what can without time passing: many turns of the loop and of the database."""
         for _ in range(20):
-            await self.bot.database.run(lambda _tx: None, behind=True)
+            await self.bot.database.run(lambda _tx: None, can_wait=True)
 
     async def until(self, seen: Callable[[], object]) -> None:
         while not seen():
-            await self.bot.database.run(lambda _tx: None, behind=True)
+            await self.bot.database.run(lambda _tx: None, can_wait=True)
 
 
 @pytest.fixture
