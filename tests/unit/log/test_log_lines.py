@@ -102,8 +102,11 @@ def test_o07_a_reader_that_is_stuck_holds_up_nothing_and_reads_later_how_many_li
         dropped = int(process.stdout.readline())
         said = [json.loads(line) for line in process.communicate("\n")[1].splitlines()]
     assert len([line for line in said if line["event"] == "row_left"]) == 20_000 - dropped > 0
-    [told] = [line for line in said if line["event"] == "log_lines_dropped"]
-    assert (told["count"], told["level"], process.returncode) == (dropped, "warning", 0)
+    told = [
+        line for line in said if line["event"] == "log_lines_dropped"
+    ]  # one, or two where it got going late
+    assert (sum(line["count"] for line in told), told[-1]["level"]) == (dropped, "warning")
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("reader", ["stuck", "gone"])
