@@ -236,7 +236,8 @@ class Verification:
         trusted = True
         for page in pages(connection):
             for row in page:
-                yield from self._chain(last, row)
+                if row.seq != last.seq + 1 or row.hash != hash_after(last.hash, row):
+                    yield _break(last, row)
                 self._learn(row)
                 missing.discard((row.seq, row.hash))
                 known = str(row.key_id) in self.verifier.public
@@ -262,13 +263,6 @@ class Verification:
             self.unverifiable = f"{rows}: signed with a key that you did not provide"
         yield from self._kept(last, [head for head in self.heads if (head.seq, head.hash) in missing])
 
-    def _chain(self, last: Any, row: Any) -> Iterator[str]:
-        if missing := row.seq - last.seq - 1:
-            how = f"{missing} removed" if missing > 0 else "inserted or reordered"
-            yield f"row {row.seq} follows row {last.seq}: {how}"
-        elif row.hash != hash_after(last.hash, row):
-            yield f"row {row.seq} was changed"
-
     def _learn(self, row: Any) -> None:
         """Believe a key that a row of a believed key adds; note a log that was resumed."""
         if row.event not in (Event.KEY_ADDED, Event.RESUMED) or not self.verifier.is_signed(row):
@@ -293,6 +287,14 @@ class Verification:
             yield f"row {min(rebuilt)} is not the one that was kept: the log was rebuilt from there or before"
         if numbers and (newest := max(numbers)) > last.seq:
             yield f"the log ends at row {last.seq}, but a kept head names row {newest}"
+
+
+def _break(last: Any, row: Any) -> str:
+    """Return how a row does not follow from the one before it."""
+    if missing := row.seq - last.seq - 1:
+        how = f"{missing} removed" if missing > 0 else "inserted or reordered"
+        return f"row {row.seq} follows row {last.seq}: {how}"
+    return f"row {row.seq} was changed"
 
 
 def verify(
