@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from math import inf
 from queue import PriorityQueue
 from threading import Lock, Thread
 from typing import Any, Final, TypeVar
@@ -31,13 +32,12 @@ from bot.store.engine import DEFAULT, POOL, code_of, engine_for, is_alive, meant
 from bot.store.tables import REVISION, audit, metadata, requests
 from bot.timing import Timing
 
-BATCH: Final = (64, 4, 1)
-"""Units in one COMMIT on SQLite, by the rank of the last: people's, what can wait, the end."""
+BATCH: Final = (64, 4)
+"""Units in one COMMIT on SQLite; fewer where they can wait: people's that come meanwhile cannot."""
 WAITING: Final = 2000
 """Units that may wait; one more is refused at once."""
-LAST: Final = 2
 LINGER, YIELD = 0.003, 0.1
-"""Seconds for which what can wait does: after a unit of people's, and in all."""
+"""Seconds for which what can wait does: after a unit of people's, and at most before and in the queue."""
 FAILED_FOR: Final = 30.0
 """Seconds for which a failed commit counts, unless a later one stores something."""
 MAX_SKEW: Final = timedelta(seconds=5)
@@ -103,7 +103,7 @@ class Database:
         self._wait = timing.database_wait.total_seconds()
         self._path = at.database or ""
         self._files: list[tuple[int, int]] | None = None
-        self._waiting: PriorityQueue[tuple[int, int, Unit | None]] = PriorityQueue()
+        self._waiting: PriorityQueue[tuple[float, int, bool, Unit | None]] = PriorityQueue()
         self._numbers = count()
         self._ahead, self._quiet = 0, asyncio.Event()
         """How many units of people's are under way; set where there was none for LINGER."""
@@ -128,7 +128,7 @@ class Database:
         if self._closed or self._waiting.qsize() >= WAITING:
             raise StoreUnavailable
         unit = Unit(work, time.monotonic() + self._wait)
-        self._waiting.put((can_wait, next(self._numbers), unit))
+        self._waiting.put((time.monotonic() + YIELD * can_wait, next(self._numbers), can_wait, unit))
         self._count_ahead(not can_wait)
         try:
             result: T = await asyncio.shield(unit.future)
@@ -180,7 +180,7 @@ class Database:
         """Run what waits, accept nothing more, and close every connection."""
         self._closed = True
         for _ in self._writers:
-            self._waiting.put((LAST, next(self._numbers), None))
+            self._waiting.put((inf, next(self._numbers), True, None))
         for writer in self._writers:
             await asyncio.to_thread(writer.join)
         await asyncio.to_thread(self._readers.shutdown)
@@ -211,12 +211,12 @@ class Database:
                 time.sleep(0.1)
 
     def _write(self) -> None:
-        rank = 0
-        while rank != LAST:
+        due = 0.0
+        while due < inf:
             batch = [self._waiting.get()]
-            while self.is_sqlite and len(batch) < BATCH[batch[-1][0]] and not self._waiting.empty():
+            while self.is_sqlite and len(batch) < BATCH[batch[-1][2]] and not self._waiting.empty():
                 batch.append(self._waiting.get())
-            rank = batch[-1][0]
+            due = batch[-1][0]
             if units := [unit for *_, unit in batch if unit is not None and unit.claim(blocking=False)]:
                 if in_time := [unit for unit in units if time.monotonic() < unit.until]:
                     self._commit(in_time)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bot.domain.errors import Code, CommitUnknown, LostRace, Refusal, StoreUnavailable
 from bot.domain.request import ResetRequest
-from bot.store.database import WAITING, Database, Transaction, Unit
+from bot.store.database import WAITING, YIELD, Database, Transaction, Unit
 from bot.store.tables import requests as table
 from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
@@ -259,8 +259,19 @@ async def test_a_unit_of_people_s_waits_for_four_at_most_that_can_wait(on_sqlite
 
     async with held(on_sqlite.run):
         event.listen(on_sqlite.engine, "commit", counted)
-        for rank in [1] * 8 + [0] * 3:
+        for can_wait in [True] * 8 + [False] * 3:
             unit = Unit(lambda _: None, time.monotonic() + 10)
-            on_sqlite._waiting.put((rank, next(on_sqlite._numbers), unit))
+            on_sqlite._waiting.put((float(can_wait), next(on_sqlite._numbers), can_wait, unit))
     await on_sqlite.run(lambda _: None, can_wait=True)
     assert commits == 1 + 2 + 2  # what was held; three of people's with one; seven and the last
+
+
+async def test_what_can_wait_is_not_kept_waiting_for_ever(on_sqlite: Database):
+    """However many units of people's come: what has waited for long goes before what is new."""
+    order: list[str] = []
+    async with held(on_sqlite.run):
+        later = asyncio.create_task(on_sqlite.run(lambda _: order.append("later"), can_wait=True))
+        await asyncio.sleep(2 * YIELD + 0.05)  # the promise is this time
+        people = await started(on_sqlite, *[lambda _: order.append("people's")] * 3)
+    await asyncio.gather(later, *people)
+    assert order == ["later", *["people's"] * 3]
