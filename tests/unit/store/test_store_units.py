@@ -257,13 +257,13 @@ async def test_a_unit_of_people_s_waits_for_four_at_most_that_can_wait(on_sqlite
         nonlocal commits
         commits += 1
 
+    units = [Unit(lambda _: None, time.monotonic() + 10) for _ in range(11)]
     async with held(on_sqlite.run):
         event.listen(on_sqlite.engine, "commit", counted)
-        for can_wait in [True] * 8 + [False] * 3:
-            unit = Unit(lambda _: None, time.monotonic() + 10)
-            on_sqlite._waiting.put((float(can_wait), next(on_sqlite._numbers), can_wait, unit))
-    await on_sqlite.run(lambda _: None, can_wait=True)
-    assert commits == 1 + 2 + 2  # what was held; three of people's with one; seven and the last
+        for number, unit in enumerate(units):
+            on_sqlite._waiting.put((number, number, number >= 3, unit))  # three of people's come first
+    await asyncio.gather(*(unit.future for unit in units))
+    assert commits == 1 + 3  # what was held; three of people's with one; four; three
 
 
 async def test_what_can_wait_is_not_kept_waiting_for_ever(on_sqlite: Database):
