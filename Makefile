@@ -27,7 +27,7 @@ quick: .venv/.dev ## Run the unit tests of the rules and adapters, in seconds
 
 test: check .venv/.browser .venv/.postgres ## Check the code, then run every test
 	$(BIN)/python -m pytest tests/unit/domain tests/unit/use_cases --cov=bot.domain --cov=bot.use_cases --cov-branch --cov-fail-under=100 -n 2 --dist loadfile
-	$(BIN)/python -m pytest --ignore=tests/unit/domain --ignore=tests/unit/use_cases -n 5 --dist loadfile --no-loadscope-reorder --durations=10
+	$(BIN)/python -m pytest --ignore=tests/unit/domain --ignore=tests/unit/use_cases -n 4 --dist loadfile --no-loadscope-reorder --durations=10
 
 crash: .venv/.dev .venv/.postgres ## Kill the bot at every point and at random, on both databases, and count
 	$(BIN)/python -m tests.proofs.crash_and_race crash $(CRASH)
