@@ -44,10 +44,10 @@ mutants: .venv/.postgres ## Change one thing at a time in what holds a promise, 
 walk: .venv/.dev ## Install and operate a clone in an empty folder, by the documents' own commands
 	$(BIN)/python -m tests.proofs.walk
 
-bench: .venv/.dev .venv/.postgres ## Measure the bot beside references on this machine, and write the figures down
+bench: .venv/.dev .venv/.postgres .tools/production/.done ## Measure the bot beside references on this machine, and write the figures down
 	$(BIN)/python -m benchmarks $(BENCH)
 
-bench-quick: .venv/.dev .venv/.postgres ## Measure one short round
+bench-quick: .venv/.dev .venv/.postgres .tools/production/.done ## Measure one short round
 	$(BIN)/python -m benchmarks --quick $(BENCH)
 
 axe: .venv/.browser ## Let axe look at every state of the pages in every size and colour
@@ -124,6 +124,13 @@ INSTALL_SELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-b
 # Debian's package where apt and root are at hand, Playwright's own browser otherwise.
 .venv/.browser: .venv/.dev
 	PYTHON=$(BIN)/python bash tests/browser/get-chromium
+	@touch $@
+
+# What is measured runs as it is deployed, without the libraries of the tests.
+.tools/production/.done: requirements.txt .venv/.python
+	rm -rf .tools/production
+	$(UV) venv --quiet --python .venv/bin/python .tools/production
+	$(UV) pip install --quiet --python .tools/production/bin/python --require-hashes -r requirements.txt
 	@touch $@
 
 # Vulnerabilities are looked up by a tool in an environment of its own.

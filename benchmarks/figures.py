@@ -17,13 +17,14 @@ class Goal:
     at_most: float | None = None
     at_least: float | None = None
     """Of the ratio where there is a reference, else of the figure itself."""
+    kept: float | None = None
+    """What no change may go back behind, where the goal is not reached yet."""
 
-    @property
-    def limit(self) -> str:
+    def shown(self, *, kept: bool) -> str:
+        """Return the goal, or what is kept instead."""
         number = "×" if self.of else f" {self.unit}"
-        if self.at_most is not None:
-            return f"≤ {self.at_most:g}{number}"
-        return f"≥ {self.at_least:g}{number}" if self.at_least is not None else "reported"
+        limit = self.kept if kept else self.at_least if self.at_most is None else self.at_most
+        return "" if limit is None else f"{'≥' if self.at_most is None else '≤'} {limit:g}{number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +39,13 @@ class Line:
     noise: float
     """Half of what lies between the quartiles of the rounds."""
 
-    @property
-    def is_missed(self) -> bool:
-        """Whether the goal is missed by more than the noise."""
+    def misses(self, *, kept: bool = False) -> bool:
+        """Whether the goal, or what is kept instead, is missed by more than the noise."""
         goal = self.goal
         if goal.at_most is not None:
-            return self.judged - self.noise > goal.at_most
-        return goal.at_least is not None and self.judged + self.noise < goal.at_least
+            return self.judged - self.noise > ((goal.kept if kept else None) or goal.at_most)
+        least = (goal.kept if kept else None) or goal.at_least
+        return least is not None and self.judged + self.noise < least
 
 
 @dataclass
@@ -95,7 +96,7 @@ def percentile(values: list[float], share: float) -> float:
 
 def table(lines: Iterable[Line]) -> str:
     """Return the lines as Markdown."""
-    rows = ["| what | measured | reference | ratio | goal | |", "|---|---|---|---|---|---|"]
+    rows = ["| what | measured | reference | ratio | goal | | kept |", "|---|---|---|---|---|---|---|"]
     for line in lines:
         goal = line.goal
         beside = "" if line.reference is None else f"{line.reference:.3g} {goal.unit}"
@@ -105,8 +106,9 @@ def table(lines: Iterable[Line]) -> str:
             f"{line.figure:.3g} {goal.unit}",
             beside,
             ratio,
-            goal.limit,
-            "✗" * line.is_missed or "✓",
+            goal.shown(kept=False) or "reported",
+            "✗" if line.misses() else "✓" if goal.shown(kept=False) else "",
+            goal.shown(kept=True),
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -116,6 +118,6 @@ def as_json(figures: Figures, lines: Iterable[Line], about: Mapping[str, object]
     """Return everything that was measured, for `results.json`."""
     return {
         **about,
-        "lines": [asdict(line) | {"is_missed": line.is_missed} for line in lines],
+        "lines": [asdict(line) | {"is_missed": line.misses()} for line in lines],
         "rounds": dict(figures.rounds),
     }

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from urllib.parse import urlencode
@@ -40,14 +40,17 @@ class Load:
         return percentile(self.waits, share) * 1000
 
 
-def deliveries(how_many: int, text: str = "") -> Iterator[bytes]:
-    """Yield signed slash commands, whole requests of HTTP/1.1; `text`: in place of a target and a reason."""
+def deliveries(how_many: int, text: str = "", user: str = "") -> Iterator[bytes]:
+    """Yield signed slash commands, whole requests of HTTP/1.1.
+
+    `text`: in place of a target and a reason; `user`: who types all of them, in place of somebody new each.
+    """
     for _ in range(how_many):
         number = next(NUMBERS)
         fields = {
             "command": "/reset-passcode",
             "text": text or f"p{number}@contoso.com locked out at a customer",
-            "user_id": f"U{number:08}",
+            "user_id": user or f"U{number:08}",
             "team_id": "T0CONTOSO",
             "trigger_id": f"{number}.1.benchmark",
             "channel_id": "C0SUPPORT",
@@ -63,22 +66,44 @@ def deliveries(how_many: int, text: str = "") -> Iterator[bytes]:
 
 async def deliver(port: int, requests: Iterable[bytes], *, clients: int, pause: float = 0) -> Load:
     """Deliver each, made as it is sent, on its own connection; `pause`: a client's seconds between two."""
-    waits: list[float] = []
-    left, refused = iter(requests), 0
+    answers: list[tuple[float, bool]] = []
+    left = iter(requests)
 
     async def client() -> None:
-        nonlocal refused
         for request in left:
-            began = time.perf_counter()
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(request)
-            answer = await reader.read(-1)
-            waits.append(time.perf_counter() - began)
-            refused += not answer.startswith(b"HTTP/1.1 200")
-            writer.close()
+            answers.append(await _answered(port, request))
             if pause:
                 await asyncio.sleep(pause)
 
     began = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(clients)))
-    return Load(waits, time.perf_counter() - began, refused)
+    return _load(answers, began)
+
+
+async def pour(port: int, requests: Sequence[bytes], *, seconds: float) -> Load:
+    """Deliver all within so many seconds, each at its time, whether earlier ones are answered or not."""
+    began = time.perf_counter()
+
+    async def later(number: int, request: bytes) -> tuple[float, bool]:
+        await asyncio.sleep(began + number * seconds / len(requests) - time.perf_counter())
+        return await _answered(port, request)
+
+    return _load(await asyncio.gather(*map(later, count(), requests)), began)
+
+
+async def _answered(port: int, request: bytes) -> tuple[float, bool]:
+    """Return the seconds from connecting to the end of the answer, and whether it is 200."""
+    began = time.perf_counter()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        answer = await reader.read(-1)
+        writer.close()
+    except OSError:  # it was aborted
+        answer = b""
+    return time.perf_counter() - began, answer.startswith(b"HTTP/1.1 200")
+
+
+def _load(answers: Sequence[tuple[float, bool]], began: float) -> Load:
+    waits = [seconds for seconds, _ in answers]
+    return Load(waits, time.perf_counter() - began, [good for _, good in answers].count(False))

@@ -14,9 +14,10 @@ from tests.support.postgres import free_port
 
 from sandbox import demo
 
-BOT = (sys.executable, "-m", "bot")
-READY = b'"serving"'
 ROOT = Path(__file__).parents[1]
+PRODUCTION = str(ROOT / ".tools" / "production" / "bin" / "python")
+"""With the locked requirements alone."""
+BOT = (PRODUCTION, "-m", "bot")
 
 
 def kept() -> dict[str, str]:
@@ -112,3 +113,9 @@ def resident(pid: int) -> float:
         line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
     ]
     return int(line.split()[1]) / 1024
+
+
+def cpu(pid: int) -> float:
+    """Return the seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

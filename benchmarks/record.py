@@ -20,7 +20,12 @@ ROWS = 100_000
 FACTS = {"target": "person:ada@contoso.com", "reason": "Locked out at a customer", "team": "T0CONTOSO"}
 GOALS = [
     Goal(
-        what=f"`audit verify` of a long log, {kind}", name=f"verify_{kind}", of="hashing", unit="s", at_most=2
+        what=f"`audit verify` of a long log, {kind}",
+        name=f"verify_{kind}",
+        of="hashing",
+        unit="s",
+        at_most=2,
+        kept=3,
     )
     for kind in ("sqlite", "postgresql")
 ]
@@ -30,12 +35,13 @@ async def measure(figures: Figures, folder: Path, cluster: Cluster, rounds: int,
     """Add `rounds` verifications on each database; what the command takes on an empty one is taken off."""
     keys, name = Keys.parse(new_key()), "benchmark"
     urls = {"sqlite": f"sqlite:///{folder}/log.sqlite3", "postgresql": cluster.url(cluster.create())}
-    empty = f"sqlite:///{folder}/empty.sqlite3"
-    for url in (*urls.values(), empty):
-        await asyncio.to_thread(_fill, url, keys, name, 1 if url == empty else round(ROWS * share))
+    empty = {"sqlite": f"sqlite:///{folder}/empty.sqlite3", "postgresql": cluster.url(cluster.create())}
+    for kind in urls:
+        await asyncio.to_thread(_fill, urls[kind], keys, name, round(ROWS * share))
+        await asyncio.to_thread(_fill, empty[kind], keys, name, 2)
     for _ in range(rounds):
-        start = await _verify(empty, keys)
         for kind, url in urls.items():
+            start = await _verify(empty[kind], keys)
             figures.add(**{f"verify_{kind}": await _verify(url, keys) - start})
         figures.add(hashing=await asyncio.to_thread(_hash, urls["sqlite"]))
 

@@ -38,6 +38,8 @@ WAITING: Final = 2000
 """Units that may wait; one more is refused at once."""
 LINGER, YIELD = 0.003, 0.1
 """Seconds for which what can wait does: after a unit of people's, and at most before and in the queue."""
+ANSWER: Final = 1.5
+"""Seconds after which a unit of people's is refused instead of begun: Slack waits for three."""
 FAILED_FOR: Final = 30.0
 """Seconds for which a failed commit counts, unless a later one stores something."""
 MAX_SKEW: Final = timedelta(seconds=5)
@@ -127,7 +129,7 @@ class Database:
                     await self._quiet.wait()
         if self._closed or self._waiting.qsize() >= WAITING:
             raise StoreUnavailable
-        unit = Unit(work, time.monotonic() + self._wait)
+        unit = Unit(work, time.monotonic() + (self._wait if can_wait else min(self._wait, ANSWER)))
         self._waiting.put((time.monotonic() + YIELD * can_wait, next(self._numbers), can_wait, unit))
         self._count_ahead(not can_wait)
         try:

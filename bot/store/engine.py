@@ -107,9 +107,7 @@ def engine_for(
         event.listen(engine, "connect", lambda connection, _: check_encoding(connection))
         if bounded:
             connect = bounded_connection(answer).connect
-            event.listen(
-                engine, "do_connect", lambda _dialect, _record, args, options: connect(*args, **options)
-            )
+            event.listen(engine, "do_connect", lambda _d, _r, args, options: connect(*args, **options))
     if begin:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine

@@ -6,29 +6,13 @@ from typing import Any
 from bot.store import requests, sign_ins, tables
 from bot.store.database import Database
 from bot.store.requests import Queue
-from sqlalchemy import Connection, Table, event, text
+from sqlalchemy import event, text
 from tests.support.bot import Bot
+from tests.support.bulk import HISTORY, RECORD, multiply
 from tests.unit.store.conftest import owner
 from tests.unit.store.rows import MEI, NOW
 
 ROWS = 100_000
-NUMBERS = {
-    "sqlite": f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})",  # noqa: S608
-    "postgresql": f"WITH n(i) AS (SELECT generate_series(1, {ROWS}))",
-}
-HISTORY = {"id": "'h' || i", "delivery": "'d' || i", "asked_by": "'U' || i % 1000", "status": "'withdrawn'"}
-HISTORY |= dict.fromkeys(("open_target", "held_device", "next_at", "publish_at"), "NULL")
-RECORD = {"seq": "-i", "request_id": "'h' || i", "event": "'withdrawn'"}
-"""What each row of history has of its own; the rest is as in one that the bot wrote."""
-
-
-def multiply(connection: Connection, table: Table, own: dict[str, str]) -> None:
-    """Add ROWS copies of one row."""
-    key = next(iter(table.primary_key)).name
-    values = ", ".join(own.get(column.name, f"one.{column.name}") for column in table.c)
-    one = f"(SELECT * FROM {table.name} ORDER BY {key} LIMIT 1) AS one"  # noqa: S608  our own names
-    names, numbers = ", ".join(table.c.keys()), NUMBERS[connection.dialect.name]
-    connection.execute(text(f"INSERT INTO {table.name} ({names}) {numbers} SELECT {values} FROM n, {one}"))  # noqa: S608
 
 
 async def test_no_statement_reads_a_whole_table(database: Database, url: str):
@@ -50,8 +34,8 @@ async def test_no_statement_reads_a_whole_table(database: Database, url: str):
     await database.read(lambda c: sign_ins.sign_ins_older(c, than=NOW, limit=100))
     await database.run(lambda tx: sign_ins.sweep_links(tx, now=NOW))
     with owner(url) as connection:
-        multiply(connection, tables.requests, HISTORY)
-        multiply(connection, tables.audit, RECORD)
+        multiply(connection, tables.requests, HISTORY, ROWS)
+        multiply(connection, tables.audit, RECORD, ROWS)
         if not database.is_sqlite:  # which knows no more of its rows unless it is asked to
             connection.execute(text("ANALYZE"))
         explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
@@ -61,7 +45,6 @@ async def test_no_statement_reads_a_whole_table(database: Database, url: str):
             if re.match("SELECT (?!pg_)|UPDATE|DELETE|WITH", statement)
         }
     assert len(plans) > 15
-    print([p for s, p in plans.items() if "UNION" in s])
     newest = "ORDER BY audit.seq DESC"  # reads one row from the end, which SQLite calls a scan
     scan = r"'SCAN (requests|audit)'" if database.is_sqlite else r"Seq Scan on (requests|audit)"
     scans = {statement: plan for statement, plan in plans.items() if re.search(scan, plan)}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from bot.domain.errors import Code, CommitUnknown, LostRace, Refusal, StoreUnavailable
 from bot.domain.request import ResetRequest
+from bot.store import database as database_module
 from bot.store.database import WAITING, YIELD, Database, Transaction, Unit
 from bot.store.tables import requests as table
 from sqlalchemy import event, func, insert, select, text
@@ -275,3 +276,30 @@ async def test_what_can_wait_is_not_kept_waiting_for_ever(on_sqlite: Database):
         people = await started(on_sqlite, *[lambda _: order.append("people's")] * 3)
     await asyncio.gather(later, *people)
     assert order == ["later", *["people's"] * 3]
+
+
+async def test_what_is_told_as_committed_is_what_was_stored(database: Database):
+    told: list[Any] = []
+    database.committed = lambda entry: told.append(entry.request_id)
+
+    def refused(tx: Transaction) -> None:
+        add(tx, a_request())
+        raise LostRace
+
+    kept = a_request()
+    await together(database, adding(kept), refused)
+    await database.close()  # told in a writer's thread, after the answer
+    assert told == [kept.id]
+
+
+async def test_who_waits_in_slack_is_refused_in_time_and_not_served_too_late(
+    on_sqlite: Database, monkeypatch
+):
+    monkeypatch.setattr(database_module, "ANSWER", 0.01)
+    async with held(on_sqlite.run):
+        [person] = await started(on_sqlite, lambda _: "too late")
+        worker = asyncio.create_task(on_sqlite.run(lambda _: "in time", can_wait=True))
+        await asyncio.sleep(2 * YIELD)  # the promise is a time
+    with pytest.raises(StoreUnavailable):
+        await person
+    assert await worker == "in time"
