@@ -242,8 +242,9 @@ async def test_a_sign_in_that_was_put_back_from_a_copy_is_none(setup, end):
         await setup.remove_from_audit_log(Event.SIGNED_OUT)
     for statement in (delete(sign_ins), insert(sign_ins).values(copy)):
         await setup.database.run(lambda tx, statement=statement: tx.execute(statement).rowcount)
-    with suppress(AuditBroken):
+    with structlog.testing.capture_logs() as logged, suppress(AuditBroken):
         assert await setup.sign_ins.account(KEN) is None
+        assert "sign_in_unusable" in [line["event"] for line in logged]
 
 
 async def test_signing_out_deletes_the_tokens_with_the_reason_in_the_audit_log(setup):

@@ -466,6 +466,16 @@ async def test_an_export_can_be_checked_by_hand_and_by_time(ten_rows: Log, tmp_p
     assert [json.loads(line)["facts"]["n"] for line in path.read_text().splitlines()] == ["2", "3"]
 
 
+async def test_facts_that_were_edited_are_exported_as_they_are_stored(ten_rows: Log, tmp_path: Path):
+    """As an object they could not be hashed again: another order, a blank more."""
+    path, facts = tmp_path / "log.jsonl", ['{"n":"2"}', '{"b": "1", "a": "1"}']
+    for seq, stored_ in enumerate(facts, start=3):
+        ten_rows.tamper(f"UPDATE audit SET facts = '{stored_}' WHERE seq = {seq}")  # noqa: S608
+    exported(ten_rows.url, path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["facts"] for line in lines[2:4]] == facts
+
+
 def by_hand(folder: Path) -> list[str]:
     """What the script of docs/operate.md prints of `log.jsonl` there."""
     script = re.search(r"```python\n(.*?)```", OPERATE, re.DOTALL)

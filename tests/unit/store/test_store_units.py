@@ -131,6 +131,15 @@ async def test_no_unit_is_answered_before_the_commit_it_rests_on_not_even_with_a
     assert await get(on_sqlite, winner) == winner
 
 
+async def test_of_two_units_one_that_breaks_the_transaction_takes_the_other_not_with_it(on_sqlite: Database):
+    kept = a_request()
+    async with held(on_sqlite.run):
+        units = await started(on_sqlite, lambda tx: tx.execute(text("ROLLBACK")).close(), adding(kept))
+    broken, stored_ = await asyncio.gather(*units, return_exceptions=True)
+    assert (isinstance(broken, StoreUnavailable), stored_) == (True, kept)
+    assert await get(on_sqlite, kept) == kept
+
+
 async def test_a_cancelled_caller_leaves_nothing_of_a_unit_that_waits_and_all_of_one_that_runs(
     on_sqlite,
 ):
