@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 KEY_BYTES: Final = 32
 PUBLIC_PREFIX: Final = "ed25519:"
 """What a public key begins with where people see it."""
-_SIGNING: Final = b"unlatch: sign rows of the audit log, 1"
-_SEALING: Final = b"unlatch: seal rows, 1"
+_SIGNING, _SEALING = b"unlatch: sign rows of the audit log, 1", b"unlatch: seal rows, 1"
 """Keep derived keys apart from the vault's own and from each other."""
 
 

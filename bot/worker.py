@@ -91,7 +91,7 @@ class QueueLoop:
 
     async def _work(self, row: Claimed) -> None:
         """Handle one row and end its lease; where that fails the lease runs out, and the row is due again."""
-        about = {"queue": self._queue.value, "request": row.request.id}
+        about, published = {"queue": self._queue.value, "request": row.request.id}, None
         try:
             async with asyncio.timeout(self._deps.timing.work_timeout.total_seconds()):
                 published = await self._handle(row)
@@ -99,7 +99,10 @@ class QueueLoop:
         except (LostRace, StoreError, Refusal) as lost:  # of a row that changed behind our back
             log.info("row_left", **about, error=type(lost).__name__)
             try:
-                await self._release(row, self._deps.now() + self._deps.timing.retry)  # yields to a move
+                _, shown = published or (None, None)  # kept, though to end the lease has failed once
+                await self._release(
+                    row, self._deps.now() + self._deps.timing.retry, shown
+                )  # yields to a move
             except StoreError:
                 log.info("lease_left_to_run_out", **about)
         except TimeoutError:

@@ -14,8 +14,7 @@ from bot.domain.target import Target, TargetKind
 from bot.domain.values import ChannelId, DeviceId, RequestId, TeamId, UserId, storable, utc_text, visible
 from bot.timing import Timing
 
-MAX_REASON: Final = 1000
-MAX_TICKET: Final = 100
+MAX_REASON, MAX_TICKET = 1000, 100
 
 
 class Status(StrEnum):

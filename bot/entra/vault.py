@@ -13,9 +13,7 @@ from bot.domain.values import utc_text
 from bot.keys import key_id
 from bot.store.sign_ins import SignInRow
 
-_FORMAT: Final = b"\x01"
-_ID_BYTES: Final = 4
-_NONCE_BYTES: Final = 12
+_FORMAT, _ID_BYTES, _NONCE_BYTES = b"\x01", 4, 12
 _HEADER_BYTES: Final = len(_FORMAT) + _ID_BYTES + _NONCE_BYTES
 
 AssociatedData = tuple[str, ...]

@@ -26,9 +26,7 @@ from bot.network import tls_context
 from bot.timing import Timing
 
 ALL_DEVICES: Final = "/deviceManagement/managedDevices"
-MAX_ROWS: Final = 1000
-MAX_PAGES: Final = 20
-READ_ATTEMPTS: Final = 3
+MAX_ROWS, MAX_PAGES, READ_ATTEMPTS = 1000, 20, 3
 MAX_PAUSE: Final = timedelta(seconds=8)
 """A person waits for the read: where Graph asks for a longer pause, the read fails."""
 

@@ -26,13 +26,10 @@ HEADER_LIMIT: Final = 150
 """Also of a placeholder and of an option's value."""
 BUTTON_LIMIT: Final = 75
 """Also of options, their descriptions and accessibility labels."""
-TITLE_LIMIT: Final = 24
-CONFIRM_LIMIT: Final = 30
-MAX_CONFIRMATION: Final = 300
+TITLE_LIMIT, CONFIRM_LIMIT, MAX_CONFIRMATION = 24, 30, 300
 MESSAGE_LIMIT: Final = 3900
 """`chat.update` refuses a text of more than 4000 bytes of UTF-8; the documentation says characters."""
-MAX_RADIO_BUTTONS: Final = 10
-MAX_OPTIONS: Final = 100
+MAX_RADIO_BUTTONS, MAX_OPTIONS = 10, 100
 
 NOTHING: Final = "–"
 _TORN: Final = re.compile(r"(&[a-z]{0,3}|<[^<>]*)$")

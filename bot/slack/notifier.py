@@ -24,14 +24,10 @@ from bot.timing import Timing
 
 EVENT_TYPE: Final = "unlatch_request"
 """Of the metadata on every message but an answer; its payload is the request's id and which of them it is."""
-CARD: Final = "card"
-RECEIPT: Final = "receipt"
+CARD, RECEIPT, THREAD, DIRECT = "card", "receipt", "thread", "direct"
 SEARCH_SKEW: Final = timedelta(minutes=5)
 """How far Slack's clock may be behind ours."""
-SEARCH_PAGES: Final = 10
-SEARCH_PAGE: Final = 200
-THREAD: Final = "thread"
-DIRECT: Final = "direct"
+SEARCH_PAGES, SEARCH_PAGE = 10, 200
 TURN: Final = timedelta(seconds=1.1)
 """Slack takes about one message a second for a channel ("Rate limits")."""
 JITTER: Final = 0.2

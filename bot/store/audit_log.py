@@ -126,7 +126,8 @@ class AuditLog(AuditVerifier):
             head = self._row(rows, head, added, head.key_id)
         for entry in entries:
             head = self._row(rows, head, entry, self.key_ids[0])
-        if connection.execute(INSERT, rows).rowcount != len(rows):
+        taken = connection.execute(INSERT, rows).rowcount == len(rows)
+        if not taken or connection.scalar(HASH_AT, {"seq": head.seq}) != head.hash:
             raise AuditBroken("the database takes no rows")
         return head
 

@@ -1,7 +1,7 @@
 """The database: a unit of work is a plain function of a transaction, run off the event loop.
 
 SQLite has one writer thread, which commits what waits at once, each unit in a savepoint of its own. People's
-units go before the worker's, for which nobody looks at Slack: an acknowledgement waits for the disk alone.
+units go before the worker's, for which nobody looks at Slack.
 PostgreSQL has a few threads, one unit a transaction. Nobody is answered before the COMMIT, not even with a
 refusal. A unit changes rows and nothing else: it may run twice. It returns plain values, and never commits.
 """
@@ -38,8 +38,8 @@ WAITING: Final = 2000
 """Units that may wait; one more is refused at once."""
 LINGER, YIELD = 0.003, 0.1
 """Seconds for which what can wait does: after a unit of people's, and at most before and in the queue."""
-ANSWER: Final = 1.5
-"""Seconds after which a unit of people's is refused instead of begun: Slack waits for three."""
+ANSWER: Final = 0.9
+"""Seconds after which what Slack waits for is refused: it waits for three, a unit two for a lock."""
 FAILED_FOR: Final = 30.0
 """Seconds for which a failed commit counts, unless a later one stores something."""
 MAX_SKEW: Final = timedelta(seconds=5)
@@ -55,6 +55,7 @@ OLDER_REQUESTS: Final = text(
 """Data that was restored into tables which `unlatch migrate` had made with row 1."""
 
 T = TypeVar("T")
+Work = Callable[["Transaction"], T]
 
 log = structlog.get_logger()
 
@@ -92,6 +93,10 @@ class Unit:
         self.entries: Sequence[Entry] = ()
         self.error: Exception | None = StoreUnavailable()  # until it is run
 
+    def refuse(self) -> None:
+        if self.claim(blocking=False):
+            answer([self])
+
 
 class Database:
     def __init__(self, url: str, audit_log: AuditLog, timing: Timing = DEFAULT, size: int = POOL) -> None:
@@ -117,8 +122,10 @@ class Database:
         for writer in self._writers:
             writer.start()
 
-    async def run(self, work: Callable[[Transaction], T], *, can_wait: bool = False) -> T:
+    async def run(self, work: Work[T], *, can_wait: bool = False, within: float | None = None) -> T:
         """Return what `work` returns, after its COMMIT. `can_wait`: people's units go first.
+
+        `within`: seconds after which it is refused, whatever the writer does, unless it has begun.
 
         Nothing is stored where it raises what `work` raised, StoreUnavailable or AuditBroken; CommitUnknown:
         read again. A cancelled caller goes on once its unit is dropped or over.
@@ -129,9 +136,11 @@ class Database:
                     await self._quiet.wait()
         if self._closed or self._waiting.qsize() >= WAITING:
             raise StoreUnavailable
-        unit = Unit(work, time.monotonic() + (self._wait if can_wait else min(self._wait, ANSWER)))
+        unit = Unit(work, time.monotonic() + self._wait)
         self._waiting.put((time.monotonic() + YIELD * can_wait, next(self._numbers), can_wait, unit))
         self._count_ahead(not can_wait)
+        if within is not None:
+            asyncio.get_running_loop().call_later(within, unit.refuse)
         try:
             result: T = await asyncio.shield(unit.future)
             return result
@@ -224,8 +233,8 @@ class Database:
                     self._commit(in_time)
                 with suppress(RuntimeError):  # the loop is closed: nobody waits
                     units[0].future.get_loop().call_soon_threadsafe(answer, units)  # one wake-up a batch
-                for unit in units:
-                    for entry in () if unit.error else unit.entries:
+                for entry in [entry for unit in units if not unit.error for entry in unit.entries]:
+                    with suppress(Exception):  # the thread outlives it
                         self.committed(entry)
 
     def _commit(self, units: Sequence[Unit]) -> None:

@@ -309,10 +309,8 @@ SAME: Final = (
 """Fields of a request that its columns hold as they are."""
 TIMES: Final = ("asked_at", "changed_at", "next_at", "expires_at", "decided_at")
 # Fields that their columns hold as JSON: unknown keys are dropped, missing ones have defaults.
-APPROVAL: Final = TypeAdapter(Approval | None)
-ATTEMPT: Final = TypeAdapter(Attempt | None)
-CAUSE: Final = TypeAdapter(Cause | None)
-MESSAGES: Final = TypeAdapter(MessageState)
+APPROVAL, ATTEMPT = TypeAdapter(Approval | None), TypeAdapter(Attempt | None)
+CAUSE, MESSAGES = TypeAdapter(Cause | None), TypeAdapter(MessageState)
 
 
 def request_columns(request: ResetRequest) -> dict[str, Any]:

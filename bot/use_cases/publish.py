@@ -35,14 +35,15 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> Published
 
     async def show(step: Awaitable[MessageState]) -> SlackError | None:
         nonlocal state
+        failed = None
         try:
             state = await step
         except SlackError as error:
+            failed = error
             failures.append(error)
-            return error
         if utc_text(deps.now()) >= claimed.until:  # another replica may show something newer by now
             raise LostRace
-        return None
+        return failed
 
     if state.posting:
         error = await show(notifier.find_posted(request, state))

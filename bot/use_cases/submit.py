@@ -11,6 +11,7 @@ from bot.domain.request import ResetRequest, checked_reason, checked_ticket
 from bot.domain.target import Target, TargetKind, parse_target, person_at
 from bot.domain.values import RequestId, UserId
 from bot.store import requests
+from bot.store.database import ANSWER
 from bot.use_cases.deps import Deps
 
 
@@ -47,7 +48,9 @@ async def submit(
     users = deps.directory.same(received.asked_by) or {received.asked_by}
     limits = {"limit": deps.rules.requests_per_hour, "open_limit": deps.rules.open_requests}
     async with deps.audit_refusals(actor):
-        row = await deps.database.run(lambda tx: requests.add_request(tx, received, entry, users, **limits))
+        row = await deps.database.run(
+            lambda tx: requests.add_request(tx, received, entry, users, **limits), within=ANSWER
+        )
     deps.wake_worker()
     return row
 

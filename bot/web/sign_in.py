@@ -33,8 +33,7 @@ DECLINED: Final = (
 )
 KEPT: Final = "Your link still works: press the button in Slack again, or reload this page."
 
-CONFIRM: Final = "sign-in"
-BROWSER: Final = "browser"
+CONFIRM, BROWSER = "sign-in", "browser"
 """Names of cookies."""
 SameSite = Literal["strict", "lax", "none"]
 Answer = tuple[Response, tuple[UserId, Account] | None]

@@ -47,11 +47,11 @@ class StoppingDatabase:
         self.audit_log = database.audit_log
         self.down = False
 
-    async def run(self, work: Callable[[Any], Any], *, can_wait: bool = False) -> Any:
+    async def run(self, work: Callable[[Any], Any], **how: Any) -> Any:
         await self._steps()
         if self.down:
             raise errors.StoreUnavailable
-        result = await self._database.run(work, can_wait=can_wait)
+        result = await self._database.run(work, **how)
         await self._steps()
         return result
 

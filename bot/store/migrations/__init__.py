@@ -27,8 +27,7 @@ LOCK_TIMEOUT: Final = timedelta(milliseconds=500)
 Shorter than PostgreSQL's deadlock_timeout (1 s), so that the migration gives way, never a move."""
 IN_USE: Final = ("55P03", "SQLITE_BUSY")
 """PostgreSQL's lock_not_available, and SQLite's name for the same."""
-TRIES: Final = 60
-PAUSE: Final = timedelta(seconds=1)
+TRIES, PAUSE = 60, timedelta(seconds=1)
 
 
 def migrate(

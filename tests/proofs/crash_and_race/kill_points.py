@@ -89,7 +89,7 @@ class KillPoints:
         """Die inside a unit, or when it is committed and its caller is not told."""
         real = Database.run
 
-        async def run(database: Database, work: Callable[[Any], Any], *, can_wait: bool = False) -> Any:
+        async def run(database: Database, work: Callable[[Any], Any], **how: Any) -> Any:
             found: list[str] = []
 
             def unit(tx: Any) -> Any:
@@ -101,7 +101,7 @@ class KillPoints:
                     self._reach("before", name)
                 return result
 
-            answer = await real(database, unit, can_wait=can_wait)
+            answer = await real(database, unit, **how)
             self.committed.update(found)
             for name in found:
                 self._reach("after", name)

@@ -21,9 +21,10 @@ from bot.domain.audit import Entry, Event
 from bot.domain.errors import AuditBroken, StoreUnavailable
 from bot.keys import Keys, new_key
 from bot.settings import CannotStart
-from bot.store.audit_log import HASH_AT, SPAN, AuditLog, Head, hash_after, newest_facts, pages
+from bot.store.audit_log import HASH_AT, SEEN, SPAN, AuditLog, Head, hash_after, newest_facts, pages
 from bot.store.database import BEGUN_ANEW, Database
 from bot.store.migrations import migrate
+from bot.store.tables import audit as table
 from bot.store.tables import requests
 from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError
@@ -397,18 +398,21 @@ async def test_a_head_is_kept_once_whatever_failed_or_was_cut_off_before(on_sqli
     assert audit.last_head(path, on_sqlite.audit_log).seq == 2
 
 
+FUNCTION = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN {} RETURN NULL; END $$"
+TRIGGER = "CREATE TRIGGER swallow {} INSERT ON audit FOR EACH ROW EXECUTE FUNCTION swallow()"
+GONE = "DELETE FROM audit WHERE seq = NEW.seq;"
 SWALLOW = {
-    "sqlite": ("CREATE TRIGGER swallow BEFORE INSERT ON audit BEGIN SELECT RAISE(IGNORE); END",),
-    "postgresql": (
-        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
-        "CREATE TRIGGER swallow BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION swallow()",
-    ),
+    "sqlite before": ("CREATE TRIGGER swallow BEFORE INSERT ON audit BEGIN SELECT RAISE(IGNORE); END",),
+    "sqlite after": (f"CREATE TRIGGER swallow AFTER INSERT ON audit BEGIN {GONE} END",),
+    "postgresql before": (FUNCTION.format(""), TRIGGER.format("BEFORE")),
+    "postgresql after": (FUNCTION.format(GONE), TRIGGER.format("AFTER")),
 }
 
 
-async def test_a_database_that_swallows_audit_rows_stores_nothing(log: Log, database: Database):
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_database_that_swallows_audit_rows_stores_nothing(log: Log, database: Database, when: str):
     await noted(database)
-    log.tamper(*SWALLOW["sqlite" if database.is_sqlite else "postgresql"])
+    log.tamper(*SWALLOW[f"{'sqlite' if database.is_sqlite else 'postgresql'} {when}"])
     with pytest.raises(AuditBroken):
         await stored(database, a_request())
     assert await database.read(lambda connection: connection.scalars(select(requests.c.id)).all()) == []
@@ -474,6 +478,22 @@ async def test_facts_that_were_edited_are_exported_as_they_are_stored(ten_rows: 
     exported(ten_rows.url, path)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["facts"] for line in lines[2:4]] == facts
+
+
+def test_a_file_of_heads_is_a_file(tmp_path: Path):
+    with pytest.raises(OSError, match="regular file"):
+        audit.last_head(tmp_path, audit_log())
+
+
+async def test_a_snapshot_from_before_what_was_proved_is_read_from_the_seal_on(on_sqlite: Database):
+    log, read = on_sqlite.audit_log, on_sqlite.reader
+    await noted(on_sqlite, 12)
+    with read.connect() as before, read.connect() as after:
+        sealed = Head(*before.execute(select(*(table.c[name] for name in Head._fields)).limit(1)).one())
+        before.info[SEEN], last = log.seen, log.seen
+        await noted(on_sqlite, 20)
+        assert len(log.since(after, sealed)) == 32
+        assert log.since(before, sealed)[-1].seq == last.seq
 
 
 def by_hand(folder: Path) -> list[str]:

@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
 from bot.domain.errors import Code, CommitUnknown, LostRace, Refusal, StoreUnavailable
 from bot.domain.request import ResetRequest
-from bot.store import database as database_module
 from bot.store.database import WAITING, YIELD, Database, Transaction, Unit
 from bot.store.tables import requests as table
 from sqlalchemy import event, func, insert, select, text
@@ -301,14 +301,27 @@ async def test_what_is_told_as_committed_is_what_was_stored(database: Database):
     assert told == [kept.id]
 
 
-async def test_who_waits_in_slack_is_refused_in_time_and_not_served_too_late(
-    on_sqlite: Database, monkeypatch
-):
-    monkeypatch.setattr(database_module, "ANSWER", 0.01)
+async def test_what_slack_waits_for_is_refused_in_time_whatever_the_writer_does(on_sqlite: Database):
+    begun: list[str] = []
     async with held(on_sqlite.run):
-        [person] = await started(on_sqlite, lambda _: "too late")
-        worker = asyncio.create_task(on_sqlite.run(lambda _: "in time", can_wait=True))
-        await asyncio.sleep(2 * YIELD)  # the promise is a time
-    with pytest.raises(StoreUnavailable):
-        await person
-    assert await worker == "in time"
+        person = asyncio.create_task(on_sqlite.run(lambda _: begun.append("person"), within=0.01))
+        other = asyncio.create_task(on_sqlite.run(lambda _: begun.append("other")))
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(person, 5)  # while the writer is held
+    await other
+    assert begun == ["other"]
+
+
+async def test_a_unit_that_began_in_time_is_not_refused(on_sqlite: Database):
+    async with held(partial(on_sqlite.run, within=0.01), lambda _: "begun") as unit:
+        await asyncio.sleep(0.05)  # the promise is a time
+    assert await unit == "begun"
+
+
+async def test_the_writer_outlives_what_is_told_of_its_commits(on_sqlite: Database):
+    def fails(_: object) -> None:
+        raise OSError
+
+    on_sqlite.committed = fails
+    for _ in range(2):
+        assert await asyncio.wait_for(stored(on_sqlite, a_request()), 5)

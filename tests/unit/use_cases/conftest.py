@@ -23,7 +23,7 @@ class InlineDatabase:
         self.engine = engine_for(url)
         self.audit_log = audit_log
 
-    async def run(self, work: Callable[[Transaction], Any], *, can_wait: bool = False) -> Any:  # noqa: ARG002  nobody waits
+    async def run(self, work: Callable[[Transaction], Any], **_how: Any) -> Any:
         await asyncio.sleep(0)
         with self.engine.begin() as connection:
             tx = Transaction(connection, self.audit_log)

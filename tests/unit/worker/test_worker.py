@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from bot.domain.errors import LostRace, StoreUnavailable
-from bot.domain.request import Status
+from bot.domain.request import MessageRef, MessageState, Status
+from bot.domain.values import ChannelId
 from bot.store.requests import Claimed, Queue
 from bot.timing import Timing
 from bot.worker import AUDIT_HEAD, QueueLoop, Worker
@@ -195,6 +196,31 @@ async def test_a_queue_outlives_what_its_look_meets(fixture, error, event):
         async with fixture.running(handled):
             await fixture.until(lambda: handled.rows)
     assert [line["event"] for line in logs if line.get("queue")] == [event] * 2
+
+
+async def test_what_slack_shows_is_kept_though_the_first_try_to_end_the_lease_fails(fixture):
+    await fixture.bot.submit()
+    shown = MessageState(receipt=MessageRef(ChannelId("D1"), "1.0"))
+    handled: list[Claimed] = []
+
+    def fail() -> None:
+        if len(handled) == 1:
+            fixture.before = lambda: None
+            raise StoreUnavailable
+
+    async def handle(row: Claimed) -> Any:
+        handled.append(row)
+        fixture.before = fail
+        return None, shown
+
+    fixture.timing(retry=SOON)
+    async with fixture.running(handle) as loop:
+        await fixture.until(lambda: handled)
+        await fixture.settle()
+        fixture.bot.clock.advance(SOON)
+        loop.wake()
+        await fixture.until(lambda: len(handled) >= 2)
+    assert handled[1].messages == shown
 
 
 async def test_a_row_is_given_up_before_another_replica_may_take_it(fixture):
