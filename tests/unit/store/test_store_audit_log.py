@@ -398,7 +398,10 @@ async def test_a_head_is_kept_once_whatever_failed_or_was_cut_off_before(on_sqli
     assert audit.last_head(path, on_sqlite.audit_log).seq == 2
 
 
-FUNCTION = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN {} RETURN NULL; END $$"
+FUNCTION = (
+    "CREATE FUNCTION swallow() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS "
+    "$$ BEGIN {} RETURN NULL; END $$"
+)
 TRIGGER = "CREATE TRIGGER swallow {} INSERT ON audit FOR EACH ROW EXECUTE FUNCTION swallow()"
 GONE = "DELETE FROM audit WHERE seq = NEW.seq;"
 SWALLOW = {
