@@ -40,7 +40,7 @@ def side(database) -> SlackSide:
 def fail(side: SlackSide, error: Exception) -> None:
     """Every unit of work and every read ends like this."""
 
-    async def failing(_work: object) -> None:
+    async def failing(_work: object, **_how: object) -> None:
         await asyncio.sleep(0)
         raise error
 
@@ -55,9 +55,9 @@ async def approval(side: SlackSide, request_id: str, callback: str = Callback.AP
 async def test_the_acknowledgement_waits_for_the_insert(side):
     run, storing = side.bot.database.run, asyncio.Event()
 
-    async def slow(work):
+    async def slow(work, **how):
         await storing.wait()
-        return await run(work)
+        return await run(work, **how)
 
     side.bot.database.run = slow
     posting = asyncio.create_task(side.post(command()))
