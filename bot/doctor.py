@@ -41,8 +41,7 @@ from bot.timing import Timing
 TIMING: Final = replace(Timing(), graph_timeout=timedelta(seconds=10), entra_timeout=timedelta(seconds=10))
 MIN_FREE: Final = 100
 """Megabytes."""
-MAX_SKEW: Final = timedelta(minutes=1)
-ENDS_SOON: Final = timedelta(days=30)
+MAX_SKEW, ENDS_SOON = timedelta(minutes=1), timedelta(days=30)
 MARKS: Final = {"ok": "✓", "wrong": "✗", "unknown": "?"}
 PERSON: Final = "Person"
 

@@ -10,8 +10,7 @@ from typing import Final
 from bot.domain.errors import Code, Refusal
 from bot.domain.values import comparable, normalized
 
-MAX_TARGET: Final = 255
-MAX_TYPED: Final = 1000
+MAX_TARGET, MAX_TYPED = 255, 1000
 IMEI_DIGITS: Final = 14
 """They name the phone; what may follow, a check digit or two digits of its software, does not."""
 

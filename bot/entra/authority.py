@@ -22,8 +22,7 @@ from bot.domain.values import LOOPBACK, read_object
 from bot.network import tls_context
 from bot.timing import Timing
 
-_VERSION: Final = "/v2.0"
-_DISCOVERY: Final = "/.well-known/openid-configuration"
+_VERSION, _DISCOVERY = "/v2.0", "/.well-known/openid-configuration"
 _PEM_BLOCK: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
 

@@ -17,8 +17,7 @@ from bot.slack.client import WatchedClient, call
 from bot.slack.errors import HIDDEN
 from bot.timing import Timing
 
-PAGE: Final = 200
-_MAX_PAGES: Final = 500
+PAGE, _MAX_PAGES = 200, 500
 PROFILE: Final = "Slack’s profile of a person"
 MEMBERS: Final = "Slack’s list of a channel’s members"
 GROUP: Final = "Slack’s list of a user group’s members"

@@ -24,8 +24,7 @@ from bot.slack.errors import reason
 CATALOG_EN: Final[Mapping[str, str]] = tomllib.loads(
     Path(__file__).with_name("catalog_en.toml").read_text("utf-8")
 )
-_PEOPLE: Final = ("by", "person", "approver")
-_TIMES: Final = ("at", "until")
+_PEOPLE, _TIMES = ("by", "person", "approver"), ("at", "until")
 _BY_FACT: Final = {
     **dict.fromkeys((Code.SILENT, Code.DEVICE_GONE), "could_not_look"),
     **{Code.NOTHING_TO_RESET: "why", Code.APPROVER_SIGNED_OUT: "following"},

@@ -233,7 +233,7 @@ def release(
     queue, request = claimed.queue, claimed.request
     keep = due_at is None and queue is Queue.ADVANCE
     values = {"held": request.id, "until": claimed.until, "seen": -1 if keep else request.version}
-    if messages not in (None, claimed.messages):
+    if messages is not None:
         values |= message_columns(tx.audit_log, request.id, messages)
     tx.execute(RELEASE[queue], values | {"later": None if due_at is None else utc_text(due_at)})
 

@@ -26,9 +26,9 @@ log = structlog.get_logger()
 async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> Published:
     """Bring Slack up to date.
 
-    That messages are about to be posted is committed before they are; where they are, with the end of the
-    lease: whoever finds the first without the second looks in Slack before posting again. A message that
-    cannot be shown does not keep the others back. Raises LostRace where the lease has run out.
+    That a message is about to be posted is committed before it is, and what is shown, after: whoever finds
+    the first without the second looks in Slack before posting again. A message that cannot be shown does not
+    keep the others back. Raises LostRace where the lease has run out.
     """
     request, state = claimed.request, claimed.messages
     failures: list[SlackError] = []
@@ -37,7 +37,7 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> Published
         nonlocal state
         failed = None
         try:
-            state = await step
+            state = await _save(deps, claimed, state, await step)
         except SlackError as error:
             failed = error
             failures.append(error)
@@ -52,9 +52,7 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> Published
         while failures:  # not allowed to look: two messages are better than none
             _log(request, failures.pop())
     if _will_post(request, state):
-        state = replace(state, posting=True)
-        begin = partial(requests.save_messages, claimed=claimed, messages=state)
-        await deps.database.run(begin, can_wait=True)
+        state = await _save(deps, claimed, state, replace(state, posting=True))
     first = await _first(deps, request)
     no_card = None
     if _has_card(request) or state.card is not None:
@@ -65,6 +63,13 @@ async def publish(deps: Deps, notifier: Notifier, claimed: Claimed) -> Published
     if failures:
         return _later(deps, request, state, failures, searched=True)
     return _due_again(deps, request, state, first), replace(state, posting=False, failures=0)
+
+
+async def _save(deps: Deps, claimed: Claimed, old: MessageState, new: MessageState) -> MessageState:
+    if new != old:
+        save = partial(requests.save_messages, claimed=claimed, messages=new)
+        await deps.database.run(save, can_wait=True)
+    return new
 
 
 async def _first(deps: Deps, request: ResetRequest) -> ResetRequest | None:

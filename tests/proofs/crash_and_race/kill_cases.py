@@ -225,7 +225,7 @@ def cases() -> Iterator[Case]:
         yield Case([(f"{side} slack chat.update card", deny)])
         yield Case([(f"{side} slack chat.update receipt", deny)], nth=2)
         yield Case([(f"{side} slack chat.update receipt", withdraw)], nth=2)
-        yield Case([(f"{side} save_messages", deny)], nth=3)
+        yield Case([(f"{side} save_messages", deny)], nth=7)
         yield Case([(f"{side} move pending to expired", expire)], life={"lifetime": 1.5})
         yield Case([(f"{side} move pending to pending", expire)], life={"lifetime": 1.5, "remind": 0.4})
         for first, story, then in AFTER_A_LOST_ATTEMPT:

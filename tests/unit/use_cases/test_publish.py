@@ -84,7 +84,7 @@ async def test_who_asked_second_sees_where_the_first_request_stands_and_how_it_e
     assert await bot.publish(second) is None
 
 
-async def test_that_messages_are_posted_is_committed_before_and_where_they_are_with_the_lease_s_end(bot):
+async def test_that_a_message_is_posted_is_committed_before_and_what_is_shown_before_the_next(bot):
     request_id = await bot.pending()
     seen = []
 
@@ -97,7 +97,7 @@ async def test_that_messages_are_posted_is_committed_before_and_where_they_are_w
 
     bot.notifier.on_call = look
     await bot.publish(request_id)
-    assert seen == [("card", True, []), ("receipt", True, [])]
+    assert seen == [("card", True, []), ("receipt", True, ["1.0"])]
     messages = (await bot.claim_publish(request_id)).messages
     assert (messages.posting, messages.card, messages.receipt) == (False, *bot.notifier.messages.values())
 
