@@ -35,7 +35,7 @@ async def measure(figures: Figures, folder: Path, cluster: Cluster, rounds: int,
     """Add `rounds` verifications on each database; what the command takes on an empty one is taken off."""
     keys, name = Keys.parse(new_key()), "benchmark"
     urls = {"sqlite": f"sqlite:///{folder}/log.sqlite3", "postgresql": cluster.url(cluster.create())}
-    empty = {"sqlite": f"sqlite:///{folder}/empty.sqlite3", "postgresql": cluster.url(cluster.create())}
+    empty = {"sqlite": f"sqlite:///{folder}/one.sqlite3", "postgresql": cluster.url(cluster.create())}
     for kind in urls:
         await asyncio.to_thread(_fill, urls[kind], keys, name, round(ROWS * share))
         await asyncio.to_thread(_fill, empty[kind], keys, name, 2)
