@@ -25,7 +25,7 @@ GOALS = [
         of="hashing",
         unit="s",
         at_most=2,
-        kept=3,
+        kept=4,
     )
     for kind in ("sqlite", "postgresql")
 ]
