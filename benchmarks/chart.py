@@ -14,13 +14,13 @@ def chart(lines: Iterable[Line]) -> str:
     rows = []
     for line in lines:
         goal = line.goal
-        if goal.at_most is None and goal.at_least is None:
+        if goal.limit is None:
             continue
-        share = line.judged / goal.at_most if goal.at_most else (goal.at_least or 0) / max(line.judged, 1e-9)
+        share = line.judged / goal.limit if goal.at_most else goal.limit / max(line.judged, 1e-9)
         y, width = 30 + len(rows) * ROW, min(share, 1.45) * BAR
         colour = "#b3261e" if line.misses() else "#2e7d4f"
         what = escape(goal.what.replace("`", ""))
-        text = f"{line.judged:.2f}{'×' if goal.of else f' {goal.unit}'} ({goal.shown(kept=False)})"
+        text = f"{line.judged:.2f}{'×' if goal.of else f' {goal.unit}'} ({goal.shown(goal.limit)})"
         rows.append(
             f'<text x="{LABELS - 8}" y="{y + 12}" text-anchor="end">{what}</text>'
             f'<rect x="{LABELS}" y="{y}" width="{width:.0f}" height="{ROW - 6}" fill="{colour}"/>'

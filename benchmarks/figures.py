@@ -20,10 +20,13 @@ class Goal:
     kept: float | None = None
     """What no change may go back behind, where the goal is not reached yet."""
 
-    def shown(self, *, kept: bool) -> str:
-        """Return the goal, or what is kept instead."""
+    @property
+    def limit(self) -> float | None:
+        return self.at_least if self.at_most is None else self.at_most
+
+    def shown(self, limit: float | None) -> str:
+        """Return a limit as the table has it: the goal, or what is kept instead."""
         number = "×" if self.of else f" {self.unit}"
-        limit = self.kept if kept else self.at_least if self.at_most is None else self.at_most
         return "" if limit is None else f"{'≥' if self.at_most is None else '≤'} {limit:g}{number}"
 
 
@@ -42,10 +45,10 @@ class Line:
     def misses(self, *, kept: bool = False) -> bool:
         """Whether the goal, or what is kept instead, is missed by more than the noise."""
         goal = self.goal
-        if goal.at_most is not None:
-            return self.judged - self.noise > ((goal.kept if kept else None) or goal.at_most)
-        least = (goal.kept if kept else None) or goal.at_least
-        return least is not None and self.judged + self.noise < least
+        limit = goal.limit if goal.kept is None or not kept else goal.kept
+        if limit is None:
+            return False
+        return self.judged + self.noise < limit if goal.at_most is None else self.judged - self.noise > limit
 
 
 @dataclass
@@ -106,9 +109,9 @@ def table(lines: Iterable[Line]) -> str:
             f"{line.figure:.3g} {goal.unit}",
             beside,
             ratio,
-            goal.shown(kept=False) or "reported",
-            "✗" if line.misses() else "✓" if goal.shown(kept=False) else "",
-            goal.shown(kept=True),
+            goal.shown(goal.limit) or "reported",
+            "✗" if line.misses() else "✓" if goal.limit else "",
+            goal.shown(goal.kept),
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)

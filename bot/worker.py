@@ -91,18 +91,17 @@ class QueueLoop:
 
     async def _work(self, row: Claimed) -> None:
         """Handle one row and end its lease; where that fails the lease runs out, and the row is due again."""
-        about, published = {"queue": self._queue.value, "request": row.request.id}, None
+        about = {"queue": self._queue.value, "request": row.request.id}
+        due_at, shown = None, None
         try:
             async with asyncio.timeout(self._deps.timing.work_timeout.total_seconds()):
-                published = await self._handle(row)
-            await self._release(row, *(published or (None, None)))
+                if published := await self._handle(row):
+                    due_at, shown = published
+            await self._release(row, due_at, shown)
         except (LostRace, StoreError, Refusal) as lost:  # of a row that changed behind our back
             log.info("row_left", **about, error=type(lost).__name__)
-            try:
-                _, shown = published or (None, None)  # kept, though to end the lease has failed once
-                await self._release(
-                    row, self._deps.now() + self._deps.timing.retry, shown
-                )  # yields to a move
+            try:  # `due_at` yields to a move; what is shown is kept, though to end the lease failed once
+                await self._release(row, self._deps.now() + self._deps.timing.retry, shown)
             except StoreError:
                 log.info("lease_left_to_run_out", **about)
         except TimeoutError:
@@ -110,9 +109,7 @@ class QueueLoop:
         except Exception as crash:  # the lease spaces the next try; the other rows go on
             log.error("row_crashed", **about, error=type(crash).__name__)
 
-    async def _release(
-        self, row: Claimed, due_at: datetime | None, shown: MessageState | None = None
-    ) -> None:
+    async def _release(self, row: Claimed, due_at: datetime | None, shown: MessageState | None) -> None:
         release = partial(requests.release, claimed=row, due_at=due_at, messages=shown)
         await self._deps.database.run(release, can_wait=True)
 

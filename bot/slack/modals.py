@@ -228,10 +228,6 @@ def _facts(device: Device, words: Wording) -> list[tuple[str, str]]:
 def _form(
     name: str, shown: Sequence[Block], words: Wording, callback: Callback, metadata: str, title: str = ""
 ) -> View:
-    title, submit, close = (
-        title or words.text(f"{name}.title"),
-        words.text(f"{name}.submit"),
-        words.text("cancel"),
-    )
+    title, submit = title or words.text(f"{name}.title"), words.text(f"{name}.submit")
     about = {"callback_id": str(callback), "private_metadata": metadata}
-    return blocks.modal(title, shown, close=close, submit=submit, **about)
+    return blocks.modal(title, shown, close=words.text("cancel"), submit=submit, **about)

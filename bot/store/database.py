@@ -138,7 +138,8 @@ class Database:
             raise StoreUnavailable
         unit = Unit(work, time.monotonic() + self._wait)
         self._waiting.put((time.monotonic() + YIELD * can_wait, next(self._numbers), can_wait, unit))
-        self._count_ahead(not can_wait)
+        if not can_wait:
+            self._count_ahead(1)
         if within is not None:
             asyncio.get_running_loop().call_later(within, unit.refuse)
         try:

@@ -226,7 +226,7 @@ def end_leases(tx: Transaction, *, now: datetime, published_by: timedelta) -> No
 def release(
     tx: Transaction, claimed: Claimed, *, due_at: datetime | None, messages: MessageState | None = None
 ) -> None:
-    """End this lease, if it has not run out, and remember what Slack shows where that changed.
+    """End this lease, if it has not run out, and remember what Slack shows.
 
     `due_at` yields to a move made meanwhile; where it is None, the advance queue keeps what a move has said.
     """

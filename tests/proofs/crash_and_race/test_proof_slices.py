@@ -16,18 +16,18 @@ CASES = (
     Case([("after slack chat.postMessage thread", reset), ("after slack chat.postMessage direct", wait)]),
     Case([("after graph reset_passcode", lose), ("after move attempting to uncertain", wait)]),
 )
-SEED, ROUNDS = 7, 6
+SEED, ROUNDS = 7, 10
 MODES = [("sqlite", 1, False), ("postgresql", 2, False), ("postgresql", 2, True)]
 
 
-@pytest.mark.parametrize(("kind", "cases"), [("sqlite", CASES), ("postgresql", CASES[-1:])])
+@pytest.mark.parametrize(("kind", "cases"), [("sqlite", CASES), ("postgresql", CASES[-2:])])
 async def test_a_bot_killed_at_named_points_loses_doubles_and_blocks_nothing(kind, cases):
     with databases(kind) as database_url:
         async with campaign(database_url, "slice") as ran:
             await ran.at_points(cases)
             findings = await ran.settle()
     assert (findings.faults, ran.kills) == ([], sum(len(case.deaths) for case in cases))
-    assert findings.seen["resets"] >= min(2, len(cases)), "a slice in which nothing happened"
+    assert findings.seen["resets"] >= 2, "a slice in which nothing happened"
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
-from functools import partial
 from typing import Any
 
 import pytest
 from bot.domain.errors import Code, CommitUnknown, LostRace, Refusal, StoreUnavailable
 from bot.domain.request import ResetRequest
-from bot.store.database import WAITING, YIELD, Database, Transaction, Unit
+from bot.store import database as database_module
+from bot.store.database import WAITING, Database, Transaction, Unit
 from bot.store.tables import requests as table
 from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
@@ -249,6 +249,7 @@ async def test_one_byte_that_is_no_utf_8_hides_no_other_row(on_sqlite: Database)
 async def test_people_s_units_go_before_those_that_can_wait(on_sqlite: Database, monkeypatch):
     order: list[str] = []
     queued, put = asyncio.Event(), on_sqlite._waiting.put
+    monkeypatch.setattr(database_module, "YIELD", 0.5)  # a machine that stalls for less changes nothing
     async with held(on_sqlite.run):
         monkeypatch.setattr(on_sqlite._waiting, "put", lambda unit: put(unit) or queued.set())
         later = asyncio.create_task(on_sqlite.run(lambda _: order.append("later"), can_wait=True))
@@ -276,12 +277,15 @@ async def test_a_unit_of_people_s_waits_for_four_at_most_that_can_wait(on_sqlite
     assert commits == 1 + 3  # what was held; three of people's with one; four; three
 
 
-async def test_what_can_wait_is_not_kept_waiting_for_ever(on_sqlite: Database):
+async def test_what_can_wait_is_not_kept_waiting_for_ever(on_sqlite: Database, monkeypatch):
     """However many units of people's come: what has waited for long goes before what is new."""
     order: list[str] = []
+    queued, put = asyncio.Event(), on_sqlite._waiting.put
+    monkeypatch.setattr(database_module, "YIELD", 0.0)
     async with held(on_sqlite.run):
+        monkeypatch.setattr(on_sqlite._waiting, "put", lambda unit: put(unit) or queued.set())
         later = asyncio.create_task(on_sqlite.run(lambda _: order.append("later"), can_wait=True))
-        await asyncio.sleep(2 * YIELD + 0.05)  # the promise is this time
+        await asyncio.wait_for(queued.wait(), 10)
         people = await started(on_sqlite, *[lambda _: order.append("people's")] * 3)
     await asyncio.gather(later, *people)
     assert order == ["later", *["people's"] * 3]
@@ -312,10 +316,12 @@ async def test_what_slack_waits_for_is_refused_in_time_whatever_the_writer_does(
     assert begun == ["other"]
 
 
-async def test_a_unit_that_began_in_time_is_not_refused(on_sqlite: Database):
-    async with held(partial(on_sqlite.run, within=0.01), lambda _: "begun") as unit:
-        await asyncio.sleep(0.05)  # the promise is a time
-    assert await unit == "begun"
+async def test_a_unit_that_began_in_time_is_not_refused(on_sqlite: Database, monkeypatch):
+    units, put = [], on_sqlite._waiting.put
+    monkeypatch.setattr(on_sqlite._waiting, "put", lambda unit: put(unit) or units.append(unit[-1]))
+    async with held(on_sqlite.run, lambda _: "begun") as begun:
+        units[0].refuse()  # its time has come while it runs
+    assert await begun == "begun"
 
 
 async def test_the_writer_outlives_what_is_told_of_its_commits(on_sqlite: Database):
