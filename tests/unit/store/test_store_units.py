@@ -312,7 +312,7 @@ async def test_what_slack_waits_for_is_refused_in_time_whatever_the_writer_does(
         other = asyncio.create_task(on_sqlite.run(lambda _: begun.append("other")))
         with pytest.raises(StoreUnavailable):
             await asyncio.wait_for(person, 5)  # while the writer is held
-    await other
+    await asyncio.wait_for(other, 5)
     assert begun == ["other"]
 
 
