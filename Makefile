@@ -23,7 +23,7 @@ demo: .venv/.sandbox ## Try Unlatch here, with a local Slack, Entra and Intune
 	$(BIN)/python -m sandbox $(DEMO)
 
 quick: .venv/.dev ## Run the unit tests of the rules and adapters, in seconds
-	$(BIN)/python -m pytest $(addprefix tests/unit/,domain use_cases slack graph entra settings worker) -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(addprefix tests/unit/,domain use_cases slack graph entra) -n 2 --dist loadfile --no-loadscope-reorder
 
 test: check .venv/.browser .venv/.postgres ## Check the code, then run every test
 	$(BIN)/python -m pytest tests/unit/domain tests/unit/use_cases --cov=bot.domain --cov=bot.use_cases --cov-branch --cov-fail-under=100 -n 2 --dist loadfile

@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import gc
 import os
 import secrets
 import shlex
@@ -28,6 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if seed := os.environ.get("ORDER"):
         place = defaultdict(Random(seed).random)  # noqa: S311  an order
         items.sort(key=lambda item: (place[item.path], place[item.nodeid]))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected lives to the end: the garbage collector leaves it alone."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -325,7 +325,7 @@ async def test_the_next_reset_that_did_not_fail_is_named_with_the_passcode_that_
         httpx.Response(
             403, json={"error": {"code": CODE, "message": CODE, "innerError": {"request-id": CODE}}}
         ),
-        httpx.Response(500, text=CODE),
+        httpx.Response(500, text=CODE, headers={"Retry-After": "0"}),
         httpx.Response(404, json={"error": {"message": json.dumps({"Message": CODE})}}),
         httpx.Response(429, json={"error": {"message": CODE}}, headers={"Retry-After": "0"}),
         httpx.DecodingError(CODE),
