@@ -261,6 +261,12 @@ async def test_people_s_units_go_before_those_that_can_wait(on_sqlite: Database,
     assert order == ["first", "later"]
 
 
+async def test_once_people_s_units_are_over_what_can_wait_goes_at_once(on_sqlite: Database, monkeypatch):
+    monkeypatch.setattr(database_module, "YIELD", 60)
+    await on_sqlite.run(lambda _: None)
+    await asyncio.wait_for(on_sqlite.run(lambda _: None, can_wait=True), 5)
+
+
 async def test_a_unit_of_people_s_waits_for_four_at_most_that_can_wait(on_sqlite: Database):
     commits = 0
 
